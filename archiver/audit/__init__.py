@@ -1,0 +1,1 @@
+"""The inspection package: one folder that a stranger can check without this program."""

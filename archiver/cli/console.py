@@ -1,0 +1,87 @@
+"""What a person sees: language, columns, JSON; nothing that can raise on a poor terminal."""
+
+from __future__ import annotations
+
+import gettext
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from archiver.store import names
+
+
+def language(given: str | None, environment: Mapping[str, str]) -> str:
+    """``zh`` or ``en``: as given, else as the locale says."""
+    if given:
+        return given
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := environment.get(variable):
+            return "zh" if value.lower().startswith("zh") else "en"
+    return "en"
+
+
+def forgiving(stream: TextIO) -> None:
+    """A character that the terminal cannot show becomes an escape, never an exception."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+class Console:
+    """Prints messages in the reader's language and listings in columns."""
+
+    def __init__(self, lang: str, quiet: bool = False) -> None:
+        self.lang = lang
+        self._quiet = quiet
+        folder = Path(__file__).parent.parent / "locale"
+        self._catalogue = gettext.translation("archiver", folder, languages=[lang], fallback=True)
+
+    def text(self, template: str, **fields: object) -> str:
+        """The message in the reader's language, with names made fit for a screen."""
+        if not template:
+            return ""
+        shown = {key: self._field(value) for key, value in fields.items()}
+        return self._catalogue.gettext(template).format(**shown)
+
+    def _field(self, value: object) -> object:
+        if isinstance(value, bytes):
+            return names.screen(names.text(value))
+        if isinstance(value, os.PathLike):
+            return names.screen(names.text(os.fsencode(value)))
+        if isinstance(value, str):
+            return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
+        return value
+
+    def say(self, template: str, **fields: object) -> None:
+        """A line for the person; left out with ``-q``."""
+        if not self._quiet:
+            print(self.text(template, **fields), flush=True)
+
+    def warn(self, template: str, **fields: object) -> None:
+        """A line on stderr."""
+        print(self.text(template, **fields), file=sys.stderr, flush=True)
+
+    def line(self, text: str) -> None:
+        """Text that is not a message: names, tags, figures."""
+        print(names.screen(text))
+
+    def json(self, document: Any) -> None:
+        """Machine output; plain ASCII where the terminal is."""
+        ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+        print(json.dumps(document, ensure_ascii=ascii_only, indent=2))
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Columns with translated heads, right with wide characters."""
+        from wcwidth import wcswidth
+
+        cells = [[self.text(head) for head in heads]]
+        cells += [[names.screen(str(value)) for value in row] for row in rows]
+        widths = [max(max(wcswidth(row[i]), 0) for row in cells) for i in range(len(heads))]
+        for row in cells:
+            padded = [
+                value + " " * (width - max(wcswidth(value), 0)) for value, width in zip(row, widths, strict=True)
+            ]
+            print("  ".join(padded).rstrip())

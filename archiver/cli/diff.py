@@ -1,0 +1,42 @@
+"""``archiver diff``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Name, Session, entry, find_version, json_option
+
+
+@entry
+@click.argument("old", type=Name(), metavar="TAG")
+@click.argument("new", type=Name(), metavar="TAG")
+@json_option
+def command(session: Session, old: str, new: str, as_json: bool) -> None:
+    """What changed between two versions: added, removed, changed, renamed."""
+    from archiver.filings.differences import compare
+    from archiver.store.names import text
+
+    archive = session.archive()
+    before, after = (find_version(archive, tag) for tag in (old, new))
+    changes = compare(archive.index, before, after)
+    console = session.console
+    if as_json:
+        console.json(
+            [
+                {
+                    "op": change.op.value,
+                    "path": text(change.path),
+                    "from": None if change.source is None else text(change.source),
+                    "sha256": change.sha256,
+                    "size": change.size,
+                }
+                for change in changes
+            ]
+        )
+        return
+    if not changes:
+        console.say("{old} and {new} hold the same materials.", old=before.tag, new=after.tag)
+    for change in changes:
+        path = text(change.path)
+        source = "" if change.source is None else f"{text(change.source)} -> "
+        console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))

@@ -1,0 +1,94 @@
+"""``archiver init``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from archiver import config
+from archiver.cli.session import Session, entry
+from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
+
+
+@entry
+@click.option("--archive", required=True, metavar="DIR", help="Where the archive will lie; new or empty.")
+@click.option("--watch", required=True, metavar="DIR", help="The folder to watch; it is only ever read.")
+@click.option(
+    "--layout",
+    type=click.Choice(config.LAYOUTS),
+    default=config.LAYOUT_SUBMISSION,
+    show_default=True,
+    help="What the folder levels mean.",
+)
+@click.option("--retention-years", type=int, default=config.FLOOR_YEARS, show_default=True, help="3 or more.")
+def command(session: Session, archive: str, watch: str, layout: str, retention_years: int) -> None:
+    """Make an archive, its signing key, and archiver.toml."""
+    from archiver.store.archive import Archive
+    from archiver.store.names import text
+
+    settings = config.Config(
+        source=Path(session.config_file or "archiver.toml"),
+        archive=Path(os.path.abspath(archive)),
+        watch=Path(os.path.abspath(watch)),
+        layout=layout,
+        retention_years=retention_years,
+    )
+    _check(settings)
+    rendered = config.render(settings)
+    details = {
+        "watch": text(os.fsencode(settings.watch)),
+        "layout": layout,
+        "retention_years": retention_years,
+        "timezone": settings.timezone,
+    }
+    try:
+        with open(settings.source, "x", encoding="utf-8") as stream:
+            stream.write(rendered)
+        try:
+            Archive.create(settings.archive, details).close()
+        except BaseException:
+            settings.source.unlink()
+            raise
+    except OSError as error:
+        raise StorageProblem(
+            "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
+            "permissions.",
+            path=error.filename or settings.archive,
+            reason=error.strerror,
+        ) from None
+    console = session.console
+    console.say("The archive is at {path}.", path=settings.archive)
+    console.say("Its settings are in {path}.", path=os.path.abspath(settings.source))
+    console.say(
+        "Keep a copy of {path} in a safe place: a clone of the archive has no key.",
+        path=settings.archive / "keys",
+    )
+    console.say("Start archiving with: archiver run")
+
+
+def _check(settings: config.Config) -> None:
+    if not config.FLOOR_YEARS <= settings.retention_years <= config.CEILING_YEARS:
+        raise ConfigProblem(
+            "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
+            "Nothing was made. Say --retention-years {floor} or more.",
+            years=settings.retention_years,
+            floor=config.FLOOR_YEARS,
+        )
+    if not settings.watch.is_dir():
+        raise UsageProblem(
+            "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
+            path=settings.watch,
+        )
+    config.check_places(settings.archive, settings.watch)
+    if settings.source.exists():
+        raise UsageProblem(
+            "{path} is already there. Nothing was made. Name another file with --config.",
+            path=settings.source,
+        )
+    if settings.archive.exists() and (not settings.archive.is_dir() or any(settings.archive.iterdir())):
+        raise UsageProblem(
+            "{path} is already there and not empty. Nothing was made. Choose a new folder.",
+            path=settings.archive,
+        )

@@ -1,0 +1,76 @@
+"""``archiver log``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from archiver.cli.session import Name, Session, entry, find_filing, find_submission, json_option
+
+
+@entry
+@click.argument("name", type=Name(), required=False, metavar="[FILING[/SUBMISSION]]")
+@json_option
+def command(session: Session, name: str | None, as_json: bool) -> None:
+    """List versions, newest first."""
+    from archiver import clock
+    from archiver.retention.policy import decide
+    from archiver.store.journal import compliance_clock
+
+    archive = session.archive()
+    versions = archive.index.versions(*_choice(archive, name))
+    now = compliance_clock(archive.journal.head(), clock.read())
+    decided = [(version, decide(version, session.policy(), now)) for version in versions]
+    console = session.console
+    if as_json:
+        console.json([_as_json(version, decision) for version, decision in decided])
+        return
+    if not decided:
+        console.say("No versions yet. They appear once archiver run has seen materials.")
+        return
+    rows = [
+        (
+            version.tag,
+            session.local(version.captured_at),
+            version.files,
+            f"+{version.added} ~{version.modified} -{version.deleted}",
+            " ".join(f"{each.on}" for each in version.submitted) or "-",
+            decision.keep_until.date().isoformat() + ("+" if decision.open else ""),
+        )
+        for version, decision in decided
+    ]
+    console.table(("Version", "Captured", "Files", "Changes", "Submitted", "Kept until"), rows)
+    if any(decision.open for _, decision in decided):
+        console.say("+ and not while the filing is live")
+
+
+def _choice(archive: Any, name: str | None) -> tuple[str | None, str | None]:
+    if name is None:
+        return None, None
+    if "/" in name:
+        submission = find_submission(archive, name)
+        return submission.filing, submission.name
+    return find_filing(archive, name), None
+
+
+def _as_json(version: Any, decision: Any) -> dict[str, Any]:
+    return {
+        "tag": version.tag,
+        "filing": version.submission.filing,
+        "submission": version.submission.name,
+        "version": version.number,
+        "captured_at": version.captured_at,
+        "commit": version.commit,
+        "files": version.files,
+        "bytes": version.bytes,
+        "added": version.added,
+        "modified": version.modified,
+        "deleted": version.deleted,
+        "submitted": [
+            {"tag": each.tag, "on": each.on, "kind": each.kind, "number": each.number}
+            for each in version.submitted
+        ],
+        "keep_until": decision.keep_until.isoformat(),
+        "open": list(decision.open),
+    }

@@ -1,0 +1,153 @@
+"""Entry point: environment, languages, exit codes; every command in a file of its own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sqlite3
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from archiver import __version__
+from archiver.cli.console import Console, forgiving, language
+from archiver.cli.session import Session, global_options
+from archiver.errors import ArchiverError, StorageProblem
+
+#: Command -> one line of help; imported only when it runs, so that --help is quick.
+COMMANDS = {
+    "init": "Make an archive and its configuration.",
+    "run": "Watch the folder and archive every change.",
+    "status": "Health, backlog, skipped files, protection.",
+    "log": "List versions, newest first.",
+    "show": "List one version's materials.",
+    "diff": "What changed between two versions.",
+    "submit": "Record that a version was handed in.",
+    "explain": "Why something is kept, and until when.",
+    "dispose": "Deletion after retention.",
+    "restore": "Bring a version back.",
+    "verify": "Check everything, independently.",
+    "audit": "Write the inspection package.",
+    "reindex": "Rebuild the index from the journal.",
+    "demo": "The whole job on sample materials.",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"archiver.cli.{cmd_name}")
+        command: click.Command = module.command
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = [name for name in COMMANDS if name.startswith(args[0][:2])]
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="archiver")
+@global_options
+def cli() -> None:
+    """Archive filing materials, version by version, for at least three years."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code of docs/design.md, section 6."""
+    # Inherited GIT_* variables would win over our own settings; GitPython reads
+    # some of them when it is imported, so they go before anything else.
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]
+    forgiving(sys.stdout)
+    forgiving(sys.stderr)
+    session = Session()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _call(given, session)
+    except sqlite3.DatabaseError as error:
+        return _rebuild_and_call(given, session, error)
+
+
+def _call(arguments: list[str], session: Session) -> int:
+    try:
+        result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except ArchiverError as error:
+        _console(session).warn(error.template, **error.fields)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (archiver log | head): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        _console(session).warn(
+            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+            path=error.filename or "",
+            reason=error.strerror or error,
+        )
+        return StorageProblem.exit_code
+    except sqlite3.DatabaseError:
+        raise
+    except Exception:
+        return _unexpected(arguments, session)
+
+
+def _rebuild_and_call(arguments: list[str], session: Session, error: sqlite3.DatabaseError) -> int:
+    """The index is derived: rebuild it, say so, and answer the question after all."""
+    console = _console(session)
+    console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=error)
+    try:
+        archive = session.archive()
+        with archive.writing(session.wait):
+            archive.reindex()
+        session.close()
+        return _call(arguments, session)
+    except ArchiverError as problem:
+        console.warn(problem.template, **problem.fields)
+        return problem.exit_code
+    except sqlite3.DatabaseError:
+        return _unexpected(arguments, session)
+
+
+def _unexpected(arguments: list[str], session: Session) -> int:
+    descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
+        log.write(f"archiver {__version__}, Python {sys.version}\n{arguments}\n\n{traceback.format_exc()}")
+    _console(session).warn(
+        "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
+        "please send that file with your report.",
+        path=path,
+    )
+    return 1
+
+
+def _console(session: Session) -> Console:
+    return Console(language(session.lang, os.environ))
+
+
+def run() -> None:
+    """The installed command."""
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""``archiver restore``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Name, Session, entry, find_filing, find_version
+from archiver.errors import ArchiverError, UsageProblem
+
+
+@entry
+@click.argument("name", type=Name(), metavar="TAG|FILING")
+@click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
+@click.option("--path", "globs", multiple=True, type=Name(), metavar="GLOB", help="Only these materials.")
+@click.option("--at", "moment", metavar="TIME", help="A filing's state at this time.")
+@click.option(
+    "--overwrite",
+    type=click.Choice(["never", "if-changed", "always"]),
+    default="never",
+    show_default=True,
+    help="What to do with files that are already there.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def command(
+    session: Session,
+    name: str,
+    target: str,
+    globs: tuple[str, ...],
+    moment: str | None,
+    overwrite: str,
+    dry_run: bool,
+) -> None:
+    """Bring a version back: every byte checked, times and empty folders too."""
+    from pathlib import Path
+
+    from archiver import clock, restore
+
+    archive = session.archive()
+    folder = Path(target)
+    restore.check_target(folder, session.config.watch, session.config.archive)
+    if moment is None:
+        chosen = [(find_version(archive, name), b"")]
+    elif "/" in name:
+        raise UsageProblem("With --at, name a filing, not {name}. Nothing was written.", name=name)
+    else:
+        filing = find_filing(archive, name)
+        chosen = restore.state_at(archive, filing, clock.stamp(session.moment(moment)))
+    items = [item for version, below in chosen for item in restore.items_of(archive, version, globs, below)]
+    plan = restore.plan(folder, [version.tag for version, _ in chosen], items)
+    console = session.console
+    console.say(
+        "{versions}: {new} new, {same} already there, {differing} differ",
+        versions=", ".join(plan.versions),
+        new=len(plan.new),
+        same=len(plan.same),
+        differing=len(plan.differing),
+    )
+    if dry_run:
+        return
+    written = restore.apply(archive.content, plan, restore.Overwrite(overwrite))
+    console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
+    try:
+        restore.journal(archive, plan, written, session.wait)
+    except ArchiverError as error:
+        console.warn(error.template, **error.fields)
+        console.warn("The restore is done, but it could not be journalled.")

@@ -1,0 +1,214 @@
+"""What every command needs: options, configuration, the open archive."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archiver import clock, config
+from archiver.cli.console import Console, language
+from archiver.errors import NotFound, UsageProblem
+
+if TYPE_CHECKING:
+    from archiver.model import Submission, Version
+    from archiver.retention.policy import Policy
+    from archiver.store.archive import Archive
+
+
+@dataclass(slots=True)
+class Session:
+    """The global options, and what follows from them."""
+
+    config_file: str | None = None
+    lang: str | None = None
+    verbose: int = 0
+    quiet: bool = False
+    wait: float = 30.0
+    _config: config.Config | None = None
+    _opened: list[Any] = field(default_factory=list)
+
+    @property
+    def console(self) -> Console:
+        """Where to print."""
+        return Console(language(self.lang, os.environ), self.quiet)
+
+    @property
+    def config(self) -> config.Config:
+        """The settings; raises ConfigProblem or UsageProblem."""
+        if self._config is None:
+            if self.config_file and not os.path.exists(self.config_file):
+                raise UsageProblem(
+                    "The configuration file {path} does not exist. Nothing was changed. Check the name.",
+                    path=self.config_file,
+                )
+            self._config = config.load(config.find(self.config_file, os.environ))
+        return self._config
+
+    def archive(self) -> Archive:
+        """The open archive; closed by :meth:`close`."""
+        from archiver.store.archive import Archive
+
+        archive = Archive(self.config.archive, notify=lambda text: self.console.warn("{text}", text=text))
+        self._opened.append(archive)
+        return archive
+
+    def policy(self) -> Policy:
+        """The retention policy in force."""
+        from archiver.retention.policy import Policy
+
+        settings = self.config
+        return Policy(settings.retention_years, settings.zone, settings.hold_while_live)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def moment(self, text: str, end_of_day: bool = True) -> datetime:
+        """A time given by a person, in the configured zone; a bare date means its end."""
+        try:
+            if len(text) == 10:
+                day = datetime.fromisoformat(text).date()
+                edge = time(23, 59, 59, 999999) if end_of_day else time(0)
+                return datetime.combine(day, edge, self.config.zone)
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageProblem(
+                "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.", text=text
+            ) from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=self.config.zone)
+
+    def local(self, stamp: str) -> str:
+        """A journalled time in the configured zone, for people."""
+        return clock.parse(stamp).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
+        session = context.ensure_object(Session)
+        if value not in (None, 0, False):
+            setattr(session, name, value)
+
+    return callback
+
+
+_OPTIONS = (
+    click.option(
+        "--config",
+        metavar="FILE",
+        callback=_remember("config_file"),
+        expose_value=False,
+        help="The settings; else $ARCHIVER_CONFIG, ./archiver.toml, /etc/archiver/archiver.toml.",
+    ),
+    click.option(
+        "--lang",
+        type=click.Choice(["zh", "en"]),
+        callback=_remember("lang"),
+        expose_value=False,
+        help="Language of messages; else as the locale says.",
+    ),
+    click.option(
+        "-v", "--verbose", count=True, callback=_remember("verbose"), expose_value=False, help="Say more."
+    ),
+    click.option("-q", "--quiet", is_flag=True, callback=_remember("quiet"), expose_value=False, help="Say less."),
+    click.option(
+        "--wait",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        callback=_remember("wait"),
+        expose_value=False,
+        help="How long to wait for another writer (default 30).",
+    ),
+)
+
+
+def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command takes, before or after its name."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def entry(function: Callable[..., Any]) -> click.Command:
+    """A command with the global options, handed its Session first."""
+
+    @functools.wraps(function)
+    @click.pass_context
+    def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+        session = context.ensure_object(Session)
+        with closing(session):
+            return function(session, *args, **kwargs)
+
+    return click.command()(global_options(call))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+class Name(click.ParamType[str]):
+    """A filing, submission or tag as typed: UTF-8 whatever the locale."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        """From the locale's argument to text; bytes that are not UTF-8 stay escaped."""
+        return os.fsencode(value).decode("utf-8", "surrogateescape").strip("/")
+
+
+class FilePath(click.Path):
+    """A path that exists and can be read, as a Path."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+def find_version(archive: Archive, tag: str) -> Version:
+    """The version with this tag; raises NotFound with near ones."""
+    version = archive.index.version(tag.removeprefix("refs/tags/"))
+    if version is None:
+        raise NotFound(
+            "There is no version {tag}. Nothing was changed.{near}",
+            tag=tag,
+            near=_near(tag, archive.index.tags()),
+        )
+    return version
+
+
+def find_submission(archive: Archive, name: str) -> Submission:
+    """The submission FILING/SUBMISSION; raises NotFound with near ones."""
+    known = {str(submission): submission for submission in archive.index.submissions()}
+    for candidate in (name, _as_refs(name)):
+        if candidate in known:
+            return known[candidate]
+    raise NotFound(
+        "There is no submission {name}. Nothing was changed.{near}", name=name, near=_near(name, list(known))
+    )
+
+
+def find_filing(archive: Archive, name: str) -> str:
+    """The ref component of a filing; raises NotFound with near ones."""
+    known = sorted({submission.filing for submission in archive.index.submissions()})
+    for candidate in (name, _as_refs(name)):
+        if candidate in known:
+            return candidate
+    raise NotFound("There is no filing {name}. Nothing was changed.{near}", name=name, near=_near(name, known))
+
+
+def _as_refs(name: str) -> str:
+    from archiver.store.names import ref_component
+
+    return "/".join(ref_component(part.encode("utf-8", "surrogateescape")) for part in name.split("/") if part)
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 3, 0.4)
+    return f" Near: {', '.join(near)}" if near else " See what there is with: archiver log"

@@ -1,0 +1,35 @@
+"""``archiver show``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Name, Session, entry, find_version, json_option
+
+
+@entry
+@click.argument("tag", type=Name())
+@json_option
+def command(session: Session, tag: str, as_json: bool) -> None:
+    """List one version's materials."""
+    from archiver.store.names import text
+
+    archive = session.archive()
+    version = find_version(archive, tag)
+    materials = list(archive.index.materials(version.submission, version.number))
+    files = [
+        {"path": text(m.path), "sha256": m.sha256, "size": m.size, "mtime_ns": m.mtime_ns}
+        for m in materials
+        if m.sha256
+    ]
+    console = session.console
+    if as_json:
+        folders = [text(m.path) for m in materials if m.sha256 is None]
+        console.json({"tag": version.tag, "commit": version.commit, "materials": files, "folders": folders})
+        return
+    console.say("{tag}, captured {at}", tag=version.tag, at=session.local(version.captured_at))
+    for each in version.submitted:
+        console.say("Submitted on {on} as {tag} ({kind})", on=each.on, tag=each.tag, kind=each.kind)
+    rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]
+    rows += [(text(m.path) + "/", "-", "-") for m in materials if m.sha256 is None]
+    console.table(("Material", "Bytes", "SHA-256"), rows)

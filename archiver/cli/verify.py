@@ -1,0 +1,39 @@
+"""``archiver verify``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Session, entry, json_option
+from archiver.errors import FindingsPresent
+
+
+@entry
+@json_option
+@click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
+def command(session: Session, as_json: bool, sample: float | None) -> None:
+    """Check everything, independently of the code that wrote it. Writes nothing."""
+    from archiver.evidence.verify import verify
+
+    report = verify(session.archive(), 100.0 if sample is None else sample)
+    console = session.console
+    if as_json:
+        console.json(report.as_json())
+    else:
+        for finding in report.findings:
+            console.line(f"{finding.code}  {finding.object}  {console.text('{text}', text=finding.message)}")
+        console.say(
+            "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
+            versions=report.versions,
+            events=report.events,
+            objects=report.objects,
+            bytes=report.bytes,
+        )
+    if not report.ok:
+        raise FindingsPresent(
+            "verify found {count} things that are not as they should be. Change nothing, keep this output, "
+            "and compare with a backup or a clone.",
+            count=len(report.findings),
+        )
+    if not as_json:
+        console.say("Everything is as it should be.")

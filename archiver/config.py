@@ -1,0 +1,288 @@
+"""Validated settings, read from ``archiver.toml``."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from archiver.errors import ConfigProblem
+
+#: The program's floor, in calendar years.  No setting goes below it.
+FLOOR_YEARS = 3
+#: A typing error such as 30000 must not lock materials past the calendar's end.
+CEILING_YEARS = 1000
+
+LAYOUT_SUBMISSION = "{filing}/{submission}"
+LAYOUT_FILING = "{filing}"
+LAYOUTS = (LAYOUT_SUBMISSION, LAYOUT_FILING)
+
+DEFAULT_IGNORE = (
+    "~$*",
+    ".~lock*",
+    "*.swp",
+    "Thumbs.db",
+    "desktop.ini",
+    ".DS_Store",
+    "*.crdownload",
+    "*.part",
+    "*.partial",
+    "*.download",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a person may set; times are seconds unless named otherwise."""
+
+    source: Path
+    archive: Path
+    watch: Path
+    layout: str = LAYOUT_SUBMISSION
+    settle_seconds: float = 5.0
+    maximum_delay_seconds: float = 300.0
+    scan_minutes: float = 15.0
+    ignore: tuple[str, ...] = DEFAULT_IGNORE
+    retention_years: int = FLOOR_YEARS
+    timezone: str = "Asia/Shanghai"
+    hold_while_live: bool = True
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which days end and times without a zone are read."""
+        return ZoneInfo(self.timezone)
+
+
+_SECTIONS: Mapping[str, frozenset[str]] = {
+    "archive": frozenset({"path"}),
+    "watch": frozenset(
+        {
+            "path",
+            "layout",
+            "settle_seconds",
+            "maximum_delay_seconds",
+            "scan_minutes",
+            "ignore",
+        }
+    ),
+    "retention": frozenset({"years", "timezone", "hold_while_live"}),
+}
+
+
+def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
+    """The configuration file in force.
+
+    Raises ConfigProblem when none of the usual places has one.
+    """
+    if explicit:
+        return Path(explicit)
+    if named := environment.get("ARCHIVER_CONFIG"):
+        return Path(named)
+    places = (Path("archiver.toml"), Path("/etc/archiver/archiver.toml"))
+    for place in places:
+        if place.exists():
+            return place
+    raise ConfigProblem(
+        "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
+        "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
+    )
+
+
+def load(source: Path) -> Config:
+    """Read and validate ``source``; raises ConfigProblem."""
+    try:
+        text = source.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigProblem(
+            "The configuration file {path} does not exist. Nothing was changed. "
+            "Check the name, or make one with: archiver init",
+            path=source,
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigProblem(
+            "The configuration file {path} cannot be read ({reason}). Nothing was changed. "
+            "It must be a readable UTF-8 text file.",
+            path=source,
+            reason=error,
+        ) from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigProblem(
+            "The configuration file {path} is not valid TOML: {reason}. Nothing was changed. Mend that line.",
+            path=source,
+            reason=error,
+        ) from None
+    return _validate(_Document(source, document))
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    source: Path
+    tables: Mapping[str, Any]
+
+    def problem(self, key: str, reason: str) -> ConfigProblem:
+        return ConfigProblem(
+            "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
+            path=self.source,
+            key=key,
+            reason=reason,
+        )
+
+    def check_keys(self) -> None:
+        for section, table in self.tables.items():
+            if section not in _SECTIONS:
+                raise self._unknown(section, _SECTIONS)
+            if not isinstance(table, dict):
+                raise self.problem(section, "must be a table in square brackets")
+            for key in table:
+                if key not in _SECTIONS[section]:
+                    raise self._unknown(f"{section}.{key}", (f"{section}.{k}" for k in _SECTIONS[section]))
+
+    def _unknown(self, key: str, known: Iterable[str]) -> ConfigProblem:
+        near = difflib.get_close_matches(key, list(known), 1)
+        hint = f"is not a known setting; did you mean {near[0]}?" if near else "is not a known setting"
+        return self.problem(key, hint.rstrip("?"))
+
+    def get(self, section: str, key: str, default: Any) -> Any:
+        return self.tables.get(section, {}).get(key, default)
+
+    def path(self, section: str) -> Path:
+        value = self.get(section, "path", None)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise self.problem(f"{section}.path", "must name a folder")
+        # The file is UTF-8 whatever the locale, and a path is its bytes.
+        given = Path(os.fsdecode(value.encode("utf-8")))
+        return Path(os.path.abspath(self.source.parent / given))
+
+    def number(self, section: str, key: str, default: float, least: float) -> float:
+        value = self.get(section, key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 10**7:
+            raise self.problem(f"{section}.{key}", f"must be a number of at least {least:g}")
+        return float(value)
+
+
+def _validate(document: _Document) -> Config:
+    document.check_keys()
+    layout = document.get("watch", "layout", LAYOUT_SUBMISSION)
+    if layout not in LAYOUTS:
+        raise document.problem("watch.layout", 'must be "{filing}/{submission}" or "{filing}"')
+    ignore = document.get("watch", "ignore", list(DEFAULT_IGNORE))
+    if not isinstance(ignore, list) or not all(isinstance(item, str) and item for item in ignore):
+        raise document.problem("watch.ignore", "must be a list of file name patterns")
+    hold = document.get("retention", "hold_while_live", True)
+    if not isinstance(hold, bool):
+        raise document.problem("retention.hold_while_live", "must be true or false")
+    config = Config(
+        source=document.source,
+        archive=document.path("archive"),
+        watch=document.path("watch"),
+        layout=layout,
+        settle_seconds=document.number("watch", "settle_seconds", 5.0, 0.0),
+        maximum_delay_seconds=document.number("watch", "maximum_delay_seconds", 300.0, 1.0),
+        scan_minutes=document.number("watch", "scan_minutes", 15.0, 0.01),
+        ignore=tuple(ignore),
+        retention_years=_years(document),
+        timezone=_timezone(document),
+        hold_while_live=hold,
+    )
+    check_places(config.archive, config.watch)
+    return config
+
+
+def _timezone(document: _Document) -> str:
+    name = document.get("retention", "timezone", "Asia/Shanghai")
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise document.problem("retention.timezone", "must be a time zone such as Asia/Shanghai") from None
+
+
+def _years(document: _Document) -> int:
+    value = document.get("retention", "years", FLOOR_YEARS)
+    if isinstance(value, bool) or not isinstance(value, int) or value > CEILING_YEARS:
+        raise document.problem("retention.years", f"must be a whole number of years, {FLOOR_YEARS} or more")
+    if value < FLOOR_YEARS:
+        raise document.problem(
+            "retention.years", f"is {value}, but filing materials are kept at least {FLOOR_YEARS} years"
+        )
+    return value
+
+
+def check_places(archive: Path, watch: Path) -> None:
+    """Refuse an archive inside the watched folder and the other way round.
+
+    The archive would archive itself, or the watched folder would be written.
+    """
+    inner, outer = Path(os.path.realpath(archive)), Path(os.path.realpath(watch))
+    if inner == outer or outer in inner.parents or inner in outer.parents:
+        raise ConfigProblem(
+            "The archive {archive} and the watched folder {watch} lie inside one another. "
+            "Nothing was changed. Choose two separate folders.",
+            archive=archive,
+            watch=watch,
+        )
+
+
+def render(config: Config) -> str:
+    """The text of a new ``archiver.toml``; raises ConfigProblem for names TOML cannot hold."""
+    return _TEMPLATE.format(
+        archive=_quoted(config.archive),
+        watch=_quoted(config.watch),
+        layout=config.layout,
+        years=config.retention_years,
+        ignore=", ".join(_toml_string(item) for item in config.ignore),
+    )
+
+
+def _quoted(path: Path) -> str:
+    try:
+        return _toml_string(os.fsencode(path).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigProblem(
+            "The folder name {path} is not UTF-8, which a configuration file must be. "
+            "Nothing was changed. Reach the folder by another name.",
+            path=path,
+        ) from None
+
+
+def _toml_string(text: str) -> str:
+    escaped = "".join(
+        f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
+        for char in text.replace("\\", "\\\\").replace('"', '\\"')
+    )
+    return f'"{escaped}"'
+
+
+_TEMPLATE = """\
+# Settings of this archive. Every key but the two paths may be left out.
+
+[archive]
+path = {archive}
+
+[watch]
+path = {watch}
+# "{{filing}}/{{submission}}": first folder level the filing, second the submission.
+# "{{filing}}": first level the filing; submissions are numbered 01, 02, ...
+layout = "{layout}"
+# A file is archived once it has not changed for this long,
+settle_seconds = 5
+# or, under constant writing, after this long if it can be read in one piece.
+maximum_delay_seconds = 300
+# The whole folder is compared with the archive this often, events or not.
+scan_minutes = 15
+# File names that are not archived; each is listed by: archiver status
+ignore = [{ignore}]
+
+[retention]
+# Calendar years, never under 3.
+years = {years}
+timezone = "Asia/Shanghai"
+# Keep everything of a filing for as long as the filing is live.
+hold_while_live = true
+"""

@@ -1,0 +1,1 @@
+"""Reading documents: what a material is, as far as it can be told."""

@@ -1,0 +1,72 @@
+"""The error tree: one sentence for the person, one exit code for the script.
+
+A message is a template with named fields, so that the command line can put it
+into the reader's language.  It says what happened to which file, what was not
+lost, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ArchiverError(Exception):
+    """An expected failure; never shown with a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, template: str, **fields: object) -> None:
+        super().__init__(template)
+        self.template = template
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return self.template.format(**self.fields)
+
+
+class UsageProblem(ArchiverError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = 2
+
+
+class ConfigProblem(ArchiverError):
+    """The configuration is missing, unreadable or not allowed."""
+
+    exit_code = 3
+
+
+class RetentionRefused(ArchiverError):
+    """Retention or a hold forbids it."""
+
+    exit_code = 4
+
+
+class FindingsPresent(ArchiverError):
+    """``verify`` found something."""
+
+    exit_code = 5
+
+
+class Busy(ArchiverError):
+    """Another process is writing."""
+
+    exit_code = 6
+
+
+class NotFound(ArchiverError):
+    """No such filing, submission, version, tag or plan."""
+
+    exit_code = 7
+
+
+class StorageProblem(ArchiverError):
+    """The disk, a permission or a damaged file stands in the way."""
+
+    exit_code = 8
+
+
+class Unhealthy(ArchiverError):
+    """``status --check`` found the service unhealthy."""
+
+    exit_code = 9

@@ -1,0 +1,1 @@
+"""Proof: what can be shown to somebody who trusts nobody's software."""

@@ -1,0 +1,85 @@
+"""The numbered results of ``verify``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Code -> what it means.  Numbers are never given to another meaning.
+TABLE = {
+    "A001": "the repository's settings are not those of an archive",
+    "A002": "a hook is missing, altered or not executable",
+    "A003": "HEAD does not name the journal",
+    "A004": "the repository depends on objects outside of the archive",
+    "A005": "a file does not belong into the repository",
+    "A010": "git fsck complains",
+    "A011": "a pack file is damaged",
+    "A012": "a git object is damaged",
+    "A020": "a ref is missing",
+    "A021": "a ref does not have the value that the journal gave it",
+    "A022": "a ref that the journal does not know",
+    "A023": "a ref's file cannot be read as one",
+    "A030": "a journal event cannot be read",
+    "A031": "the chain of the journal is broken",
+    "A032": "an attachment is not what its event says",
+    "A033": "the compliance clock runs backwards",
+    "A040": "a version's tree is not what its changes say",
+    "A041": "a version's commit or tag is not what its event says",
+    "A042": "the signature of a submitted version is not valid",
+    "A043": "the manifest of a submitted version is not what was sealed",
+    "A050": "a content object is missing",
+    "A051": "the bytes of a content object are not those that were archived",
+    "A052": "a content object could be changed through its mode, owner or another name",
+    "A053": "a file among the content objects is not one",
+    "A060": "the list of allowed signers is not the one of the journal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    code: str
+    object: str
+    detail: str
+
+    @property
+    def message(self) -> str:
+        """The meaning of the number, and what was seen."""
+        return f"{TABLE[self.code]}: {self.detail}" if self.detail else TABLE[self.code]
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that was found, and how much was looked at."""
+
+    findings: list[Finding] = field(default_factory=list)
+    versions: int = 0
+    events: int = 0
+    objects: int = 0
+    bytes: int = 0
+    unreferenced: int = 0
+
+    def add(self, code: str, where: object, detail: object = "") -> None:
+        """Note a finding."""
+        self.findings.append(Finding(code, str(where), str(detail)))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable form of ``verify --json``."""
+        return {
+            "ok": self.ok,
+            "findings": [
+                {"code": each.code, "object": each.object, "message": each.message} for each in self.findings
+            ],
+            "checked": {
+                "versions": self.versions,
+                "events": self.events,
+                "objects": self.objects,
+                "bytes": self.bytes,
+            },
+        }

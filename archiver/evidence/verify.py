@@ -1,0 +1,30 @@
+"""``verify``: everything that can be checked, on its own reading of the files.
+
+Findings are collected, never stopped at; nothing is written.
+"""
+
+from __future__ import annotations
+
+from archiver.evidence.contents import check_contents
+from archiver.evidence.findings import Report
+from archiver.evidence.history import check_history
+from archiver.evidence.objects import check_repository
+from archiver.store.archive import Archive
+
+
+def verify(archive: Archive, percent: float = 100.0) -> Report:
+    """Check the whole archive; ``percent`` of the content objects are hashed again."""
+    report = Report()
+    check_repository(archive.repository, report)
+    history = check_history(archive.repository, report)
+    check_contents(archive.repository_path / "lfs", history.referenced, percent, report)
+    if _signers(archive) != history.signers:
+        report.add("A060", "keys/allowed_signers")
+    return report
+
+
+def _signers(archive: Archive) -> bytes:
+    try:
+        return (archive.keys / "allowed_signers").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,1 @@
+"""The life of a filing: submissions, kinds, numbers."""

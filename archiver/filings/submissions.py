@@ -1,0 +1,118 @@
+"""Recording that a version was handed in to the regulator."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from archiver.errors import UsageProblem
+from archiver.filings.kinds import kind_of
+from archiver.filings.numbers import scheme_of
+from archiver.model import COMMON, Event, Material, Submission, Version
+from archiver.store import names
+from archiver.store.archive import Archive, Draft
+from archiver.store.journal import canonical
+
+_RECEIPT_LIMIT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class HandingIn:
+    """What a person says about a handing-in.
+
+    ``on`` is the day on the regulator's portal; retention never counts from it.
+    ``kind`` None: told from the folder's name.
+    """
+
+    on: date
+    kind: str | None = None
+    number: str | None = None
+    receipt: Path | None = None
+    by: str | None = None
+
+
+def submit(archive: Archive, version: Version, handing_in: HandingIn, wait_seconds: float) -> Event:
+    """Seal ``version``: signed tag, receipt, manifest digest, one journal event.
+
+    Raises UsageProblem for a number or receipt that cannot be, Busy and
+    StorageProblem as :meth:`Archive.writing` does; nothing is recorded then.
+    """
+    if handing_in.number is not None:
+        scheme_of(handing_in.number)
+    receipt = _receipt(handing_in.receipt)
+    with archive.writing(wait_seconds) as writer:
+        tag = _next_tag(archive, version.submission)
+        details = _details(archive, version, handing_in, tag)
+        message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({details['kind']})\n"
+        if handing_in.receipt is None or receipt is None:
+            return writer.append(Draft("submit", tag, details), (tag, version.commit, message))
+        with open(handing_in.receipt, "rb") as stream:
+            draft = Draft("submit", tag, details, {receipt: stream})
+            return writer.append(draft, (tag, version.commit, message))
+
+
+def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str) -> dict[str, Any]:
+    common = Submission(version.submission.filing, COMMON)
+    beside = None if version.submission == common else archive.index.latest(common)
+    receipt = handing_in.receipt
+    return {
+        "version": version.tag,
+        "tag": tag,
+        "on": handing_in.on.isoformat(),
+        "kind": handing_in.kind or kind_of(version.submission.folder),
+        "number": handing_in.number,
+        "by": handing_in.by,
+        "receipt": None if receipt is None else names.text(os.fsencode(receipt.name)),
+        "manifest_sha256": manifest_sha256(archive.index.materials(version.submission, version.number)),
+        "common": beside.tag if beside else None,
+    }
+
+
+def manifest_sha256(materials: Iterable[Material]) -> str:
+    """The digest of a version's full manifest: one canonical JSON line per material, by raw path."""
+    digest = hashlib.sha256()
+    for material in sorted(materials, key=lambda each: each.path):
+        digest.update(
+            canonical(
+                {
+                    "path": names.text(material.path),
+                    "sha256": material.sha256,
+                    "size": material.size,
+                }
+            )
+        )
+    return digest.hexdigest()
+
+
+def _next_tag(archive: Archive, submission: Submission) -> str:
+    known = set(archive.index.tags())
+    number = 1
+    while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in known:
+        number += 1
+    return tag
+
+
+def _receipt(path: Path | None) -> str | None:
+    """The attachment's name: ours, so that no foreign name gets into the journal's trees."""
+    if path is None:
+        return None
+    try:
+        size = path.stat().st_size if path.is_file() else -1
+        with open(path, "rb"):
+            pass
+    except OSError:
+        size = -1
+    if not 0 <= size <= _RECEIPT_LIMIT_BYTES:
+        raise UsageProblem(
+            "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
+            "Check the name and submit again.",
+            path=path,
+        )
+    suffix = path.suffix.lower()
+    return "receipt" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")

@@ -1,0 +1,1 @@
+"""From the watched folder into the store: watch, scan, settle, capture."""

@@ -1,0 +1,222 @@
+"""Making a version of what has settled.
+
+Reading and hashing go on without the lock; what has changed is decided under it,
+against the newest version, so that the same input twice gives no second version.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archiver.errors import ArchiverError, StorageProblem
+from archiver.intake.layout import Group, locate
+from archiver.intake.scan import UNREADABLE_FILE
+from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
+from archiver.model import Change, Material, Op, Submission, Version
+from archiver.store.archive import Archive, Totals, Writer
+from archiver.store.changes import addition, between
+from archiver.store.content import Signature, Staged, Unstable
+
+_WORKERS = 2
+
+
+class Stopped(Exception):
+    """The daemon was told to end; nothing of this attempt was kept."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one attempt: a version (or none), and what is left to do."""
+
+    tag: str | None = None
+    changes: int = 0
+    done: list[bytes] = field(default_factory=list)
+    unstable: list[bytes] = field(default_factory=list)
+    unreadable: list[Noted] = field(default_factory=list)
+
+
+class Capturer:
+    """Captures groups of settled paths into one archive."""
+
+    def __init__(
+        self, archive: Archive, snapshot: Snapshot, watch: Path, layout: str, stopping: threading.Event
+    ) -> None:
+        self._archive = archive
+        self._stopping = stopping
+        self._snapshot = snapshot
+        self._root = os.fsencode(watch)
+        self._layout = layout
+
+    def capture(self, group: Group, states: Mapping[bytes, State], wait_seconds: float) -> Outcome:
+        """Archive the group's paths as one version.
+
+        Raises StorageProblem or Busy; nothing is half done then, and the paths
+        stay pending.
+        """
+        outcome = Outcome()
+        staged = self._stage([path for path, state in states.items() if isinstance(state, Signature)], outcome)
+        try:
+            self._archive.content.publish(staged.values())
+        except ArchiverError:
+            self._archive.content.discard(staged.values())
+            raise
+        settled: dict[bytes, State] = {path: item.signature for path, item in staged.items()}
+        settled |= {path: state for path, state in states.items() if not isinstance(state, Signature)}
+        with self._archive.writing(wait_seconds) as writer:
+            self._write(writer, group, settled, staged, outcome)
+        self._snapshot.record({path: self._own(group, path, state) for path, state in settled.items()})
+        self._snapshot.note_unreadable(outcome.unreadable)
+        outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
+        return outcome
+
+    def _stage(self, paths: list[bytes], outcome: Outcome) -> dict[bytes, Staged]:
+        staged: dict[bytes, Staged] = {}
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            results = pool.map(self._try_stage, paths)
+            try:
+                for path, result in zip(paths, results, strict=True):
+                    if isinstance(result, Staged):
+                        staged[path] = result
+                    elif result is None:
+                        outcome.unstable.append(path)
+                    else:
+                        outcome.unreadable.append(Noted(path, UNREADABLE_FILE, result))
+            except (StorageProblem, Stopped):
+                pool.shutdown(cancel_futures=True)
+                self._archive.content.discard(staged.values())
+                raise
+        return staged
+
+    def _try_stage(self, path: bytes) -> Staged | str | None:
+        if self._stopping.is_set():
+            raise Stopped
+        try:
+            return self._archive.content.stage(Path(os.fsdecode(self._root + b"/" + path)))
+        except (Unstable, FileNotFoundError):
+            return None
+        except OSError as error:
+            return error.strerror or type(error).__name__
+
+    def _write(
+        self,
+        writer: Writer,
+        group: Group,
+        settled: Mapping[bytes, State],
+        staged: Mapping[bytes, Staged],
+        outcome: Outcome,
+    ) -> None:
+        latest = self._latest(group)
+        submission = latest.submission if latest else group.submission()
+        current = _Current(self._archive, submission)
+        for path, state in sorted(settled.items()):
+            place, material = locate(path, self._layout, is_folder=state == FOLDER)
+            if place != group:
+                # The name now belongs to a folder of another submission.
+                place, material, state = group, locate(path, self._layout)[1], None
+            if material:
+                current.set(material, _as_material(material, state, staged.get(path)))
+        changes = current.changes()
+        if not changes or (latest is None and not any(change.op is Op.ADD for change in changes)):
+            # A submission begins with its first material, not with an empty folder.
+            return
+        if group.folder is None and latest is not None and self._is_sealed(submission):
+            submission = group.submission(int(submission.name) + 1)
+            changes = current.everything()
+            latest = None
+        self._check_content(changes)
+        number = latest.number + 1 if latest else 1
+        parent = latest.commit if latest else None
+        totals = self._totals(latest, changes, current)
+        outcome.tag = writer.write_version(submission, number, parent, changes, totals).object
+        outcome.changes = len(changes)
+
+    def _totals(self, latest: Version | None, changes: list[Change], current: _Current) -> Totals:
+        counts = Counter(change.op for change in changes)
+        files, size = current.totals(latest)
+        return Totals(
+            files,
+            size,
+            added=counts[Op.ADD],
+            modified=counts[Op.MODIFY] + counts[Op.RENAME],
+            deleted=counts[Op.DELETE],
+        )
+
+    def _latest(self, group: Group) -> Version | None:
+        index = self._archive.index
+        if group.folder is not None:
+            return index.latest(group.submission())
+        filing = group.submission().filing
+        numbered = [s for s in index.submissions() if s.filing == filing and s.name.isdigit()]
+        return index.latest(max(numbered, key=lambda s: int(s.name))) if numbered else None
+
+    def _is_sealed(self, submission: Submission) -> bool:
+        versions = self._archive.index.versions(submission.filing, submission.name)
+        return any(version.submitted for version in versions)
+
+    def _own(self, group: Group, path: bytes, state: State) -> State:
+        if state == FOLDER and locate(path, self._layout, is_folder=True)[0] != group:
+            return None
+        return state
+
+    def _check_content(self, changes: list[Change]) -> None:
+        for change in changes:
+            if change.sha256 and change.size and not self._archive.content.has(change.sha256, change.size):
+                raise StorageProblem(
+                    "The content object {sha256} disappeared while its version was written. Nothing was "
+                    "recorded and nothing archived was lost; the files are read again. Check the disk.",
+                    sha256=change.sha256,
+                )
+
+
+def _as_material(path: bytes, state: State, staged: Staged | None) -> Material | None:
+    if staged is not None:
+        signature = staged.signature
+        return Material(path, staged.sha256, signature.size, signature.mtime_ns)
+    return Material(path, None, 0, 0) if state == FOLDER else None
+
+
+class _Current:
+    """The newest version's materials and what becomes of them."""
+
+    def __init__(self, archive: Archive, submission: Submission) -> None:
+        self._index = archive.index
+        self._submission = submission
+        self._before: dict[bytes, Material | None] = {}
+        self._after: dict[bytes, Material | None] = {}
+
+    def set(self, path: bytes, material: Material | None) -> None:
+        """The path holds this now (None: nothing)."""
+        self._before[path] = self._index.material(self._submission, path)
+        self._after[path] = material
+
+    def changes(self) -> list[Change]:
+        """What differs from the newest version."""
+        return between((self._before[path], after) for path, after in self._after.items())
+
+    def everything(self) -> list[Change]:
+        """The whole state, as the first version of a new submission."""
+        state = {m.path: m for m in self._index.materials(self._submission)}
+        for path, after in self._after.items():
+            state.pop(path, None)
+            if after is not None:
+                state[path] = after
+        return [addition(material) for _, material in sorted(state.items())]
+
+    def totals(self, latest: Version | None) -> tuple[int, int]:
+        """Number of files and bytes after the changes."""
+        if latest is None:
+            state = [change for change in self.everything() if change.sha256]
+            return len(state), sum(change.size for change in state)
+        files, size = latest.files, latest.bytes
+        for path, after in self._after.items():
+            for material, sign in ((self._before[path], -1), (after, 1)):
+                if material is not None and material.sha256:
+                    files += sign
+                    size += sign * material.size
+        return files, size

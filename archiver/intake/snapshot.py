@@ -1,0 +1,178 @@
+"""``state.db``: what the watched folder looked like when it was last archived.
+
+It may be lost at the price of reading every file again.  It is also where the
+daemon leaves word for ``status``: what is pending, what was skipped and why.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from archiver.store.content import Signature
+from archiver.store.index import remove
+
+#: In place of a signature: an empty folder.
+FOLDER: Literal["folder"] = "folder"
+State = Signature | Literal["folder"] | None
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+create table entries (dir blob, name blob, folder integer, size integer, mtime_ns integer,
+    ctime_ns integer, inode integer, primary key (dir, name)) without rowid;
+create table skipped (path blob primary key, template text, value text, source text) without rowid;
+create table pending (path blob primary key, since text, template text, value text) without rowid;
+create table meta (key text primary key, value text) without rowid;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A path with a reason (a message template and its one value)."""
+
+    path: bytes
+    template: str
+    value: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reason in English."""
+        return self.template.format(value=self.value)
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """Folder and name of a relative path."""
+    folder, _, name = path.rpartition(b"/")
+    return folder, name
+
+
+class Snapshot:
+    """One open ``state.db``."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it; a damaged one is thrown away, which costs a full scan."""
+        try:
+            self._db = _open(path)
+        except sqlite3.DatabaseError:
+            remove(path)
+            self._db = _open(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def folder(self, path: bytes) -> dict[bytes, State]:
+        """The archived entries directly in one folder."""
+        rows = self._db.execute(
+            "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
+        )
+        return {name: FOLDER if folder else Signature(*rest) for name, folder, *rest in rows}
+
+    def get(self, path: bytes) -> State:
+        """The archived state of one path."""
+        row = self._db.execute(
+            "select folder, size, mtime_ns, ctime_ns, inode from entries where dir = ? and name = ?",
+            split(path),
+        ).fetchone()
+        if row is None:
+            return None
+        return FOLDER if row[0] else Signature(*row[1:])
+
+    def folders_below(self, path: bytes) -> list[bytes]:
+        """Every folder at or below ``path`` that has archived entries."""
+        if not path:
+            rows = self._db.execute("select distinct dir from entries")
+        else:
+            rows = self._db.execute(
+                "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
+                (path, path + b"/", path + b"0"),
+            )
+        return [row[0] for row in rows]
+
+    def record(self, states: Mapping[bytes, State]) -> None:
+        """Remember the archived states; None forgets a path."""
+        with self._db:
+            self._db.executemany(
+                "delete from entries where dir = ? and name = ?",
+                (split(path) for path, state in states.items() if state is None),
+            )
+            self._db.executemany(
+                "insert or replace into entries values (?, ?, ?, ?, ?, ?, ?)",
+                (_row(path, state) for path, state in states.items() if state is not None),
+            )
+            self._db.executemany(
+                "delete from skipped where path = ? and source = 'read'", ((path,) for path in states)
+            )
+
+    # --- word for status
+
+    def note_scan(self, start: bytes, skipped: Iterable[Noted]) -> None:
+        """Replace what the last scan below ``start`` skipped."""
+        with self._db:
+            self._db.execute(
+                "delete from skipped where source = 'scan' and (? = x'' or path = ? or (path > ? and path < ?))",
+                (start, start, start + b"/", start + b"0"),
+            )
+            self._note(skipped, "scan")
+
+    def note_unreadable(self, skipped: Iterable[Noted]) -> None:
+        """Add files that could not be read; they are tried again at every scan."""
+        with self._db:
+            self._note(skipped, "read")
+
+    def _note(self, skipped: Iterable[Noted], source: str) -> None:
+        self._db.executemany(
+            "insert or replace into skipped values (?, ?, ?, ?)",
+            ((item.path, item.template, item.value, source) for item in skipped),
+        )
+
+    def skipped(self) -> list[Noted]:
+        """Everything that is not archived, and why."""
+        rows = self._db.execute("select path, template, value from skipped order by path")
+        return [Noted(*row) for row in rows]
+
+    def note_pending(self, pending: Iterable[tuple[Noted, str]]) -> None:
+        """Replace the list of what is still to be archived; with the time since when."""
+        with self._db:
+            self._db.execute("delete from pending")
+            self._db.executemany(
+                "insert into pending values (?, ?, ?, ?)",
+                ((item.path, since, item.template, item.value) for item, since in pending),
+            )
+
+    def pending(self) -> list[tuple[Noted, str]]:
+        """What is still to be archived."""
+        rows = self._db.execute("select path, template, value, since from pending order by path")
+        return [(Noted(*row[:3]), row[3]) for row in rows]
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Leave a word under ``key``."""
+        with self._db:
+            self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+
+    def meta(self, key: str) -> str:
+        """The word under ``key``, or an empty one."""
+        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+        return "" if row is None else str(row[0])
+
+
+def _row(path: bytes, state: Signature | Literal["folder"]) -> tuple[object, ...]:
+    if isinstance(state, Signature):
+        return (*split(path), 0, state.size, state.mtime_ns, state.ctime_ns, state.inode)
+    return (*split(path), 1, 0, 0, 0, 0)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=30)
+    (version,) = database.execute("pragma user_version").fetchone()
+    if version == 0:
+        database.execute("pragma journal_mode = wal")
+        database.executescript(f"{_SCHEMA} pragma user_version = {_SCHEMA_VERSION};")
+    elif version != _SCHEMA_VERSION:
+        database.close()
+        raise sqlite3.DatabaseError(f"schema {version}")
+    database.execute("pragma synchronous = normal")
+    return database

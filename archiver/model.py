@@ -1,0 +1,145 @@
+"""The words of the program as frozen values.
+
+Paths of materials are ``bytes``: a file server holds names in any encoding, and
+they must come back byte for byte.  Their readable form is made at the edge by
+:mod:`archiver.store.names`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: Submission of materials that lie directly in a filing's folder.
+COMMON = "_common"
+#: Filing of materials that lie directly in the watched folder.
+UNFILED = "_unfiled"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One handing-in to the regulator (报送).
+
+    ``filing`` and ``name`` are the ref components and together the identity;
+    ``filing_folder`` and ``folder`` are the raw names of the watched folders,
+    empty where the materials lie directly in the level above.
+    """
+
+    filing: str
+    name: str
+    filing_folder: bytes = field(compare=False, default=b"")
+    folder: bytes = field(compare=False, default=b"")
+
+    def __str__(self) -> str:
+        return f"{self.filing}/{self.name}"
+
+    @property
+    def branch(self) -> str:
+        """The branch that holds the submission's versions."""
+        return f"refs/heads/filings/{self.filing}/{self.name}"
+
+    @property
+    def prefix(self) -> bytes:
+        """Where its materials lie, relative to the watched folder."""
+        return b"/".join(part for part in (self.filing_folder, self.folder) if part)
+
+    def tag(self, version: int) -> str:
+        """The tag of one version, without ``refs/tags/``."""
+        return f"{self.filing}/{self.name}/v{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """One file of a submission, or an empty folder (``sha256`` is None)."""
+
+    path: bytes
+    sha256: str | None
+    size: int
+    mtime_ns: int
+
+
+class Op(StrEnum):
+    """What a version did to one path."""
+
+    ADD = "add"
+    MODIFY = "modify"
+    DELETE = "delete"
+    RENAME = "rename"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of ``changes.jsonl``; ``source`` is the old path of a rename."""
+
+    op: Op
+    path: bytes
+    sha256: str | None = None
+    size: int = 0
+    mtime_ns: int = 0
+    source: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that travels with a journal event."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the journal, as read back."""
+
+    seq: int
+    at: str
+    clock: dict[str, Any]
+    actor: dict[str, Any]
+    action: str
+    object: str
+    details: dict[str, Any]
+    refs: dict[str, str]
+    attachments: tuple[Attachment, ...]
+    prev: str
+    sha256: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """One handing-in of a version."""
+
+    tag: str
+    on: str
+    kind: str
+    number: str | None
+    by: str | None
+    receipt: str | None
+    at: str
+    clock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One durable state of one submission."""
+
+    submission: Submission
+    number: int
+    commit: str
+    captured_at: str
+    clock: str
+    files: int
+    bytes: int
+    added: int
+    modified: int
+    deleted: int
+    submitted: tuple[Submitted, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """The version's tag, without ``refs/tags/``."""
+        return self.submission.tag(self.number)

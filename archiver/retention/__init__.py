@@ -1,0 +1,1 @@
+"""How long everything is kept, why, and the refusal of anything earlier."""

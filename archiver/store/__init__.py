@@ -1,0 +1,1 @@
+"""Where everything is kept: content objects, the git repository, journal and index."""

@@ -1,0 +1,256 @@
+"""Content objects: the bytes of materials, once each, in the layout of Git LFS.
+
+An object is read once: the bytes that are hashed are the bytes that are written.
+It gets its final name only after it is durable, so that an object under its
+SHA-256 is whole after any crash.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from archiver.errors import StorageProblem
+
+CHUNK_BYTES = 1 << 20
+#: Up to here each file is synced by itself: ``syncfs`` would also flush whatever
+#: other programs have just written to the same filesystem.
+_SYNC_EACH = 64
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Unstable(Exception):
+    """The file changed while it was read; nothing of it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What tells one state of a file from the next without reading it.
+
+    ``ctime_ns`` is there because a write can be hidden by setting mtime back.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Signature:
+        """The signature of a ``stat`` result."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A copy in the spool, hashed but not durable yet."""
+
+    sha256: str
+    signature: Signature
+    spool: Path | None
+
+
+def pointer(sha256: str, size: int) -> bytes:
+    """The Git LFS pointer of a content object (specification v1).
+
+    Empty for an empty material: ``git lfs fsck`` refuses a pointer of size 0.
+    """
+    if size == 0:
+        return b""
+    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (sha256.encode(), size)
+
+
+class ContentStore:
+    """The content objects below ``archive.git/lfs/objects``."""
+
+    def __init__(self, objects: Path, spool: Path) -> None:
+        self.objects = objects
+        self.spool = spool
+        self._buffers = threading.local()
+
+    def path(self, sha256: str) -> Path:
+        """Where the object lies, whether or not it exists."""
+        return self.objects / sha256[:2] / sha256[2:4] / sha256
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether a whole object of that size is in place."""
+        try:
+            return self.path(sha256).stat().st_size == size
+        except OSError:
+            return False
+
+    def stage(self, source: Path) -> Staged:
+        """Copy ``source`` into the spool while hashing it.
+
+        Raises Unstable when it changed meanwhile, OSError when it cannot be
+        read, StorageProblem when the archive's disk cannot take it.
+        """
+        descriptor = open_quietly(source)
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise Unstable
+            if before.st_size == 0:
+                staged = Staged(hashlib.sha256().hexdigest(), Signature.of(before), None)
+            else:
+                staged = self._copy(descriptor, before)
+            try:
+                self._check_unchanged(source, descriptor, staged.signature)
+            except (Unstable, OSError):
+                self.discard([staged])
+                raise
+            return staged
+        finally:
+            os.close(descriptor)
+
+    def _copy(self, descriptor: int, before: os.stat_result) -> Staged:
+        try:
+            out, name = tempfile.mkstemp(dir=self.spool)
+        except OSError as error:
+            raise self._full(error) from error
+        kept = False
+        try:
+            digest = self._pump(descriptor, out, before.st_size)
+            os.fchmod(out, 0o444)
+            kept = True
+        finally:
+            os.close(out)
+            if not kept:
+                os.unlink(name)
+        return Staged(digest, Signature.of(before), Path(name))
+
+    def _pump(self, descriptor: int, out: int, size: int) -> str:
+        buffer = self._buffer()
+        digest = hashlib.sha256()
+        total = 0
+        while count := os.readv(descriptor, [buffer]):
+            total += count
+            if total > size:
+                raise Unstable
+            chunk = buffer[:count]
+            digest.update(chunk)
+            try:
+                written = 0
+                while written < count:
+                    written += os.write(out, chunk[written:])
+            except OSError as error:
+                raise self._full(error) from error
+        if total != size:
+            raise Unstable
+        return digest.hexdigest()
+
+    def _buffer(self) -> memoryview:
+        if not hasattr(self._buffers, "view"):
+            self._buffers.view = memoryview(bytearray(CHUNK_BYTES))
+        view: memoryview = self._buffers.view
+        return view
+
+    def _check_unchanged(self, source: Path, descriptor: int, signature: Signature) -> None:
+        if Signature.of(os.fstat(descriptor)) != signature:
+            raise Unstable
+        if os.lstat(source).st_ino != signature.inode:
+            raise Unstable
+
+    def publish(self, staged: Iterable[Staged]) -> None:
+        """Make every staged object durable under its SHA-256.
+
+        Returns only after the names are durable too; raises StorageProblem.
+        """
+        new: dict[str, Path] = {}
+        for item in staged:
+            if item.spool is None:
+                continue
+            if item.sha256 in new or self.has(item.sha256, item.signature.size):
+                item.spool.unlink()
+            else:
+                new[item.sha256] = item.spool
+        if not new:
+            return
+        try:
+            self._publish(new)
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _publish(self, new: dict[str, Path]) -> None:
+        # Crash window: bytes first, names second. The other way round a power cut
+        # could leave a whole-looking object with holes under its SHA-256.
+        self._sync(list(new.values()))
+        parents = set()
+        for sha256, spool in new.items():
+            target = self.path(sha256)
+            if target.parent not in parents:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                parents |= {target.parent, target.parent.parent}
+            os.rename(spool, target)
+        parents.add(self.objects)
+        self._sync(list(parents))
+
+    def _sync(self, paths: list[Path]) -> None:
+        if len(paths) > _SYNC_EACH:
+            sync_filesystem(self.objects)
+            return
+        for path in paths:
+            sync_path(path)
+
+    def discard(self, staged: Iterable[Staged]) -> None:
+        """Drop spool copies that will not be archived."""
+        for item in staged:
+            if item.spool is not None:
+                item.spool.unlink(missing_ok=True)
+
+    def clear_spool(self) -> None:
+        """Remove copies that a crash left behind; only with the daemon's lock held."""
+        for leftover in self.spool.glob("tmp*"):
+            leftover.unlink(missing_ok=True)
+
+    def chunks(self, sha256: str) -> Iterator[bytes]:
+        """The object's bytes; raises FileNotFoundError."""
+        with open(self.path(sha256), "rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+
+    def _full(self, error: OSError) -> StorageProblem:
+        return StorageProblem(
+            "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
+            "watched folder was not touched. Make room or mend the disk; archiving then goes on by itself.",
+            path=self.spool,
+            reason=error.strerror,
+        )
+
+
+def open_quietly(source: Path) -> int:
+    """Open for reading without following links, blocking on a FIFO or touching atime."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(source, flags | os.O_NOATIME)
+    except PermissionError:
+        # O_NOATIME is for the file's owner only.
+        return os.open(source, flags)
+
+
+def sync_path(path: Path) -> None:
+    """Make one file's bytes, or one directory's names, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: Path) -> None:
+    """``syncfs(2)`` of the filesystem that holds ``path``; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), os.fspath(path))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,141 @@
+"""The append-only chain of events on ``refs/heads/journal``.
+
+A commit's tree is ``event.json`` and its attachments.  ``prev`` is the SHA-256
+of the event before, so the chain of evidence does not rest on git's SHA-1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from archiver import clock
+from archiver.errors import StorageProblem
+from archiver.model import Attachment, Change, Event, Op
+from archiver.store import names
+from archiver.store.repository import JOURNAL, Repository
+
+EVENT_FILE = "event.json"
+CHANGES_FILE = "changes.jsonl"
+#: ``prev`` of the first event.
+GENESIS = "0" * 64
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end."""
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode("utf-8") + b"\n"
+
+
+def change_line(change: Change) -> bytes:
+    """One line of ``changes.jsonl``."""
+    line: dict[str, Any] = {"op": change.op.value, "path": names.text(change.path)}
+    if change.op not in (Op.MKDIR, Op.RMDIR):
+        line |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
+    elif change.op is Op.MKDIR:
+        line["mtime_ns"] = change.mtime_ns
+    if change.source is not None:
+        line["from"] = names.text(change.source)
+    return canonical(line)
+
+
+def parse_change(line: bytes) -> Change:
+    """The inverse of :func:`change_line`; raises ValueError."""
+    fields = json.loads(line)
+    source = fields.get("from")
+    return Change(
+        op=Op(fields["op"]),
+        path=names.raw(fields["path"]),
+        sha256=fields.get("sha256"),
+        size=fields.get("size", 0),
+        mtime_ns=fields.get("mtime_ns", 0),
+        source=None if source is None else names.raw(source),
+    )
+
+
+def parse_event(data: bytes, commit: str) -> Event:
+    """Read ``event.json``; raises ValueError where it is not an event."""
+    try:
+        fields = json.loads(data)
+        return Event(
+            seq=int(fields["seq"]),
+            at=fields["at"],
+            clock=fields["clock"],
+            actor=fields["actor"],
+            action=fields["action"],
+            object=fields["object"],
+            details=fields["details"],
+            refs=fields["refs"],
+            attachments=tuple(Attachment(**item) for item in fields["attachments"]),
+            prev=fields["prev"],
+            sha256=hashlib.sha256(data).hexdigest(),
+            commit=commit,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an event: {error}") from error
+
+
+class Journal:
+    """Reading the journal of one repository."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def head(self) -> Event | None:
+        """The newest event, or None in a repository without any."""
+        commit = self._repository.resolve(JOURNAL)
+        return None if commit is None else self.event(commit)
+
+    def event(self, commit: str) -> Event:
+        """One event; raises StorageProblem where it cannot be read."""
+        try:
+            return parse_event(self._repository.read(f"{commit}:{EVENT_FILE}"), commit)
+        except (KeyError, ValueError):
+            raise StorageProblem(
+                "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
+                "archiver verify, and bring the repository back from a backup or a clone.",
+                commit=commit[:12],
+                path=self._repository.path,
+            ) from None
+
+    def since(self, commit: str | None) -> Iterator[Event]:
+        """Events after ``commit`` (None: all), oldest first."""
+        head = self._repository.resolve(JOURNAL)
+        if head is None or head == commit:
+            return
+        for each in self._repository.history(head, commit):
+            yield self.event(each)
+
+    def attachment(self, event: Event, name: str) -> bytes:
+        """The bytes of an attachment; raises StorageProblem where they do not fit the event."""
+        wanted = next(item for item in event.attachments if item.name == name)
+        try:
+            data = self._repository.read(f"{event.commit}:{name}")
+        except KeyError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != wanted.sha256:
+            raise StorageProblem(
+                "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
+                "verify, and bring the repository back from a backup or a clone.",
+                name=name,
+                seq=event.seq,
+            )
+        return data
+
+    def changes(self, event: Event) -> Iterator[Change]:
+        """The changes of a capture event."""
+        if all(item.name != CHANGES_FILE for item in event.attachments):
+            return
+        for line in self.attachment(event, CHANGES_FILE).splitlines():
+            yield parse_change(line)
+
+
+def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
+    """The compliance clock now; it starts with the wall time of the first event."""
+    if newest is None:
+        return reading.wall
+    value, before = clock.from_evidence(newest.clock)
+    return clock.advance(value, before, reading)

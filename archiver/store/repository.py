@@ -1,0 +1,369 @@
+"""The bare git repository; the only module that imports git.
+
+Plumbing only: nothing here reads ignore rules, attributes or filters, and no
+configuration but the repository's own is in force.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from archiver.errors import ConfigProblem, StorageProblem
+from archiver.store import guard
+from archiver.store.content import sync_filesystem, sync_path
+from archiver.store.keys import PRINCIPAL
+
+try:
+    import git
+except ImportError:  # GitPython refuses to be imported where no git is installed.
+    raise ConfigProblem(
+        "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
+    ) from None
+
+ZERO = "0" * 40
+IDENTITY = f"archiver <{PRINCIPAL}>"
+JOURNAL = "refs/heads/journal"
+_COPY_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """Move ``ref`` from ``old`` (ZERO: it must not exist) to ``new``."""
+
+    ref: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One blob of a tree, with its raw path."""
+
+    path: bytes
+    mode: str
+    oid: str
+
+
+class Repository:
+    """One bare repository, driven through GitPython's command interface."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._git = git.cmd.Git(os.fspath(path))
+        self._reader: Any = None
+        self._git.update_environment(
+            GIT_CONFIG_NOSYSTEM="1",
+            GIT_CONFIG_GLOBAL=os.devnull,
+            GIT_TERMINAL_PROMPT="0",
+            GIT_OPTIONAL_LOCKS="0",
+            LC_ALL="C",
+        )
+
+    @classmethod
+    def create(cls, path: Path) -> Repository:
+        """Make a new repository with the archive's settings and hooks, durably."""
+        path.mkdir(parents=True)
+        repository = cls(path)
+        repository._run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", ".")
+        (path / "config").write_text(guard.CONFIG, encoding="ascii")
+        (path / "HEAD").write_text(guard.HEAD, encoding="ascii")
+        (path / "hooks").mkdir(exist_ok=True)
+        for name, text in guard.HOOKS.items():
+            hook = path / "hooks" / name
+            hook.write_text(text, encoding="ascii")
+            hook.chmod(0o755)
+        (path / "lfs" / "objects").mkdir(parents=True)
+        sync_filesystem(path)
+        return repository
+
+    def check_openable(self) -> None:
+        """Refuse a repository whose objects may live elsewhere; raises StorageProblem."""
+        for name in ("objects/info/alternates", "objects/info/http-alternates"):
+            if (self.path / name).exists():
+                raise StorageProblem(
+                    "{path} makes the archive depend on objects outside of it, so it was not opened. "
+                    "Nothing was changed. Run archiver verify, and remove the file if nobody owns up to it.",
+                    path=self.path / name,
+                )
+
+    # --- reading
+
+    def resolve(self, ref: str) -> str | None:
+        """The object id a full ref name points to, or None."""
+        status, out, _ = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", ref)
+        return out.decode("ascii").strip() if status == 0 else None
+
+    def refs(self) -> dict[str, str]:
+        """Every ref with its object id (of a tag: of the tag object)."""
+        out = self._run("for-each-ref", "--format=%(objectname) %(refname)")
+        pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
+        return {ref: oid for oid, ref in pairs}
+
+    def read(self, spec: str) -> bytes:
+        """An object's bytes; ``spec`` as in ``commit:path``; raises KeyError."""
+        return self.object(spec)[1]
+
+    def object(self, spec: str) -> tuple[str, bytes]:
+        """An object's type and bytes, through one persistent ``cat-file``; raises KeyError."""
+        if self._reader is None or self._reader.proc.poll() is not None:
+            self._reader = self._start("cat-file", "--batch")
+        try:
+            self._reader.stdin.write(spec.encode("utf-8", "surrogateescape") + b"\n")
+            self._reader.stdin.flush()
+            header = self._reader.stdout.readline().decode("utf-8", "replace").split()
+            if len(header) != 3 or not header[2].isdigit():
+                raise KeyError(spec)
+            data: bytes = self._reader.stdout.read(int(header[2]) + 1)
+        except BrokenPipeError:
+            raise KeyError(spec) from None
+        if len(data) != int(header[2]) + 1:
+            raise KeyError(spec)
+        return header[1], data[:-1]
+
+    def history(self, tip: str, since: str | None = None) -> Iterator[str]:
+        """Commits after ``since`` up to ``tip``, oldest first, first parents only."""
+        span = [tip] if since is None else [tip, f"^{since}"]
+        out = self._run("rev-list", "--reverse", "--first-parent", *span)
+        yield from out.decode("ascii").split()
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether ``new`` continues ``old``; an unknown commit continues nothing."""
+        return self._try("merge-base", "--is-ancestor", old, new)[0] == 0
+
+    def tree(self, commit: str) -> Iterator[TreeEntry]:
+        """Every blob below a commit's tree."""
+        out = self._run("ls-tree", "-r", "-z", "--full-tree", commit)
+        for line in out.split(b"\0"):
+            if line:
+                head, _, path = line.partition(b"\t")
+                mode, _, oid = head.decode("ascii").split(" ")
+                yield TreeEntry(path, mode, oid)
+
+    def tree_changes(self, commits: Iterable[str]) -> Iterator[tuple[str, dict[bytes, str | None]]]:
+        """Per commit, the paths that differ from its parent, with the new blob (None: gone).
+
+        Commits that change nothing, or cannot be read, are left out.
+        """
+        stdin = "".join(f"{commit}\n" for commit in commits).encode("ascii")
+        arguments = ["-r", "-z", "--root", "--no-renames", "--raw", "--no-abbrev"]
+        out = self._run("diff-tree", "--stdin", *arguments, stdin=stdin)
+        commit, changes = "", dict[bytes, str | None]()
+        parts = iter(out.split(b"\0")[:-1])
+        for part in parts:
+            if part.startswith(b":"):
+                new = part.split(b" ")[3].decode("ascii")
+                changes[next(parts)] = None if new == ZERO else new
+                continue
+            if commit:
+                yield commit, changes
+            commit, changes = part.decode("ascii"), {}
+        if commit:
+            yield commit, changes
+
+    def fsck(self) -> list[str]:
+        """The complaints of ``git fsck --full --strict``."""
+        status, out, err = self._try("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
+        lines = (out + err).decode("utf-8", "replace").splitlines()
+        return lines if status != 0 else [line for line in lines if line.startswith("error")]
+
+    # --- writing
+
+    @contextmanager
+    def importing(self) -> Iterator[FastImport]:
+        """One ``git fast-import``; its objects are durable when the block ends."""
+        process = self._start("fast-import", "--quiet", "--done", "--date-format=raw")
+        stream = FastImport(process)
+        try:
+            yield stream
+            stream.finish()
+        except (BrokenPipeError, _GitEnded):
+            raise self._failed("fast-import", process.stderr.read()) from None
+        finally:
+            stream.close()
+        sync_path(self.path / "objects" / "pack")
+
+    def write_tag(self, body: bytes) -> str:
+        """Write a tag object whose target may still be in a running import."""
+        return self._run("hash-object", "-t", "tag", "-w", "--stdin", stdin=body).decode("ascii").strip()
+
+    def move_refs(self, updates: Iterable[RefUpdate]) -> None:
+        """Move refs in one transaction, in the given order, and make that durable.
+
+        A transaction is not crash-atomic: a kill between git's renames leaves
+        some refs moved.  The caller queues the journal first and replays the rest.
+        """
+        lines = ["start"]
+        lines += [f"update {u.ref}\0{u.new}\0{u.old}" for u in updates]
+        lines += ["prepare", "commit", ""]
+        self._run("update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
+        sync_filesystem(self.path)
+
+    # --- processes
+
+    def _run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
+        status, out, err = self._try(*arguments, stdin=stdin)
+        if status != 0:
+            raise self._failed(arguments[0], err)
+        return out
+
+    def _try(self, *arguments: str, stdin: bytes | None = None) -> tuple[int, bytes, bytes]:
+        with tempfile.TemporaryFile() as stream:
+            stream.write(stdin or b"")
+            stream.seek(0)
+            try:
+                result: Any = self._git.execute(
+                    self._command(arguments),
+                    istream=stream,
+                    with_extended_output=True,
+                    with_exceptions=False,
+                    stdout_as_string=False,
+                    strip_newline_in_stdout=False,
+                    start_new_session=True,
+                )
+            except git.exc.GitCommandNotFound as error:
+                raise self._failed(arguments[0], str(error).encode()) from None
+        status, out, err = result
+        return status, out, err if isinstance(err, bytes) else err.encode()
+
+    def _start(self, *arguments: str) -> Any:
+        return self._git.execute(
+            self._command(arguments),
+            istream=subprocess.PIPE,
+            as_process=True,
+            # A Ctrl-C on the daemon's terminal must not cut a version in the making.
+            start_new_session=True,
+        )
+
+    def _command(self, arguments: Iterable[str]) -> list[str]:
+        directory = os.fspath(self.path)
+        return ["git", "-c", f"safe.directory={directory}", f"--git-dir={directory}", *arguments]
+
+    def _failed(self, command: str, stderr: bytes) -> StorageProblem:
+        return StorageProblem(
+            "git {command} failed in {path}: {reason}. Nothing archived was lost; the change is tried again "
+            "at the next scan. Check the disk, and run archiver verify.",
+            command=command,
+            path=self.path,
+            reason=stderr.decode("utf-8", "replace").strip().replace("\n", "; ") or "no message",
+        )
+
+    def close(self) -> None:
+        """End the persistent reader."""
+        if self._reader is not None:
+            _end(self._reader.proc)
+            self._reader = None
+
+
+class _GitEnded(Exception):
+    """git closed its end before it answered."""
+
+
+class FastImport:
+    """The stream into one ``git fast-import``.
+
+    Staging refs are reset at the end, so the import itself moves no ref.
+    """
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self._in: IO[bytes] = process.stdin
+        self._marks = 0
+        self._staging: list[str] = []
+
+    def commit(
+        self,
+        message: str,
+        seconds: int,
+        parent: str | None,
+        files: Iterable[tuple[bytes, bytes | None]],
+        attachments: Mapping[str, tuple[IO[bytes], int]] | None = None,
+        fresh: bool = False,
+    ) -> str:
+        """Write one commit and return its id.
+
+        ``files`` are tree paths with their bytes, None to delete; ``fresh``
+        starts from an empty tree even with a parent; ``attachments`` are
+        streamed.  ``seconds`` is the commit's date, UTC.
+        """
+        self._marks += 1
+        ref = f"refs/staging/{self._marks}"
+        self._staging.append(ref)
+        text = message.encode("utf-8")
+        self._in.write(
+            b"commit %s\nmark :%d\nauthor %s %d +0000\ncommitter %s %d +0000\ndata %d\n%s\n"
+            % (
+                ref.encode(),
+                self._marks,
+                IDENTITY.encode(),
+                seconds,
+                IDENTITY.encode(),
+                seconds,
+                len(text),
+                text,
+            )
+        )
+        if parent is not None:
+            self._in.write(b"from %s\n" % parent.encode())
+        if fresh:
+            self._in.write(b"deleteall\n")
+        for path, data in files:
+            self._file(path, data)
+        for name, (stream, size) in (attachments or {}).items():
+            self._in.write(b"M 100644 inline %s\ndata %d\n" % (_quoted(name.encode()), size))
+            while chunk := stream.read(_COPY_BYTES):
+                self._in.write(chunk)
+            self._in.write(b"\n")
+        return self._mark()
+
+    def _file(self, path: bytes, data: bytes | None) -> None:
+        if data is None:
+            self._in.write(b"D %s\n" % _quoted(path))
+        else:
+            self._in.write(b"M 100644 inline %s\ndata %d\n%s\n" % (_quoted(path), len(data), data))
+
+    def _mark(self) -> str:
+        self._in.write(b"get-mark :%d\n" % self._marks)
+        self._in.flush()
+        answer: bytes = self._process.stdout.readline()
+        if len(answer.strip()) != 40:
+            raise _GitEnded
+        return answer.decode("ascii").strip()
+
+    def finish(self) -> None:
+        """Drop the staging refs and let git write its objects durably."""
+        for ref in self._staging:
+            self._in.write(b"reset %s\n\n" % ref.encode())
+        self._in.write(b"done\n")
+        self._in.close()
+        # Not wait(): GitPython turns a failure into an exception with the whole command.
+        if self._process.proc.wait() != 0:
+            raise _GitEnded
+
+    def close(self) -> None:
+        """End the process, whatever happened before."""
+        _end(self._process.proc)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def _quoted(path: bytes) -> bytes:
+    """A path in fast-import's C-style quoting."""
+    body = b"".join(
+        b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' or byte == 0x7F else bytes([byte]) for byte in path
+    )
+    return b'"' + body + b'"'
