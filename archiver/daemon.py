@@ -47,12 +47,12 @@ class Daemon:
         self._snapshot = Snapshot(archive.root / "state.db")
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         scanner = Scanner(config.watch, IgnoreRules(config.ignore))
-        capturer = Capturer(archive, self._snapshot, config.watch, config.layout, self._stopping)
+        self._capturer = Capturer(archive, self._snapshot, config.watch, config.layout, self._stopping)
         self._pipeline = Pipeline(
             scanner,
             self._snapshot,
             Settler(quiet, config.maximum_delay_seconds),
-            capturer,
+            self._capturer,
             config.layout,
             report,
         )
@@ -121,6 +121,7 @@ class Daemon:
         self._tick()
 
     def _finish(self) -> None:
+        self._capturer.close()
         self._note()
         self._snapshot.set_meta("watching", "")
         if self._watcher is not None:

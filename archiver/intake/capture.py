@@ -10,7 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,15 @@ class Outcome:
     unreadable: list[Noted] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A group whose files are being read."""
+
+    group: Group
+    states: Mapping[bytes, State]
+    results: Mapping[bytes, Future[Staged | str | None]]
+
+
 class Capturer:
     """Captures groups of settled paths into one archive."""
 
@@ -48,52 +57,73 @@ class Capturer:
         self, archive: Archive, snapshot: Snapshot, watch: Path, layout: str, stopping: threading.Event
     ) -> None:
         self._archive = archive
+        self._pool = ThreadPoolExecutor(_WORKERS)
         self._stopping = stopping
         self._snapshot = snapshot
         self._root = os.fsencode(watch)
         self._layout = layout
 
-    def capture(self, group: Group, states: Mapping[bytes, State], wait_seconds: float) -> Outcome:
-        """Archive the group's paths as one version.
+    def stage(self, group: Group, states: Mapping[bytes, State]) -> Attempt:
+        """Begin to read, hash and copy the group's files; returns at once.
 
-        Raises StorageProblem or Busy; nothing is half done then, and the paths
-        stay pending.
+        While one attempt is finished, the next one's files are already read.
+        """
+        files = [path for path, state in states.items() if isinstance(state, Signature)]
+        return Attempt(group, states, {path: self._pool.submit(self._try_stage, path) for path in files})
+
+    def finish(self, attempt: Attempt, wait_seconds: float) -> Outcome:
+        """Archive what was staged as one version.
+
+        Raises StorageProblem, Busy or Stopped; nothing is half done then, and
+        the paths stay pending.
         """
         outcome = Outcome()
-        staged = self._stage([path for path, state in states.items() if isinstance(state, Signature)], outcome)
+        staged = self._collect(attempt, outcome)
         try:
             self._archive.content.publish(staged.values())
         except ArchiverError:
             self._archive.content.discard(staged.values())
             raise
         settled: dict[bytes, State] = {path: item.signature for path, item in staged.items()}
-        settled |= {path: state for path, state in states.items() if not isinstance(state, Signature)}
+        settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, Signature)}
         with self._archive.writing(wait_seconds) as writer:
-            self._write(writer, group, settled, staged, outcome)
-        self._snapshot.record({path: self._own(group, path, state) for path, state in settled.items()})
+            self._write(writer, attempt.group, settled, staged, outcome)
+        self._snapshot.record(
+            {path: self._own(attempt.group, path, state) for path, state in settled.items()}
+        )
         self._snapshot.note_unreadable(outcome.unreadable)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome
 
-    def _stage(self, paths: list[bytes], outcome: Outcome) -> dict[bytes, Staged]:
+    def drop(self, attempt: Attempt) -> None:
+        """Give an attempt up; nothing of it is kept."""
+        for future in attempt.results.values():
+            if not future.cancel() and future.exception() is None:
+                result = future.result()
+                self._archive.content.discard([result] if isinstance(result, Staged) else [])
+
+    def close(self) -> None:
+        """End the reading threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _collect(self, attempt: Attempt, outcome: Outcome) -> dict[bytes, Staged]:
         staged: dict[bytes, Staged] = {}
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            results = pool.map(self._try_stage, paths)
-            try:
-                for path, result in zip(paths, results, strict=True):
-                    if isinstance(result, Staged):
-                        staged[path] = result
-                    elif result is None:
-                        outcome.unstable.append(path)
-                    else:
-                        outcome.unreadable.append(Noted(path, UNREADABLE_FILE, result))
-            except (StorageProblem, Stopped):
-                pool.shutdown(cancel_futures=True)
-                self._archive.content.discard(staged.values())
-                raise
+        try:
+            for path, future in attempt.results.items():
+                result = future.result()
+                if isinstance(result, Staged):
+                    staged[path] = result
+                elif result is None:
+                    outcome.unstable.append(path)
+                else:
+                    outcome.unreadable.append(Noted(path, UNREADABLE_FILE, result))
+        except (StorageProblem, Stopped):
+            self.drop(attempt)
+            raise
         return staged
 
     def _try_stage(self, path: bytes) -> Staged | str | None:
+        """A copy, None where the file was not still, or why it cannot be read."""
         if self._stopping.is_set():
             raise Stopped
         try:

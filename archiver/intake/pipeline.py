@@ -14,7 +14,7 @@ from typing import cast
 from archiver import clock
 from archiver.config import Config
 from archiver.errors import ArchiverError
-from archiver.intake.capture import Capturer, Outcome
+from archiver.intake.capture import Attempt, Capturer, Outcome
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.scan import Scanner
@@ -84,14 +84,23 @@ class Pipeline:
             if path not in still:
                 self._settler.forget(group, [path])
 
-    def capture_due(self, wait_seconds: float) -> int:
-        """Capture every group that has settled; returns how many versions were made."""
-        made = 0
-        for key, states in self._settler.due(clock.monotonic()):
-            group = cast(Group, key)
-            if self._confirmed(group, states):
-                made += self._attempt(group, states, wait_seconds)
-        return made
+    def capture_due(self, wait_seconds: float) -> None:
+        """Capture every group that has settled, reading one ahead."""
+        ahead: Attempt | None = None
+        try:
+            for key, states in self._settler.due(clock.monotonic()):
+                group = cast(Group, key)
+                if not self._confirmed(group, states):
+                    continue
+                current, ahead = ahead, self._capturer.stage(group, states)
+                if current is not None:
+                    self._finish(current, wait_seconds)
+            current, ahead = ahead, None
+            if current is not None:
+                self._finish(current, wait_seconds)
+        finally:
+            if ahead is not None:
+                self._capturer.drop(ahead)
 
     def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
         """Look once more: a change whose event was lost restarts the quiet period."""
@@ -104,22 +113,22 @@ class Pipeline:
         states |= moved
         return True
 
-    def _attempt(self, group: Group, states: dict[bytes, State], wait_seconds: float) -> int:
+    def _finish(self, attempt: Attempt, wait_seconds: float) -> None:
+        group = attempt.group
         try:
-            outcome = self._capturer.capture(group, states, wait_seconds)
+            outcome = self._capturer.finish(attempt, wait_seconds)
         except ArchiverError as error:
             now = clock.monotonic()
-            for path in states:
+            for path in attempt.states:
                 self._settler.defer(group, path, now)
             self._report(error.template, **error.fields)
-            return 0
+            return
         now = clock.monotonic()
         self._settler.forget(group, outcome.done)
         for path in outcome.unstable:
             self._settler.observe(group, path, self._scanner.state(path), now)
             self._settler.defer(group, path, now)
         self._tell(outcome)
-        return int(outcome.tag is not None)
 
     def _tell(self, outcome: Outcome) -> None:
         if outcome.tag is not None:

@@ -43,7 +43,7 @@ _REFERENCE_TRANSACTION = """\
 # ref whose very value stands in packed-refs, without holding packed-refs.lock.
 [ "$1" = prepared ] || exit 0
 zero=0000000000000000000000000000000000000000
-dir=$(git rev-parse --absolute-git-dir) || exit 1
+dir=${GIT_DIR:-.}
 refuse() {
     echo "archiver: $1 of $2 is refused: archived materials are kept. Nothing was changed." >&2
     printf '%s\\t%s\\t%s\\n' "$1" "$2" "$(id -u)" >> "$dir/../spool/refused" 2>/dev/null
@@ -61,8 +61,10 @@ while read -r old new ref; do
         fi
         refuse deletion "$ref"
     fi
-    # Without an old value git passes zero, so the value now in place decides.
-    now=$(git rev-parse --verify -q "$ref") || continue
+    # An old value that is given was checked by git; without one git passes zero,
+    # and the value now in place decides.
+    now=$old
+    [ "$old" != "$zero" ] || now=$(git rev-parse --verify -q "$ref") || continue
     [ "$now" = "$new" ] && continue
     case $ref in
     refs/tags/*) refuse move "$ref" ;;

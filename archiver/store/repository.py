@@ -97,8 +97,10 @@ class Repository:
 
     def resolve(self, ref: str) -> str | None:
         """The object id a full ref name points to, or None."""
-        status, out, _ = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", ref)
-        return out.decode("ascii").strip() if status == 0 else None
+        try:
+            return self._ask(ref)[0]
+        except KeyError:
+            return None
 
     def refs(self) -> dict[str, str]:
         """Every ref with its object id (of a tag: of the tag object)."""
@@ -111,7 +113,11 @@ class Repository:
         return self.object(spec)[1]
 
     def object(self, spec: str) -> tuple[str, bytes]:
-        """An object's type and bytes, through one persistent ``cat-file``; raises KeyError."""
+        """An object's type and bytes; raises KeyError."""
+        return self._ask(spec)[1:]
+
+    def _ask(self, spec: str) -> tuple[str, str, bytes]:
+        """Id, type and bytes through one persistent ``cat-file``, which reads refs anew each time."""
         if self._reader is None or self._reader.proc.poll() is not None:
             self._reader = self._start("cat-file", "--batch")
         try:
@@ -125,7 +131,7 @@ class Repository:
             raise KeyError(spec) from None
         if len(data) != int(header[2]) + 1:
             raise KeyError(spec)
-        return header[1], data[:-1]
+        return header[0], header[1], data[:-1]
 
     def history(self, tip: str, since: str | None = None) -> Iterator[str]:
         """Commits after ``since`` up to ``tip``, oldest first, first parents only."""

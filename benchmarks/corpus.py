@@ -1,0 +1,31 @@
+"""Corpora for benchmarks and scale tests, the same bytes from the same seed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+_BLOCK = 1 << 20
+
+
+def mixed(root: Path, files: int = 4000, total_bytes: int = 1_700_000_000, seed: int = 1) -> None:
+    """Many small and some large files in submission folders with Chinese names.
+
+    Sizes follow a long tail, as filing materials do: most under 200 KB, scans of
+    some MB; the sum comes close to ``total_bytes``.
+    """
+    chance = random.Random(seed)
+    weights = [chance.lognormvariate(0, 1.8) for _ in range(files)]
+    scale = total_bytes / sum(weights)
+    for number, weight in enumerate(weights):
+        folder = root / f"算法{number % 8:02d}" / f"报送{number // 8 % 5}" / f"材料{number % 40:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"文件{number:05d}.bin", max(1, int(weight * scale)), chance)
+
+
+def _write(path: Path, size: int, chance: random.Random) -> None:
+    # Random bytes throughout: a peer that looks for repeated chunks finds none.
+    with open(path, "wb") as stream:
+        while size > 0:
+            stream.write(chance.randbytes(min(size, _BLOCK)))
+            size -= _BLOCK
