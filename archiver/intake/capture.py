@@ -88,9 +88,7 @@ class Capturer:
         settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, Signature)}
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, staged, outcome)
-        self._snapshot.record(
-            {path: self._own(attempt.group, path, state) for path, state in settled.items()}
-        )
+        self._snapshot.record({path: self._own(attempt.group, path, state) for path, state in settled.items()})
         self._snapshot.note_unreadable(outcome.unreadable)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome

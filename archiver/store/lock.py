@@ -26,7 +26,8 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
 
     "Cleanly" is a mark of this boot, left when the block ends without an error,
     so that a crash and a power cut both read as "not".  Raises Busy with the
-    holder's pid and command after ``wait_seconds``, and StorageProblem where the file cannot be opened for writing.
+    holder's pid and command after ``wait_seconds``, and StorageProblem where the
+    file cannot be opened for writing.
     """
     descriptor = _open(path)
     try:

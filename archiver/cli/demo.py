@@ -1,0 +1,142 @@
+"""``archiver demo``: the whole job on sample materials, with the real commands."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import Session, entry
+from archiver.errors import ArchiverError, UsageProblem
+
+_SETTLE = "1"
+
+
+class DemoFailed(ArchiverError):
+    """A step of the demo did not do what it shows."""
+
+
+@entry
+@click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
+@click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
+def command(session: Session, materials: str | None, scratch: str | None) -> None:
+    """Run the whole job on sample materials in a scratch folder."""
+    source = Path(materials) if materials else Path("sample_archive/materials")
+    if not source.is_dir():
+        raise UsageProblem(
+            "There are no sample materials at {path}. Nothing was done. Run this in a checkout, or name a folder "
+            "with FILING/SUBMISSION below it with --materials DIR.",
+            path=source,
+        )
+    folder = Path(scratch) if scratch else Path(tempfile.mkdtemp(prefix="archiver-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    _Demo(session, source.resolve(), folder.resolve()).run()
+
+
+class _Demo:
+    def __init__(self, session: Session, source: Path, folder: Path) -> None:
+        self._console = session.console
+        self._source = source
+        self._folder = folder
+        self._watch = folder / "watched"
+        self._step = 0
+
+    def run(self) -> None:
+        self._say("Make an archive for an empty watched folder.")
+        self._watch.mkdir()
+        self._archiver("init", "--archive", "archive", "--watch", "watched")
+        self._say("Start the daemon, and copy the materials in while it runs.")
+        daemon = subprocess.Popen([*self._command(), "run", "--settle", _SETTLE], cwd=self._folder)
+        try:
+            self._with_daemon()
+        finally:
+            daemon.send_signal(signal.SIGINT)
+            daemon.wait(timeout=20)
+        self._say("Check everything, independently of the code that wrote it.")
+        self._archiver("verify")
+        self._say("Write the inspection package for a stranger.")
+        self._archiver("audit", "--to", "inspection")
+        self._console.say("")
+        self._console.say("Done. Everything lies in {path}:", path=self._folder)
+        for name in ("watched", "archive", "restored", "inspection/index.html", "archiver.toml"):
+            self._console.line(f"  {name}")
+
+    def _with_daemon(self) -> None:
+        for filing in sorted(self._source.iterdir()):
+            shutil.copytree(filing, self._watch / filing.name)
+        submissions = sorted(path for path in self._watch.glob("*/*") if path.is_dir())
+        self._wait_for(len(submissions))
+        first = submissions[0]
+        name = f"{first.parent.name}/{first.name}"
+        original = sorted(path for path in first.iterdir() if path.is_file())[0]
+        kept = self._folder / "as-handed-in"
+        shutil.copy2(original, kept)
+        self._say("Hand the first submission in: its version is sealed.")
+        self._archiver("submit", name, "--on", "2026-03-20")
+        self._say("Two edits afterwards: each becomes a version of its own.")
+        for number in (1, 2):
+            with open(original, "ab") as stream:
+                stream.write(b"\n% edited\n" * number)
+            self._wait_for(len(submissions) + number)
+        self._archiver("log", first.parent.name)
+        self._archiver("status")
+        self._say("Try to delete what was handed in: refused, with the date.")
+        self._archiver("dispose", "plan", f"{name}/submitted", expect=4)
+        self._git_refuses(f"{name}/v1")
+        self._say("Bring the version that was handed in back, and compare it.")
+        self._archiver("restore", f"{name}/submitted", "--to", "restored")
+        if not filecmp.cmp(kept, self._folder / "restored" / original.name, shallow=False):
+            raise DemoFailed("The restored file differs from the one that was handed in.")
+        self._console.say("{name} is byte for byte what was handed in.", name=original.name)
+
+    def _git_refuses(self, tag: str) -> None:
+        arguments = ["git", "-C", "archive/archive.git", "tag", "-d", tag]
+        self._console.line(f"$ {' '.join(arguments)}")
+        if subprocess.run(arguments, cwd=self._folder, check=False).returncode == 0:
+            raise DemoFailed("git deleted a tag of the archive.")
+
+    def _wait_for(self, versions: int) -> None:
+        import json
+
+        for _ in range(200):
+            out = subprocess.run(
+                [*self._command(), "log", "--json"], cwd=self._folder, capture_output=True, check=True
+            )
+            if len(json.loads(out.stdout)) >= versions:
+                return
+            time.sleep(0.2)
+        raise DemoFailed("The daemon did not archive the materials in time.")
+
+    def _archiver(self, *arguments: str, expect: int = 0) -> None:
+        self._console.line(f"$ archiver {' '.join(arguments)}")
+        sys.stdout.flush()
+        code = subprocess.run([*self._command(), *arguments], cwd=self._folder, check=False).returncode
+        if code != expect:
+            raise DemoFailed("archiver {name} ended with {code}.", name=arguments[0], code=code)
+        if code:
+            self._console.say("(exit code {code}, as it should be)", code=code)
+
+    def _command(self) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "archiver",
+            "--lang",
+            self._console.lang,
+            "--config",
+            os.fspath(self._folder / "archiver.toml"),
+        ]
+
+    def _say(self, text: str) -> None:
+        self._step += 1
+        self._console.say("")
+        self._console.say("Step {number}. {text}", number=self._step, text=self._console.text(text))
+        sys.stdout.flush()
