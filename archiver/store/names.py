@@ -16,9 +16,11 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _AMBIGUOUS = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
 #: What git refuses inside a ref component, and ``%`` where it would read as ours.
-_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2})|(?<=\.)\.|@(?=\{)")
+_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2}|\+)|(?<=\.)\.|@(?=\{)")
 _REF_LIMIT = 200
 _REF_DIGEST = 16
+#: Marks a component that was cut; not ``%~``, because git refuses ``~`` in refs.
+_CUT = "%+"
 
 #: Names that git treats as its own, in the forms of git's path.c and utf8.c.
 _GIT_NAMES = frozenset({".git", ".gitattributes", ".gitmodules", ".gitignore", ".lfsconfig"})
@@ -116,4 +118,4 @@ def _shorten(encoded: str, folder: bytes) -> str:
     digest = hashlib.sha256(folder).hexdigest()[:_REF_DIGEST]
     prefix = data[: _REF_LIMIT - _REF_DIGEST - 2].decode("utf-8", "ignore")
     # A cut through an escape would read as another name.
-    return re.sub(r"%[0-9A-F]?$", "", prefix) + "%~" + digest
+    return re.sub(r"%[0-9A-F]?$", "", prefix) + _CUT + digest

@@ -1,0 +1,182 @@
+"""A site: one watched folder, one archive, the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from archiver.store.archive import Archive
+
+CHECKOUT = Path(__file__).parent.parent
+SAMPLES = CHECKOUT / "sample_archive" / "materials"
+COMMAND = Path(sys.executable).parent / "archiver"
+
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.load_profile("default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("needs"):
+            missing = [tool for tool in mark.args if not _has(tool)]
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
+
+
+def _has(tool: str) -> bool:
+    return os.geteuid() == 0 if tool == "root" else shutil.which(tool) is not None
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    # A test that CI skips proves nothing.
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+
+
+@pytest.fixture(autouse=True)
+def _poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches a user's own settings or repositories."""
+    for name in [name for name in os.environ if name.startswith(("GIT_", "ARCHIVER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", os.fspath(tmp_path / "no-home"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.chdir(tmp_path)
+
+
+class Site:
+    """A watched folder and its archive, driven through the installed command."""
+
+    def __init__(self, root: Path, layout: str = "{filing}/{submission}") -> None:
+        self.root = root
+        self.watch = root / "watched"
+        self.archive = root / "archive"
+        self.config = root / "archiver.toml"
+        self.repository = self.archive / "archive.git"
+        self.watch.mkdir(parents=True, exist_ok=True)
+        self.layout = layout
+
+    def init(self, *more: str) -> Site:
+        arguments = ["init", "--archive", self.archive, "--watch", self.watch, "--layout", self.layout, *more]
+        self.run(*arguments)
+        return self
+
+    def run(
+        self, *arguments: object, code: int | None = 0, stdin: str | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [COMMAND, "--config", self.config, *map(_argument, arguments)],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            input=stdin,
+            timeout=120,
+            env={**os.environ, **(env or {})},
+        )
+        if code is not None:
+            assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def json(self, *arguments: object, code: int = 0) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def catch_up(self, settle: float = 0.05) -> subprocess.CompletedProcess[str]:
+        return self.run("run", "--once", "--settle", settle)
+
+    def write(self, path: str | bytes, data: bytes | str = b"content") -> Path:
+        target = Path(os.fsdecode(os.fsencode(self.watch) + b"/" + os.fsencode(path)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data.encode() if isinstance(data, str) else data)
+        return target
+
+    def tags(self) -> list[str]:
+        return [version["tag"] for version in self.json("log")]
+
+    def open(self) -> Archive:
+        return Archive(self.archive)
+
+    def git(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", "-c", f"safe.directory={self.repository}", f"--git-dir={self.repository}", *arguments],
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def verified(self) -> dict[str, Any]:
+        report = self.json("verify")
+        assert report["ok"]
+        return report
+
+    def findings(self) -> list[dict[str, str]]:
+        return self.json("verify", code=5)["findings"]
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [COMMAND, "--config", self.config, "run", *map(_argument, arguments)],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def _argument(value: object) -> str | bytes:
+    return value if isinstance(value, bytes) else str(value)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "site").init()
+
+
+@pytest.fixture
+def bare_site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "site")
+
+
+@pytest.fixture
+def daemon(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """A running daemon with a short quiet period; it must end cleanly."""
+    process = site.start("--settle", "0.3")
+    wait_until(lambda: site.json("status")["daemon"])
+    yield process
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0, process.communicate()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def tree(root: Path) -> dict[bytes, tuple[bytes | None, int]]:
+    """Every file (bytes, mtime) and every folder (None) below ``root``."""
+    found: dict[bytes, tuple[bytes | None, int]] = {}
+    top = os.fsencode(root)
+    for folder, folders, files in os.walk(top):
+        for name in files:
+            path = folder + b"/" + name
+            with open(path, "rb") as stream:
+                found[path[len(top) + 1 :]] = (stream.read(), os.stat(path).st_mtime_ns)
+        for name in folders:
+            found[(folder + b"/" + name)[len(top) + 1 :]] = (None, 0)
+    return found

@@ -1,0 +1,257 @@
+"""Content, locks, keys, journal and index, each against the real thing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from archiver.errors import Busy, StorageProblem
+from archiver.evidence.signatures import is_signed_by
+from archiver.model import Change, Material, Op, Submission
+from archiver.store import keys, lock
+from archiver.store.archive import Archive, Draft, Totals
+from archiver.store.changes import between
+from archiver.store.content import ContentStore, Unstable, pointer
+from archiver.store.journal import change_line, parse_change
+
+DETAILS = {"watch": "/w", "layout": "{filing}/{submission}", "retention_years": 3, "timezone": "Asia/Shanghai"}
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> ContentStore:
+    for name in ("objects", "spool"):
+        (tmp_path / name).mkdir()
+    return ContentStore(tmp_path / "objects", tmp_path / "spool")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    made = Archive.create(tmp_path / "archive", DETAILS)
+    yield made
+    made.close()
+
+
+def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path) -> None:
+    data = os.urandom(3_000_001)
+    (tmp_path / "f").write_bytes(data)
+    staged = content.stage(tmp_path / "f")
+    assert not content.has(staged.sha256, len(data))
+    content.publish([staged])
+    path = content.path(staged.sha256)
+    assert staged.sha256 == hashlib.sha256(data).hexdigest() == path.name
+    assert path.read_bytes() == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+    assert b"".join(content.chunks(staged.sha256)) == data
+    assert list(content.spool.iterdir()) == []
+
+
+def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"same")
+    one, two = (content.stage(tmp_path / name) for name in ("a", "b"))
+    content.publish([one, two])
+    content.publish([content.stage(tmp_path / "a")])
+    assert len([p for p in content.objects.rglob("*") if p.is_file()]) == 1
+    assert list(content.spool.iterdir()) == []
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: ContentStore, tmp_path: Path) -> None:
+    source = tmp_path / "f"
+    source.write_bytes(b"x" * 50_000_000)
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with open(source, "ab") as stream:
+                stream.write(b"y")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        with pytest.raises(Unstable):
+            content.stage(source)
+    finally:
+        stop.set()
+        thread.join()
+    assert list(content.spool.iterdir()) == []
+
+
+def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(OSError, match="symbolic links"):
+        content.stage(tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(Unstable):
+        content.stage(tmp_path / "fifo")
+
+
+def test_reading_leaves_the_access_time_alone(content: ContentStore, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    os.utime(tmp_path / "f", ns=(1, 2))
+    content.stage(tmp_path / "f")
+    assert (tmp_path / "f").stat().st_atime_ns == 1
+
+
+def test_pointers_are_those_of_git_lfs() -> None:
+    assert pointer("ab", 0) == b""
+    assert pointer("ab", 5) == b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
+
+
+def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
+    code = "import sys,time\nfrom pathlib import Path\nfrom archiver.store import lock\n"
+    code += "with lock.hold(Path(sys.argv[1]), 0): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(Busy, match=str(other.pid)), lock.hold(tmp_path / "lock", 0.1):
+        pass
+    assert str(other.pid) in (lock.holder(tmp_path / "lock") or "")
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with lock.hold(tmp_path / "lock", 0) as clean:
+        assert not clean, "a holder that was killed did not end cleanly"
+    with lock.hold(tmp_path / "lock", 0) as clean:
+        assert clean
+    assert lock.holder(tmp_path / "lock") is None
+
+
+def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), lock.hold(tmp_path / "lock", 0):
+        raise ZeroDivisionError
+    with lock.hold(tmp_path / "lock", 0) as clean:
+        assert not clean
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
+    keys.create(tmp_path / "keys")
+    message = "密封 v1\n".encode()
+    signature = keys.sign(tmp_path / "keys", message)
+    (tmp_path / "sig").write_text(signature)
+    verify = ["ssh-keygen", "-Y", "verify", "-f", tmp_path / "keys/allowed_signers", "-I", keys.PRINCIPAL]
+    done = subprocess.run([*verify, "-n", "git", "-s", tmp_path / "sig"], input=message, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    allowed = (tmp_path / "keys/allowed_signers").read_bytes()
+    assert is_signed_by(message + signature.encode(), allowed)
+    assert not is_signed_by(b"x" + message + signature.encode(), allowed)
+    assert not is_signed_by(message, allowed)
+    keys.create(tmp_path / "other")
+    assert not is_signed_by(message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes())
+
+
+def test_the_private_key_is_for_its_owner_alone(archive: Archive) -> None:
+    assert stat.S_IMODE((archive.keys / "signing_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(archive.keys.stat().st_mode) == 0o700
+
+
+def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
+    (archive.keys / "signing_key").unlink()
+    with pytest.raises(StorageProblem, match="signing key"):
+        keys.sign(archive.keys, b"x")
+
+
+def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
+    with archive.writing(0) as writer:
+        for number in range(3):
+            writer.append(Draft("tick", f"n{number}", {"z": "中", "a": 1}))
+    events = list(archive.journal.since(None))
+    assert [event.seq for event in events] == [1, 2, 3, 4]
+    assert events[0].prev == "0" * 64
+    for before, after in zip(events, events[1:], strict=False):
+        data = archive.repository.read(f"{before.commit}:event.json")
+        assert after.prev == hashlib.sha256(data).hexdigest() == before.sha256
+        document = json.loads(data)
+        assert data == json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        assert set(document) == {
+            *("seq", "at", "clock", "actor", "action", "object"),
+            *("details", "refs", "attachments", "prev"),
+        }
+        assert {"time", "wall", "boot_id", "boottime_ns", "uptime_ns"} <= set(document["clock"])
+        assert document["actor"]["uid"] == os.getuid()
+
+
+CHANGES = [
+    Change(Op.ADD, b"a\nb", "11" * 32, 3, 5),
+    Change(Op.ADD, b"\xff%41", "22" * 32, 3, 5),
+    Change(Op.ADD, b"c", "33" * 32, 1, 2),
+    Change(Op.MKDIR, b"empty"),
+]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, Change(Op.RENAME, b"n", "11" * 32, 3, 5, b"o"), Change(Op.DELETE, b"d")])
+def test_change_lines_come_back(change: Change) -> None:
+    again = parse_change(change_line(change))
+    assert (again.op, again.path, again.sha256, again.source) == (change.op, change.path, change.sha256, change.source)
+
+
+def _version(archive: Archive, number: int, parent: str | None, changes: list[Change]) -> str:
+    submission = Submission("f", "s", b"f", b"s")
+    with archive.writing(0) as writer:
+        event = writer.write_version(submission, number, parent, changes, Totals(1, 1, 1, 0, 0))
+    return event.refs[submission.branch]
+
+
+def test_a_chain_of_renames_is_kept_apart(archive: Archive) -> None:
+    first = _version(archive, 1, None, CHANGES)
+    swap = [
+        Change(Op.RENAME, b"d", "33" * 32, 1, 2, b"c"),
+        Change(Op.RENAME, b"c", "11" * 32, 3, 5, b"a\nb"),
+        Change(Op.RMDIR, b"empty"),
+    ]
+    _version(archive, 2, first, swap)
+    submission = Submission("f", "s")
+
+    def paths(number: int | None) -> dict[bytes, str | None]:
+        return {m.path: m.sha256 for m in archive.index.materials(submission, number)}
+
+    assert paths(1) == {b"a\nb": "11" * 32, b"\xff%41": "22" * 32, b"c": "33" * 32, b"empty": None}
+    assert paths(2) == paths(None) == {b"c": "11" * 32, b"d": "33" * 32, b"\xff%41": "22" * 32}
+    assert [v.tag for v in archive.index.holding("11" * 32)] != []
+    before = [list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions()
+    archive.reindex()
+    assert before == ([list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions())
+
+
+def test_the_cost_of_a_version_does_not_read_the_others(archive: Archive) -> None:
+    """One change in a large submission writes a handful of objects, not one a material."""
+    many = [Change(Op.ADD, f"d{n % 50}/f{n}".encode(), f"{n:064x}", 1, 1) for n in range(3000)]
+    first = _version(archive, 1, None, many)
+    before = {p for p in archive.repository_path.glob("objects/??/*")}
+    _version(archive, 2, first, [Change(Op.MODIFY, b"d1/f1", "ee" * 32, 1, 1)])
+    new = {p for p in archive.repository_path.glob("objects/??/*")} - before
+    assert len(new) <= 12
+
+
+def _m(path: bytes, sha: str | None, mtime: int = 0) -> Material:
+    return Material(path, sha, 1 if sha else 0, mtime)
+
+
+def test_changes_between_two_states() -> None:
+    pairs = [
+        (_m(b"same", "1", 1), _m(b"same", "1", 2)),
+        (_m(b"old", "2"), None),
+        (None, _m(b"new", "2")),
+        (_m(b"gone", "3"), None),
+        (_m(b"mod", "4"), _m(b"mod", "5")),
+        (_m(b"was-file", "6"), _m(b"was-file", None)),
+        (_m(b"was-dir", None), _m(b"was-dir", "7")),
+        (None, None),
+    ]
+    assert {(c.op, c.path, c.source) for c in between(pairs)} == {
+        (Op.RENAME, b"new", b"old"),
+        (Op.DELETE, b"gone", None),
+        (Op.MODIFY, b"mod", None),
+        (Op.DELETE, b"was-file", None),
+        (Op.MKDIR, b"was-file", None),
+        (Op.RMDIR, b"was-dir", None),
+        (Op.ADD, b"was-dir", None),
+    }

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver import clock
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NS = 10**9
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["run", "off", "wall", "namespace"]),
+        st.integers(min_value=1, max_value=400 * 86400),
+        st.integers(min_value=-20 * 365 * 86400, max_value=20 * 365 * 86400),
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+def test_the_compliance_clock_never_runs_ahead_of_true_time(history: list[tuple[str, int, int]]) -> None:
+    true, wall, boot, since_boot, shifted = START, START, 0, 0, False
+    reading = clock.Reading(wall, "0", 0, 0, False)
+    value = START
+    for what, seconds, shift in history:
+        true += timedelta(seconds=seconds)
+        wall += timedelta(seconds=seconds)
+        if what == "off":
+            boot, since_boot = boot + 1, 0
+        else:
+            since_boot += seconds
+        if what == "wall":
+            wall += timedelta(seconds=shift)
+        shifted = what == "namespace"
+        boottime = max(0, since_boot + (abs(shift) if shifted else 0))
+        now = clock.Reading(wall, str(boot), boottime * NS, since_boot * NS, shifted)
+        later = clock.advance(value, reading, now)
+        assert later >= value
+        value, reading = later, now
+        assert value <= true
+
+
+def test_an_honest_machine_that_is_always_on_loses_nothing() -> None:
+    value, before = START, clock.Reading(START, "b", 0, 0, False)
+    for day in range(1, 1100):
+        now = clock.Reading(START + timedelta(days=day), "b", day * 86400 * NS, day * 86400 * NS, False)
+        value, before = clock.advance(value, before, now), now
+    assert value == START + timedelta(days=1099)
+
+
+def test_without_a_boot_id_nothing_is_earned() -> None:
+    before = clock.Reading(START, "", 0, 0, False)
+    now = clock.Reading(START + timedelta(days=9), "", 9 * 86400 * NS, 9 * 86400 * NS, False)
+    assert clock.advance(START, before, now) == START
+
+
+def test_evidence_comes_back_as_it_was() -> None:
+    reading = clock.read()
+    assert clock.from_evidence(clock.evidence(reading.wall, reading)) == (reading.wall, reading)
+    assert reading.boot_id
+    assert reading.boottime_ns > 0
+    assert reading.uptime_ns > 0
+
+
+@pytest.mark.parametrize("text", ["2026-01-01T00:00:00", "yesterday", ""])
+def test_a_time_without_a_zone_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError):
+        clock.parse(text)
