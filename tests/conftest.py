@@ -90,6 +90,12 @@ class Site:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
+    def set(self, section: str, key: str, value: object) -> None:
+        text = self.config.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if not line.startswith(f"{key} =")]
+        lines.insert(lines.index(f"[{section}]") + 1, f"{key} = {value}")
+        self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     def json(self, *arguments: object, code: int = 0) -> Any:
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 

@@ -61,8 +61,9 @@ def check_history(repository: Repository, report: Report) -> History:
     if tip is None:
         report.add("A020", JOURNAL, "without the journal nothing else can be compared")
         return history
-    sealed = _sealed_versions(repository, tip)
-    for commit, data in _walk(repository, tip, report):
+    commits = _journal_commits(repository, tip, report)
+    sealed = _sealed_versions(repository, commits)
+    for commit, data in _walk(repository, commits, report):
         _event(repository, commit, data, history, sealed, report)
     history.refs[JOURNAL] = tip
     _compare_refs(refs, read_refs(repository.path, Report()), history, report)
@@ -73,15 +74,22 @@ def check_history(repository: Repository, report: Report) -> History:
     return history
 
 
-def _walk(repository: Repository, tip: str, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Journal commits with their parsed events, oldest first; the chain is checked here."""
+def _journal_commits(repository: Repository, tip: str, report: Report) -> list[str]:
+    """The journal's commits, oldest first, as far as they can be read."""
     commits: list[str] = []
     commit: str | None = tip
     while commit is not None:
         commits.append(commit)
         commit = _parent(repository, commit, report)
+    return commits[::-1]
+
+
+def _walk(
+    repository: Repository, commits: list[str], report: Report
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Journal commits with their parsed events; the chain is checked here."""
     prev, seq, last_clock = _GENESIS, 0, ""
-    for each in reversed(commits):
+    for each in commits:
         report.events += 1
         seq += 1
         try:
@@ -115,10 +123,10 @@ def _parent(repository: Repository, commit: str, report: Report) -> str | None:
     return parents[0].decode("ascii") if parents else None
 
 
-def _sealed_versions(repository: Repository, tip: str) -> set[str]:
+def _sealed_versions(repository: Repository, commits: list[str]) -> set[str]:
     """Version tags whose manifests will be needed; found first so that memory stays flat."""
     sealed = set()
-    for commit in repository.history(tip):
+    for commit in commits:
         try:
             event = json.loads(repository.read(f"{commit}:event.json"))
             if event["action"] == "submit":
@@ -147,7 +155,7 @@ def _event(
             _capture(repository, commit, event, history, sealed)
         elif event["action"] == "submit":
             _submit(repository, event, history, report)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, StorageProblem) as error:
         report.add("A030", where, f"{type(error).__name__}: {error}")
 
 

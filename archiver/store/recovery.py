@@ -40,6 +40,8 @@ def _leftovers(path: Path) -> Iterator[Path]:
     yield from path.glob("*.lock")
     yield from path.glob("fast_import_crash_*")
     yield from (path / "objects" / "pack").glob("tmp_*")
+    # fast-import guards its pack with a .keep between two of its renames.
+    yield from (path / "objects" / "pack").glob("*.keep")
     yield from (path / "objects").glob("[0-9a-f][0-9a-f]/tmp_obj_*")
     # A name ending in .lock is encoded in refs, so these are git's own.
     for folder, _, files in os.walk(path / "refs"):

@@ -1,0 +1,250 @@
+"""Every number of ``verify`` has a planted damage; every byte that matters is flipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archiver.evidence.findings import TABLE
+from archiver.evidence.objects import loose_problem
+from archiver.evidence.verify import verify
+from archiver.store.archive import Archive
+from tests.conftest import Site
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Three submissions, a seal with receipt, packed and loose objects and refs."""
+    site = Site(tmp_path_factory.mktemp("evidence") / "site").init()
+    for number in range(120):
+        site.write(f"算法/首次/d{number % 7}/文件{number}", f"content {number}")
+    site.write("算法/首次/empty", b"")
+    (site.watch / "算法/首次/空").mkdir()
+    site.catch_up()
+    site.git("pack-refs", "--all")
+    site.write("算法/首次/d1/文件1", "changed")
+    (site.watch / "算法/首次/d2/文件2").unlink()
+    site.write("g/s/.git/config", "nested")
+    site.catch_up()
+    site.run("submit", "算法/首次", "--on", "2026-03-20", "--receipt", site.config)
+    site.write("g/s/neu", "x")
+    site.catch_up()
+    site.verified()
+    return site
+
+
+@pytest.fixture
+def copy(original: Site, tmp_path: Path) -> Site:
+    """A copy whose archive may be damaged."""
+    shutil.copytree(original.root, tmp_path / "site", symlinks=True)
+    site = Site(tmp_path / "site")
+    text = original.config.read_text().replace(os.fspath(original.root), os.fspath(site.root))
+    site.config.write_text(text)
+    return site
+
+
+def codes(site: Site) -> set[str]:
+    archive = Archive(site.archive)
+    try:
+        return {finding.code for finding in verify(archive).findings}
+    finally:
+        archive.close()
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    path.write_bytes(data)
+    path.chmod(mode)
+
+
+def content_objects(site: Site) -> list[Path]:
+    return sorted(p for p in (site.repository / "lfs").rglob("*") if p.is_file())
+
+
+def rewritten_tip(site: Site, change: Callable[[dict[str, object]], None], files: dict[str, str] | None = None) -> None:
+    """Replace the journal's last event by an altered one, as an attacker with git would."""
+    event = json.loads(site.git("show", "journal:event.json").stdout)
+    change(event)
+    data = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    _replace_tip(site, {"event.json": data, **(files or {})})
+
+
+def _replace_tip(site: Site, files: dict[str, str]) -> None:
+    listing = []
+    for name, text in files.items():
+        (site.root / "blob").write_text(text)
+        oid = site.git("hash-object", "-w", "--no-filters", os.fspath(site.root / "blob")).stdout.strip()
+        listing.append(f"100644 blob {oid}\t{name}\n")
+    present = site.git("ls-tree", "journal").stdout.splitlines(keepends=True)
+    listing += [line for line in present if line.split("\t")[1].strip() not in files]
+    text = "".join(sorted(listing, key=lambda line: line.split("\t")[1]))
+    mktree = ["git", f"--git-dir={site.repository}", "mktree"]
+    tree = subprocess.run(mktree, input=text, capture_output=True, text=True, check=True).stdout.strip()
+    parent = site.git("rev-parse", "journal~1").stdout.strip()
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    commit = site.git(*identity, "commit-tree", "-p", parent, "-m", "x", tree).stdout.strip()
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commit)
+
+
+def _resign(site: Site) -> None:
+    tag = site.git("cat-file", "tag", "算法/首次/submitted").stdout.replace("首次/v2 submitted", "首次/v9 submitted")
+    (site.root / "tag").write_text(tag)
+    oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/tags/算法/首次/submitted", oid)
+    _replay_submit(site, lambda event: event["refs"].update({"refs/tags/算法/首次/submitted": oid}))
+
+
+def _replay_submit(site: Site, change: Callable[[dict[str, object]], None]) -> None:
+    """Cut the journal back to the submission, alter it, and make the refs agree."""
+    commit = site.git("log", "--format=%H", "--grep=submit", "-1", "journal").stdout.strip()
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commit)
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "-d", "refs/tags/g/s/v2")
+    first = site.git("rev-parse", "g/s/v1^{commit}").stdout.strip()
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/filings/g/s", first)
+    rewritten_tip(site, change)
+
+
+def _loose(site: Site) -> Path:
+    return sorted(site.repository.glob("objects/[0-9a-f][0-9a-f]/*"))[0]
+
+
+def _pack(site: Site) -> Path:
+    return next(site.repository.glob("objects/pack/*.pack"))
+
+
+DAMAGES: dict[str, Callable[[Site], object]] = {
+    "A001": lambda s: s.git("config", "gc.auto", "1"),
+    "A002": lambda s: (s.repository / "hooks/reference-transaction").chmod(0o644),
+    "A003": lambda s: (s.repository / "HEAD").write_text("ref: refs/heads/filings/g/s\n"),
+    "A004": lambda s: _alternates(s),
+    "A005": lambda s: (s.repository / "objects/ab/note.txt").parent.mkdir(exist_ok=True)
+    or (s.repository / "objects/ab/note.txt").write_text("x"),
+    "A010": lambda s: _loose(s).unlink(),
+    "A011": lambda s: overwrite(_pack(s), _pack(s).read_bytes()[:-1]),
+    "A012": lambda s: overwrite(_loose(s), b"y" + _loose(s).read_bytes()[1:]),
+    "A020": lambda s: s.git("-c", "core.hooksPath=/dev/null", "tag", "-d", "g/s/v1"),
+    "A021": lambda s: s.git("-c", "core.hooksPath=/dev/null", "tag", "-f", "g/s/v1", "g/s/v2^{commit}"),
+    "A022": lambda s: s.git("tag", "stray", "g/s/v1"),
+    "A023": lambda s: (s.repository / "refs/tags/g/s/v2").write_text("not an object id\n"),
+    "A030": lambda s: _replace_tip(s, {"event.json": "{}"}),
+    "A031": lambda s: rewritten_tip(s, lambda event: event.update(prev="1" * 64)),
+    "A032": lambda s: _replace_tip(s, {"note": "x"}),
+    "A033": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2001-01-01T00:00:00.000000Z")),
+    "A040": lambda s: rewritten_tip(s, lambda event: None, {"changes.jsonl": ""}),
+    "A041": lambda s: _other_commit(s),
+    "A042": _resign,
+    "A043": lambda s: _replay_submit(s, lambda event: event["details"].update(manifest_sha256="0" * 64)),
+    "A050": lambda s: content_objects(s)[0].unlink(),
+    "A051": lambda s: overwrite(content_objects(s)[0], content_objects(s)[0].read_bytes() + b"x"),
+    "A052": lambda s: content_objects(s)[0].chmod(0o644),
+    "A053": lambda s: (s.repository / "lfs/bad").write_text("x"),
+    "A060": lambda s: (s.archive / "keys/allowed_signers").write_text("archiver@localhost ssh-ed25519 AAAA\n"),
+}
+
+
+def _other_commit(site: Site) -> None:
+    """The event names another commit than the tag does."""
+    commit = site.git("rev-parse", "g/s/v1^{commit}").stdout.strip()
+    rewritten_tip(site, lambda event: event["refs"].update({"refs/heads/filings/g/s": commit}))
+
+
+def _alternates(site: Site) -> None:
+    (site.repository / "objects/info").mkdir(exist_ok=True)
+    (site.repository / "info").mkdir(exist_ok=True)
+    (site.repository / "info/grafts").write_text("")
+
+
+def test_every_number_has_a_damage() -> None:
+    assert set(DAMAGES) == set(TABLE)
+
+
+@pytest.mark.parametrize("code", sorted(TABLE))
+def test_each_damage_is_found_by_its_number(copy: Site, code: str) -> None:
+    DAMAGES[code](copy)
+    assert code in codes(copy)
+
+
+def test_verify_exits_5_and_names_the_place(copy: Site) -> None:
+    victim = content_objects(copy)[0]
+    victim.unlink()
+    assert [(f["code"], f["object"]) for f in copy.findings()] == [("A050", victim.name)]
+    out = copy.run("verify", code=5)
+    assert victim.name in out.stdout
+    assert "1 things" in out.stderr
+
+
+def test_a_second_name_for_an_object_is_found(copy: Site) -> None:
+    os.link(content_objects(copy)[0], copy.root / "second-name")
+    assert codes(copy) == {"A052"}
+
+
+def test_a_repository_with_alternates_is_not_opened(copy: Site) -> None:
+    (copy.repository / "objects/info").mkdir(exist_ok=True)
+    (copy.repository / "objects/info/alternates").write_text("/elsewhere\n")
+    assert "alternates" in copy.run("log", code=8).stderr
+
+
+def flippable(site: Site) -> list[Path]:
+    """Everything whose bytes are part of the promise."""
+    repository = site.repository
+    files = [p for top in ("objects", "refs", "lfs", "hooks") for p in (repository / top).rglob("*") if p.is_file()]
+    return sorted([*files, repository / "config", repository / "HEAD", repository / "packed-refs"])
+
+
+def test_one_flipped_byte_anywhere_is_found(copy: Site) -> None:
+    """Every file at a random place, and every byte of config, hooks, HEAD and packed refs."""
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    files = flippable(copy)
+    small = [p for p in files if p.parent.name == "hooks" or p.name in ("config", "HEAD")]
+    sample = chance.sample([p for p in files if p not in small], 60) + [_pack(copy), _pack(copy).with_suffix(".idx")]
+    for path in [*small, *sample, copy.repository / "packed-refs"]:
+        before = path.read_bytes()
+        position = chance.randrange(len(before))
+        damaged = bytearray(before)
+        damaged[position] ^= 1 << chance.randrange(8)
+        overwrite(path, bytes(damaged))
+        assert codes(copy), f"seed {seed}: {path} at {position} of {len(before)}"
+        overwrite(path, before)
+    assert codes(copy) == set()
+
+
+def test_every_bit_of_a_loose_object_counts() -> None:
+    for text in (b"tree 0\0", b"blob 5\0hello", b"blob 300\0" + bytes(range(100)) * 3):
+        data = zlib.compress(text, 1)
+        oid = hashlib.sha1(text).hexdigest()
+        assert loose_problem(data, oid) == ""
+        for position in range(len(data)):
+            for bit in range(8):
+                damaged = bytearray(data)
+                damaged[position] ^= 1 << bit
+                assert loose_problem(bytes(damaged), oid), (text[:10], position, bit)
+
+
+def test_sampled_verify_checks_less(original: Site) -> None:
+    everything = original.json("verify")["checked"]["objects"]
+    assert original.json("verify", "--sample", 0)["checked"]["objects"] == 0
+    assert 0 < everything
+    assert everything == len(content_objects(original))
+
+
+def test_verify_needs_no_write_access_and_changes_nothing(copy: Site) -> None:
+    def state() -> dict[str, tuple[int, int]]:
+        return {
+            os.fspath(p): (p.lstat().st_mtime_ns, p.lstat().st_size)
+            for p in copy.repository.rglob("*")
+        }
+
+    before = state()
+    copy.verified()
+    assert state() == before

@@ -1,0 +1,163 @@
+"""The pure rules of intake: settling, layout, ignoring."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.config import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMISSION
+from archiver.intake.ignore import IgnoreRules
+from archiver.intake.layout import Group, group_of, locate
+from archiver.intake.settle import Settler
+from archiver.store.content import Signature
+
+QUIET, MAXIMUM = 5.0, 300.0
+
+
+def state(number: int) -> Signature:
+    return Signature(number, number, number, number)
+
+
+@pytest.fixture
+def settler() -> Settler:
+    return Settler(QUIET, MAXIMUM)
+
+
+def test_a_quiet_file_is_due_after_the_quiet_period(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    assert settler.due(4.9) == []
+    assert settler.due(5) == [("g", {b"a": state(1)})]
+
+
+def test_seeing_the_same_state_again_does_not_start_over(settler: Settler) -> None:
+    for now in range(5):
+        settler.observe("g", b"a", state(1), now)
+    assert settler.due(5) != []
+
+
+def test_a_change_starts_the_quiet_period_over(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    settler.observe("g", b"a", state(2), 4)
+    assert settler.due(8.9) == []
+    assert settler.due(9) == [("g", {b"a": state(2)})]
+
+
+def test_files_saved_together_become_due_together(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    settler.observe("g", b"b", state(1), 4)
+    settler.observe("other", b"c", state(1), 0)
+    assert settler.due(5) == [("other", {b"c": state(1)})]
+    assert dict(settler.due(9))["g"] == {b"a": state(1), b"b": state(1)}
+
+
+def test_one_file_that_never_ends_does_not_keep_back_its_neighbours(settler: Settler) -> None:
+    settler.observe("g", b"quiet", state(1), 0)
+    for now in range(0, 299):
+        settler.observe("g", b"grows", state(now), now)
+        assert settler.due(now) == []
+    settler.observe("g", b"grows", state(1000), 300)
+    assert dict(settler.due(300))["g"] == {b"quiet": state(1), b"grows": state(1000)}
+    settler.forget("g", [b"quiet"])
+    settler.defer("g", b"grows", 300)
+    settler.observe("g", b"late", state(1), 301)
+    assert settler.due(303) == []
+    assert dict(settler.due(306))["g"] == {b"late": state(1)}
+
+
+def test_failures_are_retried_for_ever_with_growing_pauses(settler: Settler) -> None:
+    now, pauses = 0.0, []
+    settler.observe("g", b"a", state(1), now)
+    now += QUIET
+    for _ in range(20):
+        assert settler.due(now) != []
+        settler.defer("g", b"a", now)
+        start = now
+        while not settler.due(now):
+            now += 1
+        pauses.append(now - start)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == MAXIMUM
+
+
+def test_what_is_archived_is_forgotten(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    settler.forget("g", [b"a"])
+    assert settler.due(1000) == []
+    assert settler.pending() == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.integers(0, 30)), max_size=40
+    )
+)
+def test_nothing_is_due_before_it_was_quiet_and_nothing_waits_for_ever(
+    history: list[tuple[bytes, int, int]],
+) -> None:
+    settler = Settler(QUIET, MAXIMUM)
+    now = 0.0
+    last: dict[bytes, tuple[int, float]] = {}
+    first: dict[bytes, float] = {}
+    for path, number, pause in history:
+        now += pause
+        if last.get(path, (None, 0.0))[0] != number:
+            last[path] = (number, now)
+        first.setdefault(path, now)
+        settler.observe("g", path, state(number), now)
+        for _, ready in settler.due(now):
+            for each in ready:
+                assert now - last[each][1] >= QUIET or now - first[each] >= MAXIMUM
+    if last:
+        assert {path for _, ready in settler.due(now + QUIET) for path in ready} == set(last)
+
+
+NAMES = [b"f", b"s", b"x", "材料".encode(), b"_common", b"_unfiled", b"\xb2\xc4"]
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5), st.sampled_from([LAYOUT_SUBMISSION, LAYOUT_FILING]))
+def test_every_file_has_exactly_one_place(parts: list[bytes], layout: str) -> None:
+    path = b"/".join(parts)
+    group, material = locate(path, layout)
+    assert material
+    prefix = group.prefix
+    assert path == (prefix + b"/" + material if prefix else material)
+    submission = group.submission()
+    assert group_of(submission) == group
+
+
+@pytest.mark.parametrize(
+    ("path", "layout", "submission", "material"),
+    [
+        (b"f/s/a/b", LAYOUT_SUBMISSION, "f/s", b"a/b"),
+        (b"f/a", LAYOUT_SUBMISSION, "f/_common", b"a"),
+        (b"a", LAYOUT_SUBMISSION, "_unfiled/_common", b"a"),
+        (b"_common/s/a", LAYOUT_SUBMISSION, "%5Fcommon/s", b"a"),
+        (b"f/_common/a", LAYOUT_SUBMISSION, "f/%5Fcommon", b"a"),
+        (b"_unfiled/a", LAYOUT_SUBMISSION, "%5Funfiled/_common", b"a"),
+        (b"f/s/a", LAYOUT_FILING, "f/01", b"s/a"),
+        (b"f/a", LAYOUT_FILING, "f/01", b"a"),
+        (b"a", LAYOUT_FILING, "_unfiled/_common", b"a"),
+    ],
+)
+def test_where_paths_belong(path: bytes, layout: str, submission: str, material: bytes) -> None:
+    group, name = locate(path, layout)
+    assert (str(group.submission()), name) == (submission, material)
+
+
+def test_folders_have_a_place_too() -> None:
+    assert locate(b"f/s/empty", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"empty")
+    assert locate(b"f/s", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"")
+    assert locate(b"f", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b""), b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["~$报告.docx", ".~lock.报告.odt#", "a.swp", "thumbs.DB", "Desktop.ini", ".DS_Store", "x.crdownload", "x.part"]
+)
+def test_default_ignores(name: str) -> None:
+    assert IgnoreRules(DEFAULT_IGNORE).match(name.encode()) is not None
+
+
+@pytest.mark.parametrize("name", ["报告.docx", "a.tmp", ".gitignore", "~x", "part", "\ufeff.swp.txt"])
+def test_everything_else_is_archived(name: str) -> None:
+    assert IgnoreRules(DEFAULT_IGNORE).match(name.encode()) is None

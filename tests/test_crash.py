@@ -1,0 +1,164 @@
+"""Kill it anywhere: every file archived once, no doubled version, verify clean."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import COMMAND, Site
+
+
+def fill(site: Site, files: int = 500, mark: str = "") -> None:
+    for number in range(files):
+        site.write(f"f{number % 5}/s{number % 2}/d{number % 11}/材料{number}", f"{mark}{number}" * (1 + number % 50))
+
+
+def check_complete(site: Site) -> None:
+    site.catch_up()
+    site.verified()
+    held = {}
+    latest = {}
+    for version in reversed(site.json("log")):
+        latest[version["filing"], version["submission"]] = version["tag"]
+    for (filing, submission), tag in latest.items():
+        for material in site.json("show", tag)["materials"]:
+            held[f"{filing}/{submission}/{material['path']}"] = material["size"]
+    there = {os.fspath(p.relative_to(site.watch)): p.stat().st_size for p in site.watch.rglob("*") if p.is_file()}
+    assert held == there
+    assert list((site.archive / "spool").iterdir()) == []
+    assert list(site.repository.rglob("*.lock")) == []
+
+
+def check_no_doubles(site: Site) -> None:
+    """Of one submission, no two versions in a row hold the same."""
+    trees: dict[str, list[str]] = {}
+    for version in site.json("log"):
+        branch = f"{version['filing']}/{version['submission']}"
+        trees.setdefault(branch, []).append(site.git("rev-parse", f"{version['commit']}^{{tree}}").stdout)
+    for branch, row in trees.items():
+        assert all(one != other for one, other in zip(row, row[1:], strict=False)), branch
+
+
+def test_thirty_kills_at_random_moments_of_a_capture(site: Site) -> None:
+    fill(site)
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    for _ in range(30):
+        daemon = site.start("--settle", "0")
+        time.sleep(chance.uniform(0.15, 1.2))
+        daemon.kill()
+        daemon.wait()
+        assert daemon.stdout is not None
+        daemon.stdout.close()
+        # Something new each time, so that no round finds its work already done.
+        site.write(f"f{chance.randrange(5)}/s{chance.randrange(2)}/neu{chance.random()}", os.urandom(100))
+    check_complete(site)
+    check_no_doubles(site)
+
+
+WRAPPER = """\
+#!/bin/sh
+# git, but the writer's own ref transaction is killed at one of its renames.
+case "$*" in
+*update-ref*)
+    [ -e {mark} ] && exec {git} "$@"
+    : > {mark}
+    exec strace -qq -f -o {log} -e trace=rename -e inject=rename:signal=KILL:when={nth} {git} "$@" ;;
+esac
+exec {git} "$@"
+"""
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_git_is_killed_between_each_pair_of_its_ref_renames(site: Site, nth: int, tmp_path: Path) -> None:
+    """The journal moves first: recovery replays the refs that did not move any more."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.write("f/s/a", "2")
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    log = tmp_path / "log"
+    wrapper.write_text(WRAPPER.format(mark=tmp_path / "mark", log=log, nth=nth, git=shutil.which("git")))
+    wrapper.chmod(0o755)
+    before = set(site.git("for-each-ref").stdout.splitlines())
+    env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    # The daemon is killed as well: nobody is there to mend anything.
+    daemon = subprocess.Popen(
+        [COMMAND, "--config", site.config, "run", "--settle", "0"], env={**os.environ, **env}, stdout=subprocess.DEVNULL
+    )
+    while not (tmp_path / "mark").exists() or "killed by SIGKILL" not in (log.read_text() if log.exists() else ""):
+        time.sleep(0.002)
+    daemon.kill()
+    daemon.wait()
+    moved = {line.split("\t")[1] for line in set(site.git("for-each-ref").stdout.splitlines()) - before}
+    order = ["refs/heads/journal", "refs/heads/filings/f/s", "refs/tags/f/s/v2"]
+    renames = [line for line in log.read_text().splitlines() if "rename(" in line]
+    assert len(renames) == nth
+    assert [ref for ref in order if ref in moved][: nth - 1] == order[: nth - 1]
+    check_complete(site)
+    check_no_doubles(site)
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("syscall", ["fsync", "syncfs", "link", "openat", "write", "rename", "unlink"])
+def test_the_whole_tree_of_processes_is_killed_at_a_syscall(site: Site, syscall: str) -> None:
+    chance = random.Random(syscall)
+    site.set("watch", "maximum_delay_seconds", 2)
+    site.write("f/s/a", "1")
+    site.catch_up()
+    for _ in range(4):
+        site.write("f/s/a", os.urandom(20))
+        site.write("f/s/b", os.urandom(20))
+        nth = chance.randrange(1, 60 if syscall in ("openat", "write") else 12)
+        _strace(site, "-e", f"trace={syscall}", "-e", f"inject={syscall}:signal=KILL:when={nth}")
+    check_complete(site)
+    check_no_doubles(site)
+
+
+def _strace(site: Site, *options: str) -> None:
+    command = ["strace", "-qq", "-f", "-o", os.devnull, *options, COMMAND, "--config", site.config]
+    subprocess.run(
+        [*map(os.fspath, command), "run", "--once", "--settle", "0"], cwd=site.root, capture_output=True, timeout=60
+    )
+
+
+def test_a_kill_after_the_commit_point_finishes_the_version(site: Site, tmp_path: Path) -> None:
+    """Only the journal moved: the next writer moves branch and tag, and the version counts."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.write("f/s/a", "2")
+    site.catch_up()
+    off = ["-c", f"core.hooksPath={os.devnull}"]
+    site.git(*off, "update-ref", "refs/heads/filings/f/s", "f/s/v1^{commit}")
+    site.git(*off, "update-ref", "-d", "refs/tags/f/s/v2")
+    (site.archive / "lock").write_text("12345 (killed)")
+    (site.repository / "refs/heads/filings/f/s.lock").write_text("")
+    shutil.rmtree(site.archive / "index.db", ignore_errors=True)
+    (site.archive / "index.db").unlink()
+    done = site.run("run", "--once", "--settle", "0")
+    assert "Finished after a crash" in done.stderr
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    check_complete(site)
+
+
+def test_ctrl_c_ends_a_busy_daemon_cleanly(site: Site) -> None:
+    fill(site, 300)
+    for _ in range(3):
+        daemon = site.start("--settle", "0")
+        time.sleep(0.6)
+        daemon.send_signal(signal.SIGINT)
+        out, _ = daemon.communicate(timeout=20)
+        assert daemon.returncode == 0, out
+        assert "Traceback" not in out
+    check_complete(site)
+    check_no_doubles(site)
