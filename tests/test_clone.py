@@ -1,0 +1,102 @@
+"""What a stranger does with stock git and git-lfs, without this program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SAMPLES, Site, tree
+from tests.test_restore import NAMES
+
+pytestmark = pytest.mark.needs("git-lfs", "root", "mount", "setpriv")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """Another filesystem: stock git-lfs hard-links objects on the same one."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def objects(site: Site) -> dict[str, tuple[int, int, int]]:
+    found = {}
+    for path in sorted(site.repository.rglob("*")):
+        status = path.lstat()
+        found[os.fspath(path)] = (status.st_mode, status.st_nlink, status.st_mtime_ns)
+    return found
+
+
+def run(*command: str | Path, cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "HOME": os.fspath(home), "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, errors="surrogateescape", check=False)
+
+
+@pytest.fixture
+def open_site() -> Iterator[Site]:
+    """A site that other users may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Site(Path(folder) / "site").init()
+
+
+def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) -> None:
+    site = open_site
+    for filing in SAMPLES.iterdir():
+        shutil.copytree(filing, site.watch / filing.name)
+    for name in NAMES:
+        site.write(b"g/s/" + name, name)
+    site.write("g/s/empty", b"")
+    site.write("g/s/nested/.git/config", "[core]")
+    site.catch_up()
+    site.write(b"g/s/" + NAMES[0], b"changed")
+    (site.watch / "g/s/empty").unlink()
+    site.catch_up()
+    site.run("submit", "g/s", "--on", "2026-03-20")
+    before = objects(site)
+    run("git", "lfs", "install", cwd=elsewhere, home=elsewhere)
+    done = run("git", "clone", site.repository, "clone", cwd=elsewhere, home=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    clone = elsewhere / "clone"
+    head = run("git", "symbolic-ref", "HEAD", cwd=clone, home=elsewhere).stdout.strip()
+    assert head == "refs/heads/journal"
+    assert (clone / "event.json").is_file()
+    tags = run("git", "tag", "-l", cwd=clone, home=elsewhere).stdout.split("\n")[:-1]
+    assert sorted(tags) == sorted([*site.tags(), "g/s/submitted"])
+    for tag in tags:
+        done = run("git", "checkout", "-q", tag, cwd=clone, home=elsewhere)
+        assert (done.returncode, done.stderr) == (0, ""), tag
+        assert run("git", "status", "--porcelain", cwd=clone, home=elsewhere).stdout == ""
+        site.run("restore", tag, "--to", site.root / "back" / tag.replace("/", "_"))
+        _same_materials(clone / "materials", site.root / "back" / tag.replace("/", "_"))
+    for arguments in (["git", "fsck", "--full", "--strict"], ["git", "lfs", "fsck", "--dry-run"]):
+        done = run(*arguments, cwd=clone, home=elsewhere)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "error" not in (done.stdout + done.stderr).lower()
+    assert site.git("fsck", "--full", "--strict").stdout == ""
+    stranger = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups"]
+    archive = ["git", "-c", f"safe.directory={site.repository}", f"--git-dir={site.repository}"]
+    fsck = run(*stranger, *archive, "lfs", "fsck", "--dry-run", cwd=Path("/"), home=Path("/nonexistent"))
+    assert fsck.returncode == 0, fsck.stdout + fsck.stderr
+    after = objects(site)
+    assert {path: after[path] for path in before if "/lfs/objects/" in path} == {
+        path: status for path, status in before.items() if "/lfs/objects/" in path
+    }
+    site.verified()
+
+
+def _same_materials(checked_out: Path, restored: Path) -> None:
+    from archiver.store.names import path_of_tree
+
+    ours = {path: data for path, (data, _) in tree(restored).items() if data is not None}
+    theirs = {path_of_tree(path): data for path, (data, _) in tree(checked_out).items() if data is not None}
+    assert theirs == ours

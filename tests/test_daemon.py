@@ -1,0 +1,170 @@
+"""The daemon on a real folder: the main job as the issue describes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SAMPLES, Site, tree, wait_until
+
+
+def submissions(root: Path) -> list[str]:
+    return sorted(f"{p.parent.name}/{p.name}" for p in root.glob("*/*") if p.is_dir())
+
+
+def test_the_samples_give_one_version_per_submission(site: Site, daemon: subprocess.Popen[str]) -> None:
+    for filing in SAMPLES.iterdir():
+        shutil.copytree(filing, site.watch / filing.name)
+    names = submissions(SAMPLES)
+    assert len(names) == 4
+    wait_until(lambda: len(site.tags()) >= 4)
+    time.sleep(1)
+    assert sorted(site.tags()) == [f"{name}/v1" for name in names]
+    name = names[0]
+    victim = sorted(p for p in (site.watch / name).iterdir())[0]
+    original = victim.read_bytes()
+    victim.write_bytes(original + b"\n%edited")
+    wait_until(lambda: f"{name}/v2" in site.tags())
+    victim.unlink()
+    wait_until(lambda: f"{name}/v3" in site.tags())
+    assert victim.name not in [m["path"] for m in site.json("show", f"{name}/v3")["materials"]]
+    for tag, expected in ((f"{name}/v1", original), (f"{name}/v2", original + b"\n%edited")):
+        site.run("restore", tag, "--to", site.root / "back" / tag)
+        assert (site.root / "back" / tag / victim.name).read_bytes() == expected
+    site.verified()
+
+
+def test_moves_between_submissions_make_a_version_of_each(site: Site, daemon: subprocess.Popen[str]) -> None:
+    site.write("f/a/d/x", "1")
+    site.write("f/b/y", "2")
+    wait_until(lambda: len(site.tags()) == 2)
+    os.rename(site.watch / "f/a/d", site.watch / "f/b/d")
+    wait_until(lambda: {"f/a/v2", "f/b/v2"} <= set(site.tags()))
+    assert [m["path"] for m in site.json("show", "f/b/v2")["materials"]] == ["d/x", "y"]
+    assert site.json("show", "f/a/v2")["materials"] == []
+    os.rename(site.watch / "f/b", site.watch / "f/c")
+    wait_until(lambda: {"f/b/v3", "f/c/v1"} <= set(site.tags()))
+    site.verified()
+
+
+def test_an_office_save_is_one_version(site: Site, daemon: subprocess.Popen[str]) -> None:
+    """Write a temporary file, move the old one away, move the new one in, delete the old one."""
+    site.write("f/s/报告.docx", "one")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    site.write("f/s/~$报告.docx", "lock")
+    site.write("f/s/A1B2.tmp", "two")
+    os.rename(site.watch / "f/s/报告.docx", site.watch / "f/s/old.tmp")
+    os.rename(site.watch / "f/s/A1B2.tmp", site.watch / "f/s/报告.docx")
+    (site.watch / "f/s/old.tmp").unlink()
+    wait_until(lambda: "f/s/v2" in site.tags())
+    assert [(c["op"], c["path"]) for c in site.json("diff", "f/s/v1", "f/s/v2")] == [("modify", "报告.docx")]
+    assert {s["path"] for s in site.json("status")["skipped"]} == set()
+
+
+def test_a_vanishing_watched_folder_is_waited_for(site: Site, daemon: subprocess.Popen[str]) -> None:
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    os.rename(site.watch, site.root / "away")
+    wait_until(lambda: site.json("status")["watching"] == "missing")
+    assert "missing" in site.run("status", "--check", code=9).stderr
+    site.watch.mkdir()
+    time.sleep(2)
+    assert site.tags() == ["f/s/v1"], "an empty mount point is not a deletion of everything"
+    site.watch.rmdir()
+    os.rename(site.root / "away", site.watch)
+    wait_until(lambda: site.json("status")["watching"].startswith("watched"))
+    site.write("f/s/a", "2")
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"])
+    log = site.git("log", "--format=%s", "journal").stdout
+    assert "watch-lost" in log
+    site.verified()
+
+
+def test_a_file_that_grows_for_ever_stays_pending_and_keeps_nobody_back(site: Site) -> None:
+    site.set("watch", "maximum_delay_seconds", 2)
+    daemon = site.start("--settle", "0.5")
+    site.write("f/s/quiet", "1")
+    target = site.write("f/s/grows", b"x" * 30_000_000)
+    stop = threading.Event()
+
+    def grow() -> None:
+        with open(target, "ab", buffering=0) as stream:
+            while not stop.is_set():
+                stream.write(b"y" * 1000)
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        wait_until(site.tags)
+        time.sleep(3)
+        pending = {item["path"]: item for item in site.json("status")["pending"]}
+        assert "tried" in pending["f/s/grows"]["reason"]
+        assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["quiet"]
+    finally:
+        stop.set()
+        thread.join()
+    wait_until(lambda: "grows" in [m["path"] for m in site.json("show", site.tags()[0])["materials"]])
+    daemon.terminate()
+    assert daemon.wait(timeout=20) == 0
+    assert daemon.stdout is not None
+    daemon.stdout.close()
+    site.verified()
+
+
+def test_a_second_daemon_is_refused_with_the_first_ones_pid(site: Site, daemon: subprocess.Popen[str]) -> None:
+    assert str(daemon.pid) in site.run("run", code=6).stderr
+    assert str(daemon.pid) in site.run("run", "--once", code=6).stderr
+
+
+def test_commands_work_beside_a_busy_daemon(site: Site, daemon: subprocess.Popen[str]) -> None:
+    for number in range(5):
+        site.write(f"f/s{number}/a", str(number))
+    wait_until(lambda: len(site.tags()) == 5)
+    for number in range(5):
+        site.write(f"f/s{number}/a", f"again {number}")
+        site.run("submit", f"f/s{number}", "--version", 1, "--on", "2026-03-01")
+    wait_until(lambda: len(site.tags()) == 10)
+    assert sum(bool(v["submitted"]) for v in site.json("log")) == 5
+    site.verified()
+
+
+def test_a_scan_finds_what_events_did_not_tell(site: Site) -> None:
+    """Deaf: no event arrives, and still everything is archived."""
+    site.set("watch", "scan_minutes", 0.02)
+    deaf = "import archiver.intake.watch as w; w.Watcher.on_any_event = lambda *a: None; "
+    code = f"{deaf}from archiver.cli.main import run; run()"
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"], stdout=subprocess.DEVNULL
+    )
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    site.write("f/s/a", "2")
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"])
+    daemon.terminate()
+    assert daemon.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("suffix", ["", "/"])
+def test_empty_folders_and_times_come_back(site: Site, suffix: str) -> None:
+    site.write("f/s/d/a", "1")
+    (site.watch / "f/s/空/深").mkdir(parents=True)
+    os.utime(site.watch / "f/s/d/a", ns=(10**18, 10**18 + 123))
+    site.catch_up()
+    site.run("restore", f"f/s/v1{suffix}", "--to", site.root / "back")
+    assert tree(site.root / "back") == tree(site.watch / "f/s")
+    (site.watch / "f/s/空/深").rmdir()
+    (site.watch / "f/s/空").rmdir()
+    os.utime(site.watch / "f/s/d/a")
+    site.catch_up()
+    assert site.json("show", "f/s/v2")["folders"] == []
+    os.utime(site.watch / "f/s/d/a")
+    site.catch_up()
+    assert len(site.tags()) == 2, "a changed mtime alone makes no version"
