@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -91,9 +92,11 @@ class Site:
         return done
 
     def set(self, section: str, key: str, value: object) -> None:
-        text = self.config.read_text(encoding="utf-8")
-        lines = [line for line in text.splitlines() if not line.startswith(f"{key} =")]
-        lines.insert(lines.index(f"[{section}]") + 1, f"{key} = {value}")
+        lines = self.config.read_text(encoding="utf-8").splitlines()
+        start = lines.index(f"[{section}]") + 1
+        end = next((n for n in range(start, len(lines)) if lines[n].startswith("[")), len(lines))
+        kept = [line for line in lines[start:end] if not line.startswith(f"{key} =")]
+        lines[start:end] = [f"{key} = {value}", *kept]
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def json(self, *arguments: object, code: int = 0) -> Any:
@@ -181,6 +184,8 @@ def tree(root: Path) -> dict[bytes, tuple[bytes | None, int]]:
     for folder, folders, files in os.walk(top):
         for name in files:
             path = folder + b"/" + name
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                continue
             with open(path, "rb") as stream:
                 found[path[len(top) + 1 :]] = (stream.read(), os.stat(path).st_mtime_ns)
         for name in folders:

@@ -137,5 +137,5 @@ class WatchedFolder(RuleBasedStateMachine):
         return found
 
 
-WatchedFolder.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+WatchedFolder.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
 TestWatchedFolder = WatchedFolder.TestCase

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import unicodedata
+import zipfile
+from pathlib import Path
+from urllib.parse import unquote
+
+import bagit
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.audit.package import load_names
+from archiver.audit.portable import PortableNames
+from tests.conftest import SAMPLES, Site, tree
+from tests.test_restore import NAMES
+
+component = st.one_of(
+    st.sampled_from(NAMES),
+    st.binary(min_size=1, max_size=255).filter(lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")),
+    st.sampled_from([b"CON", b"nul.txt", b"Com1", b"~x", b" ", b"...", "ﬁ".encode(), "Ⅳ".encode(), "ß".encode(), b"ss"]),
+)
+
+
+@given(st.lists(st.lists(component, min_size=1, max_size=3).map(b"/".join), max_size=20, unique=True))
+def test_portable_names_never_fall_together(paths: list[bytes]) -> None:
+    names = PortableNames()
+    made = [names.path(path) for path in paths]
+    folded = [unicodedata.normalize("NFC", name).casefold() for name in made]
+    assert len(set(folded)) == len(paths)
+    for name, original in zip(made, paths, strict=True):
+        assert not re.search(r'[\x00-\x1f\x7f"*:<>?\\|%]', name)
+        assert names.replaced.get(name, name.encode()) == original
+        for part in name.split("/"):
+            assert part
+            assert not part.endswith((".", " "))
+            assert not part.startswith(("-", "~"))
+            assert len(part.encode()) <= 255
+
+
+def test_readable_names_stay_as_they_are() -> None:
+    assert PortableNames().path("算法/首次 备案/报告（终）.docx".encode()) == "算法/首次 备案/报告（终）.docx"
+
+
+@pytest.fixture
+def filled(site: Site) -> Site:
+    for filing in SAMPLES.iterdir():
+        shutil.copytree(filing, site.watch / filing.name)
+    for number, name in enumerate(NAMES):
+        site.write(b"g/s/" + name, b"%d" % number)
+    site.write("g/s/empty", b"")
+    site.catch_up()
+    site.write("g/s/a b", "changed")
+    site.catch_up()
+    site.run("submit", "g/s", "--on", "2026-03-20", "--receipt", site.config)
+    return site
+
+
+def test_the_package_is_a_valid_bag_that_holds_every_byte(filled: Site) -> None:
+    filled.run("audit", "--to", filled.root / "pkg")
+    package = filled.root / "pkg"
+    bagit.Bag(os.fspath(package)).validate()
+    subprocess.run(["sha256sum", "-c", "--quiet", "manifest-sha256.txt"], cwd=package, check=True)
+    names = load_names((package / "data/names.json").read_bytes())
+    for version in filled.json("log"):
+        rows = _version_rows(package, names, version["tag"])
+        expected = filled.json("show", version["tag"])["materials"]
+        assert {row["path"]: row["sha256"] for row in rows if row["file"]} == {m["path"]: m["sha256"] for m in expected}
+        for row in rows:
+            if row["file"]:
+                data = (package / row["file"]).read_bytes()
+                assert hashlib.sha256(data).hexdigest() == row["sha256"]
+    contents = [row["sha256"] for v in filled.json("log") for row in _version_rows(package, names, v["tag"]) if row["file"]]
+    stored = [p for p in (package / "data/materials").rglob("*") if p.is_file()]
+    assert len(stored) == len(set(contents)), "each content is stored once"
+    assert next((package / "data/submitted").rglob("receipt.toml")).read_bytes() == filled.config.read_bytes()
+
+
+def _version_rows(package: Path, names: dict[str, bytes], tag: str) -> list[dict[str, str]]:
+    portable = {original.decode(): name for name, original in names.items() if original.isascii() or True and _text(original)}
+    path = package / "data/versions" / f"{portable.get(tag, tag)}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def test_the_journal_extract_is_a_chain(filled: Site) -> None:
+    filled.run("audit", "--to", filled.root / "pkg")
+    prev = "0" * 64
+    lines = (filled.root / "pkg/data/journal.jsonl").read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        event = json.loads(line)
+        assert (event["prev"], event["seq"]) == (prev, number)
+        prev = hashlib.sha256(line).hexdigest()
+    assert len(lines) >= 8
+
+
+def test_every_link_of_the_page_resolves_and_nothing_is_fetched(filled: Site) -> None:
+    filled.run("audit", "--to", filled.root / "pkg")
+    page = (filled.root / "pkg/index.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="([^"]+)"', page)
+    assert len(links) > 20
+    for link in links:
+        assert (filled.root / "pkg" / unquote(link)).is_file(), link
+    assert "http" not in page
+    assert "<script" not in page
+    assert "2029-" in page
+    assert "36" in page, "pages of the report"
+    assert 'lang="zh-CN"' in page
+
+
+def test_a_choice_of_filings(filled: Site) -> None:
+    filled.run("audit", "--to", filled.root / "pkg", "--filing", "g")
+    page = (filled.root / "pkg/index.html").read_text(encoding="utf-8")
+    assert "星河听雨" not in page
+    assert [p.name for p in (filled.root / "pkg/data/materials").iterdir()] == ["g"]
+
+
+def test_the_zip_holds_the_same(filled: Site) -> None:
+    filled.run("audit", "--to", filled.root / "pkg", "--zip", "--filing", "g")
+    with zipfile.ZipFile(filled.root / "pkg.zip") as packed:
+        packed.extractall(filled.root / "out")
+    bagit.Bag(os.fspath(filled.root / "out/pkg")).validate()
+    assert not (filled.root / "pkg").exists()
+
+
+def test_a_damaged_archive_gives_no_half_package(filled: Site) -> None:
+    victim = max((p for p in (filled.repository / "lfs").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    victim.unlink()
+    done = filled.run("audit", "--to", filled.root / "pkg", code=8)
+    assert "no package was written" in done.stderr
+    assert not [p for p in filled.root.iterdir() if "pkg" in p.name]
+
+
+@pytest.mark.needs("root", "mount")
+def test_a_full_disk_leaves_nothing_behind(filled: Site) -> None:
+    small = filled.root / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", small], check=True)
+    try:
+        done = filled.run("audit", "--to", small / "pkg", code=8)
+        assert "No space left" in done.stderr
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def test_an_export_is_journalled(filled: Site) -> None:
+    filled.run("audit", "--to", filled.root / "pkg")
+    event = json.loads(filled.git("show", "journal:event.json").stdout)
+    assert event["action"] == "export"
+    assert event["details"]["target"] == os.fspath(filled.root / "pkg")
+    filled.verified()
+
+
+def test_the_watched_folder_is_no_target(filled: Site) -> None:
+    before = tree(filled.watch)
+    filled.run("audit", "--to", filled.watch / "pkg", code=2)
+    assert tree(filled.watch) == before

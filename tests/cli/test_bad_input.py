@@ -1,0 +1,276 @@
+"""Bad input: one clear sentence, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sqlite3
+import subprocess
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import COMMAND, Site, tree
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    arguments: list[str]
+    code: int
+    said: list[str]
+    arrange: Callable[[Site], object] = field(default=lambda site: None)
+
+
+def _config(text: str) -> Callable[[Site], object]:
+    return lambda site: site.config.write_text(site.config.read_text() + text)
+
+
+def _damage_index(site: Site) -> None:
+    for file in site.archive.glob("index.db*"):
+        file.write_bytes(b"this is no database" * 500)
+
+
+def _damage_index_inside(site: Site) -> None:
+    """A whole header and schema, and damaged pages behind."""
+    path = site.archive / "index.db"
+    database = sqlite3.connect(path)
+    database.execute("pragma wal_checkpoint(truncate)")
+    database.close()
+    data = bytearray(path.read_bytes())
+    for page in range(2, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 16] = b"\xff" * 16
+    path.write_bytes(bytes(data))
+
+
+CASES = [
+    Case("no configuration", ["--config", "", "log"], 3, ["No archiver.toml"], lambda s: s.config.rename("x.toml")),
+    Case("named configuration is missing", ["--config", "nowhere.toml", "log"], 2, ["nowhere.toml", "does not exist"]),
+    Case("unknown section", ["log"], 3, ["wach", "not a known setting", "watch"], _config("[wach]\n")),
+    Case("unknown key", ["log"], 3, ["retention.yaers", "did you mean retention.years"], _config("yaers = 3\n")),
+    Case("wrong type", ["log"], 3, ["watch.settle_seconds"], lambda s: s.set("watch", "settle_seconds", "'soon'")),
+    Case("not TOML", ["log"], 3, ["not valid TOML"], _config("= =\n")),
+    Case("not UTF-8", ["log"], 3, ["UTF-8"], lambda s: s.config.write_bytes(b"\xb1\xb8 = 1")),
+    Case("under three years", ["run", "--once"], 3, ["at least 3 years"], lambda s: s.set("retention", "years", 2)),
+    Case("archive inside the watched folder", ["run", "--once"], 3, ["inside one another"],
+         lambda s: s.set("archive", "path", f'"{s.watch}/archive"')),
+    Case("watched folder inside the archive", ["run", "--once"], 3, ["inside one another"],
+         lambda s: s.set("watch", "path", f'"{s.archive}/w"')),
+    Case("no archive there", ["log"], 3, ["There is no archive at"],
+         lambda s: s.set("archive", "path", f'"{s.root}/nowhere"')),
+    Case("watched folder is missing", ["run", "--once"], 8, ["is missing", "Nothing archived was lost"],
+         lambda s: s.set("watch", "path", f'"{s.root}/nowhere"')),
+    Case("unknown tag", ["show", "f/s/v9"], 7, ["There is no version f/s/v9", "Near: f/s/v"]),
+    Case("unknown tag, nothing near", ["show", "zzz"], 7, ["archiver log"]),
+    Case("unknown filing", ["log", "g"], 7, ["There is no filing g"]),
+    Case("unknown submission", ["submit", "f/t", "--on", "2026-01-01"], 7, ["There is no submission f/t", "f/s"]),
+    Case("unknown version to submit", ["submit", "f/s", "--version", "9", "--on", "2026-01-01"], 7, ["f/s/v9"]),
+    Case("unknown material", ["explain", "f/s/v1:nope"], 7, ["no material nope"]),
+    Case("date in the future", ["submit", "f/s", "--on", "2999-01-01"], 2, ["in the future"]),
+    Case("no date", ["submit", "f/s"], 2, ["--on"]),
+    Case("a date that is none", ["submit", "f/s", "--on", "soon"], 2, ["soon"]),
+    Case("number that fits no form", ["submit", "f/s", "--on", "2026-01-01", "--number", "12"], 2, ["21 digits"]),
+    Case("receipt is missing", ["submit", "f/s", "--on", "2026-01-01", "--receipt", "no.pdf"], 2, ["no.pdf"]),
+    Case("kind that is none", ["submit", "f/s", "--on", "2026-01-01", "--kind", "odd"], 2, ["odd"]),
+    Case("restore of an unknown tag", ["restore", "f/s/v7", "--to", "back"], 7, ["f/s/v7"]),
+    Case("restore onto differing files", ["restore", "f/s/v1", "--to", "back"], 2, ["Nothing was written"],
+         lambda s: ((s.root / "back").mkdir(), (s.root / "back/a").write_text("mine"))),
+    Case("restore onto a file", ["restore", "f/s/v1", "--to", "back"], 2, ["cannot be used as a folder"],
+         lambda s: (s.root / "back").write_text("x")),
+    Case("audit onto a full folder", ["audit", "--to", "pkg"], 2, ["already there"],
+         lambda s: ((s.root / "pkg").mkdir(), (s.root / "pkg/x").write_text("mine"))),
+    Case("audit of an unknown filing", ["audit", "--to", "pkg", "--filing", "g"], 7, ["no filing g"]),
+    Case("audit of nothing", ["audit", "--to", "pkg", "--until", "2001-01-01"], 7, ["No version fits"]),
+    Case("disposal", ["dispose", "plan", "f/s/v1"], 4, ["refused", "kept until", "Nothing was deleted"]),
+    Case("disposal of everything", ["dispose", "plan"], 4, ["refused"]),
+    Case("disposal without a plan", ["dispose", "run", "P1"], 4, ["no approved disposal plan"]),
+    Case("disposal of a version", ["dispose", "run", "f/s/v1"], 4, ["kept until"]),
+    Case("approval of an unknown plan", ["dispose", "approve", "P1", "--reason", "x"], 7, ["no disposal plan P1"]),
+    Case("unknown command", ["lgo"], 2, ["lgo"]),
+    Case("unknown option", ["log", "--jsno"], 2, ["--jsno"]),
+    Case("init over an archive", ["--config", "new.toml", "init", "--archive", "archive", "--watch", "watched"], 2,
+         ["already there"]),
+    Case("init under three years", ["--config", "new.toml", "init", "--archive", "n", "--watch", "watched",
+         "--retention-years", "2"], 3, ["at least 3 years", "Nothing was made"]),
+    Case("init with years as text", ["--config", "new.toml", "init", "--archive", "n", "--watch", "watched",
+         "--retention-years", "3.5"], 2, ["3.5"]),
+    Case("init without a watched folder", ["--config", "new.toml", "init", "--archive", "n", "--watch", "gone"], 2,
+         ["does not exist"]),
+    Case("init inside the watched folder", ["--config", "new.toml", "init", "--archive", "watched/n", "--watch",
+         "watched"], 3, ["inside one another"]),
+    Case("init over a configuration", ["init", "--archive", "n", "--watch", "watched"], 2, ["already there"]),
+    Case("damaged index", ["log"], 0, ["was damaged", "rebuilt"], _damage_index),
+    Case("index damaged inside", ["log"], 0, ["rebuilt"], _damage_index_inside),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input(site: Site, case: Case) -> None:
+    for number in (1, 2):
+        site.write("f/s/a", f"content {number}")
+        site.catch_up()
+    before, good = tree(site.watch), site.config.read_bytes()
+    case.arrange(site)
+    arguments = case.arguments if case.arguments[0] == "--config" else ["--config", site.config, *case.arguments]
+    arguments = arguments[2:] if arguments[1] == "" else arguments
+    done = subprocess.run([COMMAND, *arguments], cwd=site.root, capture_output=True, text=True)
+    assert done.returncode == case.code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for fragment in case.said:
+        assert fragment in done.stderr
+    assert tree(site.watch) == before
+    site.config.write_bytes(good)
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    site.verified()
+    assert not (site.root / "n").exists()
+
+
+UNUSUAL = [
+    "材料".encode("gbk"), b"new\nline", b"quo\"te'", b"-leading", b"x" * 255, b"dot.", b".gitignore", b".gitattributes",
+    b".git", b"Case", b"cASE", unicodedata.normalize("NFC", "é").encode(), unicodedata.normalize("NFD", "é").encode(),
+]  # fmt: skip
+
+
+def test_unusual_files_all_at_once(site: Site) -> None:
+    """What can be archived is, what cannot is named, and one does not keep back the other."""
+    for name in UNUSUAL:
+        site.write(b"f/s/" + name, name)
+    site.write("f/s/repo/.git/HEAD", "ref: refs/heads/x")
+    site.write("f/s/repo/.gitignore", "*")
+    site.write("f/s/repo/ignored-by-git", "kept all the same")
+    os.mkfifo(site.watch / "f/s/fifo")
+    for name, target in (("outside", "/etc/passwd"), ("dangling", "nowhere"), ("loop", "loop"), ("folder", "/etc")):
+        (site.watch / "f/s" / name).symlink_to(target)
+    with socket.socket(socket.AF_UNIX) as server:
+        folder = os.open(site.watch / "f/s", os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{folder}/socket")
+        os.close(folder)
+        site.catch_up()
+    skipped = {item["path"]: item["reason"] for item in site.json("status")["skipped"]}
+    assert set(skipped) == {f"f/s/{name}" for name in ("fifo", "socket", "outside", "dangling", "loop", "folder")}
+    site.run("restore", "f/s/v1", "--to", site.root / "back")
+    links = {b"folder": (None, 0)}
+    assert tree(site.root / "back") | links == tree(site.watch / "f/s")
+    site.verified()
+    assert len(site.run("status").stdout.splitlines()) > 6
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_a_file_without_read_permission_is_named_and_archived_later(tmp_path: Path) -> None:
+    import shutil
+    import tempfile
+
+    root = Path(tempfile.mkdtemp())
+    try:
+        os.chmod(root, 0o755)
+        site = Site(root / "site")
+        site.write("f/s/secret", "1").chmod(0)
+        site.write("f/s/open", "2")
+        for path in [root, *root.rglob("*")]:
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        os.chown(site.watch / "f/s/secret", 0, 0)
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        python = _as_user_can_run(root)
+
+        def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+            command = [*user, *python, "--config", site.config, *map(str, arguments)]
+            done = subprocess.run(command, cwd=site.root, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done
+
+        run("init", "--archive", site.archive, "--watch", site.watch)
+        out = run("run", "--once", "--settle", "0").stdout
+        assert "Not archived: f/s/secret" in out
+        assert "Permission denied" in run("status").stdout
+        assert "secret" not in run("show", "f/s/v1").stdout
+        (site.watch / "f/s/secret").chmod(0o644)
+        run("run", "--once", "--settle", "0")
+        assert "secret" in run("show", "f/s/v2").stdout
+        assert "Skipped" not in run("status").stdout
+        run("verify")
+    finally:
+        shutil.rmtree(root)
+
+
+def _as_user_can_run(root: Path) -> list[object]:
+    """A Python that another user may run, with this environment's packages."""
+    import shutil
+    import sysconfig
+
+    packages = root / "packages"
+    shutil.copytree(sysconfig.get_path("purelib"), packages, symlinks=True)
+    shutil.copytree(Path(__file__).parents[2] / "archiver", packages / "archiver", dirs_exist_ok=True)
+    code = f"import sys; sys.path.insert(0, {os.fspath(packages)!r}); from archiver.cli.main import run; run()"
+    return ["/usr/bin/python3", "-c", code]
+
+
+def test_an_archive_that_another_process_writes_to(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    with open(site.archive / "lock", "r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.truncate()
+        held.write("4711 (another writer)")
+        held.flush()
+        done = site.run("submit", "f/s", "--on", "2026-01-01", "--wait", "0.2", code=6)
+        assert "4711 (another writer)" in done.stderr
+        assert site.json("log")[0]["submitted"] == []
+        site.run("restore", "f/s/v1", "--to", site.root / "back", "--wait", "0.2")
+        site.run("show", "f/s/v1")
+    site.run("submit", "f/s", "--on", "2026-01-01")
+    site.verified()
+
+
+def test_inherited_git_variables_have_no_effect(site: Site) -> None:
+    site.write("f/s/a", "1")
+    env = {
+        "GIT_DIR": "/nonexistent",
+        "GIT_OBJECT_DIRECTORY": "/nonexistent",
+        "GIT_INDEX_FILE": "/nonexistent",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.autocrlf",
+        "GIT_CONFIG_VALUE_0": "true",
+        "GIT_PYTHON_GIT_EXECUTABLE": "/nonexistent",
+    }
+    site.run("run", "--once", "--settle", "0", env=env)
+    site.run("verify", env=env)
+    assert site.tags() == ["f/s/v1"]
+
+
+def test_global_options_go_before_and_after_the_command(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    for arguments in (["--config", site.config, "-q", "log", "--json"], ["log", "--json", "-q", "--config", site.config]):
+        done = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=True, cwd="/")
+        assert "f/s/v1" in done.stdout
+
+
+def test_a_closed_pipe_is_no_error(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    pipe = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {COMMAND} --config {site.config} log --json | true"], capture_output=True
+    )
+    assert pipe.stderr == b""
+
+
+def test_an_unexpected_error_leaves_a_log(site: Site, tmp_path: Path) -> None:
+    code = "import archiver.store.archive as a; a.Archive.__init__ = lambda *x, **y: 1 / 0; "
+    code += "from archiver.cli.main import main; import sys; sys.exit(main())"
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--config", site.config, "log"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": os.fspath(tmp_path)},
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    log = next(tmp_path.glob("archiver-error-*.log"))
+    assert os.fspath(log) in done.stderr
+    assert "ZeroDivisionError" in log.read_text()
