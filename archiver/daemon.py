@@ -15,6 +15,7 @@ from archiver.intake.capture import Capturer, Stopped
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.scan import Scanner
+from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.intake.watch import Watcher
@@ -118,6 +119,7 @@ class Daemon:
                 made=self._archive.index.layout,
             )
         self._archive.content.clear_spool()
+        seed(self._snapshot, self._archive.index)
         self._tick()
 
     def _finish(self) -> None:

@@ -1,0 +1,41 @@
+"""A lost ``state.db`` is made anew from the archive, so that no deletion goes unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from archiver.intake.layout import group_of
+from archiver.intake.snapshot import FOLDER, Snapshot, State
+from archiver.model import Submission
+from archiver.store.content import Signature
+from archiver.store.index import Index
+
+#: Fits no file: what is still there is read again, what is not counts as deleted.
+_UNKNOWN = Signature(-1, -1, -1, -1)
+
+
+def seed(snapshot: Snapshot, index: Index) -> None:
+    """Enter what the newest versions hold, once per ``state.db``."""
+    if snapshot.meta("seeded"):
+        return
+    for submission in _open_submissions(index):
+        snapshot.record(dict(_states(submission, index)))
+    snapshot.set_meta("seeded", "yes")
+
+
+def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:
+    prefix = submission.prefix
+    for material in index.materials(submission):
+        path = prefix + b"/" + material.path if prefix else material.path
+        yield path, _UNKNOWN if material.sha256 else FOLDER
+
+
+def _open_submissions(index: Index) -> list[Submission]:
+    """Of numbered submissions, which share one folder, only the newest counts."""
+    newest = {}
+    for submission in index.submissions():
+        group = group_of(submission)
+        known = newest.get(group)
+        if group.folder is not None or known is None or int(submission.name) > int(known.name):
+            newest[group] = submission
+    return list(newest.values())
