@@ -37,7 +37,9 @@ def objects(site: Site) -> dict[str, tuple[int, int, int]]:
 
 def run(*command: str | Path, cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": os.fspath(home), "LC_ALL": "C.UTF-8"}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, errors="surrogateescape", check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, errors="surrogateescape", check=False
+    )
 
 
 @pytest.fixture

@@ -74,7 +74,11 @@ def test_nesting_through_a_link_is_seen(tmp_path: Path) -> None:
 
 def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
     given = config.Config(
-        tmp_path / "archiver.toml", tmp_path / '档案"\\库', tmp_path / "监控\n", retention_years=7, layout="{filing}"
+        tmp_path / "archiver.toml",
+        tmp_path / '档案"\\库',
+        tmp_path / "监控\n",
+        retention_years=7,
+        layout="{filing}",
     )
     assert load(tmp_path, config.render(given)) == given
 

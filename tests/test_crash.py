@@ -17,7 +17,9 @@ from tests.conftest import COMMAND, Site
 
 def fill(site: Site, files: int = 500, mark: str = "") -> None:
     for number in range(files):
-        site.write(f"f{number % 5}/s{number % 2}/d{number % 11}/材料{number}", f"{mark}{number}" * (1 + number % 50))
+        site.write(
+            f"f{number % 5}/s{number % 2}/d{number % 11}/材料{number}", f"{mark}{number}" * (1 + number % 50)
+        )
 
 
 def check_complete(site: Site) -> None:
@@ -93,7 +95,9 @@ def test_git_is_killed_between_each_pair_of_its_ref_renames(site: Site, nth: int
     env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
     # The daemon is killed as well: nobody is there to mend anything.
     daemon = subprocess.Popen(
-        [COMMAND, "--config", site.config, "run", "--settle", "0"], env={**os.environ, **env}, stdout=subprocess.DEVNULL
+        [COMMAND, "--config", site.config, "run", "--settle", "0"],
+        env={**os.environ, **env},
+        stdout=subprocess.DEVNULL,
     )
     while not (tmp_path / "mark").exists() or "killed by SIGKILL" not in (log.read_text() if log.exists() else ""):
         time.sleep(0.002)
@@ -128,7 +132,10 @@ def test_the_whole_tree_of_processes_is_killed_at_a_syscall(site: Site, syscall:
 def _strace(site: Site, *options: str) -> None:
     command = ["strace", "-qq", "-f", "-o", os.devnull, *options, COMMAND, "--config", site.config]
     subprocess.run(
-        [*map(os.fspath, command), "run", "--once", "--settle", "0"], cwd=site.root, capture_output=True, timeout=60
+        [*map(os.fspath, command), "run", "--once", "--settle", "0"],
+        cwd=site.root,
+        capture_output=True,
+        timeout=60,
     )
 
 

@@ -155,7 +155,11 @@ def test_large_files_need_little_memory(site: Site) -> None:
     with open(site.write("f/s/large", b""), "wb") as stream:
         for number in range(size // 1_000_000):
             stream.write(number.to_bytes(4, "big") * 250_000)
-    for arguments in (["run", "--once", "--settle", "0"], ["restore", "f/s/v1", "--to", os.fspath(site.root / "back")], ["verify"]):
+    for arguments in (
+        ["run", "--once", "--settle", "0"],
+        ["restore", "f/s/v1", "--to", os.fspath(site.root / "back")],
+        ["verify"],
+    ):
         peak = _peak_kilobytes(site, arguments)
         assert peak < 150_000, arguments
     assert (site.root / "back/large").read_bytes() == (site.watch / "f/s/large").read_bytes()
@@ -164,7 +168,9 @@ def test_large_files_need_little_memory(site: Site) -> None:
 def _peak_kilobytes(site: Site, arguments: list[str]) -> int:
     from tests.conftest import COMMAND
 
-    pid = os.posix_spawn(COMMAND, [os.fspath(COMMAND), "-q", "--config", os.fspath(site.config), *arguments], os.environ)
+    pid = os.posix_spawn(
+        COMMAND, [os.fspath(COMMAND), "-q", "--config", os.fspath(site.config), *arguments], os.environ
+    )
     _, status, usage = os.wait4(pid, 0)
     assert status == 0
     return usage.ru_maxrss

@@ -84,9 +84,7 @@ def _journal_commits(repository: Repository, tip: str, report: Report) -> list[s
     return commits[::-1]
 
 
-def _walk(
-    repository: Repository, commits: list[str], report: Report
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _walk(repository: Repository, commits: list[str], report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
     """Journal commits with their parsed events; the chain is checked here."""
     prev, seq, last_clock = _GENESIS, 0, ""
     for each in commits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archiver.intake.layout import group_of
+from archiver.intake.layout import Group, group_of
 from archiver.intake.snapshot import FOLDER, Snapshot, State
 from archiver.model import Submission
 from archiver.store.content import Signature
@@ -32,7 +32,7 @@ def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State
 
 def _open_submissions(index: Index) -> list[Submission]:
     """Of numbered submissions, which share one folder, only the newest counts."""
-    newest = {}
+    newest: dict[Group, Submission] = {}
     for submission in index.submissions():
         group = group_of(submission)
         known = newest.get(group)

@@ -18,6 +18,7 @@ from archiver.model import Attachment, Change, Event, Op, Submission
 from archiver.store import index as index_module
 from archiver.store import keys, lock, names, recovery
 from archiver.store.content import ContentStore, pointer, sync_filesystem
+from archiver.store.fastimport import IDENTITY, FastImport
 from archiver.store.index import Index, IndexDamaged
 from archiver.store.journal import (
     CHANGES_FILE,
@@ -28,7 +29,7 @@ from archiver.store.journal import (
     change_line,
     compliance_clock,
 )
-from archiver.store.repository import IDENTITY, JOURNAL, ZERO, FastImport, RefUpdate, Repository
+from archiver.store.repository import JOURNAL, ZERO, RefUpdate, Repository
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 

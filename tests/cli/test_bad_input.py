@@ -143,7 +143,12 @@ def test_unusual_files_all_at_once(site: Site) -> None:
     site.write("f/s/repo/.gitignore", "*")
     site.write("f/s/repo/ignored-by-git", "kept all the same")
     os.mkfifo(site.watch / "f/s/fifo")
-    for name, target in (("outside", "/etc/passwd"), ("dangling", "nowhere"), ("loop", "loop"), ("folder", "/etc")):
+    for name, target in (
+        ("outside", "/etc/passwd"),
+        ("dangling", "nowhere"),
+        ("loop", "loop"),
+        ("folder", "/etc"),
+    ):
         (site.watch / "f/s" / name).symlink_to(target)
     with socket.socket(socket.AF_UNIX) as server:
         folder = os.open(site.watch / "f/s", os.O_RDONLY)
@@ -244,7 +249,10 @@ def test_inherited_git_variables_have_no_effect(site: Site) -> None:
 def test_global_options_go_before_and_after_the_command(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
-    for arguments in (["--config", site.config, "-q", "log", "--json"], ["log", "--json", "-q", "--config", site.config]):
+    for arguments in (
+        ["--config", site.config, "-q", "log", "--json"],
+        ["log", "--json", "-q", "--config", site.config],
+    ):
         done = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=True, cwd="/")
         assert "f/s/v1" in done.stdout
 

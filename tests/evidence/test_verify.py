@@ -71,7 +71,9 @@ def content_objects(site: Site) -> list[Path]:
     return sorted(p for p in (site.repository / "lfs").rglob("*") if p.is_file())
 
 
-def rewritten_tip(site: Site, change: Callable[[dict[str, object]], None], files: dict[str, str] | None = None) -> None:
+def rewritten_tip(
+    site: Site, change: Callable[[dict[str, object]], None], files: dict[str, str] | None = None
+) -> None:
     """Replace the journal's last event by an altered one, as an attacker with git would."""
     event = json.loads(site.git("show", "journal:event.json").stdout)
     change(event)
@@ -97,7 +99,9 @@ def _replace_tip(site: Site, files: dict[str, str]) -> None:
 
 
 def _resign(site: Site) -> None:
-    tag = site.git("cat-file", "tag", "算法/首次/submitted").stdout.replace("首次/v2 submitted", "首次/v9 submitted")
+    tag = site.git("cat-file", "tag", "算法/首次/submitted").stdout.replace(
+        "首次/v2 submitted", "首次/v9 submitted"
+    )
     (site.root / "tag").write_text(tag)
     oid = site.git("hash-object", "-w", "-t", "tag", os.fspath(site.root / "tag")).stdout.strip()
     site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/tags/算法/首次/submitted", oid)
@@ -127,8 +131,10 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A002": lambda s: (s.repository / "hooks/reference-transaction").chmod(0o644),
     "A003": lambda s: (s.repository / "HEAD").write_text("ref: refs/heads/filings/g/s\n"),
     "A004": lambda s: _alternates(s),
-    "A005": lambda s: (s.repository / "objects/ab/note.txt").parent.mkdir(exist_ok=True)
-    or (s.repository / "objects/ab/note.txt").write_text("x"),
+    "A005": lambda s: (
+        (s.repository / "objects/ab/note.txt").parent.mkdir(exist_ok=True)
+        or (s.repository / "objects/ab/note.txt").write_text("x")
+    ),
     "A010": lambda s: _loose(s).unlink(),
     "A011": lambda s: overwrite(_pack(s), _pack(s).read_bytes()[:-1]),
     "A012": lambda s: overwrite(_loose(s), b"y" + _loose(s).read_bytes()[1:]),
@@ -197,7 +203,9 @@ def test_a_repository_with_alternates_is_not_opened(copy: Site) -> None:
 def flippable(site: Site) -> list[Path]:
     """Everything whose bytes are part of the promise."""
     repository = site.repository
-    files = [p for top in ("objects", "refs", "lfs", "hooks") for p in (repository / top).rglob("*") if p.is_file()]
+    files = [
+        p for top in ("objects", "refs", "lfs", "hooks") for p in (repository / top).rglob("*") if p.is_file()
+    ]
     return sorted([*files, repository / "config", repository / "HEAD", repository / "packed-refs"])
 
 
@@ -207,7 +215,11 @@ def test_one_flipped_byte_anywhere_is_found(copy: Site) -> None:
     chance = random.Random(seed)
     files = flippable(copy)
     small = [p for p in files if p.parent.name == "hooks" or p.name in ("config", "HEAD")]
-    sample = chance.sample([p for p in files if p not in small], 60) + [_pack(copy), _pack(copy).with_suffix(".idx")]
+    sample = [
+        *chance.sample([p for p in files if p not in small], 60),
+        _pack(copy),
+        _pack(copy).with_suffix(".idx"),
+    ]
     for path in [*small, *sample, copy.repository / "packed-refs"]:
         before = path.read_bytes()
         position = chance.randrange(len(before))
@@ -234,16 +246,13 @@ def test_every_bit_of_a_loose_object_counts() -> None:
 def test_sampled_verify_checks_less(original: Site) -> None:
     everything = original.json("verify")["checked"]["objects"]
     assert original.json("verify", "--sample", 0)["checked"]["objects"] == 0
-    assert 0 < everything
+    assert everything > 0
     assert everything == len(content_objects(original))
 
 
 def test_verify_needs_no_write_access_and_changes_nothing(copy: Site) -> None:
     def state() -> dict[str, tuple[int, int]]:
-        return {
-            os.fspath(p): (p.lstat().st_mtime_ns, p.lstat().st_size)
-            for p in copy.repository.rglob("*")
-        }
+        return {os.fspath(p): (p.lstat().st_mtime_ns, p.lstat().st_size) for p in copy.repository.rglob("*")}
 
     before = state()
     copy.verified()

@@ -31,7 +31,9 @@ def test_public_generative_numbers_fit(number: str) -> None:
     assert scheme_of(number) == "generative"
 
 
-@pytest.mark.parametrize("number", ["", "网信算备12号", "网信算备1101088234839012300310号", "京ICP备12345678号", "x" * 50])
+@pytest.mark.parametrize(
+    "number", ["", "网信算备12号", "网信算备1101088234839012300310号", "京ICP备12345678号", "x" * 50]
+)
 def test_other_numbers_are_refused_with_the_forms(number: str) -> None:
     with pytest.raises(UsageProblem, match="21 digits"):
         scheme_of(number)
@@ -53,7 +55,9 @@ def test_submit_seals_a_version(site: Site, tmp_path: Path) -> None:
     receipt = tmp_path / "回执.PDF"
     receipt.write_bytes(b"%PDF receipt")
     number = "网信算备110108823483901230031号"
-    site.run("submit", "算法/首次备案", "--on", "2026-03-20", "--number", number, "--receipt", receipt, "--by", "林听雨")
+    site.run(
+        "submit", "算法/首次备案", "--on", "2026-03-20", "--number", number, "--receipt", receipt, "--by", "林听雨"
+    )
     version = site.json("log", "算法/首次备案")[0]
     assert version["submitted"] == [
         {"tag": "算法/首次备案/submitted", "on": "2026-03-20", "kind": "first", "number": number}

@@ -53,7 +53,7 @@ def test_files_saved_together_become_due_together(settler: Settler) -> None:
 
 def test_one_file_that_never_ends_does_not_keep_back_its_neighbours(settler: Settler) -> None:
     settler.observe("g", b"quiet", state(1), 0)
-    for now in range(0, 299):
+    for now in range(299):
         settler.observe("g", b"grows", state(now), now)
         assert settler.due(now) == []
     settler.observe("g", b"grows", state(1000), 300)
@@ -88,9 +88,7 @@ def test_what_is_archived_is_forgotten(settler: Settler) -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.integers(0, 30)), max_size=40
-    )
+    st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.integers(0, 30)), max_size=40)
 )
 def test_nothing_is_due_before_it_was_quiet_and_nothing_waits_for_ever(
     history: list[tuple[bytes, int, int]],
@@ -115,7 +113,9 @@ def test_nothing_is_due_before_it_was_quiet_and_nothing_waits_for_ever(
 NAMES = [b"f", b"s", b"x", "材料".encode(), b"_common", b"_unfiled", b"\xb2\xc4"]
 
 
-@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5), st.sampled_from([LAYOUT_SUBMISSION, LAYOUT_FILING]))
+@given(
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=5), st.sampled_from([LAYOUT_SUBMISSION, LAYOUT_FILING])
+)
 def test_every_file_has_exactly_one_place(parts: list[bytes], layout: str) -> None:
     path = b"/".join(parts)
     group, material = locate(path, layout)
@@ -152,7 +152,17 @@ def test_folders_have_a_place_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["~$报告.docx", ".~lock.报告.odt#", "a.swp", "thumbs.DB", "Desktop.ini", ".DS_Store", "x.crdownload", "x.part"]
+    "name",
+    [
+        "~$报告.docx",
+        ".~lock.报告.odt#",
+        "a.swp",
+        "thumbs.DB",
+        "Desktop.ini",
+        ".DS_Store",
+        "x.crdownload",
+        "x.part",
+    ],
 )
 def test_default_ignores(name: str) -> None:
     assert IgnoreRules(DEFAULT_IGNORE).match(name.encode()) is not None

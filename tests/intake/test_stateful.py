@@ -21,7 +21,9 @@ from archiver.store.archive import Archive
 FOLDERS = ["f/s", "f/补正", "g/s", "f", ""]
 FILES = ["a", "b.txt", "d/c", "材料 1", "-x", ".gitignore", "n\nl", "空/深/x"]
 
-path_of = st.builds(lambda folder, name: f"{folder}/{name}".lstrip("/"), st.sampled_from(FOLDERS), st.sampled_from(FILES))
+path_of = st.builds(
+    lambda folder, name: f"{folder}/{name}".lstrip("/"), st.sampled_from(FOLDERS), st.sampled_from(FILES)
+)
 
 
 def snapshot_of(root: Path) -> dict[bytes, bytes]:
@@ -41,7 +43,12 @@ class WatchedFolder(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.watch = self.root / "w"
         self.watch.mkdir()
-        details = {"watch": "w", "layout": "{filing}/{submission}", "retention_years": 3, "timezone": "Asia/Shanghai"}
+        details = {
+            "watch": "w",
+            "layout": "{filing}/{submission}",
+            "retention_years": 3,
+            "timezone": "Asia/Shanghai",
+        }
         self.archive = Archive.create(self.root / "a", details)
         self.config = Config(self.root / "c", self.root / "a", self.watch, maximum_delay_seconds=20)
         self.history: list[tuple[str, dict[bytes, bytes]]] = []

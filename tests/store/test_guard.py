@@ -61,7 +61,9 @@ def test_packing_refs_is_allowed(two: Site) -> None:
     two.verified()
 
 
-@pytest.mark.parametrize("refspec", [":refs/tags/f/s/v1", "+f/s/v1^{commit}:refs/heads/filings/f/s", "f/s/v1:refs/tags/x"])
+@pytest.mark.parametrize(
+    "refspec", [":refs/tags/f/s/v1", "+f/s/v1^{commit}:refs/heads/filings/f/s", "f/s/v1:refs/tags/x"]
+)
 def test_pushes_are_refused(two: Site, refspec: str) -> None:
     clone = two.root / "clone.git"
     subprocess.run(["git", "clone", "-q", "--mirror", two.repository, clone], check=True, capture_output=True)
@@ -72,7 +74,9 @@ def test_pushes_are_refused(two: Site, refspec: str) -> None:
     two.verified()
 
 
-@pytest.mark.parametrize("attempt", [["gc", "--prune=now"], ["prune", "--expire=now"], ["repack", "-a", "-d", "-q"]])
+@pytest.mark.parametrize(
+    "attempt", [["gc", "--prune=now"], ["prune", "--expire=now"], ["repack", "-a", "-d", "-q"]]
+)
 def test_nothing_is_pruned(two: Site, attempt: list[str]) -> None:
     two.git("hash-object", "-w", "--stdin", check=False)
     two.git(*attempt, check=False)

@@ -21,7 +21,9 @@ AWKWARD = [
 
 component = st.one_of(
     st.sampled_from(AWKWARD),
-    st.binary(min_size=1, max_size=255).filter(lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")),
+    st.binary(min_size=1, max_size=255).filter(
+        lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")
+    ),
     st.text(alphabet=".gitATRbuesmodlfc~1 %-@{}_\u200c\ufeff备", min_size=1, max_size=20)
     .map(lambda s: s.encode())
     .filter(lambda b: b not in (b".", b"..")),
@@ -78,11 +80,15 @@ def test_git_accepts_every_ref_and_tree(tmp_path: Path) -> None:
         stream.append(b'M 100644 inline "d/%s"\ndata 1\nx\n' % quoted)
     subprocess.run([*git, "fast-import", "--quiet"], input=b"".join(stream), check=True)
     for name in AWKWARD:
-        subprocess.run([*git, "update-ref", f"refs/tags/{names.ref_component(name)}/v1", "refs/heads/x"], check=True)
+        subprocess.run(
+            [*git, "update-ref", f"refs/tags/{names.ref_component(name)}/v1", "refs/heads/x"], check=True
+        )
     out = subprocess.run([*git, "fsck", "--full", "--strict"], capture_output=True, check=True)
     assert b"error" not in out.stderr + out.stdout
     assert b"warning" not in out.stderr + out.stdout
-    listed = subprocess.run([*git, "ls-tree", "-r", "-z", "--name-only", "x"], capture_output=True, check=True).stdout
+    listed = subprocess.run(
+        [*git, "ls-tree", "-r", "-z", "--name-only", "x"], capture_output=True, check=True
+    ).stdout
     assert sorted(names.path_of_tree(p)[2:] for p in listed.split(b"\0") if p) == sorted(AWKWARD)
 
 

@@ -170,7 +170,10 @@ def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
         data = archive.repository.read(f"{before.commit}:event.json")
         assert after.prev == hashlib.sha256(data).hexdigest() == before.sha256
         document = json.loads(data)
-        assert data == json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        assert (
+            data
+            == json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        )
         assert set(document) == {
             *("seq", "at", "clock", "actor", "action", "object"),
             *("details", "refs", "attachments", "prev"),
@@ -187,10 +190,17 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("change", [*CHANGES, Change(Op.RENAME, b"n", "11" * 32, 3, 5, b"o"), Change(Op.DELETE, b"d")])
+@pytest.mark.parametrize(
+    "change", [*CHANGES, Change(Op.RENAME, b"n", "11" * 32, 3, 5, b"o"), Change(Op.DELETE, b"d")]
+)
 def test_change_lines_come_back(change: Change) -> None:
     again = parse_change(change_line(change))
-    assert (again.op, again.path, again.sha256, again.source) == (change.op, change.path, change.sha256, change.source)
+    assert (again.op, again.path, again.sha256, again.source) == (
+        change.op,
+        change.path,
+        change.sha256,
+        change.source,
+    )
 
 
 def _version(archive: Archive, number: int, parent: str | None, changes: list[Change]) -> str:
@@ -225,9 +235,9 @@ def test_the_cost_of_a_version_does_not_read_the_others(archive: Archive) -> Non
     """One change in a large submission writes a handful of objects, not one a material."""
     many = [Change(Op.ADD, f"d{n % 50}/f{n}".encode(), f"{n:064x}", 1, 1) for n in range(3000)]
     first = _version(archive, 1, None, many)
-    before = {p for p in archive.repository_path.glob("objects/??/*")}
+    before = set(archive.repository_path.glob("objects/??/*"))
     _version(archive, 2, first, [Change(Op.MODIFY, b"d1/f1", "ee" * 32, 1, 1)])
-    new = {p for p in archive.repository_path.glob("objects/??/*")} - before
+    new = set(archive.repository_path.glob("objects/??/*")) - before
     assert len(new) <= 12
 
 

@@ -1,0 +1,106 @@
+"""What the documentation says is what the program does."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import archiver
+from archiver import errors
+from archiver.cli.main import COMMANDS
+from tests.conftest import CHECKOUT, COMMAND
+
+READMES = ["README.md", "README.zh-CN.md"]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_of_the_readme_exists(name: str) -> None:
+    text = (CHECKOUT / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"archiver ([a-z]+)\b", text))
+    assert {
+        "init",
+        "run",
+        "status",
+        "log",
+        "show",
+        "diff",
+        "submit",
+        "explain",
+        "restore",
+        "verify",
+        "audit",
+    } <= named
+    for command in named - {"is"}:
+        assert command in COMMANDS, command
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_option_of_the_readme_exists(name: str) -> None:
+    text = (CHECKOUT / name).read_text(encoding="utf-8")
+    for command, rest in re.findall(r"archiver ([a-z]+)([^`\n]*)", text):
+        if command in COMMANDS:
+            known = subprocess.run([COMMAND, command, "--help"], capture_output=True, text=True, check=True).stdout
+            for option in re.findall(r"(--[a-z-]+)", rest):
+                assert option in known, (command, option)
+
+
+def test_both_readmes_have_the_same_parts() -> None:
+    shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in READMES]
+    assert shapes[0] == shapes[1]
+
+
+def test_the_links_of_the_documents_lead_somewhere() -> None:
+    for document in [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), (document, link)
+
+
+def test_the_exit_codes_are_those_of_the_contract() -> None:
+    codes = {
+        cls.__name__: cls.exit_code
+        for cls in errors.ArchiverError.__subclasses__()
+        if cls.__module__ == errors.__name__
+    }
+    assert codes == {
+        "UsageProblem": 2,
+        "ConfigProblem": 3,
+        "RetentionRefused": 4,
+        "FindingsPresent": 5,
+        "Busy": 6,
+        "NotFound": 7,
+        "StorageProblem": 8,
+        "Unhealthy": 9,
+    }
+
+
+def test_the_help_lists_every_command() -> None:
+    out = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    for command in COMMANDS:
+        assert re.search(rf"^  {command}\b", out, re.M)
+        done = subprocess.run([COMMAND, command, "--help"], capture_output=True, text=True, check=True)
+        assert "--config" in done.stdout
+
+
+def test_every_module_says_what_it_is() -> None:
+    for module in pkgutil.walk_packages(archiver.__path__, "archiver."):
+        if not module.name.endswith("__main__"):
+            assert importlib.import_module(module.name).__doc__, module.name
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from archiver.cli.main import main; main(['--help']); print(sorted(sys.modules))"
+    import sys
+
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for heavy in ("'git'", "'watchdog'", "'cryptography'", "'jinja2'", "'pypdf'", "'sqlite3.dbapi3'"):
+        assert heavy not in out
+
+
+@pytest.mark.parametrize("path", sorted(Path(archiver.__file__).parent.rglob("*.py")), ids=lambda p: p.name)
+def test_modules_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 360
