@@ -101,6 +101,7 @@ def test_the_walk_works(newcomer: Newcomer) -> None:
         newcomer.run("diff -r materials/* all", here)
         newcomer.run(f"{archiver} verify", here)
         newcomer.run(f"{archiver} audit --to inspection", here)
+        newcomer.run(f"{archiver} audit --to inspection --zip", here)
         newcomer.run("cd inspection && sha256sum -c --quiet manifest-sha256.txt", here)
     finally:
         daemon.send_signal(signal.SIGINT)

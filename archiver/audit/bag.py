@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class BagWriter:
         return self._payload[f"data/{name}"]
 
     def _write(self, name: str, chunks: Iterable[bytes]) -> tuple[str, int]:
-        path = self._root / name
+        # The bag is UTF-8 whatever the locale, and a path is its bytes.
+        path = self._root / os.fsdecode(name.encode("utf-8"))
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
         size = 0

@@ -230,7 +230,8 @@ class _Builder:
 def _zip(folder: Path, packed: Path, top: str) -> None:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False) as out:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            out.write(file, f"{top}/{file.relative_to(folder).as_posix()}")
+            name = os.fsencode(file.relative_to(folder)).decode("utf-8")
+            out.write(file, f"{os.fsencode(top).decode('utf-8', 'replace')}/{name}")
 
 
 def load_names(data: bytes) -> dict[str, bytes]:
