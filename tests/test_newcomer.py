@@ -18,7 +18,7 @@ from tests.conftest import CHECKOUT, SAMPLES
 
 pytestmark = pytest.mark.needs("root", "setpriv", "git-lfs", "mount", "ssh-keygen")
 
-USER = 65532
+USER = 65534  # nobody: ssh-keygen insists on a name
 FILING, SUBMISSION = "星河听雨个性化推荐算法", "2026-03-首次备案"
 
 
@@ -55,7 +55,9 @@ def newcomer() -> Iterator[Newcomer]:
     os.chmod(root, 0o755)
     (root / "home").mkdir(mode=0o555)
     (root / "other").mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=100m,uid={USER},mode=700", "tmpfs", root / "other"], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size=100m,uid={USER},mode=700", "tmpfs", root / "other"], check=True
+    )
     subprocess.run(["git", "clone", "-q", CHECKOUT, root / "checkout"], check=True, capture_output=True)
     subprocess.run(["chown", "-R", f"{USER}:{USER}", root / "checkout"], check=True)
     yield Newcomer(root)
@@ -109,7 +111,10 @@ def test_the_walk_works(newcomer: Newcomer) -> None:
     assert daemon.returncode == 0, out
     tag = f"{FILING}/{SUBMISSION}/submitted"
     lines = [line.replace("/path/to/archive", os.fspath(here / "archive")).replace("TAG", tag) for line in check]
-    lines = [line.replace("推荐算法/2026-03-首次备案", f"{FILING}/{SUBMISSION}") if "checkout" in line else line for line in lines]
+    lines = [
+        line.replace("推荐算法/2026-03-首次备案", f"{FILING}/{SUBMISSION}") if "checkout" in line else line
+        for line in lines
+    ]
     verify_tag = signature[0].replace("/path/to/archive", os.fspath(here / "archive")).replace("TAG", tag)
     out = newcomer.run(" && ".join([*lines, verify_tag]), newcomer.root / "other")
     assert "Git LFS fsck OK" in out
