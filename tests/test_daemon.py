@@ -168,3 +168,25 @@ def test_empty_folders_and_times_come_back(site: Site, suffix: str) -> None:
     os.utime(site.watch / "f/s/d/a")
     site.catch_up()
     assert len(site.tags()) == 2, "a changed mtime alone makes no version"
+
+
+def test_verify_beside_a_writing_daemon_finds_nothing(site: Site, daemon: subprocess.Popen[str]) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            site.write(f"f/s{number % 7}/a{number % 5}", f"content {number}")
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        wait_until(site.tags)
+        for _ in range(12):
+            site.verified()
+    finally:
+        stop.set()
+        thread.join()
+    assert len(site.tags()) > 7

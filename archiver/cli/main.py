@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import sqlite3
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -81,8 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _call(given, session)
-    except sqlite3.DatabaseError as error:
-        return _rebuild_and_call(given, session, error)
+    except _IndexDamagedInside as damage:
+        return _rebuild_and_call(given, session, damage)
+
+
+class _IndexDamagedInside(Exception):
+    """SQLite stumbled over a damaged page while it answered."""
 
 
 def _call(arguments: list[str], session: Session) -> int:
@@ -109,16 +110,17 @@ def _call(arguments: list[str], session: Session) -> int:
             reason=error.strerror or error,
         )
         return StorageProblem.exit_code
-    except sqlite3.DatabaseError:
-        raise
-    except Exception:
+    except Exception as error:
+        # By name: importing sqlite3 for this would slow every --help.
+        if type(error).__module__ == "sqlite3":
+            raise _IndexDamagedInside(str(error)) from error
         return _unexpected(arguments, session)
 
 
-def _rebuild_and_call(arguments: list[str], session: Session, error: sqlite3.DatabaseError) -> int:
+def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
     """The index is derived: rebuild it, say so, and answer the question after all."""
     console = _console(session)
-    console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=error)
+    console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
         archive = session.archive()
         with archive.writing(session.wait):
@@ -128,11 +130,14 @@ def _rebuild_and_call(arguments: list[str], session: Session, error: sqlite3.Dat
     except ArchiverError as problem:
         console.warn(problem.template, **problem.fields)
         return problem.exit_code
-    except sqlite3.DatabaseError:
+    except _IndexDamagedInside:
         return _unexpected(arguments, session)
 
 
 def _unexpected(arguments: list[str], session: Session) -> int:
+    import tempfile
+    import traceback
+
     descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
         log.write(f"archiver {__version__}, Python {sys.version}\n{arguments}\n\n{traceback.format_exc()}")

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver import clock, config
 from archiver.cli.console import Console, language
 from archiver.errors import NotFound, UsageProblem
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from archiver.config import Config
     from archiver.model import Submission, Version
     from archiver.retention.policy import Policy
     from archiver.store.archive import Archive
@@ -33,7 +33,7 @@ class Session:
     verbose: int = 0
     quiet: bool = False
     wait: float = 30.0
-    _config: config.Config | None = None
+    _config: Config | None = None
     _opened: list[Any] = field(default_factory=list)
 
     @property
@@ -42,8 +42,10 @@ class Session:
         return Console(language(self.lang, os.environ), self.quiet)
 
     @property
-    def config(self) -> config.Config:
+    def config(self) -> Config:
         """The settings; raises ConfigProblem or UsageProblem."""
+        from archiver import config
+
         if self._config is None:
             if self.config_file and not os.path.exists(self.config_file):
                 raise UsageProblem(
@@ -75,6 +77,8 @@ class Session:
 
     def moment(self, text: str, end_of_day: bool = True) -> datetime:
         """A time given by a person, in the configured zone; a bare date means its end."""
+        from datetime import datetime, time
+
         try:
             if len(text) == 10:
                 day = datetime.fromisoformat(text).date()
@@ -89,6 +93,8 @@ class Session:
 
     def local(self, stamp: str) -> str:
         """A journalled time in the configured zone, for people."""
+        from archiver import clock
+
         return clock.parse(stamp).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -210,5 +216,7 @@ def _as_refs(name: str) -> str:
 
 
 def _near(name: str, known: list[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, 3, 0.4)
     return f" Near: {', '.join(near)}" if near else " See what there is with: archiver log"

@@ -41,13 +41,22 @@ class Outcome:
     unreadable: list[Noted] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Read:
+    """What reading a group's files came to."""
+
+    staged: dict[bytes, Staged] = field(default_factory=dict)
+    unstable: list[bytes] = field(default_factory=list)
+    unreadable: list[Noted] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A group whose files are being read."""
+    """A group whose files are being read and published."""
 
     group: Group
     states: Mapping[bytes, State]
-    results: Mapping[bytes, Future[Staged | str | None]]
+    read: Future[Read]
 
 
 class Capturer:
@@ -57,19 +66,21 @@ class Capturer:
         self, archive: Archive, snapshot: Snapshot, watch: Path, layout: str, stopping: threading.Event
     ) -> None:
         self._archive = archive
-        self._pool = ThreadPoolExecutor(_WORKERS)
+        self._readers = ThreadPoolExecutor(_WORKERS)
+        self._publisher = ThreadPoolExecutor(1)
         self._stopping = stopping
         self._snapshot = snapshot
         self._root = os.fsencode(watch)
         self._layout = layout
 
     def stage(self, group: Group, states: Mapping[bytes, State]) -> Attempt:
-        """Begin to read, hash and copy the group's files; returns at once.
+        """Begin to read, hash, copy and publish the group's files; returns at once.
 
-        While one attempt is finished, the next one's files are already read.
+        While one attempt is finished, the files of the next ones are on their way.
         """
         files = [path for path, state in states.items() if isinstance(state, Signature)]
-        return Attempt(group, states, {path: self._pool.submit(self._try_stage, path) for path in files})
+        results = {path: self._readers.submit(self._try_stage, path) for path in files}
+        return Attempt(group, states, self._publisher.submit(self._publish, results))
 
     def finish(self, attempt: Attempt, wait_seconds: float) -> Outcome:
         """Archive what was staged as one version.
@@ -77,55 +88,56 @@ class Capturer:
         Raises StorageProblem, Busy or Stopped; nothing is half done then, and
         the paths stay pending.
         """
-        outcome = Outcome()
-        staged = self._collect(attempt, outcome)
-        try:
-            self._archive.content.publish(staged.values())
-        except ArchiverError:
-            self._archive.content.discard(staged.values())
-            raise
-        settled: dict[bytes, State] = {path: item.signature for path, item in staged.items()}
+        read = attempt.read.result()
+        settled: dict[bytes, State] = {path: item.signature for path, item in read.staged.items()}
         settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, Signature)}
+        outcome = Outcome(unstable=read.unstable, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
-            self._write(writer, attempt.group, settled, staged, outcome)
+            self._write(writer, attempt.group, settled, read.staged, outcome)
         self._snapshot.record({path: self._own(attempt.group, path, state) for path, state in settled.items()})
         self._snapshot.note_unreadable(outcome.unreadable)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome
 
     def drop(self, attempt: Attempt) -> None:
-        """Give an attempt up; nothing of it is kept."""
-        for future in attempt.results.values():
+        """Give an attempt up: content that was published already waits for the next one."""
+        attempt.read.cancel()
+
+    def close(self) -> None:
+        """End the threads, and with them what is still being read."""
+        self._stopping.set()
+        self._publisher.shutdown()
+        self._readers.shutdown()
+
+    def _publish(self, results: Mapping[bytes, Future[Staged | str | None]]) -> Read:
+        read = Read()
+        try:
+            for path, future in results.items():
+                result = future.result()
+                if isinstance(result, Staged):
+                    read.staged[path] = result
+                elif result is None:
+                    read.unstable.append(path)
+                else:
+                    read.unreadable.append(Noted(path, UNREADABLE_FILE, result))
+            self._archive.content.publish(read.staged.values())
+        except (ArchiverError, Stopped):
+            self._discard(results)
+            raise
+        return read
+
+    def _discard(self, results: Mapping[bytes, Future[Staged | str | None]]) -> None:
+        for future in results.values():
             if not future.cancel() and future.exception() is None:
                 result = future.result()
                 self._archive.content.discard([result] if isinstance(result, Staged) else [])
-
-    def close(self) -> None:
-        """End the reading threads."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _collect(self, attempt: Attempt, outcome: Outcome) -> dict[bytes, Staged]:
-        staged: dict[bytes, Staged] = {}
-        try:
-            for path, future in attempt.results.items():
-                result = future.result()
-                if isinstance(result, Staged):
-                    staged[path] = result
-                elif result is None:
-                    outcome.unstable.append(path)
-                else:
-                    outcome.unreadable.append(Noted(path, UNREADABLE_FILE, result))
-        except (StorageProblem, Stopped):
-            self.drop(attempt)
-            raise
-        return staged
 
     def _try_stage(self, path: bytes) -> Staged | str | None:
         """A copy, None where the file was not still, or why it cannot be read."""
         if self._stopping.is_set():
             raise Stopped
         try:
-            return self._archive.content.stage(Path(os.fsdecode(self._root + b"/" + path)))
+            return self._archive.content.stage(self._root + b"/" + path)
         except (Unstable, FileNotFoundError):
             return None
         except OSError as error:

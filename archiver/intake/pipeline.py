@@ -7,6 +7,7 @@ crank, and hand in the time.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import cast
@@ -26,6 +27,9 @@ from archiver.store.content import Signature
 
 SETTLING = "waits until it has not changed for {value} s"
 STILL_CHANGING = "changes while it is read; tried {value} times"
+
+#: Groups that are read while one is written: one being read, one being published.
+_AHEAD = 2
 
 
 class Pipeline:
@@ -85,22 +89,20 @@ class Pipeline:
                 self._settler.forget(group, [path])
 
     def capture_due(self, wait_seconds: float) -> None:
-        """Capture every group that has settled, reading one ahead."""
-        ahead: Attempt | None = None
+        """Capture every group that has settled, reading ahead."""
+        ahead: deque[Attempt] = deque()
         try:
             for key, states in self._settler.due(clock.monotonic()):
                 group = cast(Group, key)
-                if not self._confirmed(group, states):
-                    continue
-                current, ahead = ahead, self._capturer.stage(group, states)
-                if current is not None:
-                    self._finish(current, wait_seconds)
-            current, ahead = ahead, None
-            if current is not None:
-                self._finish(current, wait_seconds)
+                if self._confirmed(group, states):
+                    ahead.append(self._capturer.stage(group, states))
+                if len(ahead) > _AHEAD:
+                    self._finish(ahead.popleft(), wait_seconds)
+            while ahead:
+                self._finish(ahead.popleft(), wait_seconds)
         finally:
-            if ahead is not None:
-                self._capturer.drop(ahead)
+            for attempt in ahead:
+                self._capturer.drop(attempt)
 
     def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
         """Look once more: a change whose event was lost restarts the quiet period."""

@@ -14,6 +14,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Staged:
 
     sha256: str
     signature: Signature
-    spool: Path | None
+    spool: str | None
 
 
 def pointer(sha256: str, size: int) -> bytes:
@@ -82,21 +83,26 @@ class ContentStore:
 
     def __init__(self, objects: Path, spool: Path) -> None:
         self.objects = objects
+        self._root = os.fspath(objects)
         self.spool = spool
         self._buffers = threading.local()
 
     def path(self, sha256: str) -> Path:
         """Where the object lies, whether or not it exists."""
-        return self.objects / sha256[:2] / sha256[2:4] / sha256
+        return Path(self._name(sha256))
+
+    def _name(self, sha256: str) -> str:
+        # Thousands of these in a row: pathlib would take longer than the disk.
+        return f"{self._root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def has(self, sha256: str, size: int) -> bool:
         """Whether a whole object of that size is in place."""
         try:
-            return self.path(sha256).stat().st_size == size
+            return os.stat(self._name(sha256)).st_size == size
         except OSError:
             return False
 
-    def stage(self, source: Path) -> Staged:
+    def stage(self, source: Path | bytes) -> Staged:
         """Copy ``source`` into the spool while hashing it.
 
         Raises Unstable when it changed meanwhile, OSError when it cannot be
@@ -134,7 +140,7 @@ class ContentStore:
             os.close(out)
             if not kept:
                 os.unlink(name)
-        return Staged(digest, Signature.of(before), Path(name))
+        return Staged(digest, Signature.of(before), name)
 
     def _pump(self, descriptor: int, out: int, size: int) -> str:
         buffer = self._buffer()
@@ -166,7 +172,7 @@ class ContentStore:
         view: memoryview = self._buffers.view
         return view
 
-    def _check_unchanged(self, source: Path, descriptor: int, signature: Signature) -> None:
+    def _check_unchanged(self, source: Path | bytes, descriptor: int, signature: Signature) -> None:
         if Signature.of(os.fstat(descriptor)) != signature:
             raise Unstable
         if os.lstat(source).st_ino != signature.inode:
@@ -177,12 +183,12 @@ class ContentStore:
 
         Returns only after the names are durable too; raises StorageProblem.
         """
-        new: dict[str, Path] = {}
+        new: dict[str, str] = {}
         for item in staged:
             if item.spool is None:
                 continue
             if item.sha256 in new or self.has(item.sha256, item.signature.size):
-                item.spool.unlink()
+                os.unlink(item.spool)
             else:
                 new[item.sha256] = item.spool
         if not new:
@@ -192,21 +198,21 @@ class ContentStore:
         except OSError as error:
             raise self._full(error) from error
 
-    def _publish(self, new: dict[str, Path]) -> None:
+    def _publish(self, new: dict[str, str]) -> None:
         # Crash window: bytes first, names second. The other way round a power cut
         # could leave a whole-looking object with holes under its SHA-256.
         self._sync(list(new.values()))
-        parents = set()
+        folders = {self._root}
         for sha256, spool in new.items():
-            target = self.path(sha256)
-            if target.parent not in parents:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                parents |= {target.parent, target.parent.parent}
+            target = self._name(sha256)
+            inner, outer = target[:-65], target[:-68]
+            if inner not in folders:
+                os.makedirs(inner, exist_ok=True)
+                folders |= {inner, outer}
             os.rename(spool, target)
-        parents.add(self.objects)
-        self._sync(list(parents))
+        self._sync(list(folders))
 
-    def _sync(self, paths: list[Path]) -> None:
+    def _sync(self, paths: list[str]) -> None:
         if len(paths) > _SYNC_EACH:
             sync_filesystem(self.objects)
             return
@@ -217,7 +223,8 @@ class ContentStore:
         """Drop spool copies that will not be archived."""
         for item in staged:
             if item.spool is not None:
-                item.spool.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(item.spool)
 
     def clear_spool(self) -> None:
         """Remove copies that a crash left behind; only with the daemon's lock held."""
@@ -245,7 +252,7 @@ def _write_out(descriptor: int, start: int, count: int) -> None:
         os.posix_fadvise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
 
 
-def open_quietly(source: Path) -> int:
+def open_quietly(source: Path | bytes) -> int:
     """Open for reading without following links, blocking on a FIFO or touching atime."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -255,7 +262,7 @@ def open_quietly(source: Path) -> int:
         return os.open(source, flags)
 
 
-def sync_path(path: Path) -> None:
+def sync_path(path: str) -> None:
     """Make one file's bytes, or one directory's names, durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

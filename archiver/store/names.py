@@ -6,7 +6,6 @@ byte, Chinese stays readable, and nothing is encoded without need.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 
@@ -115,6 +114,8 @@ def _shorten(encoded: str, folder: bytes) -> str:
     data = encoded.encode("utf-8")
     if len(data) <= _REF_LIMIT:
         return encoded
+    import hashlib
+
     digest = hashlib.sha256(folder).hexdigest()[:_REF_DIGEST]
     prefix = data[: _REF_LIMIT - _REF_DIGEST - 2].decode("utf-8", "ignore")
     # A cut through an escape would read as another name.

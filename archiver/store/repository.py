@@ -17,7 +17,7 @@ from typing import Any
 
 from archiver.errors import ConfigProblem, StorageProblem
 from archiver.store import guard
-from archiver.store.content import sync_filesystem, sync_path
+from archiver.store.content import sync_filesystem
 from archiver.store.fastimport import FastImport, GitEnded, end_process
 
 try:
@@ -191,7 +191,8 @@ class Repository:
             raise self._failed("fast-import", process.stderr.read()) from None
         finally:
             stream.close()
-        sync_path(self.path / "objects" / "pack")
+        # Loose objects and packs by their names too, before any ref can name them.
+        sync_filesystem(self.path)
 
     def write_tag(self, body: bytes) -> str:
         """Write a tag object whose target may still be in a running import."""
