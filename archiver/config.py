@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigProblem, Phrase
 
 #: The program's floor, in calendar years.  No setting goes below it.
 FLOOR_YEARS = 3
@@ -126,12 +126,12 @@ class _Document:
     source: Path
     tables: Mapping[str, Any]
 
-    def problem(self, key: str, reason: str) -> ConfigProblem:
+    def problem(self, key: str, template: str, **fields: object) -> ConfigProblem:
         return ConfigProblem(
             "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
             path=self.source,
             key=key,
-            reason=reason,
+            reason=Phrase(template, **fields),
         )
 
     def check_keys(self) -> None:
@@ -146,8 +146,9 @@ class _Document:
 
     def _unknown(self, key: str, known: Iterable[str]) -> ConfigProblem:
         near = difflib.get_close_matches(key, list(known), 1)
-        hint = f"is not a known setting; did you mean {near[0]}?" if near else "is not a known setting"
-        return self.problem(key, hint.rstrip("?"))
+        if near:
+            return self.problem(key, "is not a known setting; did you mean {near}", near=near[0])
+        return self.problem(key, "is not a known setting")
 
     def get(self, section: str, key: str, default: Any) -> Any:
         return self.tables.get(section, {}).get(key, default)
@@ -163,7 +164,7 @@ class _Document:
     def number(self, section: str, key: str, default: float, least: float) -> float:
         value = self.get(section, key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 10**7:
-            raise self.problem(f"{section}.{key}", f"must be a number of at least {least:g}")
+            raise self.problem(f"{section}.{key}", "must be a number of at least {least:g}", least=least)
         return float(value)
 
 
@@ -171,7 +172,7 @@ def _validate(document: _Document) -> Config:
     document.check_keys()
     layout = document.get("watch", "layout", LAYOUT_SUBMISSION)
     if layout not in LAYOUTS:
-        raise document.problem("watch.layout", 'must be "{filing}/{submission}" or "{filing}"')
+        raise document.problem("watch.layout", 'must be "{{filing}}/{{submission}}" or "{{filing}}"')
     ignore = document.get("watch", "ignore", list(DEFAULT_IGNORE))
     if not isinstance(ignore, list) or not all(isinstance(item, str) and item for item in ignore):
         raise document.problem("watch.ignore", "must be a list of file name patterns")
@@ -206,10 +207,15 @@ def _timezone(document: _Document) -> str:
 def _years(document: _Document) -> int:
     value = document.get("retention", "years", FLOOR_YEARS)
     if isinstance(value, bool) or not isinstance(value, int) or value > CEILING_YEARS:
-        raise document.problem("retention.years", f"must be a whole number of years, {FLOOR_YEARS} or more")
+        raise document.problem(
+            "retention.years", "must be a whole number of years, {floor} or more", floor=FLOOR_YEARS
+        )
     if value < FLOOR_YEARS:
         raise document.problem(
-            "retention.years", f"is {value}, but filing materials are kept at least {FLOOR_YEARS} years"
+            "retention.years",
+            "is {value}, but filing materials are kept at least {floor} years",
+            value=value,
+            floor=FLOOR_YEARS,
         )
     return value
 

@@ -10,6 +10,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+class Phrase:
+    """Part of a message that is put into the reader's language by itself."""
+
+    def __init__(self, template: str, **fields: object) -> None:
+        self.template = template
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return self.template.format(**self.fields)
+
+
 class ArchiverError(Exception):
     """An expected failure; never shown with a traceback."""
 

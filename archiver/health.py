@@ -53,10 +53,10 @@ class Health:
             "daemon": self.daemon,
             "last_scan": self.last_scan or None,
             "pending": [
-                {"path": names.text(item.path), "reason": item.reason, "since": since}
+                {"path": names.text(item.path), "reason": str(item.reason), "since": since}
                 for item, since in self.pending
             ],
-            "skipped": [{"path": names.text(item.path), "reason": item.reason} for item in self.skipped],
+            "skipped": [{"path": names.text(item.path), "reason": str(item.reason)} for item in self.skipped],
             "versions": self.versions,
             "submissions": self.submissions,
             "changed_since_submitted": [

@@ -177,7 +177,7 @@ def test_verify_beside_a_writing_daemon_finds_nothing(site: Site, daemon: subpro
         number = 0
         while not stop.is_set():
             number += 1
-            site.write(f"f/s{number % 7}/a{number % 5}", f"content {number}")
+            site.write(f"f/s{number // 10 % 7}/a{number % 5}", f"content {number}")
             time.sleep(0.02)
 
     thread = threading.Thread(target=work)

@@ -11,6 +11,17 @@ from archiver import clock
 from archiver.model import Version
 from archiver.retention.policy import Decision, Policy
 
+_KINDS = {
+    "subject": "主体 subject",
+    "first": "首次 first",
+    "correction": "补正 correction",
+    "change": "变更 change",
+    "deregistration": "注销 deregistration",
+    "inspection": "抽查 inspection",
+    "annual": "年度 annual",
+    "other": "其他 other",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class MaterialLine:
@@ -47,7 +58,13 @@ def render(lines: Sequence[VersionLine], exported: str, policy: Policy) -> str:
     filings: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
         filings[line.version.submission.filing][line.version.submission.name].append(line)
+    ordered = {filing: dict(sorted(submissions.items())) for filing, submissions in sorted(filings.items())}
     template = environment.get_template("index.html.j2")
     return template.render(
-        filings=filings, exported=exported, zone=policy.zone.key, years=policy.years, count=len(lines)
+        filings=ordered,
+        kinds=_KINDS,
+        exported=exported,
+        zone=policy.zone.key,
+        years=policy.years,
+        count=len(lines),
     )

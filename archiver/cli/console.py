@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from archiver.errors import Phrase
 from archiver.store import names
 
 
@@ -47,6 +48,8 @@ class Console:
         return self._catalogue.gettext(template).format(**shown)
 
     def _field(self, value: object) -> object:
+        if isinstance(value, Phrase):
+            return self.text(value.template, **value.fields)
         if isinstance(value, bytes):
             return names.screen(names.text(value))
         if isinstance(value, os.PathLike):

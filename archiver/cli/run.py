@@ -29,7 +29,7 @@ def command(session: Session, once: bool, settle: float | None) -> None:
         console.warn(
             "Not archived yet: {path}: {reason} (since {since}).",
             path=item.path,
-            reason=console.text(item.template, value=item.value),
+            reason=item.reason,
             since=session.local(since),
         )
     if not left:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console, language
-from archiver.errors import NotFound, UsageProblem
+from archiver.errors import NotFound, Phrase, UsageProblem
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -215,8 +215,12 @@ def _as_refs(name: str) -> str:
     return "/".join(ref_component(part.encode("utf-8", "surrogateescape")) for part in name.split("/") if part)
 
 
-def _near(name: str, known: list[str]) -> str:
+def _near(name: str, known: list[str]) -> Phrase:
     import difflib
 
     near = difflib.get_close_matches(name, known, 3, 0.4)
-    return f" Near: {', '.join(near)}" if near else " See what there is with: archiver log"
+    return (
+        Phrase(" Near: {names}", names=", ".join(near))
+        if near
+        else Phrase(" See what there is with: archiver log")
+    )

@@ -46,12 +46,10 @@ def _print(session: Session, health: Any) -> None:
         console.say(
             "Pending: {path}: {reason} (since {since})",
             path=item.path,
-            reason=console.text(item.template, value=item.value),
+            reason=item.reason,
             since=session.local(since),
         )
     for item in health.skipped:
-        console.say(
-            "Skipped: {path}: {reason}", path=item.path, reason=console.text(item.template, value=item.value)
-        )
+        console.say("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
     for problem in health.problems:
         console.say("Attention: {problem}", problem=console.text(problem))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from archiver.errors import Phrase
 from archiver.store.content import Signature
 from archiver.store.index import remove
 
@@ -38,9 +39,9 @@ class Noted:
     value: str = ""
 
     @property
-    def reason(self) -> str:
-        """The reason in English."""
-        return self.template.format(value=self.value)
+    def reason(self) -> Phrase:
+        """The reason, for a message; its ``str`` is English."""
+        return Phrase(self.template, value=self.value)
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:

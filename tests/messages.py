@@ -1,0 +1,100 @@
+"""Every message that a person may see, read from the source.
+
+``python -m tests.messages`` enters new ones into the catalogue, drops those that
+are gone, and compiles it; the translations are then written by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+import archiver
+from archiver.errors import ArchiverError
+from archiver.evidence.findings import TABLE
+
+ROOT = Path(archiver.__file__).parent
+CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
+CALLS = {"say", "warn", "text", "report", "_report", "_say", "Noted", "Phrase"}
+#: Module constants that are shown through the console.
+CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "FILING_LIVE",
+             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE"}  # fmt: skip
+#: Words that reach the console by another way: rules, operations, heads of tables, problems.
+WORDS = {"captured", "submitted", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
+         "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256", "the daemon is not running",
+         "the watched folder is missing", "a hook or setting of the repository is missing or altered"}  # fmt: skip
+
+
+def messages() -> set[str]:
+    errors = {cls.__name__ for cls in _subclasses(ArchiverError)}
+    found = set(WORDS) | set(TABLE.values())
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _name(node.func) in CALLS | errors:
+                for argument in node.args[:1]:
+                    found |= set(_strings(argument))
+            if isinstance(node, ast.Call) and _name(node.func) == "problem":
+                found |= set(_strings(node.args[1]))
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if any(_name(target) in CONSTANTS for target in targets) and node.value is not None:
+                    found |= set(_values(node.value))
+    return {text for text in found if text.strip() and text != "{text}"}
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    import importlib
+    import pkgutil
+
+    for module in pkgutil.walk_packages(archiver.__path__, "archiver."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    yield from cls.__subclasses__()
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _strings(node: ast.expr) -> Iterator[str]:
+    """String literals, also in a conditional expression or an ``or``."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _strings(node.body)
+        yield from _strings(node.orelse)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _strings(value)
+
+
+def _values(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Dict):
+        for value in node.values:
+            yield from _strings(value)
+    else:
+        yield from _strings(node)
+
+
+def update() -> None:
+    """Bring the catalogue in line with the source and compile it."""
+    with open(CATALOGUE, "rb") as stream:
+        catalogue = read_po(stream, locale="zh")
+    wanted = messages()
+    for known in [message.id for message in catalogue if message.id and message.id not in wanted]:
+        catalogue.delete(known)
+    for text in sorted(wanted):
+        if text not in catalogue:
+            catalogue.add(text, "")
+    with open(CATALOGUE, "wb") as stream:
+        write_po(stream, catalogue, width=110, sort_output=True)
+    with open(CATALOGUE.with_suffix(".mo"), "wb") as stream:
+        write_mo(stream, catalogue)
+
+
+if __name__ == "__main__":
+    update()
