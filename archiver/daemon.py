@@ -21,6 +21,7 @@ from archiver.intake.snapshot import Noted, Snapshot
 from archiver.intake.watch import Watcher
 from archiver.store import lock, names
 from archiver.store.archive import Archive, Draft
+from archiver.store.index import is_damage
 
 _TICK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
@@ -146,15 +147,31 @@ class Daemon:
             self._watch()
         try:
             self._work()
-        except FileNotFoundError:
-            return
         except ArchiverError as error:
             self._report(error.template, **error.fields)
             self._stopping.wait(_IDLE_SECONDS)
         except sqlite3.DatabaseError as error:
-            self._report("The index is damaged ({reason}) and is rebuilt from the journal.", reason=error)
-            with self._archive.writing(self._wait):
-                self._archive.reindex()
+            self._database_problem(error)
+        except OSError as error:
+            # The watched folder may have gone while it was walked: the next turn sees that.
+            if self._is_there():
+                self._disk_problem(error.filename or self._archive.root, error.strerror)
+
+    def _database_problem(self, error: sqlite3.DatabaseError) -> None:
+        if not is_damage(error):
+            self._disk_problem(self._archive.root, error)
+            return
+        self._report("The index is damaged ({reason}) and is rebuilt from the journal.", reason=error)
+        with self._archive.writing(self._wait):
+            self._archive.reindex()
+
+    def _disk_problem(self, path: object, reason: object) -> None:
+        self._report(
+            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+            path=path,
+            reason=reason,
+        )
+        self._stopping.wait(_IDLE_SECONDS)
 
     def _work(self) -> None:
         watcher = self._watcher

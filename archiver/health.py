@@ -70,7 +70,7 @@ class Health:
 
 def examine(archive: Archive, config: Config) -> Health:
     """Look at archive and daemon; waits for nobody."""
-    snapshot = Snapshot(archive.root / "state.db")
+    snapshot = Snapshot(archive.root / "state.db", read_only=True)
     daemon = lock.holder(archive.root / "daemon.lock")
     watching = _WATCHING[snapshot.meta("watching") if daemon else ""]
     if not config.watch.is_dir():

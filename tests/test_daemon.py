@@ -190,3 +190,57 @@ def test_verify_beside_a_writing_daemon_finds_nothing(site: Site, daemon: subpro
         stop.set()
         thread.join()
     assert len(site.tags()) > 7
+
+
+@pytest.mark.needs("root", "mount")
+def test_readers_need_no_write_access(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    subprocess.run(["mount", "--bind", site.archive, site.archive], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", site.archive], check=True)
+    try:
+        for command in (["status"], ["log"], ["show", "f/s/v1"], ["explain", "f/s/v1"], ["verify"]):
+            site.run(*command)
+        out = site.run("restore", "f/s/v1", "--to", site.root / "back")
+        assert "could not be journalled" in out.stderr
+        assert (site.root / "back/a").read_text() == "1"
+        site.write("f/s/a", "2")
+        assert "Nothing was written" in site.run("restore", "f/s/v1", "--to", site.watch, code=2).stderr
+        assert "Nothing archived was lost" in site.run("run", "--once", code=8).stderr
+        site.run("submit", "f/s", "--on", "2026-01-01", "--version", 1, code=8)
+        site.run("dispose", "plan", code=4)
+    finally:
+        subprocess.run(["umount", "-l", site.archive], check=True)
+    site.catch_up()
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    site.verified()
+
+
+@pytest.mark.needs("root", "mount")
+def test_a_full_archive_disk_loses_nothing_and_goes_on(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
+    try:
+        site = Site(tmp_path / "site")
+        site.archive = disk / "archive"
+        site.repository = site.archive / "archive.git"
+        site.init()
+        site.write("f/s/small", "1")
+        site.catch_up()
+        site.write("f/s/large", os.urandom(20_000_000))
+        site.write("f/t/other", "2")
+        daemon = site.start("--settle", "0.1")
+        wait_until(lambda: "f/t/v1" in site.tags())
+        time.sleep(1)
+        assert daemon.poll() is None
+        assert [p["path"] for p in site.json("status")["pending"]] == ["f/s/large"]
+        subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        wait_until(lambda: "f/s/v2" in site.tags())
+        daemon.terminate()
+        out, _ = daemon.communicate(timeout=20)
+        assert daemon.returncode == 0
+        assert "No space left" in out
+        site.verified()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

@@ -113,8 +113,20 @@ def _call(arguments: list[str], session: Session) -> int:
     except Exception as error:
         # By name: importing sqlite3 for this would slow every --help.
         if type(error).__module__ == "sqlite3":
-            raise _IndexDamagedInside(str(error)) from error
+            return _database_problem(error, session)
         return _unexpected(arguments, session)
+
+
+def _database_problem(error: Exception, session: Session) -> int:
+    """A damaged index is rebuilt; locked, read-only or a full disk are the disk's matter."""
+    if type(error).__name__ == "DatabaseError":
+        raise _IndexDamagedInside(str(error)) from error
+    _console(session).warn(
+        "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+        path=session.config.archive,
+        reason=error,
+    )
+    return StorageProblem.exit_code
 
 
 def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:

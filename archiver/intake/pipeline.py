@@ -177,7 +177,7 @@ def _is_empty(folder: bytes) -> bool:
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
     """Paths of a submission that differ from the archive right now."""
     group = group_of(submission)
-    snapshot = Snapshot(archive.root / "state.db")
+    snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
         found = Scanner(config.watch, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:

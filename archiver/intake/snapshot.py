@@ -14,7 +14,7 @@ from typing import Literal
 
 from archiver.errors import Phrase
 from archiver.store.content import Signature
-from archiver.store.index import remove
+from archiver.store.index import connect_read_only, is_damage, remove
 
 #: In place of a signature: an empty folder.
 FOLDER: Literal["folder"] = "folder"
@@ -53,13 +53,21 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 class Snapshot:
     """One open ``state.db``."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make it; a damaged one is thrown away, which costs a full scan."""
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        """Open or make it; a damaged one is thrown away, which costs a full scan.
+
+        ``read_only`` writes nothing, and shows an empty one where there is none.
+        """
         try:
-            self._db = _open(path)
-        except sqlite3.DatabaseError:
-            remove(path)
-            self._db = _open(path)
+            self._db = _open_read_only(path) if read_only else _open(path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            if read_only:
+                self._db = _empty()
+            else:
+                remove(path)
+                self._db = _open(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -176,4 +184,18 @@ def _open(path: Path) -> sqlite3.Connection:
         database.close()
         raise sqlite3.DatabaseError(f"schema {version}")
     database.execute("pragma synchronous = normal")
+    return database
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        return _empty()
+    database = connect_read_only(path)
+    database.execute("select count(*) from meta").fetchone()
+    return database
+
+
+def _empty() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:")
+    database.executescript(_SCHEMA)
     return database

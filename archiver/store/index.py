@@ -60,7 +60,9 @@ class Index:
             self._db = _connect(path, read_only)
             self._prepare(read_only)
         except sqlite3.DatabaseError as error:
-            raise IndexDamaged(str(error)) from error
+            if is_damage(error):
+                raise IndexDamaged(str(error)) from error
+            raise
 
     def _prepare(self, read_only: bool) -> None:
         (version,) = self._db.execute("pragma user_version").fetchone()
@@ -261,17 +263,27 @@ class Index:
         return None if row is None else Material(*row)
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is bad; locked, read-only or a full disk are no damage."""
+    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
 def remove(path: Path) -> None:
     """Delete an index and its companions; it is derived and can be rebuilt."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open without writing a byte, also where the folder cannot be written."""
+    # A reader without write access to the folder cannot share the write-ahead log.
+    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+    return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=30)
+
+
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
-        # A reader without write access to the folder cannot share the write-ahead log.
-        mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
-        return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=30)
+        return connect_read_only(path)
     database = sqlite3.connect(path, timeout=30)
     database.execute("pragma journal_mode = wal")
     database.execute("pragma synchronous = normal")
