@@ -45,6 +45,11 @@ def read() -> Reading:
     )
 
 
+def wall_ns() -> int:
+    """Wall time in ns, to compare with the times that the kernel gives to files."""
+    return time.time_ns()
+
+
 def monotonic() -> float:
     """Seconds for quiet periods; unaffected by changes of the system clock."""
     return time.monotonic()

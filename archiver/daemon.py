@@ -6,7 +6,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from archiver import clock
 from archiver.config import Config
@@ -121,6 +120,8 @@ class Daemon:
             )
         self._archive.content.clear_spool()
         seed(self._snapshot, self._archive.index)
+        if self._config.retention_years > self._archive.index.promised_years:
+            self._append(Draft("policy", "retention", {"retention_years": self._config.retention_years}))
         self._tick()
 
     def _finish(self) -> None:
@@ -269,10 +270,12 @@ class Daemon:
 
     def _journal_refusals(self) -> None:
         """A git hook cannot journal what it refused: it leaves word in the spool."""
-        note = self._archive.spool / "refused"
-        if not note.exists():
-            return
-        taken = note.rename(Path(f"{note}.taken"))
+        note, taken = (self._archive.spool / name for name in ("refused", "refused.taken"))
+        # A crash may have left what was taken before it was journalled.
+        if not taken.exists():
+            if not note.exists():
+                return
+            note.rename(taken)
         lines = taken.read_bytes().decode("utf-8", "replace").splitlines()
         details = {"attempts": lines[:_REFUSALS_AT_ONCE], "count": len(lines)}
         self._append(Draft("refuse", "git", details))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from archiver.config import load
+from archiver.store.content import Signature
 from tests.conftest import SAMPLES, Site, tree, wait_until
 
 
@@ -244,3 +246,54 @@ def test_a_full_archive_disk_loses_nothing_and_goes_on(tmp_path: Path) -> None:
         site.verified()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -> None:
+    """Same size, same times: the kernel's file times cannot tell the two states apart."""
+    from archiver.daemon import Daemon
+    from archiver.intake.capture import Capturer
+
+    target = site.write("f/s/a", "one")
+    finish = Capturer.finish
+    written = []
+
+    def finish_then_write(self: Capturer, *arguments: object) -> object:
+        outcome = finish(self, *arguments)  # type: ignore[arg-type]
+        if not written:
+            status = target.stat()
+            target.write_text("two")
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+            written.append(status)
+            patch.setattr("archiver.store.content._TICK_NS", 0)
+        return outcome
+
+    archive = site.open()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Capturer, "finish", finish_then_write)
+            # ctime cannot be set: pretend that the kernel's clock did not tick.
+            patch.setattr("archiver.intake.scan.Signature.of", lambda s: _without_ctime(s))
+            patch.setattr("archiver.store.content.Signature.of", lambda s: _without_ctime(s))
+            patch.setattr("archiver.store.content._TICK_NS", 10**12)
+            Daemon(archive, load(site.config), lambda *_, **__: None, 0.0).run_once()
+    finally:
+        archive.close()
+    assert len(site.tags()) == 2
+
+
+def _without_ctime(status: os.stat_result) -> Signature:
+    return Signature(status.st_size, status.st_mtime_ns, 0, status.st_ino)
+
+
+def test_a_longer_period_once_promised_stays(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.set("retention", "years", 10)
+    site.catch_up()
+    site.set("retention", "years", 3)
+    site.catch_up()
+    version = site.json("log")[0]
+    assert int(version["keep_until"][:4]) - int(version["captured_at"][:4]) in (10, 11)
+    site.run("reindex")
+    assert site.json("log")[0]["keep_until"] == version["keep_until"]
+    site.verified()

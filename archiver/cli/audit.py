@@ -37,7 +37,7 @@ def command(
         clock.stamp(session.moment(until)) if until else "",
     )
     now = compliance_clock(archive.journal.head(), clock.read())
-    written = package.export(archive, selection, Path(target), session.policy(), now, as_zip)
+    written = package.export(archive, selection, Path(target), session.policy(archive), now, as_zip)
     console = session.console
     console.say(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",

@@ -30,7 +30,7 @@ def _plan(session: Session, tags: tuple[str, ...]) -> None:
 
     archive = session.archive()
     versions = [find_version(archive, tag) for tag in tags] or archive.index.versions()
-    plan(archive, versions, session.policy(), _now(archive), session.wait)
+    plan(archive, versions, session.policy(archive), _now(archive), session.wait)
 
 
 @entry
@@ -57,7 +57,7 @@ def _run(session: Session, identity: str) -> None:
     archive = session.archive()
     version = archive.index.version(identity)
     if version is not None:
-        plan(archive, [version], session.policy(), _now(archive), session.wait)
+        plan(archive, [version], session.policy(archive), _now(archive), session.wait)
     refuse_without_plan(archive, identity, "dispose run", session.wait)
 
 

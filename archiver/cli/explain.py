@@ -21,7 +21,7 @@ def command(session: Session, name: str, as_json: bool) -> None:
     archive = session.archive()
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
-    policy = session.policy()
+    policy = session.policy(archive)
     now = compliance_clock(archive.journal.head(), clock.read())
     decision = decide(version, policy, now)
     holders = [version]

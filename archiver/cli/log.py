@@ -21,7 +21,7 @@ def command(session: Session, name: str | None, as_json: bool) -> None:
     archive = session.archive()
     versions = archive.index.versions(*_choice(archive, name))
     now = compliance_clock(archive.journal.head(), clock.read())
-    decided = [(version, decide(version, session.policy(), now)) for version in versions]
+    decided = [(version, decide(version, session.policy(archive), now)) for version in versions]
     console = session.console
     if as_json:
         console.json([_as_json(version, decision) for version, decision in decided])

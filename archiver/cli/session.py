@@ -63,12 +63,13 @@ class Session:
         self._opened.append(archive)
         return archive
 
-    def policy(self) -> Policy:
-        """The retention policy in force."""
+    def policy(self, archive: Archive) -> Policy:
+        """The retention policy in force: a shorter period than once promised has no effect."""
         from archiver.retention.policy import Policy
 
         settings = self.config
-        return Policy(settings.retention_years, settings.zone, settings.hold_while_live)
+        years = max(settings.retention_years, archive.index.promised_years)
+        return Policy(years, settings.zone, settings.hold_while_live)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -51,7 +51,7 @@ def command(
     handing_in = HandingIn(day, kind, filing_number, receipt, by)
     event = submit(archive, version, handing_in, session.wait)
     sealed = find_version(archive, version.tag)
-    decision = decide(sealed, session.policy(), compliance_clock(archive.journal.head(), clock.read()))
+    decision = decide(sealed, session.policy(archive), compliance_clock(archive.journal.head(), clock.read()))
     session.console.say(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",
         tag=sealed.tag,

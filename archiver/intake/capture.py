@@ -37,6 +37,7 @@ class Outcome:
     tag: str | None = None
     changes: int = 0
     done: list[bytes] = field(default_factory=list)
+    fresh: list[bytes] = field(default_factory=list)
     unstable: list[bytes] = field(default_factory=list)
     unreadable: list[Noted] = field(default_factory=list)
 
@@ -94,7 +95,9 @@ class Capturer:
         outcome = Outcome(unstable=read.unstable, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
-        self._snapshot.record({path: self._own(attempt.group, path, state) for path, state in settled.items()})
+        outcome.fresh = [path for path, item in read.staged.items() if item.fresh]
+        seen = settled | dict.fromkeys(outcome.fresh, Signature.unknown())
+        self._snapshot.record({path: self._own(attempt.group, path, state) for path, state in seen.items()})
         self._snapshot.note_unreadable(outcome.unreadable)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome

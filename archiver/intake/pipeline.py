@@ -127,6 +127,8 @@ class Pipeline:
             return
         now = clock.monotonic()
         self._settler.forget(group, outcome.done)
+        for path in outcome.fresh:
+            self._settler.observe(group, path, self._scanner.state(path), now)
         for path in outcome.unstable:
             self._settler.observe(group, path, self._scanner.state(path), now)
             self._settler.defer(group, path, now)

@@ -10,9 +10,6 @@ from archiver.model import Submission
 from archiver.store.content import Signature
 from archiver.store.index import Index
 
-#: Fits no file: what is still there is read again, what is not counts as deleted.
-_UNKNOWN = Signature(-1, -1, -1, -1)
-
 
 def seed(snapshot: Snapshot, index: Index) -> None:
     """Enter what the newest versions hold, once per ``state.db``."""
@@ -27,7 +24,8 @@ def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State
     prefix = submission.prefix
     for material in index.materials(submission):
         path = prefix + b"/" + material.path if prefix else material.path
-        yield path, _UNKNOWN if material.sha256 else FOLDER
+        # What is still there is read again, what is not counts as deleted.
+        yield path, Signature.unknown() if material.sha256 else FOLDER
 
 
 def _open_submissions(index: Index) -> list[Submission]:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from archiver import clock
 from archiver.errors import StorageProblem
 
 CHUNK_BYTES = 1 << 20
@@ -32,6 +33,9 @@ _WRITE_OUT_FROM = 256 << 10
 _WRITE_OUT_WINDOW = 8 << 20
 #: SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER of linux/fs.h.
 _WRITE_AND_WAIT = 7
+
+#: Two ticks of the slowest kernel clock (HZ=100), which is what ctime counts in.
+_TICK_NS = 20_000_000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _Offset = ctypes.c_int64
@@ -54,6 +58,11 @@ class Signature:
     inode: int
 
     @classmethod
+    def unknown(cls) -> Signature:
+        """A signature that fits no file: whatever is there must be read again."""
+        return cls(-1, -1, -1, -1)
+
+    @classmethod
     def of(cls, status: os.stat_result) -> Signature:
         """The signature of a ``stat`` result."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
@@ -61,11 +70,16 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A copy in the spool, hashed but not durable yet."""
+    """A copy in the spool, hashed but not durable yet.
+
+    ``fresh``: the file had changed so shortly before that a second change would
+    bear the same time, so its signature cannot be trusted and it is read again.
+    """
 
     sha256: str
     signature: Signature
     spool: str | None
+    fresh: bool = False
 
 
 def pointer(sha256: str, size: int) -> bytes:
@@ -113,10 +127,11 @@ class ContentStore:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise Unstable
+            fresh = abs(clock.wall_ns() - before.st_ctime_ns) < _TICK_NS
             if before.st_size == 0:
-                staged = Staged(hashlib.sha256().hexdigest(), Signature.of(before), None)
+                staged = Staged(hashlib.sha256().hexdigest(), Signature.of(before), None, fresh)
             else:
-                staged = self._copy(descriptor, before)
+                staged = self._copy(descriptor, before, fresh)
             try:
                 self._check_unchanged(source, descriptor, staged.signature)
             except (Unstable, OSError):
@@ -126,7 +141,7 @@ class ContentStore:
         finally:
             os.close(descriptor)
 
-    def _copy(self, descriptor: int, before: os.stat_result) -> Staged:
+    def _copy(self, descriptor: int, before: os.stat_result, fresh: bool) -> Staged:
         try:
             out, name = tempfile.mkstemp(dir=self.spool)
         except OSError as error:
@@ -140,7 +155,7 @@ class ContentStore:
             os.close(out)
             if not kept:
                 os.unlink(name)
-        return Staged(digest, Signature.of(before), name)
+        return Staged(digest, Signature.of(before), name, fresh)
 
     def _pump(self, descriptor: int, out: int, size: int) -> str:
         buffer = self._buffer()

@@ -88,6 +88,12 @@ class Index:
         row = self._db.execute("select value from meta where key = 'layout'").fetchone()
         return "" if row is None else str(row[0])
 
+    @property
+    def promised_years(self) -> int:
+        """The longest retention that was ever in force: what was promised stays promised."""
+        row = self._db.execute("select value from meta where key = 'years'").fetchone()
+        return 0 if row is None else int(row[0])
+
     # --- writing
 
     def apply(self, event: Event, changes: Iterable[Change]) -> None:
@@ -97,10 +103,16 @@ class Index:
                 self._capture(event, changes)
             elif event.action == "submit":
                 self._submit(event)
-            elif event.action == "init":
-                self._db.execute("insert into meta values ('layout', ?)", (event.details["layout"],))
+            elif event.action in ("init", "policy"):
+                self._settings(event)
             self._db.execute("insert or replace into meta values ('head', ?)", (event.commit,))
             self._db.execute("insert or replace into meta values ('seq', ?)", (str(event.seq),))
+
+    def _settings(self, event: Event) -> None:
+        if event.action == "init":
+            self._db.execute("insert into meta values ('layout', ?)", (event.details["layout"],))
+        years = max(self.promised_years, event.details["retention_years"])
+        self._db.execute("insert or replace into meta values ('years', ?)", (str(years),))
 
     def _capture(self, event: Event, changes: Iterable[Change]) -> None:
         details = event.details
