@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ from archiver.store import names
 from archiver.store.repository import JOURNAL, Repository
 
 _GENESIS = "0" * 64
+_ATTEMPTS = 10
+_PAUSE_SECONDS = 0.1
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
 
@@ -56,7 +59,7 @@ class History:
 def check_history(repository: Repository, report: Report) -> History:
     """Walk the journal from its first event, then compare refs and trees with it."""
     history = History()
-    refs = read_refs(repository.path, report)
+    refs = _refs_between_moves(repository, report)
     tip = refs.get(JOURNAL)
     if tip is None:
         report.add("A020", JOURNAL, "without the journal nothing else can be compared")
@@ -72,6 +75,28 @@ def check_history(repository: Repository, report: Report) -> History:
     for line in peeled_problems(repository.path, targets):
         report.add("A023", "archive.git/packed-refs", line)
     return history
+
+
+def _refs_between_moves(repository: Repository, report: Report) -> dict[str, str]:
+    """The refs, read when no transaction is half done.
+
+    A writer moves the journal first and the rest right after: what the newest
+    event names and is not there yet is waited for, a little.
+    """
+    for attempt in range(_ATTEMPTS):
+        seen = Report()
+        refs = read_refs(repository.path, seen)
+        try:
+            newest = json.loads(repository.read(f"{refs[JOURNAL]}:event.json"))["refs"]
+            moved = all(refs.get(ref) == oid for ref, oid in newest.items())
+        except (KeyError, ValueError, TypeError, AttributeError):
+            moved = True
+        if moved:
+            break
+        if attempt < _ATTEMPTS - 1:
+            time.sleep(_PAUSE_SECONDS)
+    report.findings += seen.findings
+    return refs
 
 
 def _journal_commits(repository: Repository, tip: str, report: Report) -> list[str]:
