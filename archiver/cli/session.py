@@ -161,7 +161,7 @@ def entry(function: Callable[..., Any]) -> click.Command:
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 
-class Name(click.ParamType[str]):
+class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
     """A filing, submission or tag as typed: UTF-8 whatever the locale."""
 
     name = "name"
