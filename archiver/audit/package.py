@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import zipfile
@@ -232,8 +231,3 @@ def _zip(folder: Path, packed: Path, top: str) -> None:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             name = os.fsencode(file.relative_to(folder)).decode("utf-8")
             out.write(file, f"{os.fsencode(top).decode('utf-8', 'replace')}/{name}")
-
-
-def load_names(data: bytes) -> dict[str, bytes]:
-    """The inverse of ``names.json``."""
-    return {portable: names.raw(shown) for portable, shown in json.loads(data).items()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from archiver.cli.session import Name, Session, entry, find_version, json_option
-from archiver.errors import NotFound
+
+if TYPE_CHECKING:
+    from archiver.retention.explain import Explanation
 
 
 @entry
@@ -14,45 +18,41 @@ from archiver.errors import NotFound
 def command(session: Session, name: str, as_json: bool) -> None:
     """Why something is kept, until when, by which rule, and who could change that."""
     from archiver import clock
-    from archiver.retention.policy import decide, decide_content
+    from archiver.retention.explain import explain
     from archiver.store.journal import compliance_clock
-    from archiver.store.names import raw, text
 
     archive = session.archive()
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
-    policy = session.policy(archive)
     now = compliance_clock(archive.journal.head(), clock.read())
-    decision = decide(version, policy, now)
-    holders = [version]
-    if path:
-        materials = archive.index.materials(version.submission, version.number)
-        found = next((m for m in materials if path in (text(m.path), m.path) or m.path == raw(path)), None)
-        if found is None:
-            raise NotFound("{tag} has no material {path}. See them with: archiver show {tag}", tag=tag, path=path)
-        if found.sha256:
-            holders = archive.index.holding(found.sha256)
-            decision = decide_content(holders, policy, now)
-    console = session.console
+    explanation = explain(archive.index, version, path, session.policy(archive), now)
     if as_json:
-        console.json(
+        session.console.json(_as_json(version.tag, explanation))
+    else:
+        _print(session, name, explanation)
+
+
+def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
+    decision = explanation.decision
+    return {
+        "tag": tag,
+        "disposable": decision.disposable,
+        "keep_until": decision.keep_until.isoformat(),
+        "open": list(decision.open),
+        "reasons": [
             {
-                "tag": version.tag,
-                "disposable": decision.disposable,
-                "keep_until": decision.keep_until.isoformat(),
-                "open": list(decision.open),
-                "reasons": [
-                    {
-                        "rule": reason.rule,
-                        "anchor": reason.anchor,
-                        "keep_until": reason.keep_until.isoformat(),
-                        "basis": reason.basis,
-                    }
-                    for reason in decision.reasons
-                ],
+                "rule": reason.rule,
+                "anchor": reason.anchor,
+                "keep_until": reason.keep_until.isoformat(),
+                "basis": reason.basis,
             }
-        )
-        return
+            for reason in decision.reasons
+        ],
+    }
+
+
+def _print(session: Session, name: str, explanation: Explanation) -> None:
+    console, decision = session.console, explanation.decision
     console.say(
         "{tag}: not before {until}{open}",
         tag=name,
@@ -66,8 +66,9 @@ def command(session: Session, name: str, as_json: bool) -> None:
             anchor=session.local(reason.anchor),
             until=reason.keep_until.date(),
         )
-    if len(holders) > 1:
-        console.say("  The same content is held by: {tags}", tags=", ".join(v.tag for v in holders))
+    if len(explanation.holders) > 1:
+        tags = ", ".join(version.tag for version in explanation.holders)
+        console.say("  The same content is held by: {tags}", tags=tags)
     console.say("  Basis: {basis}", basis=console.text(decision.reasons[0].basis))
     console.say(
         "  A later date: retention.years in {config}, or submitting again. An earlier one: nobody.",

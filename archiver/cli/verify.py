@@ -29,6 +29,11 @@ def command(session: Session, as_json: bool, sample: float | None) -> None:
             objects=report.objects,
             bytes=report.bytes,
         )
+        if report.unreferenced:
+            console.say(
+                "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
+                count=report.unreferenced,
+            )
     if not report.ok:
         raise FindingsPresent(
             "verify found {count} things that are not as they should be. Change nothing, keep this output, "

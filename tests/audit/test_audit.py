@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.audit.package import load_names
 from archiver.audit.portable import PortableNames
+from archiver.store.names import raw
 from tests.conftest import SAMPLES, Site, tree
 from tests.test_restore import NAMES
 
@@ -71,7 +71,8 @@ def test_the_package_is_a_valid_bag_that_holds_every_byte(filled: Site) -> None:
     package = filled.root / "pkg"
     bagit.Bag(os.fspath(package)).validate()
     subprocess.run(["sha256sum", "-c", "--quiet", "manifest-sha256.txt"], cwd=package, check=True)
-    names = load_names((package / "data/names.json").read_bytes())
+    mapping = json.loads((package / "data/names.json").read_bytes())
+    names = {portable: raw(shown) for portable, shown in mapping.items()}
     for version in filled.json("log"):
         rows = _version_rows(package, names, version["tag"])
         expected = filled.json("show", version["tag"])["materials"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from archiver import clock
 from archiver.model import Submission, Submitted, Version
 from archiver.retention.policy import FOREVER, Policy, decide, decide_content, end_of_period
+from tests.conftest import Site
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))
@@ -91,3 +92,20 @@ def test_content_is_as_locked_as_the_strictest_version_that_holds_it() -> None:
 def test_the_floor_is_in_the_policy_itself(years: int) -> None:
     with pytest.raises(ValueError):
         Policy(years, SHANGHAI, False)
+
+
+def test_a_material_is_explained_by_every_version_that_holds_its_content(site: Site) -> None:
+    site.write("f/s/同一.txt", "same")
+    site.write("f/s/other", "x")
+    site.catch_up()
+    site.write("f/t/again", "same")
+    site.catch_up()
+    site.run("submit", "f/t", "--on", "2026-01-01")
+    own = site.json("explain", "f/s/v1")
+    content = site.json("explain", "f/s/v1:同一.txt")
+    assert [reason["rule"] for reason in own["reasons"]] == ["captured"]
+    assert sorted(reason["rule"] for reason in content["reasons"]) == ["captured", "captured", "submitted"]
+    assert content["keep_until"] >= own["keep_until"]
+    assert own["open"] == ["the filing is live"]
+    assert not own["disposable"]
+    assert "f/t/v1" in site.run("explain", "f/s/v1:同一.txt").stdout
