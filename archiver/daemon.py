@@ -24,6 +24,8 @@ from archiver.store.index import is_damage
 
 _TICK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
+#: The list of what is pending is for people; with 100,000 files it costs too much for every tick.
+_NOTE_SECONDS = 0.5
 _DAY_NS = 86_400 * 10**9
 _REFUSALS_AT_ONCE = 100
 
@@ -60,6 +62,7 @@ class Daemon:
         self._watcher: Watcher | None = None
         self._watched: str | None = None
         self._next_scan = 0.0
+        self._next_note = 0.0
         self._noted: list[tuple[Noted, str]] = []
 
     def stop(self) -> None:
@@ -96,7 +99,7 @@ class Daemon:
                     )
                 deadline = clock.monotonic() + self._config.maximum_delay_seconds
                 self._scan()
-                while self._pipeline.pending() and not self._stopping.is_set():
+                while not self._pipeline.is_idle and not self._stopping.is_set():
                     self._pipeline.capture_due(self._wait)
                     if clock.monotonic() > deadline:
                         break
@@ -182,10 +185,11 @@ class Daemon:
             self._scan()
             self._tick()
         self._pipeline.capture_due(self._wait)
-        self._note()
+        if self._pipeline.is_idle or clock.monotonic() >= self._next_note:
+            self._note()
         self._journal_refusals()
         if watcher is not None:
-            watcher.wait(_TICK_SECONDS if self._noted else _IDLE_SECONDS)
+            watcher.wait(_IDLE_SECONDS if self._pipeline.is_idle else _TICK_SECONDS)
 
     def _scan(self) -> None:
         self._pipeline.scan(clock.monotonic())
@@ -197,6 +201,7 @@ class Daemon:
         if [item for item, _ in pending] != [item for item, _ in self._noted]:
             self._snapshot.note_pending(pending)
         self._noted = pending
+        self._next_note = clock.monotonic() + _NOTE_SECONDS
 
     # --- the watched folder
 

@@ -40,6 +40,12 @@ class Submission:
         return f"refs/heads/filings/{self.filing}/{self.name}"
 
     @property
+    def number(self) -> int | None:
+        """Its place among a filing's numbered submissions, which share one folder; else None."""
+        numbered = self.name.isdigit() and not self.folder and self.filing_folder
+        return int(self.name) if numbered else None
+
+    @property
     def prefix(self) -> bytes:
         """Where its materials lie, relative to the watched folder."""
         return b"/".join(part for part in (self.filing_folder, self.folder) if part)

@@ -119,11 +119,9 @@ def state_at(archive: Archive, filing: str, moment: str) -> list[tuple[Version, 
             filing=filing,
             moment=moment,
         )
-    numbered = [s for s in newest if not s.folder and s.name.isdigit()]
-    if numbered:
-        # Numbered submissions share one folder: only the last one was there.
-        last = max(numbered, key=lambda s: int(s.name))
-        newest = {s: v for s, v in newest.items() if s is last or s.folder or not s.name.isdigit()}
+    # Numbered submissions share one folder: only the last one was there.
+    last = max((s.number for s in newest if s.number is not None), default=None)
+    newest = {s: v for s, v in newest.items() if s.number in (None, last)}
     return [(version, submission.folder) for submission, version in newest.items()]
 
 

@@ -16,7 +16,7 @@ from archiver.audit.page import MaterialLine, VersionLine, render
 from archiver.audit.portable import PortableNames
 from archiver.documents import pdf
 from archiver.errors import NotFound, StorageProblem, UsageProblem
-from archiver.model import Material, Version
+from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive, Draft
@@ -120,13 +120,14 @@ class _Builder:
         self._policy = policy
         self._now = now
         self._placed: dict[tuple[str, str], str] = {}
+        self._counted: dict[str, str] = {}
         self._files = 0
         self._bytes = 0
 
     def build(self, versions: list[Version]) -> tuple[int, int]:
         lines = [self._version(version) for version in versions]
-        self._journal()
-        self._receipts({submitted.tag for version in versions for submitted in version.submitted})
+        events = self._journal()
+        self._receipts(events, {submitted.tag for version in versions for submitted in version.submitted})
         mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
         self._bag.add_payload("names.json", [canonical(mapping)])
         exported = clock.stamp(clock.read().wall)
@@ -173,11 +174,9 @@ class _Builder:
         if key not in self._placed:
             name = self._names.path(b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path))
             self._copy(name, material)
-            self._placed[key] = name
-        name = self._placed[key]
-        return MaterialLine(
-            shown, material.sha256, material.size, material.mtime_ns, f"data/{name}", self._pages(material)
-        )
+            self._placed[key] = f"data/{name}"
+        pages = self._pages(material.path, material.sha256) if material.size else ""
+        return MaterialLine(shown, material.sha256, material.size, material.mtime_ns, self._placed[key], pages)
 
     def _copy(self, name: str, material: Material) -> None:
         chunks = self._archive.content.chunks(material.sha256 or "") if material.size else iter(())
@@ -198,25 +197,35 @@ class _Builder:
             sha256=material.sha256,
         )
 
-    def _pages(self, material: Material) -> str:
-        if not material.path.lower().endswith(b".pdf") or not material.size:
+    def _pages(self, path: bytes, sha256: str) -> str:
+        """Pages of a PDF, or why they cannot be told; each content is parsed once."""
+        if not path.lower().endswith(b".pdf"):
             return ""
-        found = pdf.facts(self._archive.content.path(material.sha256 or ""))
-        return found.problem if found.pages is None else str(found.pages)
+        if sha256 not in self._counted:
+            found = pdf.facts(self._archive.content.path(sha256))
+            self._counted[sha256] = found.problem if found.pages is None else str(found.pages)
+        return self._counted[sha256]
 
-    def _journal(self) -> None:
-        """Every event as one line: the SHA-256 of a line is ``prev`` of the next."""
-        self._bag.add_payload("journal.jsonl", self._events())
+    def _journal(self) -> list[Event]:
+        """Every event as one line: the SHA-256 of a line is ``prev`` of the next.
+
+        Returns the events of handing-ins, whose receipts may belong into the package.
+        """
+        submits: list[Event] = []
+        self._bag.add_payload("journal.jsonl", self._lines(submits))
         signers = self._archive.keys / "allowed_signers"
         self._bag.add_payload("allowed_signers", [signers.read_bytes()])
+        return submits
 
-    def _events(self) -> Iterator[bytes]:
+    def _lines(self, submits: list[Event]) -> Iterator[bytes]:
         for event in self._archive.journal.since(None):
+            if event.action == "submit":
+                submits.append(event)
             yield self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
 
-    def _receipts(self, tags: set[str]) -> None:
-        for event in self._archive.journal.since(None):
-            if event.action != "submit" or event.details["tag"] not in tags:
+    def _receipts(self, submits: list[Event], tags: set[str]) -> None:
+        for event in submits:
+            if event.details["tag"] not in tags:
                 continue
             for item in event.attachments:
                 path = f"submitted/{event.details['tag']}/{item.name}"

@@ -27,7 +27,6 @@ def command(
 
     from archiver import clock, restore
     from archiver.audit import package
-    from archiver.store.journal import compliance_clock
 
     archive = session.archive()
     restore.check_target(Path(target), session.config.watch, session.config.archive)
@@ -36,7 +35,7 @@ def command(
         clock.stamp(session.moment(since, end_of_day=False)) if since else "",
         clock.stamp(session.moment(until)) if until else "",
     )
-    now = compliance_clock(archive.journal.head(), clock.read())
+    now = archive.compliance_time()
     written = package.export(archive, selection, Path(target), session.policy(archive), now, as_zip)
     console = session.console
     console.say(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from archiver.cli.session import Name, Session, entry, find_version, global_options
@@ -15,13 +13,6 @@ def command() -> None:
     """Deletion after retention; refused (exit 4) before it."""
 
 
-def _now(archive: Any) -> Any:
-    from archiver import clock
-    from archiver.store.journal import compliance_clock
-
-    return compliance_clock(archive.journal.head(), clock.read())
-
-
 @entry
 @click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
 def _plan(session: Session, tags: tuple[str, ...]) -> None:
@@ -30,7 +21,7 @@ def _plan(session: Session, tags: tuple[str, ...]) -> None:
 
     archive = session.archive()
     versions = [find_version(archive, tag) for tag in tags] or archive.index.versions()
-    plan(archive, versions, session.policy(archive), _now(archive), session.wait)
+    plan(archive, versions, session.policy(archive), archive.compliance_time(), session.wait)
 
 
 @entry
@@ -57,7 +48,7 @@ def _run(session: Session, identity: str) -> None:
     archive = session.archive()
     version = archive.index.version(identity)
     if version is not None:
-        plan(archive, [version], session.policy(archive), _now(archive), session.wait)
+        plan(archive, [version], session.policy(archive), archive.compliance_time(), session.wait)
     refuse_without_plan(archive, identity, "dispose run", session.wait)
 
 

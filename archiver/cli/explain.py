@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 @json_option
 def command(session: Session, name: str, as_json: bool) -> None:
     """Why something is kept, until when, by which rule, and who could change that."""
-    from archiver import clock
     from archiver.retention.explain import explain
-    from archiver.store.journal import compliance_clock
 
     archive = session.archive()
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
-    now = compliance_clock(archive.journal.head(), clock.read())
+    now = archive.compliance_time()
     explanation = explain(archive.index, version, path, session.policy(archive), now)
     if as_json:
         session.console.json(_as_json(version.tag, explanation))

@@ -14,13 +14,11 @@ from archiver.cli.session import Name, Session, entry, find_filing, find_submiss
 @json_option
 def command(session: Session, name: str | None, as_json: bool) -> None:
     """List versions, newest first."""
-    from archiver import clock
     from archiver.retention.policy import decide
-    from archiver.store.journal import compliance_clock
 
     archive = session.archive()
     versions = archive.index.versions(*_choice(archive, name))
-    now = compliance_clock(archive.journal.head(), clock.read())
+    now = archive.compliance_time()
     decided = [(version, decide(version, session.policy(archive), now)) for version in versions]
     console = session.console
     if as_json:

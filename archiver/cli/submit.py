@@ -40,7 +40,6 @@ def command(
     from archiver import clock
     from archiver.filings.submissions import HandingIn, submit
     from archiver.retention.policy import decide
-    from archiver.store.journal import compliance_clock
 
     day = on.date()  # type: ignore[attr-defined]
     if day > clock.today(session.config.zone):
@@ -51,7 +50,7 @@ def command(
     handing_in = HandingIn(day, kind, filing_number, receipt, by)
     event = submit(archive, version, handing_in, session.wait)
     sealed = find_version(archive, version.tag)
-    decision = decide(sealed, session.policy(archive), compliance_clock(archive.journal.head(), clock.read()))
+    decision = decide(sealed, session.policy(archive), archive.compliance_time())
     session.console.say(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",
         tag=sealed.tag,

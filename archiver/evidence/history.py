@@ -184,7 +184,7 @@ def _event(
 
 def _attachments(repository: Repository, commit: str, event: dict[str, Any], where: str, report: Report) -> None:
     expected = {item["name"]: item for item in event["attachments"]}
-    present = {entry.path.decode("utf-8", "replace") for entry in repository.tree(commit)} - {"event.json"}
+    present = {path.decode("utf-8", "replace") for path in repository.tree(commit)} - {"event.json"}
     for name in sorted(present ^ expected.keys()):
         report.add("A032", where, f"{name} is {'unknown' if name in present else 'missing'}")
     for name in sorted(present & expected.keys()):

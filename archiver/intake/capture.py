@@ -169,7 +169,7 @@ class Capturer:
             # A submission begins with its first material, not with an empty folder.
             return
         if group.folder is None and latest is not None and self._is_sealed(submission):
-            submission = group.submission(int(submission.name) + 1)
+            submission = group.submission((submission.number or 0) + 1)
             changes = current.everything()
             latest = None
         self._check_content(changes)
@@ -195,8 +195,8 @@ class Capturer:
         if group.folder is not None:
             return index.latest(group.submission())
         filing = group.submission().filing
-        numbered = [s for s in index.submissions() if s.filing == filing and s.name.isdigit()]
-        return index.latest(max(numbered, key=lambda s: int(s.name))) if numbered else None
+        numbered = [s for s in index.submissions() if s.filing == filing and s.number is not None]
+        return index.latest(max(numbered, key=lambda s: s.number or 0)) if numbered else None
 
     def _is_sealed(self, submission: Submission) -> bool:
         versions = self._archive.index.versions(submission.filing, submission.name)

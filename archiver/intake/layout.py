@@ -36,8 +36,7 @@ class Group:
 
 def group_of(submission: Submission) -> Group:
     """The group whose paths a submission's materials come from."""
-    numbered = submission.name.isdigit() and not submission.folder and submission.filing_folder
-    return Group(submission.filing_folder, None if numbered else submission.folder)
+    return Group(submission.filing_folder, submission.folder if submission.number is None else None)
 
 
 def locate(path: bytes, layout: str, is_folder: bool = False) -> tuple[Group, bytes]:

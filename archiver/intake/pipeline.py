@@ -144,6 +144,11 @@ class Pipeline:
                 reason=item.reason,
             )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be archived."""
+        return self._settler.is_empty
+
     def pending(self) -> list[tuple[Noted, str]]:
         """What is not archived yet: path, reason, and since when (RFC 3339)."""
         wall, now = clock.read().wall, clock.monotonic()

@@ -32,8 +32,7 @@ def _open_submissions(index: Index) -> list[Submission]:
     """Of numbered submissions, which share one folder, only the newest counts."""
     newest: dict[Group, Submission] = {}
     for submission in index.submissions():
-        group = group_of(submission)
-        known = newest.get(group)
-        if group.folder is not None or known is None or int(submission.name) > int(known.name):
-            newest[group] = submission
+        known = newest.setdefault(group_of(submission), submission)
+        if (submission.number or 0) > (known.number or 0):
+            newest[group_of(submission)] = submission
     return list(newest.values())

@@ -47,6 +47,11 @@ class Settler:
             pending.state = state
             pending.changed = now
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is pending."""
+        return not self._groups
+
     def forget(self, group: Hashable, paths: Iterable[bytes]) -> None:
         """These paths are archived, or are as the archive has them again."""
         known = self._groups.get(group, {})

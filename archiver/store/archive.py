@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -132,6 +133,10 @@ class Archive:
                 # The newest events are missing from this answer, nothing more.
                 return index
         return index
+
+    def compliance_time(self) -> datetime:
+        """The compliance clock now; retention is decided by nothing else."""
+        return compliance_clock(self.journal.head(), clock.read())
 
     def reindex(self) -> None:
         """Rebuild ``index.db`` from the journal."""

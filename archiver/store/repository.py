@@ -40,15 +40,6 @@ class RefUpdate:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """One blob of a tree, with its raw path."""
-
-    path: bytes
-    mode: str
-    oid: str
-
-
 class Repository:
     """One bare repository, driven through GitPython's command interface."""
 
@@ -100,12 +91,6 @@ class Repository:
         except KeyError:
             return None
 
-    def refs(self) -> dict[str, str]:
-        """Every ref with its object id (of a tag: of the tag object)."""
-        out = self._run("for-each-ref", "--format=%(objectname) %(refname)")
-        pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
-        return {ref: oid for oid, ref in pairs}
-
     def read(self, spec: str) -> bytes:
         """An object's bytes; ``spec`` as in ``commit:path``; raises KeyError."""
         return self.object(spec)[1]
@@ -141,14 +126,10 @@ class Repository:
         """Whether ``new`` continues ``old``; an unknown commit continues nothing."""
         return self._try("merge-base", "--is-ancestor", old, new)[0] == 0
 
-    def tree(self, commit: str) -> Iterator[TreeEntry]:
-        """Every blob below a commit's tree."""
-        out = self._run("ls-tree", "-r", "-z", "--full-tree", commit)
-        for line in out.split(b"\0"):
-            if line:
-                head, _, path = line.partition(b"\t")
-                mode, _, oid = head.decode("ascii").split(" ")
-                yield TreeEntry(path, mode, oid)
+    def tree(self, commit: str) -> list[bytes]:
+        """The raw path of every blob below a commit's tree."""
+        out = self._run("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit)
+        return out.split(b"\0")[:-1]
 
     def tree_changes(self, commits: Iterable[str]) -> Iterator[tuple[str, dict[bytes, str | None]]]:
         """Per commit, the paths that differ from its parent, with the new blob (None: gone).
