@@ -6,7 +6,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -37,6 +37,13 @@ DEFAULT_IGNORE = (
 
 
 @dataclass(frozen=True, slots=True)
+class Filing:
+    """What is set for one filing only; None: as for all."""
+
+    min_version_interval_minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a person may set; times are seconds unless named otherwise."""
 
@@ -47,6 +54,11 @@ class Config:
     settle_seconds: float = 5.0
     maximum_delay_seconds: float = 300.0
     scan_minutes: float = 15.0
+    poll_seconds: float = 30.0
+    min_version_interval_minutes: float = 0.0
+    filings: Mapping[str, Filing] = field(default_factory=dict)
+    metrics_textfile: Path | None = None
+    metrics_listen: tuple[str, int] | None = None
     ignore: tuple[str, ...] = DEFAULT_IGNORE
     retention_years: int = FLOOR_YEARS
     timezone: str = "Asia/Shanghai"
@@ -56,6 +68,12 @@ class Config:
     def zone(self) -> ZoneInfo:
         """The zone in which days end and times without a zone are read."""
         return ZoneInfo(self.timezone)
+
+    def min_version_interval_seconds(self, filing_folder: bytes) -> float:
+        """The least time between two versions of a submission of that filing; 0: none."""
+        filing = self.filings.get(os.fsdecode(filing_folder))
+        minutes = filing.min_version_interval_minutes if filing is not None else None
+        return 60 * (self.min_version_interval_minutes if minutes is None else minutes)
 
 
 _SECTIONS: Mapping[str, frozenset[str]] = {
@@ -67,11 +85,15 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
             "settle_seconds",
             "maximum_delay_seconds",
             "scan_minutes",
+            "poll_seconds",
+            "min_version_interval_minutes",
             "ignore",
         }
     ),
     "retention": frozenset({"years", "timezone", "hold_while_live"}),
+    "metrics": frozenset({"textfile", "listen"}),
 }
+_FILING = frozenset({"min_version_interval_minutes"})
 
 
 def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
@@ -136,13 +158,24 @@ class _Document:
 
     def check_keys(self) -> None:
         for section, table in self.tables.items():
+            if section == "filings" and isinstance(table, dict):
+                for name, settings in table.items():
+                    self._check_filing(name, settings)
+                continue
             if section not in _SECTIONS:
-                raise self._unknown(section, _SECTIONS)
+                raise self._unknown(section, [*_SECTIONS, "filings"])
             if not isinstance(table, dict):
                 raise self.problem(section, "must be a table in square brackets")
             for key in table:
                 if key not in _SECTIONS[section]:
                     raise self._unknown(f"{section}.{key}", (f"{section}.{k}" for k in _SECTIONS[section]))
+
+    def _check_filing(self, name: str, settings: object) -> None:
+        if not isinstance(settings, dict):
+            raise self.problem(f"filings.{name}", "must be a table in square brackets")
+        for key in settings:
+            if key not in _FILING:
+                raise self._unknown(f"filings.{name}.{key}", (f"filings.{name}.{each}" for each in _FILING))
 
     def _unknown(self, key: str, known: Iterable[str]) -> ConfigProblem:
         near = difflib.get_close_matches(key, list(known), 1)
@@ -162,9 +195,11 @@ class _Document:
         return Path(os.path.abspath(self.source.parent / given))
 
     def number(self, section: str, key: str, default: float, least: float) -> float:
-        value = self.get(section, key, default)
+        return self.as_number(f"{section}.{key}", self.get(section, key, default), least)
+
+    def as_number(self, key: str, value: object, least: float) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 10**7:
-            raise self.problem(f"{section}.{key}", "must be a number of at least {least:g}", least=least)
+            raise self.problem(key, "must be a number of at least {least:g}", least=least)
         return float(value)
 
 
@@ -187,6 +222,11 @@ def _validate(document: _Document) -> Config:
         settle_seconds=document.number("watch", "settle_seconds", 5.0, 0.0),
         maximum_delay_seconds=document.number("watch", "maximum_delay_seconds", 300.0, 1.0),
         scan_minutes=document.number("watch", "scan_minutes", 15.0, 0.01),
+        poll_seconds=document.number("watch", "poll_seconds", 30.0, 0.1),
+        min_version_interval_minutes=document.number("watch", "min_version_interval_minutes", 0.0, 0.0),
+        filings=_filings(document),
+        metrics_textfile=_textfile(document),
+        metrics_listen=_listen(document),
         ignore=tuple(ignore),
         retention_years=_years(document),
         timezone=_timezone(document),
@@ -194,6 +234,36 @@ def _validate(document: _Document) -> Config:
     )
     check_places(config.archive, config.watch)
     return config
+
+
+def _filings(document: _Document) -> dict[str, Filing]:
+    filings = {}
+    for name, settings in document.tables.get("filings", {}).items():
+        key = "min_version_interval_minutes"
+        value = settings.get(key)
+        minutes = None if value is None else document.as_number(f"filings.{name}.{key}", value, 0.0)
+        filings[os.fsdecode(name.encode("utf-8"))] = Filing(minutes)
+    return filings
+
+
+def _textfile(document: _Document) -> Path | None:
+    value = document.get("metrics", "textfile", None)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.endswith(".prom"):
+        # node_exporter reads nothing else.
+        raise document.problem("metrics.textfile", "must name a file that ends in .prom")
+    return Path(os.path.abspath(document.source.parent / value))
+
+
+def _listen(document: _Document) -> tuple[str, int] | None:
+    value = document.get("metrics", "listen", None)
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdigit() or not 0 < int(port) < 65536:
+        raise document.problem("metrics.listen", "must be a loopback address and a port, as in 127.0.0.1:9750")
+    return host.strip("[]"), int(port)
 
 
 def _timezone(document: _Document) -> str:
@@ -225,7 +295,7 @@ def check_places(archive: Path, watch: Path) -> None:
 
     The archive would archive itself, or the watched folder would be written.
     """
-    inner, outer = Path(os.path.realpath(archive)), Path(os.path.realpath(watch))
+    inner, outer = _resolved(archive), _resolved(watch)
     if inner == outer or outer in inner.parents or inner in outer.parents:
         raise ConfigProblem(
             "The archive {archive} and the watched folder {watch} lie inside one another. "
@@ -233,6 +303,15 @@ def check_places(archive: Path, watch: Path) -> None:
             archive=archive,
             watch=watch,
         )
+
+
+def _resolved(path: Path) -> Path:
+    """The path without links, without asking a filesystem mounted at ``path``: it may hang."""
+    place = Path(os.path.realpath(path.parent), path.name)
+    try:
+        return Path(os.path.realpath(Path(place.parent, os.readlink(place))))
+    except OSError:
+        return place
 
 
 def render(config: Config) -> str:
@@ -282,6 +361,11 @@ settle_seconds = 5
 maximum_delay_seconds = 300
 # The whole folder is compared with the archive this often, events or not.
 scan_minutes = 15
+# Where events cannot be trusted (NFS, SMB, FUSE), or not every folder can be watched:
+poll_seconds = 30
+# Saves of drafts are gathered into one version in this time (0: each save is one);
+# for one filing only: [filings."NAME"] with the same key. A submit captures first.
+min_version_interval_minutes = 0
 # File names that are not archived; each is listed by: archiver status
 ignore = [{ignore}]
 
@@ -291,4 +375,9 @@ years = {years}
 timezone = "Asia/Shanghai"
 # Keep everything of a filing for as long as the filing is live.
 hold_while_live = true
+
+# For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
+# [metrics]
+# textfile = "/var/lib/prometheus/node-exporter/archiver.prom"
+# listen = "127.0.0.1:9750"
 """

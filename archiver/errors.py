@@ -7,7 +7,7 @@ lost, and what to do next.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 
 class Phrase:
@@ -33,6 +33,21 @@ class ArchiverError(Exception):
 
     def __str__(self) -> str:
         return self.template.format(**self.fields)
+
+    @property
+    def kind(self) -> str:
+        """A word for counting errors, in logs and metrics."""
+        return type(self).__name__.removesuffix("Problem").lower()
+
+
+class Report(Protocol):
+    """Where what happened is told, as a message template and its fields.
+
+    ``problem`` is a word for the kind of trouble; empty where there is none.
+    """
+
+    def __call__(self, template: str, /, *, problem: str = "", **fields: object) -> None:
+        """Tell it."""
 
 
 class UsageProblem(ArchiverError):

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from archiver import clock
 from archiver.config import Config
+from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
+from archiver.errors import Phrase
+from archiver.forecast import Forecast, forecast, window
+from archiver.intake.pipeline import GATHERING
+from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.store import guard, lock, names
 from archiver.store.archive import Archive
 from archiver.store.journal import compliance_clock
 
 _WATCHING = {
-    "events": "watched by events and scans",
-    "scans": "watched by scans only",
-    "missing": "missing",
+    EVENTS: "watched by events and scans",
+    PARTLY: "watched by events in part, and by scans",
+    POLLING: "watched by polling",
+    SCANS: "watched by scans only",
+    DEAF: "watched by scans only",
+    MISSING: "missing",
     "": "not watched now",
 }
+#: Nothing but drafts on purpose waits longer without somebody having to look.
+_LONG_PENDING = timedelta(hours=1)
+_FEW_INODES = 10_000
 PERMISSIONS = "permissions: guard rails against accidents; the owner of the files can still remove them"
 DETECT_ONLY = "detect-only: a hook or setting is missing or altered; run archiver verify"
 
@@ -32,9 +45,12 @@ class Health:
     archive: Path
     watch: Path
     watching: str
+    watching_why: Phrase | None
     daemon: str | None
     last_scan: str
+    last_problem: tuple[str, Phrase] | None
     pending: list[tuple[Noted, str]]
+    pending_count: int
     skipped: list[Noted]
     versions: int
     submissions: int
@@ -42,7 +58,8 @@ class Health:
     protection: str
     clock: str
     lag_seconds: int
-    problems: list[str]
+    space: Forecast
+    problems: list[Phrase]
 
     def as_json(self) -> dict[str, Any]:
         """The stable form of ``status --json``."""
@@ -50,8 +67,13 @@ class Health:
             "archive": names.text(os.fsencode(self.archive)),
             "watch": names.text(os.fsencode(self.watch)),
             "watching": self.watching,
+            "watching_reason": str(self.watching_why) if self.watching_why else None,
             "daemon": self.daemon,
             "last_scan": self.last_scan or None,
+            "last_problem": (
+                {"at": self.last_problem[0], "message": str(self.last_problem[1])} if self.last_problem else None
+            ),
+            "pending_count": self.pending_count,
             "pending": [
                 {"path": names.text(item.path), "reason": str(item.reason), "since": since}
                 for item, since in self.pending
@@ -64,39 +86,77 @@ class Health:
             ],
             "protection": self.protection.partition(":")[0],
             "clock": {"time": self.clock, "lag_seconds": self.lag_seconds},
-            "problems": self.problems,
+            "space": {
+                "free_bytes": self.space.free_bytes,
+                "total_bytes": self.space.total_bytes,
+                "bytes_per_day": self.space.bytes_per_day,
+                "full_in_days": self.space.full_in_days,
+            },
+            "problems": [str(problem) for problem in self.problems],
         }
 
 
 def examine(archive: Archive, config: Config) -> Health:
-    """Look at archive and daemon; waits for nobody."""
+    """Look at archive and daemon; waits for nobody, not even for a share that hangs."""
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
-    daemon = lock.holder(archive.root / "daemon.lock")
-    watching = _WATCHING[snapshot.meta("watching") if daemon else ""]
-    if not config.watch.is_dir():
-        watching = _WATCHING["missing"]
-    reading = clock.read()
-    compliance = compliance_clock(archive.journal.head(), reading)
-    versions, _ = archive.index.counts()
     try:
-        return Health(
-            archive=archive.root,
-            watch=config.watch,
-            watching=watching,
-            daemon=daemon,
-            last_scan=snapshot.meta("last_scan"),
-            pending=snapshot.pending(),
-            skipped=snapshot.skipped(),
-            versions=versions,
-            submissions=len(archive.index.submissions()),
-            changed_since_submitted=_changed(archive),
-            protection=_protection(archive),
-            clock=clock.stamp(compliance),
-            lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
-            problems=_problems(daemon, watching, _protection(archive)),
-        )
+        return _examine(archive, config, snapshot)
     finally:
         snapshot.close()
+
+
+def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
+    daemon = lock.holder(archive.root / "daemon.lock")
+    state = snapshot.meta("watching") if daemon else ""
+    if not daemon and not config.watch.is_dir():
+        state = MISSING
+    reading = clock.read()
+    compliance = compliance_clock(archive.journal.head(), reading)
+    pending = snapshot.pending()
+    health = Health(
+        archive=archive.root,
+        watch=config.watch,
+        watching=_WATCHING[state],
+        watching_why=_why(snapshot) if daemon else None,
+        daemon=daemon,
+        last_scan=snapshot.meta("last_scan"),
+        last_problem=_last_problem(snapshot),
+        pending=pending,
+        pending_count=max(len(pending), int(snapshot.meta("pending_count") or 0)) if pending else 0,
+        skipped=snapshot.skipped(),
+        versions=archive.index.counts()[0],
+        submissions=len(archive.index.submissions()),
+        changed_since_submitted=_changed(archive),
+        protection=_protection(archive),
+        clock=clock.stamp(compliance),
+        lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
+        space=_space(archive, reading.wall),
+        problems=[],
+    )
+    health.problems.extend(_problems(health, state, config, reading.wall))
+    return health
+
+
+def _why(snapshot: Snapshot) -> Phrase | None:
+    template = snapshot.meta("watching_why")
+    return Phrase(template, value=snapshot.meta("watching_value")) if template else None
+
+
+def _last_problem(snapshot: Snapshot) -> tuple[str, Phrase] | None:
+    word = snapshot.meta("last_problem")
+    if not word:
+        return None
+    document = json.loads(word)
+    return document["at"], Phrase(document["template"], **document["fields"])
+
+
+def _space(archive: Archive, now: datetime) -> Forecast:
+    volume = os.statvfs(archive.root)
+    first = archive.index.first_capture()
+    start = window(clock.parse(first) if first else None, now)
+    grown = archive.index.stored(clock.stamp(start)) if start else 0
+    unit = volume.f_frsize
+    return forecast(volume.f_bavail * unit, volume.f_blocks * unit, grown, start, now)
 
 
 def _changed(archive: Archive) -> list[tuple[str, str]]:
@@ -120,12 +180,33 @@ def _protection(archive: Archive) -> str:
     return PERMISSIONS if hooks and config else DETECT_ONLY
 
 
-def _problems(daemon: str | None, watching: str, protection: str) -> list[str]:
-    problems = []
-    if daemon is None:
-        problems.append("the daemon is not running")
-    if watching == _WATCHING["missing"]:
-        problems.append("the watched folder is missing")
-    if protection == DETECT_ONLY:
-        problems.append("a hook or setting of the repository is missing or altered")
-    return problems
+def _problems(health: Health, state: str, config: Config, now: datetime) -> Iterator[Phrase]:
+    """What needs somebody's attention; ``status --check`` fails on each."""
+    if health.daemon is None:
+        yield Phrase("the daemon is not running")
+    if state == MISSING:
+        yield Phrase("the watched folder is missing")
+    if state in (PARTLY, SCANS, DEAF):
+        yield Phrase("not every change raises an event")
+    if health.protection == DETECT_ONLY:
+        yield Phrase("a hook or setting of the repository is missing or altered")
+    unreadable = [item for item in health.skipped if item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)]
+    if unreadable:
+        yield Phrase("{count} paths cannot be read", count=len(unreadable))
+    waiting = [since for item, since in health.pending if item.template != GATHERING]
+    if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
+        yield Phrase("changes wait for more than an hour")
+    overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
+    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
+        yield Phrase("the watched folder was not compared for too long")
+    yield from _disk_problems(health)
+
+
+def _disk_problems(health: Health) -> Iterator[Phrase]:
+    volume = os.statvfs(health.archive)
+    if volume.f_flag & os.ST_RDONLY:
+        yield Phrase("the archive's disk is mounted read-only")
+    if health.space.is_scarce:
+        yield Phrase("the archive's disk will be full soon")
+    if volume.f_files and volume.f_favail < _FEW_INODES:
+        yield Phrase("the archive's disk has few inodes left")

@@ -7,6 +7,7 @@ are gone, and compiles it; the translations are then written by hand.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from archiver.evidence.findings import TABLE
 
 ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
-CALLS = {"say", "warn", "text", "report", "_report", "_say", "Noted", "Phrase"}
+CALLS = {"say", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
 #: Module constants that are shown through the console.
 CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "FILING_LIVE",
-             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE"}  # fmt: skip
+             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "HELD", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
+             "NOT_ALL", "NOT_HEARD"}  # fmt: skip
 #: Words that reach the console by another way: rules, operations, heads of tables, problems.
 WORDS = {"captured", "submitted", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
-         "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256", "the daemon is not running",
-         "the watched folder is missing", "a hook or setting of the repository is missing or altered"}  # fmt: skip
+         "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256"}  # fmt: skip
 
 
 def messages() -> set[str]:
@@ -43,7 +44,7 @@ def messages() -> set[str]:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 if any(_name(target) in CONSTANTS for target in targets) and node.value is not None:
                     found |= set(_values(node.value))
-    return {text for text in found if text.strip() and text != "{text}"}
+    return {text for text in found if text.strip() and not re.fullmatch(r"\{\w+\}", text)}
 
 
 def _subclasses(cls: type) -> Iterator[type]:

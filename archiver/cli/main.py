@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "Check everything, independently.",
     "audit": "Write the inspection package.",
     "reindex": "Rebuild the index from the journal.",
+    "service": "Run archiver as a service of the system.",
     "demo": "The whole job on sample materials.",
 }
 

@@ -2,35 +2,84 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
 from archiver.cli.session import Session, entry
 
+if TYPE_CHECKING:
+    from archiver.cli.console import Console
+
 
 @entry
 @click.option("--once", is_flag=True, help="Catch up with the watched folder, then end.")
 @click.option("--settle", type=click.FloatRange(min=0), metavar="SECONDS", help="Quiet period for this run.")
-def command(session: Session, once: bool, settle: float | None) -> None:
+@click.option(
+    "--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log; json: a line each."
+)
+def command(session: Session, once: bool, settle: float | None, log: str) -> None:
     """Watch the folder and archive every change. Ctrl-C ends it cleanly."""
-    from archiver.daemon import Daemon
+    # The kernel says so to whoever asks about open files, and the default is to die of it.
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    teller = _Teller(session.console, log == "json")
+    if once:
+        _catch_up(session, teller, settle)
+        return
+    from archiver.daemon.service import Service
 
-    console = session.console
-    daemon = Daemon(session.archive(), session.config, console.say, settle, session.wait)
+    service = Service(session.read_config, teller, settle, session.wait)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: service.stop())
+    signal.signal(signal.SIGHUP, lambda *_: service.reload())
+    service.run()
+    teller("Ended. Everything that was reported as archived is durable.")
+
+
+def _catch_up(session: Session, teller: _Teller, settle: float | None) -> None:
+    from archiver.daemon.worker import Daemon
+
+    daemon = Daemon(session.archive(), session.config, teller, settle, session.wait)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
-    if not once:
-        daemon.run()
-        console.say("Ended. Everything that was reported as archived is durable.")
-        return
     left = daemon.run_once()
     for item, since in left:
-        console.warn(
+        teller(
             "Not archived yet: {path}: {reason} (since {since}).",
+            problem="pending",
             path=item.path,
             reason=item.reason,
             since=session.local(since),
         )
     if not left:
-        console.say("The archive is complete.")
+        teller("The archive is complete.")
+
+
+class _Teller:
+    """The log: lines for people, or JSON for a collector."""
+
+    def __init__(self, console: Console, as_json: bool) -> None:
+        self._console = console
+        self._as_json = as_json
+
+    def __call__(self, template: str, /, *, problem: str = "", **fields: object) -> None:
+        if self._as_json:
+            self._line(template, problem, fields)
+        elif problem:
+            self._console.warn(template, **fields)
+        else:
+            self._console.say(template, **fields)
+
+    def _line(self, template: str, problem: str, fields: dict[str, object]) -> None:
+        from archiver import clock
+
+        line = {
+            "at": clock.stamp(clock.read().wall),
+            "level": "warning" if problem else "info",
+            "kind": problem or None,
+            "message": self._console.text(template, **fields),
+            **{key: self._console.text("{value}", value=value) for key, value in fields.items()},
+        }
+        print(json.dumps(line), flush=True)

@@ -44,16 +44,20 @@ class Session:
     @property
     def config(self) -> Config:
         """The settings; raises ConfigProblem or UsageProblem."""
+        if self._config is None:
+            self._config = self.read_config()
+        return self._config
+
+    def read_config(self) -> Config:
+        """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
         from archiver import config
 
-        if self._config is None:
-            if self.config_file and not os.path.exists(self.config_file):
-                raise UsageProblem(
-                    "The configuration file {path} does not exist. Nothing was changed. Check the name.",
-                    path=self.config_file,
-                )
-            self._config = config.load(config.find(self.config_file, os.environ))
-        return self._config
+        if self.config_file and not os.path.exists(self.config_file):
+            raise UsageProblem(
+                "The configuration file {path} does not exist. Nothing was changed. Check the name.",
+                path=self.config_file,
+            )
+        return config.load(config.find(self.config_file, os.environ))
 
     def archive(self) -> Archive:
         """The open archive; closed by :meth:`close`."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from archiver.cli.session import Session, entry, json_option
-from archiver.errors import Unhealthy
+from archiver.errors import Phrase, Unhealthy
 
 
 @entry
@@ -23,18 +23,25 @@ def command(session: Session, as_json: bool, check: bool) -> None:
     else:
         _print(session, health)
     if check and health.problems:
-        raise Unhealthy("Unhealthy: {problems}.", problems="; ".join(health.problems))
+        problems = "; ".join(session.console.text("{problem}", problem=problem) for problem in health.problems)
+        raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
 def _print(session: Session, health: Any) -> None:
     console = session.console
     console.say("Archive: {path}", path=health.archive)
-    console.say("Watched folder: {path} ({state})", path=health.watch, state=console.text(health.watching))
+    console.say(
+        "Watched folder: {path} ({state}{why})",
+        path=health.watch,
+        state=console.text(health.watching),
+        why=Phrase("; {reason}", reason=health.watching_why) if health.watching_why else "",
+    )
     console.say("Daemon: {holder}", holder=health.daemon or console.text("not running"))
     console.say(
         "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
     )
     console.say("Protection: {level}", level=console.text(health.protection))
+    _print_space(session, health.space)
     console.say(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
         clock=session.local(health.clock),
@@ -49,7 +56,28 @@ def _print(session: Session, health: Any) -> None:
             reason=item.reason,
             since=session.local(since),
         )
+    if health.pending_count > len(health.pending):
+        console.say("Pending: {count} changes in all", count=health.pending_count)
     for item in health.skipped:
         console.say("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
+    if health.last_problem:
+        at, problem = health.last_problem
+        console.say("Last problem: {problem} ({at})", problem=problem, at=session.local(at))
     for problem in health.problems:
-        console.say("Attention: {problem}", problem=console.text(problem))
+        console.say("Attention: {problem}", problem=problem)
+
+
+def _print_space(session: Session, space: Any) -> None:
+    console = session.console
+    free = f"{space.free_bytes / 1e9:.1f}"
+    if space.bytes_per_day is None:
+        console.say("Space: {free} GB free; growth is not known yet", free=free)
+    elif space.full_in_days is None:
+        console.say("Space: {free} GB free; the archive does not grow", free=free)
+    else:
+        console.say(
+            "Space: {free} GB free; grows by {growth} MB a day, full in about {days} days",
+            free=free,
+            growth=f"{space.bytes_per_day / 1e6:.1f}",
+            days=space.full_in_days,
+        )

@@ -63,8 +63,9 @@ def command(
 def _chosen(session: Session, archive: Archive, submission: Submission, number: int | None) -> Version:
     if number is not None:
         return find_version(archive, submission.tag(number))
-    from archiver.intake.pipeline import unsettled
+    from archiver.intake.immediate import capture_now, unsettled
 
+    capture_now(archive, session.config, submission, session.wait)
     waiting = unsettled(archive, session.config, submission)
     if waiting:
         raise UsageProblem(

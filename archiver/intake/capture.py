@@ -6,28 +6,36 @@ against the newest version, so that the same input twice gives no second version
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Container, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from archiver.errors import ArchiverError, StorageProblem
+from archiver.intake.access import Access
+from archiver.intake.current import Current
 from archiver.intake.layout import Group, locate
 from archiver.intake.scan import UNREADABLE_FILE
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.model import Change, Material, Op, Submission, Version
 from archiver.store.archive import Archive, Totals, Writer
-from archiver.store.changes import addition, between
-from archiver.store.content import Signature, Staged, Unstable
+from archiver.store.content import Staged
+from archiver.store.source import Signature, Unstable
+from archiver.store.steps import Step, reached
 
 _WORKERS = 2
+#: What one reader takes at a time; a task for each of 100,000 files would fill the memory.
+_BATCH_FILES = 64
+_BATCH_BYTES = 8 << 20
 
 
 class Stopped(Exception):
     """The daemon was told to end; nothing of this attempt was kept."""
+
+
+class _Held(Exception):
+    """A process of this machine still holds the file open for writing."""
 
 
 @dataclass(slots=True)
@@ -39,6 +47,7 @@ class Outcome:
     done: list[bytes] = field(default_factory=list)
     fresh: list[bytes] = field(default_factory=list)
     unstable: list[bytes] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
     unreadable: list[Noted] = field(default_factory=list)
 
 
@@ -48,6 +57,7 @@ class Read:
 
     staged: dict[bytes, Staged] = field(default_factory=dict)
     unstable: list[bytes] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
     unreadable: list[Noted] = field(default_factory=list)
 
 
@@ -59,29 +69,36 @@ class Attempt:
     states: Mapping[bytes, State]
     read: Future[Read]
 
+    def is_read(self, seconds: float) -> bool:
+        """Wait, at most ``seconds``, until everything is read or has failed."""
+        return bool(wait([self.read], seconds).done)
+
 
 class Capturer:
     """Captures groups of settled paths into one archive."""
 
     def __init__(
-        self, archive: Archive, snapshot: Snapshot, watch: Path, layout: str, stopping: threading.Event
+        self, archive: Archive, snapshot: Snapshot, access: Access, layout: str, stopping: threading.Event
     ) -> None:
         self._archive = archive
         self._readers = ThreadPoolExecutor(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
         self._stopping = stopping
         self._snapshot = snapshot
-        self._root = os.fsencode(watch)
+        self._access = access
         self._layout = layout
 
-    def stage(self, group: Group, states: Mapping[bytes, State]) -> Attempt:
+    def stage(
+        self, group: Group, states: Mapping[bytes, State], overdue: Container[bytes] = frozenset()
+    ) -> Attempt:
         """Begin to read, hash, copy and publish the group's files; returns at once.
 
-        While one attempt is finished, the files of the next ones are on their way.
+        While one attempt is finished, the files of the next ones are on their
+        way.  A file that is still open for writing waits, unless it is overdue.
         """
-        files = [path for path, state in states.items() if isinstance(state, Signature)]
-        results = {path: self._readers.submit(self._try_stage, path) for path in files}
-        return Attempt(group, states, self._publisher.submit(self._publish, results))
+        files = [(path, state) for path, state in states.items() if isinstance(state, Signature)]
+        batches = [self._readers.submit(self._read, batch, overdue) for batch in _batches(files)]
+        return Attempt(group, states, self._publisher.submit(self._publish, batches))
 
     def finish(self, attempt: Attempt, wait_seconds: float) -> Outcome:
         """Archive what was staged as one version.
@@ -92,13 +109,13 @@ class Capturer:
         read = attempt.read.result()
         settled: dict[bytes, State] = {path: item.signature for path, item in read.staged.items()}
         settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, Signature)}
-        outcome = Outcome(unstable=read.unstable, unreadable=read.unreadable)
+        outcome = Outcome(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
         outcome.fresh = [path for path, item in read.staged.items() if item.fresh]
-        seen = settled | dict.fromkeys(outcome.fresh, Signature.unknown())
-        self._snapshot.record({path: self._own(attempt.group, path, state) for path, state in seen.items()})
+        self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, Signature.unknown()))
         self._snapshot.note_unreadable(outcome.unreadable)
+        reached(Step.SNAPSHOT_SAVED)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome
 
@@ -112,39 +129,70 @@ class Capturer:
         self._publisher.shutdown()
         self._readers.shutdown()
 
-    def _publish(self, results: Mapping[bytes, Future[Staged | str | None]]) -> Read:
+    def _publish(self, batches: list[Future[Read]]) -> Read:
+        whole = Read()
+        try:
+            for batch in batches:
+                _add(whole, batch.result())
+            self._archive.content.publish(whole.staged.values())
+        except (ArchiverError, Stopped):
+            for batch in batches:
+                if not batch.cancel() and batch.exception() is None:
+                    _add(whole, batch.result())
+            self._archive.content.discard(whole.staged.values())
+            raise
+        return whole
+
+    def _read(self, paths: list[bytes], overdue: Container[bytes]) -> Read:
         read = Read()
         try:
-            for path, future in results.items():
-                result = future.result()
-                if isinstance(result, Staged):
-                    read.staged[path] = result
-                elif result is None:
-                    read.unstable.append(path)
-                else:
-                    read.unreadable.append(Noted(path, UNREADABLE_FILE, result))
-            self._archive.content.publish(read.staged.values())
+            for path in paths:
+                self._read_one(path, path in overdue, read)
         except (ArchiverError, Stopped):
-            self._discard(results)
+            self._archive.content.discard(read.staged.values())
             raise
         return read
 
-    def _discard(self, results: Mapping[bytes, Future[Staged | str | None]]) -> None:
-        for future in results.values():
-            if not future.cancel() and future.exception() is None:
-                result = future.result()
-                self._archive.content.discard([result] if isinstance(result, Staged) else [])
+    def _read_one(self, path: bytes, overdue: bool, read: Read) -> None:
+        try:
+            read.staged[path] = self._stage(path, overdue)
+        except _Held:
+            read.held.append(path)
+        except (Unstable, FileNotFoundError, NotADirectoryError):
+            read.unstable.append(path)
+        except OSError as error:
+            read.unreadable.append(Noted(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
 
-    def _try_stage(self, path: bytes) -> Staged | str | None:
-        """A copy, None where the file was not still, or why it cannot be read."""
+    def _stage(self, path: bytes, overdue: bool) -> Staged:
+        self._proceed()
+        source = self._access.open(path)
+        try:
+            if source.is_being_written and not overdue:
+                raise _Held
+            return self._archive.content.stage(source, self._proceed)
+        finally:
+            source.close()
+
+    def _proceed(self) -> None:
         if self._stopping.is_set():
             raise Stopped
-        try:
-            return self._archive.content.stage(self._root + b"/" + path)
-        except (Unstable, FileNotFoundError):
-            return None
-        except OSError as error:
-            return error.strerror or type(error).__name__
+
+    def _remember(self, group: Group, seen: Mapping[bytes, State]) -> None:
+        """Enter what is archived now, but for what another group has still to archive.
+
+        Crash window: a file of one group became a folder of another.  Until the
+        first has archived the deletion, the file's entry is all that tells of it.
+        """
+        entries: dict[bytes, State] = {}
+        for path, state in seen.items():
+            if state == FOLDER and locate(path, self._layout, is_folder=True)[0] != group:
+                entries[path] = None
+            elif state != FOLDER or not self._is_file_of_another(group, path):
+                entries[path] = state
+        self._snapshot.record(entries)
+
+    def _is_file_of_another(self, group: Group, path: bytes) -> bool:
+        return isinstance(self._snapshot.get(path), Signature) and locate(path, self._layout)[0] != group
 
     def _write(
         self,
@@ -154,9 +202,9 @@ class Capturer:
         staged: Mapping[bytes, Staged],
         outcome: Outcome,
     ) -> None:
-        latest = self._latest(group)
+        latest = self.newest(group)
         submission = latest.submission if latest else group.submission()
-        current = _Current(self._archive, submission)
+        current = Current(self._archive, submission)
         for path, state in sorted(settled.items()):
             place, material = locate(path, self._layout, is_folder=state == FOLDER)
             if place != group:
@@ -179,7 +227,7 @@ class Capturer:
         outcome.tag = writer.write_version(submission, number, parent, changes, totals).object
         outcome.changes = len(changes)
 
-    def _totals(self, latest: Version | None, changes: list[Change], current: _Current) -> Totals:
+    def _totals(self, latest: Version | None, changes: list[Change], current: Current) -> Totals:
         counts = Counter(change.op for change in changes)
         files, size = current.totals(latest)
         return Totals(
@@ -190,7 +238,8 @@ class Capturer:
             deleted=counts[Op.DELETE],
         )
 
-    def _latest(self, group: Group) -> Version | None:
+    def newest(self, group: Group) -> Version | None:
+        """The newest version of the group's open submission."""
         index = self._archive.index
         if group.folder is not None:
             return index.latest(group.submission())
@@ -202,11 +251,6 @@ class Capturer:
         versions = self._archive.index.versions(submission.filing, submission.name)
         return any(version.submitted for version in versions)
 
-    def _own(self, group: Group, path: bytes, state: State) -> State:
-        if state == FOLDER and locate(path, self._layout, is_folder=True)[0] != group:
-            return None
-        return state
-
     def _check_content(self, changes: list[Change]) -> None:
         for change in changes:
             if change.sha256 and change.size and not self._archive.content.has(change.sha256, change.size):
@@ -217,49 +261,28 @@ class Capturer:
                 )
 
 
+def _batches(files: list[tuple[bytes, Signature]]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for path, signature in files:
+        batch.append(path)
+        size += signature.size
+        if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _add(whole: Read, part: Read) -> None:
+    whole.staged |= part.staged
+    whole.unstable += part.unstable
+    whole.held += part.held
+    whole.unreadable += part.unreadable
+
+
 def _as_material(path: bytes, state: State, staged: Staged | None) -> Material | None:
     if staged is not None:
         signature = staged.signature
         return Material(path, staged.sha256, signature.size, signature.mtime_ns)
     return Material(path, None, 0, 0) if state == FOLDER else None
-
-
-class _Current:
-    """The newest version's materials and what becomes of them."""
-
-    def __init__(self, archive: Archive, submission: Submission) -> None:
-        self._index = archive.index
-        self._submission = submission
-        self._before: dict[bytes, Material | None] = {}
-        self._after: dict[bytes, Material | None] = {}
-
-    def set(self, path: bytes, material: Material | None) -> None:
-        """The path holds this now (None: nothing)."""
-        self._before[path] = self._index.material(self._submission, path)
-        self._after[path] = material
-
-    def changes(self) -> list[Change]:
-        """What differs from the newest version."""
-        return between((self._before[path], after) for path, after in self._after.items())
-
-    def everything(self) -> list[Change]:
-        """The whole state, as the first version of a new submission."""
-        state = {m.path: m for m in self._index.materials(self._submission)}
-        for path, after in self._after.items():
-            state.pop(path, None)
-            if after is not None:
-                state[path] = after
-        return [addition(material) for _, material in sorted(state.items())]
-
-    def totals(self, latest: Version | None) -> tuple[int, int]:
-        """Number of files and bytes after the changes."""
-        if latest is None:
-            state = [change for change in self.everything() if change.sha256]
-            return len(state), sum(change.size for change in state)
-        files, size = latest.files, latest.bytes
-        for path, after in self._after.items():
-            for material, sign in ((self._before[path], -1), (after, 1)):
-                if material is not None and material.sha256:
-                    files += sign
-                    size += sign * material.size
-        return files, size

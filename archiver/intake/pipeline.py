@@ -6,30 +6,34 @@ crank, and hand in the time.
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
+from contextlib import suppress
 from datetime import timedelta
+from heapq import nsmallest
 from typing import cast
 
 from archiver import clock
 from archiver.config import Config
-from archiver.errors import ArchiverError
+from archiver.errors import ArchiverError, Report
 from archiver.intake.capture import Attempt, Capturer, Outcome
-from archiver.intake.ignore import IgnoreRules
-from archiver.intake.layout import Group, group_of, locate
-from archiver.intake.scan import Scanner
+from archiver.intake.layout import Group, locate
+from archiver.intake.scan import Findings, Scanner
 from archiver.intake.settle import Pending, Settler
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.model import Submission
-from archiver.store.archive import Archive
-from archiver.store.content import Signature
+from archiver.store.source import Signature
 
 SETTLING = "waits until it has not changed for {value} s"
 STILL_CHANGING = "changes while it is read; tried {value} times"
+HELD = "is still open for writing; tried {value} times"
+FAILED = "could not be archived yet; tried {value} times"
+GATHERING = "is gathered with other changes into one version every {value} minutes"
 
 #: Groups that are read while one is written: one being read, one being published.
 _AHEAD = 2
+#: More hints than this at once cost more than a scan of everything.
+_MANY_HINTS = 20_000
+_ALIVE_SECONDS = 5.0
 
 
 class Pipeline:
@@ -41,17 +45,19 @@ class Pipeline:
         snapshot: Snapshot,
         settler: Settler,
         capturer: Capturer,
-        layout: str,
-        report: Callable[..., None],
+        config: Config,
+        report: Report,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._scanner = scanner
         self._snapshot = snapshot
         self._settler = settler
         self._capturer = capturer
-        self._layout = layout
+        self._config = config
         self._report = report
 
-    def scan(self, now: float, start: bytes = b"") -> None:
+    def scan(self, now: float, start: bytes = b"") -> Findings:
         """Compare a folder with the snapshot; raises FileNotFoundError without a watched folder."""
         found = self._scanner.scan(self._snapshot, start)
         for path, state in found.changed.items():
@@ -60,42 +66,70 @@ class Pipeline:
         if not start:
             self._drop_settled(found.changed.keys())
             self._snapshot.set_meta("last_scan", clock.stamp(clock.read().wall))
+        return found
 
-    def hint(self, hints: Iterable[tuple[bytes, bool]], now: float) -> None:
+    def hint(self, hints: set[tuple[bytes, bool]], now: float) -> None:
         """Look at the paths that events named."""
-        for path, is_folder in hints:
-            if is_folder:
-                self.scan(now, path)
-            self._look(path, now)
+        if len(hints) > _MANY_HINTS:
+            self.scan(now)
+            return
+        folders = {path for path, is_folder in hints if is_folder}
+        for folder in _topmost(folders):
+            self.scan(now, folder)
+        for path, _ in hints:
+            try:
+                self._look(path, now)
+            except OSError:
+                # The next scan names the reason and tries again.
+                continue
 
     def _look(self, path: bytes, now: float) -> None:
         state = self._scanner.state(path)
-        if state == FOLDER and not _is_empty(self._scanner.absolute(path)):
+        if state == FOLDER and not self._scanner.is_empty_folder(path):
             return
         if state == self._snapshot.get(path):
             self._settler.forget_path(path)
         else:
-            self._observe(path, state, now)
+            self._observe(path, state, now, stirred=True)
 
-    def _observe(self, path: bytes, state: State, now: float) -> None:
-        for group in _groups(path, self._snapshot.get(path), state, self._layout):
-            self._settler.observe(group, path, state, now)
+    def _observe(self, path: bytes, state: State, now: float, stirred: bool = False) -> None:
+        for group in groups_of(path, self._snapshot.get(path), state, self._config.layout):
+            self._settler.observe(group, path, state, now, stirred)
 
-    def _drop_settled(self, different: Iterable[bytes]) -> None:
+    def _drop_settled(self, different: Container[bytes]) -> None:
         """What a whole scan found equal to the archive is not pending any more."""
-        still = set(different)
         for group, path, _ in self._settler.pending():
-            if path not in still:
+            if path not in different:
                 self._settler.forget(group, [path])
 
-    def capture_due(self, wait_seconds: float) -> None:
+    def pending_paths(self) -> set[bytes]:
+        """Every path that waits."""
+        return {path for _, path, _ in self._settler.pending()}
+
+    def missed(self, found: Findings, known: Container[bytes], seconds: float) -> list[bytes]:
+        """What a scan found although no event told of it, of changes older than ``seconds``.
+
+        ``known``: the paths that were pending before the scan.
+        """
+        before = clock.wall_ns() - int(seconds * 1e9)
+        explained = {item.path for item in self._snapshot.skipped()}
+        return [
+            path
+            for path, state in found.changed.items()
+            if isinstance(state, Signature) and state.ctime_ns < before
+            if path not in known and path not in explained
+        ]
+
+    def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
         """Capture every group that has settled, reading ahead."""
         ahead: deque[Attempt] = deque()
         try:
             for key, states in self._settler.due(clock.monotonic()):
                 group = cast(Group, key)
-                if self._confirmed(group, states):
-                    ahead.append(self._capturer.stage(group, states))
+                if (gather and self._gathers(group)) or not self._confirmed(group, states):
+                    continue
+                overdue = self._settler.overdue(group, clock.monotonic())
+                ahead.append(self._capturer.stage(group, states, overdue))
                 if len(ahead) > _AHEAD:
                     self._finish(ahead.popleft(), wait_seconds)
             while ahead:
@@ -104,34 +138,62 @@ class Pipeline:
             for attempt in ahead:
                 self._capturer.drop(attempt)
 
+    def _gathers(self, group: Group) -> bool:
+        """Whether the group's last version is too young for another one."""
+        interval = self._config.min_version_interval_seconds(group.filing_folder)
+        newest = self._capturer.newest(group) if interval else None
+        if newest is None:
+            return False
+        now = clock.read().wall
+        # A wall clock that was set back must not put a version off for years.
+        age = max((now - clock.parse(newest.captured_at)).total_seconds(), 0.0)
+        if age >= interval:
+            return False
+        self._settler.gather(group, clock.monotonic() + interval - age)
+        return True
+
     def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
         """Look once more: a change whose event was lost restarts the quiet period."""
         now = clock.monotonic()
-        moved = {path: state for path in states if (state := self._scanner.state(path)) != states[path]}
-        for path, state in moved.items():
-            self._settler.observe(group, path, state, now)
-        if moved and not self._settler.is_overdue(group, now):
+        moved: dict[bytes, State] = {}
+        for path, before in list(states.items()):
+            try:
+                state = self._scanner.state(path)
+            except OSError:
+                # Its filesystem hangs, or permission is lost: the others go on.
+                del states[path]
+                self._settler.defer(group, path, now)
+                continue
+            if state != before:
+                moved[path] = state
+                self._settler.observe(group, path, state, now)
+        if moved and not self._settler.overdue(group, now):
             return False
         states |= moved
-        return True
+        return bool(states)
 
     def _finish(self, attempt: Attempt, wait_seconds: float) -> None:
         group = attempt.group
         try:
+            # Reading gigabytes takes minutes: all the time it makes progress, somebody must hear of it.
+            while not attempt.is_read(_ALIVE_SECONDS):
+                self._alive()
             outcome = self._capturer.finish(attempt, wait_seconds)
         except ArchiverError as error:
             now = clock.monotonic()
             for path in attempt.states:
                 self._settler.defer(group, path, now)
-            self._report(error.template, **error.fields)
+            self._report(error.template, problem=error.kind, **error.fields)
             return
         now = clock.monotonic()
         self._settler.forget(group, outcome.done)
-        for path in outcome.fresh:
-            self._settler.observe(group, path, self._scanner.state(path), now)
+        for path in (*outcome.fresh, *outcome.unstable):
+            with suppress(OSError):
+                self._settler.observe(group, path, self._scanner.state(path), now)
         for path in outcome.unstable:
-            self._settler.observe(group, path, self._scanner.state(path), now)
-            self._settler.defer(group, path, now)
+            self._settler.defer(group, path, now, unstable=True)
+        for path in outcome.held:
+            self._settler.defer(group, path, now, held=True)
         self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:
@@ -140,6 +202,7 @@ class Pipeline:
         for item in outcome.unreadable:
             self._report(
                 "Not archived: {path}: {reason}. It is tried again at every scan.",
+                problem="unreadable",
                 path=item.path,
                 reason=item.reason,
             )
@@ -149,21 +212,52 @@ class Pipeline:
         """Whether nothing waits to be archived."""
         return self._settler.is_empty
 
-    def pending(self) -> list[tuple[Noted, str]]:
-        """What is not archived yet: path, reason, and since when (RFC 3339)."""
+    @property
+    def pending_count(self) -> int:
+        """How many paths wait."""
+        return self._settler.count
+
+    @property
+    def oldest_pending_seconds(self) -> float:
+        """For how long the oldest of them has been waiting; 0 if none is."""
+        oldest = self._settler.oldest()
+        return 0.0 if oldest is None else clock.monotonic() - oldest
+
+    def pending(self, limit: int | None = None) -> list[tuple[Noted, str]]:
+        """What is not archived yet, oldest first: path, reason, and since when (RFC 3339)."""
         wall, now = clock.read().wall, clock.monotonic()
+        waiting = self._settler.pending()
+        if limit is not None and len(waiting) > limit:
+            waiting = nsmallest(limit, waiting, key=lambda item: item[2].since)
         return [
-            (self._reason(path, each), clock.stamp(wall - timedelta(seconds=now - each.since)))
-            for _, path, each in self._settler.pending()
+            (
+                self._reason(cast(Group, group), path, each, now),
+                clock.stamp(wall - timedelta(seconds=now - each.since)),
+            )
+            for group, path, each in waiting
         ]
 
-    def _reason(self, path: bytes, pending: Pending) -> Noted:
+    def _reason(self, group: Group, path: bytes, pending: Pending, now: float) -> Noted:
+        if self._settler.is_gathering(group, now):
+            return Noted(
+                path, GATHERING, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
+            )
         if pending.failures:
-            return Noted(path, STILL_CHANGING, str(pending.failures))
+            template = HELD if pending.held else STILL_CHANGING if pending.unstable else FAILED
+            return Noted(path, template, str(pending.failures))
         return Noted(path, SETTLING, f"{self._settler.quiet_seconds:g}")
 
 
-def _groups(path: bytes, before: State, state: State, layout: str) -> set[Group]:
+def _topmost(folders: set[bytes]) -> list[bytes]:
+    """The folders that lie in none of the others: scanning them covers all."""
+    tops: list[bytes] = []
+    for folder in sorted(folders, key=lambda name: name + b"/"):
+        if not tops or not (folder + b"/").startswith(tops[-1] + b"/"):
+            tops.append(folder)
+    return tops
+
+
+def groups_of(path: bytes, before: State, state: State, layout: str) -> set[Group]:
     """Whose path this is: of two groups where a file became a folder of the same name."""
     groups = set()
     if isinstance(before, Signature) or isinstance(state, Signature) or before is state is None:
@@ -171,29 +265,3 @@ def _groups(path: bytes, before: State, state: State, layout: str) -> set[Group]
     if FOLDER in (before, state):
         groups.add(locate(path, layout, is_folder=True)[0])
     return groups
-
-
-def _is_empty(folder: bytes) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return False
-
-
-def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
-    """Paths of a submission that differ from the archive right now."""
-    group = group_of(submission)
-    snapshot = Snapshot(archive.root / "state.db", read_only=True)
-    try:
-        found = Scanner(config.watch, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
-    except FileNotFoundError:
-        return []
-    else:
-        return [
-            path
-            for path, state in found.changed.items()
-            if group in _groups(path, snapshot.get(path), state, config.layout)
-        ]
-    finally:
-        snapshot.close()

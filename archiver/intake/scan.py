@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from archiver.intake.access import Access
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.store.content import Signature
+from archiver.store.source import Signature
 
 IGNORED = "matches the ignore pattern {value}"
 UNREADABLE_FOLDER = "the folder cannot be read: {value}"
@@ -26,17 +26,22 @@ _SPECIAL: Mapping[int, str] = {
 
 @dataclass(slots=True)
 class Findings:
-    """What a scan found: paths whose state differs from the snapshot, and skips."""
+    """What a scan found: paths whose state differs from the snapshot, and skips.
+
+    ``folders`` has the inode of every folder that was walked, to compare with
+    the folders that the kernel watches.
+    """
 
     changed: dict[bytes, State] = field(default_factory=dict)
     skipped: list[Noted] = field(default_factory=list)
+    folders: dict[int, bytes] = field(default_factory=dict)
 
 
 class Scanner:
     """Walks the watched folder."""
 
-    def __init__(self, root: Path, ignore: IgnoreRules) -> None:
-        self._root = os.fsencode(root)
+    def __init__(self, access: Access, ignore: IgnoreRules) -> None:
+        self._access = access
         self._ignore = ignore
 
     def scan(self, snapshot: Snapshot, start: bytes = b"") -> Findings:
@@ -52,7 +57,7 @@ class Scanner:
         while stack:
             folder = stack.pop()
             try:
-                entries = list(os.scandir(self.absolute(folder)))
+                stack += self._folder(folder, snapshot, found)
             except (FileNotFoundError, NotADirectoryError):
                 if not folder:
                     raise
@@ -62,61 +67,62 @@ class Scanner:
                 found.skipped.append(Noted(folder, UNREADABLE_FOLDER, error.strerror or ""))
                 continue
             visited.add(folder)
-            stack += self._folder(folder, entries, snapshot, found)
         self._vanished(snapshot, start, visited, blocked, found)
         return found
 
-    def absolute(self, path: bytes) -> bytes:
-        """A relative path below the watched folder as an absolute one."""
-        return self._root + b"/" + path if path else self._root
-
     def state(self, path: bytes) -> State:
-        """The state of one path now; None also for what is not archived."""
+        """The state of one path now; None also for what is not archived; raises OSError."""
         try:
-            status = os.lstat(self.absolute(path))
+            _, mode, signature = self._access.entry(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(mode):
             return FOLDER
-        if stat.S_ISREG(status.st_mode) and self._ignore.match(os.path.basename(path)) is None:
-            return Signature.of(status)
+        if stat.S_ISREG(mode) and self._ignore.match(os.path.basename(path)) is None:
+            return signature
         return None
 
-    def _folder(
-        self, folder: bytes, entries: list[os.DirEntry[bytes]], snapshot: Snapshot, found: Findings
-    ) -> list[bytes]:
+    def is_empty_folder(self, path: bytes) -> bool:
+        """Whether nothing lies in the folder; raises OSError."""
+        try:
+            return next(self._access.entries(path), None) is None
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def _folder(self, folder: bytes, snapshot: Snapshot, found: Findings) -> list[bytes]:
+        entries = self._access.entries(folder)
         known = snapshot.folder(folder)
+        prefix = folder + b"/" if folder else b""
         subfolders = []
-        for entry in entries:
-            path = folder + b"/" + entry.name if folder else entry.name
-            before = known.pop(entry.name, None)
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                known[entry.name] = before
-                continue
-            if stat.S_ISDIR(status.st_mode):
+        changed: dict[bytes, State] = {}
+        is_empty = True
+        for name, mode, signature in entries:
+            is_empty = False
+            path = prefix + name
+            before = known.pop(name, None)
+            if stat.S_ISREG(mode) and self._ignore.match(name) is None:
+                if signature != before:
+                    changed[path] = signature
+            elif stat.S_ISDIR(mode):
                 subfolders.append(path)
+                found.folders[signature.inode] = path
                 if isinstance(before, Signature):
-                    found.changed[path] = FOLDER
-                continue
-            state = self._file(path, entry.name, status, found)
-            if state != before:
-                found.changed[path] = state
-        if not entries and folder and snapshot.get(folder) != FOLDER:
-            found.changed[folder] = FOLDER
-        for name in known:
-            found.changed[folder + b"/" + name if folder else name] = None
+                    changed[path] = FOLDER
+            else:
+                found.skipped.append(self._skipped(path, name, mode))
+                if before is not None:
+                    changed[path] = None
+        if is_empty and folder and snapshot.get(folder) != FOLDER:
+            changed[folder] = FOLDER
+        changed.update((prefix + name, None) for name in known)
+        # Only now: a folder that fails half-way counts as not read at all.
+        found.changed.update(changed)
         return subfolders
 
-    def _file(self, path: bytes, name: bytes, status: os.stat_result, found: Findings) -> State:
-        if special := _SPECIAL.get(stat.S_IFMT(status.st_mode)):
-            found.skipped.append(Noted(path, special))
-            return None
-        if (pattern := self._ignore.match(name)) is not None:
-            found.skipped.append(Noted(path, IGNORED, pattern))
-            return None
-        return Signature.of(status)
+    def _skipped(self, path: bytes, name: bytes, mode: int) -> Noted:
+        if special := _SPECIAL.get(stat.S_IFMT(mode)):
+            return Noted(path, special)
+        return Noted(path, IGNORED, self._ignore.match(name) or "")
 
     def _vanished(
         self,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from archiver.errors import Phrase
-from archiver.store.content import Signature
 from archiver.store.index import connect_read_only, is_damage, remove
+from archiver.store.source import Signature
 
 #: In place of a signature: an empty folder.
 FOLDER: Literal["folder"] = "folder"
@@ -78,7 +78,7 @@ class Snapshot:
         rows = self._db.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
         )
-        return {name: FOLDER if folder else Signature(*rest) for name, folder, *rest in rows}
+        return {row[0]: FOLDER if row[1] else Signature._make(row[2:]) for row in rows}
 
     def get(self, path: bytes) -> State:
         """The archived state of one path."""

@@ -1,12 +1,14 @@
 """File system events as hints; the only module that imports watchdog.
 
 Events may be lost (docs/design.md, section 8): they make archiving quick, the
-scans make it complete.
+scans make it complete.  What can be known of a loss is told by :meth:`Watcher.trouble`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -34,25 +36,41 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
+_WATCH_LINE = re.compile(r"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) ", re.MULTILINE)
 
 
 class Watcher(FileSystemEventHandler):
     """Collects the paths that events name, relative to the watched folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, probe: Path) -> None:
+        """``probe`` is a folder of our own: events from it prove that events arrive."""
         self._root = os.fsencode(root)
         self._lock = threading.Lock()
         self._hints: set[tuple[bytes, bool]] = set()
         self._wake = threading.Event()
+        self._probe = probe
+        self._probe_seen = threading.Event()
+        self._warnings = _Warnings()
         self._observer = Observer()
-        self._observer.schedule(self, os.fspath(root), recursive=True, event_filter=_EVENTS)
+        self._observer.schedule(_ProbeHandler(self._probe_seen), os.fspath(probe), event_filter=_EVENTS)
 
     def start(self) -> None:
         """Begin; raises OSError where the kernel grants no watch."""
-        self._observer.start()
+        logging.getLogger("watchdog").addHandler(self._warnings)
+        try:
+            # The probe first: the folders below the root take every watch that there is.
+            self._observer.start()
+            self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENTS)
+        except OSError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the watchdog threads."""
+        logging.getLogger("watchdog").removeHandler(self._warnings)
+        for emitter in self._observer.emitters:
+            if emitter.is_alive():
+                emitter.stop()
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join(timeout=5)
@@ -80,3 +98,57 @@ class Watcher(FileSystemEventHandler):
             hints, self._hints = self._hints, set()
             self._wake.clear()
         return hints
+
+    def trouble(self) -> str:
+        """Why events may have been lost since the last call; empty where nothing is known."""
+        if warning := self._warnings.take():
+            return warning
+        # Deleting the watched folder, for one, ends its emitter without a word.
+        return "" if all(emitter.is_alive() for emitter in self._observer.emitters) else "a watching thread ended"
+
+    def beat(self) -> None:
+        """Make an event in the probe folder; raises OSError."""
+        self._probe_seen.clear()
+        with open(self._probe / "beat", "wb") as stream:
+            stream.write(b".")
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the event of the last :meth:`beat` has arrived."""
+        return self._probe_seen.is_set()
+
+    @staticmethod
+    def watched_inodes() -> set[int]:
+        """The inodes of everything that this process watches, as the kernel tells it, proc_pid_fdinfo(5)."""
+        inodes: set[int] = set()
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:inotify":
+                    lines = Path(f"/proc/self/fdinfo/{name}").read_text("ascii")
+                    inodes |= {int(number, 16) for number in _WATCH_LINE.findall(lines)}
+            except OSError:
+                continue
+        return inodes
+
+
+class _ProbeHandler(FileSystemEventHandler):
+    def __init__(self, seen: threading.Event) -> None:
+        self._seen = seen
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        self._seen.set()
+
+
+class _Warnings(logging.Handler):
+    """What watchdog only logs: an overflow of the kernel's queue above all."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._text = self._text or record.getMessage()
+
+    def take(self) -> str:
+        text, self._text = self._text, ""
+        return text

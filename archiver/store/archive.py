@@ -31,6 +31,7 @@ from archiver.store.journal import (
     compliance_clock,
 )
 from archiver.store.repository import JOURNAL, ZERO, RefUpdate, Repository
+from archiver.store.steps import Step, reached
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
@@ -196,6 +197,7 @@ class Writer:
             event = self._event(stream, draft, refs, reading)
         self._move(event, dict.fromkeys(refs, ZERO))
         archive.index.apply(event, ())
+        reached(Step.INDEX_UPDATED)
         return event
 
     def write_version(
@@ -242,6 +244,7 @@ class Writer:
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
         archive.index.apply(event, changes)
+        reached(Step.INDEX_UPDATED)
         return event
 
     def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from archiver import clock
 from archiver.errors import StorageProblem
+from archiver.store.source import Signature, Source, Unstable
+from archiver.store.steps import Step, reached
 
 CHUNK_BYTES = 1 << 20
 #: Up to here each file is synced by itself: ``syncfs`` would also flush whatever
@@ -39,33 +40,6 @@ _TICK_NS = 20_000_000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _Offset = ctypes.c_int64
-
-
-class Unstable(Exception):
-    """The file changed while it was read; nothing of it was kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What tells one state of a file from the next without reading it.
-
-    ``ctime_ns`` is there because a write can be hidden by setting mtime back.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def unknown(cls) -> Signature:
-        """A signature that fits no file: whatever is there must be read again."""
-        return cls(-1, -1, -1, -1)
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Signature:
-        """The signature of a ``stat`` result."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,52 +90,50 @@ class ContentStore:
         except OSError:
             return False
 
-    def stage(self, source: Path | bytes) -> Staged:
+    def stage(self, source: Source, proceed: Callable[[], None] = lambda: None) -> Staged:
         """Copy ``source`` into the spool while hashing it.
 
+        ``proceed`` is called before each piece and may raise to give it up.
         Raises Unstable when it changed meanwhile, OSError when it cannot be
         read, StorageProblem when the archive's disk cannot take it.
         """
-        descriptor = open_quietly(source)
+        signature = source.signature
+        fresh = abs(clock.wall_ns() - signature.ctime_ns) < _TICK_NS
+        if signature.size == 0:
+            staged = Staged(hashlib.sha256().hexdigest(), signature, None, fresh)
+        else:
+            staged = self._copy(source, fresh, proceed)
         try:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
+            if not source.is_unchanged():
                 raise Unstable
-            fresh = abs(clock.wall_ns() - before.st_ctime_ns) < _TICK_NS
-            if before.st_size == 0:
-                staged = Staged(hashlib.sha256().hexdigest(), Signature.of(before), None, fresh)
-            else:
-                staged = self._copy(descriptor, before, fresh)
-            try:
-                self._check_unchanged(source, descriptor, staged.signature)
-            except (Unstable, OSError):
-                self.discard([staged])
-                raise
-            return staged
-        finally:
-            os.close(descriptor)
+        except (Unstable, OSError):
+            self.discard([staged])
+            raise
+        return staged
 
-    def _copy(self, descriptor: int, before: os.stat_result, fresh: bool) -> Staged:
+    def _copy(self, source: Source, fresh: bool, proceed: Callable[[], None]) -> Staged:
         try:
             out, name = tempfile.mkstemp(dir=self.spool)
         except OSError as error:
             raise self._full(error) from error
         kept = False
         try:
-            digest = self._pump(descriptor, out, before.st_size)
+            digest = self._pump(source, out, proceed)
             os.fchmod(out, 0o444)
             kept = True
         finally:
             os.close(out)
             if not kept:
                 os.unlink(name)
-        return Staged(digest, Signature.of(before), name, fresh)
+        reached(Step.CONTENT_STAGED)
+        return Staged(digest, source.signature, name, fresh)
 
-    def _pump(self, descriptor: int, out: int, size: int) -> str:
+    def _pump(self, source: Source, out: int, proceed: Callable[[], None]) -> str:
         buffer = self._buffer()
         digest = hashlib.sha256()
-        total = done = 0
-        while count := os.readv(descriptor, [buffer]):
+        size, total, done = source.signature.size, 0, 0
+        while count := source.readinto(buffer):
+            proceed()
             total += count
             if total > size:
                 raise Unstable
@@ -187,12 +159,6 @@ class ContentStore:
         view: memoryview = self._buffers.view
         return view
 
-    def _check_unchanged(self, source: Path | bytes, descriptor: int, signature: Signature) -> None:
-        if Signature.of(os.fstat(descriptor)) != signature:
-            raise Unstable
-        if os.lstat(source).st_ino != signature.inode:
-            raise Unstable
-
     def publish(self, staged: Iterable[Staged]) -> None:
         """Make every staged object durable under its SHA-256.
 
@@ -217,6 +183,7 @@ class ContentStore:
         # Crash window: bytes first, names second. The other way round a power cut
         # could leave a whole-looking object with holes under its SHA-256.
         self._sync(list(new.values()))
+        reached(Step.CONTENT_SYNCED)
         folders = {self._root}
         for sha256, spool in new.items():
             target = self._name(sha256)
@@ -225,7 +192,9 @@ class ContentStore:
                 os.makedirs(inner, exist_ok=True)
                 folders |= {inner, outer}
             os.rename(spool, target)
+        reached(Step.CONTENT_NAMED)
         self._sync(list(folders))
+        reached(Step.CONTENT_DURABLE)
 
     def _sync(self, paths: list[str]) -> None:
         if len(paths) > _SYNC_EACH:
@@ -265,16 +234,6 @@ def _write_out(descriptor: int, start: int, count: int) -> None:
     """Write a range to disk and drop it from the page cache; durability comes with the sync."""
     if _libc.sync_file_range(descriptor, _Offset(start), _Offset(count), _WRITE_AND_WAIT) == 0:
         os.posix_fadvise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
-
-
-def open_quietly(source: Path | bytes) -> int:
-    """Open for reading without following links, blocking on a FIFO or touching atime."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    try:
-        return os.open(source, flags | os.O_NOATIME)
-    except PermissionError:
-        # O_NOATIME is for the file's owner only.
-        return os.open(source, flags)
 
 
 def sync_path(path: str) -> None:

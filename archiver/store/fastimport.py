@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+from archiver import clock
 from archiver.store.keys import PRINCIPAL
 
 IDENTITY = f"archiver <{PRINCIPAL}>"
@@ -27,6 +29,8 @@ class FastImport:
         self._process = process
         self._in: IO[bytes] = process.stdin
         self._marks = 0
+        #: When git took or gave something last, in monotonic seconds.
+        self.progress = clock.monotonic()
         self._staging: list[str] = []
 
     def commit(
@@ -71,6 +75,7 @@ class FastImport:
             self._in.write(b"M 100644 inline %s\ndata %d\n" % (_quoted(name.encode()), size))
             while chunk := stream.read(_COPY_BYTES):
                 self._in.write(chunk)
+                self.progress = clock.monotonic()
             self._in.write(b"\n")
         return self._mark()
 
@@ -79,6 +84,7 @@ class FastImport:
             self._in.write(b"D %s\n" % _quoted(path))
         else:
             self._in.write(b"M 100644 inline %s\ndata %d\n%s\n" % (_quoted(path), len(data), data))
+        self.progress = clock.monotonic()
 
     def _mark(self) -> str:
         self._in.write(b"get-mark :%d\n" % self._marks)
@@ -86,6 +92,7 @@ class FastImport:
         answer: bytes = self._process.stdout.readline()
         if len(answer.strip()) != 40:
             raise GitEnded
+        self.progress = clock.monotonic()
         return answer.decode("ascii").strip()
 
     def finish(self) -> None:
@@ -98,9 +105,37 @@ class FastImport:
         if self._process.proc.wait() != 0:
             raise GitEnded
 
+    def end(self) -> None:
+        """Kill the process; whoever waits for its answer goes on."""
+        self._process.proc.kill()
+
     def close(self) -> None:
         """End the process, whatever happened before."""
         end_process(self._process.proc)
+
+
+class Overseer:
+    """Ends an import that makes no progress any more, so that nobody waits for ever."""
+
+    def __init__(self, stream: FastImport, patience_seconds: float) -> None:
+        self.ended_it = False
+        self._stream = stream
+        self._patience = patience_seconds
+        self._dismissed = threading.Event()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def dismiss(self) -> None:
+        """The import is over."""
+        self._dismissed.set()
+
+    def _look(self) -> None:
+        left = self._patience
+        while not self._dismissed.wait(left):
+            left = self._stream.progress + self._patience - clock.monotonic()
+            if left <= 0:
+                self.ended_it = True
+                self._stream.end()
+                return
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:

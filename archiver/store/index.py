@@ -15,7 +15,7 @@ from typing import Any
 from archiver.model import Change, Event, Material, Op, Submission, Submitted, Version
 from archiver.store import names
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -26,7 +26,7 @@ create table versions (
     tag text not null unique, "commit" text not null, seq integer not null,
     captured_at text not null, clock text not null, files integer not null,
     bytes integer not null, added integer not null, modified integer not null,
-    deleted integer not null, unique (submission, number));
+    deleted integer not null, stored integer not null, unique (submission, number));
 create table submitted (
     tag text primary key, version integer not null, "on" text not null, kind text not null,
     number text, "by" text, receipt text, at text not null, clock text not null) without rowid;
@@ -120,15 +120,22 @@ class Index:
         submission = self._submission_id(filing, name, details)
         number = details["version"]
         branch = f"refs/heads/filings/{filing}/{name}"
+        listed = list(changes)
         counts = [details[key] for key in ("files", "bytes", "added", "modified", "deleted")]
         self._db.execute(
-            "insert into versions values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into versions values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(submission, number, event.object, event.refs[branch], event.seq),
-                *(event.at, event.clock["time"], *counts),
+                *(event.at, event.clock["time"], *counts, self._new_bytes(listed)),
             ),
         )
-        self._materials(submission, number, list(changes))
+        self._materials(submission, number, listed)
+
+    def _new_bytes(self, changes: list[Change]) -> int:
+        """Bytes of the content that no version had before."""
+        sizes = {c.sha256: c.size for c in changes if c.sha256 and c.op in (Op.ADD, Op.MODIFY)}
+        query = "select 1 from materials where sha256 = ? limit 1"
+        return sum(size for sha, size in sizes.items() if self._db.execute(query, (sha,)).fetchone() is None)
 
     def _submission_id(self, filing: str, name: str, details: dict[str, Any]) -> int:
         self._db.execute(
@@ -210,6 +217,16 @@ class Index:
         """Number of versions, and of bytes that all versions hold together."""
         row = self._db.execute("select count(*), coalesce(sum(bytes), 0) from versions").fetchone()
         return int(row[0]), int(row[1])
+
+    def first_capture(self) -> str | None:
+        """When the first version was captured (RFC 3339)."""
+        row = self._db.execute("select min(captured_at) from versions").fetchone()
+        return None if row[0] is None else str(row[0])
+
+    def stored(self, since: str = "") -> int:
+        """Bytes of content, each counted once, that came in since then (RFC 3339)."""
+        query = "select coalesce(sum(stored), 0) from versions where captured_at >= ?"
+        return int(self._db.execute(query, (since,)).fetchone()[0])
 
     def tags(self) -> list[str]:
         """Every version's and every handing-in's tag."""

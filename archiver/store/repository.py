@@ -7,8 +7,8 @@ configuration but the repository's own is in force.
 from __future__ import annotations
 
 import os
+import select
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from typing import Any
 from archiver.errors import ConfigProblem, StorageProblem
 from archiver.store import guard
 from archiver.store.content import sync_filesystem
-from archiver.store.fastimport import FastImport, GitEnded, end_process
+from archiver.store.fastimport import FastImport, GitEnded, Overseer, end_process
+from archiver.store.steps import Step, reached
 
 try:
     import git
@@ -27,8 +28,12 @@ except ImportError:  # GitPython refuses to be imported where no git is installe
         "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
     ) from None
 
+#: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
+_PATIENCE_SECONDS = 300.0
+
 ZERO = "0" * 40
 JOURNAL = "refs/heads/journal"
+_HANGS = b"it did not answer and was ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,10 @@ class Repository:
         try:
             self._reader.stdin.write(spec.encode("utf-8", "surrogateescape") + b"\n")
             self._reader.stdin.flush()
+            # Nothing is buffered between two questions, so the descriptor tells.
+            if not select.select([self._reader.stdout], [], [], _PATIENCE_SECONDS)[0]:
+                self.close()
+                raise self._failed("cat-file", _HANGS)
             header = self._reader.stdout.readline().decode("utf-8", "replace").split()
             if len(header) != 3 or not header[2].isdigit():
                 raise KeyError(spec)
@@ -154,7 +163,8 @@ class Repository:
 
     def fsck(self) -> list[str]:
         """The complaints of ``git fsck --full --strict``."""
-        status, out, err = self._try("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
+        arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
+        status, out, err = self._try(*arguments, patience=None)
         lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
@@ -165,15 +175,19 @@ class Repository:
         """One ``git fast-import``; its objects are durable when the block ends."""
         process = self._start("fast-import", "--quiet", "--done", "--date-format=raw")
         stream = FastImport(process)
+        overseer = Overseer(stream, _PATIENCE_SECONDS)
         try:
             yield stream
             stream.finish()
         except (BrokenPipeError, GitEnded):
-            raise self._failed("fast-import", process.stderr.read()) from None
+            raise self._failed("fast-import", _HANGS if overseer.ended_it else process.stderr.read()) from None
         finally:
+            overseer.dismiss()
             stream.close()
+        reached(Step.GIT_OBJECTS_WRITTEN)
         # Loose objects and packs by their names too, before any ref can name them.
         sync_filesystem(self.path)
+        reached(Step.GIT_OBJECTS_DURABLE)
 
     def write_tag(self, body: bytes) -> str:
         """Write a tag object whose target may still be in a running import."""
@@ -189,7 +203,9 @@ class Repository:
         lines += [f"update {u.ref}\0{u.new}\0{u.old}" for u in updates]
         lines += ["prepare", "commit", ""]
         self._run("update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
+        reached(Step.REFS_MOVED)
         sync_filesystem(self.path)
+        reached(Step.REFS_DURABLE)
 
     # --- processes
 
@@ -199,33 +215,31 @@ class Repository:
             raise self._failed(arguments[0], err)
         return out
 
-    def _try(self, *arguments: str, stdin: bytes | None = None) -> tuple[int, bytes, bytes]:
-        with tempfile.TemporaryFile() as stream:
-            stream.write(stdin or b"")
-            stream.seek(0)
-            try:
-                result: Any = self._git.execute(
-                    self._command(arguments),
-                    istream=stream,
-                    with_extended_output=True,
-                    with_exceptions=False,
-                    stdout_as_string=False,
-                    strip_newline_in_stdout=False,
-                    start_new_session=True,
-                )
-            except git.exc.GitCommandNotFound as error:
-                raise self._failed(arguments[0], str(error).encode()) from None
-        status, out, err = result
-        return status, out, err if isinstance(err, bytes) else err.encode()
+    def _try(
+        self, *arguments: str, stdin: bytes | None = None, patience: float | None = _PATIENCE_SECONDS
+    ) -> tuple[int, bytes, bytes]:
+        # GitPython ends the process when its handle is forgotten.
+        handle = self._start(*arguments)
+        process: subprocess.Popen[bytes] = handle.proc
+        try:
+            out, err = process.communicate(stdin or b"", timeout=patience)
+        except subprocess.TimeoutExpired:
+            return -1, b"", _HANGS
+        finally:
+            end_process(process)
+        return process.returncode, out, err
 
     def _start(self, *arguments: str) -> Any:
-        return self._git.execute(
-            self._command(arguments),
-            istream=subprocess.PIPE,
-            as_process=True,
-            # A Ctrl-C on the daemon's terminal must not cut a version in the making.
-            start_new_session=True,
-        )
+        try:
+            return self._git.execute(
+                self._command(arguments),
+                istream=subprocess.PIPE,
+                as_process=True,
+                # A Ctrl-C on the daemon's terminal must not cut a version in the making.
+                start_new_session=True,
+            )
+        except git.exc.GitCommandNotFound as error:
+            raise self._failed(arguments[0], str(error).encode()) from None
 
     def _command(self, arguments: Iterable[str]) -> list[str]:
         directory = os.fspath(self.path)

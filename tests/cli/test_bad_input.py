@@ -188,7 +188,7 @@ def test_a_file_without_read_permission_is_named_and_archived_later(tmp_path: Pa
             return done
 
         run("init", "--archive", site.archive, "--watch", site.watch)
-        out = run("run", "--once", "--settle", "0").stdout
+        out = run("run", "--once", "--settle", "0").stderr
         assert "Not archived: f/s/secret" in out
         assert "Permission denied" in run("status").stdout
         assert "secret" not in run("show", "f/s/v1").stdout

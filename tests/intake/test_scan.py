@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from archiver.intake.access import Direct
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Findings, Scanner
 from archiver.intake.snapshot import FOLDER, Snapshot
-from archiver.store.content import Signature
+from archiver.store.source import Signature
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
 
 
 def scan(root: Path, snapshot: Snapshot, start: bytes = b"") -> Findings:
-    return Scanner(root, IgnoreRules(["*.swp"])).scan(snapshot, start)
+    return Scanner(Direct(root), IgnoreRules(["*.swp"])).scan(snapshot, start)
 
 
 def accept(root: Path, snapshot: Snapshot) -> None:

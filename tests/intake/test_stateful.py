@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from archiver import clock
 from archiver.config import Config
-from archiver.daemon import Daemon
+from archiver.daemon.worker import Daemon
 from archiver.evidence.verify import verify
 from archiver.store.archive import Archive
 

@@ -19,8 +19,9 @@ from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive, Draft, Totals
 from archiver.store.changes import between
-from archiver.store.content import ContentStore, Unstable, pointer
+from archiver.store.content import ContentStore, pointer
 from archiver.store.journal import change_line, parse_change
+from archiver.store.source import FileSource, Unstable
 
 DETAILS = {"watch": "/w", "layout": "{filing}/{submission}", "retention_years": 3, "timezone": "Asia/Shanghai"}
 
@@ -39,10 +40,14 @@ def archive(tmp_path: Path) -> Archive:
     made.close()
 
 
+def opened(path: Path) -> FileSource:
+    return FileSource(os.fsencode(path))
+
+
 def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     (tmp_path / "f").write_bytes(data)
-    staged = content.stage(tmp_path / "f")
+    staged = content.stage(opened(tmp_path / "f"))
     assert not content.has(staged.sha256, len(data))
     content.publish([staged])
     path = content.path(staged.sha256)
@@ -56,9 +61,9 @@ def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path
 def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"same")
-    one, two = (content.stage(tmp_path / name) for name in ("a", "b"))
+    one, two = (content.stage(opened(tmp_path / name)) for name in ("a", "b"))
     content.publish([one, two])
-    content.publish([content.stage(tmp_path / "a")])
+    content.publish([content.stage(opened(tmp_path / "a"))])
     assert len([p for p in content.objects.rglob("*") if p.is_file()]) == 1
     assert list(content.spool.iterdir()) == []
 
@@ -77,7 +82,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     thread.start()
     try:
         with pytest.raises(Unstable):
-            content.stage(source)
+            content.stage(opened(source))
     finally:
         stop.set()
         thread.join()
@@ -87,16 +92,16 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
 def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic links"):
-        content.stage(tmp_path / "link")
+        content.stage(opened(tmp_path / "link"))
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(Unstable):
-        content.stage(tmp_path / "fifo")
+        content.stage(opened(tmp_path / "fifo"))
 
 
 def test_reading_leaves_the_access_time_alone(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     os.utime(tmp_path / "f", ns=(1, 2))
-    content.stage(tmp_path / "f")
+    content.stage(opened(tmp_path / "f"))
     assert (tmp_path / "f").stat().st_atime_ns == 1
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archiver.config import load
-from archiver.store.content import Signature
+from archiver.store.source import Signature
 from tests.conftest import SAMPLES, Site, tree, wait_until
 
 
@@ -250,7 +250,7 @@ def test_a_full_archive_disk_loses_nothing_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -> None:
     """Same size, same times: the kernel's file times cannot tell the two states apart."""
-    from archiver.daemon import Daemon
+    from archiver.daemon.worker import Daemon
     from archiver.intake.capture import Capturer
 
     target = site.write("f/s/a", "one")
@@ -273,8 +273,8 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
             patch.setattr(Capturer, "finish", finish_then_write)
             # ctime cannot be set: pretend that the kernel's clock did not tick.
             patch.setattr("archiver.intake.scan.Signature.of", lambda s: _without_ctime(s))
-            patch.setattr("archiver.store.content.Signature.of", lambda s: _without_ctime(s))
-            patch.setattr("archiver.store.content._TICK_NS", 10**12)
+            patch.setattr("archiver.store.source.Signature.of", lambda s: _without_ctime(s))
+            patch.setattr("archiver.store.content._TICK_NS", 10**20)
             Daemon(archive, load(site.config), lambda *_, **__: None, 0.0).run_once()
     finally:
         archive.close()

@@ -1,0 +1,81 @@
+"""``archiver service install``."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import Session, entry, global_options
+from archiver.errors import StorageProblem, UsageProblem
+
+
+@click.group()
+@global_options
+def command() -> None:
+    """Run archiver as a service of the system."""
+
+
+@entry
+@click.option(
+    "--user", default="archiver", show_default=True, metavar="NAME", help="Who runs it, owns the archive."
+)
+@click.option(
+    "--to",
+    default="/etc/systemd/system/archiver.service",
+    show_default=True,
+    metavar="FILE",
+    help="Where the unit is written.",
+)
+@click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
+def _install(session: Session, user: str, to: str, only_print: bool) -> None:
+    """Write a systemd unit for this configuration, and say what to do next."""
+    from archiver.config import find
+    from archiver.daemon import unit
+
+    settings = session.config
+    source = Path(os.path.abspath(find(session.config_file, os.environ)))
+    writable = [settings.metrics_textfile.parent] if settings.metrics_textfile else []
+    program = Path(os.path.abspath(sys.argv[0]))
+    text = unit.render(program, source, settings.archive, settings.watch, user, writable)
+    if only_print:
+        print(text, end="")
+        return
+    _check_owner(settings.archive, user)
+    try:
+        Path(to).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageProblem(
+            "{path} cannot be written ({reason}). Nothing was changed. Run this as root, or name another file "
+            "with --to.",
+            path=to,
+            reason=error.strerror,
+        ) from None
+    session.console.say("The unit is at {path}.", path=to)
+    session.console.say("Start it now and at every boot: systemctl daemon-reload; systemctl enable --now archiver")
+
+
+def _check_owner(archive: Path, user: str) -> None:
+    """A service that may not write its archive would start and fail: say so now."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise UsageProblem(
+            "There is no user {user}. Nothing was written. Make it first: useradd --system --home-dir {archive} "
+            "--shell /usr/sbin/nologin {user}",
+            user=user,
+            archive=archive,
+        ) from None
+    if archive.exists() and archive.stat().st_uid != account.pw_uid:
+        raise UsageProblem(
+            "The archive {archive} does not belong to {user}. Nothing was written. Give it to the service first: "
+            "chown -R {user}: {archive}",
+            user=user,
+            archive=archive,
+        )
+
+
+command.add_command(_install, "install")

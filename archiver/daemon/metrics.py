@@ -1,0 +1,106 @@
+"""Figures for Prometheus: a file for node_exporter, or an endpoint on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archiver import clock
+from archiver.config import Config
+
+_PERIOD_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """The daemon's figures at one moment; times are Unix seconds."""
+
+    versions: int
+    bytes: int
+    pending: int
+    oldest_pending_seconds: float
+    skipped: int
+    last_scan: float
+    last_event: float
+    watching: str
+    free_bytes: int
+
+
+_HELP = {
+    "versions": "Versions in the archive.",
+    "bytes": "Bytes of the content objects in the archive.",
+    "pending": "Changes of the watched folder that are not archived yet.",
+    "oldest_pending_seconds": "For how long the oldest of them has been waiting.",
+    "skipped": "Paths that are left out, with a reason in archiver status.",
+    "last_scan": "When everything was compared last, Unix time.",
+    "last_event": "When the newest event was journalled, Unix time.",
+    "free_bytes": "Free space of the archive's filesystem.",
+}
+
+
+class Metrics:
+    """Keeps the newest figures where the configuration wants them."""
+
+    def __init__(self) -> None:
+        self._textfile: Path | None = None
+        self._listen: tuple[str, int] | None = None
+        self._server: Any = None
+        self._registry: Any = None
+        self._gauges: Gauges | None = None
+        self._problems: dict[str, int] = {}
+        self._next = 0.0
+
+    def serve(self, config: Config) -> None:
+        """Begin, or go on with other settings; raises OSError where the port is taken."""
+        if config.metrics_listen != self._listen:
+            self.close()
+        self._textfile, self._listen = config.metrics_textfile, config.metrics_listen
+        if self._textfile is None and self._listen is None:
+            return
+        import prometheus_client
+
+        self._registry = prometheus_client.CollectorRegistry()
+        self._registry.register(self)
+        if self._listen is not None and self._server is None:
+            host, port = self._listen
+            self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
+
+    def is_due(self) -> bool:
+        """Whether somebody wants new figures now."""
+        return self._registry is not None and clock.monotonic() >= self._next
+
+    def update(self, gauges: Gauges, problems: Mapping[str, int]) -> None:
+        """Take new figures; raises OSError where the file cannot be written."""
+        import prometheus_client
+
+        self._gauges, self._problems = gauges, dict(problems)
+        self._next = clock.monotonic() + _PERIOD_SECONDS
+        if self._textfile is not None:
+            prometheus_client.write_to_textfile(os.fspath(self._textfile), self._registry)
+
+    def collect(self) -> Iterator[Any]:
+        """What the Prometheus library asks for, on a thread of its own."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        gauges = self._gauges
+        if gauges is None:
+            return
+        for name, text in _HELP.items():
+            yield GaugeMetricFamily(f"archiver_{name}", text, value=getattr(gauges, name))
+        watching = GaugeMetricFamily("archiver_watching", "How changes become known.", labels=["mode"])
+        watching.add_metric([gauges.watching], 1)
+        yield watching
+        problems = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
+        for kind, count in sorted(self._problems.items()):
+            problems.add_metric([kind], count)
+        yield problems
+
+    def close(self) -> None:
+        """End the endpoint."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None

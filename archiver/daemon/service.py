@@ -1,0 +1,146 @@
+"""The life of the service around the daemon: start, reload, a vanished archive, the end."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from archiver import clock
+from archiver.config import Config
+from archiver.daemon.metrics import Metrics
+from archiver.daemon.notify import Notifier
+from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted
+from archiver.errors import ArchiverError, ConfigProblem, Report
+from archiver.store.archive import Archive
+
+_LOOK_AGAIN_SECONDS = 1.0
+#: The same trouble is told once in this time, not at every attempt.
+_REPEAT_SECONDS = 60.0
+_MANY = 1000
+
+
+class Service:
+    """Runs daemons, one after the other, until it is told to stop."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        tell: Report,
+        settle_seconds: float | None = None,
+        wait_seconds: float = 30,
+    ) -> None:
+        """``load`` reads and validates the configuration; raises ConfigProblem."""
+        self._load = load
+        self._tell = tell
+        self._settle = settle_seconds
+        self._wait = wait_seconds
+        self._stopping = threading.Event()
+        self._reloading = False
+        self._daemon: Daemon | None = None
+        self._told: dict[str, float] = {}
+        self._problems: Counter[str] = Counter()
+        self._notifier = Notifier()
+        self._metrics = Metrics()
+
+    def stop(self) -> None:
+        """End after the work in hand; safe in a signal handler."""
+        self._stopping.set()
+        if self._daemon is not None:
+            self._daemon.stop()
+
+    def reload(self) -> None:
+        """Read the configuration again; safe in a signal handler."""
+        self._reloading = True
+        if self._daemon is not None:
+            self._daemon.interrupt()
+
+    def run(self) -> None:
+        """Work until :meth:`stop`; raises what stands in the way of the first start."""
+        config = self._load()
+        archive: Archive | None = self._open(config)
+        try:
+            while not self._stopping.is_set():
+                archive = archive or self._await_archive(config)
+                if archive is not None:
+                    self._run_daemon(archive, config)
+                    archive.close()
+                    archive = None
+                if self._reloading:
+                    config = self._reloaded(config)
+        finally:
+            if archive is not None:
+                archive.close()
+            self._metrics.close()
+            self._notifier.stopping()
+
+    def _open(self, config: Config) -> Archive:
+        return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
+
+    def _run_daemon(self, archive: Archive, config: Config) -> None:
+        self._metrics.serve(config)
+        daemon = Daemon(archive, config, self._report, self._settle, self._wait, self._alive)
+        self._daemon = daemon
+        if self._stopping.is_set():
+            daemon.stop()
+        self._notifier.ready(f"Watching {config.watch}")
+        try:
+            daemon.run()
+        except ArchiveGone:
+            self._report(
+                "The archive {path} is missing. Nothing archived was lost. Waiting until its volume is back.",
+                problem="archive",
+                path=config.archive,
+            )
+        except FolderRemounted:
+            self._report("What is mounted at {path} has changed.", path=config.watch)
+        finally:
+            self._daemon = None
+
+    def _await_archive(self, config: Config) -> Archive | None:
+        """The archive, once its volume is there; None when there is something else to do first."""
+        while not self._stopping.is_set() and not self._reloading:
+            try:
+                return self._open(config)
+            except (ArchiverError, OSError):
+                self._notifier.alive()
+                self._stopping.wait(_LOOK_AGAIN_SECONDS)
+        return None
+
+    def _reloaded(self, old: Config) -> Config:
+        """The new configuration if it is a good one, else the old."""
+        self._reloading = False
+        self._notifier.reloading()
+        try:
+            new = self._load()
+            if new.archive != old.archive:
+                raise ConfigProblem(
+                    "{path}: archive.path cannot change while the service runs. The settings of before stay in "
+                    "force and nothing was lost. Stop the service, move the archive, and start it again.",
+                    path=new.source,
+                )
+        except ArchiverError as error:
+            self._report(error.template, problem="config", **error.fields)
+            self._report("The configuration was not taken in; the one of before stays in force.", problem="config")
+            return old
+        self._report("The configuration {path} was taken in.", path=new.source)
+        return new
+
+    def _alive(self) -> None:
+        self._notifier.alive()
+        if self._daemon is not None and self._metrics.is_due():
+            self._metrics.update(self._daemon.gauges(), self._problems)
+
+    def _report(self, template: str, /, *, problem: str = "", **fields: object) -> None:
+        if problem:
+            self._problems[problem] += 1
+            key = template + repr(sorted((name, str(value)) for name, value in fields.items()))
+            now = clock.monotonic()
+            if now - self._told.get(key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
+                return
+            if len(self._told) > _MANY:
+                self._told.clear()
+            self._told[key] = now
+            if self._daemon is not None:
+                self._daemon.remember_problem(template, fields)
+        self._tell(template, problem=problem, **fields)

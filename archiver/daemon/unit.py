@@ -1,0 +1,46 @@
+"""The systemd unit: rendered for one configuration, the same text that ``deploy/`` shows."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from archiver.errors import ConfigProblem
+
+DEFAULT_USER = "archiver"
+UNIT_NAME = "archiver.service"
+
+
+def render(command: Path, config: Path, archive: Path, watch: Path, user: str, writable: list[Path]) -> str:
+    """The unit's text; ``writable``: further folders the service writes, as for the metrics file.
+
+    Raises ConfigProblem for a path that a unit file cannot hold.
+    """
+    template = resources.files("archiver.daemon").joinpath("archiver.service").read_text("utf-8")
+    return template.format(
+        command=_argument(command),
+        config=_argument(config),
+        writes=" ".join(_quoted(path) for path in (archive, *writable)),
+        # A missing folder is waited for by the service itself.
+        watch=_quoted(watch, "-"),
+        mounts=" ".join(_quoted(path) for path in (archive, watch)),
+        user=user,
+    )
+
+
+def _quoted(path: Path, prefix: str = "") -> str:
+    """A path as systemd.syntax(7) wants it: quoted, with % and backslashes doubled."""
+    text = prefix + os.fspath(path)
+    if not text.isprintable():
+        raise ConfigProblem(
+            "The path {path} cannot stand in a systemd unit. Nothing was written. Reach it by another name.",
+            path=path,
+        )
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"' if any(char in text for char in " \"'\\;") else escaped
+
+
+def _argument(path: Path) -> str:
+    """The same in a command line, where $ begins a variable."""
+    return _quoted(path).replace("$", "$$")

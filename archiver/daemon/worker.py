@@ -1,0 +1,316 @@
+"""One archive kept complete with one watched folder: turns the pipeline's crank."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from archiver import clock
+from archiver.config import Config
+from archiver.daemon.folder import WatchedFolder
+from archiver.daemon.metrics import Gauges
+from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
+from archiver.intake.capture import Capturer, Stopped
+from archiver.intake.ignore import IgnoreRules
+from archiver.intake.pipeline import Pipeline
+from archiver.intake.scan import Scanner
+from archiver.intake.seed import seed
+from archiver.intake.settle import Settler
+from archiver.intake.snapshot import Noted, Snapshot
+from archiver.store import lock
+from archiver.store.archive import Archive, Draft
+from archiver.store.index import is_damage
+
+_TICK_SECONDS = 0.05
+_IDLE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+#: The list of what is pending is for people; with 100,000 files it costs too much for every tick.
+_NOTE_SECONDS = 0.5
+_NOTED_PATHS = 1000
+_DAY_NS = 86_400 * 10**9
+_REFUSALS_AT_ONCE = 100
+#: An event is here long before; what a scan finds that is older than this had none.
+_EVENT_SECONDS = 10.0
+
+
+class ArchiveGone(Exception):
+    """The archive's volume was taken away, or another one is mounted in its place."""
+
+
+class FolderRemounted(Exception):
+    """The watched folder has to be reached in another way from now on."""
+
+
+class Daemon:
+    """Keeps one archive complete with one watched folder."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        config: Config,
+        report: Report,
+        settle_seconds: float | None = None,
+        wait_seconds: float = 30,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``alive`` is called again and again while the work makes progress."""
+        self._archive = archive
+        self._config = config
+        self._report = report
+        self._wait = wait_seconds
+        self._alive = alive
+        self._stopping = threading.Event()
+        self._identity = _identity(archive)
+        self._snapshot = Snapshot(archive.root / "state.db")
+        probe = archive.root / "canary"
+        probe.mkdir(exist_ok=True)
+        self._folder = WatchedFolder(config, self._snapshot, probe, report, self._append)
+        quiet = config.settle_seconds if settle_seconds is None else settle_seconds
+        self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
+        self._capturer = Capturer(archive, self._snapshot, self._folder.access, config.layout, self._stopping)
+        self._settler = Settler(quiet, config.maximum_delay_seconds)
+        self.pipeline = Pipeline(
+            self._scanner, self._snapshot, self._settler, self._capturer, config, report, alive
+        )
+        #: When everything was scanned last; None makes the next scan due at once.
+        self._scanned: float | None = None
+        self._next_note = 0.0
+        self._noted: list[tuple[Noted, str]] = []
+        self._failures = 0
+        self._interrupted = False
+
+    def stop(self) -> None:
+        """Ask the daemon to end; safe in a signal handler."""
+        self._stopping.set()
+        self._folder.wake()
+
+    def interrupt(self) -> None:
+        """End at the next turn, with the work in hand done; safe in a signal handler."""
+        self._interrupted = True
+        self._folder.wake()
+
+    def gauges(self) -> Gauges:
+        """The figures of now."""
+        index = self._archive.index
+        volume = os.statvfs(self._archive.root)
+        newest = self._archive.journal.head()
+        scan = self._snapshot.meta("last_scan")
+        return Gauges(
+            versions=index.counts()[0],
+            bytes=index.stored(),
+            pending=self.pipeline.pending_count,
+            oldest_pending_seconds=self.pipeline.oldest_pending_seconds,
+            skipped=len(self._snapshot.skipped()),
+            last_scan=clock.parse(scan).timestamp() if scan else 0.0,
+            last_event=clock.parse(newest.at).timestamp() if newest else 0.0,
+            watching=self._folder.state,
+            free_bytes=volume.f_bavail * volume.f_frsize,
+        )
+
+    def remember_problem(self, template: str, fields: dict[str, object]) -> None:
+        """Leave word of trouble for ``status``, where that can be written."""
+        shown = {name: each if isinstance(each, int | float) else str(each) for name, each in fields.items()}
+        word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": shown}
+        with suppress(sqlite3.Error):
+            self._snapshot.set_meta("last_problem", json.dumps(word))
+
+    def run(self) -> None:
+        """Work until :meth:`stop`.
+
+        Raises Busy where another daemon runs, ArchiveGone and FolderRemounted
+        where everything has to be opened anew.
+        """
+        with lock.hold(self._archive.root / "daemon.lock", 0):
+            self._prepare()
+            try:
+                while not self._stopping.is_set() and not self._interrupted:
+                    self._alive()
+                    self._turn()
+            except Stopped:
+                pass
+            finally:
+                self._finish()
+
+    def run_once(self) -> list[tuple[Noted, str]]:
+        """Catch up with the watched folder; returns what still is not archived.
+
+        Raises StorageProblem where the watched folder is missing.
+        """
+        with lock.hold(self._archive.root / "daemon.lock", 0):
+            self._prepare()
+            try:
+                if not self._folder.is_there():
+                    raise StorageProblem(
+                        "The watched folder {path} is missing. Nothing archived was lost. Mount it, or mend "
+                        "watch.path in the configuration, and start again.",
+                        path=self._config.watch,
+                    )
+                deadline = clock.monotonic() + self._config.maximum_delay_seconds
+                self._scan()
+                while not self.pipeline.is_idle and not self._stopping.is_set():
+                    self.pipeline.capture_due(self._wait, gather=False)
+                    if clock.monotonic() > deadline:
+                        break
+                    self._stopping.wait(_TICK_SECONDS)
+                return self.pipeline.pending()
+            except Stopped:
+                return self.pipeline.pending()
+            finally:
+                self._finish()
+
+    # --- start and end
+
+    def _prepare(self) -> None:
+        if self._archive.index.layout != self._config.layout:
+            raise ConfigProblem(
+                "{config}: watch.layout is {given}, but this archive was made for {made}. Nothing was changed. "
+                "Set it back, or make a new archive for the other layout.",
+                config=self._config.source,
+                given=self._config.layout,
+                made=self._archive.index.layout,
+            )
+        self._archive.content.clear_spool()
+        seed(self._snapshot, self._archive.index)
+        if self._config.retention_years > self._archive.index.promised_years:
+            self._append(Draft("policy", "retention", {"retention_years": self._config.retention_years}))
+        self._tick()
+
+    def _finish(self) -> None:
+        self._capturer.close()
+        try:
+            self._note()
+            self._folder.close()
+        except (sqlite3.Error, OSError):
+            # The archive's disk is full, read-only or gone: what is noted there can be lost.
+            self._folder.unwatch()
+        self._snapshot.close()
+
+    # --- one turn
+
+    def _turn(self) -> None:
+        if _identity(self._archive) != self._identity:
+            raise ArchiveGone
+        try:
+            self._work()
+            self._failures = 0
+        except ArchiverError as error:
+            self._report(error.template, problem=error.kind, **error.fields)
+            self._pause()
+        except sqlite3.DatabaseError as error:
+            self._database_problem(error)
+        except OSError as error:
+            # The watched folder may have gone while it was walked: the next turn sees that.
+            if self._folder.is_there():
+                self._disk_problem(error.filename or self._archive.root, error.strerror)
+
+    def _work(self) -> None:
+        if not self._folder.is_there():
+            self._folder.lost()
+            self._scanned = None
+            self._stopping.wait(_IDLE_SECONDS)
+            return
+        if not self._folder.is_reached_as_before:
+            raise FolderRemounted
+        now = clock.monotonic()
+        if self._folder.watch() or self._folder.lost_events(now):
+            self._scanned = None
+        self.pipeline.hint(self._folder.hints(), now)
+        if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
+            self._scan()
+            self._tick()
+        self.pipeline.capture_due(self._wait)
+        if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
+            self._note()
+        self._journal_refusals()
+        pause = _IDLE_SECONDS if self.pipeline.is_idle else _TICK_SECONDS
+        if not self._folder.wait(pause):
+            self._stopping.wait(pause)
+
+    def _scan(self) -> None:
+        by_timer = self._scanned is not None
+        known = self.pipeline.pending_paths()
+        found = self.pipeline.scan(clock.monotonic())
+        self._scanned = clock.monotonic()
+        self._folder.compare(found, clock.monotonic())
+        self._folder.remember()
+        if by_timer and self._folder.expects_events:
+            missed = self.pipeline.missed(found, known, _EVENT_SECONDS)
+            if missed:
+                self._folder.is_deaf(missed[0], len(missed))
+
+    def _note(self) -> None:
+        pending = self.pipeline.pending(_NOTED_PATHS)
+        if [item for item, _ in pending] != [item for item, _ in self._noted]:
+            self._snapshot.note_pending(pending)
+            self._snapshot.set_meta("pending_count", str(self.pipeline.pending_count))
+        self._noted = pending
+        self._next_note = clock.monotonic() + _NOTE_SECONDS
+
+    # --- trouble
+
+    def _pause(self) -> None:
+        """Wait before trying again, longer each time; and scan then, as hints may be lost."""
+        self._scanned = None
+        self._failures += 1
+        self._stopping.wait(min(_IDLE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS))
+
+    def _database_problem(self, error: sqlite3.DatabaseError) -> None:
+        if not is_damage(error):
+            self._disk_problem(self._archive.root, error)
+            return
+        self._report(
+            "The index is damaged ({reason}) and is rebuilt from the journal.", problem="database", reason=error
+        )
+        self._scanned = None
+        with self._archive.writing(self._wait):
+            self._archive.reindex()
+
+    def _disk_problem(self, path: object, reason: object) -> None:
+        self._report(
+            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+            problem="storage",
+            path=path,
+            reason=reason,
+        )
+        self._pause()
+
+    # --- the journal
+
+    def _tick(self) -> None:
+        """Journal the clock at least daily and after each boot: a gap earns no retention."""
+        newest = self._archive.journal.head()
+        if newest is None:
+            return
+        reading = clock.read()
+        _, before = clock.from_evidence(newest.clock)
+        if before.boot_id != reading.boot_id or reading.boottime_ns - before.boottime_ns > _DAY_NS:
+            self._append(Draft("tick", "clock"))
+
+    def _journal_refusals(self) -> None:
+        """A git hook cannot journal what it refused: it leaves word in the spool."""
+        note, taken = (self._archive.spool / name for name in ("refused", "refused.taken"))
+        # A crash may have left what was taken before it was journalled.
+        if not taken.exists():
+            if not note.exists():
+                return
+            note.rename(taken)
+        lines = taken.read_bytes().decode("utf-8", "replace").splitlines()
+        details = {"attempts": lines[:_REFUSALS_AT_ONCE], "count": len(lines)}
+        self._append(Draft("refuse", "git", details))
+        taken.unlink()
+
+    def _append(self, draft: Draft) -> None:
+        with self._archive.writing(self._wait) as writer:
+            writer.append(draft)
+
+
+def _identity(archive: Archive) -> tuple[int, int] | None:
+    try:
+        status = os.stat(archive.repository_path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,279 @@
+"""Reading the watched folder: directly, or through a child process that may hang in our place.
+
+On a network filesystem a ``stat`` can wait for ever, and nothing ends a process
+that waits so.  There every access goes through a child: one that does not answer
+is left behind, its filing counts as unreadable, and the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+import select
+import stat
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from archiver.intake import mounts
+from archiver.store.source import FileSource, Signature, Source, Unstable
+
+#: A child that is silent for longer has met a filesystem that hangs.
+PATIENCE_SECONDS = 20.0
+_FAREWELL_SECONDS = 0.5
+_LENGTH = struct.Struct("<I")
+
+
+class Entry(NamedTuple):
+    """One name in a folder: what it is (``st_mode``) and its signature."""
+
+    name: bytes
+    mode: int
+    signature: Signature
+
+
+class Access(Protocol):
+    """The watched folder; every path is relative to it, every method raises OSError."""
+
+    def entries(self, path: bytes) -> Iterator[Entry]:
+        """What lies directly in a folder."""
+
+    def entry(self, path: bytes) -> Entry:
+        """One path, links not followed."""
+
+    def open(self, path: bytes) -> Source:
+        """A file, to be read; raises Unstable where it is no file any more."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class Direct:
+    """Access by this process."""
+
+    def __init__(self, root: Path | bytes) -> None:
+        self._root = os.fsencode(root)
+
+    def entries(self, path: bytes) -> Iterator[Entry]:
+        """What lies directly in a folder."""
+        with os.scandir(self._absolute(path)) as listing:
+            for each in listing:
+                try:
+                    status = each.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield Entry(each.name, status.st_mode, Signature.of(status))
+
+    def names(self, path: bytes) -> list[bytes]:
+        """The names in a folder, without looking at what they are."""
+        return os.listdir(self._absolute(path))
+
+    def entry(self, path: bytes) -> Entry:
+        """One path; links are not followed, but for the watched folder itself."""
+        status = os.lstat(self._absolute(path)) if path else os.stat(self._root)
+        return Entry(os.path.basename(path), status.st_mode, Signature.of(status))
+
+    def open(self, path: bytes) -> Source:
+        """A file, to be read."""
+        return FileSource(self._absolute(path))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _absolute(self, path: bytes) -> bytes:
+        return self._root + b"/" + path if path else self._root
+
+
+class ThroughChildren:
+    """Access by child processes, with patience and no longer."""
+
+    def __init__(self, root: Path | bytes, patience_seconds: float) -> None:
+        self._root = os.fsencode(root)
+        self._patience = patience_seconds
+        self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        #: Per filing (first level of a path; empty: the folder itself) the child that hangs there.
+        self._hanging: dict[bytes, _Child] = {}
+
+    def entries(self, path: bytes) -> Iterator[Entry]:
+        """What lies directly in a folder."""
+        if not path:
+            yield from self._filings()
+            return
+        for name, mode, *signature in self._ask("entries", path):
+            yield Entry(name, mode, Signature(*signature))
+
+    def _filings(self) -> Iterator[Entry]:
+        # One by one: the mount point of a share that hangs must not hide the others.
+        for name in self._ask("names", b""):
+            try:
+                yield self.entry(name)
+            except FileNotFoundError:
+                continue
+            except TimeoutError:
+                # Surely a folder; whoever looks into it learns that it hangs.
+                yield Entry(name, stat.S_IFDIR, Signature.unknown())
+
+    def entry(self, path: bytes) -> Entry:
+        """One path, links not followed."""
+        name, mode, *signature = self._ask("entry", path)
+        return Entry(name, mode, Signature(*signature))
+
+    def open(self, path: bytes) -> Source:
+        """A file, to be read; its child is its own until it is closed."""
+        child = self._take(path)
+        try:
+            written, *signature = self.answer(child, path, ("open", path))
+        except (OSError, Unstable):
+            self.give_back(child)
+            raise
+        return _RemoteSource(self, child, path, Signature(*signature), written)
+
+    def close(self) -> None:
+        """End the children that listen; those that hang end when they can."""
+        with self._lock:
+            for child in (*self._idle, *self._hanging.values()):
+                child.end()
+            self._idle.clear()
+
+    def _ask(self, *request: Any) -> Any:
+        child = self._take(request[1])
+        try:
+            return self.answer(child, request[1], request)
+        finally:
+            self.give_back(child)
+
+    def answer(self, child: _Child, path: bytes, request: tuple[Any, ...]) -> Any:
+        """A child's answer to a request about ``path``; remembers where one hangs."""
+        try:
+            return child.ask(request, self._patience)
+        except TimeoutError:
+            with self._lock:
+                self._hanging[path.partition(b"/")[0]] = child
+            raise
+
+    def _take(self, path: bytes) -> _Child:
+        with self._lock:
+            for place in {b"", path.partition(b"/")[0]}:
+                if place in self._hanging and not self._hanging[place].is_gone:
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+                self._hanging.pop(place, None)
+            return self._idle.pop() if self._idle else _Child(self._root)
+
+    def give_back(self, child: _Child) -> None:
+        """The child can serve others, unless it has been ended."""
+        with self._lock:
+            if child.is_listening:
+                self._idle.append(child)
+
+
+def open_access(root: Path) -> Access:
+    """The way that suits what is mounted at or below ``root``."""
+    mounted = mounts.untrusted(os.path.realpath(os.fsencode(root)), mounts.parse(mounts.read_table()))
+    return Direct(root) if mounted is None else ThroughChildren(root, PATIENCE_SECONDS)
+
+
+class _Child:
+    """One ``python -m archiver.intake.child``, asked one question at a time."""
+
+    def __init__(self, root: bytes) -> None:
+        # -P: a file in the current folder must not pass for one of our modules.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "archiver.intake.child", root],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.is_listening = True
+
+    @property
+    def is_gone(self) -> bool:
+        return self._process.poll() is not None
+
+    def ask(self, request: tuple[Any, ...], patience: float) -> Any:
+        """The answer; raises OSError or Unstable as the child met them, TimeoutError if it hangs."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            write_frame(self._process.stdin.fileno(), request)
+            if not select.select([self._process.stdout], [], [], patience)[0]:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            kind, *answer = read_frame(self._process.stdout.fileno())
+        except (OSError, EOFError):
+            self.end()
+            raise
+        if kind == "error":
+            raise OSError(*answer)
+        if kind == "unstable":
+            raise Unstable
+        return answer[0]
+
+    def end(self) -> None:
+        """Kill it, and wait for a moment only: a process that hangs in the kernel dies later."""
+        self.is_listening = False
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL_SECONDS)
+
+
+class _RemoteSource:
+    """A file that a child holds open."""
+
+    def __init__(
+        self, access: ThroughChildren, child: _Child, path: bytes, signature: Signature, written: bool
+    ) -> None:
+        self._access = access
+        self._child = child
+        self._path = path
+        self.signature = signature
+        self.is_being_written = written
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read the next bytes; 0 at the end; raises OSError."""
+        piece: bytes = self._access.answer(self._child, self._path, ("read", len(buffer)))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def is_unchanged(self) -> bool:
+        """Whether file and name still are what was opened; raises OSError."""
+        return bool(self._access.answer(self._child, self._path, ("check",)))
+
+    def close(self) -> None:
+        """Let the child close it, and serve others."""
+        if self._child.is_listening:
+            with suppress(OSError):
+                self._access.answer(self._child, self._path, ("close",))
+        self._access.give_back(self._child)
+
+
+def write_frame(descriptor: int, value: Any) -> None:
+    """Send one value over a pipe."""
+    data = marshal.dumps(value)
+    view = memoryview(_LENGTH.pack(len(data)) + data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read_frame(descriptor: int) -> Any:
+    """Receive one value; raises EOFError where the other side has ended."""
+    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size))
+    return marshal.loads(_read(descriptor, length))  # noqa: S302 - between our own two processes
+
+
+def _read(descriptor: int, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        piece = os.read(descriptor, count - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)

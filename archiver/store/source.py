@@ -1,0 +1,105 @@
+"""One material opened for reading: what it was before, its bytes, what it is after."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from typing import NamedTuple, Protocol
+
+
+class Unstable(Exception):
+    """The file changed while it was read; nothing of it was kept."""
+
+
+class Signature(NamedTuple):
+    """What tells one state of a file from the next without reading it.
+
+    ``ctime_ns`` is there because a write can be hidden by setting mtime back.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def unknown(cls) -> Signature:
+        """A signature that fits no file: whatever is there must be read again."""
+        return cls(-1, -1, -1, -1)
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Signature:
+        """The signature of a ``stat`` result."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+class Source(Protocol):
+    """An open file of the watched folder, here or behind a child process."""
+
+    #: The state at opening.
+    signature: Signature
+    #: Whether a process of this machine holds it open for writing.
+    is_being_written: bool
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read the next bytes; 0 at the end; raises OSError."""
+
+    def is_unchanged(self) -> bool:
+        """Whether file and name still are what was opened; raises OSError."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class FileSource:
+    """A file opened by this process, without following links or blocking on a FIFO."""
+
+    def __init__(self, path: bytes) -> None:
+        """Open it; raises OSError, and Unstable where it is no regular file any more."""
+        self._path = path
+        self._descriptor = open_quietly(path)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise Unstable
+        self.signature = Signature.of(status)
+        self.is_being_written = _has_writer(self._descriptor)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read the next bytes; 0 at the end; raises OSError."""
+        return os.readv(self._descriptor, [buffer])
+
+    def is_unchanged(self) -> bool:
+        """Whether file and name still are what was opened; raises OSError."""
+        same = Signature.of(os.fstat(self._descriptor)) == self.signature
+        return same and os.lstat(self._path).st_ino == self.signature.inode
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._descriptor)
+
+
+def open_quietly(path: bytes) -> int:
+    """Open for reading without following links, blocking on a FIFO or touching atime."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:
+        # O_NOATIME is for the file's owner only.
+        return os.open(path, flags)
+
+
+def _has_writer(descriptor: int) -> bool:
+    """Ask the kernel by trying for a read lease, which it refuses while a writer is there.
+
+    The lease is given back at once; asking needs to own the file or CAP_LEASE,
+    and a filesystem that knows leases.  Where it cannot be asked, the answer is no.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False

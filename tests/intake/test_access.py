@@ -1,0 +1,171 @@
+"""Network filesystems: recognised, polled, and no danger to the rest when they hang."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archiver.intake import mounts
+from archiver.intake.access import Direct, ThroughChildren
+from archiver.store.source import FileSource, Unstable
+from tests.conftest import Site, wait_until
+
+TABLES = Path(__file__).parent / "mount_tables"
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "filesystem", "point"),
+    [
+        ("file_server", b"/srv/filings", None, None),
+        ("file_server", b"/srv/nfs/filings", "nfs4", b"/srv/nfs"),
+        ("file_server", "/mnt/windows 共享/备案".encode(), "cifs", "/mnt/windows 共享".encode()),
+        ("file_server", b"/srv", "nfs4", b"/srv/nfs"),
+        ("file_server", b"/home/li/remote/x", "fuse.sshfs", b"/home/li/remote"),
+        ("file_server", b"/srv/nfs-backup", None, None),
+        ("container", b"/data", "virtiofs", b"/data/share"),
+        ("container", b"/data/share", "virtiofs", b"/data/share"),
+        ("container", b"/mnt/over/x", None, None),
+    ],
+)
+def test_recorded_mount_tables(table: str, path: bytes, filesystem: str | None, point: bytes | None) -> None:
+    found = mounts.untrusted(path, mounts.parse((TABLES / table).read_bytes()))
+    assert (found.filesystem, found.point) == (filesystem, point) if found else filesystem is None
+
+
+def test_the_table_of_this_machine_is_read() -> None:
+    table = mounts.parse(mounts.read_table())
+    assert mounts.mount_of(b"/proc/self", table).filesystem == "proc"
+    assert mounts.mount_of(b"/", table).point == b"/"
+
+
+def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
+    (tmp_path / "深").mkdir()
+    (tmp_path / "深/a\nb").write_bytes(os.urandom(3_000_000))
+    (tmp_path / "link").symlink_to("nowhere")
+    direct, remote = Direct(tmp_path), ThroughChildren(tmp_path, 10)
+    try:
+        for path in (b"", "深".encode()):
+            assert sorted(remote.entries(path)) == sorted(direct.entries(path))
+        name = "深/a\nb".encode()
+        assert remote.entry(name) == direct.entry(name)
+        sources = [access.open(name) for access in (direct, remote)]
+        pieces = []
+        for source in sources:
+            buffer = bytearray(1 << 20)
+            data = b""
+            while count := source.readinto(memoryview(buffer)):
+                data += buffer[:count]
+            pieces.append(data)
+            assert source.is_unchanged()
+        assert pieces[0] == pieces[1]
+        (tmp_path / "深/a\nb").write_bytes(b"other")
+        assert [source.is_unchanged() for source in sources] == [False, False]
+        for source in sources:
+            source.close()
+        with pytest.raises(FileNotFoundError):
+            remote.entry(b"nothing")
+        with pytest.raises(OSError, match="symbolic") as error:
+            remote.open(b"link")
+        assert error.value.errno == errno.ELOOP
+        with pytest.raises(Unstable):
+            remote.open("深".encode())
+        assert remote.entry(b"link")
+    finally:
+        remote.close()
+
+
+def test_a_writer_is_noticed_and_its_end_too(tmp_path: Path) -> None:
+    target = tmp_path / "f"
+    with open(target, "wb"):
+        assert FileSource(os.fsencode(target)).is_being_written
+    with open(target, "rb"):
+        assert not FileSource(os.fsencode(target)).is_being_written
+
+
+class Mounted:
+    """A bindfs mount: changes behind it raise no events, and it can be made to hang."""
+
+    def __init__(self, source: Path, point: Path) -> None:
+        source.mkdir(parents=True)
+        point.mkdir(parents=True)
+        self.point = point
+        self.process = subprocess.Popen(
+            ["bindfs", "-f", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0", source, point]
+        )
+        wait_until(lambda: os.path.ismount(point))
+
+    def hang(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        self.go_on()
+        subprocess.run(["umount", "-l", self.point], check=True)
+        self.process.wait(timeout=20)
+
+
+@pytest.fixture
+def share(site: Site) -> Iterator[Mounted]:
+    mounted = Mounted(site.root / "server", site.watch / "g")
+    yield mounted
+    mounted.end()
+
+
+def start_impatient(site: Site) -> subprocess.Popen[bytes]:
+    code = "import archiver.intake.access as a; a.PATIENCE_SECONDS = 1; from archiver.cli.main import run; run()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"], stdout=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.needs("root", "bindfs")
+def test_changes_behind_a_mount_are_found_by_polling(site: Site, share: Mounted) -> None:
+    site.set("watch", "poll_seconds", 0.5)
+    daemon = start_impatient(site)
+    (site.root / "server/s").mkdir()
+    (site.root / "server/s/a").write_text("1")
+    wait_until(lambda: site.tags() == ["g/s/v1"])
+    status = site.json("status")
+    assert status["watching"] == "watched by polling"
+    assert "fuse gives no events" in status["watching_reason"].replace("fuse.bindfs", "fuse")
+    (site.root / "server/s/a").write_text("2")
+    wait_until(lambda: site.tags() == ["g/s/v2", "g/s/v1"])
+    daemon.terminate()
+    assert daemon.wait(timeout=10) == 0
+    site.verified()
+
+
+@pytest.mark.needs("root", "bindfs")
+def test_a_share_that_hangs_does_not_stop_the_other_filings(site: Site, share: Mounted) -> None:
+    site.set("watch", "poll_seconds", 0.5)
+    daemon = start_impatient(site)
+    site.write("f/s/a", "1")
+    (site.root / "server/s").mkdir()
+    (site.root / "server/s/b").write_text("1")
+    wait_until(lambda: sorted(site.tags()) == ["f/s/v1", "g/s/v1"])
+    share.hang()
+    site.write("f/s/a", "2")
+    (site.root / "server/s/b").write_text("2")
+    wait_until(lambda: "f/s/v2" in site.tags(), 40)
+    wait_until(lambda: "g" in {item["path"] for item in site.json("status")["skipped"]})
+    assert "paths cannot be read" in site.run("status", "--check", code=9).stderr
+    assert "g/s/v2" not in site.tags()
+    share.go_on()
+    wait_until(lambda: "g/s/v2" in site.tags(), 40)
+    share.hang()
+    time.sleep(3)
+    daemon.terminate()
+    assert daemon.wait(timeout=10) == 0
+    share.go_on()
+    site.verified()
+    assert [m["path"] for m in site.json("show", "g/s/v2")["materials"]] == ["b"]

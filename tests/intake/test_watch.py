@@ -1,0 +1,171 @@
+"""Events get lost in every way there is; the archive stays complete, and the loss is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from archiver.intake.canary import PATIENCE_SECONDS, PERIOD_SECONDS, Canary
+from tests.conftest import Site, wait_until
+
+
+def start(site: Site, patch: str, *wrapper: str) -> subprocess.Popen[str]:
+    """The daemon with something in it broken on purpose."""
+    code = f"{patch}\nfrom archiver.cli.main import run\nrun()"
+    command = [*wrapper, sys.executable, "-c", code, "--config", os.fspath(site.config), "run", "--settle", "0.2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_until(lambda: site.json("status")["watching"].startswith("watched"))
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    process.terminate()
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out
+    return out
+
+
+def journalled(site: Site, action: str) -> list[dict[str, object]]:
+    lines = site.git("log", "--format=%H %s", "journal").stdout.splitlines()
+    commits = [line.split()[0] for line in lines if line.split()[2] == action]
+    return [json.loads(site.git("show", f"{commit}:event.json").stdout) for commit in commits]
+
+
+def test_an_overflow_of_the_queue_loses_nothing(site: Site) -> None:
+    """The kernel drops events while nobody reads them; the next scan is 15 minutes away."""
+    site.write("f/s/first", "1")
+    daemon = start(site, "")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    daemon.send_signal(signal.SIGSTOP)
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    for number in range(limit):
+        site.write("f/s/drop", str(number))
+    site.write("f/s/last", "1")
+    site.write("f/new/deep/er", "1")
+    daemon.send_signal(signal.SIGCONT)
+    wait_until(lambda: {"f/s/v2", "f/new/v1"} <= set(site.tags()), 60)
+    time.sleep(1)
+    assert "were lost" in end(daemon)
+    assert sorted(site.tags()) == ["f/new/v1", "f/s/v1", "f/s/v2"]
+    assert {m["path"] for m in site.json("show", "f/s/v2")["materials"]} == {"first", "drop", "last"}
+    site.verified()
+
+
+@pytest.mark.needs("root", "unshare", "nsenter")
+def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_path: Path) -> None:
+    site.set("watch", "poll_seconds", 0.5)
+    for number in range(20):
+        site.write(f"f/s/d{number:02d}/a", "1")
+    limit = tmp_path / "limit"
+    limit.write_text("8\n")
+    patch = f"import archiver.daemon.folder as f\nfrom pathlib import Path\nf._LIMIT = Path({os.fspath(limit)!r})"
+    own = "/proc/sys/user/max_inotify_watches"
+    wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
+    daemon = start(site, patch, *wrapper)
+    wait_until(lambda: site.json("status")["watching"] == "watched by events in part, and by scans")
+    status = site.json("status")
+    assert "max_user_watches" in status["watching_reason"]
+    assert "not every change raises an event" in site.run("status", "--check", code=9).stderr
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    for number in range(20):
+        site.write(f"f/s/d{number:02d}/a", "2")
+    wait_until(lambda: sum(v["modified"] for v in site.json("log")) == 20)
+    # The admin raises the limit: events come from everywhere again.
+    enter = ["nsenter", "-t", str(daemon.pid), "-U", "--preserve-credentials", "sh", "-c", f"echo 500 > {own}"]
+    subprocess.run(enter, check=True)
+    limit.write_text("500\n")
+    wait_until(lambda: site.json("status")["watching"] == "watched by events and scans")
+    out = end(daemon)
+    assert "sysctl -w fs.inotify.max_user_watches=" in out
+    assert "f/s/d" in out
+
+
+def test_no_watch_at_all_is_told_and_polled(site: Site) -> None:
+    site.set("watch", "poll_seconds", 0.5)
+    patch = (
+        "import archiver.intake.watch as w\n"
+        "def start(self): raise OSError(24, 'inotify instance limit reached')\n"
+        "w.Watcher.start = start"
+    )
+    daemon = start(site, patch)
+    assert site.json("status")["watching"] == "watched by scans only"
+    assert "instance limit" in site.json("status")["watching_reason"]
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    assert "max_user_instances" in end(daemon)
+
+
+DEAF = "import archiver.intake.watch as w\nw.Watcher.on_any_event = lambda *_: None\n"
+
+
+def test_a_canary_that_is_not_heard_makes_the_watch_anew(site: Site) -> None:
+    site.set("watch", "poll_seconds", 0.5)
+    patch = (
+        f"{DEAF}w._ProbeHandler.on_any_event = lambda *_: None\n"
+        "import archiver.intake.canary as c\nc.PATIENCE_SECONDS = 0.5"
+    )
+    daemon = start(site, patch)
+    wait_until(lambda: site.json("status")["watching_reason"] == "events do not arrive")
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    assert len(journalled(site, "watch-deaf")) == 1
+    assert "is deaf" in end(daemon)
+    site.verified()
+
+
+def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -> None:
+    """The canary sings, and still the folder is deaf."""
+    site.set("watch", "scan_minutes", 0.02)
+    daemon = start(site, f"{DEAF}import archiver.daemon.worker as d\nd._EVENT_SECONDS = 0.1")
+    time.sleep(2)
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    wait_until(lambda: journalled(site, "watch-deaf"))
+    details = journalled(site, "watch-deaf")[0]["details"]
+    assert details == {"path": "f/s/a", "missed": 1}
+    end(daemon)
+
+
+def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
+    site.set("watch", "scan_minutes", 0.01)
+    patch = "import archiver.daemon.worker as d\nd._EVENT_SECONDS = 0.3\nimport archiver.intake.canary as c\nc.PERIOD_SECONDS = 0.2"
+    daemon = start(site, patch)
+    for number in range(20):
+        site.write(f"f/s/d{number}/a", str(number))
+        time.sleep(0.1)
+    wait_until(lambda: site.json("status")["pending"] == [] and site.tags())
+    assert journalled(site, "watch-deaf") == []
+    assert site.json("status")["watching"] == "watched by events and scans"
+    end(daemon)
+
+
+def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
+    canary = Canary()
+    assert canary.wants_beat(0)
+    canary.beaten(0)
+    assert not canary.wants_beat(1)
+    assert not canary.listen(True, 1)
+    assert not canary.is_deaf
+    assert not canary.wants_beat(1 + PERIOD_SECONDS - 0.1)
+    now, pauses = 1 + PERIOD_SECONDS, []
+    for _ in range(10):
+        assert canary.wants_beat(now)
+        canary.beaten(now)
+        assert not canary.listen(False, now + PATIENCE_SECONDS - 0.1)
+        assert canary.listen(False, now + PATIENCE_SECONDS)
+        assert not canary.listen(False, now + PATIENCE_SECONDS)
+        assert canary.is_deaf
+        pauses.append(canary.next_beat - now)
+        now = canary.next_beat
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pauses[-2]
+    canary.beaten(now)
+    assert not canary.listen(True, now)
+    assert not canary.is_deaf
