@@ -7,11 +7,13 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from archiver.store.steps import Step
 from tests.conftest import COMMAND, Site
 
 
@@ -169,3 +171,70 @@ def test_ctrl_c_ends_a_busy_daemon_cleanly(site: Site) -> None:
         assert "Traceback" not in out
     check_complete(site)
     check_no_doubles(site)
+
+
+HOOK = """\
+import os, signal, sys
+def hook(event, arguments, left=[{nth}]):
+    if event == "archiver.step" and arguments[0] == {step!r}:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+from archiver.cli.main import run
+run()
+"""
+
+
+def killed_at(site: Site, step: Step, nth: int = 1) -> None:
+    code = HOOK.format(step=step.value, nth=nth)
+    command = [sys.executable, "-c", code, "--config", os.fspath(site.config), "run", "--once", "--settle", "0"]
+    done = subprocess.run(command, cwd=site.root, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, (step, done.stderr)
+
+
+@pytest.mark.parametrize("step", Step)
+def test_the_process_is_killed_at_each_named_step(site: Site, step: Step) -> None:
+    """First at the first version of two submissions, then at a second one of both."""
+    for round_ in "12":
+        site.write("f/a/x", f"{round_} x")
+        site.write("f/a/gone", "1") if round_ == "1" else (site.watch / "f/a/gone").unlink()
+        site.write("f/b/y", f"{round_} y")
+        killed_at(site, step, 1)
+        killed_at(site, step, 1)
+        before = site.git("rev-parse", "journal").stdout
+        site.catch_up()
+        check_complete(site)
+        assert site.git("merge-base", "--is-ancestor", before.strip(), "journal", check=False).returncode == 0
+    check_no_doubles(site)
+    assert sorted(site.tags()) == ["f/a/v1", "f/a/v2", "f/b/v1", "f/b/v2"]
+
+
+@pytest.mark.parametrize("step", [Step.REFS_DURABLE, Step.INDEX_UPDATED, Step.SNAPSHOT_SAVED])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_file_that_became_a_folder_leaves_both_submissions_right(site: Site, step: Step, nth: int) -> None:
+    """Its name directly below the filing belongs to _common as a file, to a submission as a folder."""
+    site.write("f/x", "a file")
+    site.catch_up()
+    (site.watch / "f/x").unlink()
+    site.write("f/x/inside", "now a folder")
+    (site.watch / "f/y").mkdir()
+    killed_at(site, step, nth)
+    check_complete(site)
+    latest = {v["submission"]: v["tag"] for v in reversed(site.json("log"))}
+    assert site.json("show", latest["_common"])["materials"] == []
+    assert [m["path"] for m in site.json("show", latest["x"])["materials"]] == ["inside"]
+    check_no_doubles(site)
+
+
+def test_a_file_that_became_an_empty_folder_is_gone_from_common(site: Site) -> None:
+    site.write("f/x", "a file")
+    site.write("f/x2", "another")
+    site.catch_up()
+    (site.watch / "f/x").unlink()
+    (site.watch / "f/x").mkdir()
+    killed_at(site, Step.SNAPSHOT_SAVED)
+    site.catch_up()
+    assert [m["path"] for m in site.json("show", site.tags()[0])["materials"]] == ["x2"]
+    site.catch_up()
+    assert len(site.tags()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Service:
         self._wait = wait_seconds
         self._stopping = threading.Event()
         self._reloading = False
+        self._has_started = False
         self._daemon: Daemon | None = None
         self._told: dict[str, float] = {}
         self._problems: Counter[str] = Counter()
@@ -78,14 +80,13 @@ class Service:
         return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
-        self._metrics.serve(config)
-        daemon = Daemon(archive, config, self._report, self._settle, self._wait, self._alive)
-        self._daemon = daemon
-        if self._stopping.is_set():
-            daemon.stop()
-        self._notifier.ready(f"Watching {config.watch}")
         try:
-            daemon.run()
+            self._metrics.serve(config)
+            daemon = Daemon(archive, config, self._report, self._settle, self._wait, self._alive)
+            self._daemon = daemon
+            if self._stopping.is_set():
+                daemon.stop()
+            daemon.run(lambda: self._started(config))
         except ArchiveGone:
             self._report(
                 "The archive {path} is missing. Nothing archived was lost. Waiting until its volume is back.",
@@ -94,15 +95,36 @@ class Service:
             )
         except FolderRemounted:
             self._report("What is mounted at {path} has changed.", path=config.watch)
+        except ArchiverError as error:
+            self._start_again(error)
+            self._report(error.template, problem=error.kind, **error.fields)
+        except (OSError, sqlite3.Error) as error:
+            self._start_again(error)
+            self._report(
+                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+                problem="storage",
+                path=config.archive,
+                reason=error,
+            )
         finally:
             self._daemon = None
+
+    def _started(self, config: Config) -> None:
+        self._has_started = True
+        self._notifier.ready(f"Watching {config.watch}")
+
+    def _start_again(self, error: Exception) -> None:
+        """What was right once is waited for; what stands in the way of the first start ends it."""
+        if not self._has_started:
+            raise error
+        self._stopping.wait(_LOOK_AGAIN_SECONDS)
 
     def _await_archive(self, config: Config) -> Archive | None:
         """The archive, once its volume is there; None when there is something else to do first."""
         while not self._stopping.is_set() and not self._reloading:
             try:
                 return self._open(config)
-            except (ArchiverError, OSError):
+            except (ArchiverError, OSError, sqlite3.Error):
                 self._notifier.alive()
                 self._stopping.wait(_LOOK_AGAIN_SECONDS)
         return None

@@ -118,14 +118,15 @@ class Daemon:
         with suppress(sqlite3.Error):
             self._snapshot.set_meta("last_problem", json.dumps(word))
 
-    def run(self) -> None:
-        """Work until :meth:`stop`.
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until :meth:`stop`; ``ready`` is called once everything is open.
 
         Raises Busy where another daemon runs, ArchiveGone and FolderRemounted
         where everything has to be opened anew.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
             self._prepare()
+            ready()
             try:
                 while not self._stopping.is_set() and not self._interrupted:
                     self._alive()
@@ -226,7 +227,7 @@ class Daemon:
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._journal_refusals()
-        pause = _IDLE_SECONDS if self.pipeline.is_idle else _TICK_SECONDS
+        pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
 
@@ -243,6 +244,7 @@ class Daemon:
                 self._folder.is_deaf(missed[0], len(missed))
 
     def _note(self) -> None:
+        self.pipeline.drop_captured_elsewhere()
         pending = self.pipeline.pending(_NOTED_PATHS)
         if [item for item, _ in pending] != [item for item, _ in self._noted]:
             self._snapshot.note_pending(pending)

@@ -207,6 +207,17 @@ class Pipeline:
                 reason=item.reason,
             )
 
+    def drop_captured_elsewhere(self) -> None:
+        """A submit captures first what is gathered here."""
+        for group, path, each in self._settler.gathered(clock.monotonic()):
+            if self._snapshot.get(path) == each.state:
+                self._settler.forget(group, [path])
+
+    def pause(self, longest: float) -> float:
+        """Seconds until something can be due, at most ``longest``."""
+        moment = self._settler.next_due()
+        return longest if moment is None else min(max(moment - clock.monotonic(), 0.0), longest)
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits to be archived."""

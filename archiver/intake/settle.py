@@ -123,6 +123,19 @@ class Settler:
         waiting = self._groups.get(group)
         return waiting is not None and now < waiting.gather_until
 
+    def gathered(self, now: float) -> list[tuple[Hashable, bytes, Pending]]:
+        """What waits to be gathered."""
+        return [
+            (group, path, each)
+            for group, waiting in self._groups.items()
+            if now < waiting.gather_until
+            for path, each in waiting.paths.items()
+        ]
+
+    def next_due(self) -> float | None:
+        """Before this moment nothing is due, if nothing more happens; None if nothing is pending."""
+        return min((max(each.wake, each.gather_until) for each in self._groups.values()), default=None)
+
     def due(self, now: float) -> list[tuple[Hashable, dict[bytes, State]]]:
         """Groups to capture now, with the paths and the states they settled in."""
         return [

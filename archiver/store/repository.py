@@ -45,12 +45,19 @@ class RefUpdate:
     new: str
 
 
+class _GitDied(Exception):
+    """The persistent reader ended before it answered."""
+
+
 class Repository:
     """One bare repository, driven through GitPython's command interface."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._git = git.cmd.Git(os.fspath(path))
+        self.patience_seconds = _PATIENCE_SECONDS
+        self._git = git.cmd.Git()
+        # Given to the constructor, a folder named "$HOME" would be expanded.
+        self._git._working_dir = os.fspath(path)
         self._reader: Any = None
         self._git.update_environment(
             GIT_CONFIG_NOSYSTEM="1",
@@ -106,23 +113,37 @@ class Repository:
 
     def _ask(self, spec: str) -> tuple[str, str, bytes]:
         """Id, type and bytes through one persistent ``cat-file``, which reads refs anew each time."""
-        if self._reader is None or self._reader.proc.poll() is not None:
+        try:
+            return self._answer(spec)
+        except _GitDied:
+            self.close()
+        try:
+            return self._answer(spec)
+        except _GitDied:
+            # Not by chance: git dies of some damaged objects.
+            self.close()
+            raise KeyError(spec) from None
+
+    def _answer(self, spec: str) -> tuple[str, str, bytes]:
+        if self._reader is None:
             self._reader = self._start("cat-file", "--batch")
         try:
             self._reader.stdin.write(spec.encode("utf-8", "surrogateescape") + b"\n")
             self._reader.stdin.flush()
-            # Nothing is buffered between two questions, so the descriptor tells.
-            if not select.select([self._reader.stdout], [], [], _PATIENCE_SECONDS)[0]:
-                self.close()
-                raise self._failed("cat-file", _HANGS)
-            header = self._reader.stdout.readline().decode("utf-8", "replace").split()
-            if len(header) != 3 or not header[2].isdigit():
-                raise KeyError(spec)
-            data: bytes = self._reader.stdout.read(int(header[2]) + 1)
         except BrokenPipeError:
-            raise KeyError(spec) from None
-        if len(data) != int(header[2]) + 1:
+            raise _GitDied from None
+        # Nothing is buffered between two questions, so the descriptor tells.
+        if not select.select([self._reader.stdout], [], [], self.patience_seconds)[0]:
+            self.close()
+            raise self._failed("cat-file", _HANGS)
+        header = self._reader.stdout.readline().decode("utf-8", "replace").split()
+        if not header:
+            raise _GitDied
+        if len(header) != 3 or not header[2].isdigit():
             raise KeyError(spec)
+        data: bytes = self._reader.stdout.read(int(header[2]) + 1)
+        if len(data) != int(header[2]) + 1:
+            raise _GitDied
         return header[0], header[1], data[:-1]
 
     def history(self, tip: str, since: str | None = None) -> Iterator[str]:
@@ -164,7 +185,7 @@ class Repository:
     def fsck(self) -> list[str]:
         """The complaints of ``git fsck --full --strict``."""
         arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
-        status, out, err = self._try(*arguments, patience=None)
+        status, out, err = self._try(*arguments, is_long=True)
         lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
@@ -175,7 +196,7 @@ class Repository:
         """One ``git fast-import``; its objects are durable when the block ends."""
         process = self._start("fast-import", "--quiet", "--done", "--date-format=raw")
         stream = FastImport(process)
-        overseer = Overseer(stream, _PATIENCE_SECONDS)
+        overseer = Overseer(stream, self.patience_seconds)
         try:
             yield stream
             stream.finish()
@@ -215,14 +236,12 @@ class Repository:
             raise self._failed(arguments[0], err)
         return out
 
-    def _try(
-        self, *arguments: str, stdin: bytes | None = None, patience: float | None = _PATIENCE_SECONDS
-    ) -> tuple[int, bytes, bytes]:
+    def _try(self, *arguments: str, stdin: bytes | None = None, is_long: bool = False) -> tuple[int, bytes, bytes]:
         # GitPython ends the process when its handle is forgotten.
         handle = self._start(*arguments)
         process: subprocess.Popen[bytes] = handle.proc
         try:
-            out, err = process.communicate(stdin or b"", timeout=patience)
+            out, err = process.communicate(stdin or b"", timeout=None if is_long else self.patience_seconds)
         except subprocess.TimeoutExpired:
             return -1, b"", _HANGS
         finally:

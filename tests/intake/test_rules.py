@@ -80,6 +80,88 @@ def test_failures_are_retried_for_ever_with_growing_pauses(settler: Settler) -> 
     assert pauses[-1] == MAXIMUM
 
 
+def test_a_path_that_failed_keeps_nobody_back(settler: Settler) -> None:
+    settler.observe("g", b"bad", state(1), 0)
+    assert settler.due(5) == [("g", {b"bad": state(1)})]
+    for _ in range(6):
+        settler.defer("g", b"bad", 5)
+    settler.observe("g", b"good", state(1), 6)
+    assert settler.due(10.9) == []
+    assert settler.due(11) == [("g", {b"good": state(1)})]
+
+
+def test_closing_and_opening_again_starts_the_quiet_period_over(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    settler.observe("g", b"a", state(1), 4, stirred=True)
+    assert settler.due(5) == []
+    assert settler.due(9) == [("g", {b"a": state(1)})]
+
+
+def test_a_file_held_open_is_tried_as_soon_as_something_happens_to_it(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    for _ in range(5):
+        settler.defer("g", b"a", 10, held=True)
+    assert settler.due(100) == []
+    settler.observe("g", b"a", state(1), 100, stirred=True)
+    assert settler.due(105) == [("g", {b"a": state(1)})]
+
+
+def test_a_file_that_changes_all_the_time_is_not_read_all_the_time(settler: Settler) -> None:
+    settler.observe("g", b"a", state(0), 0)
+    attempts = 0
+    for now in range(1, 2000):
+        settler.observe("g", b"a", state(now), now, stirred=True)
+        if settler.due(now):
+            attempts += 1
+            settler.defer("g", b"a", now, unstable=True)
+    assert 5 <= attempts <= 20
+
+
+def test_gathered_saves_are_due_together(settler: Settler) -> None:
+    settler.observe("g", b"a", state(1), 0)
+    settler.gather("g", 1000)
+    settler.observe("g", b"b", state(1), 500)
+    assert settler.is_gathering("g", 999)
+    assert settler.due(999) == []
+    assert settler.next_due() == 1000
+    assert {path for _, path, _ in settler.gathered(999)} == {b"a", b"b"}
+    assert dict(settler.due(1000))["g"] == {b"a": state(1), b"b": state(1)}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("gh"),
+            st.sampled_from([b"a", b"b"]),
+            st.integers(0, 3),
+            st.integers(0, 40),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_nothing_becomes_due_before_the_moment_that_was_told(
+    history: list[tuple[str, bytes, int, int, bool]],
+) -> None:
+    """Sleeping until ``next_due`` misses nothing."""
+    settler = Settler(QUIET, MAXIMUM)
+    now = 0.0
+    for group, path, number, pause, fails in history:
+        told = settler.next_due()
+        for step in range(pause):
+            if told is not None and now + step < told:
+                assert settler.due(now + step) == []
+        now += pause
+        settler.observe(group, path, state(number), now)
+        for each, ready in settler.due(now):
+            if fails:
+                for name in ready:
+                    settler.defer(each, name, now)
+            else:
+                settler.forget(each, ready)
+
+
 def test_what_is_archived_is_forgotten(settler: Settler) -> None:
     settler.observe("g", b"a", state(1), 0)
     settler.forget("g", [b"a"])

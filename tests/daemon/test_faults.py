@@ -1,0 +1,350 @@
+"""What can go wrong around the daemon: disks, permissions, programs, clocks.  Nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import COMMAND, Site, wait_until
+
+
+def finish(daemon: subprocess.Popen[str]) -> str:
+    daemon.terminate()
+    out, _ = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0, out
+    assert "Traceback" not in out
+    return out
+
+
+class Volume:
+    """A small filesystem of its own in a file."""
+
+    def __init__(self, point: Path, *options: str) -> None:
+        self.point = point
+        point.mkdir(parents=True)
+        image = point.with_suffix(".img")
+        with open(image, "wb") as stream:
+            stream.truncate(24 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m0", *options, image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, point], check=True)
+        (point / "lost+found").rmdir()
+
+    def end(self) -> None:
+        subprocess.run(["umount", "-l", self.point], check=True)
+
+
+@pytest.fixture
+def small(bare_site: Site) -> Iterator[Site]:
+    volume = Volume(bare_site.archive)
+    yield bare_site.init()
+    volume.end()
+
+
+@pytest.mark.needs("root", "mkfs.ext4", "mount")
+def test_a_full_disk_loses_nothing_and_heals_by_itself(small: Site) -> None:
+    site = small
+    site.set("watch", "maximum_delay_seconds", 3)
+    ballast = site.archive / "ballast"
+    ballast.write_bytes(b"x" * (10 << 20))
+    site.write("f/s/a", "1")
+    daemon = site.start("--settle", "0.2")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    site.write("f/s/big", os.urandom(15 << 20))
+    wait_until(lambda: "tried" in str(site.json("status")["pending"]), 30)
+    assert site.json("status")["last_problem"] is not None
+    assert site.tags() == ["f/s/v1"]
+    ballast.unlink()
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"], 40)
+    assert "Make room" in finish(daemon)
+    site.verified()
+    assert list((site.archive / "spool").iterdir()) == []
+
+
+@pytest.mark.needs("root", "mkfs.ext4", "mount")
+def test_a_disk_that_is_full_to_the_last_byte_and_inode(bare_site: Site) -> None:
+    """Not even the database and the lock's text can be written; then there is room again."""
+    volume = Volume(bare_site.archive, "-N", "400")
+    try:
+        site = bare_site.init()
+        site.set("watch", "maximum_delay_seconds", 3)
+        site.write("f/s/a", "1")
+        daemon = site.start("--settle", "0.2")
+        wait_until(lambda: site.tags() == ["f/s/v1"])
+        fillers = []
+        try:
+            for number in range(500):
+                fillers.append(site.archive / f"filler{number}")
+                fillers[-1].write_bytes(b"")
+        except OSError:
+            fillers.pop()
+        with open(fillers[0], "wb", buffering=0) as stream:
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while True:
+                        stream.write(b"x" * size)
+                except OSError:
+                    continue
+        site.write("f/s/a", "2")
+        site.write("f/s/b", "2")
+        time.sleep(6)
+        assert daemon.poll() is None
+        for filler in fillers:
+            filler.unlink()
+        wait_until(lambda: len(site.tags()) == 2, 60)
+        finish(daemon)
+        site.catch_up()
+        site.verified()
+        assert {m["path"] for m in site.json("show", site.tags()[0])["materials"]} == {"a", "b"}
+    finally:
+        volume.end()
+
+
+@pytest.mark.needs("root", "mkfs.ext4", "mount")
+def test_an_archive_that_becomes_read_only_is_told_and_waited_for(small: Site) -> None:
+    site = small
+    site.set("watch", "maximum_delay_seconds", 3)
+    site.write("f/s/a", "1")
+    site.catch_up()
+    subprocess.run(["mount", "-o", "remount,ro", site.archive], check=True)
+    assert "mounted read-only" in site.run("status", "--check", code=9).stderr
+    site.run("run", "--once", code=8)
+    subprocess.run(["mount", "-o", "remount,rw", site.archive], check=True)
+    daemon = site.start("--settle", "0.2")
+    wait_until(lambda: site.json("status")["daemon"])
+    # A writer is open, so the kernel refuses to remount: shut the filesystem down, as after an I/O error.
+    code = "import fcntl,os,struct,sys; fcntl.ioctl(os.open(sys.argv[1], 0), 0x8004587d, struct.pack('I', 2))"
+    subprocess.run([sys.executable, "-c", code, site.archive], check=True)
+    site.write("f/s/a", "2")
+    time.sleep(4)
+    assert daemon.poll() is None
+    daemon.send_signal(signal.SIGTERM)
+    out, _ = daemon.communicate(timeout=20)
+    assert "Traceback" not in out
+    subprocess.run(["umount", "-l", site.archive], check=True)
+    subprocess.run(["mount", "-o", "loop", site.archive.with_suffix(".img"), site.archive], check=True)
+    site.catch_up()
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    site.verified()
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_permission_lost_and_regained(site: Site) -> None:
+    """A folder that cannot be read any more is named; it is no deletion."""
+    for name in ("a", "sub/b"):
+        site.write(f"f/s/{name}", "1")
+    python = "/usr/bin/python3" if not os.access(sys.executable, os.X_OK) else sys.executable
+    drop = [
+        "setpriv",
+        "--bounding-set",
+        "-dac_override,-dac_read_search",
+        "--inh-caps",
+        "-dac_override,-dac_read_search",
+    ]
+    daemon = subprocess.Popen(
+        [*drop, python, COMMAND, "--config", site.config, "run", "--settle", "0.2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    site.set("watch", "scan_minutes", 0.02)
+    daemon.send_signal(signal.SIGHUP)
+    (site.watch / "f/s/sub").chmod(0)
+    site.write("f/s/a", "2")
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"])
+    wait_until(lambda: "f/s/sub" in {s["path"] for s in site.json("status")["skipped"]})
+    assert {m["path"] for m in site.json("show", "f/s/v2")["materials"]} == {"a", "sub/b"}
+    assert "1 paths cannot be read" in site.run("status", "--check", code=9).stderr
+    (site.watch / "f/s/sub").chmod(0o755)
+    site.write("f/s/sub/b", "2")
+    wait_until(lambda: len(site.tags()) == 3)
+    wait_until(lambda: site.json("status")["skipped"] == [])
+    finish(daemon)
+
+
+@pytest.mark.needs("strace")
+def test_a_read_error_is_named_and_tried_again(site: Site) -> None:
+    site.set("watch", "scan_minutes", 0.02)
+    bad = site.write("f/s/bad", "1")
+    site.write("f/s/good", "1")
+    command = [
+        "strace",
+        "-qq",
+        "-f",
+        "-o",
+        os.devnull,
+        "-P",
+        bad,
+        "-e",
+        "trace=readv",
+        "-e",
+        "inject=readv:error=EIO:when=1..2",
+    ]
+    daemon = subprocess.Popen(
+        [*command, COMMAND, "--config", site.config, "run", "--settle", "0.2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_until(lambda: site.tags())
+    wait_until(lambda: len(site.tags()) == 2, 40)
+    assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["good"]
+    assert [m["path"] for m in site.json("show", "f/s/v2")["materials"]] == ["bad", "good"]
+    assert site.json("status")["skipped"] == []
+    os.kill(int(site.json("status")["daemon"].split()[0]), signal.SIGTERM)
+    out, _ = daemon.communicate(timeout=20)
+    assert "Not archived: f/s/bad" in out
+
+
+GIT = """\
+#!/bin/sh
+case "$*" in
+*{command}*) [ -e {armed} ] && rm {armed} && {act} ;;
+esac
+exec {git} "$@"
+"""
+
+
+@pytest.mark.parametrize("command", ["fast-import", "hash-object", "update-ref", "cat-file"])
+@pytest.mark.parametrize("act", ["exec sleep 1000", "kill -9 $$", "exit 1"])
+def test_a_git_that_hangs_or_dies(site: Site, tmp_path: Path, command: str, act: str) -> None:
+    site.set("watch", "maximum_delay_seconds", 3)
+    armed = tmp_path / "armed"
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(GIT.format(command=command, armed=armed, act=act, git=shutil.which("git")))
+    wrapper.chmod(0o755)
+    code = (
+        "import archiver.store.repository as r; r._PATIENCE_SECONDS = 2; from archiver.cli.main import run; run()"
+    )
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"],
+        env={**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    armed.touch()
+    site.write("f/s/a", "2")
+    if command == "cat-file":
+        subprocess.run(["pkill", "-P", str(daemon.pid), "-f", "cat-file"], check=True)
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"], 40)
+    assert not armed.exists()
+    finish(daemon)
+    site.verified()
+
+
+def test_a_file_that_is_open_for_writing_is_waited_for(site: Site) -> None:
+    """A copy over SMB stalls for longer than the quiet period, and then goes on."""
+    daemon = site.start("--settle", "0.2")
+    wait_until(lambda: site.json("status")["daemon"])
+    target = site.write("f/s/copy", b"")
+    site.write("f/s/other", "1")
+    with open(target, "ab") as stream:
+        stream.write(b"half")
+        stream.flush()
+        wait_until(lambda: "still open for writing" in str(site.json("status")["pending"]))
+        assert [m["path"] for v in site.tags() for m in site.json("show", v)["materials"]] == ["other"]
+        stream.write(b" and half")
+    wait_until(lambda: len(site.tags()) == 2, 5)
+    sizes = {m["path"]: m["size"] for m in site.json("show", "f/s/v2")["materials"]}
+    assert sizes == {"copy": 13, "other": 1}
+    finish(daemon)
+
+
+def test_a_file_that_is_never_closed_is_captured_at_the_maximum_delay(site: Site) -> None:
+    site.set("watch", "maximum_delay_seconds", 2)
+    daemon = site.start("--settle", "0.2")
+    wait_until(lambda: site.json("status")["daemon"])
+    with open(site.write("f/s/log", b""), "ab") as stream:
+        stream.write(b"line")
+        stream.flush()
+        started = time.monotonic()
+        wait_until(site.tags)
+        assert time.monotonic() - started > 1
+    finish(daemon)
+
+
+def test_the_wall_clock_may_jump_while_it_runs(site: Site, tmp_path: Path) -> None:
+    import libfaketime
+
+    library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+    if not library.exists():
+        library = next(Path(libfaketime.__file__).parent.rglob("libfaketime*.so*"))
+    shift = tmp_path / "shift"
+    shift.write_text("+0d")
+    env = {
+        **os.environ,
+        "LD_PRELOAD": os.fspath(library),
+        "FAKETIME_TIMESTAMP_FILE": os.fspath(shift),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    daemon = subprocess.Popen(
+        [COMMAND, "--config", site.config, "run", "--settle", "0.2"],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for number, jump in enumerate(["+0d", "+4000d", "-4000d", "+1d", "-1d"], 1):
+        shift.write_text(jump)
+        site.write("f/s/a", str(number))
+        wait_until(lambda count=number: len(site.tags()) == count)
+    years = {version["captured_at"][:4] for version in site.json("log")}
+    assert len(years) >= 3, "the clock did not jump at all"
+    finish(daemon)
+    assert site.json("status")["clock"]["lag_seconds"] < 60
+    site.verified()
+
+
+def test_drafts_are_gathered_and_submit_captures_first(site: Site) -> None:
+    text = site.config.read_text(encoding="utf-8")
+    site.config.write_text(f'{text}\n[filings."草稿"]\nmin_version_interval_minutes = 30\n', encoding="utf-8")
+    site.set("watch", "settle_seconds", 0.3)
+    daemon = site.start()
+    site.write("草稿/s/a", "1")
+    site.write("定稿/s/a", "1")
+    wait_until(lambda: len(site.tags()) == 2)
+    for number in range(3):
+        site.write("草稿/s/a", f"save {number}")
+        site.write("定稿/s/a", f"save {number}")
+        time.sleep(1)
+    wait_until(lambda: "定稿/s/v4" in site.tags())
+    assert "草稿/s/v2" not in site.tags()
+    pending = site.json("status")["pending"]
+    assert [item["path"] for item in pending] == ["草稿/s/a"]
+    assert "every 30 minutes" in pending[0]["reason"]
+    site.run("submit", "草稿/s", "--on", "2026-03-01")
+    newest = site.json("log", "草稿/s")[0]
+    assert newest["tag"] == "草稿/s/v2"
+    assert newest["submitted"]
+    assert site.json("show", "草稿/s/v2")["materials"][0]["size"] == len("save 2")
+    wait_until(lambda: site.json("status")["pending"] == [])
+    assert "草稿/s/v3" not in site.tags()
+    finish(daemon)
+    site.verified()
+
+
+def test_a_share_that_is_not_mounted_is_no_deletion(site: Site) -> None:
+    """Something lies in the folder under the mount point: still not the watched folder."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    import sqlite3
+
+    with sqlite3.connect(site.archive / "state.db") as state:
+        state.execute("update meta set value = ? where key = 'root_mount'", (os.fspath(site.watch),))
+        state.execute("update meta set value = 'elsewhere:1' where key = 'root'")
+    state.close()
+    assert "missing" in site.run("run", "--once", code=8).stderr
+    assert site.tags() == ["f/s/v1"]
