@@ -24,6 +24,8 @@ SAMPLES = CHECKOUT / "sample_archive" / "materials"
 COMMAND = Path(sys.executable).parent / "archiver"
 
 settings.register_profile("default", deadline=None, print_blob=True)
+#: For the long run of the stateful test: pytest --hypothesis-profile=long tests/intake/test_stateful.py
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile("default")
 
 

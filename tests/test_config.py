@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver import config
+from archiver import config, config_file
 from archiver.errors import ConfigProblem
 
 BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
@@ -80,10 +80,10 @@ def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
         retention_years=7,
         layout="{filing}",
     )
-    assert load(tmp_path, config.render(given)) == given
+    assert load(tmp_path, config_file.render(given)) == given
 
 
 def test_a_folder_name_that_toml_cannot_hold_is_refused(tmp_path: Path) -> None:
     given = config.Config(tmp_path / "c", tmp_path / os.fsdecode(b"\xb1\xb8"), tmp_path / "w")
     with pytest.raises(ConfigProblem, match="not UTF-8"):
-        config.render(given)
+        config_file.render(given)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from archiver import config
+from archiver import config, config_file
 from archiver.cli.session import Session, entry
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 
@@ -36,7 +36,7 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
         retention_years=retention_years,
     )
     _check(settings)
-    rendered = config.render(settings)
+    rendered = config_file.render(settings)
     details = {
         "watch": text(os.fsencode(settings.watch)),
         "layout": layout,

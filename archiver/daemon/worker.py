@@ -23,6 +23,7 @@ from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive, Draft
+from archiver.store.content import release_memory
 from archiver.store.index import is_damage
 
 _TICK_SECONDS = 0.05
@@ -31,6 +32,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 #: The list of what is pending is for people; with 100,000 files it costs too much for every tick.
 _NOTE_SECONDS = 0.5
 _NOTED_PATHS = 1000
+_MANY_PATHS = 5000
 _DAY_NS = 86_400 * 10**9
 _REFUSALS_AT_ONCE = 100
 #: An event is here long before; what a scan finds that is older than this had none.
@@ -82,6 +84,7 @@ class Daemon:
         self._noted: list[tuple[Noted, str]] = []
         self._failures = 0
         self._interrupted = False
+        self._swollen = False
 
     def stop(self) -> None:
         """Ask the daemon to end; safe in a signal handler."""
@@ -226,6 +229,7 @@ class Daemon:
         self.pipeline.capture_due(self._wait)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
+        self._release_memory()
         self._journal_refusals()
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
@@ -251,6 +255,14 @@ class Daemon:
             self._snapshot.set_meta("pending_count", str(self.pipeline.pending_count))
         self._noted = pending
         self._next_note = clock.monotonic() + _NOTE_SECONDS
+
+    def _release_memory(self) -> None:
+        """After a great drop of files: the allocator keeps what it may need, for months."""
+        if self.pipeline.pending_count > _MANY_PATHS:
+            self._swollen = True
+        elif self._swollen and self.pipeline.is_idle:
+            self._swollen = False
+            release_memory()
 
     # --- trouble
 

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import threading
+import warnings
 from pathlib import Path
 
 from watchdog.events import (
@@ -37,6 +38,10 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileMovedEvent,
 ]
 _WATCH_LINE = re.compile(r"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) ", re.MULTILINE)
+
+
+# After an overflow watchdog warns of each watch that it finds again, in many kilobytes.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 
 
 class Watcher(FileSystemEventHandler):

@@ -254,3 +254,9 @@ def sync_filesystem(path: Path) -> None:
             raise OSError(number, os.strerror(number), os.fspath(path))
     finally:
         os.close(descriptor)
+
+
+def release_memory() -> None:
+    """Give memory that is not in use back to the system, where the C library can (glibc)."""
+    with suppress(AttributeError):
+        _libc.malloc_trim(0)

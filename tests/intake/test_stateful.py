@@ -144,5 +144,7 @@ class WatchedFolder(RuleBasedStateMachine):
         return found
 
 
-WatchedFolder.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+LONG = settings.default is not None and settings.default.max_examples > 100
+EXAMPLES = settings.default.max_examples if LONG and settings.default else 15
+WatchedFolder.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=20, deadline=None)
 TestWatchedFolder = WatchedFolder.TestCase

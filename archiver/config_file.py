@@ -1,0 +1,78 @@
+"""The text of a new ``archiver.toml``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from archiver.config import Config
+from archiver.errors import ConfigProblem
+
+
+def render(config: Config) -> str:
+    """The text of a new ``archiver.toml``; raises ConfigProblem for names TOML cannot hold."""
+    return _TEMPLATE.format(
+        archive=_quoted(config.archive),
+        watch=_quoted(config.watch),
+        layout=config.layout,
+        years=config.retention_years,
+        ignore=", ".join(_toml_string(item) for item in config.ignore),
+    )
+
+
+def _quoted(path: Path) -> str:
+    try:
+        return _toml_string(os.fsencode(path).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigProblem(
+            "The folder name {path} is not UTF-8, which a configuration file must be. "
+            "Nothing was changed. Reach the folder by another name.",
+            path=path,
+        ) from None
+
+
+def _toml_string(text: str) -> str:
+    escaped = "".join(
+        f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
+        for char in text.replace("\\", "\\\\").replace('"', '\\"')
+    )
+    return f'"{escaped}"'
+
+
+_TEMPLATE = """\
+# Settings of this archive. Every key but the two paths may be left out.
+
+[archive]
+path = {archive}
+
+[watch]
+path = {watch}
+# "{{filing}}/{{submission}}": first folder level the filing, second the submission.
+# "{{filing}}": first level the filing; submissions are numbered 01, 02, ...
+layout = "{layout}"
+# A file is archived once it has not changed for this long,
+settle_seconds = 5
+# or, under constant writing, after this long if it can be read in one piece.
+maximum_delay_seconds = 300
+# The whole folder is compared with the archive this often, events or not.
+scan_minutes = 15
+# Where events cannot be trusted (NFS, SMB, FUSE), or not every folder can be watched:
+poll_seconds = 30
+# Saves of drafts are gathered into one version in this time (0: each save is one);
+# for one filing only: [filings."NAME"] with the same key. A submit captures first.
+min_version_interval_minutes = 0
+# File names that are not archived; each is listed by: archiver status
+ignore = [{ignore}]
+
+[retention]
+# Calendar years, never under 3.
+years = {years}
+timezone = "Asia/Shanghai"
+# Keep everything of a filing for as long as the filing is live.
+hold_while_live = true
+
+# For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
+# [metrics]
+# textfile = "/var/lib/prometheus/node-exporter/archiver.prom"
+# listen = "127.0.0.1:9750"
+"""

@@ -1,0 +1,20 @@
+"""A minute of the soak; the long one is ``make soak``."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tests.soak import soak
+
+
+def test_a_minute_of_random_work(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    print(soak(tmp_path, 60, 0, seed))
+
+
+def test_kills_in_the_middle_of_random_work(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    print(soak(tmp_path, 10, 25, seed))
