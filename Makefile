@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo run test lint bench clean
+.PHONY: demo run test lint bench soak clean
 
 demo: $(VENV)/installed
 	$(BIN)/archiver demo
@@ -22,6 +22,12 @@ lint: $(VENV)/linted
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/capture.py
+	$(BIN)/python benchmarks/intake.py
+
+# Half an hour of random work, then 1,000 kills in the middle of it.
+soak: $(VENV)/tested
+	$(BIN)/python -m tests.soak --seconds 1800
+	$(BIN)/python -m tests.soak --seconds 5 --kills 1000
 
 clean:
 	rm -rf $(VENV)

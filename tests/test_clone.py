@@ -102,3 +102,46 @@ def _same_materials(checked_out: Path, restored: Path) -> None:
     ours = {path: data for path, (data, _) in tree(restored).items() if data is not None}
     theirs = {path_of_tree(path): data for path, (data, _) in tree(checked_out).items() if data is not None}
     assert theirs == ours
+
+
+def test_a_clone_becomes_an_archive_again(open_site: Site, elsewhere: Path) -> None:
+    """The server is gone; a mirror and a copy of the keys are left (docs/operations.md)."""
+    site = open_site
+    shutil.copytree(SAMPLES, site.watch, dirs_exist_ok=True)
+    site.catch_up()
+    name = "/".join(site.tags()[0].split("/")[:2])
+    site.run("submit", name, "--on", "2026-03-20")
+    log, manifest = site.json("log"), site.json("show", f"{name}/v1")
+    new = Site(elsewhere / "new")
+    new.archive.mkdir()
+    for command in (
+        ["git", "clone", "--quiet", "--mirror", site.repository, new.repository],
+        ["git", "-C", new.repository, "lfs", "fetch", "--all"],
+        ["cp", "-a", site.archive / "keys", new.archive / "keys"],
+    ):
+        done = run(*command, cwd=elsewhere, home=elsewhere)
+        assert done.returncode == 0, done.stderr
+    shutil.rmtree(site.archive)
+    shutil.copytree(site.watch, new.watch, dirs_exist_ok=True)
+    new.init("--adopt")
+    assert new.verified()["checked"]["versions"] == len(log)
+    assert new.json("log") == log
+    assert new.json("show", f"{name}/v1") == manifest
+    new.catch_up()
+    assert new.json("log") == log, "the same input twice makes no second version"
+    new.write(f"{name}/neu", "1")
+    new.catch_up()
+    new.run("submit", name, "--on", "2026-03-21", "--version", 2)
+    new.verified()
+    new.run("restore", f"{name}/v1", "--to", elsewhere / "back")
+
+
+def test_what_is_no_clone_is_not_taken_in(bare_site: Site) -> None:
+    site = bare_site
+    for _ in range(2):
+        done = site.run("init", "--archive", site.archive, "--watch", site.watch, "--adopt", code=8)
+        assert "git clone --mirror" in done.stderr
+        assert not site.config.exists()
+        # Now something is there, but no repository.
+        site.repository.mkdir(parents=True, exist_ok=True)
+        (site.repository / "HEAD").touch()

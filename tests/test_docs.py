@@ -16,6 +16,7 @@ from archiver.cli.main import COMMANDS
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
+OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -39,7 +40,7 @@ def test_every_command_of_the_readme_exists(name: str) -> None:
         assert command in COMMANDS, command
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", READMES + OPERATIONS)
 def test_every_option_of_the_readme_exists(name: str) -> None:
     text = (CHECKOUT / name).read_text(encoding="utf-8")
     for command, rest in re.findall(r"archiver ([a-z]+)([^`\n]*)", text):
@@ -49,9 +50,27 @@ def test_every_option_of_the_readme_exists(name: str) -> None:
                 assert option in known, (command, option)
 
 
-def test_both_readmes_have_the_same_parts() -> None:
-    shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in READMES]
+@pytest.mark.parametrize("names", [READMES, OPERATIONS], ids=["readme", "operations"])
+def test_both_languages_have_the_same_parts(names: list[str]) -> None:
+    shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in names]
     assert shapes[0] == shapes[1]
+    blocks = [re.findall(r"```console\n(.*?)```", (CHECKOUT / name).read_text("utf-8"), re.S) for name in names]
+    if names is OPERATIONS:
+        assert blocks[0] == blocks[1]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_alert_and_figure_of_the_operations_manual_exists(name: str) -> None:
+    text = (CHECKOUT / name).read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(archiver.__file__).parent.rglob("*.py"))
+    for figure in set(re.findall(r"`archiver_(\w+?)(?:_total)?(?:\{\w+\})?`", text)):
+        assert f'"{figure}"' in source or f"archiver_{figure}" in source, figure
+    health = (Path(archiver.__file__).parent / "health.py").read_text(encoding="utf-8")
+    alerts = re.findall(r'yield Phrase\("([^"]+)"', health)
+    assert len(alerts) >= 10
+    if name.endswith("operations.md"):
+        for alert in alerts:
+            assert alert.replace("{count}", "N") in text, alert
 
 
 def test_the_links_of_the_documents_lead_somewhere() -> None:

@@ -23,8 +23,12 @@ from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
     help="What the folder levels mean.",
 )
 @click.option("--retention-years", type=int, default=config.FLOOR_YEARS, show_default=True, help="3 or more.")
-def command(session: Session, archive: str, watch: str, layout: str, retention_years: int) -> None:
+@click.option(
+    "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
+)
+def command(session: Session, archive: str, watch: str, layout: str, retention_years: int, adopt: bool) -> None:
     """Make an archive, its signing key, and archiver.toml."""
+    from archiver.store.adoption import adopt as take_in
     from archiver.store.archive import Archive
     from archiver.store.names import text
 
@@ -35,7 +39,7 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
         layout=layout,
         retention_years=retention_years,
     )
-    _check(settings)
+    _check(settings, adopt)
     rendered = config_file.render(settings)
     details = {
         "watch": text(os.fsencode(settings.watch)),
@@ -47,7 +51,7 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
         with open(settings.source, "x", encoding="utf-8") as stream:
             stream.write(rendered)
         try:
-            Archive.create(settings.archive, details).close()
+            (take_in if adopt else Archive.create)(settings.archive, details).close()
         except BaseException:
             settings.source.unlink()
             raise
@@ -68,7 +72,7 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
     console.say("Start archiving with: archiver run")
 
 
-def _check(settings: config.Config) -> None:
+def _check(settings: config.Config, adopt: bool) -> None:
     if not config.FLOOR_YEARS <= settings.retention_years <= config.CEILING_YEARS:
         raise ConfigProblem(
             "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
@@ -87,7 +91,11 @@ def _check(settings: config.Config) -> None:
             "{path} is already there. Nothing was made. Name another file with --config.",
             path=settings.source,
         )
-    if settings.archive.exists() and (not settings.archive.is_dir() or any(settings.archive.iterdir())):
+    if (
+        not adopt
+        and settings.archive.exists()
+        and (not settings.archive.is_dir() or any(settings.archive.iterdir()))
+    ):
         raise UsageProblem(
             "{path} is already there and not empty. Nothing was made. Choose a new folder.",
             path=settings.archive,

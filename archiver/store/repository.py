@@ -73,16 +73,23 @@ class Repository:
         path.mkdir(parents=True)
         repository = cls(path)
         repository._run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", ".")
+        repository.arm()
+        return repository
+
+    def arm(self) -> None:
+        """Give it the archive's settings and hooks, and no others, durably."""
+        path = self.path
         (path / "config").write_text(guard.CONFIG, encoding="ascii")
         (path / "HEAD").write_text(guard.HEAD, encoding="ascii")
         (path / "hooks").mkdir(exist_ok=True)
+        for stray in (path / "hooks").iterdir():
+            stray.unlink()
         for name, text in guard.HOOKS.items():
             hook = path / "hooks" / name
             hook.write_text(text, encoding="ascii")
             hook.chmod(0o755)
-        (path / "lfs" / "objects").mkdir(parents=True)
+        (path / "lfs" / "objects").mkdir(parents=True, exist_ok=True)
         sync_filesystem(path)
-        return repository
 
     def check_openable(self) -> None:
         """Refuse a repository whose objects may live elsewhere; raises StorageProblem."""

@@ -1,0 +1,58 @@
+"""A clone becomes an archive again: after a disaster, or on another machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from archiver.errors import StorageProblem
+from archiver.store.archive import Archive, Draft
+from archiver.store.content import sync_filesystem
+from archiver.store.repository import JOURNAL, Repository
+
+
+def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
+    """Make ``root``, which holds a mirror clone and its keys, an archive; journals it.
+
+    Content and history are taken as they are: ``verify`` tells what they are worth.
+    Raises StorageProblem where the clone or the keys are not there.
+    """
+    path = root / "archive.git"
+    for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
+        if not needed.is_file():
+            raise _missing(needed)
+    repository = Repository(path)
+    try:
+        if repository.resolve(JOURNAL) is None:
+            raise _missing(path / JOURNAL)
+        repository.arm()
+    finally:
+        repository.close()
+    _close_to_writing(path / "lfs" / "objects")
+    shutil.rmtree(path / "lfs" / "tmp", ignore_errors=True)
+    (root / "keys").chmod(0o700)
+    (root / "keys" / "signing_key").chmod(0o600)
+    (root / "spool").mkdir(exist_ok=True)
+    archive = Archive(root)
+    archive.reindex()
+    with archive.writing(0) as writer:
+        writer.append(Draft("adopt", "archive", details))
+    sync_filesystem(root)
+    return archive
+
+
+def _close_to_writing(objects: Path) -> None:
+    for folder, _, files in os.walk(objects):
+        for name in files:
+            Path(folder, name).chmod(0o444)
+
+
+def _missing(path: Path) -> StorageProblem:
+    return StorageProblem(
+        "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
+        "git clone --mirror and git lfs fetch --all, and with its keys in DIR/keys.",
+        path=path,
+    )
