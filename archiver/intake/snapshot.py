@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from archiver.errors import Phrase
-from archiver.store.index import connect_read_only, is_damage, remove
+from archiver.store.index import connect, connect_read_only, create_schema, is_damage, remove
 from archiver.store.source import Signature
 
 #: In place of a signature: an empty folder.
@@ -175,15 +175,13 @@ def _row(path: bytes, state: Signature | Literal["folder"]) -> tuple[object, ...
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=30)
+    database = connect(path)
     (version,) = database.execute("pragma user_version").fetchone()
     if version == 0:
-        database.execute("pragma journal_mode = wal")
-        database.executescript(f"{_SCHEMA} pragma user_version = {_SCHEMA_VERSION};")
+        create_schema(database, _SCHEMA, _SCHEMA_VERSION)
     elif version != _SCHEMA_VERSION:
         database.close()
         raise sqlite3.DatabaseError(f"schema {version}")
-    database.execute("pragma synchronous = normal")
     return database
 
 

@@ -8,13 +8,16 @@ without, version ``until`` (null: still true).
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from archiver import clock
 from archiver.model import Change, Event, Material, Op, Submission, Submitted, Version
 from archiver.store import names
 
+_BUSY_SECONDS = 30.0
 _SCHEMA_VERSION = 2
 _SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -67,7 +70,7 @@ class Index:
     def _prepare(self, read_only: bool) -> None:
         (version,) = self._db.execute("pragma user_version").fetchone()
         if version == 0 and not read_only:
-            self._db.executescript(f"{_SCHEMA} pragma user_version = {_SCHEMA_VERSION};")
+            create_schema(self._db, _SCHEMA, _SCHEMA_VERSION)
         elif version != _SCHEMA_VERSION:
             raise IndexDamaged(f"schema {version}")
         self._db.execute("select count(*) from meta").fetchone()
@@ -292,6 +295,33 @@ class Index:
         return None if row is None else Material(*row)
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """Open, or make, a derived database with a write-ahead log."""
+    database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+    deadline = clock.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            database.execute("pragma journal_mode = wal")
+            break
+        except sqlite3.OperationalError as error:
+            # Changing the mode does not wait for a process that is just doing the same.
+            if "locked" not in str(error) or clock.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    database.execute("pragma synchronous = normal")
+    return database
+
+
+def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
+    """Make the tables, unless another process has just made them."""
+    database.execute("begin immediate")
+    with database:
+        if database.execute("pragma user_version").fetchone()[0] == 0:
+            for statement in schema.split(";"):
+                database.execute(statement)
+            database.execute(f"pragma user_version = {version}")
+
+
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file itself is bad; locked, read-only or a full disk are no damage."""
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
@@ -313,7 +343,4 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
         return connect_read_only(path)
-    database = sqlite3.connect(path, timeout=30)
-    database.execute("pragma journal_mode = wal")
-    database.execute("pragma synchronous = normal")
-    return database
+    return connect(path)

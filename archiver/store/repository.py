@@ -45,7 +45,7 @@ class RefUpdate:
     new: str
 
 
-class _GitDied(Exception):
+class _GitDied(KeyError):
     """The persistent reader ended before it answered."""
 
 
@@ -107,6 +107,9 @@ class Repository:
         """The object id a full ref name points to, or None."""
         try:
             return self._ask(ref)[0]
+        except _GitDied as error:
+            # Not "no such ref": the journal must never look empty because git fails.
+            raise self._failed("cat-file", b"it ended without an answer") from error
         except KeyError:
             return None
 
@@ -129,7 +132,7 @@ class Repository:
         except _GitDied:
             # Not by chance: git dies of some damaged objects.
             self.close()
-            raise KeyError(spec) from None
+            raise
 
     def _answer(self, spec: str) -> tuple[str, str, bytes]:
         if self._reader is None:

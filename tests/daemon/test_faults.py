@@ -275,6 +275,19 @@ def test_a_file_that_is_never_closed_is_captured_at_the_maximum_delay(site: Site
     finish(daemon)
 
 
+def test_a_git_that_always_dies_does_not_make_the_journal_look_empty(site: Site, tmp_path: Path) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *cat-file*) exit 1 ;; esac\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    site.write("f/s/a", "2")
+    env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    assert "without an answer" in site.run("run", "--once", "--settle", "0", code=8, env=env).stderr
+    assert site.tags() == ["f/s/v1"]
+
+
 def test_the_wall_clock_may_jump_while_it_runs(site: Site, tmp_path: Path) -> None:
     import libfaketime
 

@@ -270,3 +270,26 @@ def test_changes_between_two_states() -> None:
         (Op.RMDIR, b"was-dir", None),
         (Op.ADD, b"was-dir", None),
     }
+
+
+def test_two_processes_may_make_the_index_at_the_same_time(tmp_path: Path) -> None:
+    from archiver.store.index import Index
+
+    for round_ in range(20):
+        path = tmp_path / f"index{round_}.db"
+        errors: list[BaseException] = []
+
+        def make(path: Path = path, errors: list[BaseException] = errors) -> None:
+            try:
+                index = Index(path)
+                index.counts()
+                index.close()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
