@@ -20,6 +20,12 @@ class Phrase:
     def __str__(self) -> str:
         return self.template.format(**self.fields)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Phrase) and (self.template, self.fields) == (other.template, other.fields)
+
+    def __hash__(self) -> int:
+        return hash(self.template)
+
 
 class ArchiverError(Exception):
     """An expected failure; never shown with a traceback."""

@@ -130,6 +130,24 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A named reason not to dispose of something, whatever the date (冻结).
+
+    ``object`` is a filing, a submission or a version's tag, as in refs; ``lifted``
+    is when it was lifted (RFC 3339), None while it is in force.
+    """
+
+    name: str
+    object: str
+    reason: str
+    by: str | None
+    user: str
+    placed: str
+    lifted: str | None = None
+    lift_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One durable state of one submission."""
 
@@ -144,6 +162,7 @@ class Version:
     modified: int
     deleted: int
     submitted: tuple[Submitted, ...] = ()
+    holds: tuple[Hold, ...] = ()
 
     @property
     def tag(self) -> str:

@@ -22,12 +22,13 @@ ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
 CALLS = {"say", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
 #: Module constants that are shown through the console.
-CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "FILING_LIVE",
-             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "HELD", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
+CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "FILING_LIVE", "HELD",
+             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
              "NOT_ALL", "NOT_HEARD"}  # fmt: skip
 #: Words that reach the console by another way: rules, operations, heads of tables, problems.
 WORDS = {"captured", "submitted", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
-         "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256"}  # fmt: skip
+         "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256",
+         "Hold", "Held", "Since", "By", "Reason", "Lifted"}  # fmt: skip
 
 
 def messages() -> set[str]:

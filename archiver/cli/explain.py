@@ -36,7 +36,7 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
         "tag": tag,
         "disposable": decision.disposable,
         "keep_until": decision.keep_until.isoformat(),
-        "open": list(decision.open),
+        "open": [str(each) for each in decision.open],
         "reasons": [
             {
                 "rule": reason.rule,
@@ -55,7 +55,7 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
         "{tag}: not before {until}{open}",
         tag=name,
         until=decision.keep_until.date(),
-        open=console.text(", and not while the filing is live" if decision.open else ""),
+        open=decision.conditions,
     )
     for reason in decision.reasons:
         console.say(
@@ -63,6 +63,14 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
             rule=console.text(reason.rule),
             anchor=session.local(reason.anchor),
             until=reason.keep_until.date(),
+        )
+    for hold in decision.holds:
+        console.say(
+            "  held by {user} since {placed}: {name} ({reason})",
+            user=hold.by or hold.user,
+            placed=session.local(hold.placed),
+            name=hold.name,
+            reason=hold.reason,
         )
     if len(explanation.holders) > 1:
         tags = ", ".join(version.tag for version in explanation.holders)

@@ -40,7 +40,7 @@ def command(session: Session, name: str | None, as_json: bool) -> None:
     ]
     console.table(("Version", "Captured", "Files", "Changes", "Submitted", "Kept until"), rows)
     if any(decision.open for _, decision in decided):
-        console.say("+ and not while the filing is live")
+        console.say("+ and not while the filing is live, or before a hold is lifted")
 
 
 def _choice(archive: Any, name: str | None) -> tuple[str | None, str | None]:
@@ -70,5 +70,5 @@ def _as_json(version: Any, decision: Any) -> dict[str, Any]:
             for each in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
-        "open": list(decision.open),
+        "open": [str(each) for each in decision.open],
     }

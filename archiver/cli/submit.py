@@ -56,7 +56,7 @@ def command(
         tag=sealed.tag,
         submitted=event.object,
         until=decision.keep_until.date(),
-        open=session.console.text(", and not while the filing is live" if decision.open else ""),
+        open=decision.conditions,
     )
 
 

@@ -24,7 +24,7 @@ from archiver.intake.snapshot import Noted, Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive, Draft
 from archiver.store.content import release_memory
-from archiver.store.index import is_damage
+from archiver.store.database import is_damage
 
 _TICK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0

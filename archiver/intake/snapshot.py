@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from archiver.errors import Phrase
-from archiver.store.index import connect, connect_read_only, create_schema, is_damage, remove
+from archiver.store.database import connect, connect_read_only, create_schema, is_damage, remove
 from archiver.store.source import Signature
 
 #: In place of a signature: an empty folder.

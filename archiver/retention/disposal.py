@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused
+from archiver.errors import ArchiverError, NotFound, RetentionRefused
 from archiver.model import Version
 from archiver.retention.policy import Policy, decide
 from archiver.store.archive import Archive, Draft
@@ -30,7 +30,7 @@ def plan(
         names=names + (", ..." if len(decided) > 3 else ""),
         first=version.tag,
         until=decision.keep_until.date().isoformat(),
-        open=Phrase(", and for as long as the filing is live" if decision.open else ""),
+        open=decision.conditions,
     )
     _journal(archive, "dispose plan", refused, wait_seconds)
     raise refused

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from archiver import clock
 from archiver.config import FLOOR_YEARS
-from archiver.model import Version
+from archiver.errors import Phrase
+from archiver.model import Hold, Version
 
 #: No statute was found that gives filing materials a period; house policy is an honest basis.
 BASIS = (
@@ -23,6 +24,7 @@ BASIS = (
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 FILING_LIVE = "the filing is live"
+HELD = "held: {name} ({reason})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +54,55 @@ class Reason:
 class Decision:
     """What the policy says about one version.
 
-    ``keep_until`` is the latest date of all dated rules, never absent; ``open``
-    names what has no date.
+    ``keep_until`` is the latest date of all dated rules, never absent; ``live``
+    and ``holds`` have no date.  ``now`` is the compliance clock it was made at.
     """
 
     keep_until: datetime
-    open: tuple[str, ...]
+    live: bool
+    holds: tuple[Hold, ...]
     reasons: tuple[Reason, ...]
-    disposable: bool
+    now: datetime
+
+    @property
+    def open(self) -> tuple[Phrase, ...]:
+        """What keeps it without a date."""
+        live = (Phrase(FILING_LIVE),) if self.live else ()
+        return live + tuple(Phrase(HELD, name=hold.name, reason=hold.reason) for hold in self.holds)
+
+    @property
+    def disposable(self) -> bool:
+        """Whether it may go at the compliance clock's ``now``."""
+        return self.now > self.keep_until and not self.live and not self.holds
+
+    @property
+    def conditions(self) -> Phrase:
+        """The same as :attr:`open`, to follow a date in a sentence."""
+        live = Phrase(", and not while the filing is live") if self.live else ""
+        names = ", ".join(hold.name for hold in self.holds)
+        held = Phrase(", and not before a hold is lifted: {names}", names=names) if names else ""
+        return Phrase("{live}{held}", live=live, held=held)
 
 
 def decide(version: Version, policy: Policy, now: datetime) -> Decision:
     """Whether ``version`` may go at the compliance clock's ``now``; the longest rule wins."""
     reasons = [_counted("captured", version.clock, policy)]
     reasons += [_counted("submitted", each.clock, policy) for each in version.submitted]
-    return _combine(reasons, policy, now)
+    return _combine(reasons, version.holds, policy, now)
 
 
 def decide_content(holders: Iterable[Version], policy: Policy, now: datetime) -> Decision:
     """Content referenced by several versions is as locked as the strictest of them."""
-    reasons = [reason for version in holders for reason in decide(version, policy, now).reasons]
-    return _combine(reasons, policy, now)
+    versions = list(holders)
+    reasons = [reason for version in versions for reason in decide(version, policy, now).reasons]
+    holds = dict.fromkeys(hold for version in versions for hold in version.holds)
+    return _combine(reasons, holds, policy, now)
 
 
-def _combine(reasons: list[Reason], policy: Policy, now: datetime) -> Decision:
+def _combine(reasons: list[Reason], holds: Iterable[Hold], policy: Policy, now: datetime) -> Decision:
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     # Until filings can be ended, every filing is live.
-    still_open = (FILING_LIVE,) if policy.hold_while_live else ()
-    return Decision(keep_until, still_open, tuple(reasons), now > keep_until and not still_open)
+    return Decision(keep_until, policy.hold_while_live, tuple(holds), tuple(reasons), now)
 
 
 def _counted(rule: str, anchor: str, policy: Policy) -> Reason:

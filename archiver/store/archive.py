@@ -16,8 +16,7 @@ from typing import IO, Any
 from archiver import __version__, clock
 from archiver.errors import ArchiverError, ConfigProblem, StorageProblem
 from archiver.model import Attachment, Change, Event, Op, Submission
-from archiver.store import index as index_module
-from archiver.store import keys, lock, names, recovery
+from archiver.store import database, keys, lock, names, recovery
 from archiver.store.content import ContentStore, pointer, sync_filesystem
 from archiver.store.fastimport import IDENTITY, FastImport
 from archiver.store.index import Index, IndexDamaged
@@ -123,7 +122,7 @@ class Archive:
                     reason=damage,
                 ) from None
             self._notify(f"The index {path} was damaged ({damage}) and is rebuilt from the journal.")
-            index_module.remove(path)
+            database.remove(path)
             index = Index(path)
         if writable and index.head != self.repository.resolve(JOURNAL):
             self._index = index
@@ -143,7 +142,7 @@ class Archive:
         """Rebuild ``index.db`` from the journal."""
         if self._index is not None:
             self._index.close()
-        index_module.remove(self.root / "index.db")
+        database.remove(self.root / "index.db")
         self._index = Index(self.root / "index.db")
         self.catch_up()
 

@@ -8,17 +8,15 @@ without, version ``until`` (null: still true).
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from archiver import clock
-from archiver.model import Change, Event, Material, Op, Submission, Submitted, Version
+from archiver.model import Change, Event, Hold, Material, Op, Submission, Submitted, Version
 from archiver.store import names
+from archiver.store.database import connect, connect_read_only, create_schema, is_damage
 
-_BUSY_SECONDS = 30.0
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -34,6 +32,11 @@ create table submitted (
     tag text primary key, version integer not null, "on" text not null, kind text not null,
     number text, "by" text, receipt text, at text not null, clock text not null) without rowid;
 create index submitted_version on submitted (version);
+create table holds (
+    name text not null, object text not null, reason text not null, "by" text, user text not null,
+    placed text not null, lifted text, lift_reason text);
+create unique index holds_now on holds (name, object) where lifted is null;
+create index holds_object on holds (object);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
     mtime_ns integer not null, first integer not null, until integer);
@@ -42,6 +45,7 @@ create index materials_content on materials (sha256);
 create index materials_all on materials (submission, path, first);
 """
 
+_HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 _VERSIONS = """
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
        v.clock, v.files, v.bytes, v.added, v.modified, v.deleted
@@ -106,6 +110,10 @@ class Index:
                 self._capture(event, changes)
             elif event.action == "submit":
                 self._submit(event)
+            elif event.action == "hold":
+                self._hold(event)
+            elif event.action == "lift":
+                self._lift(event)
             elif event.action in ("init", "policy"):
                 self._settings(event)
             self._db.execute("insert or replace into meta values ('head', ?)", (event.commit,))
@@ -181,7 +189,29 @@ class Index:
             ),
         )
 
+    def _hold(self, event: Event) -> None:
+        details = event.details
+        self._db.execute(
+            "insert into holds values (?, ?, ?, ?, ?, ?, null, null)",
+            (
+                *(details["name"], event.object, details["reason"], details["by"]),
+                *(event.actor["user"] or str(event.actor["uid"]), event.at),
+            ),
+        )
+
+    def _lift(self, event: Event) -> None:
+        self._db.execute(
+            "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",
+            (event.at, event.details["reason"], event.details["name"], event.object),
+        )
+
     # --- reading
+
+    def holds(self, lifted: bool = False) -> list[Hold]:
+        """The holds in force, or with ``lifted`` every one there ever was, oldest first."""
+        where = "1" if lifted else "lifted is null"
+        rows = self._db.execute(f"select {_HOLD} from holds where {where} order by placed, name, object")
+        return [Hold(*row) for row in rows]
 
     def submissions(self) -> list[Submission]:
         """Every submission, by filing and name."""
@@ -243,6 +273,10 @@ class Index:
             "where version = ? order by at",
             (identity,),
         )
+        held = self._db.execute(
+            f"select {_HOLD} from holds where object in (?, ?, ?) and lifted is null order by placed, name",
+            (filing, f"{filing}/{name}", f"{filing}/{name}/v{rest[0]}"),
+        )
         number, commit, captured_at, clock, files, size, added, modified, deleted = rest
         return Version(
             Submission(filing, name, filing_folder, folder),
@@ -256,6 +290,7 @@ class Index:
             modified,
             deleted,
             tuple(Submitted(*each) for each in handed_in),
+            tuple(Hold(*each) for each in held),
         )
 
     def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:
@@ -293,51 +328,6 @@ class Index:
             (self._id_of(submission.filing, submission.name), path),
         ).fetchone()
         return None if row is None else Material(*row)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open, or make, a derived database with a write-ahead log."""
-    database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
-    deadline = clock.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            database.execute("pragma journal_mode = wal")
-            break
-        except sqlite3.OperationalError as error:
-            # Changing the mode does not wait for a process that is just doing the same.
-            if "locked" not in str(error) or clock.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-    database.execute("pragma synchronous = normal")
-    return database
-
-
-def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
-    """Make the tables, unless another process has just made them."""
-    database.execute("begin immediate")
-    with database:
-        if database.execute("pragma user_version").fetchone()[0] == 0:
-            for statement in schema.split(";"):
-                database.execute(statement)
-            database.execute(f"pragma user_version = {version}")
-
-
-def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is bad; locked, read-only or a full disk are no damage."""
-    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
-
-
-def remove(path: Path) -> None:
-    """Delete an index and its companions; it is derived and can be rebuilt."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open without writing a byte, also where the folder cannot be written."""
-    # A reader without write access to the folder cannot share the write-ahead log.
-    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
-    return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=30)
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:

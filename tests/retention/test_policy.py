@@ -76,7 +76,7 @@ def test_what_cannot_be_read_means_keep(captured: str) -> None:
 
 def test_a_live_filing_is_never_disposable() -> None:
     decision = decide(version("2020-01-01T00:00:00Z"), policy(hold=True), datetime(2099, 1, 1, tzinfo=UTC))
-    assert decision.open == ("the filing is live",)
+    assert [str(each) for each in decision.open] == ["the filing is live"]
     assert not decision.disposable
 
 

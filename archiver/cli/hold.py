@@ -1,0 +1,98 @@
+"""``archiver hold``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from archiver.cli.session import (
+    Name,
+    Session,
+    entry,
+    find_filing,
+    find_submission,
+    find_version,
+    global_options,
+    json_option,
+)
+
+if TYPE_CHECKING:
+    from archiver.store.archive import Archive
+
+
+@click.group()
+@global_options
+def command() -> None:
+    """Named reasons not to dispose of something, whatever the date."""
+
+
+@entry
+@click.argument("name", type=Name())
+@click.argument("target", type=Name(), metavar="FILING|FILING/SUBMISSION|TAG")
+@click.option("--reason", required=True, help="Why; kept with the record.")
+@click.option("--by", type=Name(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
+def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
+    """Place a hold: nothing of it can be disposed of until it is lifted."""
+    from archiver.retention.holds import place
+
+    archive = session.archive()
+    event = place(archive, name, _held(archive, target), reason, by, session.wait)
+    session.console.say("{object} is held by {name}.", object=event.object, name=name)
+
+
+@entry
+@click.argument("name", type=Name())
+@click.argument("target", type=Name(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
+@click.option("--reason", required=True, help="Why; kept with the record.")
+@click.option("--by", type=Name(), metavar="NAME", help="Who decided it, beside the user the system knows.")
+def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
+    """Lift a hold, from one thing or from everything that it holds."""
+    from archiver.retention.holds import lift
+
+    archive = session.archive()
+    held = None if target is None else _held(archive, target)
+    for event in lift(archive, name, held, reason, by, session.wait):
+        session.console.say("{object} is not held by {name} any more.", object=event.object, name=name)
+
+
+@entry
+@json_option
+@click.option("--all", "everything", is_flag=True, help="Those that were lifted too.")
+def _list(session: Session, as_json: bool, everything: bool) -> None:
+    """List the holds in force."""
+    holds = session.archive().index.holds(lifted=everything)
+    console = session.console
+    if as_json:
+        fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
+        console.json([{field: getattr(hold, field) for field in fields} for hold in holds])
+        return
+    if not holds:
+        console.say("Nothing is held.")
+        return
+    rows = [
+        (
+            hold.name,
+            hold.object,
+            session.local(hold.placed),
+            hold.by or hold.user,
+            hold.reason,
+            session.local(hold.lifted) if hold.lifted else "-",
+        )
+        for hold in holds
+    ]
+    console.table(("Hold", "Held", "Since", "By", "Reason", "Lifted"), rows)
+
+
+def _held(archive: Archive, name: str) -> str:
+    """What is meant, as in refs: the number of levels tells."""
+    levels = name.count("/")
+    if levels == 0:
+        return find_filing(archive, name)
+    if levels == 1:
+        return str(find_submission(archive, name))
+    return find_version(archive, name).tag
+
+
+for _name, _command in (("place", _place), ("lift", _lift), ("list", _list)):
+    command.add_command(_command, _name)
