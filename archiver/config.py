@@ -12,9 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from archiver.errors import ConfigProblem, Phrase
+from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 
-#: The program's floor, in calendar years.  No setting goes below it.
-FLOOR_YEARS = 3
 #: A typing error such as 30000 must not lock materials past the calendar's end.
 CEILING_YEARS = 1000
 
@@ -41,6 +40,9 @@ class Filing:
     """What is set for one filing only; None: as for all."""
 
     min_version_interval_minutes: float | None = None
+    profiles: tuple[str, ...] = ()
+    #: By the submission's folder name: further profiles for it alone.
+    submissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Config:
     metrics_listen: tuple[str, int] | None = None
     ignore: tuple[str, ...] = DEFAULT_IGNORE
     retention_years: int = FLOOR_YEARS
+    profiles: tuple[str, ...] = (DEFAULT,)
     timezone: str = "Asia/Shanghai"
     hold_while_live: bool = True
 
@@ -90,10 +93,10 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
             "ignore",
         }
     ),
-    "retention": frozenset({"years", "timezone", "hold_while_live"}),
+    "retention": frozenset({"years", "profiles", "timezone", "hold_while_live"}),
     "metrics": frozenset({"textfile", "listen"}),
 }
-_FILING = frozenset({"min_version_interval_minutes"})
+_FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions"})
 
 
 def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
@@ -229,6 +232,7 @@ def _validate(document: _Document) -> Config:
         metrics_listen=_listen(document),
         ignore=tuple(ignore),
         retention_years=_years(document),
+        profiles=_profiles(document, "retention.profiles", document.get("retention", "profiles", [DEFAULT])),
         timezone=_timezone(document),
         hold_while_live=hold,
     )
@@ -239,11 +243,38 @@ def _validate(document: _Document) -> Config:
 def _filings(document: _Document) -> dict[str, Filing]:
     filings = {}
     for name, settings in document.tables.get("filings", {}).items():
-        key = "min_version_interval_minutes"
-        value = settings.get(key)
-        minutes = None if value is None else document.as_number(f"filings.{name}.{key}", value, 0.0)
-        filings[os.fsdecode(name.encode("utf-8"))] = Filing(minutes)
+        where = f"filings.{name}"
+        minutes = settings.get("min_version_interval_minutes")
+        if minutes is not None:
+            minutes = document.as_number(f"{where}.min_version_interval_minutes", minutes, 0.0)
+        submissions = settings.get("submissions", {})
+        if not isinstance(submissions, dict):
+            raise document.problem(f"{where}.submissions", "must be a table in square brackets")
+        filings[_folder(name)] = Filing(
+            minutes,
+            _profiles(document, f"{where}.profiles", settings.get("profiles", [])),
+            {
+                _folder(each): _profiles(document, f"{where}.submissions.{each}", given)
+                for each, given in submissions.items()
+            },
+        )
     return filings
+
+
+def _folder(name: str) -> str:
+    # The file is UTF-8 whatever the locale, and a path is its bytes.
+    return os.fsdecode(name.encode("utf-8"))
+
+
+def _profiles(document: _Document, key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise document.problem(key, "must be a list of profiles: {known}", known=", ".join(PROFILES))
+    for each in value:
+        if each not in PROFILES:
+            raise document.problem(
+                key, "names {profile}, which is not one of: {known}", profile=each, known=", ".join(PROFILES)
+            )
+    return tuple(value)
 
 
 def _textfile(document: _Document) -> Path | None:

@@ -65,8 +65,11 @@ min_version_interval_minutes = 0
 ignore = [{ignore}]
 
 [retention]
-# Calendar years, never under 3.
+# Calendar years, never under 3. The longest of this and the profiles counts:
+# cn-algorithm-filing 3, cn-impact-assessment 3, sec-17a4 6, eu-ai-act 10, cn-archive-10, -30, -permanent;
+# for one filing, or one submission, on top: [filings."NAME"] profiles = [...], submissions = {{ "NAME" = [...] }}
 years = {years}
+profiles = ["cn-algorithm-filing"]
 timezone = "Asia/Shanghai"
 # Keep everything of a filing for as long as the filing is live.
 hold_while_live = true

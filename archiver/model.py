@@ -7,6 +7,7 @@ they must come back byte for byte.  Their readable form is made at the edge by
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -130,6 +131,18 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Promises:
+    """The strictest retention ever in force: years by scope, zones in which days end, hold while live.
+
+    A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, readable.
+    """
+
+    years: Mapping[str, int]
+    zones: tuple[str, ...]
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A named reason not to dispose of something, whatever the date (冻结).
 
@@ -149,7 +162,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One durable state of one submission."""
+    """One durable state of one submission.
+
+    ``clock`` is the compliance clock at its capture, ``superseded`` that at the
+    capture of the next version of the submission, None for the newest.
+    """
 
     submission: Submission
     number: int
@@ -163,6 +180,7 @@ class Version:
     deleted: int
     submitted: tuple[Submitted, ...] = ()
     holds: tuple[Hold, ...] = ()
+    superseded: str | None = None
 
     @property
     def tag(self) -> str:

@@ -22,11 +22,12 @@ ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
 CALLS = {"say", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
 #: Module constants that are shown through the console.
-CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "FILING_LIVE", "HELD",
+CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "_BASIS_IMPACT", "_BASIS_CLASS", "_BASIS_EU", "_BASIS_SEC",
+             "BASIS_PROMISED", "FILING_LIVE", "HELD",
              "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
              "NOT_ALL", "NOT_HEARD"}  # fmt: skip
 #: Words that reach the console by another way: rules, operations, heads of tables, problems.
-WORDS = {"captured", "submitted", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
+WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
          "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256",
          "Hold", "Held", "Since", "By", "Reason", "Lifted"}  # fmt: skip
 

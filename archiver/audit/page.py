@@ -52,7 +52,7 @@ def render(lines: Sequence[VersionLine], exported: str, policy: Policy) -> str:
         loader=PackageLoader("archiver.audit"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["local"] = lambda stamp: (
-        clock.parse(stamp).astimezone(policy.zone).strftime("%Y-%m-%d %H:%M:%S")
+        clock.parse(stamp).astimezone(policy.zones[0]).strftime("%Y-%m-%d %H:%M:%S")
     )
     environment.filters["href"] = quote
     filings: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
@@ -64,7 +64,7 @@ def render(lines: Sequence[VersionLine], exported: str, policy: Policy) -> str:
         filings=ordered,
         kinds=_KINDS,
         exported=exported,
-        zone=policy.zone.key,
-        years=policy.years,
+        zone=policy.zones[0].key,
+        years=max(profile.years for profile in policy.scopes[""]),
         count=len(lines),
     )

@@ -40,6 +40,7 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
         "reasons": [
             {
                 "rule": reason.rule,
+                "profile": reason.profile,
                 "anchor": reason.anchor,
                 "keep_until": reason.keep_until.isoformat(),
                 "basis": reason.basis,
@@ -59,7 +60,8 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
     )
     for reason in decision.reasons:
         console.say(
-            "  {rule} on {anchor}: kept until the end of {until}",
+            "  {rule} on {anchor}: kept until the end of {until} ({profile})",
+            profile=reason.profile,
             rule=console.text(reason.rule),
             anchor=session.local(reason.anchor),
             until=reason.keep_until.date(),
@@ -75,8 +77,9 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
     if len(explanation.holders) > 1:
         tags = ", ".join(version.tag for version in explanation.holders)
         console.say("  The same content is held by: {tags}", tags=tags)
-    console.say("  Basis: {basis}", basis=console.text(decision.reasons[0].basis))
+    for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
+        console.say("  Basis: {basis}", basis=console.text(basis))
     console.say(
-        "  A later date: retention.years in {config}, or submitting again. An earlier one: nobody.",
+        "  A later date: retention.years or retention.profiles in {config}, or submitting again. An earlier one: nobody.",
         config=session.config.source,
     )

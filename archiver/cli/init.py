@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from archiver import config, config_file
+from archiver import config, config_file, profiles
 from archiver.cli.session import Session, entry
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 
@@ -22,7 +22,7 @@ from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
     show_default=True,
     help="What the folder levels mean.",
 )
-@click.option("--retention-years", type=int, default=config.FLOOR_YEARS, show_default=True, help="3 or more.")
+@click.option("--retention-years", type=int, default=profiles.FLOOR_YEARS, show_default=True, help="3 or more.")
 @click.option(
     "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
 )
@@ -73,12 +73,12 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
 
 
 def _check(settings: config.Config, adopt: bool) -> None:
-    if not config.FLOOR_YEARS <= settings.retention_years <= config.CEILING_YEARS:
+    if not profiles.FLOOR_YEARS <= settings.retention_years <= config.CEILING_YEARS:
         raise ConfigProblem(
             "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
             "Nothing was made. Say --retention-years {floor} or more.",
             years=settings.retention_years,
-            floor=config.FLOOR_YEARS,
+            floor=profiles.FLOOR_YEARS,
         )
     if not settings.watch.is_dir():
         raise UsageProblem(

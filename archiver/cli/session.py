@@ -69,11 +69,9 @@ class Session:
 
     def policy(self, archive: Archive) -> Policy:
         """The retention policy in force: a shorter period than once promised has no effect."""
-        from archiver.retention.policy import Policy
+        from archiver.retention.policy import in_force
 
-        settings = self.config
-        years = max(settings.retention_years, archive.index.promised_years)
-        return Policy(years, settings.zone, settings.hold_while_live)
+        return in_force(self.config, archive.index.promises())
 
     def close(self) -> None:
         """Close what was opened."""

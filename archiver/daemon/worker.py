@@ -21,6 +21,7 @@ from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
+from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock
 from archiver.store.archive import Archive, Draft
 from archiver.store.content import release_memory
@@ -179,8 +180,9 @@ class Daemon:
             )
         self._archive.content.clear_spool()
         seed(self._snapshot, self._archive.index)
-        if self._config.retention_years > self._archive.index.promised_years:
-            self._append(Draft("policy", "retention", {"retention_years": self._config.retention_years}))
+        promises = self._archive.index.promises()
+        if details := new_promises(in_force(self._config, promises), self._config, promises):
+            self._append(Draft("policy", "retention", details))
         self._tick()
 
     def _finish(self) -> None:

@@ -6,21 +6,20 @@ dates, ``--on`` dates or the wall clock.  What cannot be read means "keep".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from archiver import clock
-from archiver.config import FLOOR_YEARS
+from archiver.config import Config
 from archiver.errors import Phrase
-from archiver.model import Hold, Version
+from archiver.model import Hold, Promises, Submission, Version
+from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
+from archiver.store import names
 
-#: No statute was found that gives filing materials a period; house policy is an honest basis.
-BASIS = (
-    "house policy: materials of an algorithm filing are kept at least three years, version by version, "
-    "ready for spot checks"
-)
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 FILING_LIVE = "the filing is live"
@@ -29,25 +28,81 @@ HELD = "held: {name} ({reason})"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long to keep, in calendar years that end with the day in ``zone``."""
+    """Which profiles apply to what; periods end with the day in the last of ``zones``.
 
-    years: int
-    zone: ZoneInfo
+    ``scopes``: empty for everything, a filing's folder, or FILING/SUBMISSION, readable.
+    """
+
+    scopes: Mapping[str, tuple[Profile, ...]]
+    zones: tuple[ZoneInfo, ...]
     hold_while_live: bool
 
     def __post_init__(self) -> None:
-        if self.years < FLOOR_YEARS:
-            raise ValueError(f"a period under {FLOOR_YEARS} years")
+        if not self.zones or not self.scopes.get(""):
+            raise ValueError("a policy without a period for everything")
+
+    def profiles(self, submission: Submission) -> tuple[Profile, ...]:
+        """Everything that applies to a submission; the longest wins."""
+        filing = names.text(submission.filing_folder)
+        wanted = ("", filing, f"{filing}/{names.text(submission.folder)}")
+        return tuple(dict.fromkeys(profile for scope in wanted for profile in self.scopes.get(scope, ())))
+
+
+def in_force(config: Config, promises: Promises) -> Policy:
+    """The policy of the configuration, and on top of it what was promised before."""
+    scopes = {scope: [PROFILES[name] for name in given] for scope, given in configured(config).items()}
+    _lengthen(scopes, "", Profile("years", config.retention_years, BASIS))
+    for scope, years in promises.years.items():
+        _lengthen(scopes, scope, Profile("promised", years, BASIS_PROMISED))
+    zones = dict.fromkeys((config.timezone, *promises.zones))
+    return Policy(
+        {scope: tuple(profiles) for scope, profiles in scopes.items()},
+        tuple(ZoneInfo(zone) for zone in zones),
+        config.hold_while_live or promises.live,
+    )
+
+
+def _lengthen(scopes: dict[str, list[Profile]], scope: str, longer: Profile) -> None:
+    known = scopes.setdefault(scope, [])
+    if longer.years > max((profile.years for profile in known), default=0):
+        known.append(longer)
+
+
+def configured(config: Config) -> dict[str, tuple[str, ...]]:
+    """The names of the profiles by scope, as the configuration has them."""
+    scopes = {"": config.profiles}
+    for filing, settings in config.filings.items():
+        name = names.text(os.fsencode(filing))
+        scopes[name] = settings.profiles
+        for submission, profiles in settings.submissions.items():
+            scopes[f"{name}/{names.text(os.fsencode(submission))}"] = profiles
+    return {scope: profiles for scope, profiles in scopes.items() if profiles}
+
+
+def new_promises(policy: Policy, config: Config, promises: Promises) -> dict[str, Any]:
+    """What the policy promises beyond what was promised before, as event details; empty if nothing."""
+    scopes = {scope: max(profile.years for profile in profiles) for scope, profiles in policy.scopes.items()}
+    longer = {scope: years for scope, years in scopes.items() if years > promises.years.get(scope, 0)}
+    is_new_zone = config.timezone not in promises.zones
+    if not longer and not is_new_zone and policy.hold_while_live == promises.live:
+        return {}
+    return {
+        "retention_years": scopes[""],
+        "scopes": {scope: years for scope, years in longer.items() if scope},
+        "timezone": config.timezone,
+        "hold_while_live": policy.hold_while_live,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One rule that keeps a version, with the moment it counts from and the one it keeps until."""
+    """One rule that keeps a version: the event and moment it counts from, the profile, and until when."""
 
     rule: str
     anchor: str
     keep_until: datetime
-    basis: str = BASIS
+    profile: str
+    basis: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +141,11 @@ class Decision:
 
 def decide(version: Version, policy: Policy, now: datetime) -> Decision:
     """Whether ``version`` may go at the compliance clock's ``now``; the longest rule wins."""
-    reasons = [_counted("captured", version.clock, policy)]
-    reasons += [_counted("submitted", each.clock, policy) for each in version.submitted]
+    anchors = [("captured", version.clock)]
+    anchors += [("submitted", each.clock) for each in version.submitted]
+    anchors += [("superseded", version.superseded)] if version.superseded is not None else []
+    profiles = policy.profiles(version.submission)
+    reasons = [_counted(rule, anchor, each, policy) for rule, anchor in anchors for each in profiles]
     return _combine(reasons, version.holds, policy, now)
 
 
@@ -105,11 +163,13 @@ def _combine(reasons: list[Reason], holds: Iterable[Hold], policy: Policy, now: 
     return Decision(keep_until, policy.hold_while_live, tuple(holds), tuple(reasons), now)
 
 
-def _counted(rule: str, anchor: str, policy: Policy) -> Reason:
+def _counted(rule: str, anchor: str, profile: Profile, policy: Policy) -> Reason:
     try:
-        return Reason(rule, anchor, end_of_period(clock.parse(anchor), policy.years, policy.zone))
+        moment = clock.parse(anchor)
+        until = max(end_of_period(moment, profile.years, zone) for zone in policy.zones)
     except (ValueError, TypeError, OverflowError):
-        return Reason(rule, anchor, FOREVER)
+        until = FOREVER
+    return Reason(rule, anchor, until, profile.name, profile.basis)
 
 
 def end_of_period(anchor: datetime, years: int, zone: ZoneInfo) -> datetime:

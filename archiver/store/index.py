@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from archiver.model import Change, Event, Hold, Material, Op, Submission, Submitted, Version
+from archiver.model import Change, Event, Hold, Material, Op, Promises, Submission, Submitted, Version
 from archiver.store import names
 from archiver.store.database import connect, connect_read_only, create_schema, is_damage
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -32,6 +32,7 @@ create table submitted (
     tag text primary key, version integer not null, "on" text not null, kind text not null,
     number text, "by" text, receipt text, at text not null, clock text not null) without rowid;
 create index submitted_version on submitted (version);
+create table promises (scope text primary key, years integer not null) without rowid;
 create table holds (
     name text not null, object text not null, reason text not null, "by" text, user text not null,
     placed text not null, lifted text, lift_reason text);
@@ -48,7 +49,8 @@ create index materials_all on materials (submission, path, first);
 _HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 _VERSIONS = """
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
-       v.clock, v.files, v.bytes, v.added, v.modified, v.deleted
+       v.clock, v.files, v.bytes, v.added, v.modified, v.deleted,
+       (select n.clock from versions n where n.submission = v.submission and n.number = v.number + 1)
 from versions v join submissions s on s.id = v.submission
 """
 
@@ -95,11 +97,13 @@ class Index:
         row = self._db.execute("select value from meta where key = 'layout'").fetchone()
         return "" if row is None else str(row[0])
 
-    @property
-    def promised_years(self) -> int:
-        """The longest retention that was ever in force: what was promised stays promised."""
-        row = self._db.execute("select value from meta where key = 'years'").fetchone()
-        return 0 if row is None else int(row[0])
+    def promises(self) -> Promises:
+        """The strictest retention that was ever in force: what was promised stays promised."""
+        rows = self._db.execute("select scope, years from promises")
+        zones = self._db.execute("select key from meta where key like 'zone:%' order by key")
+        live = self._db.execute("select 1 from meta where key = 'live'").fetchone()
+        names = tuple(row[0].removeprefix("zone:") for row in zones)
+        return Promises(dict(rows.fetchall()), names, live is not None)
 
     # --- writing
 
@@ -122,8 +126,17 @@ class Index:
     def _settings(self, event: Event) -> None:
         if event.action == "init":
             self._db.execute("insert into meta values ('layout', ?)", (event.details["layout"],))
-        years = max(self.promised_years, event.details["retention_years"])
-        self._db.execute("insert or replace into meta values ('years', ?)", (str(years),))
+        details = event.details
+        scopes = {"": details["retention_years"], **details.get("scopes", {})}
+        for scope, years in scopes.items():
+            self._db.execute(
+                "insert into promises values (?, ?) on conflict (scope) do update set years = max(years, ?)",
+                (scope, years, years),
+            )
+        if zone := details.get("timezone"):
+            self._db.execute("insert or ignore into meta values (?, '')", (f"zone:{zone}",))
+        if details.get("hold_while_live"):
+            self._db.execute("insert or ignore into meta values ('live', '')")
 
     def _capture(self, event: Event, changes: Iterable[Change]) -> None:
         details = event.details
@@ -277,7 +290,7 @@ class Index:
             f"select {_HOLD} from holds where object in (?, ?, ?) and lifted is null order by placed, name",
             (filing, f"{filing}/{name}", f"{filing}/{name}/v{rest[0]}"),
         )
-        number, commit, captured_at, clock, files, size, added, modified, deleted = rest
+        number, commit, captured_at, clock, files, size, added, modified, deleted, superseded = rest
         return Version(
             Submission(filing, name, filing_folder, folder),
             number,
@@ -291,6 +304,7 @@ class Index:
             deleted,
             tuple(Submitted(*each) for each in handed_in),
             tuple(Hold(*each) for each in held),
+            superseded,
         )
 
     def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from archiver.model import Hold, Submission, Version
+from archiver.profiles import DEFAULT, PROFILES
 from archiver.retention.policy import Policy, decide, decide_content
 from tests.conftest import Site
 
@@ -88,7 +89,7 @@ def test_a_hold_blocks_whatever_the_date() -> None:
     hold = Hold("h", "f", "r", None, "u", "2020-01-01T00:00:00Z")
     facts = (Submission("f", "s"), 1, "0" * 40, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1, 1, 1, 0, 0)
     free, held = Version(*facts), Version(*facts, holds=(hold,))
-    policy = Policy(3, ZoneInfo("Asia/Shanghai"), False)
+    policy = Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("Asia/Shanghai"),), False)
     now = datetime(2990, 1, 1, tzinfo=UTC)
     assert decide(free, policy, now).disposable
     assert not decide(held, policy, now).disposable

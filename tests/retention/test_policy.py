@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,8 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import clock
-from archiver.model import Submission, Submitted, Version
-from archiver.retention.policy import FOREVER, Policy, decide, decide_content, end_of_period
+from archiver.config import Config, Filing
+from archiver.model import Hold, Promises, Submission, Submitted, Version
+from archiver.profiles import PERMANENT, PROFILES, Profile
+from archiver.retention.policy import (
+    FOREVER,
+    Decision,
+    Policy,
+    decide,
+    decide_content,
+    end_of_period,
+    in_force,
+    new_promises,
+)
 from tests.conftest import Site
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -22,7 +36,7 @@ def version(captured: str, *submitted: str) -> Version:
 
 
 def policy(years: int = 3, hold: bool = False) -> Policy:
-    return Policy(years, SHANGHAI, hold)
+    return Policy({"": (Profile("house", years, "basis"),)}, (SHANGHAI,), hold)
 
 
 @given(moments, st.integers(3, 30))
@@ -89,9 +103,165 @@ def test_content_is_as_locked_as_the_strictest_version_that_holds_it() -> None:
 
 
 @pytest.mark.parametrize("years", [2, 0, -1])
-def test_the_floor_is_in_the_policy_itself(years: int) -> None:
+def test_the_floor_is_in_the_profile_itself(years: int) -> None:
     with pytest.raises(ValueError):
-        Policy(years, SHANGHAI, False)
+        Profile("short", years, "basis")
+
+
+def test_a_policy_has_a_period_for_everything() -> None:
+    for scopes in ({}, {"": ()}, {"f": (PROFILES["eu-ai-act"],)}):
+        with pytest.raises(ValueError):
+            Policy(scopes, (SHANGHAI,), False)
+
+
+def settings(root: Path, **changes: Any) -> Config:
+    return Config(root / "c", root / "a", root / "w", **changes)
+
+
+names_of_profiles = st.lists(st.sampled_from(sorted(PROFILES)), max_size=3).map(tuple)
+configurations = st.builds(
+    lambda years, general, filing, submission, zone, live: {
+        "retention_years": years,
+        "profiles": general,
+        "filings": {"f": Filing(profiles=filing, submissions={"s": submission})},
+        "timezone": zone,
+        "hold_while_live": live,
+    },
+    st.integers(3, 40),
+    names_of_profiles,
+    names_of_profiles,
+    names_of_profiles,
+    st.sampled_from(["Asia/Shanghai", "Pacific/Kiritimati", "Pacific/Midway", "UTC"]),
+    st.booleans(),
+)
+
+
+@given(st.lists(configurations, min_size=1, max_size=6), moments, st.booleans())
+def test_no_change_of_the_configuration_moves_a_date_earlier(
+    history: list[dict[str, Any]], captured: datetime, submits: bool
+) -> None:
+    """Each configuration was in force once, and was journalled; the last one is in force now."""
+    promises = Promises({}, (), False)
+    facts = version(clock.stamp(captured), *([clock.stamp(captured)] if submits else []))
+    facts = replace(facts, submission=Submission("f", "s", b"f", b"s"))
+    last: Decision | None = None
+    for changes in history:
+        config = settings(Path("/x"), **changes)
+        policy = in_force(config, promises)
+        decision = decide(facts, policy, captured)
+        if last is not None:
+            assert decision.keep_until >= last.keep_until
+            assert decision.live or not last.live
+        assert decision.keep_until >= end_of_period(captured, 3, SHANGHAI) - timedelta(days=1)
+        wanted = max(
+            [changes["retention_years"]]
+            + [PROFILES[name].years for name in changes["profiles"]]
+            + [PROFILES[name].years for name in changes["filings"]["f"].profiles]
+            + [PROFILES[name].years for name in changes["filings"]["f"].submissions["s"]]
+        )
+        if wanted < PERMANENT:
+            assert decision.keep_until.year >= captured.year + wanted - 1
+        else:
+            assert decision.keep_until == FOREVER
+        details = new_promises(policy, config, promises)
+        promises = promised(promises, details)
+        assert new_promises(in_force(config, promises), config, promises) == {}, "it is journalled once"
+        last = decision
+
+
+def promised(before: Promises, details: dict[str, Any]) -> Promises:
+    """What the index makes of a policy event."""
+    if not details:
+        return before
+    years = dict(before.years)
+    for scope, each in {"": details["retention_years"], **details["scopes"]}.items():
+        years[scope] = max(each, years.get(scope, 0))
+    zones = tuple(dict.fromkeys((*before.zones, details["timezone"])))
+    return Promises(years, zones, before.live or details["hold_while_live"])
+
+
+@given(
+    moments,
+    st.lists(st.tuples(st.sampled_from(["submit", "supersede", "hold"]), st.integers(0, 4000)), max_size=8),
+)
+def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tuple[str, int]]) -> None:
+    """Against an independent model: three years after the latest anchor, by simple arithmetic."""
+    facts, latest = version(clock.stamp(captured)), captured
+    before = decide(facts, policy(), captured)
+    moment = captured
+    for kind, days in events:
+        moment += timedelta(days=days)
+        if kind == "submit":
+            handed = Submitted("t", "2026-01-01", "first", None, None, None, "", clock.stamp(moment))
+            facts = replace(facts, submitted=(*facts.submitted, handed))
+            latest = moment
+        elif kind == "supersede" and facts.superseded is None:
+            facts = replace(facts, superseded=clock.stamp(moment))
+            latest = moment
+        elif kind == "hold":
+            facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
+        after = decide(facts, policy(), moment)
+        assert after.keep_until >= before.keep_until
+        before = after
+    assert not decide(facts, policy(), latest + timedelta(days=3 * 365)).disposable
+    assert decide(facts, policy(), latest + timedelta(days=3 * 366 + 2)).disposable is not bool(facts.holds)
+
+
+def test_the_newest_version_is_not_superseded_and_the_others_are(site: Site) -> None:
+    for number in range(3):
+        site.write("f/s/a", str(number))
+        site.catch_up()
+    rules = [[r["rule"] for r in site.json("explain", f"f/s/v{n}")["reasons"]] for n in (1, 2, 3)]
+    assert rules == [["captured", "superseded"], ["captured", "superseded"], ["captured"]]
+
+
+def test_profiles_for_a_filing_and_for_a_submission(site: Site) -> None:
+    text = site.config.read_text(encoding="utf-8")
+    more = (
+        '[filings."推荐"]\nprofiles = ["eu-ai-act"]\nsubmissions = { "年度 1" = ["cn-archive-30", "sec-17a4"] }\n'
+    )
+    site.config.write_text(f"{text}\n{more}", encoding="utf-8")
+    for path in ("推荐/首次/a", "推荐/年度 1/a", "其他/首次/a"):
+        site.write(path, path)
+    site.catch_up()
+    tags = {v["tag"]: int(v["keep_until"][:4]) - int(v["captured_at"][:4]) for v in site.json("log")}
+    assert tags == {"推荐/首次/v1": 10, "推荐/年度%201/v1": 30, "其他/首次/v1": 3}
+    reasons = site.json("explain", "推荐/首次/v1")["reasons"]
+    assert {r["profile"] for r in reasons} == {"cn-algorithm-filing", "eu-ai-act"}
+    assert "EU AI Act" in str(reasons)
+    # Shortened again: what was promised stays, and says so.
+    site.config.write_text(text, encoding="utf-8")
+    site.catch_up()
+    again = site.json("explain", "推荐/首次/v1")
+    assert {r["profile"] for r in again["reasons"]} == {"cn-algorithm-filing", "promised"}
+    assert {v["tag"]: v["keep_until"] for v in site.json("log")}["推荐/首次/v1"] == again["keep_until"]
+    assert int(again["keep_until"][:4]) - int(site.json("log")[0]["captured_at"][:4]) == 10
+    site.run("reindex")
+    assert site.json("explain", "推荐/首次/v1") == again
+    site.verified()
+
+
+def test_a_permanent_profile_never_ends(site: Site) -> None:
+    site.set("retention", "profiles", '["cn-archive-permanent"]')
+    site.write("f/s/a", "1")
+    site.catch_up()
+    assert site.json("explain", "f/s/v1")["keep_until"].startswith("9999")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['"cn-archive-10"', '["cn-archive-2"]', "[3]", '["cn-algorithm-filing", ""]', "1.5", "nan", '{ "a" = 1 }'],
+)
+def test_a_profile_that_is_none_is_refused(site: Site, value: str) -> None:
+    site.set("retention", "profiles", value)
+    assert "retention.profiles" in site.run("status", code=3).stderr
+
+
+def test_holding_while_live_cannot_be_taken_back(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.set("retention", "hold_while_live", "false")
+    assert site.json("explain", "f/s/v1")["open"] == ["the filing is live"]
 
 
 def test_a_material_is_explained_by_every_version_that_holds_its_content(site: Site) -> None:

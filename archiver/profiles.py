@@ -1,0 +1,54 @@
+"""Retention profiles: named periods with the reason that somebody gave for them.  Data, not code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+#: The program's floor, in calendar years.  No setting and no profile goes below it.
+FLOOR_YEARS = 3
+#: Past the calendar's end: kept for ever.
+PERMANENT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A period in calendar years, and what it rests on."""
+
+    name: str
+    years: int
+    basis: str
+
+    def __post_init__(self) -> None:
+        if self.years < FLOOR_YEARS:
+            raise ValueError(f"a period under {FLOOR_YEARS} years")
+
+
+#: No statute was found that gives filing materials a period; house policy is an honest basis.
+BASIS = (
+    "house policy: materials of an algorithm filing are kept at least three years, version by version, "
+    "ready for spot checks"
+)
+_BASIS_IMPACT = "Personal Information Protection Law of China, art. 56: impact assessments, at least three years"
+_BASIS_CLASS = "house policy: archive class of the company's own retention schedule"
+_BASIS_EU = "EU AI Act, art. 18: documentation of high-risk systems, ten years"
+_BASIS_SEC = "SEC rule 17a-4: records of broker-dealers, six years"
+#: The period that was in force before a setting was shortened.
+BASIS_PROMISED = "promised before: a period can be made longer, never shorter"
+
+DEFAULT = "cn-algorithm-filing"
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            Profile(DEFAULT, 3, BASIS),
+            Profile("cn-impact-assessment", 3, _BASIS_IMPACT),
+            Profile("cn-archive-10", 10, _BASIS_CLASS),
+            Profile("cn-archive-30", 30, _BASIS_CLASS),
+            Profile("cn-archive-permanent", PERMANENT, _BASIS_CLASS),
+            Profile("eu-ai-act", 10, _BASIS_EU),
+            Profile("sec-17a4", 6, _BASIS_SEC),
+        )
+    }
+)
