@@ -80,6 +80,6 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
         console.say("  Basis: {basis}", basis=console.text(basis))
     console.say(
-        "  A later date: retention.years or retention.profiles in {config}, or submitting again. An earlier one: nobody.",
+        "  Later: retention.years or retention.profiles in {config}, or submitting again. Earlier: nobody.",
         config=session.config.source,
     )
