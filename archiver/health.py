@@ -58,6 +58,7 @@ class Health:
     protection: str
     clock: str
     lag_seconds: int
+    last_checkpoint: str | None
     space: Forecast
     problems: list[Phrase]
 
@@ -86,6 +87,7 @@ class Health:
             ],
             "protection": self.protection.partition(":")[0],
             "clock": {"time": self.clock, "lag_seconds": self.lag_seconds},
+            "last_checkpoint": self.last_checkpoint,
             "space": {
                 "free_bytes": self.space.free_bytes,
                 "total_bytes": self.space.total_bytes,
@@ -130,6 +132,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         protection=_protection(archive),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
+        last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_space(archive, reading.wall),
         problems=[],
     )

@@ -16,6 +16,8 @@ from typing import Any
 COMMON = "_common"
 #: Filing of materials that lie directly in the watched folder.
 UNFILED = "_unfiled"
+#: Where the signed tags of checkpoints lie, among the filings.
+CHECKPOINTS = "_checkpoints"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ COMMANDS = {
     "dispose": "Deletion after retention.",
     "restore": "Bring a version back.",
     "verify": "Check everything, independently.",
+    "checkpoint": "Sign everything as it stands.",
     "audit": "Write the inspection package.",
     "reindex": "Rebuild the index from the journal.",
     "service": "Run archiver as a service of the system.",

@@ -47,6 +47,8 @@ def _print(session: Session, health: Any) -> None:
         clock=session.local(health.clock),
         lag=health.lag_seconds,
     )
+    if health.last_checkpoint:
+        console.say("Last checkpoint: {at}", at=session.local(health.last_checkpoint))
     for tag, latest in health.changed_since_submitted:
         console.say("Changed since submitted: {tag} is newer than {submitted}", tag=latest, submitted=tag)
     for item, since in health.pending:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.session import FilePath, Name, Session, entry, find_submission, find_version
-from archiver.errors import NotFound, UsageProblem
+from archiver.errors import ArchiverError, NotFound, UsageProblem
 from archiver.filings.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def command(
     version = _chosen(session, archive, submission, number)
     handing_in = HandingIn(day, kind, filing_number, receipt, by)
     event = submit(archive, version, handing_in, session.wait)
+    _sign(session, archive)
     sealed = find_version(archive, version.tag)
     decision = decide(sealed, session.policy(archive), archive.compliance_time())
     session.console.say(
@@ -58,6 +59,16 @@ def command(
         until=decision.keep_until.date(),
         open=decision.conditions,
     )
+
+
+def _sign(session: Session, archive: Archive) -> None:
+    """A checkpoint after each handing-in; what was handed in stands without it too."""
+    from archiver.evidence.checkpoint import checkpoint
+
+    try:
+        checkpoint(archive, session.wait)
+    except ArchiverError as error:
+        session.console.warn(error.template, **error.fields)
 
 
 def _chosen(session: Session, archive: Archive, submission: Submission, number: int | None) -> Version:

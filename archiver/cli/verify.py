@@ -11,11 +11,14 @@ from archiver.errors import FindingsPresent
 @entry
 @json_option
 @click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
-def command(session: Session, as_json: bool, sample: float | None) -> None:
+@click.option("--since", "lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable.")
+def command(session: Session, as_json: bool, sample: float | None, lines: tuple[str, ...]) -> None:
     """Check everything, independently of the code that wrote it. Writes nothing."""
     from archiver.evidence.verify import verify
+    from archiver.evidence.witness import parse
 
-    report = verify(session.archive(), 100.0 if sample is None else sample)
+    witnesses = [parse(line) for line in lines]
+    report = verify(session.archive(), 100.0 if sample is None else sample, witnesses)
     console = session.console
     if as_json:
         console.json(report.as_json())
@@ -41,4 +44,6 @@ def command(session: Session, as_json: bool, sample: float | None) -> None:
             count=len(report.findings),
         )
     if not as_json:
+        for witness in witnesses:
+            console.say("It continues the archive of {time} (event {seq}).", time=witness.time, seq=witness.seq)
         console.say("Everything is as it should be.")

@@ -25,6 +25,7 @@ class Gauges:
     skipped: int
     last_scan: float
     last_event: float
+    last_checkpoint: float
     watching: str
     free_bytes: int
 
@@ -37,6 +38,7 @@ _HELP = {
     "skipped": "Paths that are left out, with a reason in archiver status.",
     "last_scan": "When everything was compared last, Unix time.",
     "last_event": "When the newest event was journalled, Unix time.",
+    "last_checkpoint": "When the archive was signed last, Unix time.",
     "free_bytes": "Free space of the archive's filesystem.",
 }
 

@@ -14,6 +14,7 @@ from archiver.config import Config
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
+from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.intake.capture import Capturer, Stopped
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.pipeline import Pipeline
@@ -103,6 +104,7 @@ class Daemon:
         volume = os.statvfs(self._archive.root)
         newest = self._archive.journal.head()
         scan = self._snapshot.meta("last_scan")
+        signed = index.last_checkpoint()
         return Gauges(
             versions=index.counts()[0],
             bytes=index.stored(),
@@ -111,6 +113,7 @@ class Daemon:
             skipped=len(self._snapshot.skipped()),
             last_scan=clock.parse(scan).timestamp() if scan else 0.0,
             last_event=clock.parse(newest.at).timestamp() if newest else 0.0,
+            last_checkpoint=clock.parse(signed[1]).timestamp() if signed else 0.0,
             watching=self._folder.state,
             free_bytes=volume.f_bavail * volume.f_frsize,
         )
@@ -228,6 +231,8 @@ class Daemon:
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
             self._tick()
+            if is_due(self._archive):
+                checkpoint(self._archive, self._wait)
         self.pipeline.capture_due(self._wait)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()

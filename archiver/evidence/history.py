@@ -44,7 +44,8 @@ class History:
 
     ``states``: branch -> path -> (sha256, size) of the newest version so far;
     ``heads``: branch -> its newest commit so far; ``manifests``: tag of a sealed
-    version -> digest of its manifest; ``referenced``: sha256 -> size.
+    version -> digest of its manifest; ``referenced``: sha256 -> size;
+    ``digests``: the SHA-256 of each event, in order.
     """
 
     refs: dict[str, str] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class History:
     manifests: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Expected] = field(default_factory=dict)
     signers: bytes = b""
+    digests: list[str] = field(default_factory=list)
+    last_commit: str = ""
 
 
 def check_history(repository: Repository, report: Report) -> History:
@@ -66,8 +69,9 @@ def check_history(repository: Repository, report: Report) -> History:
         return history
     commits = _journal_commits(repository, tip, report)
     sealed = _sealed_versions(repository, commits)
-    for commit, data in _walk(repository, commits, report):
+    for commit, data in _walk(repository, commits, history, report):
         _event(repository, commit, data, history, sealed, report)
+        history.last_commit = commit
     history.refs[JOURNAL] = tip
     _compare_refs(refs, read_refs(repository.path, Report()), history, report)
     _check_commits(repository, history, report)
@@ -109,7 +113,9 @@ def _journal_commits(repository: Repository, tip: str, report: Report) -> list[s
     return commits[::-1]
 
 
-def _walk(repository: Repository, commits: list[str], report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+def _walk(
+    repository: Repository, commits: list[str], history: History, report: Report
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Journal commits with their parsed events; the chain is checked here."""
     prev, seq, last_clock = _GENESIS, 0, ""
     for each in commits:
@@ -117,6 +123,7 @@ def _walk(repository: Repository, commits: list[str], report: Report) -> Iterato
         seq += 1
         try:
             data = repository.read(f"{each}:event.json")
+            history.digests.append(hashlib.sha256(data).hexdigest())
             event = json.loads(data)
             if event["prev"] != prev or event["seq"] != seq:
                 report.add("A031", f"event {event['seq']}", f"it should be event {seq} after {prev[:12]}")
@@ -126,10 +133,11 @@ def _walk(repository: Repository, commits: list[str], report: Report) -> Iterato
             if now < last_clock:
                 report.add("A033", f"event {seq}", f"{now} after {last_clock}")
             last_clock = now
-            prev = hashlib.sha256(data).hexdigest()
+            prev = history.digests[-1]
         except (KeyError, ValueError, TypeError) as error:
             report.add("A030", f"event {seq}", f"commit {each[:12]}: {error}")
             prev = ""
+            history.digests += [""] * (report.events - len(history.digests))
             continue
         yield each, event
 
@@ -170,6 +178,8 @@ def _event(
     where = f"event {event['seq']}"
     try:
         _attachments(repository, commit, event, where, report)
+        if event["action"] == "checkpoint":
+            _checkpoint(repository, event, history, report)
         history.refs |= event["refs"]
         if event["action"] == "init":
             history.signers = repository.read(f"{commit}:allowed_signers")
@@ -243,6 +253,19 @@ def _submit(repository: Repository, event: dict[str, Any], history: History, rep
         report.add("A042", tag)
     if history.manifests.get(details["version"]) != details["manifest_sha256"]:
         report.add("A043", tag, details["version"])
+
+
+def _checkpoint(repository: Repository, event: dict[str, Any], history: History, report: Report) -> None:
+    refs = {**history.refs, JOURNAL: history.last_commit}
+    lines = [
+        f"{refs[ref]} {ref}\n" for ref in sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
+    ]
+    digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    tag = repository.read(event["refs"][f"refs/tags/{event['object']}"])
+    if digest != event["details"]["refs_sha256"] or f"refs-sha256 {digest}\n".encode() not in tag:
+        report.add("A045", event["object"])
+    if not is_signed_by(tag, history.signers):
+        report.add("A044", event["object"])
 
 
 def _compare_refs(before: dict[str, str], after: dict[str, str], history: History, report: Report) -> None:

@@ -5,19 +5,27 @@ Findings are collected, never stopped at; nothing is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from archiver.evidence.contents import check_contents
 from archiver.evidence.findings import Report
 from archiver.evidence.history import check_history
 from archiver.evidence.objects import check_repository
+from archiver.evidence.witness import Witness, contradictions
 from archiver.store.archive import Archive
 
 
-def verify(archive: Archive, percent: float = 100.0) -> Report:
-    """Check the whole archive; ``percent`` of the content objects are hashed again."""
+def verify(archive: Archive, percent: float = 100.0, witnesses: Sequence[Witness] = ()) -> Report:
+    """Check the whole archive; ``percent`` of the content objects are hashed again.
+
+    ``witnesses``: lines kept elsewhere, that this archive must continue.
+    """
     report = Report()
     check_repository(archive.repository, report)
     history = check_history(archive.repository, report)
     check_contents(archive.repository_path / "lfs", history.referenced, percent, report)
+    for witness, why in contradictions(witnesses, history.digests):
+        report.add("A046", f"event {witness.seq}", why)
     if _signers(archive) != history.signers:
         report.add("A060", "keys/allowed_signers")
     return report

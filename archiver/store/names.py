@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from archiver.model import COMMON, UNFILED
+from archiver.model import CHECKPOINTS, COMMON, UNFILED
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _AMBIGUOUS = re.compile(r"%(?=[0-9A-Fa-f]{2})")
@@ -80,7 +80,7 @@ def ref_component(folder: bytes) -> str:
 
     The full name is journalled, because a component over 200 bytes is cut.
     """
-    if folder in (COMMON.encode(), UNFILED.encode()):
+    if folder in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
         return f"%{folder[0]:02X}{folder[1:].decode()}"
     try:
         shown = folder.decode("utf-8")

@@ -113,6 +113,12 @@ class Repository:
         except KeyError:
             return None
 
+    def refs(self) -> dict[str, str]:
+        """Every ref with the object id it points to."""
+        out = self._run("for-each-ref", "--format=%(objectname) %(refname)")
+        lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        return {line[41:]: line[:40] for line in lines}
+
     def read(self, spec: str) -> bytes:
         """An object's bytes; ``spec`` as in ``commit:path``; raises KeyError."""
         return self.object(spec)[1]

@@ -1,0 +1,50 @@
+"""``archiver checkpoint``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import Session, entry
+from archiver.errors import StorageProblem, UsageProblem
+
+
+@entry
+@click.option("--print", "only_line", is_flag=True, help="Print the witness line, to keep elsewhere.")
+@click.option("--qr", "picture", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
+def command(session: Session, only_line: bool, picture: str | None) -> None:
+    """Sign everything as it stands now, and give a line that proves it later."""
+    from archiver.evidence.checkpoint import checkpoint, witness
+
+    if picture is not None and Path(picture).suffix not in (".png", ".svg"):
+        raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
+    archive = session.archive()
+    line = str(witness(archive, checkpoint(archive, session.wait)))
+    console = session.console
+    if only_line:
+        console.line(line)
+    else:
+        console.say("Signed. Keep this line where nobody of the archive can change it:")
+        console.line(line)
+        console.say("Later it proves that the archive goes on from here: archiver verify --since LINE")
+    if picture is not None:
+        _draw(line, picture)
+    elif not only_line and sys.stdout.isatty():
+        import segno
+
+        segno.make(line).terminal(compact=True)
+
+
+def _draw(line: str, picture: str) -> None:
+    import segno
+
+    try:
+        segno.make(line, error="m").save(picture, scale=4)
+    except OSError as error:
+        raise StorageProblem(
+            "{path} cannot be written ({reason}). The checkpoint was made; its line is above.",
+            path=picture,
+            reason=error.strerror,
+        ) from None

@@ -1,0 +1,167 @@
+"""How the journal's events become rows of ``index.db``, and what the rows are.
+
+The table ``materials`` holds intervals: a row is true from version ``first`` up
+to, but without, version ``until`` (null: still true).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from archiver.model import Change, Event, Op
+from archiver.store import names
+
+SCHEMA_VERSION = 5
+SCHEMA = """
+create table meta (key text primary key, value text not null) without rowid;
+create table submissions (
+    id integer primary key, filing text not null, name text not null,
+    filing_folder blob not null, folder blob not null, unique (filing, name));
+create table versions (
+    id integer primary key, submission integer not null, number integer not null,
+    tag text not null unique, "commit" text not null, seq integer not null,
+    captured_at text not null, clock text not null, files integer not null,
+    bytes integer not null, added integer not null, modified integer not null,
+    deleted integer not null, stored integer not null, unique (submission, number));
+create table submitted (
+    tag text primary key, version integer not null, "on" text not null, kind text not null,
+    number text, "by" text, receipt text, at text not null, clock text not null) without rowid;
+create index submitted_version on submitted (version);
+create table promises (scope text primary key, years integer not null) without rowid;
+create table holds (
+    name text not null, object text not null, reason text not null, "by" text, user text not null,
+    placed text not null, lifted text, lift_reason text);
+create unique index holds_now on holds (name, object) where lifted is null;
+create index holds_object on holds (object);
+create table materials (
+    submission integer not null, path blob not null, sha256 text, size integer not null,
+    mtime_ns integer not null, first integer not null, until integer);
+create unique index materials_now on materials (submission, path) where until is null;
+create index materials_content on materials (sha256);
+create index materials_all on materials (submission, path, first);
+"""
+
+
+def submission_id(database: sqlite3.Connection, filing: str, name: str) -> int | None:
+    """The row of a submission, if it has one."""
+    row = database.execute("select id from submissions where filing = ? and name = ?", (filing, name)).fetchone()
+    return None if row is None else int(row[0])
+
+
+class Intake:
+    """Takes events into one open database."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+
+    def apply(self, event: Event, changes: Iterable[Change]) -> None:
+        """Take in one event; the whole event or nothing of it."""
+        with self._db:
+            if event.action == "capture":
+                self._capture(event, changes)
+            elif event.action == "submit":
+                self._submit(event)
+            elif event.action == "hold":
+                self._hold(event)
+            elif event.action == "lift":
+                self._lift(event)
+            elif event.action == "checkpoint":
+                self._db.execute(
+                    "insert or replace into meta values ('checkpoint', ?)", (f"{event.seq} {event.at}",)
+                )
+            elif event.action in ("init", "policy"):
+                self._settings(event)
+            self._db.execute("insert or replace into meta values ('head', ?)", (event.commit,))
+            self._db.execute("insert or replace into meta values ('seq', ?)", (str(event.seq),))
+
+    def _settings(self, event: Event) -> None:
+        if event.action == "init":
+            self._db.execute("insert into meta values ('layout', ?)", (event.details["layout"],))
+            self._db.execute("insert into meta values ('archive', ?)", (event.sha256[:16],))
+        details = event.details
+        scopes = {"": details["retention_years"], **details.get("scopes", {})}
+        for scope, years in scopes.items():
+            self._db.execute(
+                "insert into promises values (?, ?) on conflict (scope) do update set years = max(years, ?)",
+                (scope, years, years),
+            )
+        if zone := details.get("timezone"):
+            self._db.execute("insert or ignore into meta values (?, '')", (f"zone:{zone}",))
+        if details.get("hold_while_live"):
+            self._db.execute("insert or ignore into meta values ('live', '')")
+
+    def _capture(self, event: Event, changes: Iterable[Change]) -> None:
+        details = event.details
+        filing, name, _ = event.object.rsplit("/", 2)
+        submission = self._submission_id(filing, name, details)
+        number = details["version"]
+        branch = f"refs/heads/filings/{filing}/{name}"
+        listed = list(changes)
+        counts = [details[key] for key in ("files", "bytes", "added", "modified", "deleted")]
+        self._db.execute(
+            "insert into versions values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(submission, number, event.object, event.refs[branch], event.seq),
+                *(event.at, event.clock["time"], *counts, self._new_bytes(listed)),
+            ),
+        )
+        self._materials(submission, number, listed)
+
+    def _new_bytes(self, changes: list[Change]) -> int:
+        """Bytes of the content that no version had before."""
+        sizes = {c.sha256: c.size for c in changes if c.sha256 and c.op in (Op.ADD, Op.MODIFY)}
+        query = "select 1 from materials where sha256 = ? limit 1"
+        return sum(size for sha, size in sizes.items() if self._db.execute(query, (sha,)).fetchone() is None)
+
+    def _submission_id(self, filing: str, name: str, details: dict[str, Any]) -> int:
+        self._db.execute(
+            "insert or ignore into submissions values (null, ?, ?, ?, ?)",
+            (filing, name, names.raw(details["filing"]), names.raw(details["submission"])),
+        )
+        return submission_id(self._db, filing, name) or 0
+
+    def _materials(self, submission: int, number: int, changes: list[Change]) -> None:
+        # All endings first: in a chain of renames a new name is another's old one.
+        gone = [change.source for change in changes if change.source is not None]
+        gone += [c.path for c in changes if c.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]
+        self._db.executemany(
+            "update materials set until = ? where submission = ? and path = ? and until is null",
+            ((number, submission, path) for path in gone),
+        )
+        self._db.executemany(
+            "insert into materials values (?, ?, ?, ?, ?, ?, null)",
+            (
+                (submission, c.path, c.sha256, c.size, c.mtime_ns, number)
+                for c in changes
+                if c.op not in (Op.DELETE, Op.RMDIR)
+            ),
+        )
+
+    def _submit(self, event: Event) -> None:
+        details = event.details
+        version = self._db.execute("select id from versions where tag = ?", (details["version"],))
+        self._db.execute(
+            "insert into submitted values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(details["tag"], version.fetchone()[0], details["on"], details["kind"]),
+                *(details["number"], details["by"], details["receipt"], event.at, event.clock["time"]),
+            ),
+        )
+
+    def _hold(self, event: Event) -> None:
+        details = event.details
+        self._db.execute(
+            "insert into holds values (?, ?, ?, ?, ?, ?, null, null)",
+            (
+                *(details["name"], event.object, details["reason"], details["by"]),
+                *(event.actor["user"] or str(event.actor["uid"]), event.at),
+            ),
+        )
+
+    def _lift(self, event: Event) -> None:
+        self._db.execute(
+            "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",
+            (event.at, event.details["reason"], event.details["name"], event.object),
+        )
