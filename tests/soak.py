@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import Site, wait_until
+from tests.conftest import Site
 
 SETTLE = 0.3
 #: A state that was left alone for this much longer must be in the archive.
@@ -71,6 +71,7 @@ class Soak:
     states: list[tuple[str, Manifest]] = field(default_factory=list)
     touched: dict[str, float] = field(default_factory=dict)
     reported: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
     started: float = 0.0
     daemon: subprocess.Popen[str] | None = None
 
@@ -82,7 +83,7 @@ class Soak:
     def _listen(self, daemon: subprocess.Popen[str]) -> None:
         assert daemon.stdout is not None
         for line in daemon.stdout:
-            assert "Traceback" not in line
+            self.log = [*self.log[-30:], line.rstrip()]
             if line.startswith("Archived "):
                 self.reported.append(line.split(" (")[0].removeprefix("Archived "))
         daemon.stdout.close()
@@ -184,15 +185,29 @@ class Soak:
 
     # --- looking
 
-    def is_equal(self) -> bool:
+    def become_equal(self, seconds: float) -> None:
+        """Wait until the archive holds what the folder holds; tell what is different if it does not."""
+        deadline = time.monotonic() + seconds
+        while different := self.differences():
+            assert self.daemon is not None
+            ended = self.daemon.poll()
+            told = "\n".join(self.log)
+            assert ended is None, f"the daemon ended with {ended}\n{told}"
+            assert time.monotonic() < deadline, f"{different}\n{self.site.json('status')}\n{told}"
+            time.sleep(0.05)
+
+    def differences(self) -> list[str]:
         newest: dict[str, str] = {}
         for version in reversed(self.site.json("log")):
             newest[f"{version['filing']}/{version['submission']}"] = version["tag"]
+        different = []
         for place in (f"{f}/{s}" for f in FILINGS for s in SUBMISSIONS):
             there = manifest(self.site.watch / place)
-            if there != (self.archived(newest[place]) if place in newest else {}):
-                return False
-        return True
+            held = self.archived(newest[place]) if place in newest else {}
+            different += [
+                f"{place}/{name}" for name in there.keys() | held.keys() if there.get(name) != held.get(name)
+            ]
+        return different
 
     def archived(self, tag: str) -> Manifest:
         return {m["path"]: m["sha256"] for m in self.site.json("show", tag)["materials"] if m["sha256"]}
@@ -248,7 +263,6 @@ def soak(root: Path, seconds: float, kills: int, seed: int) -> str:
     site.set("watch", "maximum_delay_seconds", 600)
     run = Soak(site, random.Random(seed))
     run.start()
-    wait_until(lambda: site.json("status")["daemon"])
     begin = time.monotonic()
     before: Usage | None = None
     while time.monotonic() - begin < seconds or run.kills < kills:
@@ -257,16 +271,17 @@ def soak(root: Path, seconds: float, kills: int, seed: int) -> str:
             time.sleep(run.chance.uniform(0, 0.9))
             run.kill()
         elif run.chance.random() < 0.1:
-            wait_until(run.is_equal, 60)
+            run.become_equal(60)
         else:
             time.sleep(run.chance.choice([0.0, 0.1, 0.5, 1.5]))
         if before is None and not kills and time.monotonic() - begin > min(WARM_UP, seconds / 3):
             before = at_rest(run)
-    wait_until(run.is_equal, 120)
+    run.become_equal(120)
     after = at_rest(run)
     assert run.daemon is not None
     run.daemon.send_signal(signal.SIGTERM)
     assert run.daemon.wait(timeout=10) == 0
+    assert not any("Traceback" in line for line in run.log), run.log
     run.check()
     lines = [
         f"seed {seed}: {run.operations} operations in {time.monotonic() - begin:.0f} s, {run.kills} kills, "
@@ -283,7 +298,7 @@ def soak(root: Path, seconds: float, kills: int, seed: int) -> str:
 
 
 def at_rest(run: Soak) -> Usage:
-    wait_until(run.is_equal, 60)
+    run.become_equal(60)
     time.sleep(1.5)
     assert run.daemon is not None
     return Usage.of(run.daemon.pid)

@@ -245,6 +245,8 @@ class Daemon:
     def _scan(self) -> None:
         by_timer = self._scanned is not None
         known = self.pipeline.pending_paths()
+        # Another process may have died between a version and its entries.
+        seed(self._snapshot, self._archive.index)
         found = self.pipeline.scan(clock.monotonic())
         self._scanned = clock.monotonic()
         self._folder.compare(found, clock.monotonic())

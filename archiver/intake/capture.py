@@ -43,6 +43,7 @@ class Outcome:
     """What became of one attempt: a version (or none), and what is left to do."""
 
     tag: str | None = None
+    before: str = ""
     changes: int = 0
     done: list[bytes] = field(default_factory=list)
     fresh: list[bytes] = field(default_factory=list)
@@ -113,7 +114,7 @@ class Capturer:
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
         outcome.fresh = [path for path, item in read.staged.items() if item.fresh]
-        self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, Signature.unknown()))
+        self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, Signature.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
         reached(Step.SNAPSHOT_SAVED)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
@@ -177,7 +178,7 @@ class Capturer:
         if self._stopping.is_set():
             raise Stopped
 
-    def _remember(self, group: Group, seen: Mapping[bytes, State]) -> None:
+    def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: Outcome) -> None:
         """Enter what is archived now, but for what another group has still to archive.
 
         Crash window: a file of one group became a folder of another.  Until the
@@ -189,7 +190,7 @@ class Capturer:
                 entries[path] = None
             elif state != FOLDER or not self._is_file_of_another(group, path):
                 entries[path] = state
-        self._snapshot.record(entries)
+        self._snapshot.record(entries, group.prefix, outcome.before, outcome.tag or "")
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
         return isinstance(self._snapshot.get(path), Signature) and locate(path, self._layout)[0] != group
@@ -203,6 +204,7 @@ class Capturer:
         outcome: Outcome,
     ) -> None:
         latest = self.newest(group)
+        outcome.before = latest.tag if latest else ""
         submission = latest.submission if latest else group.submission()
         current = Current(self._archive, submission)
         for path, state in sorted(settled.items()):

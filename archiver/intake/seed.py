@@ -1,4 +1,9 @@
-"""A lost ``state.db`` is made anew from the archive, so that no deletion goes unnoticed."""
+"""What the archive has and ``state.db`` does not know: without it, a deletion would go unnoticed.
+
+A new ``state.db`` knows nothing.  And there is a crash window: a version is
+durable before its entries are written; if the process dies in between and the
+file is deleted then, a scan sees neither the file nor an entry of it.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,14 @@ from archiver.store.source import Signature
 
 
 def seed(snapshot: Snapshot, index: Index) -> None:
-    """Enter what the newest versions hold, once per ``state.db``."""
-    if snapshot.meta("seeded"):
-        return
+    """Enter what newest versions hold, where the entries are not known to be complete."""
     for submission in _open_submissions(index):
-        snapshot.record(dict(_states(submission, index)))
-    snapshot.set_meta("seeded", "yes")
+        newest = index.latest(submission)
+        prefix = group_of(submission).prefix
+        before = snapshot.captured(prefix)
+        if newest is not None and before != newest.tag:
+            missing = {path: state for path, state in _states(submission, index) if snapshot.get(path) is None}
+            snapshot.record(missing, prefix, before, newest.tag)
 
 
 def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:

@@ -20,10 +20,11 @@ from archiver.store.source import Signature
 FOLDER: Literal["folder"] = "folder"
 State = Signature | Literal["folder"] | None
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 create table entries (dir blob, name blob, folder integer, size integer, mtime_ns integer,
     ctime_ns integer, inode integer, primary key (dir, name)) without rowid;
+create table captured (prefix blob primary key, tag text not null) without rowid;
 create table skipped (path blob primary key, template text, value text, source text) without rowid;
 create table pending (path blob primary key, since text, template text, value text) without rowid;
 create table meta (key text primary key, value text) without rowid;
@@ -101,9 +102,20 @@ class Snapshot:
             )
         return [row[0] for row in rows]
 
-    def record(self, states: Mapping[bytes, State]) -> None:
-        """Remember the archived states; None forgets a path."""
+    def captured(self, prefix: bytes) -> str:
+        """Up to which version (its tag) the entries below a submission's folder are complete; or empty."""
+        row = self._db.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def record(self, states: Mapping[bytes, State], prefix: bytes = b"", before: str = "", tag: str = "") -> None:
+        """Remember the archived states; None forgets a path.
+
+        ``tag``: the version below ``prefix`` that this completes, if the entries
+        were complete up to ``before``; if not, they stay so until :func:`seed`.
+        """
         with self._db:
+            if tag and self.captured(prefix) == before:
+                self._db.execute("insert or replace into captured values (?, ?)", (prefix, tag))
             self._db.executemany(
                 "delete from entries where dir = ? and name = ?",
                 (split(path) for path, state in states.items() if state is None),
