@@ -93,6 +93,8 @@ def test_git_is_killed_between_each_pair_of_its_ref_renames(site: Site, nth: int
     """The journal moves first: recovery replays the refs that did not move any more."""
     site.write("f/s/a", "1")
     site.catch_up()
+    # Or the daemon would make one first, and git would be killed in that.
+    site.run("checkpoint")
     site.write("f/s/a", "2")
     wrapper = tmp_path / "bin" / "git"
     wrapper.parent.mkdir()
@@ -216,7 +218,7 @@ def test_the_process_is_killed_at_each_named_step(site: Site, step: Step) -> Non
     assert sorted(site.tags()) == ["f/a/v1", "f/a/v2", "f/b/v1", "f/b/v2"]
 
 
-@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("step", [Step.CONTENT_DURABLE, Step.REFS_MOVED, Step.INDEX_UPDATED])
 @pytest.mark.parametrize("change", ["delete", "delete the folder", "become a folder", "rename", "move away"])
 def test_what_is_deleted_after_a_kill_is_noticed(site: Site, step: Step, change: str) -> None:
     """The version is there, but the snapshot does not know of it yet; and now the file goes."""

@@ -62,7 +62,8 @@ def test_submit_seals_a_version(site: Site, tmp_path: Path) -> None:
     assert version["submitted"] == [
         {"tag": "算法/首次备案/submitted", "on": "2026-03-20", "kind": "first", "number": number}
     ]
-    event = json.loads(site.git("show", "journal:event.json").stdout)
+    # The newest event is the checkpoint that follows each handing-in.
+    event = json.loads(site.git("show", "journal~1:event.json").stdout)
     assert event["action"] == "submit"
     assert event["details"]["common"] == "算法/_common/v1"
     assert event["details"]["by"] == "林听雨"
@@ -70,7 +71,7 @@ def test_submit_seals_a_version(site: Site, tmp_path: Path) -> None:
     assert event["attachments"] == [
         {"name": "receipt.pdf", "sha256": hashlib.sha256(b"%PDF receipt").hexdigest(), "size": 12}
     ]
-    assert site.git("show", "journal:receipt.pdf").stdout == "%PDF receipt"
+    assert site.git("show", "journal~1:receipt.pdf").stdout == "%PDF receipt"
     digest = hashlib.sha256(b"one").hexdigest()
     line = {"path": "报告.txt", "sha256": digest, "size": 3}
     manifest = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
