@@ -190,6 +190,7 @@ def main() -> None:
         daemon = restart(site, daemon)
         daemon.terminate()
         print(f"SIGTERM to the end: exit code {daemon.wait(timeout=10)}")
+        site.call("run", "--once", "--settle", "0")
         scan(site)
     finally:
         shutil.rmtree(folder)
