@@ -13,7 +13,7 @@ from archiver.intake import mounts
 from archiver.intake.access import ThroughChildren, open_access
 from archiver.intake.canary import Canary
 from archiver.intake.scan import UNREADABLE_FOLDER, Findings
-from archiver.intake.snapshot import Noted, Snapshot
+from archiver.intake.snapshot import Snapshot
 from archiver.intake.watch import Watcher
 from archiver.store import names
 from archiver.store.archive import Draft
@@ -281,11 +281,6 @@ class WatchedFolder:
         self._snapshot.set_meta("watching", state)
         self._snapshot.set_meta("watching_why", template)
         self._snapshot.set_meta("watching_value", value)
-
-
-def why(snapshot: Snapshot) -> Noted:
-    """Why the folder is watched as it is."""
-    return Noted(b"", snapshot.meta("watching_why"), snapshot.meta("watching_value"))
 
 
 def _mounts() -> list[mounts.Mount]:

@@ -8,9 +8,6 @@ from pathlib import Path
 
 from archiver.errors import ConfigProblem
 
-DEFAULT_USER = "archiver"
-UNIT_NAME = "archiver.service"
-
 
 def render(command: Path, config: Path, archive: Path, watch: Path, user: str, writable: list[Path]) -> str:
     """The unit's text; ``writable``: further folders the service writes, as for the metrics file.

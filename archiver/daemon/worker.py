@@ -182,7 +182,6 @@ class Daemon:
                 made=self._archive.index.layout,
             )
         self._archive.content.clear_spool()
-        seed(self._snapshot, self._archive.index)
         promises = self._archive.index.promises()
         if details := new_promises(in_force(self._config, promises), self._config, promises):
             self._append(Draft("policy", "retention", details))
@@ -245,7 +244,7 @@ class Daemon:
     def _scan(self) -> None:
         by_timer = self._scanned is not None
         known = self.pipeline.pending_paths()
-        # Another process may have died between a version and its entries.
+        # A new snapshot is empty, and a process may have died between a version and its entries.
         seed(self._snapshot, self._archive.index)
         found = self.pipeline.scan(clock.monotonic())
         self._scanned = clock.monotonic()

@@ -6,7 +6,7 @@ import threading
 
 from archiver import clock
 from archiver.config import Config
-from archiver.intake.access import open_access
+from archiver.intake.access import Access, open_access
 from archiver.intake.capture import Capturer
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of
@@ -21,11 +21,13 @@ from archiver.store.source import Signature
 
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
     """Paths of a submission that differ from the archive right now."""
+    access = open_access(config.watch)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
-        return list(_differences(snapshot, config, group_of(submission)))
+        return list(_differences(snapshot, access, config, group_of(submission)))
     finally:
         snapshot.close()
+        access.close()
 
 
 def capture_now(archive: Archive, config: Config, submission: Submission, wait_seconds: float) -> None:
@@ -40,7 +42,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     capturer = Capturer(archive, snapshot, access, config.layout, threading.Event())
     try:
         seed(snapshot, archive.index)
-        states = _differences(snapshot, config, group)
+        states = _differences(snapshot, access, config, group)
         limit = clock.wall_ns() - int(config.settle_seconds * 1e9)
         if states and all(not isinstance(each, Signature) or each.ctime_ns <= limit for each in states.values()):
             capturer.finish(capturer.stage(group, states), wait_seconds)
@@ -50,14 +52,11 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
         access.close()
 
 
-def _differences(snapshot: Snapshot, config: Config, group: Group) -> dict[bytes, State]:
-    access = open_access(config.watch)
+def _differences(snapshot: Snapshot, access: Access, config: Config, group: Group) -> dict[bytes, State]:
     try:
         found = Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
         return {}
-    finally:
-        access.close()
     return {
         path: state
         for path, state in found.changed.items()
