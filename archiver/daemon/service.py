@@ -150,8 +150,18 @@ class Service:
 
     def _alive(self) -> None:
         self._notifier.alive()
-        if self._daemon is not None and self._metrics.is_due():
+        if self._daemon is None or not self._metrics.is_due():
+            return
+        try:
             self._metrics.update(self._daemon.gauges(), self._problems)
+        except OSError as error:
+            # Figures are for watching the work; they must not stop it.
+            self._report(
+                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+                problem="metrics",
+                path=error.filename or "metrics",
+                reason=error.strerror,
+            )
 
     def _report(self, template: str, /, *, problem: str = "", **fields: object) -> None:
         if problem:

@@ -130,6 +130,20 @@ def test_figures_for_prometheus(site: Site, tmp_path: Path) -> None:
     daemon.stdout.close()
 
 
+def test_figures_that_cannot_be_written_keep_nothing_from_being_archived(site: Site) -> None:
+    set_metrics(site, textfile=os.fspath(site.root / "nowhere" / "archiver.prom"))
+    daemon = site.start("--settle", "0.2")
+    site.write("f/s/a", "1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    # Longer than the figures' period: the daemon must not be started anew each time.
+    time.sleep(6)
+    daemon.terminate()
+    out, _ = daemon.communicate(timeout=10)
+    assert daemon.returncode == 0, out
+    assert "nowhere" in out
+    assert out.count("Watching") == 1
+
+
 @pytest.mark.parametrize("listen", ["0.0.0.0:9750", "127.0.0.1", "127.0.0.1:99999", "host:80", ":80"])
 def test_figures_are_shown_to_this_machine_only(site: Site, listen: str) -> None:
     set_metrics(site, listen=listen)
