@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
+import grp
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from archiver.errors import ConfigProblem, Phrase
+from archiver.config_document import Document
+from archiver.errors import ConfigProblem
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 
 #: A typing error such as 30000 must not lock materials past the calendar's end.
 CEILING_YEARS = 1000
+
+#: Between the last approval of a disposal and the deletion; may be set longer, not shorter than a day.
+COOLING_OFF_DAYS = 7
 
 LAYOUT_SUBMISSION = "{filing}/{submission}"
 LAYOUT_FILING = "{filing}"
@@ -66,6 +69,10 @@ class Config:
     profiles: tuple[str, ...] = (DEFAULT,)
     timezone: str = "Asia/Shanghai"
     hold_while_live: bool = True
+    cooling_off_days: int = COOLING_OFF_DAYS
+    #: Who may read the archive's files, and who of them may act through the daemon.
+    read_group: str = ""
+    act_group: str = ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -77,26 +84,6 @@ class Config:
         filing = self.filings.get(os.fsdecode(filing_folder))
         minutes = filing.min_version_interval_minutes if filing is not None else None
         return 60 * (self.min_version_interval_minutes if minutes is None else minutes)
-
-
-_SECTIONS: Mapping[str, frozenset[str]] = {
-    "archive": frozenset({"path"}),
-    "watch": frozenset(
-        {
-            "path",
-            "layout",
-            "settle_seconds",
-            "maximum_delay_seconds",
-            "scan_minutes",
-            "poll_seconds",
-            "min_version_interval_minutes",
-            "ignore",
-        }
-    ),
-    "retention": frozenset({"years", "profiles", "timezone", "hold_while_live"}),
-    "metrics": frozenset({"textfile", "listen"}),
-}
-_FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions"})
 
 
 def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
@@ -143,70 +130,10 @@ def load(source: Path) -> Config:
             path=source,
             reason=error,
         ) from None
-    return _validate(_Document(source, document))
+    return _validate(Document(source, document))
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
-    source: Path
-    tables: Mapping[str, Any]
-
-    def problem(self, key: str, template: str, **fields: object) -> ConfigProblem:
-        return ConfigProblem(
-            "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
-            path=self.source,
-            key=key,
-            reason=Phrase(template, **fields),
-        )
-
-    def check_keys(self) -> None:
-        for section, table in self.tables.items():
-            if section == "filings" and isinstance(table, dict):
-                for name, settings in table.items():
-                    self._check_filing(name, settings)
-                continue
-            if section not in _SECTIONS:
-                raise self._unknown(section, [*_SECTIONS, "filings"])
-            if not isinstance(table, dict):
-                raise self.problem(section, "must be a table in square brackets")
-            for key in table:
-                if key not in _SECTIONS[section]:
-                    raise self._unknown(f"{section}.{key}", (f"{section}.{k}" for k in _SECTIONS[section]))
-
-    def _check_filing(self, name: str, settings: object) -> None:
-        if not isinstance(settings, dict):
-            raise self.problem(f"filings.{name}", "must be a table in square brackets")
-        for key in settings:
-            if key not in _FILING:
-                raise self._unknown(f"filings.{name}.{key}", (f"filings.{name}.{each}" for each in _FILING))
-
-    def _unknown(self, key: str, known: Iterable[str]) -> ConfigProblem:
-        near = difflib.get_close_matches(key, list(known), 1)
-        if near:
-            return self.problem(key, "is not a known setting; did you mean {near}", near=near[0])
-        return self.problem(key, "is not a known setting")
-
-    def get(self, section: str, key: str, default: Any) -> Any:
-        return self.tables.get(section, {}).get(key, default)
-
-    def path(self, section: str) -> Path:
-        value = self.get(section, "path", None)
-        if not isinstance(value, str) or not value or "\0" in value:
-            raise self.problem(f"{section}.path", "must name a folder")
-        # The file is UTF-8 whatever the locale, and a path is its bytes.
-        given = Path(os.fsdecode(value.encode("utf-8")))
-        return Path(os.path.abspath(self.source.parent / given))
-
-    def number(self, section: str, key: str, default: float, least: float) -> float:
-        return self.as_number(f"{section}.{key}", self.get(section, key, default), least)
-
-    def as_number(self, key: str, value: object, least: float) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 10**7:
-            raise self.problem(key, "must be a number of at least {least:g}", least=least)
-        return float(value)
-
-
-def _validate(document: _Document) -> Config:
+def _validate(document: Document) -> Config:
     document.check_keys()
     layout = document.get("watch", "layout", LAYOUT_SUBMISSION)
     if layout not in LAYOUTS:
@@ -235,12 +162,15 @@ def _validate(document: _Document) -> Config:
         profiles=_profiles(document, "retention.profiles", document.get("retention", "profiles", [DEFAULT])),
         timezone=_timezone(document),
         hold_while_live=hold,
+        cooling_off_days=_cooling_off_days(document),
+        read_group=_group(document, "read_group"),
+        act_group=_group(document, "act_group"),
     )
     check_places(config.archive, config.watch)
     return config
 
 
-def _filings(document: _Document) -> dict[str, Filing]:
+def _filings(document: Document) -> dict[str, Filing]:
     filings = {}
     for name, settings in document.tables.get("filings", {}).items():
         where = f"filings.{name}"
@@ -266,7 +196,7 @@ def _folder(name: str) -> str:
     return os.fsdecode(name.encode("utf-8"))
 
 
-def _profiles(document: _Document, key: str, value: object) -> tuple[str, ...]:
+def _profiles(document: Document, key: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise document.problem(key, "must be a list of profiles: {known}", known=", ".join(PROFILES))
     for each in value:
@@ -277,7 +207,7 @@ def _profiles(document: _Document, key: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _textfile(document: _Document) -> Path | None:
+def _textfile(document: Document) -> Path | None:
     value = document.get("metrics", "textfile", None)
     if value is None:
         return None
@@ -287,7 +217,7 @@ def _textfile(document: _Document) -> Path | None:
     return Path(os.path.abspath(document.source.parent / value))
 
 
-def _listen(document: _Document) -> tuple[str, int] | None:
+def _listen(document: Document) -> tuple[str, int] | None:
     value = document.get("metrics", "listen", None)
     if value is None:
         return None
@@ -297,7 +227,7 @@ def _listen(document: _Document) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _timezone(document: _Document) -> str:
+def _timezone(document: Document) -> str:
     name = document.get("retention", "timezone", "Asia/Shanghai")
     try:
         return ZoneInfo(name).key
@@ -305,7 +235,7 @@ def _timezone(document: _Document) -> str:
         raise document.problem("retention.timezone", "must be a time zone such as Asia/Shanghai") from None
 
 
-def _years(document: _Document) -> int:
+def _years(document: Document) -> int:
     value = document.get("retention", "years", FLOOR_YEARS)
     if isinstance(value, bool) or not isinstance(value, int) or value > CEILING_YEARS:
         raise document.problem(
@@ -318,6 +248,27 @@ def _years(document: _Document) -> int:
             value=value,
             floor=FLOOR_YEARS,
         )
+    return value
+
+
+def _group(document: Document, key: str) -> str:
+    value = document.get("access", key, "")
+    if not isinstance(value, str):
+        raise document.problem(f"access.{key}", "must be the name of a group")
+    try:
+        if value:
+            grp.getgrnam(value)
+    except KeyError:
+        raise document.problem(
+            f"access.{key}", "names {group}, which is no group of this server", group=value
+        ) from None
+    return value
+
+
+def _cooling_off_days(document: Document) -> int:
+    value = document.get("retention", "cooling_off_days", COOLING_OFF_DAYS)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3650:
+        raise document.problem("retention.cooling_off_days", "must be a whole number of days, 1 or more")
     return value
 
 

@@ -73,6 +73,14 @@ profiles = ["cn-algorithm-filing"]
 timezone = "Asia/Shanghai"
 # Keep everything of a filing for as long as the filing is live.
 hold_while_live = true
+# A disposal waits this long after its last approval.
+cooling_off_days = 7
+
+# Who may read the archive, and which of them may hand in, hold and approve through the daemon: groups
+# of this server. Without: only the service's own user.
+# [access]
+# read_group = "compliance"
+# act_group = "compliance-officers"
 
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]

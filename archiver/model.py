@@ -101,6 +101,17 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something, as the kernel names them; ``user`` is empty for a number without a name."""
+
+    uid: int
+    user: str
+
+    def __str__(self) -> str:
+        return self.user or f"uid {self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One entry of the journal, as read back."""
 
@@ -163,11 +174,43 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """One person's consent to a disposal plan; ``clock`` is the compliance clock then."""
+
+    uid: int
+    user: str
+    reason: str
+    at: str
+    clock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disposal:
+    """A disposal plan and what became of it; times are RFC 3339, None: not yet."""
+
+    identity: str
+    seq: int
+    commit: str
+    at: str
+    uid: int
+    user: str
+    plan_sha256: str
+    cooling_off_days: int
+    approvals: tuple[Approval, ...] = ()
+    begun: str | None = None
+    certified: str | None = None
+    certified_commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One durable state of one submission.
 
     ``clock`` is the compliance clock at its capture, ``superseded`` that at the
-    capture of the next version of the submission, None for the newest.
+    capture of the next version of the submission, None for the newest; ``ended``
+    that of every end of its filing, ``live`` whether the filing is not ended now.
+    A time-stamp token moves each of them to its own time where that is later.
+    ``disposed`` names the disposal that its content fell under.
     """
 
     submission: Submission
@@ -183,6 +226,9 @@ class Version:
     submitted: tuple[Submitted, ...] = ()
     holds: tuple[Hold, ...] = ()
     superseded: str | None = None
+    ended: tuple[str, ...] = ()
+    live: bool = True
+    disposed: str | None = None
 
     @property
     def tag(self) -> str:

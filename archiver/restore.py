@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from archiver.errors import NotFound, StorageProblem, UsageProblem
 from archiver.model import Material, Submission, Version
 from archiver.store import names
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
 from archiver.store.content import CHUNK_BYTES, ContentStore
 
 
@@ -72,7 +73,14 @@ def check_target(target: Path, watch: Path, archive: Path) -> None:
 
 
 def items_of(archive: Archive, version: Version, globs: Sequence[str], below: bytes = b"") -> list[Item]:
-    """A version's materials as items; raises NotFound where ``globs`` fit nothing."""
+    """A version's materials as items; raises NotFound where ``globs`` fit nothing, or it was disposed of."""
+    if version.disposed:
+        raise NotFound(
+            "The content of {tag} was disposed of under certificate {name}. Nothing was written. See it with: "
+            "archiver dispose certificate {name} --to DIR",
+            tag=version.tag,
+            name=version.disposed,
+        )
     items = []
     for material in archive.index.materials(version.submission, version.number):
         if globs and not any(_matches(material.path, glob) for glob in globs):
@@ -175,16 +183,15 @@ def apply(content: ContentStore, the_plan: Plan, overwrite: Overwrite) -> int:
     return written
 
 
-def journal(archive: Archive, the_plan: Plan, written: int, wait_seconds: float) -> None:
-    """Record who restored what to where; raises Busy or StorageProblem."""
+def note(the_plan: Plan, written: int) -> dict[str, Any]:
+    """What the journal is told of it: what was restored, and to where."""
     details = {
         "target": names.text(os.fsencode(os.path.abspath(the_plan.target))),
         "versions": the_plan.versions,
         "files": len(the_plan.new) + len(the_plan.differing) + len(the_plan.same),
         "bytes_written": written,
     }
-    with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("restore", ", ".join(the_plan.versions)[:500], details))
+    return {"about": ", ".join(the_plan.versions)[:500], "details": details}
 
 
 class _Target:

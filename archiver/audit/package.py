@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
@@ -19,7 +20,7 @@ from archiver.errors import NotFound, StorageProblem, UsageProblem
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
 from archiver.store.journal import EVENT_FILE, canonical
 
 
@@ -99,8 +100,8 @@ def export(
     return Package(final, len(versions), *package)
 
 
-def journal(archive: Archive, package: Package, selection: Selection, wait_seconds: float) -> None:
-    """Record who exported what; raises Busy or StorageProblem."""
+def note(package: Package, selection: Selection) -> dict[str, Any]:
+    """What the journal is told of it: what was exported, and to where."""
     details = {
         "target": names.text(os.fsencode(package.path)),
         "filings": list(selection.filings),
@@ -108,8 +109,7 @@ def journal(archive: Archive, package: Package, selection: Selection, wait_secon
         "until": selection.until,
         "versions": package.versions,
     }
-    with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("export", "audit", details))
+    return {"about": "audit", "details": details}
 
 
 class _Builder:
@@ -170,6 +170,8 @@ class _Builder:
         shown = names.text(material.path)
         if material.sha256 is None:
             return MaterialLine(shown + "/", None, 0, material.mtime_ns, None, "")
+        if version.disposed and material.size:
+            return MaterialLine(shown, material.sha256, material.size, material.mtime_ns, None, "")
         key = (version.submission.filing, material.sha256)
         if key not in self._placed:
             name = self._names.path(b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, find_filing
+from archiver.cli.session import Name, Session, entry
 from archiver.errors import ArchiverError
 
 
@@ -27,6 +27,7 @@ def command(
 
     from archiver import clock, restore
     from archiver.audit import package
+    from archiver.store.lookup import find_filing
 
     archive = session.archive()
     restore.check_target(Path(target), session.config.watch, session.config.archive)
@@ -47,7 +48,7 @@ def command(
     )
     console.say("It opens with index.html, and checks with: sha256sum -c manifest-sha256.txt")
     try:
-        package.journal(archive, written, selection, session.wait)
+        session.act("note", what="export", **package.note(written, selection))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

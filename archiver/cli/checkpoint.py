@@ -16,12 +16,9 @@ from archiver.errors import StorageProblem, UsageProblem
 @click.option("--qr", "picture", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
 def command(session: Session, only_line: bool, picture: str | None) -> None:
     """Sign everything as it stands now, and give a line that proves it later."""
-    from archiver.evidence.checkpoint import checkpoint, witness
-
     if picture is not None and Path(picture).suffix not in (".png", ".svg"):
         raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
-    archive = session.archive()
-    line = str(witness(archive, checkpoint(archive, session.wait)))
+    line = session.act("checkpoint")["line"]
     console = session.console
     if only_line:
         console.line(line)

@@ -67,6 +67,11 @@ class Console:
         """A line on stderr."""
         print(self.text(template, **fields), file=sys.stderr, flush=True)
 
+    def unless_signed(self, result: Mapping[str, Any]) -> None:
+        """Say so where something was done but its checkpoint could not be made."""
+        if result["problem"]:
+            self.warn("It is done, but the checkpoint after it failed: {problem}", problem=result["problem"])
+
     def line(self, text: str) -> None:
         """Text that is not a message: names, tags, figures."""
         print(names.screen(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, find_version, json_option
+from archiver.cli.session import Name, Session, entry, json_option
 
 
 @entry
@@ -14,6 +14,7 @@ from archiver.cli.session import Name, Session, entry, find_version, json_option
 def command(session: Session, old: str, new: str, as_json: bool) -> None:
     """What changed between two versions: added, removed, changed, renamed."""
     from archiver.filings.differences import compare
+    from archiver.store.lookup import find_version
     from archiver.store.names import text
 
     archive = session.archive()

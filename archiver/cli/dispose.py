@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from archiver.cli.session import Name, Session, entry, find_version, global_options
+from archiver.cli.session import Name, Session, entry, global_options, json_option
+
+if TYPE_CHECKING:
+    from archiver.model import Disposal
 
 
 @click.group()
@@ -15,42 +21,146 @@ def command() -> None:
 
 @entry
 @click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
-def _plan(session: Session, tags: tuple[str, ...]) -> None:
-    """List what may be disposed of."""
-    from archiver.retention.disposal import plan
+@json_option
+def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
+    """List what would go and what stays, and make a plan of it."""
+    planned = session.act("dispose-plan", tags=list(tags))
+    console = session.console
+    if as_json:
+        for each in planned["staying"]:
+            del each["conditions"]
+        console.json(planned)
+        return
+    for each in planned["going"]:
+        console.say("goes   {tag}  ({files} files, {bytes} bytes, kept until {until})", **_listed(each))
+    for each in planned["staying"]:
+        console.say("stays  {tag}: not before {until}{open}", **_listed(each))
+    console.say(
+        "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because other versions "
+        "need them.",
+        objects=planned["objects"],
+        bytes=planned["bytes"],
+        shared=planned["shared_objects"],
+    )
+    console.say(
+        "The plan is {plan}. Two other users have to approve it: archiver dispose approve {plan} --reason WHY",
+        plan=planned["plan"],
+    )
 
-    archive = session.archive()
-    versions = [find_version(archive, tag) for tag in tags] or archive.index.versions()
-    plan(archive, versions, session.policy(archive), archive.compliance_time(), session.wait)
+
+def _listed(each: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tag": each["tag"],
+        "until": each["keep_until"][:10],
+        "open": each.get("conditions", ""),
+        "files": each.get("files"),
+        "bytes": each.get("bytes"),
+    }
 
 
 @entry
 @click.argument("identity", type=Name(), metavar="ID")
-@click.option("--reason", required=True, help="Why this may go.")
+@click.option("--reason", required=True, help="Why this may go; kept with the record.")
 def _approve(session: Session, identity: str, reason: str) -> None:
-    """Approve a plan."""
-    from archiver.errors import NotFound
-
-    del reason
-    session.archive()
-    raise NotFound(
-        "There is no disposal plan {identity}. Nothing was approved. Make one with: archiver dispose plan",
-        identity=identity,
-    )
+    """Approve a plan; two users have to, neither of them the planner."""
+    approved = session.act("dispose-approve", plan=identity, reason=reason)
+    if approved["missing"]:
+        session.console.say("Approved {plan}. {missing} more approval is needed.", **approved)
+    else:
+        session.console.say(
+            "Approved {plan}. It may run after {until}: archiver dispose run {plan}",
+            plan=identity,
+            until=session.local(approved["not_before"]),
+        )
 
 
 @entry
 @click.argument("identity", type=Name(), metavar="ID")
 def _run(session: Session, identity: str) -> None:
-    """Carry out an approved plan."""
-    from archiver.retention.disposal import plan, refuse_without_plan
+    """Carry out an approved plan, or finish one that was interrupted."""
+    done = session.act("dispose-run", plan=identity)
+    console = session.console
+    console.say(
+        "Disposed of {objects} content objects, {bytes} bytes.", objects=done["objects"], bytes=done["bytes"]
+    )
+    if done["kept"]:
+        console.say("{kept} were needed again in the meantime, and stay.", kept=done["kept"])
+    console.say(
+        "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name} --to DIR",
+        name=done["certificate"],
+    )
+    console.unless_signed(done)
 
-    archive = session.archive()
-    version = archive.index.version(identity)
-    if version is not None:
-        plan(archive, [version], session.policy(archive), archive.compliance_time(), session.wait)
-    refuse_without_plan(archive, identity, "dispose run", session.wait)
+
+@entry
+@json_option
+def _list(session: Session, as_json: bool) -> None:
+    """List plans, newest first."""
+    plans = session.archive().index.disposals()
+    console = session.console
+    if as_json:
+        console.json([_as_json(each) for each in plans])
+        return
+    if not plans:
+        console.say("There is no disposal plan.")
+        return
+    rows = [
+        (
+            each.identity,
+            session.local(each.at),
+            each.user or each.uid,
+            ", ".join(approval.user or str(approval.uid) for approval in each.approvals) or "-",
+            console.text(_state(each)),
+        )
+        for each in plans
+    ]
+    console.table(("Plan", "Made", "By", "Approved by", "State"), rows)
 
 
-for _name, _command in (("plan", _plan), ("approve", _approve), ("run", _run)):
+def _state(plan: Disposal) -> str:
+    if plan.certified:
+        return "carried out"
+    if plan.begun:
+        return "begun, not finished"
+    return "approved" if len(plan.approvals) > 1 else "waits for approval"
+
+
+def _as_json(plan: Disposal) -> dict[str, Any]:
+    return {
+        "plan": plan.identity,
+        "planned_at": plan.at,
+        "planned_by": {"uid": plan.uid, "user": plan.user},
+        "approvals": [
+            {"uid": each.uid, "user": each.user, "reason": each.reason, "at": each.at} for each in plan.approvals
+        ],
+        "begun": plan.begun,
+        "certified": plan.certified,
+    }
+
+
+@entry
+@click.argument("identity", type=Name(), metavar="ID")
+@click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
+def _certificate(session: Session, identity: str, target: str) -> None:
+    """Write the certificate of a disposal: JSON, its signature, and a page to print."""
+    from archiver.restore import check_target
+    from archiver.retention.certificate import issued
+
+    folder = Path(target)
+    check_target(folder, session.config.watch, session.config.archive)
+    files = issued(session.archive(), identity)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        session.console.line(str(folder / name))
+
+
+_COMMANDS = (
+    ("plan", _plan),
+    ("approve", _approve),
+    ("run", _run),
+    ("list", _list),
+    ("certificate", _certificate),
+)
+for _name, _command in _COMMANDS:
     command.add_command(_command, _name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, find_version, json_option
+from archiver.cli.session import Name, Session, entry, json_option
 
 if TYPE_CHECKING:
     from archiver.retention.explain import Explanation
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def command(session: Session, name: str, as_json: bool) -> None:
     """Why something is kept, until when, by which rule, and who could change that."""
     from archiver.retention.explain import explain
+    from archiver.store.lookup import find_version
 
     archive = session.archive()
     tag, _, path = name.partition(":")

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from archiver.cli.session import (
-    Name,
-    Session,
-    entry,
-    find_filing,
-    find_submission,
-    find_version,
-    global_options,
-    json_option,
-)
-
-if TYPE_CHECKING:
-    from archiver.store.archive import Archive
+from archiver.cli.session import Name, Session, entry, global_options, json_option
 
 
 @click.group()
@@ -34,11 +20,8 @@ def command() -> None:
 @click.option("--by", type=Name(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
 def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
     """Place a hold: nothing of it can be disposed of until it is lifted."""
-    from archiver.retention.holds import place
-
-    archive = session.archive()
-    event = place(archive, name, _held(archive, target), reason, by, session.wait)
-    session.console.say("{object} is held by {name}.", object=event.object, name=name)
+    held = session.act("hold-place", name=name, target=target, reason=reason, by=by)
+    session.console.say("{object} is held by {name}.", object=held["object"], name=name)
 
 
 @entry
@@ -48,12 +31,8 @@ def _place(session: Session, name: str, target: str, reason: str, by: str | None
 @click.option("--by", type=Name(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
     """Lift a hold, from one thing or from everything that it holds."""
-    from archiver.retention.holds import lift
-
-    archive = session.archive()
-    held = None if target is None else _held(archive, target)
-    for event in lift(archive, name, held, reason, by, session.wait):
-        session.console.say("{object} is not held by {name} any more.", object=event.object, name=name)
+    for each in session.act("hold-lift", name=name, target=target, reason=reason, by=by)["objects"]:
+        session.console.say("{object} is not held by {name} any more.", object=each, name=name)
 
 
 @entry
@@ -82,16 +61,6 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
         for hold in holds
     ]
     console.table(("Hold", "Held", "Since", "By", "Reason", "Lifted"), rows)
-
-
-def _held(archive: Archive, name: str) -> str:
-    """What is meant, as in refs: the number of levels tells."""
-    levels = name.count("/")
-    if levels == 0:
-        return find_filing(archive, name)
-    if levels == 1:
-        return str(find_submission(archive, name))
-    return find_version(archive, name).tag
 
 
 for _name, _command in (("place", _place), ("lift", _lift), ("list", _list)):

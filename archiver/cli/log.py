@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, find_filing, find_submission, json_option
+from archiver.cli.session import Name, Session, entry, json_option
 
 
 @entry
@@ -44,12 +44,14 @@ def command(session: Session, name: str | None, as_json: bool) -> None:
 
 
 def _choice(archive: Any, name: str | None) -> tuple[str | None, str | None]:
+    from archiver.store import lookup
+
     if name is None:
         return None, None
     if "/" in name:
-        submission = find_submission(archive, name)
+        submission = lookup.find_submission(archive, name)
         return submission.filing, submission.name
-    return find_filing(archive, name), None
+    return lookup.find_filing(archive, name), None
 
 
 def _as_json(version: Any, decision: Any) -> dict[str, Any]:

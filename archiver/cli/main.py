@@ -24,6 +24,7 @@ COMMANDS = {
     "diff": "What changed between two versions.",
     "submit": "Record that a version was handed in.",
     "explain": "Why something is kept, and until when.",
+    "filing": "The life of a filing.",
     "hold": "Named reasons not to dispose of something.",
     "dispose": "Deletion after retention.",
     "restore": "Bring a version back.",

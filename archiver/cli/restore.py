@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, find_filing, find_version
+from archiver.cli.session import Name, Session, entry
 from archiver.errors import ArchiverError, UsageProblem
 
 
@@ -34,6 +34,7 @@ def command(
     from pathlib import Path
 
     from archiver import clock, restore
+    from archiver.store.lookup import find_filing, find_version
 
     archive = session.archive()
     folder = Path(target)
@@ -60,7 +61,7 @@ def command(
     written = restore.apply(archive.content, plan, restore.Overwrite(overwrite))
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        restore.journal(archive, plan, written, session.wait)
+        session.act("note", what="restore", **restore.note(plan, written))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The restore is done, but it could not be journalled.")

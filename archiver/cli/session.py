@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console, language
-from archiver.errors import NotFound, Phrase, UsageProblem
+from archiver.errors import UsageProblem
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from archiver.config import Config
-    from archiver.model import Submission, Version
     from archiver.retention.policy import Policy
     from archiver.store.archive import Archive
 
@@ -72,6 +71,20 @@ class Session:
         from archiver.retention.policy import in_force
 
         return in_force(self.config, archive.index.promises())
+
+    def act(self, action: str, attachment: Path | None = None, **arguments: Any) -> dict[str, Any]:
+        """Do something to the archive: directly as its owner, else through the daemon.
+
+        Raises what the action raises, and StorageProblem where no daemon listens.
+        """
+        from archiver.actions import Context, perform
+        from archiver.cli import remote
+
+        if remote.is_owner(self.config.archive):
+            with remote.opened(attachment) as stream:
+                context = Context(self.archive(), self.config, self.wait, stream)
+                return perform(action, context, arguments)
+        return remote.request(self.config.archive, action, arguments, self.wait, attachment)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -178,52 +191,3 @@ class FilePath(click.Path):
 
     def __init__(self) -> None:
         super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)
-
-
-def find_version(archive: Archive, tag: str) -> Version:
-    """The version with this tag; raises NotFound with near ones."""
-    version = archive.index.version(tag.removeprefix("refs/tags/"))
-    if version is None:
-        raise NotFound(
-            "There is no version {tag}. Nothing was changed.{near}",
-            tag=tag,
-            near=_near(tag, archive.index.tags()),
-        )
-    return version
-
-
-def find_submission(archive: Archive, name: str) -> Submission:
-    """The submission FILING/SUBMISSION; raises NotFound with near ones."""
-    known = {str(submission): submission for submission in archive.index.submissions()}
-    for candidate in (name, _as_refs(name)):
-        if candidate in known:
-            return known[candidate]
-    raise NotFound(
-        "There is no submission {name}. Nothing was changed.{near}", name=name, near=_near(name, list(known))
-    )
-
-
-def find_filing(archive: Archive, name: str) -> str:
-    """The ref component of a filing; raises NotFound with near ones."""
-    known = sorted({submission.filing for submission in archive.index.submissions()})
-    for candidate in (name, _as_refs(name)):
-        if candidate in known:
-            return candidate
-    raise NotFound("There is no filing {name}. Nothing was changed.{near}", name=name, near=_near(name, known))
-
-
-def _as_refs(name: str) -> str:
-    from archiver.store.names import ref_component
-
-    return "/".join(ref_component(part.encode("utf-8", "surrogateescape")) for part in name.split("/") if part)
-
-
-def _near(name: str, known: list[str]) -> Phrase:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, 3, 0.4)
-    return (
-        Phrase(" Near: {names}", names=", ".join(near))
-        if near
-        else Phrase(" See what there is with: archiver log")
-    )

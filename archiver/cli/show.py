@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, find_version, json_option
+from archiver.cli.session import Name, Session, entry, json_option
 
 
 @entry
@@ -12,6 +12,7 @@ from archiver.cli.session import Name, Session, entry, find_version, json_option
 @json_option
 def command(session: Session, tag: str, as_json: bool) -> None:
     """List one version's materials."""
+    from archiver.store.lookup import find_version
     from archiver.store.names import text
 
     archive = session.archive()
@@ -28,6 +29,8 @@ def command(session: Session, tag: str, as_json: bool) -> None:
         console.json({"tag": version.tag, "commit": version.commit, "materials": files, "folders": folders})
         return
     console.say("{tag}, captured {at}", tag=version.tag, at=session.local(version.captured_at))
+    if version.disposed:
+        console.say("Its content was disposed of under certificate {name}.", name=version.disposed)
     for each in version.submitted:
         console.say("Submitted on {on} as {tag} ({kind})", on=each.on, tag=each.tag, kind=each.kind)
     rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]

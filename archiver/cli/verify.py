@@ -14,6 +14,7 @@ from archiver.errors import FindingsPresent
 @click.option("--since", "lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable.")
 def command(session: Session, as_json: bool, sample: float | None, lines: tuple[str, ...]) -> None:
     """Check everything, independently of the code that wrote it. Writes nothing."""
+    from archiver.evidence.findings import TABLE
     from archiver.evidence.verify import verify
     from archiver.evidence.witness import parse
 
@@ -24,7 +25,10 @@ def command(session: Session, as_json: bool, sample: float | None, lines: tuple[
         console.json(report.as_json())
     else:
         for finding in report.findings:
-            console.line(f"{finding.code}  {finding.object}  {console.text('{text}', text=finding.message)}")
+            meaning = console.text(TABLE[finding.code])
+            console.line(
+                f"{finding.code}  {finding.object}  {meaning}{': ' if finding.detail else ''}{finding.detail}"
+            )
         console.say(
             "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
             versions=report.versions,
@@ -32,6 +36,8 @@ def command(session: Session, as_json: bool, sample: float | None, lines: tuple[
             objects=report.objects,
             bytes=report.bytes,
         )
+        for _, note in report.notes:
+            console.say(note.template, **note.fields)
         if report.unreferenced:
             console.say(
                 "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections import Counter
@@ -11,6 +12,7 @@ from archiver import clock
 from archiver.config import Config
 from archiver.daemon.metrics import Metrics
 from archiver.daemon.notify import Notifier
+from archiver.daemon.reception import Reception
 from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted
 from archiver.errors import ArchiverError, ConfigProblem, Report
 from archiver.store.archive import Archive
@@ -86,7 +88,8 @@ class Service:
             self._daemon = daemon
             if self._stopping.is_set():
                 daemon.stop()
-            daemon.run(lambda: self._started(config))
+            with contextlib.ExitStack() as open_while_it_runs:
+                daemon.run(lambda: self._started(config, open_while_it_runs))
         except ArchiveGone:
             self._report(
                 "The archive {path} is missing. Nothing archived was lost. Waiting until its volume is back.",
@@ -109,7 +112,9 @@ class Service:
         finally:
             self._daemon = None
 
-    def _started(self, config: Config) -> None:
+    def _started(self, config: Config, closing: contextlib.ExitStack) -> None:
+        # With the daemon's lock in hand: the socket of another daemon is never taken away.
+        closing.callback(Reception(config, self._report).close)
         self._has_started = True
         self._notifier.ready(f"Watching {config.watch}")
 

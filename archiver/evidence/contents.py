@@ -7,7 +7,7 @@ import os
 import random
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +18,13 @@ _OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
 _CHUNK = 1 << 20
 
 
-def check_contents(lfs: Path, referenced: Mapping[str, int], percent: float, report: Report) -> None:
-    """Look at every file below ``lfs``, and hash ``percent`` of the objects again."""
+def check_contents(
+    lfs: Path, referenced: Mapping[str, int], gone: Container[str], percent: float, report: Report
+) -> set[str]:
+    """Look at every file below ``lfs``, and hash ``percent`` of the objects again; returns what is there.
+
+    ``gone``: what may be missing, because it was disposed of.
+    """
     present: set[str] = set()
     chosen: list[tuple[str, Path]] = []
     for file in _files(lfs):
@@ -33,8 +38,10 @@ def check_contents(lfs: Path, referenced: Mapping[str, int], percent: float, rep
         if percent >= 100 or random.random() * 100 < percent:
             chosen.append((match[3], file))
     for sha256 in sorted(referenced.keys() - present):
-        report.add("A050", sha256)
+        if sha256 not in gone:
+            report.add("A050", sha256)
     _hash_all(chosen, referenced, report)
+    return present
 
 
 def _files(folder: Path) -> Iterator[Path]:

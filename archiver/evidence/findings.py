@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from archiver.errors import Phrase
+
 #: Code -> what it means.  Numbers are never given to another meaning.
 TABLE = {
     "A001": "the repository's settings are not those of an archive",
@@ -34,6 +36,11 @@ TABLE = {
     "A051": "the bytes of a content object are not those that were archived",
     "A052": "a content object could be changed through its mode, owner or another name",
     "A053": "a file among the content objects is not one",
+    "A054": "a disposal has no valid certificate",
+    "A055": "a disposal lacks what it needs",
+    "A056": "a version was disposed of before its time",
+    "A057": "content was destroyed that a version needs",
+    "A058": "content is there that a certificate calls destroyed",
     "A060": "the list of allowed signers is not the one of the journal",
 }
 
@@ -62,10 +69,15 @@ class Report:
     objects: int = 0
     bytes: int = 0
     unreferenced: int = 0
+    notes: list[tuple[str, Phrase]] = field(default_factory=list)
 
     def add(self, code: str, where: object, detail: object = "") -> None:
         """Note a finding."""
         self.findings.append(Finding(code, str(where), str(detail)))
+
+    def note(self, where: str, what: Phrase) -> None:
+        """Note what is as it should be, and good to know."""
+        self.notes.append((where, what))
 
     @property
     def ok(self) -> bool:
@@ -79,6 +91,7 @@ class Report:
             "findings": [
                 {"code": each.code, "object": each.object, "message": each.message} for each in self.findings
             ],
+            "notes": [{"object": where, "message": str(what)} for where, what in self.notes],
             "checked": {
                 "versions": self.versions,
                 "events": self.events,

@@ -31,6 +31,12 @@ def read_refs(path: Path, report: Report) -> dict[str, str]:
     return refs
 
 
+def overridden(path: Path) -> list[tuple[str, str]]:
+    """Packed refs whose loose file counts instead: (ref, former value)."""
+    packed = _packed(path, Report())
+    return [(ref, oid) for ref, oid in packed.items() if (path / ref).is_file()]
+
+
 def _packed(path: Path, report: Report) -> dict[str, str]:
     try:
         lines = (path / "packed-refs").read_bytes().split(b"\n")

@@ -13,12 +13,18 @@ _END = b"-----END SSH SIGNATURE-----"
 
 def is_signed_by(tag: bytes, allowed_signers: bytes) -> bool:
     """Whether a tag object carries a good signature by one of the allowed keys."""
+    message, begin, armored = tag.partition(_BEGIN)
+    return is_signature_of(message, begin + armored, allowed_signers)
+
+
+def is_signature_of(message: bytes, signature_file: bytes, allowed_signers: bytes) -> bool:
+    """Whether an armored signature is a good one of ``message``, by one of the allowed keys."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    message, begin, armored = tag.partition(_BEGIN)
-    if not begin:
+    if not signature_file.startswith(_BEGIN):
         return False
+    armored = signature_file.removeprefix(_BEGIN)
     try:
         blob = base64.b64decode(armored.split(_END)[0], validate=False)
         public, envelope, signature, algorithm = _parse(blob)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archiver.evidence.contents import check_contents
+from archiver.evidence.disposals import check_outcome
 from archiver.evidence.findings import Report
 from archiver.evidence.history import check_history
 from archiver.evidence.objects import check_repository
@@ -23,7 +24,8 @@ def verify(archive: Archive, percent: float = 100.0, witnesses: Sequence[Witness
     report = Report()
     check_repository(archive.repository, report)
     history = check_history(archive.repository, report)
-    check_contents(archive.repository_path / "lfs", history.referenced, percent, report)
+    present = check_contents(archive.repository_path / "lfs", history.referenced, history.gone, percent, report)
+    check_outcome(present, history, report)
     for witness, why in contradictions(witnesses, history.digests):
         report.add("A046", f"event {witness.seq}", why)
     if _signers(archive) != history.signers:

@@ -8,18 +8,23 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from archiver.errors import UsageProblem
-from archiver.filings.kinds import kind_of
+from archiver.filings.kinds import KINDS, kind_of
 from archiver.filings.numbers import scheme_of
 from archiver.model import COMMON, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive, Draft
 from archiver.store.journal import canonical
 
-_RECEIPT_LIMIT_BYTES = 64 << 20
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The portal's receipt: its file's name without folders, and its bytes."""
+
+    name: str
+    stream: IO[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +38,31 @@ class HandingIn:
     on: date
     kind: str | None = None
     number: str | None = None
-    receipt: Path | None = None
+    receipt: Receipt | None = None
     by: str | None = None
 
 
 def submit(archive: Archive, version: Version, handing_in: HandingIn, wait_seconds: float) -> Event:
     """Seal ``version``: signed tag, receipt, manifest digest, one journal event.
 
-    Raises UsageProblem for a number or receipt that cannot be, Busy and
+    Raises UsageProblem for a number or kind that cannot be, Busy and
     StorageProblem as :meth:`Archive.writing` does; nothing is recorded then.
     """
     if handing_in.number is not None:
         scheme_of(handing_in.number)
-    receipt = _receipt(handing_in.receipt)
+    if handing_in.kind not in (None, *KINDS):
+        raise UsageProblem(
+            "{kind} is not a kind of submission. Nothing was recorded. The kinds are: {known}",
+            kind=handing_in.kind,
+            known=", ".join(KINDS),
+        )
+    receipt = handing_in.receipt
     with archive.writing(wait_seconds) as writer:
         tag = _next_tag(archive, version.submission)
         details = _details(archive, version, handing_in, tag)
         message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({details['kind']})\n"
-        if handing_in.receipt is None or receipt is None:
-            return writer.append(Draft("submit", tag, details), (tag, version.commit, message))
-        with open(handing_in.receipt, "rb") as stream:
-            draft = Draft("submit", tag, details, {receipt: stream})
-            return writer.append(draft, (tag, version.commit, message))
+        attached = {} if receipt is None else {_attachment(receipt): receipt.stream}
+        return writer.append(Draft("submit", tag, details, attached), (tag, version.commit, message))
 
 
 def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str) -> dict[str, Any]:
@@ -68,7 +76,7 @@ def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str
         "kind": handing_in.kind or kind_of(version.submission.folder),
         "number": handing_in.number,
         "by": handing_in.by,
-        "receipt": None if receipt is None else names.text(os.fsencode(receipt.name)),
+        "receipt": None if receipt is None else names.text(os.fsencode(os.path.basename(receipt.name))),
         "manifest_sha256": manifest_sha256(archive.index.materials(version.submission, version.number)),
         "common": beside.tag if beside else None,
     }
@@ -98,21 +106,7 @@ def _next_tag(archive: Archive, submission: Submission) -> str:
     return tag
 
 
-def _receipt(path: Path | None) -> str | None:
+def _attachment(receipt: Receipt) -> str:
     """The attachment's name: ours, so that no foreign name gets into the journal's trees."""
-    if path is None:
-        return None
-    try:
-        size = path.stat().st_size if path.is_file() else -1
-        with open(path, "rb"):
-            pass
-    except OSError:
-        size = -1
-    if not 0 <= size <= _RECEIPT_LIMIT_BYTES:
-        raise UsageProblem(
-            "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
-            "Check the name and submit again.",
-            path=path,
-        )
-    suffix = path.suffix.lower()
+    suffix = os.path.splitext(receipt.name)[1].lower()
     return "receipt" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")

@@ -7,7 +7,7 @@ dates, ``--on`` dates or the wall clock.  What cannot be read means "keep".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -23,6 +23,7 @@ from archiver.store import names
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 FILING_LIVE = "the filing is live"
+PRESENT_STATE = "it is the present state of its folder"
 HELD = "held: {name} ({reason})"
 
 
@@ -109,12 +110,14 @@ class Reason:
 class Decision:
     """What the policy says about one version.
 
-    ``keep_until`` is the latest date of all dated rules, never absent; ``live``
-    and ``holds`` have no date.  ``now`` is the compliance clock it was made at.
+    ``keep_until`` is the latest date of all dated rules, never absent; ``live``,
+    ``present`` (nothing has superseded it) and ``holds`` have no date.  ``now``
+    is the compliance clock it was made at.
     """
 
     keep_until: datetime
     live: bool
+    present: bool
     holds: tuple[Hold, ...]
     reasons: tuple[Reason, ...]
     now: datetime
@@ -123,17 +126,21 @@ class Decision:
     def open(self) -> tuple[Phrase, ...]:
         """What keeps it without a date."""
         live = (Phrase(FILING_LIVE),) if self.live else ()
+        if self.present and not self.live:
+            live = (Phrase(PRESENT_STATE),)
         return live + tuple(Phrase(HELD, name=hold.name, reason=hold.reason) for hold in self.holds)
 
     @property
     def disposable(self) -> bool:
         """Whether it may go at the compliance clock's ``now``."""
-        return self.now > self.keep_until and not self.live and not self.holds
+        return self.now > self.keep_until and not self.open
 
     @property
     def conditions(self) -> Phrase:
         """The same as :attr:`open`, to follow a date in a sentence."""
         live = Phrase(", and not while the filing is live") if self.live else ""
+        if self.present and not self.live:
+            live = Phrase(", and not while it is the present state of its folder")
         names = ", ".join(hold.name for hold in self.holds)
         held = Phrase(", and not before a hold is lifted: {names}", names=names) if names else ""
         return Phrase("{live}{held}", live=live, held=held)
@@ -144,23 +151,26 @@ def decide(version: Version, policy: Policy, now: datetime) -> Decision:
     anchors = [("captured", version.clock)]
     anchors += [("submitted", each.clock) for each in version.submitted]
     anchors += [("superseded", version.superseded)] if version.superseded is not None else []
+    anchors += [("ended", each) for each in version.ended]
     profiles = policy.profiles(version.submission)
     reasons = [_counted(rule, anchor, each, policy) for rule, anchor in anchors for each in profiles]
-    return _combine(reasons, version.holds, policy, now)
+    return _combine(reasons, [version], policy, now)
 
 
 def decide_content(holders: Iterable[Version], policy: Policy, now: datetime) -> Decision:
     """Content referenced by several versions is as locked as the strictest of them."""
     versions = list(holders)
     reasons = [reason for version in versions for reason in decide(version, policy, now).reasons]
-    holds = dict.fromkeys(hold for version in versions for hold in version.holds)
-    return _combine(reasons, holds, policy, now)
+    return _combine(reasons, versions, policy, now)
 
 
-def _combine(reasons: list[Reason], holds: Iterable[Hold], policy: Policy, now: datetime) -> Decision:
+def _combine(reasons: list[Reason], versions: Sequence[Version], policy: Policy, now: datetime) -> Decision:
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
-    # Until filings can be ended, every filing is live.
-    return Decision(keep_until, policy.hold_while_live, tuple(holds), tuple(reasons), now)
+    live = policy.hold_while_live and any(version.live for version in versions)
+    # What lies in the watched folder now is carried on into the next version.
+    present = any(version.superseded is None and version.files for version in versions)
+    holds = dict.fromkeys(hold for version in versions for hold in version.holds)
+    return Decision(keep_until, live, present, tuple(holds), tuple(reasons), now)
 
 
 def _counted(rule: str, anchor: str, profile: Profile, policy: Policy) -> Reason:

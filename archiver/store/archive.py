@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from typing import IO, Any
 
 from archiver import __version__, clock
 from archiver.errors import ArchiverError, ConfigProblem, StorageProblem
-from archiver.model import Attachment, Change, Event, Op, Submission
-from archiver.store import database, keys, lock, names, recovery
+from archiver.model import Actor, Attachment, Change, Event, Op, Submission
+from archiver.store import database, keys, lock, names, recovery, users
 from archiver.store.content import ContentStore, pointer, sync_filesystem
 from archiver.store.fastimport import IDENTITY, FastImport
 from archiver.store.index import Index, IndexDamaged
@@ -59,12 +58,16 @@ class Draft:
 class Archive:
     """One archive.  Reading needs no lock; writing goes through :meth:`writing`."""
 
-    def __init__(self, root: Path, notify: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, root: Path, notify: Callable[[str], None] | None = None, actor: Actor | None = None
+    ) -> None:
         """Open the archive at ``root``; raises ConfigProblem where there is none.
 
-        ``notify`` is told what was mended on the way, in one sentence.
+        ``notify`` is told what was mended on the way, in one sentence.  ``actor``
+        is who everything is done for; None: whoever runs this process.
         """
         self.root = root
+        self.actor = actor or users.caller()
         self.repository_path = root / "archive.git"
         self.keys = root / "keys"
         self.spool = root / "spool"
@@ -167,6 +170,7 @@ class Archive:
 
         Raises Busy after ``wait_seconds``, StorageProblem where nothing can be written.
         """
+        self._check_owner()
         with lock.hold(self.root / "lock", wait_seconds) as clean:
             if not clean:
                 moved = recovery.recover(self.repository, self.journal.head())
@@ -175,12 +179,29 @@ class Archive:
             self.catch_up()
             yield Writer(self)
 
+    def _check_owner(self) -> None:
+        """Only the owner writes: files of another user would lock the service out, and hide who acted."""
+        owner = os.stat(self.root).st_uid
+        if owner != os.geteuid():
+            raise StorageProblem(
+                "The archive {path} belongs to {owner}, and only that user writes it. Nothing was written and "
+                "nothing was lost. Start its service, which does it for others, or run this as {owner}.",
+                path=self.root,
+                owner=users.of_uid(owner),
+            )
+
 
 class Writer:
     """The right to write, for as long as the lock is held."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event will have."""
+        newest = self._archive.journal.head()
+        return 1 if newest is None else newest.seq + 1
 
     def append(self, draft: Draft, signed_tag: tuple[str, str, str] | None = None) -> Event:
         """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create."""
@@ -253,7 +274,11 @@ class Writer:
             "seq": 1 if newest is None else newest.seq + 1,
             "at": clock.stamp(reading.wall),
             "clock": clock.evidence(compliance_clock(newest, reading), reading),
-            "actor": _actor(),
+            "actor": {
+                "uid": self._archive.actor.uid,
+                "user": self._archive.actor.user,
+                "program": f"archiver {__version__}",
+            },
             "action": draft.action,
             "object": draft.object,
             "details": dict(draft.details),
@@ -312,15 +337,7 @@ def _tag_body(tag: str, commit: str, message: str, seconds: int) -> bytes:
 def _measured(name: str, file: IO[bytes]) -> Attachment:
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
-    size = file.tell()
+    # Of a file in memory, hashing moves no position.
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     return Attachment(name, digest.hexdigest(), size)
-
-
-def _actor() -> dict[str, Any]:
-    uid = os.getuid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = ""
-    return {"uid": uid, "user": user, "program": f"archiver {__version__}"}

@@ -215,6 +215,31 @@ class ContentStore:
         for leftover in self.spool.glob("tmp*"):
             leftover.unlink(missing_ok=True)
 
+    def destroy(self, going: Iterable[str]) -> None:
+        """Delete objects, durably; those that are gone already are no error.
+
+        Only for :mod:`archiver.retention.disposal`.  Raises StorageProblem.
+        """
+        folders = set()
+        for sha256 in going:
+            path = self.path(sha256)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageProblem(
+                    "The content object {path} cannot be deleted ({reason}). The disposal is not finished; "
+                    "nothing "
+                    "else was lost. Where the immutable flag protects it, take that off with: archiver protect "
+                    "--off; then run the disposal again.",
+                    path=path,
+                    reason=error.strerror,
+                ) from None
+            reached(Step.CONTENT_DESTROYED)
+            folders.add(os.fspath(path.parent))
+        for folder in folders:
+            if os.path.isdir(folder):
+                sync_path(folder)
+
     def chunks(self, sha256: str) -> Iterator[bytes]:
         """The object's bytes; raises FileNotFoundError."""
         with open(self.path(sha256), "rb") as stream:

@@ -10,15 +10,44 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from archiver.model import Change, Event, Hold, Material, Promises, Submission, Submitted, Version
+from archiver.model import (
+    Approval,
+    Change,
+    Disposal,
+    Event,
+    Hold,
+    Material,
+    Promises,
+    Submission,
+    Submitted,
+    Version,
+)
 from archiver.store.database import connect, connect_read_only, create_schema, is_damage
 from archiver.store.indexing import SCHEMA, SCHEMA_VERSION, Intake, submission_id
 
 _HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
-_VERSIONS = """
+
+
+def _anchor(event: str) -> str:
+    """The compliance clock of an event, or the time of the first token after it where that is later."""
+    token = f"select time from tokens where tokens.seq > {event}.seq order by tokens.seq limit 1"
+    return f"max({event}.clock, coalesce(({token}), ''))"
+
+
+# Numbered submissions share one folder: the next one supersedes the last version of the one before.
+_VERSIONS = f"""
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
-       v.clock, v.files, v.bytes, v.added, v.modified, v.deleted,
-       (select n.clock from versions n where n.submission = v.submission and n.number = v.number + 1)
+       {_anchor("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
+       coalesce(
+           (select {_anchor("n")} from versions n where n.submission = v.submission and n.number = v.number + 1),
+           (select {_anchor("n")} from versions n join submissions t on t.id = n.submission
+            where s.folder = x'' and t.folder = x'' and t.filing = s.filing and n.number = 1
+              and s.name glob '[0-9]*' and t.name glob '[0-9]*'
+              and cast(t.name as integer) = cast(s.name as integer) + 1)),
+       not exists (select 1 from ended where ended.filing = s.filing and ended.seq > coalesce(
+           (select max(h.seq) from submitted h join versions w on w.id = h.version
+            join submissions t on t.id = w.submission where t.filing = s.filing), 0)),
+       (select disposal from disposed where disposed.version = v.tag)
 from versions v join submissions s on s.id = v.submission
 """
 
@@ -99,6 +128,30 @@ class Index:
         seq, _, at = str(row[0]).partition(" ")
         return int(seq), at
 
+    def disposals(self, identity: str | None = None) -> list[Disposal]:
+        """Disposal plans, newest first, or the one of that name."""
+        rows = self._db.execute(
+            'select id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, '
+            "begun, certified, certified_commit from disposals where ? in (id, '') order by seq desc",
+            (identity or "",),
+        ).fetchall()
+        return [Disposal(*row[:8], self._approvals(row[0]), *row[8:]) for row in rows]  # type: ignore[call-arg]
+
+    def _approvals(self, identity: str) -> tuple[Approval, ...]:
+        rows = self._db.execute(
+            "select uid, user, reason, at, clock from approvals where disposal = ? order by at", (identity,)
+        )
+        return tuple(Approval(*row) for row in rows)
+
+    def content_intervals(self) -> Iterator[tuple[Submission, str, int, int, int | None]]:
+        """What every version holds: submission, SHA-256, size, from version, up to but without version."""
+        rows = self._db.execute(
+            "select s.filing, s.name, s.filing_folder, s.folder, m.sha256, m.size, m.first, m.until "
+            "from materials m join submissions s on s.id = m.submission where m.sha256 is not null and m.size > 0"
+        )
+        for row in rows:
+            yield Submission(*row[:4]), *row[4:]
+
     def submissions(self) -> list[Submission]:
         """Every submission, by filing and name."""
         rows = self._db.execute(
@@ -155,7 +208,7 @@ class Index:
     def _version(self, row: tuple[Any, ...]) -> Version:
         identity, filing, name, filing_folder, folder, *rest = row
         handed_in = self._db.execute(
-            'select tag, "on", kind, number, "by", receipt, at, clock from submitted '
+            f'select tag, "on", kind, number, "by", receipt, at, {_anchor("submitted")} from submitted '
             "where version = ? order by at",
             (identity,),
         )
@@ -163,7 +216,9 @@ class Index:
             f"select {_HOLD} from holds where object in (?, ?, ?) and lifted is null order by placed, name",
             (filing, f"{filing}/{name}", f"{filing}/{name}/v{rest[0]}"),
         )
-        number, commit, captured_at, clock, files, size, added, modified, deleted, superseded = rest
+        ended = self._db.execute(f"select {_anchor('ended')} from ended where filing = ? order by seq", (filing,))
+        number, commit, captured_at, clock, files, size, added, modified, deleted = rest[:9]
+        superseded, live, disposed = rest[9:]
         return Version(
             Submission(filing, name, filing_folder, folder),
             number,
@@ -178,6 +233,9 @@ class Index:
             tuple(Submitted(*each) for each in handed_in),
             tuple(Hold(*each) for each in held),
             superseded,
+            tuple(row[0] for row in ended),
+            bool(live),
+            disposed,
         )
 
     def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:

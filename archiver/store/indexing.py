@@ -13,7 +13,7 @@ from typing import Any
 from archiver.model import Change, Event, Op
 from archiver.store import names
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -27,8 +27,20 @@ create table versions (
     deleted integer not null, stored integer not null, unique (submission, number));
 create table submitted (
     tag text primary key, version integer not null, "on" text not null, kind text not null,
-    number text, "by" text, receipt text, at text not null, clock text not null) without rowid;
+    number text, "by" text, receipt text, at text not null, clock text not null, seq integer not null)
+    without rowid;
 create index submitted_version on submitted (version);
+create table ended (seq integer primary key, filing text not null, clock text not null);
+create index ended_filing on ended (filing);
+create table tokens (seq integer primary key, time text not null);
+create table disposals (
+    id text primary key, seq integer not null, "commit" text not null, at text not null, uid integer not null,
+    user text not null, plan_sha256 text not null, cooling_off_days integer not null,
+    begun text, certified text, certified_commit text) without rowid;
+create table approvals (
+    disposal text not null, uid integer not null, user text not null, reason text not null,
+    at text not null, clock text not null);
+create table disposed (version text primary key, disposal text not null) without rowid;
 create table promises (scope text primary key, years integer not null) without rowid;
 create table holds (
     name text not null, object text not null, reason text not null, "by" text, user text not null,
@@ -67,6 +79,14 @@ class Intake:
                 self._hold(event)
             elif event.action == "lift":
                 self._lift(event)
+            elif event.action == "filing-end":
+                self._db.execute(
+                    "insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"])
+                )
+            elif event.action == "timestamp":
+                self._db.execute("insert into tokens values (?, ?)", (event.seq, event.details["time"]))
+            elif event.action.startswith("dispose-"):
+                self._disposal(event)
             elif event.action == "checkpoint":
                 self._db.execute(
                     "insert or replace into meta values ('checkpoint', ?)", (f"{event.seq} {event.at}",)
@@ -143,12 +163,37 @@ class Intake:
         details = event.details
         version = self._db.execute("select id from versions where tag = ?", (details["version"],))
         self._db.execute(
-            "insert into submitted values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into submitted values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(details["tag"], version.fetchone()[0], details["on"], details["kind"]),
                 *(details["number"], details["by"], details["receipt"], event.at, event.clock["time"]),
+                event.seq,
             ),
         )
+
+    def _disposal(self, event: Event) -> None:
+        details, who = event.details, (event.actor["uid"], event.actor["user"])
+        if event.action == "dispose-plan":
+            values = (event.object, event.seq, event.commit, event.at, *who)
+            self._db.execute(
+                "insert into disposals values (?, ?, ?, ?, ?, ?, ?, ?, null, null, null)",
+                (*values, details["plan_sha256"], details["cooling_off_days"]),
+            )
+        elif event.action == "dispose-approve":
+            self._db.execute(
+                "insert into approvals values (?, ?, ?, ?, ?, ?)",
+                (event.object, *who, details["reason"], event.at, event.clock["time"]),
+            )
+        elif event.action == "dispose-begin":
+            self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
+            self._db.executemany(
+                "insert into disposed values (?, ?)", ((tag, event.object) for tag in details["versions"])
+            )
+        elif event.action == "dispose-certify":
+            self._db.execute(
+                "update disposals set certified = ?, certified_commit = ? where id = ?",
+                (event.at, event.commit, event.object),
+            )
 
     def _hold(self, event: Event) -> None:
         details = event.details

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What has just been done, in the order of a capture."""
+    """What has just been done, in the order of a capture; then what else cannot be taken back."""
 
     CONTENT_STAGED = "content staged"
     CONTENT_SYNCED = "content synced"
@@ -23,6 +23,8 @@ class Step(StrEnum):
     REFS_DURABLE = "refs durable"
     INDEX_UPDATED = "index updated"
     SNAPSHOT_SAVED = "snapshot saved"
+    #: Of a disposal, after its event and before its certificate.
+    CONTENT_DESTROYED = "content destroyed"
 
 
 def reached(step: Step) -> None:

@@ -19,6 +19,7 @@ from archiver.evidence.objects import loose_problem
 from archiver.evidence.verify import verify
 from archiver.store.archive import Archive
 from tests.conftest import Site
+from tests.evidence.test_disposals import NUMBERS
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +186,18 @@ def _alternates(site: Site) -> None:
     (site.repository / "info/grafts").write_text("")
 
 
+def test_a_packed_ref_that_a_loose_one_overrides_is_looked_at_too(copy: Site) -> None:
+    packed = copy.repository / "packed-refs"
+    text = packed.read_text()
+    oid = next(line for line in text.splitlines() if line.endswith(" refs/heads/journal"))[:40]
+    overwrite(packed, text.replace(oid, oid[:-1] + ("0" if oid[-1] != "0" else "1")).encode())
+    assert codes(copy) == {"A023"}
+
+
 def test_every_number_has_a_damage() -> None:
-    # A witness line's own number is tested with it, in test_checkpoint.py.
-    assert set(DAMAGES) | {"A046"} == set(TABLE)
+    # A witness line and disposals are tested in modules of their own.
+    elsewhere = {"A046"} | NUMBERS
+    assert set(DAMAGES) | elsewhere == set(TABLE)
 
 
 @pytest.mark.parametrize("code", sorted(DAMAGES))

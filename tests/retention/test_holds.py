@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -88,7 +89,8 @@ def test_bad_input_changes_nothing(filled: Site, arguments: list[str], code: int
 def test_a_hold_blocks_whatever_the_date() -> None:
     hold = Hold("h", "f", "r", None, "u", "2020-01-01T00:00:00Z")
     facts = (Submission("f", "s"), 1, "0" * 40, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1, 1, 1, 0, 0)
-    free, held = Version(*facts), Version(*facts, holds=(hold,))
+    free = Version(*facts, superseded="2020-01-02T00:00:00Z")
+    held = replace(free, holds=(hold,))
     policy = Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("Asia/Shanghai"),), False)
     now = datetime(2990, 1, 1, tzinfo=UTC)
     assert decide(free, policy, now).disposable

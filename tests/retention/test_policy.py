@@ -32,7 +32,7 @@ moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(lambda m:
 
 def version(captured: str, *submitted: str) -> Version:
     handed_in = tuple(Submitted("t", "2026-01-01", "first", None, None, None, at, at) for at in submitted)
-    return Version(Submission("f", "s"), 1, "c", captured, captured, 1, 1, 1, 0, 0, handed_in)
+    return Version(Submission("f", "s"), 1, "c", captured, captured, 1, 1, 1, 0, 0, handed_in, superseded=captured)
 
 
 def policy(years: int = 3, hold: bool = False) -> Policy:
@@ -182,29 +182,35 @@ def promised(before: Promises, details: dict[str, Any]) -> Promises:
 
 @given(
     moments,
-    st.lists(st.tuples(st.sampled_from(["submit", "supersede", "hold"]), st.integers(0, 4000)), max_size=8),
+    st.lists(st.tuples(st.sampled_from(["submit", "supersede", "end", "hold"]), st.integers(0, 4000)), max_size=8),
 )
 def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tuple[str, int]]) -> None:
     """Against an independent model: three years after the latest anchor, by simple arithmetic."""
     facts, latest = version(clock.stamp(captured)), captured
     before = decide(facts, policy(), captured)
-    moment = captured
+    moment, superseded = captured, False
+    facts = replace(facts, superseded=None)
     for kind, days in events:
         moment += timedelta(days=days)
         if kind == "submit":
             handed = Submitted("t", "2026-01-01", "first", None, None, None, "", clock.stamp(moment))
             facts = replace(facts, submitted=(*facts.submitted, handed))
             latest = moment
-        elif kind == "supersede" and facts.superseded is None:
+        elif kind == "supersede" and not superseded:
+            superseded = True
             facts = replace(facts, superseded=clock.stamp(moment))
             latest = moment
+        elif kind == "end":
+            facts, latest = replace(facts, ended=(*facts.ended, clock.stamp(moment))), moment
         elif kind == "hold":
             facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
         after = decide(facts, policy(), moment)
         assert after.keep_until >= before.keep_until
         before = after
     assert not decide(facts, policy(), latest + timedelta(days=3 * 365)).disposable
-    assert decide(facts, policy(), latest + timedelta(days=3 * 366 + 2)).disposable is not bool(facts.holds)
+    assert decide(facts, policy(), latest + timedelta(days=3 * 366 + 2)).disposable is (
+        superseded and not facts.holds
+    )
 
 
 def test_the_newest_version_is_not_superseded_and_the_others_are(site: Site) -> None:

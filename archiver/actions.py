@@ -1,0 +1,240 @@
+"""Everything that a person does to the archive, by name.
+
+For the service's user directly, for others through the daemon.
+
+An action takes plain values, checks them, and answers with plain values and
+phrases, so that it is the same whether the caller is this process or another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import IO, Any
+
+from archiver import clock
+from archiver.config import Config
+from archiver.errors import ArchiverError, NotFound, UsageProblem
+from archiver.evidence.checkpoint import checkpoint, witness
+from archiver.filings import life
+from archiver.filings.submissions import HandingIn, Receipt, submit
+from archiver.intake.immediate import capture_now, unsettled
+from archiver.model import Submission, Version
+from archiver.retention import disposal, holds
+from archiver.retention.policy import decide, in_force
+from archiver.store import names
+from archiver.store.archive import Archive, Draft
+from archiver.store.lookup import find_filing, find_object, find_submission, find_version
+
+_LONGEST_TEXT = 4000
+_NOTES = ("restore", "export", "protect")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an action works on, and how many seconds it may wait for another writer."""
+
+    archive: Archive
+    config: Config
+    wait_seconds: float
+    attachment: IO[bytes] | None = None
+
+    @property
+    def rules(self) -> disposal.Rules:
+        """Retention and cooling-off as they are in force."""
+        policy = in_force(self.config, self.archive.index.promises())
+        return disposal.Rules(policy, self.config.cooling_off_days)
+
+
+def perform(name: str, context: Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what ``name`` says; raises UsageProblem for what it does not know or cannot be."""
+    if name not in _ACTIONS:
+        raise UsageProblem("There is no action {name}. Nothing was changed.", name=str(name)[:100])
+    action, accepted = _ACTIONS[name]
+    for key in arguments.keys() | accepted.keys():
+        if not isinstance(arguments.get(key), accepted.get(key, ())):
+            raise UsageProblem(
+                "{name}: {key} is unknown, missing or of the wrong kind. Nothing was changed. The command and the "
+                "daemon may be of different releases.",
+                name=name,
+                key=str(key)[:100],
+            )
+    if any(isinstance(each, str) and len(each) > _LONGEST_TEXT for each in arguments.values()):
+        raise UsageProblem(
+            "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
+            longest=_LONGEST_TEXT,
+        )
+    return action(context, **arguments)
+
+
+def _submit(
+    context: Context,
+    name: str,
+    version: int | None,
+    on: str,
+    kind: str | None,
+    number: str | None,
+    receipt: str | None,
+    by: str | None,
+) -> dict[str, Any]:
+    day = _day(on)
+    if day > clock.today(context.config.zone):
+        raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
+    archive = context.archive
+    submission = find_submission(archive, name)
+    chosen = (
+        find_version(archive, submission.tag(version)) if version is not None else _newest(context, submission)
+    )
+    paper = Receipt(receipt, context.attachment) if receipt is not None and context.attachment else None
+    event = submit(archive, chosen, HandingIn(day, kind, number, paper, by), context.wait_seconds)
+    problem = _sign(context)
+    sealed = find_version(archive, chosen.tag)
+    decision = decide(sealed, context.rules.policy, archive.compliance_time())
+    return {
+        "tag": sealed.tag,
+        "submitted": event.object,
+        "keep_until": decision.keep_until.date().isoformat(),
+        "conditions": decision.conditions,
+        "problem": problem,
+    }
+
+
+def _newest(context: Context, submission: Submission) -> Version:
+    """The newest version, after what is finished in the watched folder was captured."""
+    archive, config = context.archive, context.config
+    capture_now(archive, config, submission, context.wait_seconds)
+    waiting = unsettled(archive, config, submission)
+    if waiting:
+        raise UsageProblem(
+            "{count} changes of {submission} are not archived yet, the first is {path}. Nothing was recorded. "
+            "Wait until archiver status shows nothing pending, or name the version with --version N.",
+            count=len(waiting),
+            submission=str(submission),
+            path=names.text(waiting[0]),
+        )
+    latest = archive.index.latest(submission)
+    if latest is None:
+        raise NotFound("The submission {name} has no version. Nothing was recorded.", name=str(submission))
+    return latest
+
+
+def _sign(context: Context) -> str | None:
+    """A checkpoint after what matters; what was done stands without it too."""
+    try:
+        checkpoint(context.archive, context.wait_seconds)
+    except ArchiverError as error:
+        return str(error)
+    return None
+
+
+def _hold_place(context: Context, name: str, target: str, reason: str, by: str | None) -> dict[str, Any]:
+    held = find_object(context.archive, target)
+    return {"object": holds.place(context.archive, name, held, reason, by, context.wait_seconds).object}
+
+
+def _hold_lift(context: Context, name: str, target: str | None, reason: str, by: str | None) -> dict[str, Any]:
+    held = None if target is None else find_object(context.archive, target)
+    events = holds.lift(context.archive, name, held, reason, by, context.wait_seconds)
+    return {"objects": [event.object for event in events]}
+
+
+def _filing_end(context: Context, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
+    found = find_filing(context.archive, filing)
+    event = life.end(context.archive, found, _day(on), reason, by, context.wait_seconds)
+    return {"filing": event.object}
+
+
+def _dispose_plan(context: Context, tags: list[str]) -> dict[str, Any]:
+    archive = context.archive
+    versions = [find_version(archive, str(tag)) for tag in tags] or archive.index.versions()
+    identity, selection = disposal.plan(archive, versions, context.rules, context.wait_seconds)
+    return {
+        "plan": identity,
+        "going": [
+            {
+                "tag": version.tag,
+                "files": version.files,
+                "bytes": version.bytes,
+                "keep_until": decision.keep_until.isoformat(),
+            }
+            for version, decision in selection.going
+        ],
+        "staying": [
+            {
+                "tag": version.tag,
+                "keep_until": decision.keep_until.isoformat(),
+                "open": [str(each) for each in decision.open],
+                "conditions": decision.conditions,
+            }
+            for version, decision in selection.staying
+        ],
+        "objects": len(selection.objects),
+        "bytes": sum(selection.objects.values()),
+        "shared_objects": selection.shared,
+    }
+
+
+def _dispose_approve(context: Context, plan: str, reason: str) -> dict[str, Any]:
+    found = disposal.approve(context.archive, plan, reason, context.rules, context.wait_seconds)
+    missing = max(0, disposal.APPROVALS - len(found.approvals))
+    until = None if missing else clock.stamp(disposal.cooled_off(found, context.rules))
+    return {"plan": found.identity, "missing": missing, "not_before": until}
+
+
+def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
+    done = disposal.run(context.archive, plan, context.rules, context.wait_seconds)
+    return {
+        "certificate": done.identity,
+        "objects": done.objects,
+        "bytes": done.bytes,
+        "kept": done.kept,
+        "problem": _sign(context),
+    }
+
+
+def _checkpoint(context: Context) -> dict[str, Any]:
+    event = checkpoint(context.archive, context.wait_seconds)
+    return {"line": str(witness(context.archive, event))}
+
+
+def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
+    """Journal what somebody did who may not write the journal."""
+    if what not in _NOTES:
+        raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])
+    with context.archive.writing(context.wait_seconds) as writer:
+        return {"seq": writer.append(Draft(what, about[:500], details)).seq}
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text) from None
+
+
+_TEXT, _MAYBE = (str,), (str, type(None))
+_Action = Callable[..., dict[str, Any]]
+#: Name -> what does it, and the arguments with their kinds.
+_ACTIONS: Mapping[str, tuple[_Action, Mapping[str, tuple[type, ...]]]] = {
+    "submit": (
+        _submit,
+        {
+            "name": _TEXT,
+            "version": (int, type(None)),
+            "on": _TEXT,
+            "kind": _MAYBE,
+            "number": _MAYBE,
+            "receipt": _MAYBE,
+            "by": _MAYBE,
+        },
+    ),
+    "hold-place": (_hold_place, {"name": _TEXT, "target": _TEXT, "reason": _TEXT, "by": _MAYBE}),
+    "hold-lift": (_hold_lift, {"name": _TEXT, "target": _MAYBE, "reason": _TEXT, "by": _MAYBE}),
+    "filing-end": (_filing_end, {"filing": _TEXT, "on": _TEXT, "reason": _TEXT, "by": _MAYBE}),
+    "dispose-plan": (_dispose_plan, {"tags": (list,)}),
+    "dispose-approve": (_dispose_approve, {"plan": _TEXT, "reason": _TEXT}),
+    "dispose-run": (_dispose_run, {"plan": _TEXT}),
+    "checkpoint": (_checkpoint, {}),
+    "note": (_note, {"what": _TEXT, "about": _TEXT, "details": (dict,)}),
+}

@@ -1,0 +1,227 @@
+"""Requests of other users, through a Unix socket on which the kernel names them (SO_PEERCRED).
+
+Bounded in size, in time and in number; who is not of the acting group is turned
+away before a byte of theirs is read.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from archiver import clock, wire
+from archiver.actions import Context, perform
+from archiver.config import Config
+from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
+from archiver.model import Actor
+from archiver.store import users
+from archiver.store.archive import Archive
+
+_WORKERS = 4
+_BACKLOG = 16
+#: A whole request has to arrive in this time.
+_PATIENCE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 300.0
+#: socket(7): the peer's supplementary groups; CPython has no name for it.
+_SO_PEERGROUPS = 59
+_FEW_GROUPS = 256
+
+
+class Reception:
+    """Serves one archive's socket while it is open."""
+
+    def __init__(self, config: Config, report: Report) -> None:
+        self._config = config
+        self._report = report
+        self._closing = threading.Event()
+        self._socket = _listening(config.archive)
+        self._workers = ThreadPoolExecutor(_WORKERS, "reception")
+        self._free = threading.Semaphore(_WORKERS)
+        self._thread = threading.Thread(target=self._accept, name="reception", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more requests; those in hand are finished."""
+        self._closing.set()
+        self._thread.join()
+        self._socket.close()
+        self._workers.shutdown()
+        (self._config.archive / wire.SOCKET).unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            if not self._free.acquire(timeout=_LOOK_SECONDS):
+                continue
+            try:
+                peer, _ = self._socket.accept()
+            except OSError:
+                # Nobody came in the meantime, or they went away again.
+                self._free.release()
+                continue
+            self._workers.submit(self._serve, peer)
+
+    def _serve(self, peer: socket.socket) -> None:
+        try:
+            with peer:
+                _answer(peer, self._handle(peer))
+        except OSError:
+            # The caller went away: what was done is done, and journalled.
+            return
+        finally:
+            self._free.release()
+
+    def _handle(self, peer: socket.socket) -> dict[str, Any]:
+        try:
+            actor = self._admitted(peer)
+            read = _reader(peer)
+            message = wire.receive(read)
+            return {"result": self._perform(actor, message, read)}
+        except ArchiverError as error:
+            return wire.from_error(error)
+        except (wire.BadMessage, UnicodeError) as error:
+            return wire.from_error(
+                UsageProblem("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
+            )
+        except Exception as error:
+            # One request must not end the service that archives.
+            self._report(
+                "A request of another user failed ({reason}). Nothing archived was lost.",
+                problem="request",
+                reason=repr(error),
+            )
+            return wire.from_error(
+                StorageProblem(
+                    "The daemon could not do it ({reason}). Nothing archived was lost.", reason=repr(error)
+                )
+            )
+
+    def _admitted(self, peer: socket.socket) -> Actor:
+        _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        actor = users.of_uid(uid)
+        if uid in (0, os.geteuid()) or self._acting_group() in {gid, *_groups(peer, uid, gid)}:
+            return actor
+        _leave_word(self._config.archive, uid)
+        raise StorageProblem(
+            "{user} is not of the group that may act on {path} (access.act_group). Nothing was changed. "
+            "Ask the administrator of this server.",
+            user=str(actor),
+            path=self._config.archive,
+        )
+
+    def _acting_group(self) -> int:
+        try:
+            return grp.getgrnam(self._config.act_group).gr_gid if self._config.act_group else -1
+        except KeyError:
+            return -1
+
+    def _perform(self, actor: Actor, message: dict[str, Any], read: Callable[[int], bytes]) -> dict[str, Any]:
+        action, arguments = message.get("action"), message.get("arguments")
+        wait, size = message.get("wait_seconds"), message.get("attachment")
+        if not isinstance(action, str) or not isinstance(arguments, dict) or not isinstance(wait, int | float):
+            raise wire.BadMessage("no action, arguments or waiting time")
+        archive = Archive(self._config.archive, actor=actor)
+        try:
+            with _received(size, read, archive.spool) as attachment:
+                # Not a number is no waiting time either.
+                seconds = float(wait) if 0 <= wait <= _LONGEST_WAIT_SECONDS else _LONGEST_WAIT_SECONDS
+                context = Context(archive, self._config, seconds, attachment)
+                return perform(action, context, arguments)
+        finally:
+            archive.close()
+
+
+def _listening(archive: Path) -> socket.socket:
+    (archive / wire.SOCKET).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # A socket's path has 108 bytes at most; this one is short wherever the archive lies.
+        listening.bind(f"/proc/self/fd/{folder}/{wire.SOCKET}")
+    finally:
+        os.close(folder)
+    # Who may come is asked of the kernel, caller by caller.
+    (archive / wire.SOCKET).chmod(0o666)
+    listening.listen(_BACKLOG)
+    listening.settimeout(_LOOK_SECONDS)
+    return listening
+
+
+def _groups(peer: socket.socket, uid: int, gid: int) -> set[int]:
+    try:
+        data = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _FEW_GROUPS)
+        return set(struct.unpack(f"{len(data) // 4}I", data))
+    except OSError:
+        pass
+    try:
+        return set(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+    except KeyError:
+        return set()
+
+
+def _reader(peer: socket.socket) -> Callable[[int], bytes]:
+    """Exactly as many bytes as asked for, all of them within one span of patience."""
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+
+    def read(count: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < count:
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                raise wire.BadMessage("it came too slowly")
+            peer.settimeout(left)
+            try:
+                part = peer.recv(min(count - len(parts), 1 << 16))
+            except TimeoutError:
+                raise wire.BadMessage("it came too slowly") from None
+            if not part:
+                raise wire.BadMessage("it ended too early")
+            parts += part
+        return bytes(parts)
+
+    return read
+
+
+@contextmanager
+def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes]]:
+    """The attachment in a nameless file, empty where there is none."""
+    if size is not None and (
+        isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= wire.ATTACHMENT_BYTES
+    ):
+        raise wire.BadMessage("an attachment of no size")
+    with tempfile.TemporaryFile(dir=spool) as file:
+        left = size or 0
+        while left:
+            chunk = read(min(left, 1 << 20))
+            file.write(chunk)
+            left -= len(chunk)
+        file.seek(0)
+        yield file
+
+
+def _answer(peer: socket.socket, document: dict[str, Any]) -> None:
+    peer.settimeout(_PATIENCE_SECONDS)
+    try:
+        data = wire.pack(document)
+    except wire.BadMessage:
+        data = wire.pack({"result": {}})
+    peer.sendall(data)
+
+
+def _leave_word(archive: Path, uid: int) -> None:
+    """The daemon journals what was refused, many at once; see :mod:`archiver.store.guard`."""
+    try:
+        with open(archive / "spool" / "refused", "a", encoding="ascii") as note:
+            note.write(f"act\tsocket\t{uid}\n")
+    except OSError:
+        return

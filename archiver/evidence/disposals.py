@@ -1,0 +1,141 @@
+"""Checking disposals: each step by the rules, and nothing gone that a version needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from archiver import clock
+from archiver.errors import Phrase
+from archiver.evidence.facts import History, Plan, Span
+from archiver.evidence.findings import Report
+from archiver.evidence.signatures import is_signature_of
+from archiver.profiles import FLOOR_YEARS
+from archiver.store.repository import Repository
+
+_APPROVALS = 2
+_DISPOSED = "{count} content objects were disposed of under certificate {name}"
+#: Three calendar years have at least so many days.
+_FLOOR_DAYS = 365 * FLOOR_YEARS
+
+
+def check_disposal(
+    repository: Repository, commit: str, event: dict[str, Any], history: History, report: Report
+) -> None:
+    """Take one step of a disposal into ``history``; raises KeyError and ValueError for what is no event."""
+    name, details = event["object"], event["details"]
+    if event["action"] == "dispose-plan":
+        history.plans[name] = _planned(repository, commit, event, report)
+        return
+    plan = history.plans[name]
+    if event["action"] == "dispose-approve":
+        if event["actor"]["uid"] != plan.uid and details["plan_sha256"] == plan.sha256:
+            plan.approvals.setdefault(event["actor"]["uid"], event["clock"]["time"])
+    elif event["action"] == "dispose-begin":
+        _check_begin(event, plan, history, report)
+        plan.begun = True
+        history.disposed |= set(plan.versions)
+        history.gone |= dict.fromkeys(plan.objects, name)
+        _check_needed(name, plan, history, report)
+    elif event["action"] == "dispose-certify":
+        plan.certified = True
+        for sha256 in details["kept"]:
+            history.gone.pop(sha256, None)
+        _check_certificate(repository, commit, event, plan, history, report)
+
+
+def _planned(repository: Repository, commit: str, event: dict[str, Any], report: Report) -> Plan:
+    document = json.loads(repository.read(f"{commit}:plan.json"))
+    what = {"versions": document["versions"], "objects": document["objects"]}
+    text = json.dumps(what, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    if hashlib.sha256(text.encode("utf-8")).hexdigest() != event["details"]["plan_sha256"]:
+        report.add("A055", event["object"], "its plan is not the one that was approved")
+    return Plan(
+        event["actor"]["uid"],
+        event["details"]["plan_sha256"],
+        list(document["versions"]),
+        dict(document["objects"]),
+        int(event["details"]["cooling_off_days"]),
+    )
+
+
+def _check_begin(event: dict[str, Any], plan: Plan, history: History, report: Report) -> None:
+    name, now = event["object"], clock.parse(event["clock"]["time"])
+    if len(plan.approvals) < _APPROVALS:
+        report.add("A055", name, f"{len(plan.approvals)} approvals by others than the planner")
+    else:
+        allowed = max(map(clock.parse, plan.approvals.values())) + timedelta(days=plan.cooling_off_days)
+        if now < allowed:
+            report.add("A055", name, f"it began before its cooling-off was over, {clock.stamp(allowed)}")
+    for tag in plan.versions:
+        captured = history.captured.get(tag)
+        if captured is None or now - clock.parse(captured) < timedelta(days=_FLOOR_DAYS):
+            report.add("A056", tag, f"captured {captured}, disposed of at {event['clock']['time']}")
+        filing, submission, _ = tag.split("/")
+        for hold, held in history.holds:
+            if held in (tag, filing, f"{filing}/{submission}"):
+                report.add("A056", tag, f"it was held: {hold}")
+
+
+def _check_needed(name: str, plan: Plan, history: History, report: Report) -> None:
+    for sha256 in plan.objects:
+        for span in history.spans.get(sha256, ()):
+            until = span.until or history.numbers[span.branch] + 1
+            prefix = span.branch.removeprefix("refs/heads/filings/")
+            tags = (f"{prefix}/v{number}" for number in range(span.first, until))
+            if needed := next((tag for tag in tags if tag not in history.disposed), None):
+                report.add("A057", sha256, f"{name} destroyed it, but {needed} needs it")
+
+
+def _check_certificate(
+    repository: Repository, commit: str, event: dict[str, Any], plan: Plan, history: History, report: Report
+) -> None:
+    data = repository.read(f"{commit}:certificate.json")
+    certificate = json.loads(data)
+    listed = {each["sha256"]: each["destroyed"] for each in certificate["objects"]}
+    kept = set(event["details"]["kept"])
+    if not is_signature_of(data, repository.read(f"{commit}:certificate.json.sig"), history.key):
+        report.add("A054", event["object"], "its signature is not valid")
+    if listed != {sha256: sha256 not in kept for sha256 in plan.objects}:
+        report.add("A054", event["object"], "it does not list what was planned")
+
+
+def check_outcome(present: set[str], history: History, report: Report) -> None:
+    """What is gone is explained by a certificate, and what a certificate calls gone is gone."""
+    counted: dict[str, int] = {}
+    for sha256, name in history.gone.items():
+        if not history.plans[name].certified:
+            continue
+        if sha256 in present:
+            report.add("A058", sha256, name)
+        else:
+            counted[name] = counted.get(name, 0) + 1
+    for name, plan in history.plans.items():
+        if plan.begun and not plan.certified:
+            report.add("A054", name, "it was begun and not finished; finish it with archiver dispose run")
+    for name, count in counted.items():
+        report.note(name, Phrase(_DISPOSED, count=count, name=name))
+
+
+def follow(
+    branch: str, number: int, lines: list[dict[str, Any]], planned: Collection[str], history: History
+) -> None:
+    """Note where planned content begins and ends to be held; before the changes are taken in."""
+    history.numbers[branch] = number
+    state = history.states.get(branch, {})
+    for line in lines:
+        left = line.get("from") or (line["path"] if line["op"] in ("delete", "modify") else None)
+        held = state.get(left, (None, 0))[0] if left is not None else None
+        for span in history.spans.get(held or "", ()):
+            if (span.branch, span.path, span.until) == (branch, left, None):
+                span.until = number
+    for line in lines:
+        sha256 = str(line.get("sha256") or "") if line["op"] != "delete" else ""
+        if sha256 in planned:
+            history.spans.setdefault(sha256, []).append(Span(branch, line["path"], number))
+        if sha256:
+            # The same bytes came in again: from now on they have to be there.
+            history.gone.pop(sha256, None)

@@ -1,0 +1,99 @@
+"""Whoever owns the files can write any event; what the rules do not allow is found all the same."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver.evidence.verify import verify
+from archiver.model import Actor
+from archiver.retention import certificate, disposal
+from archiver.retention.selection import Selection
+from archiver.store.archive import Archive, Draft
+from tests.conftest import Site
+
+NUMBERS = {"A054", "A055", "A056", "A057", "A058"}
+
+
+def forge(site: Site, *, approvals: int = 2, needed: bool = False, **leave: bool) -> set[str]:
+    """A disposal without the program's own checks, by somebody who has the key."""
+    archive = Archive(site.archive)
+    versions = {version.tag: version for version in archive.index.versions()}
+    old = versions["f/s/v1"]
+    shas = {m.sha256: m.size for m in archive.index.materials(old.submission, 1) if m.path == b"gone"}
+    if needed:
+        shas |= {m.sha256: m.size for m in archive.index.materials(old.submission, 1)}
+    selection = Selection(((old, _decision(archive, old)),), (), shas, 0)  # type: ignore[arg-type]
+    sha256 = selection.sha256 if not leave.get("other_plan") else "0" * 64
+    details = {"plan_sha256": sha256, "cooling_off_days": 0 if not leave.get("hasty") else 7}
+    _append(archive, Draft("dispose-plan", "D1", details, {"plan.json": io.BytesIO(selection.document())}))
+    for uid in range(approvals):
+        archive.actor = Actor(70000 + uid, "")
+        _append(archive, Draft("dispose-approve", "D1", {"plan_sha256": sha256, "reason": "r"}))
+    _append(archive, Draft("dispose-begin", "D1", {"plan_sha256": sha256, "versions": ["f/s/v1"]}))
+    if not leave.get("present"):
+        archive.content.destroy(shas)  # type: ignore[arg-type]
+    if not leave.get("uncertified"):
+        found = disposal.find(archive, "D1")
+        files = certificate.build(archive, found, disposal.planned(archive, found), [])
+        if leave.get("unsigned"):
+            files["certificate.json.sig"] = files["certificate.json.sig"].replace(b"A", b"B")
+        attachments = {name: io.BytesIO(data) for name, data in files.items()}
+        _append(archive, Draft("dispose-certify", "D1", {"plan_sha256": sha256, "kept": []}, attachments))
+    codes = {finding.code for finding in verify(archive).findings}
+    archive.close()
+    return codes
+
+
+def _append(archive: Archive, draft: Draft) -> None:
+    with archive.writing(5) as writer:
+        writer.append(draft)
+
+
+def _decision(archive: Archive, version: Any) -> Any:
+    from zoneinfo import ZoneInfo
+
+    from archiver.profiles import DEFAULT, PROFILES
+    from archiver.retention.policy import Policy, decide
+
+    policy = Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False)
+    return decide(version, policy, archive.compliance_time())
+
+
+@pytest.fixture
+def filled(site: Site) -> Site:
+    site.write("f/s/gone", "old")
+    site.write("f/s/stays", "same")
+    site.catch_up()
+    site.write("f/s/gone", "new")
+    site.catch_up()
+    return site
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ({"uncertified": True}, "A054"),
+        ({"unsigned": True}, "A054"),
+        ({"approvals": 1}, "A055"),
+        ({"hasty": True}, "A055"),
+        ({"other_plan": True}, "A055"),
+        ({}, "A056"),
+        ({"needed": True}, "A057"),
+        ({"present": True}, "A058"),
+    ],
+)
+def test_each_forged_disposal_is_found_by_its_number(filled: Site, how: dict[str, Any], code: str) -> None:
+    # Each is disposed of before its time as well.
+    assert forge(filled, **how) == {code, "A056"}
+
+
+def test_a_held_version_is_found_too(filled: Site, tmp_path: Path) -> None:
+    filled.run("hold", "place", "inspection", "f", "--reason", "r")
+    assert forge(filled) == {"A056"}
+    found = [each["message"] for each in filled.findings()]
+    assert any("it was held: inspection" in message for message in found), json.dumps(found)
