@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from archiver import clock
 from archiver.config import Config
-from archiver.errors import ArchiverError, NotFound, UsageProblem
+from archiver.errors import ArchiverError, NotFound, Phrase, UsageProblem
+from archiver.evidence import timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
 from archiver.filings import life
 from archiver.filings.submissions import HandingIn, Receipt, submit
@@ -119,12 +120,12 @@ def _newest(context: Context, submission: Submission) -> Version:
     return latest
 
 
-def _sign(context: Context) -> str | None:
+def _sign(context: Context) -> Phrase | None:
     """A checkpoint after what matters; what was done stands without it too."""
     try:
         checkpoint(context.archive, context.wait_seconds)
     except ArchiverError as error:
-        return str(error)
+        return Phrase(error.template, **error.fields)
     return None
 
 
@@ -195,7 +196,14 @@ def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
 
 def _checkpoint(context: Context) -> dict[str, Any]:
     event = checkpoint(context.archive, context.wait_seconds)
-    return {"line": str(witness(context.archive, event))}
+    answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
+    if context.config.timestamp_url:
+        try:
+            stamped = timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
+            answer["proven"] = stamped.details["time"]
+        except ArchiverError as error:
+            answer["problem"] = Phrase(error.template, **error.fields)
+    return answer
 
 
 def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class Config:
     timezone: str = "Asia/Shanghai"
     hold_while_live: bool = True
     cooling_off_days: int = COOLING_OFF_DAYS
+    #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
+    timestamp_url: str = ""
     #: Who may read the archive's files, and who of them may act through the daemon.
     read_group: str = ""
     act_group: str = ""
@@ -163,6 +165,7 @@ def _validate(document: Document) -> Config:
         timezone=_timezone(document),
         hold_while_live=hold,
         cooling_off_days=_cooling_off_days(document),
+        timestamp_url=_url(document),
         read_group=_group(document, "read_group"),
         act_group=_group(document, "act_group"),
     )
@@ -248,6 +251,13 @@ def _years(document: Document) -> int:
             value=value,
             floor=FLOOR_YEARS,
         )
+    return value
+
+
+def _url(document: Document) -> str:
+    value = document.get("timestamp", "url", "")
+    if not isinstance(value, str) or (value and not value.startswith(("http://", "https://"))):
+        raise document.problem("timestamp.url", "must be an address that begins with http:// or https://")
     return value
 
 

@@ -16,6 +16,7 @@ def render(config: Config) -> str:
         watch=_quoted(config.watch),
         layout=config.layout,
         years=config.retention_years,
+        timestamp=_TIMESTAMP.format(url=_toml_string(config.timestamp_url)) if config.timestamp_url else "",
         ignore=", ".join(_toml_string(item) for item in config.ignore),
     )
 
@@ -38,6 +39,13 @@ def _toml_string(text: str) -> str:
     )
     return f'"{escaped}"'
 
+
+_TIMESTAMP = """\
+# The time-stamp authority; its certificates were pinned when the archive was made.
+[timestamp]
+url = {url}
+
+"""
 
 _TEMPLATE = """\
 # Settings of this archive. Every key but the two paths may be left out.
@@ -76,7 +84,7 @@ hold_while_live = true
 # A disposal waits this long after its last approval.
 cooling_off_days = 7
 
-# Who may read the archive, and which of them may hand in, hold and approve through the daemon: groups
+{timestamp}# Who may read the archive, and which of them may hand in, hold and approve through the daemon: groups
 # of this server. Without: only the service's own user.
 # [access]
 # read_group = "compliance"

@@ -18,7 +18,8 @@ def command(session: Session, only_line: bool, picture: str | None) -> None:
     """Sign everything as it stands now, and give a line that proves it later."""
     if picture is not None and Path(picture).suffix not in (".png", ".svg"):
         raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
-    line = session.act("checkpoint")["line"]
+    signed = session.act("checkpoint")
+    line = signed["line"]
     console = session.console
     if only_line:
         console.line(line)
@@ -26,6 +27,10 @@ def command(session: Session, only_line: bool, picture: str | None) -> None:
         console.say("Signed. Keep this line where nobody of the archive can change it:")
         console.line(line)
         console.say("Later it proves that the archive goes on from here: archiver verify --since LINE")
+    if signed["proven"] and not only_line:
+        console.say("Time-stamped: {at}", at=session.local(signed["proven"]))
+    if signed["problem"]:
+        console.warn("{text}", text=signed["problem"])
     if picture is not None:
         _draw(line, picture)
     elif not only_line and sys.stdout.isatty():

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from archiver import config, config_file, profiles
-from archiver.cli.session import Session, entry
+from archiver.cli.session import FilePath, Session, entry
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 
 
@@ -26,7 +26,18 @@ from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 @click.option(
     "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
 )
-def command(session: Session, archive: str, watch: str, layout: str, retention_years: int, adopt: bool) -> None:
+@click.option("--tsa-url", default="", metavar="URL", help="A time-stamp authority (RFC 3161), for good.")
+@click.option("--tsa-root", type=FilePath(), metavar="FILE", help="Its root certificate (PEM), pinned for good.")
+def command(
+    session: Session,
+    archive: str,
+    watch: str,
+    layout: str,
+    retention_years: int,
+    adopt: bool,
+    tsa_url: str,
+    tsa_root: Path | None,
+) -> None:
     """Make an archive, its signing key, and archiver.toml."""
     from archiver.store.adoption import adopt as take_in
     from archiver.store.archive import Archive
@@ -38,8 +49,10 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
         watch=Path(os.path.abspath(watch)),
         layout=layout,
         retention_years=retention_years,
+        timestamp_url=tsa_url,
     )
     _check(settings, adopt)
+    roots = _authority(tsa_url, tsa_root, adopt)
     rendered = config_file.render(settings)
     details = {
         "watch": text(os.fsencode(settings.watch)),
@@ -51,7 +64,10 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
         with open(settings.source, "x", encoding="utf-8") as stream:
             stream.write(rendered)
         try:
-            (take_in if adopt else Archive.create)(settings.archive, details).close()
+            made = (
+                take_in(settings.archive, details) if adopt else Archive.create(settings.archive, details, roots)
+            )
+            made.close()
         except BaseException:
             settings.source.unlink()
             raise
@@ -70,6 +86,25 @@ def command(session: Session, archive: str, watch: str, layout: str, retention_y
         path=settings.archive / "keys",
     )
     console.say("Start archiving with: archiver run")
+
+
+def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
+    """The certificates to pin; raises UsageProblem where they cannot be."""
+    from archiver.evidence import tokens
+
+    if not url and root is None:
+        return {}
+    data = root.read_bytes() if root is not None else b""
+    try:
+        usable = url.startswith(("http://", "https://")) and tokens.parse_roots(data) > 0
+    except ValueError:
+        usable = False
+    if not usable or adopt:
+        raise UsageProblem(
+            "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
+            "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
+        )
+    return {tokens.ROOTS_FILE: data}
 
 
 def _check(settings: config.Config, adopt: bool) -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "restore": "Bring a version back.",
     "verify": "Check everything, independently.",
     "checkpoint": "Sign everything as it stands.",
+    "key": "The signing key: rotation, loss, backup.",
     "audit": "Write the inspection package.",
     "reindex": "Rebuild the index from the journal.",
     "service": "Run archiver as a service of the system.",

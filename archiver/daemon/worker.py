@@ -13,6 +13,7 @@ from archiver import clock
 from archiver.config import Config
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges
+from archiver.daemon.stamper import Stamper
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.intake.capture import Capturer, Stopped
@@ -76,6 +77,7 @@ class Daemon:
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
         self._capturer = Capturer(archive, self._snapshot, self._folder.access, config.layout, self._stopping)
+        self._stamper = Stamper(config, report, wait_seconds)
         self._settler = Settler(quiet, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
             self._scanner, self._snapshot, self._settler, self._capturer, config, report, alive
@@ -232,6 +234,7 @@ class Daemon:
             self._tick()
             if is_due(self._archive):
                 checkpoint(self._archive, self._wait)
+        self._stamper.work(self._archive)
         self.pipeline.capture_due(self._wait)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()

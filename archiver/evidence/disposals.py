@@ -10,11 +10,10 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import Phrase
-from archiver.evidence.facts import History, Plan, Span
+from archiver.evidence.facts import Entry, History, Plan, Span
 from archiver.evidence.findings import Report
 from archiver.evidence.signatures import is_signature_of
 from archiver.profiles import FLOOR_YEARS
-from archiver.store.repository import Repository
 
 _APPROVALS = 2
 _DISPOSED = "{count} content objects were disposed of under certificate {name}"
@@ -22,13 +21,12 @@ _DISPOSED = "{count} content objects were disposed of under certificate {name}"
 _FLOOR_DAYS = 365 * FLOOR_YEARS
 
 
-def check_disposal(
-    repository: Repository, commit: str, event: dict[str, Any], history: History, report: Report
-) -> None:
+def check_disposal(entry: Entry, history: History, report: Report) -> None:
     """Take one step of a disposal into ``history``; raises KeyError and ValueError for what is no event."""
+    event = entry.event
     name, details = event["object"], event["details"]
     if event["action"] == "dispose-plan":
-        history.plans[name] = _planned(repository, commit, event, report)
+        history.plans[name] = _planned(entry, report)
         return
     plan = history.plans[name]
     if event["action"] == "dispose-approve":
@@ -44,11 +42,11 @@ def check_disposal(
         plan.certified = True
         for sha256 in details["kept"]:
             history.gone.pop(sha256, None)
-        _check_certificate(repository, commit, event, plan, history, report)
+        _check_certificate(entry, plan, history, report)
 
 
-def _planned(repository: Repository, commit: str, event: dict[str, Any], report: Report) -> Plan:
-    document = json.loads(repository.read(f"{commit}:plan.json"))
+def _planned(entry: Entry, report: Report) -> Plan:
+    event, document = entry.event, json.loads(entry.read("plan.json"))
     what = {"versions": document["versions"], "objects": document["objects"]}
     text = json.dumps(what, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != event["details"]["plan_sha256"]:
@@ -90,14 +88,12 @@ def _check_needed(name: str, plan: Plan, history: History, report: Report) -> No
                 report.add("A057", sha256, f"{name} destroyed it, but {needed} needs it")
 
 
-def _check_certificate(
-    repository: Repository, commit: str, event: dict[str, Any], plan: Plan, history: History, report: Report
-) -> None:
-    data = repository.read(f"{commit}:certificate.json")
+def _check_certificate(entry: Entry, plan: Plan, history: History, report: Report) -> None:
+    event, data = entry.event, entry.read("certificate.json")
     certificate = json.loads(data)
     listed = {each["sha256"]: each["destroyed"] for each in certificate["objects"]}
     kept = set(event["details"]["kept"])
-    if not is_signature_of(data, repository.read(f"{commit}:certificate.json.sig"), history.key):
+    if not is_signature_of(data, entry.read("certificate.json.sig"), history.key):
         report.add("A054", event["object"], "its signature is not valid")
     if listed != {sha256: sha256 not in kept for sha256 in plan.objects}:
         report.add("A054", event["object"], "it does not list what was planned")

@@ -3,6 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from archiver.store.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the journal, where its attachments can be read."""
+
+    repository: Repository
+    commit: str
+    event: dict[str, Any]
+
+    def read(self, name: str) -> bytes:
+        """An attachment's bytes; raises KeyError."""
+        return self.repository.read(f"{self.commit}:{name}")
+
+    def tag(self) -> bytes:
+        """The signed tag that the event made under its object's name; raises KeyError."""
+        return self.repository.read(self.event["refs"][f"refs/tags/{self.event['object']}"])
+
+    @property
+    def where(self) -> str:
+        """The event, for a finding."""
+        return f"event {self.event['seq']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +83,12 @@ class History:
     ``states``: branch -> path -> (sha256, size) of the newest version so far;
     ``heads``: branch -> its newest commit so far; ``manifests``: tag of a sealed
     version -> digest of its manifest; ``referenced``: sha256 -> size;
-    ``digests``: the SHA-256 of each event, in order; ``signers``: the list of
-    keys, ``key``: the one that signs now; ``roots``: the pinned time-stamp
-    authority (PEM); ``captured``: tag -> compliance clock; ``numbers``: branch ->
-    newest version; ``spans``: where planned content was held; ``gone``: sha256
-    of destroyed content -> its disposal; ``disposed``: tags.
+    ``journal``: its commits, ``digests``: the SHA-256 of each event, in order;
+    ``signers``: the list of keys, ``key``: the one that signs now; ``roots``: the
+    pinned time-stamp authority (PEM); ``captured``: tag -> compliance clock;
+    ``unproven``: tags since the last token; ``numbers``: branch -> newest version;
+    ``spans``: where planned content was held; ``gone``: sha256 of destroyed
+    content -> its disposal; ``disposed``: tags.
     """
 
     refs: dict[str, str] = field(default_factory=dict)
@@ -76,7 +102,9 @@ class History:
     roots: bytes = b""
     digests: list[str] = field(default_factory=list)
     last_commit: str = ""
+    journal: list[str] = field(default_factory=list)
     captured: dict[str, str] = field(default_factory=dict)
+    unproven: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     spans: dict[str, list[Span]] = field(default_factory=dict)
     holds: set[tuple[str, str]] = field(default_factory=set)

@@ -25,6 +25,7 @@ TABLE = {
     "A031": "the chain of the journal is broken",
     "A032": "an attachment is not what its event says",
     "A033": "the compliance clock runs backwards",
+    "A034": "the compliance clock ran ahead of its evidence",
     "A040": "a version's tree is not what its changes say",
     "A041": "a version's commit or tag is not what its event says",
     "A042": "the signature of a submitted version is not valid",
@@ -32,6 +33,8 @@ TABLE = {
     "A044": "the signature of a checkpoint is not valid",
     "A045": "a checkpoint does not cover the refs of its time",
     "A046": "the archive is not a continuation of the witness line",
+    "A047": "a time-stamp token is not valid",
+    "A048": "the signing key was changed without the old one",
     "A050": "a content object is missing",
     "A051": "the bytes of a content object are not those that were archived",
     "A052": "a content object could be changed through its mode, owner or another name",
@@ -42,6 +45,7 @@ TABLE = {
     "A057": "content was destroyed that a version needs",
     "A058": "content is there that a certificate calls destroyed",
     "A060": "the list of allowed signers is not the one of the journal",
+    "A061": "somebody may read or write more than they should",
 }
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.evidence.disposals import check_disposal
-from archiver.evidence.facts import History, Watched
+from archiver.evidence.facts import Entry, History, Watched
 from archiver.evidence.findings import Report
 from archiver.evidence.refs import overridden, peeled_problems, read_refs
-from archiver.evidence.seals import check_checkpoint, check_submit
+from archiver.evidence.seals import check_checkpoint, check_key, check_submit, check_token, pin
 from archiver.evidence.versions import check_commits, take_in
 from archiver.store.repository import JOURNAL, Repository
 
@@ -36,9 +37,10 @@ def check_history(repository: Repository, report: Report) -> History:
         report.add("A020", JOURNAL, "without the journal nothing else can be compared")
         return history
     commits = _journal_commits(repository, tip, report)
+    history.journal = commits
     watched = _watched(repository, commits)
     for commit, data in _walk(repository, commits, history, report):
-        _event(repository, commit, data, history, watched, report)
+        _event(Entry(repository, commit, data), history, watched, report)
         history.last_commit = commit
     history.refs[JOURNAL] = tip
     _compare_refs(refs, read_refs(repository.path, Report()), history, report)
@@ -89,7 +91,8 @@ def _walk(
     repository: Repository, commits: list[str], history: History, report: Report
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Journal commits with their parsed events; the chain is checked here."""
-    prev, seq, last_clock = _GENESIS, 0, ""
+    prev, seq = _GENESIS, 0
+    before: tuple[datetime, clock.Reading] | None = None
     for each in commits:
         report.events += 1
         seq += 1
@@ -100,11 +103,7 @@ def _walk(
             if event["prev"] != prev or event["seq"] != seq:
                 report.add("A031", f"event {event['seq']}", f"it should be event {seq} after {prev[:12]}")
                 seq = int(event["seq"])
-            now = event["clock"]["time"]
-            clock.parse(now)
-            if now < last_clock:
-                report.add("A033", f"event {seq}", f"{now} after {last_clock}")
-            last_clock = now
+            before = _check_clock(event, before, report)
             prev = history.digests[-1]
         except (KeyError, ValueError, TypeError) as error:
             report.add("A030", f"event {seq}", f"commit {each[:12]}: {error}")
@@ -112,6 +111,24 @@ def _walk(
             history.digests += [""] * (report.events - len(history.digests))
             continue
         yield each, event
+
+
+def _check_clock(
+    event: dict[str, Any], before: tuple[datetime, clock.Reading] | None, report: Report
+) -> tuple[datetime, clock.Reading]:
+    """The rule of docs/design.md, section 4.6, once more over what the events carry."""
+    now, reading = clock.from_evidence(event["clock"])
+    if before is None:
+        return now, reading
+    allowed = clock.advance(*before, reading)
+    if event["action"] == "timestamp":
+        allowed = max(allowed, clock.parse(event["details"]["time"]))
+    where = f"event {event['seq']}"
+    if now < before[0]:
+        report.add("A033", where, f"{clock.stamp(now)} after {clock.stamp(before[0])}")
+    elif now > allowed:
+        report.add("A034", where, f"{clock.stamp(now)}, but {clock.stamp(allowed)} at most can be shown")
+    return now, reading
 
 
 def _parent(repository: Repository, commit: str, report: Report) -> str | None:
@@ -142,45 +159,48 @@ def _watched(repository: Repository, commits: list[str]) -> Watched:
     return Watched(frozenset(sealed), frozenset(planned))
 
 
-def _event(
-    repository: Repository,
-    commit: str,
-    event: dict[str, Any],
-    history: History,
-    watched: Watched,
-    report: Report,
-) -> None:
-    where = f"event {event['seq']}"
-    action = event["action"]
+def _event(entry: Entry, history: History, watched: Watched, report: Report) -> None:
+    action = entry.event["action"]
     try:
-        _attachments(repository, commit, event, where, report)
+        _attachments(entry, report)
         if action == "checkpoint":
-            check_checkpoint(repository, event, history, report)
-        history.refs |= event["refs"]
-        if action == "init":
-            history.signers = history.key = repository.read(f"{commit}:allowed_signers")
-        elif action == "capture":
+            check_checkpoint(entry, history, report)
+        history.refs |= entry.event["refs"]
+        if action == "capture":
             report.versions += 1
-            take_in(repository, commit, event, history, watched)
-        elif action == "submit":
-            check_submit(repository, event, history, report)
-        elif action == "hold":
-            history.holds.add((event["details"]["name"], event["object"]))
-        elif action == "lift":
-            history.holds.discard((event["details"]["name"], event["object"]))
-        elif action.startswith("dispose-"):
-            check_disposal(repository, commit, event, history, report)
+            take_in(entry, history, watched)
+        elif action == "init":
+            pin(entry, history)
+        elif action in ("hold", "lift"):
+            change = history.holds.add if action == "hold" else history.holds.discard
+            change((entry.event["details"]["name"], entry.event["object"]))
+        elif check := _CHECKS.get(action):
+            check(entry, history, report)
     except (KeyError, ValueError, TypeError, AttributeError, StorageProblem) as error:
-        report.add("A030", where, f"{type(error).__name__}: {error}")
+        report.add("A030", entry.where, f"{type(error).__name__}: {error}")
 
 
-def _attachments(repository: Repository, commit: str, event: dict[str, Any], where: str, report: Report) -> None:
-    expected = {item["name"]: item for item in event["attachments"]}
-    present = {path.decode("utf-8", "replace") for path in repository.tree(commit)} - {"event.json"}
+_CHECKS: Mapping[str, Callable[[Entry, History, Report], None]] = {
+    "submit": check_submit,
+    "timestamp": check_token,
+    "key-rotate": check_key,
+    "key-replace": check_key,
+    "dispose-plan": check_disposal,
+    "dispose-approve": check_disposal,
+    "dispose-begin": check_disposal,
+    "dispose-certify": check_disposal,
+}
+
+
+def _attachments(entry: Entry, report: Report) -> None:
+    where = entry.where
+    expected = {item["name"]: item for item in entry.event["attachments"]}
+    tree = entry.repository.tree(entry.commit)
+    present = {path.decode("utf-8", "replace") for path in tree} - {"event.json"}
     for name in sorted(present ^ expected.keys()):
         report.add("A032", where, f"{name} is {'unknown' if name in present else 'missing'}")
     for name in sorted(present & expected.keys()):
-        data = repository.read(f"{commit}:{name}")
+        data = entry.read(name)
         item = expected[name]
         if len(data) != item["size"] or hashlib.sha256(data).hexdigest() != item["sha256"]:
             report.add("A032", where, f"{name} was altered")

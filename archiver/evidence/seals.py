@@ -3,34 +3,79 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
-from archiver.evidence.facts import History
+from archiver import clock
+from archiver.errors import Phrase
+from archiver.evidence import tokens
+from archiver.evidence.facts import Entry, History
 from archiver.evidence.findings import Report
 from archiver.evidence.signatures import is_signed_by
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.repository import JOURNAL
+
+_REPLACED = (
+    "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that"
+)
 
 
-def check_submit(repository: Repository, event: dict[str, Any], history: History, report: Report) -> None:
+def pin(entry: Entry, history: History) -> None:
+    """What the first event says once and for all: the first key, and the time-stamp authority."""
+    history.signers = history.key = entry.read("allowed_signers")
+    if any(item["name"] == tokens.ROOTS_FILE for item in entry.event["attachments"]):
+        history.roots = entry.read(tokens.ROOTS_FILE)
+
+
+def check_submit(entry: Entry, history: History, report: Report) -> None:
     """The signature and the manifest of a handing-in."""
-    details = event["details"]
+    details = entry.event["details"]
     tag = details["tag"]
-    oid = event["refs"][f"refs/tags/{tag}"]
-    if not is_signed_by(repository.read(oid), history.key):
+    if not is_signed_by(entry.tag(), history.key):
         report.add("A042", tag)
     if history.manifests.get(details["version"]) != details["manifest_sha256"]:
         report.add("A043", tag, details["version"])
 
 
-def check_checkpoint(repository: Repository, event: dict[str, Any], history: History, report: Report) -> None:
+def check_checkpoint(entry: Entry, history: History, report: Report) -> None:
     """The signature and the roll-up of a checkpoint."""
     refs = {**history.refs, JOURNAL: history.last_commit}
     lines = [
         f"{refs[ref]} {ref}\n" for ref in sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
     ]
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    tag = repository.read(event["refs"][f"refs/tags/{event['object']}"])
+    tag, event = entry.tag(), entry.event
     if digest != event["details"]["refs_sha256"] or f"refs-sha256 {digest}\n".encode() not in tag:
         report.add("A045", event["object"])
     if not is_signed_by(tag, history.key):
         report.add("A044", event["object"])
+
+
+def check_token(entry: Entry, history: History, report: Report) -> None:
+    """A time-stamp: over an event of this journal, by the pinned authority; anchors move to it."""
+    details = entry.event["details"]
+    try:
+        seq = int(details["seq"])
+        data = entry.repository.read(f"{history.journal[seq - 1]}:event.json")
+        proven = tokens.proven_time(entry.read(tokens.ANSWER_FILE), data, history.roots)
+        if clock.stamp(proven) != details["time"]:
+            report.add("A047", entry.where, f"its time is {clock.stamp(proven)}")
+    except (ValueError, IndexError) as error:
+        report.add("A047", entry.where, error)
+        return
+    for tag in history.unproven:
+        history.captured[tag] = max(history.captured[tag], clock.stamp(proven))
+    history.unproven.clear()
+
+
+def check_key(entry: Entry, history: History, report: Report) -> None:
+    """A new key: endorsed by the old one, or said to replace a lost one; what was signed before stays so."""
+    event, signers = entry.event, entry.read("allowed_signers")
+    added = signers.removeprefix(history.signers)
+    if not signers.startswith(history.signers) or added.count(b"\n") != 1:
+        report.add("A048", event["object"], "the list of keys was rewritten")
+    if event["action"] == "key-rotate":
+        tag = entry.tag()
+        if added.strip() not in tag or not is_signed_by(tag, history.key):
+            report.add("A048", event["object"], "the old key did not sign it")
+    if event["action"] == "key-replace":
+        why = event["details"]["reason"]
+        report.note(event["object"], Phrase(_REPLACED, at=event["at"], user=event["actor"]["user"], reason=why))
+    history.signers, history.key = signers, added

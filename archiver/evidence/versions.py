@@ -8,7 +8,7 @@ from typing import Any
 
 from archiver.errors import StorageProblem
 from archiver.evidence.disposals import follow
-from archiver.evidence.facts import Expected, History, Watched
+from archiver.evidence.facts import Entry, Expected, History, Watched
 from archiver.evidence.findings import Report
 from archiver.model import Op
 from archiver.store import names
@@ -17,16 +17,16 @@ from archiver.store.repository import Repository
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
 
-def take_in(
-    repository: Repository, commit: str, event: dict[str, Any], history: History, watched: Watched
-) -> None:
+def take_in(entry: Entry, history: History, watched: Watched) -> None:
     """Take a capture event into ``history``."""
+    event = entry.event
     tag = event["object"]
     branch = f"refs/heads/filings/{tag.rsplit('/', 1)[0]}"
     version = event["refs"][branch]
     parent = history.heads.get(branch)
-    lines = [json.loads(line) for line in repository.read(f"{commit}:changes.jsonl").splitlines()]
+    lines = [json.loads(line) for line in entry.read("changes.jsonl").splitlines()]
     history.captured[tag] = event["clock"]["time"]
+    history.unproven.append(tag)
     follow(branch, event["details"]["version"], lines, watched.planned, history)
     state = history.states.setdefault(branch, {})
     blobs = _apply(lines, state, history.referenced)

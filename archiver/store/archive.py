@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ class Draft:
     object: str
     details: Mapping[str, Any] = field(default_factory=dict)
     attachments: Mapping[str, IO[bytes]] = field(default_factory=dict)
+    #: A time that an authority vouches for: the compliance clock catches up with it.
+    proven: datetime | None = None
 
 
 class Archive:
@@ -85,7 +88,9 @@ class Archive:
         self._index: Index | None = None
 
     @classmethod
-    def create(cls, root: Path, details: Mapping[str, Any]) -> Archive:
+    def create(
+        cls, root: Path, details: Mapping[str, Any], attachments: Mapping[str, bytes] | None = None
+    ) -> Archive:
         """Make a new archive with its key and its first event."""
         root.mkdir(parents=True, exist_ok=True)
         (root / "spool").mkdir()
@@ -93,7 +98,8 @@ class Archive:
         Repository.create(root / "archive.git").close()
         archive = cls(root)
         with archive.writing(0) as writer, open(root / "keys" / "allowed_signers", "rb") as signers:
-            writer.append(Draft("init", "archive", details, {"allowed_signers": signers}))
+            attached = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
+            writer.append(Draft("init", "archive", details, {"allowed_signers": signers, **attached}))
         sync_filesystem(root)
         return archive
 
@@ -141,6 +147,10 @@ class Archive:
         """The compliance clock now; retention is decided by nothing else."""
         return compliance_clock(self.journal.head(), clock.read())
 
+    def signers(self) -> bytes:
+        """The list of keys, as last journalled; raises StorageProblem where that is damaged."""
+        return self.journal.attachment(self.journal.event(self.index.key_commit), "allowed_signers")
+
     def reindex(self) -> None:
         """Rebuild ``index.db`` from the journal."""
         if self._index is not None:
@@ -177,6 +187,8 @@ class Archive:
                 if moved:
                     self._notify(f"Finished after a crash: {', '.join(moved)}.")
             self.catch_up()
+            if not clean and self.index.key_commit:
+                keys.install(self.keys, self.signers())
             yield Writer(self)
 
     def _check_owner(self) -> None:
@@ -269,11 +281,12 @@ class Writer:
 
     def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:
         newest = self._archive.journal.head()
+        now = compliance_clock(newest, reading)
         attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
         document: dict[str, Any] = {
             "seq": 1 if newest is None else newest.seq + 1,
             "at": clock.stamp(reading.wall),
-            "clock": clock.evidence(compliance_clock(newest, reading), reading),
+            "clock": clock.evidence(max(now, draft.proven or now), reading),
             "actor": {
                 "uid": self._archive.actor.uid,
                 "user": self._archive.actor.user,

@@ -95,6 +95,12 @@ class Index:
         return "" if row is None else str(row[0])
 
     @property
+    def key_commit(self) -> str:
+        """The journal commit that named the signing key in force."""
+        row = self._db.execute("select value from meta where key = 'key'").fetchone()
+        return "" if row is None else str(row[0])
+
+    @property
     def layout(self) -> str:
         """The folder layout that the archive was made for."""
         row = self._db.execute("select value from meta where key = 'layout'").fetchone()
@@ -127,6 +133,11 @@ class Index:
             return None
         seq, _, at = str(row[0]).partition(" ")
         return int(seq), at
+
+    def last_token(self) -> tuple[int, str] | None:
+        """The newest time-stamp's number in the journal and its time (RFC 3339)."""
+        row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
 
     def disposals(self, identity: str | None = None) -> list[Disposal]:
         """Disposal plans, newest first, or the one of that name."""

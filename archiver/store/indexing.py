@@ -70,36 +70,53 @@ class Intake:
 
     def apply(self, event: Event, changes: Iterable[Change]) -> None:
         """Take in one event; the whole event or nothing of it."""
+        takes_in = {
+            "submit": self._submit,
+            "filing-end": self._filing_end,
+            "hold": self._hold,
+            "lift": self._lift,
+            "timestamp": self._timestamp,
+            "dispose-plan": self._plan,
+            "dispose-approve": self._approval,
+            "dispose-begin": self._begin,
+            "dispose-certify": self._certify,
+            "checkpoint": self._checkpoint,
+            "init": self._init,
+            "adopt": self._settings,
+            "policy": self._settings,
+            "key-rotate": self._key,
+            "key-replace": self._key,
+        }
         with self._db:
             if event.action == "capture":
                 self._capture(event, changes)
-            elif event.action == "submit":
-                self._submit(event)
-            elif event.action == "hold":
-                self._hold(event)
-            elif event.action == "lift":
-                self._lift(event)
-            elif event.action == "filing-end":
-                self._db.execute(
-                    "insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"])
-                )
-            elif event.action == "timestamp":
-                self._db.execute("insert into tokens values (?, ?)", (event.seq, event.details["time"]))
-            elif event.action.startswith("dispose-"):
-                self._disposal(event)
-            elif event.action == "checkpoint":
-                self._db.execute(
-                    "insert or replace into meta values ('checkpoint', ?)", (f"{event.seq} {event.at}",)
-                )
-            elif event.action in ("init", "policy"):
-                self._settings(event)
-            self._db.execute("insert or replace into meta values ('head', ?)", (event.commit,))
-            self._db.execute("insert or replace into meta values ('seq', ?)", (str(event.seq),))
+            elif event.action in takes_in:
+                takes_in[event.action](event)
+            self._meta("head", event.commit)
+            self._meta("seq", str(event.seq))
+
+    def _meta(self, key: str, value: str) -> None:
+        self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+
+    def _init(self, event: Event) -> None:
+        self._meta("layout", event.details["layout"])
+        self._meta("archive", event.sha256[:16])
+        self._key(event)
+        self._settings(event)
+
+    def _key(self, event: Event) -> None:
+        self._meta("key", event.commit)
+
+    def _checkpoint(self, event: Event) -> None:
+        self._meta("checkpoint", f"{event.seq} {event.at}")
+
+    def _filing_end(self, event: Event) -> None:
+        self._db.execute("insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"]))
+
+    def _timestamp(self, event: Event) -> None:
+        self._db.execute("insert into tokens values (?, ?)", (event.seq, event.details["time"]))
 
     def _settings(self, event: Event) -> None:
-        if event.action == "init":
-            self._db.execute("insert into meta values ('layout', ?)", (event.details["layout"],))
-            self._db.execute("insert into meta values ('archive', ?)", (event.sha256[:16],))
         details = event.details
         scopes = {"": details["retention_years"], **details.get("scopes", {})}
         for scope, years in scopes.items():
@@ -171,29 +188,32 @@ class Intake:
             ),
         )
 
-    def _disposal(self, event: Event) -> None:
-        details, who = event.details, (event.actor["uid"], event.actor["user"])
-        if event.action == "dispose-plan":
-            values = (event.object, event.seq, event.commit, event.at, *who)
-            self._db.execute(
-                "insert into disposals values (?, ?, ?, ?, ?, ?, ?, ?, null, null, null)",
-                (*values, details["plan_sha256"], details["cooling_off_days"]),
-            )
-        elif event.action == "dispose-approve":
-            self._db.execute(
-                "insert into approvals values (?, ?, ?, ?, ?, ?)",
-                (event.object, *who, details["reason"], event.at, event.clock["time"]),
-            )
-        elif event.action == "dispose-begin":
-            self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
-            self._db.executemany(
-                "insert into disposed values (?, ?)", ((tag, event.object) for tag in details["versions"])
-            )
-        elif event.action == "dispose-certify":
-            self._db.execute(
-                "update disposals set certified = ?, certified_commit = ? where id = ?",
-                (event.at, event.commit, event.object),
-            )
+    def _plan(self, event: Event) -> None:
+        details = event.details
+        values = (event.object, event.seq, event.commit, event.at, event.actor["uid"], event.actor["user"])
+        self._db.execute(
+            "insert into disposals values (?, ?, ?, ?, ?, ?, ?, ?, null, null, null)",
+            (*values, details["plan_sha256"], details["cooling_off_days"]),
+        )
+
+    def _approval(self, event: Event) -> None:
+        who = (event.actor["uid"], event.actor["user"])
+        self._db.execute(
+            "insert into approvals values (?, ?, ?, ?, ?, ?)",
+            (event.object, *who, event.details["reason"], event.at, event.clock["time"]),
+        )
+
+    def _begin(self, event: Event) -> None:
+        self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
+        self._db.executemany(
+            "insert into disposed values (?, ?)", ((tag, event.object) for tag in event.details["versions"])
+        )
+
+    def _certify(self, event: Event) -> None:
+        self._db.execute(
+            "update disposals set certified = ?, certified_commit = ? where id = ?",
+            (event.at, event.commit, event.object),
+        )
 
     def _hold(self, event: Event) -> None:
         details = event.details

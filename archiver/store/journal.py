@@ -89,6 +89,11 @@ class Journal:
         commit = self._repository.resolve(JOURNAL)
         return None if commit is None else self.event(commit)
 
+    def first(self) -> Event | None:
+        """The oldest event, which made the archive."""
+        tip = self._repository.resolve(JOURNAL)
+        return None if tip is None else self.event(self._repository.root_of(tip))
+
     def event(self, commit: str) -> Event:
         """One event; raises StorageProblem where it cannot be read."""
         try:

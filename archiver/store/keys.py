@@ -11,28 +11,108 @@ import hashlib
 import os
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver.errors import StorageProblem
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 #: The signer's name in ``allowed_signers``, and the address in commits and tags.
 PRINCIPAL = "archiver@localhost"
 _NAMESPACE = b"git"
+_KEY = "signing_key"
+_NEXT = "signing_key.new"
 
 
 def create(folder: Path) -> None:
     """Make a new key pair and ``allowed_signers`` in ``folder``."""
+    folder.mkdir(mode=0o700)
+    _write(folder / "allowed_signers", _generate(folder / _KEY), 0o644)
+
+
+def prepare(folder: Path, signers: bytes) -> bytes:
+    """Make a key beside the one in use; returns ``signers`` with it as the last line.
+
+    It signs nothing before :func:`install`.  Raises StorageProblem.
+    """
+    try:
+        (folder / _NEXT).unlink(missing_ok=True)
+        return signers + _generate(folder / _NEXT)
+    except OSError as error:
+        raise _unusable(folder / _NEXT, error) from None
+
+
+def install(folder: Path, signers: bytes) -> None:
+    """Put the prepared key into force, if ``signers`` ends with it; else drop it.
+
+    Crash window: the journal has the new key and the folder still the old one.
+    Recovery calls this again.
+    """
+    if not (folder / _NEXT).exists():
+        return
+    if not signers.endswith(_line(_load(folder / _NEXT))):
+        (folder / _NEXT).unlink()
+        return
+    aside = folder / "allowed_signers.new"
+    aside.unlink(missing_ok=True)
+    _write(aside, signers, 0o644)
+    aside.rename(folder / "allowed_signers")
+    (folder / _NEXT).rename(folder / _KEY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def copy(folder: Path, target: Path) -> None:
+    """Copy key and list to ``target``, readable for the caller only; raises OSError and StorageProblem."""
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, mode in ((_KEY, 0o600), ("allowed_signers", 0o600)):
+        _write(target / name, (folder / name).read_bytes(), mode)
+    if _line(_load(target / _KEY)) != _line(_load(folder / _KEY)):
+        raise _unusable(target / _KEY, "it is not what was copied")
+
+
+def _generate(path: Path) -> bytes:
+    """Make a private key; returns its line for ``allowed_signers``."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    folder.mkdir(mode=0o700)
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
+    _write(path, private, 0o600)
+    return _line(key)
+
+
+def _line(key: Ed25519PrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    _write(folder / "signing_key", private, 0o600)
-    signer = f'{PRINCIPAL} namespaces="git" {public.decode()}\n'
-    _write(folder / "allowed_signers", signer.encode(), 0o644)
+    return f'{PRINCIPAL} namespaces="git" {public.decode()}\n'.encode()
+
+
+def _load(path: Path) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _unusable(path, "it is not an Ed25519 key")
+    return key
+
+
+def _unusable(path: Path, reason: object) -> StorageProblem:
+    return StorageProblem(
+        "The signing key {path} cannot be used ({reason}). Nothing was recorded and nothing archived "
+        "was lost. Bring it back from your backup of the keys folder; where there is none: archiver key replace",
+        path=path,
+        reason=reason,
+    )
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
@@ -47,24 +127,8 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 def sign(folder: Path, message: bytes) -> str:
     """An armored SSH signature of ``message``; raises StorageProblem without a usable key."""
     from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    path = folder / "signing_key"
-    try:
-        key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
-        raise StorageProblem(
-            "The signing key {path} cannot be used ({reason}). Nothing was recorded and nothing archived "
-            "was lost. Restore the key from your backup of the archive's keys folder.",
-            path=path,
-            reason=error,
-        ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise StorageProblem(
-            "The signing key {path} is not an Ed25519 key. Nothing was recorded and nothing archived was "
-            "lost. Restore the key from your backup of the archive's keys folder.",
-            path=path,
-        )
+    key = _load(folder / _KEY)
     raw_public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     public = _string(b"ssh-ed25519") + _string(raw_public)
     envelope = _string(_NAMESPACE) + _string(b"") + _string(b"sha512")

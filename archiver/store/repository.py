@@ -168,6 +168,11 @@ class Repository:
         out = self._run("rev-list", "--reverse", "--first-parent", *span)
         yield from out.decode("ascii").split()
 
+    def root_of(self, tip: str) -> str:
+        """The oldest commit before ``tip``, by first parents."""
+        out = self._run("rev-list", "--first-parent", "--max-parents=0", tip)
+        return out.decode("ascii").split()[0]
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether ``new`` continues ``old``; an unknown commit continues nothing."""
         return self._try("merge-base", "--is-ancestor", old, new)[0] == 0

@@ -1,0 +1,68 @@
+"""``archiver key``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import Session, entry, global_options
+
+
+@click.group()
+@global_options
+def command() -> None:
+    """The signing key; only the archive's owner may change it."""
+
+
+@entry
+@click.option("--reason", required=True, help="Why; kept with the record.")
+def _rotate(session: Session, reason: str) -> None:
+    """Put a new key into force, endorsed by the old one."""
+    _change(session, reason, lost=False)
+
+
+@entry
+@click.option("--reason", required=True, help="How the old key was lost; kept with the record.")
+def _replace(session: Session, reason: str) -> None:
+    """Put a new key into the place of one that is lost."""
+    _change(session, reason, lost=True)
+
+
+def _change(session: Session, reason: str, *, lost: bool) -> None:
+    from archiver.evidence.checkpoint import checkpoint, witness
+    from archiver.evidence.signing import change_key
+
+    archive = session.archive()
+    change_key(archive, reason, lost, session.wait)
+    console = session.console
+    console.say("A new key signs from now on. What the old one signed is still checked by it.")
+    console.say("Keep a copy of it: archiver key backup --to DIR")
+    console.say("Keep this line where nobody of the archive can change it: it vouches for the new key.")
+    console.line(str(witness(archive, checkpoint(archive, session.wait))))
+
+
+@entry
+@click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
+def _backup(session: Session, target: str) -> None:
+    """Copy the key: a clone of the archive has none."""
+    from archiver.evidence.signing import back_up_key
+    from archiver.restore import check_target
+
+    folder = Path(target)
+    check_target(folder, session.config.watch, session.config.archive)
+    back_up_key(session.archive(), folder, session.wait)
+    session.console.say(
+        "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=folder
+    )
+
+
+@entry
+def _list(session: Session) -> None:
+    """List the keys, oldest first; the last one signs."""
+    for line in session.archive().signers().decode("ascii").splitlines():
+        session.console.line(line)
+
+
+for _name, _command in (("rotate", _rotate), ("replace", _replace), ("backup", _backup), ("list", _list)):
+    command.add_command(_command, _name)
