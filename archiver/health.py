@@ -21,6 +21,7 @@ from archiver.intake.snapshot import Noted, Snapshot
 from archiver.store import guard, lock, names
 from archiver.store.archive import Archive
 from archiver.store.journal import compliance_clock
+from archiver.store.lag import Lag
 
 _WATCHING = {
     EVENTS: "watched by events and scans",
@@ -58,6 +59,8 @@ class Health:
     protection: str
     clock: str
     lag_seconds: int
+    lag: Lag
+    stamped: str | None
     last_checkpoint: str | None
     space: Forecast
     problems: list[Phrase]
@@ -86,7 +89,13 @@ class Health:
                 {"submitted": submitted, "latest": latest} for submitted, latest in self.changed_since_submitted
             ],
             "protection": self.protection.partition(":")[0],
-            "clock": {"time": self.clock, "lag_seconds": self.lag_seconds},
+            "clock": {
+                "time": self.clock,
+                "lag_seconds": self.lag_seconds,
+                "off_seconds": round(self.lag.off),
+                "ahead_seconds": round(self.lag.ahead),
+                "last_token": self.stamped,
+            },
             "last_checkpoint": self.last_checkpoint,
             "space": {
                 "free_bytes": self.space.free_bytes,
@@ -132,6 +141,8 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         protection=_protection(archive),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
+        lag=archive.index.lag().now(clock.evidence(compliance, reading)),
+        stamped=(archive.index.last_token() or (0, None))[1],
         last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_space(archive, reading.wall),
         problems=[],

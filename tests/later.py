@@ -1,7 +1,8 @@
-"""The installed command at a later time: ``python -m tests.later DAYS COMMAND ...``.
+"""The installed command at a later time: ``python -m tests.later DAYS[/BOOT] COMMAND ...``.
 
 All clocks of the machine move together, as they would if that much time had
-passed on a machine that was never switched off.  Only the tests have this door:
+passed on a machine that was never switched off.  With BOOT, it was switched on
+again just now: under that boot id, with an uptime of a minute.  Only the tests have this door:
 it is not in the wheel, and the product has none like it.
 """
 
@@ -15,13 +16,18 @@ from archiver import clock
 from archiver.cli.main import main
 
 
-def shift(days: float) -> None:
+def shift(days: float, boot: str = "") -> None:
     """Let everything in this process see the clocks as they will be then."""
     read, span = clock.read, timedelta(days=days)
 
     def later() -> clock.Reading:
         now = read()
         ns = int(span.total_seconds() * 10**9)
+        if boot:
+            minute = 60 * 10**9
+            return dataclasses.replace(
+                now, wall=now.wall + span, boot_id=boot, boottime_ns=minute, uptime_ns=minute
+            )
         return dataclasses.replace(
             now, wall=now.wall + span, boottime_ns=now.boottime_ns + ns, uptime_ns=now.uptime_ns + ns
         )
@@ -30,5 +36,6 @@ def shift(days: float) -> None:
 
 
 if __name__ == "__main__":
-    shift(float(sys.argv[1]))
+    number, _, name = sys.argv[1].partition("/")
+    shift(float(number), name)
     sys.exit(main(sys.argv[2:]))

@@ -9,6 +9,9 @@ import click
 from archiver.cli.session import Session, entry, json_option
 from archiver.errors import Phrase, Unhealthy
 
+#: A lag that nobody has to be told the cause of.
+_SHORT_SECONDS = 60
+
 
 @entry
 @json_option
@@ -47,6 +50,15 @@ def _print(session: Session, health: Any) -> None:
         clock=session.local(health.clock),
         lag=health.lag_seconds,
     )
+    if health.lag_seconds > _SHORT_SECONDS:
+        console.say(
+            "  Not earned: {off} s while the machine was off or started anew, {ahead} s that its clock was set "
+            "forward. It only makes retention longer; a time-stamp token catches up: archiver checkpoint",
+            off=round(health.lag.off),
+            ahead=round(health.lag.ahead),
+        )
+    if health.stamped:
+        console.say("Last time-stamp token: {at}", at=session.local(health.stamped))
     if health.last_checkpoint:
         console.say("Last checkpoint: {at}", at=session.local(health.last_checkpoint))
     for tag, latest in health.changed_since_submitted:

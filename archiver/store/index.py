@@ -5,6 +5,7 @@ Derived: every row can be made again from the git repository alone.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from archiver.model import (
 )
 from archiver.store.database import connect, connect_read_only, create_schema, is_damage
 from archiver.store.indexing import SCHEMA, SCHEMA_VERSION, Intake, submission_id
+from archiver.store.lag import Lag
 
 _HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
@@ -93,6 +95,11 @@ class Index:
         """What tells this archive from others: the beginning of its first event's SHA-256."""
         row = self._db.execute("select value from meta where key = 'archive'").fetchone()
         return "" if row is None else str(row[0])
+
+    def lag(self) -> Lag:
+        """Why the compliance clock is behind, as of the newest event."""
+        row = self._db.execute("select value from meta where key = 'lag'").fetchone()
+        return Lag() if row is None else Lag(**json.loads(row[0]))
 
     @property
     def key_commit(self) -> str:

@@ -6,12 +6,15 @@ to, but without, version ``until`` (null: still true).
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from archiver.model import Change, Event, Op
 from archiver.store import names
+from archiver.store.lag import Lag
 
 SCHEMA_VERSION = 6
 SCHEMA = """
@@ -92,11 +95,18 @@ class Intake:
                 self._capture(event, changes)
             elif event.action in takes_in:
                 takes_in[event.action](event)
+            self._lag(event)
             self._meta("head", event.commit)
             self._meta("seq", str(event.seq))
 
     def _meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+
+    def _lag(self, event: Event) -> None:
+        """Why the compliance clock is behind: machines that were off, or clocks that were set forward."""
+        row = self._db.execute("select value from meta where key = 'lag'").fetchone()
+        lag = Lag(**json.loads(row[0])) if row is not None else Lag()
+        self._meta("lag", json.dumps(asdict(lag.after(event))))
 
     def _init(self, event: Event) -> None:
         self._meta("layout", event.details["layout"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import faketime
 from tests.conftest import COMMAND, Site, wait_until
 
 
@@ -289,23 +290,11 @@ def test_a_git_that_always_dies_does_not_make_the_journal_look_empty(site: Site,
 
 
 def test_the_wall_clock_may_jump_while_it_runs(site: Site, tmp_path: Path) -> None:
-    import libfaketime
-
-    library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
-    if not library.exists():
-        library = next(Path(libfaketime.__file__).parent.rglob("libfaketime*.so*"))
     shift = tmp_path / "shift"
     shift.write_text("+0d")
-    env = {
-        **os.environ,
-        "LD_PRELOAD": os.fspath(library),
-        "FAKETIME_TIMESTAMP_FILE": os.fspath(shift),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
     daemon = subprocess.Popen(
         [COMMAND, "--config", site.config, "run", "--settle", "0.2"],
-        env=env,
+        env=faketime.by_file(shift),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
