@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import IO, Any
 
-from archiver import clock
+from archiver import clock, rehearsal
 from archiver.config import Config
-from archiver.errors import ArchiverError, NotFound, Phrase, UsageProblem
+from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
+from archiver.evidence.disposals import UNFINISHED
+from archiver.evidence.verify import verify
 from archiver.filings import life
 from archiver.filings.submissions import HandingIn, Receipt, submit
 from archiver.intake.immediate import capture_now, unsettled
@@ -25,8 +27,9 @@ from archiver.model import Submission, Version
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide, in_force
 from archiver.store import names
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
 from archiver.store.lookup import find_filing, find_object, find_submission, find_version
+from archiver.store.writer import Draft
 
 _LONGEST_TEXT = 4000
 _NOTES = ("restore", "export", "protect")
@@ -88,7 +91,9 @@ def _submit(
         find_version(archive, submission.tag(version)) if version is not None else _newest(context, submission)
     )
     paper = Receipt(receipt, context.attachment) if receipt is not None and context.attachment else None
-    event = submit(archive, chosen, HandingIn(day, kind, number, paper, by), context.wait_seconds)
+    event = submit(
+        archive, chosen, HandingIn(day, kind, number, paper, by), context.wait_seconds, context.config.sm3
+    )
     problem = _sign(context)
     sealed = find_version(archive, chosen.tag)
     decision = decide(sealed, context.rules.policy, archive.compliance_time())
@@ -184,6 +189,7 @@ def _dispose_approve(context: Context, plan: str, reason: str) -> dict[str, Any]
 
 
 def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
+    _check_whole(context, plan)
     done = disposal.run(context.archive, plan, context.rules, context.wait_seconds)
     return {
         "certificate": done.identity,
@@ -192,6 +198,23 @@ def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
         "kept": done.kept,
         "problem": _sign(context),
     }
+
+
+def _check_whole(context: Context, plan: str) -> None:
+    """Nothing is deleted from an archive that is not as it should be; raises RetentionRefused."""
+    report = verify(context.archive, 0.0)
+    # What was interrupted is finished by this very run.
+    found = [each for each in report.findings if (each.code, each.object) != (UNFINISHED, plan)]
+    if found:
+        refused = RetentionRefused(
+            "Nothing is deleted while verify finds something ({code} {object}, {count} in all). Nothing was "
+            "changed. Look with archiver verify, and put that right first.",
+            code=found[0].code,
+            object=found[0].object,
+            count=len(found),
+        )
+        disposal.journal_refusal(context.archive, "dispose run", refused, context.wait_seconds)
+        raise refused
 
 
 def _checkpoint(context: Context) -> dict[str, Any]:
@@ -204,6 +227,11 @@ def _checkpoint(context: Context) -> dict[str, Any]:
         except ArchiverError as error:
             answer["problem"] = Phrase(error.template, **error.fields)
     return answer
+
+
+def _drill(context: Context, files: int) -> dict[str, Any]:
+    done = rehearsal.drill(context.archive, min(max(files, 1), 100_000), context.wait_seconds)
+    return {"versions": sorted(done.versions), "files": done.files, "bytes": done.bytes}
 
 
 def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
@@ -244,5 +272,6 @@ _ACTIONS: Mapping[str, tuple[_Action, Mapping[str, tuple[type, ...]]]] = {
     "dispose-approve": (_dispose_approve, {"plan": _TEXT, "reason": _TEXT}),
     "dispose-run": (_dispose_run, {"plan": _TEXT}),
     "checkpoint": (_checkpoint, {}),
+    "drill": (_drill, {"files": (int,)}),
     "note": (_note, {"what": _TEXT, "about": _TEXT, "details": (dict,)}),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -72,6 +73,11 @@ class Config:
     cooling_off_days: int = COOLING_OFF_DAYS
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
+    #: A restore is rehearsed this often (0: never), with this many materials.
+    drill_days: int = 30
+    drill_files: int = 100
+    #: SM3 digests (GB/T 32905) beside SHA-256 in manifests.
+    sm3: bool = False
     #: Who may read the archive's files, and who of them may act through the daemon.
     read_group: str = ""
     act_group: str = ""
@@ -166,6 +172,9 @@ def _validate(document: Document) -> Config:
         hold_while_live=hold,
         cooling_off_days=_cooling_off_days(document),
         timestamp_url=_url(document),
+        drill_days=_whole(document, "drill_days", 30, 0),
+        drill_files=_whole(document, "drill_files", 100, 1),
+        sm3=_sm3(document),
         read_group=_group(document, "read_group"),
         act_group=_group(document, "act_group"),
     )
@@ -258,6 +267,22 @@ def _url(document: Document) -> str:
     value = document.get("timestamp", "url", "")
     if not isinstance(value, str) or (value and not value.startswith(("http://", "https://"))):
         raise document.problem("timestamp.url", "must be an address that begins with http:// or https://")
+    return value
+
+
+def _whole(document: Document, key: str, default: int, least: int) -> int:
+    value = document.get("evidence", key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 100_000:
+        raise document.problem(f"evidence.{key}", "must be a whole number, {least} or more", least=least)
+    return value
+
+
+def _sm3(document: Document) -> bool:
+    value = document.get("evidence", "sm3", False)
+    if not isinstance(value, bool):
+        raise document.problem("evidence.sm3", "must be true or false")
+    if value and "sm3" not in hashlib.algorithms_available:
+        raise document.problem("evidence.sm3", "is true, but this system's OpenSSL has no SM3")
     return value
 
 

@@ -90,6 +90,13 @@ cooling_off_days = 7
 # read_group = "compliance"
 # act_group = "compliance-officers"
 
+# A sample is restored to a scratch folder and compared this often (0: never);
+# SM3 digests beside SHA-256 in manifests.
+[evidence]
+drill_days = 30
+drill_files = 100
+sm3 = false
+
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]
 # textfile = "/var/lib/prometheus/node-exporter/archiver.prom"

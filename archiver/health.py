@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from archiver.store import guard, lock, names
 from archiver.store.archive import Archive
 from archiver.store.journal import compliance_clock
 from archiver.store.lag import Lag
+from archiver.store.permissions import is_immutable
 
 _WATCHING = {
     EVENTS: "watched by events and scans",
@@ -35,7 +37,9 @@ _WATCHING = {
 #: Nothing but drafts on purpose waits longer without somebody having to look.
 _LONG_PENDING = timedelta(hours=1)
 _FEW_INODES = 10_000
+_FEW, _SAMPLE = 5, 100
 PERMISSIONS = "permissions: guard rails against accidents; the owner of the files can still remove them"
+IMMUTABLE = "immutable: content cannot be changed or removed before root takes the flag off"
 DETECT_ONLY = "detect-only: a hook or setting is missing or altered; run archiver verify"
 
 
@@ -191,7 +195,21 @@ def _protection(archive: Archive) -> str:
         for name, text in guard.HOOKS.items()
     )
     config = (path / "config").read_text("utf-8", "replace") == guard.CONFIG
-    return PERMISSIONS if hooks and config else DETECT_ONLY
+    if not (hooks and config):
+        return DETECT_ONLY
+    return IMMUTABLE if _is_immutable(archive) else PERMISSIONS
+
+
+def _is_immutable(archive: Archive) -> bool:
+    """Whether all of a sample are: the content of the newest versions, and the first that lie there."""
+    newest = [
+        m.sha256 for v in archive.index.versions()[:_FEW] for m in archive.index.materials(v.submission, v.number)
+    ]
+    chosen = [archive.content.path(sha256) for sha256 in newest[:_SAMPLE] if sha256]
+    there = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
+    chosen += list(itertools.islice(there, _SAMPLE))
+    present = [path for path in chosen if path.exists()]
+    return bool(present) and all(is_immutable(path) for path in present)
 
 
 def _problems(health: Health, state: str, config: Config, now: datetime) -> Iterator[Phrase]:

@@ -60,9 +60,15 @@ class Package:
 
 
 def export(
-    archive: Archive, selection: Selection, target: Path, policy: Policy, now: datetime, as_zip: bool
+    archive: Archive,
+    selection: Selection,
+    target: Path,
+    policy: Policy,
+    now: datetime,
+    as_zip: bool,
+    sm3: bool = False,
 ) -> Package:
-    """Write the package to ``target`` (a folder, or a zip file beside it).
+    """Write the package to ``target`` (a folder, or a zip file beside it); ``sm3``: with those digests too.
 
     Raises UsageProblem where the target exists, NotFound where nothing is
     chosen, StorageProblem where it cannot be written; nothing is left then.
@@ -78,7 +84,7 @@ def export(
     aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         aside.mkdir(parents=True)
-        package = _Builder(archive, aside, policy, now).build(versions)
+        package = _Builder(archive, aside, policy, now, sm3).build(versions)
         if as_zip:
             packed = aside.with_name(aside.name + ".zip")
             _zip(aside, packed, target.name)
@@ -113,9 +119,9 @@ def note(package: Package, selection: Selection) -> dict[str, Any]:
 
 
 class _Builder:
-    def __init__(self, archive: Archive, root: Path, policy: Policy, now: datetime) -> None:
+    def __init__(self, archive: Archive, root: Path, policy: Policy, now: datetime, sm3: bool) -> None:
         self._archive = archive
-        self._bag = BagWriter(root)
+        self._bag = BagWriter(root, ("sha256", "sm3") if sm3 else ("sha256",))
         self._names = PortableNames()
         self._policy = policy
         self._now = now

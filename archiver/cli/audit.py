@@ -37,7 +37,9 @@ def command(
         clock.stamp(session.moment(until)) if until else "",
     )
     now = archive.compliance_time()
-    written = package.export(archive, selection, Path(target), session.policy(archive), now, as_zip)
+    written = package.export(
+        archive, selection, Path(target), session.policy(archive), now, as_zip, session.config.sm3
+    )
     console = session.console
     console.say(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",

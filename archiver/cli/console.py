@@ -6,7 +6,7 @@ import gettext
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -66,6 +66,17 @@ class Console:
     def warn(self, template: str, **fields: object) -> None:
         """A line on stderr."""
         print(self.text(template, **fields), file=sys.stderr, flush=True)
+
+    def progress(self) -> Callable[[int, int], None]:
+        """Shows how much is done: on stderr, and only where that is a terminal."""
+        if self._quiet or not sys.stderr.isatty():
+            return lambda _done, _total: None
+
+        def show(done: int, total: int) -> None:
+            end = "\r\x1b[K" if done >= total else ""
+            print(f"\r{done / 1e9:.2f} / {total / 1e9:.2f} GB {end}", end="", file=sys.stderr, flush=True)
+
+        return show
 
     def unless_signed(self, result: Mapping[str, Any]) -> None:
         """Say so where something was done but its checkpoint could not be made."""

@@ -30,6 +30,8 @@ COMMANDS = {
     "restore": "Bring a version back.",
     "verify": "Check everything, independently.",
     "checkpoint": "Sign everything as it stands.",
+    "drill": "Rehearse a restore.",
+    "protect": "Make content objects immutable, as root.",
     "key": "The signing key: rotation, loss, backup.",
     "audit": "Write the inspection package.",
     "reindex": "Rebuild the index from the journal.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import click
 
 from archiver.cli.session import Session, entry
+from archiver.store.permissions import MASK
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
@@ -24,6 +26,8 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
     """Watch the folder and archive every change. Ctrl-C ends it cleanly."""
     # The kernel says so to whoever asks about open files, and the default is to die of it.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
+    # Threads write too: the mask is the same for all of them, from the start.
+    os.umask(MASK)
     teller = _Teller(session.console, log == "json")
     if once:
         _catch_up(session, teller, settle)

@@ -19,8 +19,8 @@ def command(session: Session, as_json: bool, sample: float | None, lines: tuple[
     from archiver.evidence.witness import parse
 
     witnesses = [parse(line) for line in lines]
-    report = verify(session.archive(), 100.0 if sample is None else sample, witnesses)
     console = session.console
+    report = verify(session.archive(), 100.0 if sample is None else sample, witnesses, console.progress())
     if as_json:
         console.json(report.as_json())
     else:

@@ -16,7 +16,7 @@ from archiver.intake.scan import UNREADABLE_FOLDER, Findings
 from archiver.intake.snapshot import Snapshot
 from archiver.intake.watch import Watcher
 from archiver.store import names
-from archiver.store.archive import Draft
+from archiver.store.writer import Draft
 
 EVENTS, PARTLY, POLLING, SCANS, DEAF, MISSING = "events", "partly", "polling", "scans", "deaf", "missing"
 

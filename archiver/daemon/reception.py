@@ -24,7 +24,7 @@ from archiver.actions import Context, perform
 from archiver.config import Config
 from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
 from archiver.model import Actor
-from archiver.store import users
+from archiver.store import permissions, users
 from archiver.store.archive import Archive
 
 _WORKERS = 4
@@ -36,6 +36,23 @@ _LONGEST_WAIT_SECONDS = 300.0
 #: socket(7): the peer's supplementary groups; CPython has no name for it.
 _SO_PEERGROUPS = 59
 _FEW_GROUPS = 256
+
+
+def let_in(config: Config, report: Report) -> None:
+    """Let the reading group, and nobody else, read the archive's files."""
+    try:
+        group = grp.getgrnam(config.read_group).gr_gid if config.read_group else None
+        if not permissions.is_open_to(config.archive, group):
+            permissions.open_to(config.archive, group)
+    except (OSError, KeyError) as error:
+        report(
+            "The archive {path} cannot be given to the group {group} ({reason}). Nothing was lost. The service's "
+            "user has to own the archive and to be of that group.",
+            problem="access",
+            path=config.archive,
+            group=config.read_group or "-",
+            reason=getattr(error, "strerror", None) or error,
+        )
 
 
 class Reception:

@@ -11,9 +11,10 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config import Config
+from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges
-from archiver.daemon.stamper import Stamper
+from archiver.daemon.reception import let_in
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.intake.capture import Capturer, Stopped
@@ -25,9 +26,10 @@ from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
 from archiver.store.content import release_memory
 from archiver.store.database import is_damage
+from archiver.store.writer import Draft
 
 _TICK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
@@ -77,7 +79,7 @@ class Daemon:
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
         self._capturer = Capturer(archive, self._snapshot, self._folder.access, config.layout, self._stopping)
-        self._stamper = Stamper(config, report, wait_seconds)
+        self._errands = Errands(config, report, wait_seconds)
         self._settler = Settler(quiet, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
             self._scanner, self._snapshot, self._settler, self._capturer, config, report, alive
@@ -183,6 +185,8 @@ class Daemon:
                 given=self._config.layout,
                 made=self._archive.index.layout,
             )
+        self._archive.check_owner()
+        let_in(self._config, self._report)
         self._archive.content.clear_spool()
         promises = self._archive.index.promises()
         if details := new_promises(in_force(self._config, promises), self._config, promises):
@@ -234,7 +238,7 @@ class Daemon:
             self._tick()
             if is_due(self._archive):
                 checkpoint(self._archive, self._wait)
-        self._stamper.work(self._archive)
+        self._errands.work(self._archive)
         self.pipeline.capture_due(self._wait)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()

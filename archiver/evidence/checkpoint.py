@@ -9,7 +9,8 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.evidence.witness import Witness
 from archiver.model import CHECKPOINTS, Event
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
 
 #: A checkpoint is made at least this often where anything has happened.
 PERIOD_SECONDS = 86_400

@@ -7,26 +7,43 @@ import os
 import random
 import re
 import stat
-from collections.abc import Container, Iterator, Mapping
+import threading
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.evidence.findings import Finding, Report
 
-_WORKERS = 2
 _OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
 _CHUNK = 1 << 20
 
+#: Called with the bytes that were hashed, and those there are to hash.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    sha256: str
+    file: Path
+    size: int
+
 
 def check_contents(
-    lfs: Path, referenced: Mapping[str, int], gone: Container[str], percent: float, report: Report
+    lfs: Path,
+    referenced: Mapping[str, int],
+    gone: Container[str],
+    percent: float,
+    report: Report,
+    progress: Progress,
 ) -> set[str]:
     """Look at every file below ``lfs``, and hash ``percent`` of the objects again; returns what is there.
 
     ``gone``: what may be missing, because it was disposed of.
     """
     present: set[str] = set()
-    chosen: list[tuple[str, Path]] = []
+    chosen: list[_Object] = []
+    owner = os.stat(lfs).st_uid
     for file in _files(lfs):
         name = file.relative_to(lfs).as_posix()
         match = _OBJECT.fullmatch(name.removeprefix("objects/"))
@@ -35,12 +52,13 @@ def check_contents(
             continue
         present.add(match[3])
         report.unreferenced += match[3] not in referenced
-        if percent >= 100 or random.random() * 100 < percent:
-            chosen.append((match[3], file))
+        size = _look(match[3], file, referenced.get(match[3]), owner, report)
+        if size is not None and (percent >= 100 or random.random() * 100 < percent):
+            chosen.append(_Object(match[3], file, size))
     for sha256 in sorted(referenced.keys() - present):
         if sha256 not in gone:
             report.add("A050", sha256)
-    _hash_all(chosen, referenced, report)
+    _hash_all(chosen, report, progress)
     return present
 
 
@@ -51,37 +69,46 @@ def _files(folder: Path) -> Iterator[Path]:
             yield Path(parent) / name
 
 
-def _hash_all(chosen: list[tuple[str, Path]], referenced: Mapping[str, int], report: Report) -> None:
-    owner = os.stat(chosen[0][1].parents[3]).st_uid if chosen else 0
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        results = pool.map(lambda pair: _check(pair[0], pair[1], referenced, owner), chosen)
-        for size, findings in results:
+def _look(sha256: str, file: Path, wanted: int | None, owner: int, report: Report) -> int | None:
+    """What the file system says of an object; its size, None where there is nothing to hash."""
+    status = os.lstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        report.add("A053", sha256, "it is not a plain file")
+        return None
+    mode = stat.S_IMODE(status.st_mode)
+    # A mask may take rights away: 0440 is stricter, not weaker.
+    if mode & ~0o444 or status.st_nlink != 1 or status.st_uid != owner:
+        report.add("A052", sha256, f"mode {mode:04o}, {status.st_nlink} names, owner {status.st_uid}")
+    if wanted is not None and status.st_size != wanted:
+        report.add("A051", sha256, f"{status.st_size} bytes instead of {wanted}")
+        return None
+    return status.st_size
+
+
+def _hash_all(chosen: list[_Object], report: Report, progress: Progress) -> None:
+    """On every processor: hashing lets go of the interpreter."""
+    total, done = sum(each.size for each in chosen), 0
+    buffers = threading.local()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for each, finding in zip(chosen, pool.map(lambda each: _hash(each, buffers), chosen), strict=True):
             report.objects += 1
-            report.bytes += size
-            report.findings += findings
+            report.bytes += each.size
+            report.findings += [finding] if finding else []
+            done += each.size
+            progress(done, total)
 
 
-def _check(sha256: str, file: Path, referenced: Mapping[str, int], owner: int) -> tuple[int, list[Finding]]:
-    findings = []
-    digest = hashlib.sha256()
-    size = 0
+def _hash(each: _Object, buffers: threading.local) -> Finding | None:
+    if not hasattr(buffers, "view"):
+        buffers.view = memoryview(bytearray(_CHUNK))
+    digest, size = hashlib.sha256(), 0
     try:
-        status = os.lstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            return 0, [Finding("A053", sha256, "it is not a plain file")]
-        buffer = memoryview(bytearray(_CHUNK))
-        with open(file, "rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                digest.update(buffer[:count])
+        with open(each.file, "rb", buffering=0) as stream:
+            while count := stream.readinto(buffers.view):
+                digest.update(buffers.view[:count])
                 size += count
     except OSError as error:
-        return size, [Finding("A051", sha256, f"it cannot be read: {error.strerror}")]
-    if digest.hexdigest() != sha256:
-        findings.append(Finding("A051", sha256, f"{size} bytes with SHA-256 {digest.hexdigest()}"))
-    elif size != referenced.get(sha256, size):
-        findings.append(Finding("A051", sha256, f"{size} bytes instead of {referenced[sha256]}"))
-    mode = stat.S_IMODE(status.st_mode)
-    if mode != 0o444 or status.st_nlink != 1 or status.st_uid != owner:
-        seen = f"mode {mode:04o}, {status.st_nlink} names, owner {status.st_uid}"
-        findings.append(Finding("A052", sha256, seen))
-    return size, findings
+        return Finding("A051", each.sha256, f"it cannot be read: {error.strerror}")
+    if digest.hexdigest() != each.sha256:
+        return Finding("A051", each.sha256, f"{size} bytes with SHA-256 {digest.hexdigest()}")
+    return None

@@ -15,6 +15,8 @@ from archiver.evidence.findings import Report
 from archiver.evidence.signatures import is_signature_of
 from archiver.profiles import FLOOR_YEARS
 
+#: The number of a disposal without a certificate.
+UNFINISHED = "A054"
 _APPROVALS = 2
 _DISPOSED = "{count} content objects were disposed of under certificate {name}"
 #: Three calendar years have at least so many days.
@@ -111,7 +113,7 @@ def check_outcome(present: set[str], history: History, report: Report) -> None:
             counted[name] = counted.get(name, 0) + 1
     for name, plan in history.plans.items():
         if plan.begun and not plan.certified:
-            report.add("A054", name, "it was begun and not finished; finish it with archiver dispose run")
+            report.add(UNFINISHED, name, "it was begun and not finished; finish it with archiver dispose run")
     for name, count in counted.items():
         report.note(name, Phrase(_DISPOSED, count=count, name=name))
 

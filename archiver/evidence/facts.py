@@ -82,7 +82,7 @@ class History:
 
     ``states``: branch -> path -> (sha256, size) of the newest version so far;
     ``heads``: branch -> its newest commit so far; ``manifests``: tag of a sealed
-    version -> digest of its manifest; ``referenced``: sha256 -> size;
+    version -> digests of its manifest; ``referenced``: sha256 -> size;
     ``journal``: its commits, ``digests``: the SHA-256 of each event, in order;
     ``signers``: the list of keys, ``key``: the one that signs now; ``roots``: the
     pinned time-stamp authority (PEM); ``captured``: tag -> compliance clock;
@@ -95,7 +95,7 @@ class History:
     referenced: dict[str, int] = field(default_factory=dict)
     states: dict[str, dict[str, tuple[str | None, int]]] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
-    manifests: dict[str, str] = field(default_factory=dict)
+    manifests: dict[str, dict[str, str]] = field(default_factory=dict)
     commits: dict[str, Expected] = field(default_factory=dict)
     signers: bytes = b""
     key: bytes = b""

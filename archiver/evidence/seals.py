@@ -30,8 +30,11 @@ def check_submit(entry: Entry, history: History, report: Report) -> None:
     tag = details["tag"]
     if not is_signed_by(entry.tag(), history.key):
         report.add("A042", tag)
-    if history.manifests.get(details["version"]) != details["manifest_sha256"]:
+    manifest = history.manifests.get(details["version"], {})
+    if manifest.get("sha256") != details["manifest_sha256"]:
         report.add("A043", tag, details["version"])
+    if (sealed := details.get("manifest_sm3")) and sealed != manifest.get("sm3", sealed):
+        report.add("A043", tag, f"{details['version']}, by SM3")
 
 
 def check_checkpoint(entry: Entry, history: History, report: Report) -> None:

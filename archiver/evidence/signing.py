@@ -8,7 +8,8 @@ from pathlib import Path
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.model import CHECKPOINTS, Event
 from archiver.store import keys, names
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
 
 
 def change_key(archive: Archive, reason: str, lost: bool, wait_seconds: float) -> Event:

@@ -8,8 +8,9 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.evidence import tokens
 from archiver.model import Event
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
 from archiver.store.journal import EVENT_FILE
+from archiver.store.writer import Draft
 
 
 def is_wanted(archive: Archive) -> bool:

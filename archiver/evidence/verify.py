@@ -7,24 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archiver.evidence.contents import check_contents
+from archiver.evidence.contents import Progress, check_contents
 from archiver.evidence.disposals import check_outcome
 from archiver.evidence.findings import Report
 from archiver.evidence.history import check_history
 from archiver.evidence.objects import check_repository
+from archiver.evidence.permissions import check_permissions
 from archiver.evidence.witness import Witness, contradictions
 from archiver.store.archive import Archive
 
 
-def verify(archive: Archive, percent: float = 100.0, witnesses: Sequence[Witness] = ()) -> Report:
+def verify(
+    archive: Archive,
+    percent: float = 100.0,
+    witnesses: Sequence[Witness] = (),
+    progress: Progress = lambda _done, _total: None,
+) -> Report:
     """Check the whole archive; ``percent`` of the content objects are hashed again.
 
     ``witnesses``: lines kept elsewhere, that this archive must continue.
     """
     report = Report()
+    check_permissions(archive.root, report)
     check_repository(archive.repository, report)
     history = check_history(archive.repository, report)
-    present = check_contents(archive.repository_path / "lfs", history.referenced, history.gone, percent, report)
+    lfs = archive.repository_path / "lfs"
+    present = check_contents(lfs, history.referenced, history.gone, percent, report, progress)
     check_outcome(present, history, report)
     for witness, why in contradictions(witnesses, history.digests):
         report.add("A046", f"event {witness.seq}", why)

@@ -96,14 +96,17 @@ def _check_commit(
         report.add("A041", expected.tag, "its tag names another commit")
 
 
-def _manifest(state: dict[str, tuple[str | None, int]]) -> str:
-    digest = hashlib.sha256()
+def _manifest(state: dict[str, tuple[str | None, int]]) -> dict[str, str]:
+    """Its digests by the algorithms that a seal may name and this system has."""
+    algorithms = {"sha256", "sm3"} & hashlib.algorithms_available
+    digests = {name: hashlib.new(name) for name in algorithms}
     for path in sorted(state, key=names.raw):
         sha256, size = state[path]
         line = {"path": path, "sha256": sha256, "size": size}
         text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        digest.update(text.encode("utf-8") + b"\n")
-    return digest.hexdigest()
+        for digest in digests.values():
+            digest.update(text.encode("utf-8") + b"\n")
+    return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
 def _tree_name(path: str) -> bytes:

@@ -6,7 +6,8 @@ from datetime import date
 
 from archiver.errors import UsageProblem
 from archiver.model import Event
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
 
 
 def end(archive: Archive, filing: str, on: date, reason: str, by: str | None, wait_seconds: float) -> Event:

@@ -15,8 +15,9 @@ from archiver.filings.kinds import KINDS, kind_of
 from archiver.filings.numbers import scheme_of
 from archiver.model import COMMON, Event, Material, Submission, Version
 from archiver.store import names
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
 from archiver.store.journal import canonical
+from archiver.store.writer import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,10 @@ class HandingIn:
     by: str | None = None
 
 
-def submit(archive: Archive, version: Version, handing_in: HandingIn, wait_seconds: float) -> Event:
-    """Seal ``version``: signed tag, receipt, manifest digest, one journal event.
+def submit(
+    archive: Archive, version: Version, handing_in: HandingIn, wait_seconds: float, sm3: bool = False
+) -> Event:
+    """Seal ``version``: signed tag, receipt, manifest digest (``sm3``: both kinds), one journal event.
 
     Raises UsageProblem for a number or kind that cannot be, Busy and
     StorageProblem as :meth:`Archive.writing` does; nothing is recorded then.
@@ -60,6 +63,7 @@ def submit(archive: Archive, version: Version, handing_in: HandingIn, wait_secon
     with archive.writing(wait_seconds) as writer:
         tag = _next_tag(archive, version.submission)
         details = _details(archive, version, handing_in, tag)
+        details |= manifest_digests(archive.index.materials(version.submission, version.number), sm3)
         message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({details['kind']})\n"
         attached = {} if receipt is None else {_attachment(receipt): receipt.stream}
         return writer.append(Draft("submit", tag, details, attached), (tag, version.commit, message))
@@ -77,25 +81,21 @@ def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str
         "number": handing_in.number,
         "by": handing_in.by,
         "receipt": None if receipt is None else names.text(os.fsencode(os.path.basename(receipt.name))),
-        "manifest_sha256": manifest_sha256(archive.index.materials(version.submission, version.number)),
         "common": beside.tag if beside else None,
     }
 
 
-def manifest_sha256(materials: Iterable[Material]) -> str:
-    """The digest of a version's full manifest: one canonical JSON line per material, by raw path."""
-    digest = hashlib.sha256()
+def manifest_digests(materials: Iterable[Material], sm3: bool) -> dict[str, str]:
+    """The digests of a version's full manifest: one canonical JSON line per material, by raw path.
+
+    SM3 is that of GB/T 32905, from OpenSSL; the configuration has made sure that it is there.
+    """
+    digests = {name: hashlib.new(name) for name in ("sha256", *(["sm3"] if sm3 else []))}
     for material in sorted(materials, key=lambda each: each.path):
-        digest.update(
-            canonical(
-                {
-                    "path": names.text(material.path),
-                    "sha256": material.sha256,
-                    "size": material.size,
-                }
-            )
-        )
-    return digest.hexdigest()
+        line = canonical({"path": names.text(material.path), "sha256": material.sha256, "size": material.size})
+        for digest in digests.values():
+            digest.update(line)
+    return {f"manifest_{name}": digest.hexdigest() for name, digest in digests.items()}
 
 
 def _next_tag(archive: Archive, submission: Submission) -> str:

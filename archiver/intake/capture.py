@@ -19,10 +19,11 @@ from archiver.intake.layout import Group, locate
 from archiver.intake.scan import UNREADABLE_FILE
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.model import Change, Material, Op, Submission, Version
-from archiver.store.archive import Archive, Totals, Writer
+from archiver.store.archive import Archive
 from archiver.store.content import Staged
 from archiver.store.source import Signature, Unstable
 from archiver.store.steps import Step, reached
+from archiver.store.writer import Totals, Writer
 
 _WORKERS = 2
 #: What one reader takes at a time; a task for each of 100,000 files would fill the memory.

@@ -18,7 +18,8 @@ from archiver.model import Disposal, Version
 from archiver.retention import certificate
 from archiver.retention.policy import Policy, decide
 from archiver.retention.selection import Selection, needed_content, select
-from archiver.store.archive import Archive, Draft, Writer
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft, Writer
 
 APPROVALS = 2
 PLAN_FILE = "plan.json"
@@ -84,7 +85,7 @@ def _refused_plan(
         until=decision.keep_until.date().isoformat(),
         open=decision.conditions,
     )
-    _journal(archive, "dispose plan", refused, wait_seconds)
+    journal_refusal(archive, "dispose plan", refused, wait_seconds)
     return refused
 
 
@@ -106,7 +107,7 @@ def approve(archive: Archive, identity: str, reason: str, rules: Rules, wait_sec
             writer.append(Draft("dispose-approve", identity, details))
             return find(archive, identity)
     except RetentionRefused as refused:
-        _journal(archive, "dispose approve", refused, wait_seconds)
+        journal_refusal(archive, "dispose approve", refused, wait_seconds)
         raise
 
 
@@ -136,7 +137,7 @@ def run(archive: Archive, identity: str, rules: Rules, wait_seconds: float) -> D
                 )
             return _carry_out(archive, writer, identity)
     except RetentionRefused as refused:
-        _journal(archive, "dispose run", refused, wait_seconds)
+        journal_refusal(archive, "dispose run", refused, wait_seconds)
         raise
 
 
@@ -258,7 +259,8 @@ def _check_fresh(archive: Archive, found: Disposal, policy: Policy) -> Selection
     )
 
 
-def _journal(archive: Archive, action: str, refused: RetentionRefused, wait_seconds: float) -> None:
+def journal_refusal(archive: Archive, action: str, refused: RetentionRefused, wait_seconds: float) -> None:
+    """Record what was refused, where that can be written."""
     try:
         with archive.writing(wait_seconds) as writer:
             writer.append(Draft("refuse", action, {"reason": str(refused)}))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from archiver.errors import NotFound, UsageProblem
 from archiver.model import Event
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
 
 _LONGEST_NAME = 100
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.store.archive import Archive, Draft
+from archiver.store import permissions
+from archiver.store.archive import Archive
 from archiver.store.content import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
+from archiver.store.writer import Draft
 
 
 def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
@@ -33,6 +35,7 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
         repository.close()
     _close_to_writing(path / "lfs" / "objects")
     shutil.rmtree(path / "lfs" / "tmp", ignore_errors=True)
+    permissions.open_to(root, None)
     (root / "keys").chmod(0o700)
     (root / "keys" / "signing_key").chmod(0o600)
     (root / "spool").mkdir(exist_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.errors import StorageProblem
+from archiver.store.permissions import allow_deletion
 from archiver.store.source import Signature, Source, Unstable
 from archiver.store.steps import Step, reached
 
@@ -223,6 +224,7 @@ class ContentStore:
         folders = set()
         for sha256 in going:
             path = self.path(sha256)
+            allow_deletion(path)
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

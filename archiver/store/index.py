@@ -141,6 +141,11 @@ class Index:
         seq, _, at = str(row[0]).partition(" ")
         return int(seq), at
 
+    def last_drill(self) -> str | None:
+        """When a restore was rehearsed last (RFC 3339)."""
+        row = self._db.execute("select value from meta where key = 'drill'").fetchone()
+        return None if row is None else str(row[0])
+
     def last_token(self) -> tuple[int, str] | None:
         """The newest time-stamp's number in the journal and its time (RFC 3339)."""
         row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()

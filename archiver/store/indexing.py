@@ -84,6 +84,7 @@ class Intake:
             "dispose-begin": self._begin,
             "dispose-certify": self._certify,
             "checkpoint": self._checkpoint,
+            "drill": self._drill,
             "init": self._init,
             "adopt": self._settings,
             "policy": self._settings,
@@ -119,6 +120,9 @@ class Intake:
 
     def _checkpoint(self, event: Event) -> None:
         self._meta("checkpoint", f"{event.seq} {event.at}")
+
+    def _drill(self, event: Event) -> None:
+        self._meta("drill", event.at)
 
     def _filing_end(self, event: Event) -> None:
         self._db.execute("insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"]))

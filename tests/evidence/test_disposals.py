@@ -13,7 +13,8 @@ from archiver.evidence.verify import verify
 from archiver.model import Actor
 from archiver.retention import certificate, disposal
 from archiver.retention.selection import Selection
-from archiver.store.archive import Archive, Draft
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
 from tests.conftest import Site
 
 NUMBERS = {"A054", "A055", "A056", "A057", "A058"}

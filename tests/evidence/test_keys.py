@@ -76,7 +76,7 @@ def test_a_key_change_that_the_old_key_did_not_sign_is_found(sealed: Site) -> No
     import io
 
     from archiver.store import keys
-    from archiver.store.archive import Draft
+    from archiver.store.writer import Draft
 
     archive = sealed.open()
     with archive.writing(5) as writer:

@@ -160,6 +160,7 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A031": lambda s: rewritten_tip(s, lambda event: event.update(prev="1" * 64)),
     "A032": lambda s: _replace_tip(s, {"note": "x"}),
     "A033": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2001-01-01T00:00:00.000000Z")),
+    "A034": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2999-01-01T00:00:00.000000Z")),
     "A040": lambda s: rewritten_tip(s, lambda event: None, {"changes.jsonl": ""}),
     "A041": lambda s: _other_commit(s),
     "A042": _resign,
@@ -170,6 +171,7 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A051": lambda s: overwrite(content_objects(s)[0], content_objects(s)[0].read_bytes() + b"x"),
     "A052": lambda s: content_objects(s)[0].chmod(0o644),
     "A053": lambda s: (s.repository / "lfs/bad").write_text("x"),
+    "A061": lambda s: (s.repository / "refs/heads").chmod(0o777),
     "A060": lambda s: (s.archive / "keys/allowed_signers").write_text("archiver@localhost ssh-ed25519 AAAA\n"),
 }
 
@@ -195,8 +197,8 @@ def test_a_packed_ref_that_a_loose_one_overrides_is_looked_at_too(copy: Site) ->
 
 
 def test_every_number_has_a_damage() -> None:
-    # A witness line and disposals are tested in modules of their own.
-    elsewhere = {"A046"} | NUMBERS
+    # Witness lines, tokens, keys and disposals are tested in modules of their own.
+    elsewhere = {"A046", "A047", "A048"} | NUMBERS
     assert set(DAMAGES) | elsewhere == set(TABLE)
 
 

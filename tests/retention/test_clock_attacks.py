@@ -202,7 +202,7 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
     import io
 
     from archiver.evidence import tokens
-    from archiver.store.archive import Draft
+    from archiver.store.writer import Draft
 
     other = Authority(tmp_path / "other")
     if fake == "authority":

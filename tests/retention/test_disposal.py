@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,14 +247,26 @@ def test_an_interrupted_disposal_is_finished_by_running_it_again(site: Site, ste
         assert len(report["notes"]) == 1
 
 
-def test_without_a_journal_nothing_is_deleted(site: Site) -> None:
+def test_without_a_journal_nothing_is_deleted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     name, days = approved(site)
     objects = set((site.repository / "lfs/objects").rglob("*"))
-    (site.repository / "objects").rename(site.repository / "objects.away")
+    wrapper = site.root / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *fast-import*) exit 1 ;; esac\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     Later(site, days).run("dispose", "run", name, code=8)
-    (site.repository / "objects.away").rename(site.repository / "objects")
+    monkeypatch.undo()
     assert set((site.repository / "lfs/objects").rglob("*")) == objects
     site.verified()
+
+
+def test_nothing_is_deleted_from_a_damaged_archive(site: Site) -> None:
+    name, days = approved(site)
+    site.git("-c", "core.hooksPath=/dev/null", "tag", "-d", "推荐/首次/v2")
+    refused = Later(site, days).run("dispose", "run", name, code=4).stderr
+    assert "A020" in refused
+    assert json.loads(site.git("show", "journal:event.json").stdout)["action"] == "refuse"
 
 
 def test_content_that_comes_in_again_after_a_disposal_is_archived_again(site: Site) -> None:

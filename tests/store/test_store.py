@@ -17,11 +17,12 @@ from archiver.errors import Busy, StorageProblem
 from archiver.evidence.signatures import is_signed_by
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
-from archiver.store.archive import Archive, Draft, Totals
+from archiver.store.archive import Archive
 from archiver.store.changes import between
 from archiver.store.content import ContentStore, pointer
 from archiver.store.journal import change_line, parse_change
 from archiver.store.source import FileSource, Unstable
+from archiver.store.writer import Draft, Totals
 
 DETAILS = {"watch": "/w", "layout": "{filing}/{submission}", "retention_years": 3, "timezone": "Asia/Shanghai"}
 

@@ -1,0 +1,28 @@
+"""``archiver drill``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Session, entry, json_option
+from archiver.rehearsal import FILES
+
+
+@entry
+@click.option(
+    "--files", type=click.IntRange(1, 100_000), default=FILES, show_default=True, help="At most so many."
+)
+@json_option
+def command(session: Session, files: int, as_json: bool) -> None:
+    """Rehearse a restore: a random sample, to a scratch folder, compared and journalled."""
+    done = session.act("drill", files=files)
+    if as_json:
+        session.console.json(done)
+        return
+    session.console.say(
+        "Restored {files} materials of {versions} versions to a scratch folder, {bytes} bytes: every one is as it "
+        "was archived.",
+        files=done["files"],
+        versions=len(done["versions"]),
+        bytes=done["bytes"],
+    )

@@ -1,0 +1,40 @@
+"""``archiver protect``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Session, entry
+from archiver.errors import ArchiverError, StorageProblem
+
+
+@entry
+@click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
+def command(session: Session, off: bool) -> None:
+    """Set the immutable flag on all content objects (as root, where the filesystem has it)."""
+    from archiver.store.permissions import protect
+
+    archive = session.archive()
+    try:
+        done, total = protect(archive.content.objects, on=not off)
+    except OSError as error:
+        raise StorageProblem(
+            "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
+            "(CAP_LINUX_IMMUTABLE) and a filesystem that has it, such as ext4, xfs or btrfs.",
+            path=error.filename or archive.content.objects,
+            reason=error.strerror,
+        ) from None
+    console = session.console
+    if off:
+        console.say(
+            "The immutable flag is off: {done} of {total} content objects were changed.", done=done, total=total
+        )
+    else:
+        console.say("{total} content objects are immutable now, {done} of them newly.", done=done, total=total)
+        console.say("What is archived from now on is not, until this is run again.")
+    try:
+        details = {"on": not off, "objects": total, "changed": done}
+        session.act("note", what="protect", about="content", details=details)
+    except ArchiverError as error:
+        console.warn(error.template, **error.fields)
+        console.warn("The flags are changed, but it could not be journalled.")

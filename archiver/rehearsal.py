@@ -1,0 +1,120 @@
+"""Restore drills: an archive that was never restored from is a hope.
+
+A random sample is restored to a scratch folder with the code that restores in
+earnest, read back from there, and the result journalled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archiver import clock, restore
+from archiver.errors import ArchiverError, StorageProblem
+from archiver.model import Version
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
+
+FILES = 100
+#: A drill must not fill the archive's own disk.
+_LARGEST_BYTES = 1 << 30
+_DAY_SECONDS = 86_400
+_SOME = 20
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a drill has tried; ``problems``: path and reason."""
+
+    versions: set[str] = field(default_factory=set)
+    files: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def drill(archive: Archive, files: int, wait_seconds: float) -> Outcome:
+    """Restore up to ``files`` random materials of random versions, compare, journal the result.
+
+    Raises StorageProblem where one did not come back as it was archived.
+    """
+    outcome = Outcome()
+    _clear_leftovers(archive.spool)
+    with tempfile.TemporaryDirectory(prefix="drill-", dir=archive.spool) as scratch:
+        versions = _some_versions(archive)
+        share = -(-files // max(1, len(versions)))
+        for version in versions:
+            if outcome.files >= files:
+                break
+            share = min(share, files - outcome.files)
+            _rehearse(archive, version, Path(scratch, str(len(outcome.versions))), share, outcome)
+    details = {
+        "versions": sorted(outcome.versions),
+        "files": outcome.files,
+        "bytes": outcome.bytes,
+        "problems": outcome.problems[:100],
+    }
+    with archive.writing(wait_seconds) as writer:
+        writer.append(Draft("drill", "restore", details))
+    if outcome.problems:
+        raise StorageProblem(
+            "{count} of {files} materials of the restore drill did not come back as they were archived, the first "
+            "is {first}. Nothing was changed. Run archiver verify, and bring them back from a backup or a clone.",
+            count=len(outcome.problems),
+            files=outcome.files,
+            first=outcome.problems[0],
+        )
+    return outcome
+
+
+def _clear_leftovers(spool: Path) -> None:
+    """What a drill that was killed left behind; one that may be running now is younger than a day."""
+    for folder in spool.glob("drill-*"):
+        if clock.wall_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_due(archive: Archive, days: int) -> bool:
+    """Whether the last drill is ``days`` days ago, and there is something to restore."""
+    if archive.index.counts()[0] == 0:
+        return False
+    last = archive.index.last_drill() or archive.index.first_capture()
+    age = (clock.read().wall - clock.parse(last)).total_seconds() if last else 0.0
+    return not 0 <= age < days * _DAY_SECONDS
+
+
+def _some_versions(archive: Archive) -> list[Version]:
+    versions = [version for version in archive.index.versions() if version.files and not version.disposed]
+    return random.sample(versions, min(len(versions), _SOME))
+
+
+def _rehearse(archive: Archive, version: Version, target: Path, share: int, outcome: Outcome) -> None:
+    items = [item for item in restore.items_of(archive, version, ()) if item.material.sha256]
+    chosen, size = [], outcome.bytes
+    for item in random.sample(items, min(share, len(items))):
+        if size + item.material.size <= _LARGEST_BYTES:
+            chosen.append(item)
+            size += item.material.size
+    outcome.versions.add(version.tag)
+    for item in chosen:
+        outcome.files += 1
+        outcome.bytes += item.material.size
+        where = f"{version.tag}:{names.text(item.path)}"
+        try:
+            target.mkdir(exist_ok=True)
+            plan = restore.plan(target, [version.tag], [item])
+            restore.apply(archive.content, plan, restore.Overwrite.ALWAYS)
+            if _sha256(target, item.path) != item.material.sha256:
+                outcome.problems.append(where)
+        except ArchiverError:
+            outcome.problems.append(where)
+
+
+def _sha256(target: Path, path: bytes) -> str:
+    with open(os.fsencode(target) + b"/" + path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

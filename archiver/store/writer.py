@@ -1,0 +1,208 @@
+"""Writing to the archive: one event, or one version with its event, durable as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from archiver import __version__, clock
+from archiver.model import Attachment, Change, Event, Op, Submission
+from archiver.store import keys, names
+from archiver.store.content import pointer
+from archiver.store.fastimport import IDENTITY, FastImport
+from archiver.store.journal import (
+    CHANGES_FILE,
+    EVENT_FILE,
+    GENESIS,
+    canonical,
+    change_line,
+    compliance_clock,
+)
+from archiver.store.repository import JOURNAL, ZERO, RefUpdate
+from archiver.store.steps import Step, reached
+
+if TYPE_CHECKING:
+    from archiver.store.archive import Archive
+
+_ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a version holds and what it changed, as ``log`` shows it."""
+
+    files: int
+    bytes: int
+    added: int
+    modified: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before it has a place in the chain."""
+
+    action: str
+    object: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, IO[bytes]] = field(default_factory=dict)
+    #: A time that an authority vouches for: the compliance clock catches up with it.
+    proven: datetime | None = None
+
+
+class Writer:
+    """The right to write, for as long as the lock is held."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next event will have."""
+        newest = self._archive.journal.head()
+        return 1 if newest is None else newest.seq + 1
+
+    def append(self, draft: Draft, signed_tag: tuple[str, str, str] | None = None) -> Event:
+        """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create."""
+        archive = self._archive
+        reading = clock.read()
+        with archive.repository.importing() as stream:
+            refs: dict[str, str] = {}
+            if signed_tag is not None:
+                name, commit, message = signed_tag
+                body = _tag_body(name, commit, message, int(reading.wall.timestamp()))
+                body += keys.sign(archive.keys, body).encode("ascii")
+                refs[f"refs/tags/{name}"] = archive.repository.write_tag(body)
+            event = self._event(stream, draft, refs, reading)
+        self._move(event, dict.fromkeys(refs, ZERO))
+        archive.index.apply(event, ())
+        reached(Step.INDEX_UPDATED)
+        return event
+
+    def write_version(
+        self,
+        submission: Submission,
+        number: int,
+        parent: str | None,
+        changes: Sequence[Change],
+        totals: Totals,
+    ) -> Event:
+        """Write one version: commit, tag and capture event, then the refs.
+
+        The content objects must be published already.  Returns when the version
+        is durable, which is when it counts as archived.
+        """
+        archive = self._archive
+        reading = clock.read()
+        seconds = int(reading.wall.timestamp())
+        tag = submission.tag(number)
+        message = (
+            f"{tag}\n\nadded {totals.added}, modified {totals.modified}, deleted {totals.deleted}; "
+            f"{totals.files} files, {totals.bytes} bytes\n"
+        )
+        details = {
+            "filing": names.text(submission.filing_folder),
+            "submission": names.text(submission.folder),
+            "version": number,
+            "files": totals.files,
+            "bytes": totals.bytes,
+            "added": totals.added,
+            "modified": totals.modified,
+            "deleted": totals.deleted,
+        }
+        with tempfile.TemporaryFile(dir=archive.spool) as lines:
+            lines.writelines(change_line(change) for change in changes)
+            with archive.repository.importing() as stream:
+                commit = stream.commit(message, seconds, parent, _tree_files(parent, changes))
+                body = _tag_body(tag, commit, message, seconds)
+                refs = {
+                    submission.branch: commit,
+                    f"refs/tags/{tag}": archive.repository.write_tag(body),
+                }
+                draft = Draft("capture", tag, details, {CHANGES_FILE: lines})
+                event = self._event(stream, draft, refs, reading)
+        self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
+        archive.index.apply(event, changes)
+        reached(Step.INDEX_UPDATED)
+        return event
+
+    def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:
+        newest = self._archive.journal.head()
+        now = compliance_clock(newest, reading)
+        attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
+        document: dict[str, Any] = {
+            "seq": 1 if newest is None else newest.seq + 1,
+            "at": clock.stamp(reading.wall),
+            "clock": clock.evidence(max(now, draft.proven or now), reading),
+            "actor": {
+                "uid": self._archive.actor.uid,
+                "user": self._archive.actor.user,
+                "program": f"archiver {__version__}",
+            },
+            "action": draft.action,
+            "object": draft.object,
+            "details": dict(draft.details),
+            "refs": refs,
+            "attachments": [
+                {"name": item.name, "sha256": item.sha256, "size": item.size} for item in attachments.values()
+            ],
+            "prev": GENESIS if newest is None else newest.sha256,
+        }
+        data = canonical(document)
+        commit = stream.commit(
+            f"{document['seq']} {draft.action} {draft.object}\n",
+            int(reading.wall.timestamp()),
+            None if newest is None else newest.commit,
+            [(EVENT_FILE.encode(), data)],
+            {name: (file, attachments[name].size) for name, file in draft.attachments.items()},
+            fresh=True,
+        )
+        return Event(
+            **{**document, "attachments": tuple(attachments.values())},
+            sha256=hashlib.sha256(data).hexdigest(),
+            commit=commit,
+        )
+
+    def _move(self, event: Event, old: Mapping[str, str]) -> None:
+        # The journal first: its move is the commit point, and recovery replays the rest.
+        before = self._archive.repository.resolve(JOURNAL) or ZERO
+        updates = [RefUpdate(JOURNAL, before, event.commit)]
+        updates += [RefUpdate(ref, old[ref], oid) for ref, oid in event.refs.items()]
+        self._archive.repository.move_refs(updates)
+
+
+def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple[bytes, bytes | None]]:
+    # Deletions first: a file may have become a folder of the same name.
+    for change in changes:
+        if change.op is Op.DELETE:
+            yield _tree_name(change.path), None
+        elif change.source is not None:
+            yield _tree_name(change.source), None
+    if parent is None:
+        yield b".gitattributes", _ATTRIBUTES
+    for change in changes:
+        if change.op in (Op.ADD, Op.MODIFY, Op.RENAME) and change.sha256 is not None:
+            yield _tree_name(change.path), pointer(change.sha256, change.size)
+
+
+def _tree_name(path: bytes) -> bytes:
+    return b"materials/" + names.tree_path(path)
+
+
+def _tag_body(tag: str, commit: str, message: str, seconds: int) -> bytes:
+    head = f"object {commit}\ntype commit\ntag {tag}\ntagger {IDENTITY} {seconds} +0000\n\n"
+    return (head + message).encode("utf-8")
+
+
+def _measured(name: str, file: IO[bytes]) -> Attachment:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+    # Of a file in memory, hashing moves no position.
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return Attachment(name, digest.hexdigest(), size)

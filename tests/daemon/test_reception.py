@@ -1,0 +1,302 @@
+"""People who act through the daemon: named by the kernel, bounded, and harmless when they talk nonsense."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver import wire
+from archiver.errors import NotFound, Phrase, UsageProblem
+from tests.conftest import CHECKOUT, Site, wait_until
+
+OFFICER, READER, STRANGER = 65201, 65202, 65203
+GID, OTHER_GID = 65534, 65333
+
+root_only = pytest.mark.needs("root", "setpriv")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Site]:
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    site = Site(tmp_path / "site").init()
+    text = site.config.read_text()
+    site.config.write_text(f'{text}\n[access]\nread_group = "nogroup"\nact_group = "nogroup"\n')
+    site.set("watch", "settle_seconds", 0.2)
+    site.write("f/s/a", "1")
+    daemon = site.start("--settle", "0.2")
+    wait_until(lambda: site.tags() == ["f/s/v1"] and (site.archive / "socket").exists())
+    yield site
+    daemon.send_signal(signal.SIGINT)
+    out, _ = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0, out
+
+
+def as_user(
+    site: Site, uid: int, *arguments: object, gid: int = GID, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [
+            *("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+            *(sys.executable, "-m", "archiver", "--config", site.config, *map(str, arguments)),
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def newest(site: Site, action: str) -> Any:
+    commit = site.git("log", "-1", "--format=%H", f"--grep= {action} ", "journal").stdout.strip()
+    return json.loads(site.git("show", f"{commit}:event.json").stdout)
+
+
+@root_only
+def test_an_officer_acts_and_the_journal_names_her(served: Site, tmp_path: Path) -> None:
+    receipt = tmp_path / "回执.pdf"
+    receipt.write_bytes(os.urandom(3_000_000))
+    receipt.chmod(0o600)
+    os.chown(receipt, OFFICER, GID)
+    out = as_user(
+        served, OFFICER, "submit", "f/s", "--on", "2026-01-01", "--receipt", receipt, "--by", "林听雨"
+    ).stdout
+    assert "Sealed f/s/v1 as f/s/submitted" in out
+    event = newest(served, "submit")
+    assert event["actor"]["uid"] == OFFICER
+    assert event["details"]["by"] == "林听雨"
+    assert event["attachments"][0]["size"] == 3_000_000
+    as_user(served, OFFICER, "hold", "place", "inspection", "f", "--reason", "spot check")
+    assert newest(served, "hold")["actor"]["uid"] == OFFICER
+    as_user(served, OFFICER, "hold", "lift", "inspection", "--reason", "over")
+    as_user(served, OFFICER, "checkpoint", "--print")
+    as_user(served, OFFICER, "filing", "end", "f", "--on", "2026-01-02", "--reason", "closed")
+    target = tmp_path / "back"
+    target.mkdir()
+    os.chown(target, OFFICER, GID)
+    as_user(served, OFFICER, "restore", "f/s/v1", "--to", target)
+    assert newest(served, "restore")["actor"]["uid"] == OFFICER
+    assert as_user(served, OFFICER, "drill").stdout.startswith("Restored 1 materials")
+    served.verified()
+
+
+@root_only
+def test_refusals_keep_their_exit_code_and_language(served: Site) -> None:
+    assert "没有" in as_user(served, OFFICER, "--lang", "zh", "submit", "f/x", "--on", "2026-01-01", code=7).stderr
+    assert "拒绝" in as_user(served, OFFICER, "--lang", "zh", "dispose", "plan", code=4).stderr
+    assert newest(served, "refuse")["actor"]["uid"] == OFFICER
+    as_user(served, OFFICER, "submit", "f/s", "--on", "2999-01-01", code=2)
+    as_user(served, OFFICER, "submit", "f/s", "--on", "2026-01-01", "--receipt", "/dev/zero", code=2)
+
+
+@root_only
+def test_who_is_not_of_the_group_is_turned_away_and_it_is_journalled(served: Site) -> None:
+    served.archive.chmod(0o2755)
+    before = served.git("rev-parse", "journal").stdout
+    refused = as_user(served, STRANGER, "hold", "place", "x", "f", "--reason", "r", gid=OTHER_GID, code=8).stderr
+    assert "access.act_group" in refused
+    wait_until(lambda: served.git("rev-parse", "journal").stdout != before)
+    event = newest(served, "refuse")
+    assert f"act\tsocket\t{STRANGER}" in event["details"]["attempts"]
+    served.archive.chmod(0o2750)
+    # Without even a way to the socket, or without a daemon, the message says what to do.
+    unreachable = as_user(served, STRANGER, "hold", "place", "x", "f", "--reason", "r", gid=OTHER_GID, code=8)
+    assert "Nothing was changed" in unreachable.stderr
+
+
+@root_only
+def test_without_a_daemon_only_the_owner_writes(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    site = Site(tmp_path / "site").init()
+    site.write("f/s/a", "1")
+    site.catch_up()
+    site.archive.chmod(0o2755)
+    out = as_user(site, STRANGER, "hold", "place", "x", "f", "--reason", "r", code=8).stderr
+    assert "Start the service" in out
+    for path in [site.archive, *site.archive.rglob("*")]:
+        os.chown(path, OFFICER, GID, follow_symlinks=False)
+    # Root would leave files behind that the service cannot write.
+    assert "belongs to" in site.run("run", "--once", code=8).stderr
+    assert "Start the service" in site.run("hold", "place", "x", "f", "--reason", "r", code=8).stderr
+
+
+@root_only
+def test_the_reading_group_reads_and_others_do_not(served: Site) -> None:
+    as_user(served, READER, "log")
+    as_user(served, READER, "show", "f/s/v1")
+    as_user(served, READER, "verify")
+    as_user(served, STRANGER, "log", gid=OTHER_GID, code=3)
+    served.write("f/s/a", "2")
+    wait_until(lambda: len(served.tags()) == 2)
+    as_user(served, READER, "show", "f/s/v2")
+    readable = subprocess.run(
+        ["setpriv", f"--reuid={READER}", f"--regid={GID}", "--clear-groups", "find", served.archive / "keys"],
+        capture_output=True,
+        text=True,
+    )
+    assert "signing_key" not in readable.stdout
+
+
+def talk(site: Site, data: bytes, *, slowly: bool = False) -> bytes:
+    folder = os.open(site.archive, os.O_PATH)
+    try:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(30)
+            peer.connect(f"/proc/self/fd/{folder}/{wire.SOCKET}")
+            try:
+                peer.sendall(data)
+                if not slowly:
+                    peer.shutdown(socket.SHUT_WR)
+                answer = b""
+                while part := peer.recv(65536):
+                    answer += part
+            except (BrokenPipeError, ConnectionResetError):
+                return b""
+            return answer
+    finally:
+        os.close(folder)
+
+
+def framed(document: object) -> bytes:
+    data = json.dumps(document).encode()
+    return struct.pack(">I", len(data)) + data
+
+
+GOOD = {"archiver": 1, "action": "checkpoint", "arguments": {}, "wait_seconds": 5, "attachment": None}
+NONSENSE = [
+    b"",
+    b"\0",
+    b"GET / HTTP/1.1\r\n\r\n",
+    struct.pack(">I", 1 << 31),
+    struct.pack(">I", 10) + b"{}",
+    framed([]),
+    framed({}),
+    framed({**GOOD, "archiver": 2}),
+    framed({**GOOD, "action": 5}),
+    framed({**GOOD, "action": "__import__"}),
+    framed({**GOOD, "arguments": {"self": 1}}),
+    framed({**GOOD, "arguments": []}),
+    framed({**GOOD, "wait_seconds": "long"}),
+    framed({**GOOD, "attachment": -1}),
+    framed({**GOOD, "attachment": 1 << 60}),
+    framed({**GOOD, "attachment": 100}) + b"short",
+    framed({**GOOD, "action": "hold-place", "arguments": {"name": "x", "target": "f"}}),
+    framed({**GOOD, "action": "note", "arguments": {"what": "capture", "about": "f/s/v9", "details": {}}}),
+    framed({**GOOD, "action": "dispose-plan", "arguments": {"tags": [{"a": []}, None, 5]}}),
+    framed({**GOOD, "action": "hold-place", "arguments": dict.fromkeys(("name", "target", "reason"), "x" * 9999)}),
+    struct.pack(">I", 200_000) + b"[" * 200_000,
+]
+
+
+def test_nonsense_gets_an_answer_and_changes_nothing(served: Site) -> None:
+    before = served.git("rev-parse", "journal").stdout
+    for data in NONSENSE:
+        answer = talk(served, data)
+        if answer:
+            assert b'"error"' in answer, data[:80]
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    good = framed({**GOOD, "action": "hold-lift", "arguments": {"name": "none", "reason": "r"}})
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(chance.randrange(1, 6)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        talk(served, bytes(data[: chance.randrange(len(data) + 1)]) if chance.random() < 0.3 else bytes(data))
+    assert served.git("rev-parse", "journal").stdout == before
+    assert b'"result"' in talk(served, framed(GOOD))
+    served.verified()
+
+
+def test_a_number_that_is_none_is_no_waiting_time(served: Site) -> None:
+    data = json.dumps(GOOD).replace('"wait_seconds": 5', '"wait_seconds": NaN').encode()
+    assert b'"result"' in talk(served, struct.pack(">I", len(data)) + data)
+
+
+def test_slow_callers_keep_nobody_out_for_long(served: Site) -> None:
+    folder = os.open(served.archive, os.O_PATH)
+    slow = []
+    for _ in range(12):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.connect(f"/proc/self/fd/{folder}/{wire.SOCKET}")
+        peer.sendall(b"\0")
+        slow.append(peer)
+    start = time.monotonic()
+    for peer in slow[4:]:
+        peer.close()
+    assert b'"result"' in talk(served, framed(GOOD))
+    assert time.monotonic() - start < 25
+    for peer in slow:
+        peer.close()
+    os.close(folder)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), values, max_size=4))
+def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
+    document.pop("archiver", None)
+    data = wire.pack(document)
+    place = 0
+
+    def read(count: int) -> bytes:
+        nonlocal place
+        place += count
+        return data[place - count : place]
+
+    assert wire.receive(read) == document
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_a_clear_error(data: bytes) -> None:
+    left = [data]
+
+    def read(count: int) -> bytes:
+        part, left[0] = left[0][:count], left[0][count:]
+        if len(part) < count:
+            raise wire.BadMessage("it ended too early")
+        return part
+
+    with contextlib.suppress(wire.BadMessage):
+        wire.receive(read)
+
+
+def test_errors_cross_as_they_are() -> None:
+    error = NotFound("{what} is not there{more}", what=Path("/x"), more=Phrase(" ({n})", n=Phrase("one")))
+    back = wire.to_error(json.loads(wire.pack(wire.from_error(error))[4:]))
+    assert isinstance(back, NotFound)
+    assert str(back) == str(error) == "/x is not there (one)"
+    for document in (
+        {"error": "SystemExit", "template": "", "fields": {}},
+        {"error": "os", "template": "", "fields": {}},
+        {"error": "UsageProblem", "template": 5, "fields": {}},
+        {"error": "UsageProblem", "template": "", "fields": []},
+        {},
+    ):
+        with pytest.raises(wire.BadMessage):
+            wire.to_error(document)
+    assert isinstance(wire.to_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem)
