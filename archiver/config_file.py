@@ -72,7 +72,7 @@ min_version_interval_minutes = 0
 # File names that are not archived; each is listed by: archiver status
 ignore = [{ignore}]
 
-[retention]
+{timestamp}[retention]
 # Calendar years, never under 3. The longest of this and the profiles counts:
 # cn-algorithm-filing 3, cn-impact-assessment 3, sec-17a4 6, eu-ai-act 10, cn-archive-10, -30, -permanent;
 # for one filing, or one submission, on top: [filings."NAME"] profiles = [...], submissions = {{ "NAME" = [...] }}
@@ -84,7 +84,7 @@ hold_while_live = true
 # A disposal waits this long after its last approval.
 cooling_off_days = 7
 
-{timestamp}# Who may read the archive, and which of them may hand in, hold and approve through the daemon: groups
+# Who may read the archive, and which of them may hand in, hold and approve through the daemon: groups
 # of this server. Without: only the service's own user.
 # [access]
 # read_group = "compliance"
@@ -92,10 +92,10 @@ cooling_off_days = 7
 
 # A sample is restored to a scratch folder and compared this often (0: never);
 # SM3 digests beside SHA-256 in manifests.
-[evidence]
-drill_days = 30
-drill_files = 100
-sm3 = false
+# [evidence]
+# drill_days = 30
+# drill_files = 100
+# sm3 = false
 
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]

@@ -44,10 +44,12 @@ def run(*command: str | Path, cwd: Path, home: Path) -> subprocess.CompletedProc
 
 @pytest.fixture
 def open_site() -> Iterator[Site]:
-    """A site that other users may read."""
+    """A site that a group of other users may read."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        yield Site(Path(folder) / "site").init()
+        site = Site(Path(folder) / "site").init()
+        site.config.write_text(f'{site.config.read_text()}\n[access]\nread_group = "nogroup"\n')
+        yield site
 
 
 def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) -> None:
@@ -86,7 +88,7 @@ def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) ->
         assert done.returncode == 0, done.stdout + done.stderr
         assert "error" not in (done.stdout + done.stderr).lower()
     assert site.git("fsck", "--full", "--strict").stdout == ""
-    stranger = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups"]
+    stranger = ["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups"]
     archive = ["git", "-c", f"safe.directory={site.repository}", f"--git-dir={site.repository}"]
     fsck = run(*stranger, *archive, "lfs", "fsck", "--dry-run", cwd=Path("/"), home=Path("/nonexistent"))
     assert fsck.returncode == 0, fsck.stdout + fsck.stderr

@@ -16,7 +16,7 @@ from archiver.cli.main import COMMANDS
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
-GROUPS = {"dispose", "hold", "service"}
+GROUPS = {"dispose", "filing", "hold", "key", "service"}
 OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
 
 
@@ -125,3 +125,9 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("path", sorted(Path(archiver.__file__).parent.rglob("*.py")), ids=lambda p: p.name)
 def test_modules_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 360
+
+
+def test_the_page_of_findings_is_that_of_the_code() -> None:
+    from tests.findings_page import PAGE, render
+
+    assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.findings_page"

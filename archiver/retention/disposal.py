@@ -51,9 +51,9 @@ def plan(
     Raises RetentionRefused, with the earliest date on which anything could go,
     when nothing may; the refusal is journalled.
     """
-    with archive.writing(wait_seconds) as writer:
-        selection = select(archive.index, versions, rules.policy, archive.compliance_time())
-        if selection.going:
+    if select(archive.index, versions, rules.policy, archive.compliance_time()).going:
+        with archive.writing(wait_seconds) as writer:
+            selection = select(archive.index, versions, rules.policy, archive.compliance_time())
             identity = f"D{writer.next_seq}"
             details = {
                 "plan_sha256": selection.sha256,
@@ -65,19 +65,19 @@ def plan(
             attachment = {PLAN_FILE: io.BytesIO(selection.document())}
             writer.append(Draft("dispose-plan", identity, details, attachment))
             return identity, selection
-    raise _refused_plan(archive, versions, rules.policy, wait_seconds)
+    refused = _refusal(archive, versions, rules.policy)
+    journal_refusal(archive, "dispose plan", refused, wait_seconds)
+    raise refused
 
 
-def _refused_plan(
-    archive: Archive, versions: Sequence[Version], policy: Policy, wait_seconds: float
-) -> ArchiverError:
+def _refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> ArchiverError:
     now = archive.compliance_time()
     left = [(version, decide(version, policy, now)) for version in versions if version.disposed is None]
     if not left:
         return NotFound("The archive holds no such version any more, so there is nothing to plan.")
     version, decision = min(left, key=lambda pair: pair[1].keep_until)
     names = ", ".join(each.tag for each, _ in left[:3])
-    refused = RetentionRefused(
+    return RetentionRefused(
         "Disposal of {names} is refused. {first} is kept until {until}{open}. Nothing was deleted. "
         "See why with: archiver explain {first}",
         names=names + (", ..." if len(left) > 3 else ""),
@@ -85,8 +85,6 @@ def _refused_plan(
         until=decision.keep_until.date().isoformat(),
         open=decision.conditions,
     )
-    journal_refusal(archive, "dispose plan", refused, wait_seconds)
-    return refused
 
 
 def approve(archive: Archive, identity: str, reason: str, rules: Rules, wait_seconds: float) -> Disposal:
@@ -120,7 +118,7 @@ def run(archive: Archive, identity: str, rules: Rules, wait_seconds: float) -> D
     """
     try:
         with archive.writing(wait_seconds) as writer:
-            found = _allowing(archive, identity)
+            found = _allowing(archive, identity, rules.policy)
             if found.certified:
                 raise RetentionRefused(
                     "{identity} was carried out before, on {at}. Nothing was deleted now.",
@@ -173,10 +171,13 @@ def find(archive: Archive, identity: str) -> Disposal:
     return found[0]
 
 
-def _allowing(archive: Archive, identity: str) -> Disposal:
+def _allowing(archive: Archive, identity: str, policy: Policy) -> Disposal:
     try:
         return find(archive, identity)
     except NotFound:
+        version = archive.index.version(identity)
+        if version is not None and not decide(version, policy, archive.compliance_time()).disposable:
+            raise _refusal(archive, [version], policy) from None
         raise RetentionRefused(
             "dispose run {identity} is refused: no approved disposal plan of that name allows it. Nothing was "
             "deleted. See what may go, and when, with: archiver dispose plan",
@@ -259,7 +260,7 @@ def _check_fresh(archive: Archive, found: Disposal, policy: Policy) -> Selection
     )
 
 
-def journal_refusal(archive: Archive, action: str, refused: RetentionRefused, wait_seconds: float) -> None:
+def journal_refusal(archive: Archive, action: str, refused: ArchiverError, wait_seconds: float) -> None:
     """Record what was refused, where that can be written."""
     try:
         with archive.writing(wait_seconds) as writer:

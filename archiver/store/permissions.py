@@ -19,7 +19,7 @@ MASK = 0o027
 _FOLDER = 0o2750
 _PRIVATE = frozenset({"spool", "canary"})
 #: What begins so is for the owner alone, whoever may read the rest.
-_SECRET = "signing_key"
+_OWNERS_ONLY = "signing_key"
 #: linux/fs.h
 _GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x00000010
 
@@ -74,7 +74,7 @@ def _entries(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root):
         if Path(folder) == root:
             folders[:] = [name for name in folders if name not in _PRIVATE]
-        yield from (Path(folder, name) for name in (*folders, *files) if not name.startswith(_SECRET))
+        yield from (Path(folder, name) for name in (*folders, *files) if not name.startswith(_OWNERS_ONLY))
 
 
 def is_immutable(path: Path) -> bool:

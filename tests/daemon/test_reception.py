@@ -144,7 +144,7 @@ def test_the_reading_group_reads_and_others_do_not(served: Site) -> None:
     as_user(served, READER, "log")
     as_user(served, READER, "show", "f/s/v1")
     as_user(served, READER, "verify")
-    as_user(served, STRANGER, "log", gid=OTHER_GID, code=3)
+    as_user(served, STRANGER, "log", gid=OTHER_GID, code=8)
     served.write("f/s/a", "2")
     wait_until(lambda: len(served.tags()) == 2)
     as_user(served, READER, "show", "f/s/v2")

@@ -1,0 +1,30 @@
+"""docs/findings.md, made from the code: ``python -m tests.findings_page``."""
+
+from __future__ import annotations
+
+from babel.messages.pofile import read_po
+
+from archiver.evidence.findings import TABLE
+from tests.conftest import CHECKOUT
+from tests.messages import CATALOGUE
+
+PAGE = CHECKOUT / "docs" / "findings.md"
+HEAD = """\
+# What `verify` finds
+
+Made from `archiver/evidence/findings.py` by `python -m tests.findings_page`; a test keeps it so. Numbers are never given to another
+meaning. Any finding makes `verify` exit with 5: change nothing, keep the output, and compare with a clone, a backup or the off-site copy.
+
+| number | meaning | 含义 |
+| --- | --- | --- |
+"""
+
+
+def render() -> str:
+    with open(CATALOGUE, "rb") as stream:
+        chinese = {message.id: message.string for message in read_po(stream, locale="zh")}
+    return HEAD + "".join(f"| {code} | {meaning} | {chinese[meaning]} |\n" for code, meaning in TABLE.items())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
