@@ -23,11 +23,12 @@ THREATS = CHECKOUT / "docs" / "threat-model.md"
 
 @dataclass(frozen=True)
 class Attack:
-    """``refused``: the attempt itself fails; else ``found`` holds a number that verify reports."""
+    """Refused, the attempt fails; ``found``: by the number that verify reports; ``harmless``: it changes nothing."""
 
     name: str
     attempt: Callable[[Site], int | None]
     found: str = ""
+    harmless: bool = False
 
 
 def git(*arguments: str) -> Callable[[Site], int]:
@@ -102,7 +103,7 @@ ATTACKS = [
     Attack("git tag -f", git("tag", "-f", "f/s/v1", "f/s/v2")),
     Attack("git tag -d", git("tag", "-d", "f/s/v1")),
     Attack("git branch -D", git("branch", "-D", "filings/f/s")),
-    Attack("git gc --prune=now", git("gc", "--prune=now")),
+    Attack("git gc --prune=now", git("gc", "--prune=now"), harmless=True),
     Attack("hooks bypassed: tag deleted", unhooked("tag", "-d", "f/s/v1"), "A020"),
     Attack("hooks bypassed: tag moved", unhooked("tag", "-f", "f/s/v1", "f/s/v2^{commit}"), "A021"),
     Attack(
@@ -166,7 +167,7 @@ def test_each_attack_is_refused_or_found(victim: Site, attack: Attack) -> None:
     if attack.found:
         assert attack.found in {each["code"] for each in victim.findings()}
         return
-    assert outcome not in (0, None), "it was not refused"
+    assert attack.harmless or outcome not in (0, None), "it was not refused"
     victim.verified()
     victim.run("restore", "f/s/v1", "--to", victim.root / "back")
     assert (victim.root / "back/a").read_text() == "content 1"
@@ -193,13 +194,9 @@ def test_no_other_years_on_the_command_line(bare_site: Site, years: str) -> None
     assert not bare_site.archive.exists()
 
 
-@pytest.mark.parametrize(
-    "setting", ['profiles = ["cn-2"]', 'profiles = ["cn-algorithm-filing", 2]', "profiles = 2"]
-)
-def test_no_profile_of_ones_own(victim: Site, setting: str) -> None:
-    victim.config.write_text(re.sub(r"profiles = .*", setting, victim.config.read_text(), count=1))
-    text = victim.config.read_text().splitlines()
-    assert setting in text
+@pytest.mark.parametrize("profiles", ['["cn-2"]', '["cn-algorithm-filing", 2]', "2"])
+def test_no_profile_of_ones_own(victim: Site, profiles: str) -> None:
+    victim.set("retention", "profiles", profiles)
     assert "retention.profiles" in victim.run("log", code=3).stderr
 
 
@@ -273,7 +270,7 @@ def test_every_attack_has_its_row_in_the_threat_model() -> None:
     for attack in ATTACKS:
         row = next((line for line in text.splitlines() if line.startswith(f"| {attack.name} |")), None)
         assert row, attack.name
-        assert (attack.found or "refused") in row, row
+        assert (attack.found or ("no effect" if attack.harmless else "refused")) in row, row
 
 
 def test_every_number_that_the_threat_model_names_exists() -> None:

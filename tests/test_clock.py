@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -42,6 +43,50 @@ def test_the_compliance_clock_never_runs_ahead_of_true_time(history: list[tuple[
         assert later >= value
         value, reading = later, now
         assert value <= true
+
+
+tokens = st.lists(
+    st.tuples(
+        st.sampled_from(["run", "off", "wall", "namespace", "token", "capture", "older copy"]),
+        st.integers(min_value=1, max_value=400 * 86400),
+        st.integers(min_value=-20 * 365 * 86400, max_value=20 * 365 * 86400),
+    ),
+    max_size=40,
+)
+
+
+@given(tokens)
+def test_with_tokens_and_restored_copies_nothing_is_disposable_before_three_true_years(
+    history: list[tuple[str, int, int]],
+) -> None:
+    """Against true time; an anchor is its event's clock, or the time of the first token after it."""
+    true, wall, boot, since_boot = START, START, 0, 0
+    value, reading = START, clock.Reading(wall, "0", 0, 0, False)
+    captures: list[list[datetime]] = []  # [true time, anchor]
+    waiting: list[int] = []
+    copies = [copy.deepcopy((value, reading, captures, waiting))]
+    for what, seconds, shift in history:
+        true += timedelta(seconds=seconds)
+        wall += timedelta(seconds=seconds + (shift if what == "wall" else 0))
+        boot, since_boot = (boot + 1, 0) if what == "off" else (boot, since_boot + seconds)
+        if what == "older copy":
+            value, reading, captures, waiting = copy.deepcopy(copies[shift % len(copies)])
+        now = clock.Reading(wall, str(boot), since_boot * NS, since_boot * NS, what == "namespace")
+        value, reading = clock.advance(value, reading, now), now
+        if what == "token":
+            # The authority says the true time; what was waiting is anchored there.
+            value = max(value, true)
+            for each in waiting:
+                captures[each][1] = max(captures[each][1], true)
+            waiting.clear()
+        elif what == "capture":
+            waiting.append(len(captures))
+            captures.append([true, value])
+        copies.append(copy.deepcopy((value, reading, captures, waiting)))
+        assert value <= true
+        for captured, anchor in captures:
+            if value > anchor + timedelta(days=3 * 365):
+                assert true - captured >= timedelta(days=3 * 365)
 
 
 def test_an_honest_machine_that_is_always_on_loses_nothing() -> None:
