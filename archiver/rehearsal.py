@@ -80,12 +80,10 @@ def _clear_leftovers(spool: Path) -> None:
 
 
 def is_due(archive: Archive, days: int) -> bool:
-    """Whether the last drill is ``days`` days ago, and there is something to restore."""
-    if archive.index.counts()[0] == 0:
-        return False
-    last = archive.index.last_drill() or archive.index.first_capture()
+    """Whether the last drill, or the beginning, is ``days`` days ago, and there is something to restore."""
+    last = archive.index.last_drill() or archive.index.made_at
     age = (clock.read().wall - clock.parse(last)).total_seconds() if last else 0.0
-    return not 0 <= age < days * _DAY_SECONDS
+    return not 0 <= age < days * _DAY_SECONDS and archive.index.counts()[0] > 0
 
 
 def _some_versions(archive: Archive) -> list[Version]:

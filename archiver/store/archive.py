@@ -87,7 +87,8 @@ class Archive:
 
     def _open_index(self) -> Index:
         path = self.root / "index.db"
-        writable = os.access(self.root, os.W_OK)
+        # Root could, and would leave files behind that lock the service out.
+        writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         try:
             index = Index(path, read_only=not writable)
         except IndexDamaged as damage:

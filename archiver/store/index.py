@@ -108,6 +108,12 @@ class Index:
         return "" if row is None else str(row[0])
 
     @property
+    def made_at(self) -> str:
+        """When the archive was made (RFC 3339)."""
+        row = self._db.execute("select value from meta where key = 'made'").fetchone()
+        return "" if row is None else str(row[0])
+
+    @property
     def layout(self) -> str:
         """The folder layout that the archive was made for."""
         row = self._db.execute("select value from meta where key = 'layout'").fetchone()

@@ -112,6 +112,7 @@ class Intake:
     def _init(self, event: Event) -> None:
         self._meta("layout", event.details["layout"])
         self._meta("archive", event.sha256[:16])
+        self._meta("made", event.at)
         self._key(event)
         self._settings(event)
 

@@ -188,6 +188,37 @@ def _alternates(site: Site) -> None:
     (site.repository / "info/grafts").write_text("")
 
 
+def _rebuilt(site: Site, order: Callable[[list[str]], list[str]]) -> None:
+    """The journal with its events in another order, by somebody who knows git."""
+    commits = site.git("rev-list", "--reverse", "journal").stdout.split()
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    parent: list[str] = []
+    for commit in order(commits):
+        made = site.git(*identity, "commit-tree", *parent, "-m", "x", f"{commit}^{{tree}}").stdout.strip()
+        parent = ["-p", made]
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", parent[1])
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (lambda c: [*c[:3], *c[4:]], "A031"),
+        (lambda c: [*c[:3], c[1], *c[3:]], "A031"),
+        (lambda c: [*c[:3], c[4], c[3], *c[5:]], "A031"),
+        (lambda c: c[:-1], "A022"),
+        (lambda c: c[1:], "A031"),
+    ],
+    ids=["removed", "inserted", "reordered", "truncated", "beheaded"],
+)
+def test_events_removed_inserted_reordered_and_cut_are_found(
+    copy: Site, order: Callable[[list[str]], list[str]], code: str
+) -> None:
+    # The newest event made a ref; what makes none is seen with a witness line only.
+    copy.run("checkpoint")
+    _rebuilt(copy, order)
+    assert code in codes(copy)
+
+
 def test_a_packed_ref_that_a_loose_one_overrides_is_looked_at_too(copy: Site) -> None:
     packed = copy.repository / "packed-refs"
     text = packed.read_text()

@@ -206,6 +206,8 @@ def test_a_plan_that_does_not_fit_the_archive_any_more_is_refused(site: Site, ch
     else:
         site.write("活/首次/新", "first draft")
         later.run("run", "--once", "--settle", "0.05")
+    with Served(site, days) as served:
+        assert "changed" in served.run("dispose", "approve", name, "--reason", "r", code=4, uid=STRANGER).stderr
     refused = later.run("dispose", "run", name, code=4).stderr
     assert "changed" in refused
     assert site.git("show", "journal:event.json").stdout.count('"action":"refuse"') == 1
