@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+_CHUNK = 1 << 20
 
 
 class BagWriter:
@@ -17,38 +19,62 @@ class BagWriter:
         self._algorithms = algorithms
         self._payload: dict[str, dict[str, str]] = {}
         self._tags: dict[str, dict[str, str]] = {}
-        self._bytes = 0
+        self._sizes: dict[str, int] = {}
 
     def add_payload(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write ``data/<name>``."""
-        digests, size = self._write(f"data/{name}", chunks)
-        self._payload[f"data/{name}"] = digests
-        self._bytes += size
+        self._payload[f"data/{name}"] = self._write(f"data/{name}", chunks)
+
+    def take_payload(self, name: str) -> None:
+        """Take in ``data/<name>``, which somebody else has written to :meth:`place`."""
+        with open(self.place(name), "rb") as stream:
+            digests = {each: hashlib.new(each) for each in self._algorithms}
+            self._sizes[f"data/{name}"] = 0
+            while chunk := stream.read(_CHUNK):
+                self._sizes[f"data/{name}"] += len(chunk)
+                for digest in digests.values():
+                    digest.update(chunk)
+        self._payload[f"data/{name}"] = {each: digest.hexdigest() for each, digest in digests.items()}
+
+    def place(self, name: str) -> Path:
+        """Where ``data/<name>`` lies."""
+        return self._path(f"data/{name}")
 
     def add_tag_file(self, name: str, data: bytes) -> None:
         """Write a file beside the payload."""
-        self._tags[name] = self._write(name, [data])[0]
+        self._tags[name] = self._write(name, [data])
 
     def finish(self, info: Mapping[str, str]) -> None:
-        """Write the bag's declaration, information and manifests."""
+        """Write the bag's declaration, information and manifests; raises OSError where a file is not whole."""
+        payload = sum(self._sizes[name] for name in self._payload)
         self.add_tag_file("bagit.txt", b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-        lines = {**info, "Payload-Oxum": f"{self._bytes}.{len(self._payload)}"}
+        lines = {**info, "Payload-Oxum": f"{payload}.{len(self._payload)}"}
         text = "".join(f"{key}: {value}\n" for key, value in lines.items())
         self.add_tag_file("bag-info.txt", text.encode("utf-8"))
         for algorithm in self._algorithms:
             self.add_tag_file(f"manifest-{algorithm}.txt", _manifest(self._payload, algorithm))
         for algorithm in self._algorithms:
             self._write(f"tagmanifest-{algorithm}.txt", [_manifest(self._tags, algorithm)])
+        for name, size in self._sizes.items():
+            if os.stat(self._path(name)).st_size != size:
+                raise OSError(5, "it is not whole", name)
 
     def sha256(self, name: str) -> str:
         """The digest of a payload file that was written."""
         return self._payload[f"data/{name}"]["sha256"]
 
-    def _write(self, name: str, chunks: Iterable[bytes]) -> tuple[dict[str, str], int]:
+    def names(self) -> Iterator[str]:
+        """Every payload file, ``data/`` included."""
+        yield from self._payload
+
+    def _path(self, name: str) -> Path:
         # The bag is UTF-8 whatever the locale, and a path is its bytes.
-        path = self._root / os.fsdecode(name.encode("utf-8"))
+        return self._root / os.fsdecode(name.encode("utf-8"))
+
+    def _write(self, name: str, chunks: Iterable[bytes]) -> dict[str, str]:
+        path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        digests = {name: hashlib.new(name) for name in self._algorithms}
+        digests = {each: hashlib.new(each) for each in self._algorithms}
         size = 0
         with open(path, "xb", buffering=0) as stream:
             for chunk in chunks:
@@ -56,7 +82,8 @@ class BagWriter:
                     digest.update(chunk)
                 size += len(chunk)
                 stream.write(chunk)
-        return {name: digest.hexdigest() for name, digest in digests.items()}, size
+        self._sizes[name] = size
+        return {each: digest.hexdigest() for each, digest in digests.items()}
 
 
 def _manifest(files: Mapping[str, Mapping[str, str]], algorithm: str) -> bytes:

@@ -33,6 +33,7 @@ class MaterialLine:
     mtime_ns: int
     file: str | None
     pages: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,43 +2,82 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archiver.cli.session import Name, Session, entry
 from archiver.errors import ArchiverError
+from archiver.filings.kinds import KINDS
+
+if TYPE_CHECKING:
+    from archiver.store.archive import Archive
+
+
+def _sign(session: Session, archive: Archive) -> None:
+    """The newest event of a package is a checkpoint: nothing of it is without a signature."""
+    head = archive.journal.head()
+    if head is None or head.action == "checkpoint":
+        return
+    try:
+        session.act("checkpoint")
+    except ArchiverError as error:
+        session.console.warn(error.template, **error.fields)
 
 
 @entry
 @click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
 @click.option("--filing", "filings", type=Name(), multiple=True, metavar="F", help="Only these filings.")
+@click.option(
+    "--submission", "submissions", type=Name(), multiple=True, metavar="F/S", help="Only these submissions."
+)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only what was handed in as this.")
 @click.option("--since", metavar="D", help="Only versions captured from then on.")
 @click.option("--until", metavar="D", help="Only versions captured until then.")
+@click.option("--without", type=Name(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out.")
+@click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
+@click.option("--recipient", type=Name(), metavar="NAME", help="For whom; kept with the record.")
+@click.option("--reason", metavar="WHY", help="Why; kept with the record.")
 @click.option("--zip", "as_zip", is_flag=True, help="One zip file, DIR.zip, instead of a folder.")
 def command(
     session: Session,
     target: str,
     filings: tuple[str, ...],
+    submissions: tuple[str, ...],
+    kinds: tuple[str, ...],
     since: str | None,
     until: str | None,
+    without: tuple[str, ...],
+    expand: bool,
+    recipient: str | None,
+    reason: str | None,
     as_zip: bool,
 ) -> None:
-    """Write the inspection package: materials, manifests, journal, a page to read."""
+    """Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier."""
     from pathlib import Path
 
     from archiver import clock, restore
     from archiver.audit import package
-    from archiver.store.lookup import find_filing
+    from archiver.audit.contents import record_of
+    from archiver.audit.selection import Selection
+    from archiver.store.lookup import find_filing, find_submission
 
     archive = session.archive()
+    _sign(session, archive)
     restore.check_target(Path(target), session.config.watch, session.config.archive)
-    selection = package.Selection(
+    selection = Selection(
         [find_filing(archive, filing) for filing in filings],
+        [str(find_submission(archive, submission)) for submission in submissions],
+        kinds,
         clock.stamp(session.moment(since, end_of_day=False)) if since else "",
         clock.stamp(session.moment(until)) if until else "",
+        without,
+        expand,
     )
-    now = archive.compliance_time()
+    record = record_of(archive, selection, recipient, reason)
+    policy = session.policy(archive)
     written = package.export(
-        archive, selection, Path(target), session.policy(archive), now, as_zip, session.config.sm3
+        archive, selection, Path(target), policy, record, as_zip=as_zip, sm3=session.config.sm3
     )
     console = session.console
     console.say(
@@ -48,9 +87,9 @@ def command(
         files=written.files,
         bytes=written.bytes,
     )
-    console.say("It opens with index.html, and checks with: sha256sum -c manifest-sha256.txt")
+    console.say("It opens with index.html, and checks with: python3 -I -S verify.py")
     try:
-        session.act("note", what="export", **package.note(written, selection))
+        session.act("note", what="export", **package.note(written, record))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

@@ -47,6 +47,8 @@ def check_checkpoint(entry: Entry, history: History, report: Report) -> None:
     tag, event = entry.tag(), entry.event
     if digest != event["details"]["refs_sha256"] or f"refs-sha256 {digest}\n".encode() not in tag:
         report.add("A045", event["object"])
+    if f"event-sha256 {event['prev']}\n".encode() not in tag:
+        report.add("A045", event["object"], "it names another event")
     if not is_signed_by(tag, history.key):
         report.add("A044", event["object"])
 

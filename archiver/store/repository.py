@@ -210,6 +210,12 @@ class Repository:
         lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
+    def bundle(self, target: Path, refs: Iterable[str]) -> None:
+        """Write a bundle of ``refs`` to ``target``; the same refs give the same bytes."""
+        stdin = "".join(f"{ref}\n" for ref in refs).encode("utf-8")
+        # Several threads would find other deltas each time.
+        self._run("-c", "pack.threads=1", "bundle", "create", "--quiet", os.fspath(target), "--stdin", stdin=stdin)
+
     # --- writing
 
     @contextmanager

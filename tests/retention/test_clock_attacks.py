@@ -160,6 +160,17 @@ def test_a_token_catches_up_and_moves_the_anchors_with_it(stamped: Site, authori
     assert status["lag_seconds"] < 60
     assert status["off_seconds"] == 0
     stamped.verified()
+    # A stranger checks the token by the command that the package prints.
+    stamped.run("audit", "--to", "package")
+    text = (stamped.root / "package/README.txt").read_text("utf-8")
+    commands = " && ".join(
+        line.strip() for line in text.splitlines() if line.startswith(("    sed", "    openssl"))
+    )
+    events = (stamped.root / "package/data/journal.jsonl").read_text("utf-8").splitlines()
+    token = next(json.loads(line) for line in events if '"action":"timestamp"' in line)
+    commands = commands.replace("-n M", f"-n {token['details']['seq']}").replace("/N/", f"/{token['seq']}/")
+    done = subprocess.run(["bash", "-c", commands], cwd=stamped.root / "package", capture_output=True, text=True)
+    assert "Verification: OK" in done.stdout + done.stderr, done
     # On the wrong machine of today the clock is ahead of everything, and stays.
     assert show("after", stamped) > clock.read().wall + timedelta(days=700)
 

@@ -148,6 +148,10 @@ def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     site.run("restore", "活/首次/v1", "--to", tmp_path / "live")
     assert "disposed" in site.run("show", "推荐/首次/v1").stdout
     site.run("audit", "--to", tmp_path / "package")
+    verifier = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
+    checked = subprocess.run(verifier, cwd=tmp_path / "package", capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    assert "2 materials were disposed of under certificate" in checked.stdout
     check_certificate(site, name, tmp_path / "certificate")
     check_clone(site, tmp_path)
     site.run("reindex")

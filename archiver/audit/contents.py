@@ -1,0 +1,263 @@
+"""What goes into the package, in the order in which its own verifier reads it.
+
+The same archive and the same choice give the same bytes; only ``export.json``
+says when, for whom and by whom it was made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from archiver import __version__, clock
+from archiver.audit.bag import BagWriter
+from archiver.audit.page import MaterialLine, VersionLine, render
+from archiver.audit.portable import PortableNames
+from archiver.audit.selection import Selection
+from archiver.documents import pdf
+from archiver.errors import StorageProblem
+from archiver.intake.snapshot import Snapshot
+from archiver.model import Event, Material, Version
+from archiver.retention.policy import Policy, decide
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.journal import CHANGES_FILE, EVENT_FILE, canonical
+from archiver.store.repository import JOURNAL
+
+#: Attachments that everybody needs to check what the journal says; others belong to their submission.
+_PROOFS = frozenset(
+    {
+        "allowed_signers",
+        "tsa_roots.pem",
+        "token.tsr",
+        "plan.json",
+        "certificate.json",
+        "certificate.json.sig",
+        "certificate.html",
+    }
+)
+_SIGNED = {"submit", "checkpoint", "key-rotate"}
+_RESOURCES = ("verify.py", "verify.bat", "README.txt")
+_GONE = "disposed of under certificate {name}"
+
+
+class Contents:
+    """Writes one package's files; ``policy`` decides what its page says of retention."""
+
+    def __init__(self, archive: Archive, bag: BagWriter, selection: Selection, policy: Policy) -> None:
+        self._archive = archive
+        self._bag = bag
+        self._selection = selection
+        self._names = PortableNames()
+        self._policy = policy
+        self._placed: dict[tuple[str, str], str] = {}
+        self._counted: dict[str, str] = {}
+        self.files = 0
+        self.bytes = 0
+
+    def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
+        """Write everything; ``record`` is the export's own.  Raises StorageProblem for damaged content."""
+        lines = [self._version(version) for version in versions]
+        submissions = {str(version.submission) for version in versions}
+        events = self._journal(submissions)
+        receipts = self._receipts(events, {each.tag for version in versions for each in version.submitted})
+        self._add_json("versions.json", [self._entry(version, receipts) for version in versions])
+        self._repository(versions)
+        self._add_json("coverage.json", self._coverage())
+        mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
+        self._add_json("names.json", mapping)
+        head = events[-1]
+        self._bag.add_tag_file("index.html", render(lines, head.at, self._policy).encode("utf-8"))
+        for name in _RESOURCES:
+            data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()
+            self._bag.add_tag_file(name, data)
+        self._bag.add_tag_file("export.json", canonical(dict(record)))
+        self._bag.finish(
+            {
+                "Source-Organization": "archiver",
+                "Bag-Software-Agent": f"archiver {__version__}",
+                "Bagging-Date": head.at[:10],
+                "External-Identifier": f"{self._archive.index.archive_id}-{head.seq}",
+                "External-Description": f"{len(versions)} versions of filing materials",
+            }
+        )
+
+    def _add_json(self, name: str, document: Any) -> None:
+        self._bag.add_payload(name, [canonical(document)])
+
+    # --- versions
+
+    def _version(self, version: Version) -> VersionLine:
+        materials = [
+            self._material(version, material)
+            for material in self._archive.index.materials(version.submission, version.number)
+        ]
+        rows = b"".join(
+            canonical(
+                {
+                    "path": line.path,
+                    "sha256": line.sha256,
+                    "size": line.size,
+                    "mtime_ns": line.mtime_ns,
+                    "file": line.file,
+                    "why": line.why or None,
+                }
+            )
+            for line in materials
+        )
+        self._bag.add_payload(self._list(version), [rows])
+        # As of the newest event, not of the moment of the export.
+        head = self._archive.journal.head()
+        now = clock.parse(head.clock["time"] if head else version.clock)
+        return VersionLine(version, decide(version, self._policy, now), materials)
+
+    def _list(self, version: Version) -> str:
+        return f"versions/{self._names.path(version.tag.encode('utf-8'))}.jsonl"
+
+    def _entry(self, version: Version, receipts: Mapping[str, tuple[int, str | None]]) -> dict[str, Any]:
+        return {
+            "tag": version.tag,
+            "list": f"data/{self._list(version)}",
+            "captured_at": version.captured_at,
+            "commit": version.commit,
+            "submitted": [
+                {
+                    "tag": each.tag,
+                    "on": each.on,
+                    "kind": each.kind,
+                    "number": each.number,
+                    "seq": receipts[each.tag][0],
+                    "receipt": receipts[each.tag][1],
+                }
+                for each in version.submitted
+            ],
+        }
+
+    def _material(self, version: Version, material: Material) -> MaterialLine:
+        """Each content is stored once, where it first appears; later versions point there."""
+        shown = names.text(material.path)
+        if material.sha256 is None:
+            return MaterialLine(shown + "/", None, 0, material.mtime_ns, None, "")
+        facts = (shown, material.sha256, material.size, material.mtime_ns)
+        if version.disposed and material.size:
+            return MaterialLine(*facts, None, "", _GONE.format(name=version.disposed))
+        if why := self._selection.leaves_out(material.path):
+            return MaterialLine(*facts, None, "", why)
+        key = (version.tag if self._selection.expand else version.submission.filing, material.sha256)
+        if key not in self._placed:
+            name = self._names.path(b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path))
+            self._copy(name, material)
+            self._placed[key] = f"data/{name}"
+        pages = self._pages(material.path, material.sha256) if material.size else ""
+        return MaterialLine(*facts, self._placed[key], pages)
+
+    def _copy(self, name: str, material: Material) -> None:
+        chunks = self._archive.content.chunks(material.sha256 or "") if material.size else iter(())
+        try:
+            self._bag.add_payload(name, chunks)
+        except FileNotFoundError:
+            raise self._damaged(material) from None
+        if self._bag.sha256(name) != material.sha256:
+            raise self._damaged(material)
+        self.files += 1
+        self.bytes += material.size
+
+    def _damaged(self, material: Material) -> StorageProblem:
+        return StorageProblem(
+            "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
+            "was lost. Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
+            path=names.text(material.path),
+            sha256=material.sha256,
+        )
+
+    def _pages(self, path: bytes, sha256: str) -> str:
+        """Pages of a PDF, or why they cannot be told; each content is parsed once."""
+        if not path.lower().endswith(b".pdf"):
+            return ""
+        if sha256 not in self._counted:
+            found = pdf.facts(self._archive.content.path(sha256))
+            self._counted[sha256] = found.problem if found.pages is None else str(found.pages)
+        return self._counted[sha256]
+
+    # --- journal
+
+    def _journal(self, submissions: set[str]) -> list[Event]:
+        """Every event as one line: the SHA-256 of a line is ``prev`` of the next."""
+        events: list[Event] = []
+        self._bag.add_payload("journal.jsonl", self._event_lines(events.append))
+        for event in events:
+            of_ours = event.action == "capture" and event.object.rsplit("/", 1)[0] in submissions
+            for item in event.attachments:
+                if item.name in _PROOFS or (of_ours and item.name == CHANGES_FILE):
+                    data = self._archive.journal.attachment(event, item.name)
+                    self._bag.add_payload(f"journal/{event.seq}/{item.name}", [data])
+            if event.action in _SIGNED:
+                oid = event.refs[f"refs/tags/{event.object}"]
+                self._bag.add_payload(f"tags/{event.seq}", [self._archive.repository.read(oid)])
+        self._bag.add_payload("allowed_signers", [self._archive.signers()])
+        return events
+
+    def _event_lines(self, note: Callable[[Event], object]) -> Iterator[bytes]:
+        for event in self._archive.journal.since(None):
+            note(event)
+            yield self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
+
+    def _receipts(self, events: list[Event], tags: set[str]) -> dict[str, tuple[int, str | None]]:
+        """By submitted tag: the event's number, and where the receipt lies."""
+        found: dict[str, tuple[int, str | None]] = {}
+        for event in events:
+            if event.action != "submit" or event.details["tag"] not in tags:
+                continue
+            found[event.details["tag"]] = (event.seq, None)
+            for item in event.attachments:
+                path = self._names.path(f"submitted/{event.details['tag']}/{item.name}".encode())
+                self._bag.add_payload(path, [self._archive.journal.attachment(event, item.name)])
+                found[event.details["tag"]] = (event.seq, f"data/{path}")
+        return found
+
+    # --- git, coverage
+
+    def _repository(self, versions: list[Version]) -> None:
+        """A bundle of the chosen refs; the journal too where nothing of it is somebody else's."""
+        refs = {version.submission.branch for version in versions}
+        refs |= {f"refs/tags/{version.tag}" for version in versions}
+        refs |= {f"refs/tags/{each.tag}" for version in versions for each in version.submitted}
+        if self._selection.is_everything:
+            refs.add(JOURNAL)
+        place = self._bag.place("repository/archive.bundle")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._archive.repository.bundle(place, sorted(refs))
+        self._bag.take_payload("repository/archive.bundle")
+
+    def _coverage(self) -> dict[str, Any]:
+        """When everything was compared last, and what was not archived then, with the reasons."""
+        snapshot = Snapshot(Path(self._archive.root, "state.db"), read_only=True)
+        try:
+            return {
+                "compared_at": snapshot.meta("last_scan") or None,
+                "not_archived": [
+                    {"path": names.text(item.path), "reason": str(item.reason)} for item in snapshot.skipped()
+                ],
+                "pending": [
+                    {"path": names.text(item.path), "reason": str(item.reason), "since": since}
+                    for item, since in snapshot.pending()
+                ],
+            }
+        finally:
+            snapshot.close()
+
+
+def record_of(archive: Archive, selection: Selection, recipient: str | None, reason: str | None) -> dict[str, Any]:
+    """The export's own record: when, by whom, for whom, why, and what was chosen."""
+    return {
+        "at": clock.stamp(clock.read().wall),
+        "user": archive.actor.user,
+        "uid": os.getuid(),
+        "recipient": recipient,
+        "reason": reason,
+        "program": f"archiver {__version__}",
+        "selection": selection.described(),
+    }
