@@ -11,25 +11,32 @@ from archiver.evidence.findings import Report
 
 def check_permissions(root: Path, report: Report) -> None:
     """Only the owner writes, only the reading group reads beside the owner, and nobody sees the key."""
-    owner = os.lstat(root).st_uid
-    _check(root, root, 0o027, owner, report)
-    _check(root / "keys", root, 0o027, owner, report)
-    _check(root / "keys" / "signing_key", root, 0o077, owner, report)
-    for folder, folders, files in os.walk(root / "archive.git"):
-        if Path(folder).name == "objects" and Path(folder).parent.name == "lfs":
-            # The objects themselves are looked at one by one, with their own number.
-            files.clear()
-        _check(Path(folder), root, 0o022, owner, report)
-        for name in files:
-            _check(Path(folder, name), root, 0o022, owner, report)
-        folders[:] = [name for name in folders if len(name) == 2 or not Path(folder, name).is_symlink()]
+    top = os.fspath(root)
+    check = _Check(top, report)
+    check.look(top, 0o027)
+    check.look(f"{top}/keys", 0o027)
+    check.look(f"{top}/keys/signing_key", 0o077)
+    # Strings: pathlib would take as long as hashing a gigabyte.
+    for folder, _, files in os.walk(f"{top}/archive.git"):
+        check.look(folder, 0o022)
+        if "/lfs/objects" not in folder:
+            # Content objects are looked at one by one, with their own number.
+            for name in files:
+                check.look(f"{folder}/{name}", 0o022)
 
 
-def _check(path: Path, root: Path, too_much: int, owner: int, report: Report) -> None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return
-    mode = stat.S_IMODE(status.st_mode)
-    if (mode & too_much and not stat.S_ISLNK(status.st_mode)) or status.st_uid != owner:
-        report.add("A061", path.relative_to(root.parent), f"mode {mode:04o}, owner {status.st_uid}")
+class _Check:
+    def __init__(self, root: str, report: Report) -> None:
+        self._root = root
+        self._report = report
+        self._owner = os.lstat(root).st_uid
+
+    def look(self, path: str, too_much: int) -> None:
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return
+        mode = stat.S_IMODE(status.st_mode)
+        if (mode & too_much and not stat.S_ISLNK(status.st_mode)) or status.st_uid != self._owner:
+            shown = os.path.relpath(path, os.path.dirname(self._root))
+            self._report.add("A061", shown, f"mode {mode:04o}, owner {status.st_uid}")
