@@ -14,12 +14,12 @@ from typing import Any
 
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
-from archiver.audit.page import MaterialLine, VersionLine, render
 from archiver.audit.portable import PortableNames
+from archiver.audit.report import Facts, Language, MaterialLine, VersionLine, render
 from archiver.audit.selection import Selection
 from archiver.documents import pdf
 from archiver.errors import StorageProblem
-from archiver.intake.snapshot import Snapshot
+from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
@@ -47,30 +47,36 @@ _GONE = "disposed of under certificate {name}"
 class Contents:
     """Writes one package's files; ``policy`` decides what its page says of retention."""
 
-    def __init__(self, archive: Archive, bag: BagWriter, selection: Selection, policy: Policy) -> None:
+    def __init__(
+        self, archive: Archive, bag: BagWriter, selection: Selection, policy: Policy, language: Language
+    ) -> None:
         self._archive = archive
         self._bag = bag
         self._selection = selection
         self._names = PortableNames()
         self._policy = policy
+        self._language = language
         self._placed: dict[tuple[str, str], str] = {}
         self._counted: dict[str, str] = {}
-        self.files = 0
-        self.bytes = 0
+        self.facts = Facts()
 
     def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
         """Write everything; ``record`` is the export's own.  Raises StorageProblem for damaged content."""
-        lines = [self._version(version) for version in versions]
+        newest = {version.submission: version for version in versions}
+        listed = {version.tag for version in versions if version.submitted} | {v.tag for v in newest.values()}
+        lines = [self._version(version, version.tag in listed) for version in versions]
         submissions = {str(version.submission) for version in versions}
         events = self._journal(submissions)
         receipts = self._receipts(events, {each.tag for version in versions for each in version.submitted})
         self._add_json("versions.json", [self._entry(version, receipts) for version in versions])
         self._repository(versions)
-        self._add_json("coverage.json", self._coverage())
+        coverage = self._coverage()
+        self._add_json("coverage.json", coverage)
         mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
         self._add_json("names.json", mapping)
         head = events[-1]
-        self._bag.add_tag_file("index.html", render(lines, head.at, self._policy).encode("utf-8"))
+        page = render(self._archive, lines, events, self._policy, coverage, self.facts, self._language)
+        self._bag.add_tag_file("report.html", page.encode("utf-8"))
         for name in _RESOURCES:
             data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()
             self._bag.add_tag_file(name, data)
@@ -90,7 +96,7 @@ class Contents:
 
     # --- versions
 
-    def _version(self, version: Version) -> VersionLine:
+    def _version(self, version: Version, is_listed: bool) -> VersionLine:
         materials = [
             self._material(version, material)
             for material in self._archive.index.materials(version.submission, version.number)
@@ -112,7 +118,9 @@ class Contents:
         # As of the newest event, not of the moment of the export.
         head = self._archive.journal.head()
         now = clock.parse(head.clock["time"] if head else version.clock)
-        return VersionLine(version, decide(version, self._policy, now), materials)
+        # The report of thousands of versions lists the materials of those that matter.
+        shown = materials if is_listed else []
+        return VersionLine(version, decide(version, self._policy, now), shown, f"data/{self._list(version)}")
 
     def _list(self, version: Version) -> str:
         return f"versions/{self._names.path(version.tag.encode('utf-8'))}.jsonl"
@@ -162,8 +170,8 @@ class Contents:
             raise self._damaged(material) from None
         if self._bag.sha256(name) != material.sha256:
             raise self._damaged(material)
-        self.files += 1
-        self.bytes += material.size
+        self.facts.files += 1
+        self.facts.bytes += material.size
 
     def _damaged(self, material: Material) -> StorageProblem:
         return StorageProblem(
@@ -180,6 +188,7 @@ class Contents:
         if sha256 not in self._counted:
             found = pdf.facts(self._archive.content.path(sha256))
             self._counted[sha256] = found.problem if found.pages is None else str(found.pages)
+            self.facts.pdf["read" if found.pages is not None else found.problem] += 1
         return self._counted[sha256]
 
     # --- journal
@@ -238,16 +247,15 @@ class Contents:
         try:
             return {
                 "compared_at": snapshot.meta("last_scan") or None,
-                "not_archived": [
-                    {"path": names.text(item.path), "reason": str(item.reason)} for item in snapshot.skipped()
-                ],
-                "pending": [
-                    {"path": names.text(item.path), "reason": str(item.reason), "since": since}
-                    for item, since in snapshot.pending()
-                ],
+                "not_archived": [self._noted(item) for item in snapshot.skipped()],
+                "pending": [{**self._noted(item), "since": since} for item, since in snapshot.pending()],
             }
         finally:
             snapshot.close()
+
+    def _noted(self, item: Noted) -> dict[str, str]:
+        reasons = {"reason": str(item.reason), "reason_zh": self._language.chinese(item.reason)}
+        return {"path": names.text(item.path), **reasons}
 
 
 def record_of(archive: Archive, selection: Selection, recipient: str | None, reason: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from archiver.audit.bag import BagWriter
 from archiver.audit.contents import Contents
+from archiver.audit.report import Language
 from archiver.audit.selection import Selection
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.retention.policy import Policy
@@ -35,11 +36,13 @@ def export(
     target: Path,
     policy: Policy,
     record: Mapping[str, Any],
+    report: Language,
     *,
     as_zip: bool = False,
     sm3: bool = False,
 ) -> Package:
     """Write the package to ``target`` (a folder, or a zip file beside it); ``sm3``: with those digests too.
+    ``report``: how it speaks.
 
     Raises UsageProblem where the target exists, NotFound where nothing is
     chosen, StorageProblem where it cannot be written; nothing is left then.
@@ -56,7 +59,7 @@ def export(
     try:
         aside.mkdir(parents=True)
         bag = BagWriter(aside, ("sha256", "sm3") if sm3 else ("sha256",))
-        contents = Contents(archive, bag, selection, policy)
+        contents = Contents(archive, bag, selection, policy, report)
         contents.write(versions, record)
         if as_zip:
             packed = aside.with_name(aside.name + ".zip")
@@ -76,7 +79,7 @@ def export(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         aside.with_name(aside.name + ".zip").unlink(missing_ok=True)
-    return Package(final, len(versions), contents.files, contents.bytes)
+    return Package(final, len(versions), contents.facts.files, contents.facts.bytes)
 
 
 def note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:

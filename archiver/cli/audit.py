@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiver.cli.console import Console
 from archiver.cli.session import Name, Session, entry
 from archiver.errors import ArchiverError
 from archiver.filings.kinds import KINDS
@@ -59,6 +60,7 @@ def command(
     from archiver import clock, restore
     from archiver.audit import package
     from archiver.audit.contents import record_of
+    from archiver.audit.report import Language
     from archiver.audit.selection import Selection
     from archiver.store.lookup import find_filing, find_submission
 
@@ -77,7 +79,14 @@ def command(
     record = record_of(archive, selection, recipient, reason)
     policy = session.policy(archive)
     written = package.export(
-        archive, selection, Path(target), policy, record, as_zip=as_zip, sm3=session.config.sm3
+        archive,
+        selection,
+        Path(target),
+        policy,
+        record,
+        as_zip=as_zip,
+        sm3=session.config.sm3,
+        report=Language(session.lang or "zh", Console("zh").phrase),
     )
     console = session.console
     console.say(
@@ -87,7 +96,7 @@ def command(
         files=written.files,
         bytes=written.bytes,
     )
-    console.say("It opens with index.html, and checks with: python3 -I -S verify.py")
+    console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
         session.act("note", what="export", **package.note(written, record))
     except ArchiverError as error:

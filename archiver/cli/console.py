@@ -47,6 +47,10 @@ class Console:
         shown = {key: self._field(value) for key, value in fields.items()}
         return self._catalogue.gettext(template).format(**shown)
 
+    def phrase(self, phrase: Phrase) -> str:
+        """A part of a message by itself."""
+        return self.text(phrase.template, **phrase.fields)
+
     def _field(self, value: object) -> object:
         if isinstance(value, Phrase):
             return self.text(value.template, **value.fields)

@@ -66,7 +66,7 @@ class _Demo:
         self._archiver("audit", "--to", "inspection")
         self._console.say("")
         self._console.say("Done. Everything lies in {path}:", path=self._folder)
-        for name in ("watched", "archive", "restored", "inspection/index.html", "archiver.toml"):
+        for name in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
             self._console.line(f"  {name}")
 
     def _with_daemon(self) -> None:

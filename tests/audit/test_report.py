@@ -1,0 +1,155 @@
+"""The report in a real browser: nothing fetched, nothing broken, both languages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.audit.timeline import LABEL, WIDTH, Mark, timeline
+from archiver.filings.expected import EXPECTED, compared
+from tests.conftest import SAMPLES, Site
+
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))
+marks = st.builds(
+    lambda kind, at, days: Mark(kind, at, "t", at + timedelta(days=days) if days else None),
+    st.sampled_from(["version", "submitted", "hold", "checkpoint"]),
+    moments,
+    st.integers(0, 3000),
+)
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.lists(marks, max_size=20)), max_size=4), moments)
+def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], end: datetime) -> None:
+    picture = timeline(rows, end)
+    for (_, given_marks), row in zip(rows, picture.rows, strict=True):
+        for mark in row.marks:
+            assert LABEL <= mark.x <= WIDTH
+            assert mark.width >= 0 or mark.kind == "hold"
+        for kind in ("version", "submitted"):
+            wanted = sorted(mark.at for mark in given_marks if mark.kind == kind)
+            placed = sorted(mark.x for mark in row.marks if mark.kind == kind)
+            assert bool(wanted) == bool(placed)
+    assert len(picture.ticks) <= 9
+    assert picture.ticks
+
+
+def test_thousands_of_versions_become_as_many_marks_as_there_are_pixels() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    many = [Mark("version", start + timedelta(hours=n), str(n)) for n in range(20_000)]
+    assert len(timeline([("s", many)], start + timedelta(days=900)).rows[0].marks) <= WIDTH
+
+
+def test_what_is_expected_of_a_submission() -> None:
+    found = dict(compared("first", ["算法安全自评估报告.pdf", "拟公示内容（终）.docx"], EXPECTED))
+    assert found["算法安全自评估报告"] == ["算法安全自评估报告.pdf"]
+    assert found["算法备案承诺书"] == []
+    assert compared("other", ["x"], EXPECTED) == []
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = Site(tmp_path_factory.mktemp("report") / "site").init()
+    for filing in SAMPLES.iterdir():
+        shutil.copytree(filing, site.watch / filing.name)
+    site.write("g/s/<script>alert(1)<／script>", "1")
+    site.write('g/s/"quoted" & <b>', "2")
+    (site.watch / "g/s/link").symlink_to("nowhere")
+    site.catch_up()
+    name = next(iter(sorted(SAMPLES.iterdir()))).name
+    folders = sorted(path.name for path in (site.watch / name).iterdir())
+    for number, folder in enumerate(folders):
+        site.run("submit", f"{name}/{folder}", "--on", f"2026-0{number + 1}-01", "--receipt", site.config)
+    site.run("hold", "place", "抽查 2026", name, "--reason", "网信办抽查")
+    site.run("dispose", "plan", code=4)
+    site.run("drill")
+    site.run("audit", "--to", site.root / "package", "--recipient", "网信办")
+    return site.root / "package"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_opens_in_a_browser_without_a_network(package: Path, browser: Any, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    told: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.route("**/*", lambda route: (asked.append(route.request.url), route.continue_()))
+    page.goto((package / "report.html").as_uri())
+    assert told == []
+    assert asked == [(package / "report.html").as_uri()]
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    assert page.locator("h1").inner_text() == "备案材料检查报告"
+    pictures = page.locator("svg.life")
+    assert pictures.count() >= 2
+    box = pictures.first.bounding_box()
+    assert box is not None
+    assert box["height"] > 50
+    assert page.locator("svg .m-submitted").count() >= 2
+    assert page.locator("svg .m-hold").count() >= 1
+    page.get_by_text("English", exact=True).click()
+    assert page.locator("h1").inner_text() == "Inspection report"
+    assert not page.locator(".zh").first.is_visible()
+    page.get_by_text("中文", exact=True).click()
+    assert page.locator("h1").inner_text() == "备案材料检查报告"
+    # Nothing but tables and the picture, which scroll on their own, is wider than the screen.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_every_link_leads_to_a_file_of_the_package(package: Path) -> None:
+    text = (package / "report.html").read_text("utf-8")
+    links = re.findall(r'href="([^"#][^"]*)"', text)
+    assert len(links) >= 30
+    for link in links:
+        assert (package / unquote(link)).is_file(), link
+    anchors = set(re.findall(r'href="#([^"]+)"', text))
+    assert anchors <= set(re.findall(r'id="([^"]+)"', text))
+    assert "<script" not in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_it_says_what_an_inspector_asks(package: Path) -> None:
+    text = (package / "report.html").read_text("utf-8")
+    for wanted in (
+        "四性检测",
+        "真实性",
+        "网信办抽查",
+        "附回执",
+        "恢复演练",
+        "g/s/link",
+        "符号链接",
+        "被拒绝的操作",
+        "两次报送之间的差异",
+        "python3 -I -S verify.py",
+        "&lt;script&gt;",
+    ):
+        assert wanted in text, wanted
+
+
+def test_it_opens_in_the_language_that_was_asked_for(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    for lang, picked in (("en", "lang-en"), ("zh", "lang-zh")):
+        site.run("--lang", lang, "audit", "--to", lang)
+        text = (site.root / lang / "report.html").read_text("utf-8")
+        assert re.search(rf'id="{picked}" checked', text)
