@@ -10,7 +10,9 @@ import fnmatch
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,7 +23,7 @@ from archiver.errors import NotFound, StorageProblem, UsageProblem
 from archiver.model import Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content import CHUNK_BYTES, ContentStore
+from archiver.store.content import ContentStore
 
 
 class Overwrite(StrEnum):
@@ -149,8 +151,13 @@ def plan(target: Path, versions: Sequence[str], items: Iterable[Item]) -> Plan:
     return result
 
 
-def apply(content: ContentStore, the_plan: Plan, overwrite: Overwrite) -> int:
-    """Carry the plan out; returns the bytes written.
+def apply(
+    content: ContentStore,
+    the_plan: Plan,
+    overwrite: Overwrite,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> int:
+    """Carry the plan out; returns the bytes written.  ``progress``: bytes done, and bytes in all.
 
     Raises UsageProblem before anything is written where files would be
     overwritten without leave, StorageProblem or NotFound for content that is
@@ -170,9 +177,11 @@ def apply(content: ContentStore, the_plan: Plan, overwrite: Overwrite) -> int:
         with _Target(the_plan.target, create=True) as folder:
             for item in the_plan.folders:
                 folder.make_folder(item.path)
-            for item in the_plan.to_write(overwrite):
-                folder.write(content, item)
-                written += item.material.size
+            items = the_plan.to_write(overwrite)
+            total = sum(item.material.size for item in items)
+            for size in _on_every_processor(lambda item: folder.write(content, item), items):
+                written += size
+                progress(written, total)
     except OSError as error:
         raise StorageProblem(
             "{target} cannot be written ({reason}). Nothing archived was lost; what was restored so far is "
@@ -181,6 +190,15 @@ def apply(content: ContentStore, the_plan: Plan, overwrite: Overwrite) -> int:
             reason=error.strerror or error,
         ) from None
     return written
+
+
+def _on_every_processor(write: Callable[[Item], int], items: Sequence[Item]) -> Iterator[int]:
+    """Hashing and writing let go of the interpreter; the first failure ends what has not begun."""
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    try:
+        yield from pool.map(write, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def note(the_plan: Plan, written: int) -> dict[str, Any]:
@@ -270,10 +288,10 @@ class _Target:
             if folder is not None:
                 _make(name, folder)
 
-    def write(self, content: ContentStore, item: Item) -> None:
-        """Write one file under a temporary name, check it, give it its name."""
+    def write(self, content: ContentStore, item: Item) -> int:
+        """Write one file under a temporary name, check it, give it its name; returns its size."""
         with self._parent(item.path) as (folder, name):
-            temporary = b".archiver-restore-%d" % os.getpid()
+            temporary = b".archiver-restore-%d-%d" % (os.getpid(), threading.get_ident())
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, 0o666, dir_fd=folder)
             kept = False
@@ -286,6 +304,7 @@ class _Target:
             finally:
                 if not kept:
                     os.unlink(temporary, dir_fd=folder)
+        return item.material.size
 
 
 def _make(name: bytes, folder: int) -> None:
@@ -302,11 +321,11 @@ def _copy_checked(content: ContentStore, item: Item, out: int) -> None:
         return
     digest = hashlib.sha256()
     try:
-        for chunk in content.chunks(material.sha256 or ""):
+        for chunk in content.views(material.sha256 or ""):
             digest.update(chunk)
-            view = memoryview(chunk)
+            view = chunk
             while view:
-                view = view[os.write(out, view[:CHUNK_BYTES]) :]
+                view = view[os.write(out, view) :]
     except FileNotFoundError:
         raise NotFound(
             "The content of {path} is not in the archive. It was not restored; everything before it was. "

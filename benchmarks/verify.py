@@ -42,7 +42,8 @@ def main() -> None:
 
 def prepare(folder: Path) -> None:
     source = folder / "source"
-    mixed(source)
+    # One filing, so that one restore brings everything back.
+    mixed(source / "备案")
     archive(source, folder / "archiver")
     borg(source, folder / "borg")
     for arguments in (["init"], ["backup", os.fspath(source)]):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 _CHUNK = 1 << 20
+Buffer = bytes | memoryview
 
 
 class BagWriter:
@@ -20,6 +22,23 @@ class BagWriter:
         self._payload: dict[str, dict[str, str]] = {}
         self._tags: dict[str, dict[str, str]] = {}
         self._sizes: dict[str, int] = {}
+        # Hashing and writing let go of the interpreter.
+        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self._copies: dict[str, Future[dict[str, str]]] = {}
+
+    def close(self) -> None:
+        """Begin no more copies, and wait for those in hand."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def copy_payload(self, name: str, chunks: Iterable[Buffer]) -> None:
+        """Write ``data/<name>`` beside other work; :meth:`settle` waits for it."""
+        self._copies[f"data/{name}"] = self._pool.submit(self._write, f"data/{name}", chunks)
+
+    def settle(self) -> None:
+        """Wait for all copies; raises what the first of them raised."""
+        for name, copy in self._copies.items():
+            self._payload[name] = copy.result()
+        self._copies.clear()
 
     def add_payload(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write ``data/<name>``."""
@@ -71,7 +90,7 @@ class BagWriter:
         # The bag is UTF-8 whatever the locale, and a path is its bytes.
         return self._root / os.fsdecode(name.encode("utf-8"))
 
-    def _write(self, name: str, chunks: Iterable[bytes]) -> dict[str, str]:
+    def _write(self, name: str, chunks: Iterable[Buffer]) -> dict[str, str]:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         digests = {each: hashlib.new(each) for each in self._algorithms}
@@ -80,8 +99,10 @@ class BagWriter:
             for chunk in chunks:
                 for digest in digests.values():
                     digest.update(chunk)
-                size += len(chunk)
-                stream.write(chunk)
+                view = memoryview(chunk)
+                size += len(view)
+                while view:
+                    view = view[stream.write(view) :]
         self._sizes[name] = size
         return {each: digest.hexdigest() for each, digest in digests.items()}
 

@@ -57,6 +57,7 @@ class Contents:
         self._policy = policy
         self._language = language
         self._placed: dict[tuple[str, str], str] = {}
+        self._copied: dict[str, Material] = {}
         self._counted: dict[str, str] = {}
         self.facts = Facts()
 
@@ -67,6 +68,7 @@ class Contents:
         lines = [self._version(version, version.tag in listed) for version in versions]
         submissions = {str(version.submission) for version in versions}
         events = self._journal(submissions)
+        self._check_copies()
         receipts = self._receipts(events, {each.tag for version in versions for each in version.submitted})
         self._add_json("versions.json", [self._entry(version, receipts) for version in versions])
         self._repository(versions)
@@ -163,15 +165,21 @@ class Contents:
         return MaterialLine(*facts, self._placed[key], pages)
 
     def _copy(self, name: str, material: Material) -> None:
-        chunks = self._archive.content.chunks(material.sha256 or "") if material.size else iter(())
-        try:
-            self._bag.add_payload(name, chunks)
-        except FileNotFoundError:
-            raise self._damaged(material) from None
-        if self._bag.sha256(name) != material.sha256:
-            raise self._damaged(material)
+        chunks = self._archive.content.views(material.sha256 or "") if material.size else iter(())
+        self._bag.copy_payload(name, chunks)
+        self._copied[name] = material
         self.facts.files += 1
         self.facts.bytes += material.size
+
+    def _check_copies(self) -> None:
+        try:
+            self._bag.settle()
+        except FileNotFoundError as error:
+            lost = os.path.basename(error.filename or "")
+            raise self._damaged(next(m for m in self._copied.values() if m.sha256 == lost)) from None
+        for name, material in self._copied.items():
+            if self._bag.sha256(name) != material.sha256:
+                raise self._damaged(material)
 
     def _damaged(self, material: Material) -> StorageProblem:
         return StorageProblem(

@@ -60,7 +60,10 @@ def export(
         aside.mkdir(parents=True)
         bag = BagWriter(aside, ("sha256", "sm3") if sm3 else ("sha256",))
         contents = Contents(archive, bag, selection, policy, report)
-        contents.write(versions, record)
+        try:
+            contents.write(versions, record)
+        finally:
+            bag.close()
         if as_zip:
             packed = aside.with_name(aside.name + ".zip")
             _zip(aside, packed, target.name)

@@ -58,7 +58,7 @@ def command(
     )
     if dry_run:
         return
-    written = restore.apply(archive.content, plan, restore.Overwrite(overwrite))
+    written = restore.apply(archive.content, plan, restore.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
         session.act("note", what="restore", **restore.note(plan, written))
