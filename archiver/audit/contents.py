@@ -77,7 +77,8 @@ class Contents:
         mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
         self._add_json("names.json", mapping)
         head = events[-1]
-        page = render(self._archive, lines, events, self._policy, coverage, self.facts, self._language)
+        hidden = self._selection.leaves_out
+        page = render(self._archive, lines, events, self._policy, coverage, self.facts, self._language, hidden)
         self._bag.add_tag_file("report.html", page.encode("utf-8"))
         for name in _RESOURCES:
             data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()

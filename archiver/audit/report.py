@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
 from archiver import clock
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, timeline
 from archiver.errors import Phrase
-from archiver.filings.differences import compare
+from archiver.filings.differences import compare, texts
 from archiver.filings.expected import EXPECTED, compared
 from archiver.filings.kinds import kind_of
 from archiver.model import Change, Event, Version
@@ -45,6 +46,10 @@ _LOGGED = frozenset(
 )
 _LONGEST_LOG = 2000
 _MOST_CHANGES = 500
+_MOST_TEXTS = 20
+
+
+Hidden = Callable[[bytes], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class Difference:
     new: str
     changes: list[Change]
     more: int
+    texts: list[tuple[Change, list[str], str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +132,12 @@ def render(
     coverage: Mapping[str, Any],
     facts: Facts,
     language: Language,
+    hidden: Hidden,
 ) -> str:
-    """The whole report: self-contained, no script, no network, both languages."""
+    """The whole report: self-contained, no script, no network, both languages.
+
+    ``hidden`` says of a path why nothing of its content may be shown; empty: it may.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -152,7 +162,7 @@ def render(
         head=head,
         zone=zone.key,
         policy=policy,
-        filings=_filings(archive, lines, events),
+        filings=_filings(archive, lines, events, hidden),
         lines=lines,
         submitted=sum(len(line.version.submitted) for line in lines),
         actions=actions,
@@ -181,7 +191,9 @@ def _size(number: int) -> str:
     return ""
 
 
-def _filings(archive: Archive, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingView]:
+def _filings(
+    archive: Archive, lines: Sequence[VersionLine], events: Sequence[Event], hidden: Hidden
+) -> list[FilingView]:
     grouped: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
         grouped[line.version.submission.filing][line.version.submission.name].append(line)
@@ -193,7 +205,7 @@ def _filings(archive: Archive, lines: Sequence[VersionLine], events: Sequence[Ev
                 filing,
                 any(version.live for version in newest.values()),
                 [_submission(name, each) for name, each in sorted(submissions.items())],
-                _differences(archive, [line.version for each in submissions.values() for line in each]),
+                _differences(archive, [line.version for each in submissions.values() for line in each], hidden),
                 _timeline(filing, submissions, events),
             )
         )
@@ -210,7 +222,7 @@ def _submission(name: str, lines: list[VersionLine]) -> SubmissionView:
     return SubmissionView(name, kind, lines[::-1], compared(kind, there, EXPECTED))
 
 
-def _differences(archive: Archive, versions: Sequence[Version]) -> list[Difference]:
+def _differences(archive: Archive, versions: Sequence[Version], hidden: Hidden) -> list[Difference]:
     """Between each handing-in and the one before, by the time at which they were recorded."""
     handed_in = sorted(
         ((each.at, each.tag, version) for version in versions for each in version.submitted),
@@ -219,8 +231,18 @@ def _differences(archive: Archive, versions: Sequence[Version]) -> list[Differen
     found = []
     for (_, old_tag, old), (_, new_tag, new) in zip(handed_in, handed_in[1:], strict=False):
         changes = compare(archive.index, old, new)
-        found.append(Difference(old_tag, new_tag, changes[:_MOST_CHANGES], max(0, len(changes) - _MOST_CHANGES)))
+        more = max(0, len(changes) - _MOST_CHANGES)
+        compared_texts = list(_texts(archive, old, new, changes, hidden))
+        found.append(Difference(old_tag, new_tag, changes[:_MOST_CHANGES], more, compared_texts))
     return found
+
+
+def _texts(
+    archive: Archive, old: Version, new: Version, changes: Sequence[Change], hidden: Hidden
+) -> Iterator[tuple[Change, list[str], str]]:
+    if not old.disposed and not new.disposed:
+        shown = [change for change in changes if not hidden(change.path)]
+        yield from islice(texts(archive.index, archive.content, old, shown), _MOST_TEXTS)
 
 
 def _timeline(filing: str, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]) -> Timeline:

@@ -11,9 +11,10 @@ from archiver.cli.session import Name, Session, entry, json_option
 @click.argument("old", type=Name(), metavar="TAG")
 @click.argument("new", type=Name(), metavar="TAG")
 @json_option
-def command(session: Session, old: str, new: str, as_json: bool) -> None:
+@click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
+def command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     """What changed between two versions: added, removed, changed, renamed."""
-    from archiver.filings.differences import compare
+    from archiver.filings.differences import compare, texts
     from archiver.store.lookup import find_version
     from archiver.store.names import text
 
@@ -41,3 +42,11 @@ def command(session: Session, old: str, new: str, as_json: bool) -> None:
         path = text(change.path)
         source = "" if change.source is None else f"{text(change.source)} -> "
         console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))
+    if with_text:
+        for change, lines, problem in texts(archive.index, archive.content, before, changes):
+            console.line("")
+            console.line(text(change.path))
+            if problem:
+                console.say("  cannot be compared: {problem}", problem=problem)
+            for line in lines:
+                console.line(f"  {line}")
