@@ -71,6 +71,8 @@ class Config:
     timezone: str = "Asia/Shanghai"
     hold_while_live: bool = True
     cooling_off_days: int = COOLING_OFF_DAYS
+    #: Materials that go into no package unless somebody says so.
+    sensitive: tuple[str, ...] = ()
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
     #: A restore is rehearsed this often (0: never), with this many materials.
@@ -146,9 +148,6 @@ def _validate(document: Document) -> Config:
     layout = document.get("watch", "layout", LAYOUT_SUBMISSION)
     if layout not in LAYOUTS:
         raise document.problem("watch.layout", 'must be "{{filing}}/{{submission}}" or "{{filing}}"')
-    ignore = document.get("watch", "ignore", list(DEFAULT_IGNORE))
-    if not isinstance(ignore, list) or not all(isinstance(item, str) and item for item in ignore):
-        raise document.problem("watch.ignore", "must be a list of file name patterns")
     hold = document.get("retention", "hold_while_live", True)
     if not isinstance(hold, bool):
         raise document.problem("retention.hold_while_live", "must be true or false")
@@ -165,12 +164,13 @@ def _validate(document: Document) -> Config:
         filings=_filings(document),
         metrics_textfile=_textfile(document),
         metrics_listen=_listen(document),
-        ignore=tuple(ignore),
+        ignore=_patterns(document, "watch", "ignore", list(DEFAULT_IGNORE)),
         retention_years=_years(document),
         profiles=_profiles(document, "retention.profiles", document.get("retention", "profiles", [DEFAULT])),
         timezone=_timezone(document),
         hold_while_live=hold,
         cooling_off_days=_cooling_off_days(document),
+        sensitive=_patterns(document, "sensitive", "patterns", []),
         timestamp_url=_url(document),
         drill_days=_whole(document, "drill_days", 30, 0),
         drill_files=_whole(document, "drill_files", 100, 1),
@@ -261,6 +261,13 @@ def _years(document: Document) -> int:
             floor=FLOOR_YEARS,
         )
     return value
+
+
+def _patterns(document: Document, section: str, key: str, default: list[str]) -> tuple[str, ...]:
+    value = document.get(section, key, default)
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise document.problem(f"{section}.{key}", "must be a list of file name patterns")
+    return tuple(value)
 
 
 def _url(document: Document) -> str:

@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, frozenset[str]] = {
     "retention": frozenset({"years", "profiles", "timezone", "hold_while_live", "cooling_off_days"}),
     "access": frozenset({"read_group", "act_group"}),
     "timestamp": frozenset({"url"}),
+    "sensitive": frozenset({"patterns"}),
     "evidence": frozenset({"drill_days", "drill_files", "sm3"}),
     "metrics": frozenset({"textfile", "listen"}),
 }

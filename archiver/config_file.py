@@ -97,6 +97,10 @@ cooling_off_days = 7
 # drill_files = 100
 # sm3 = false
 
+# Materials that go into no inspection package, unless with --with-sensitive.
+# [sensitive]
+# patterns = ["*身份证*"]
+
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]
 # textfile = "/var/lib/prometheus/node-exporter/archiver.prom"

@@ -14,14 +14,15 @@ from archiver.store import names
 from archiver.store.archive import Archive
 
 _LEFT_OUT = "left out: {pattern}"
+_SENSITIVE = "sensitive: {pattern}"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """``since`` and ``until`` are capture times, UTC; ``kinds`` those of handing-ins.
 
-    ``without``: patterns of materials whose bytes are left out, though their
-    lines stay; ``expand``: every version with all of its files.
+    ``without``, ``sensitive``: patterns of materials whose bytes are left out,
+    though their lines stay; ``expand``: every version with all of its files.
     """
 
     filings: Sequence[str] = ()
@@ -30,6 +31,7 @@ class Selection:
     since: str = ""
     until: str = ""
     without: Sequence[str] = ()
+    sensitive: Sequence[str] = ()
     expand: bool = False
 
     @property
@@ -58,13 +60,10 @@ class Selection:
 
     def leaves_out(self, path: bytes) -> str:
         """Why a material's bytes are left out; empty if they are not."""
-        for pattern in self.without:
-            shown = names.text(path)
-            last = shown.rsplit("/", 1)[-1]
-            if fnmatch.fnmatchcase(path, os.fsencode(pattern)) or any(
-                fnmatch.fnmatchcase(each, pattern) for each in (shown, last)
-            ):
-                return _LEFT_OUT.format(pattern=pattern)
+        for why, patterns in ((_LEFT_OUT, self.without), (_SENSITIVE, self.sensitive)):
+            for pattern in patterns:
+                if _fits(path, pattern):
+                    return why.format(pattern=pattern)
         return ""
 
     def described(self) -> dict[str, Any]:
@@ -76,5 +75,14 @@ class Selection:
             "since": self.since,
             "until": self.until,
             "without": list(self.without),
+            "sensitive": list(self.sensitive),
             "expand": self.expand,
         }
+
+
+def _fits(path: bytes, pattern: str) -> bool:
+    shown = names.text(path)
+    forms = (shown, shown.rsplit("/", 1)[-1])
+    return fnmatch.fnmatchcase(path, os.fsencode(pattern)) or any(
+        fnmatch.fnmatchcase(each, pattern) for each in forms
+    )

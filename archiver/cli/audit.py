@@ -36,6 +36,7 @@ def _sign(session: Session, archive: Archive) -> None:
 @click.option("--since", metavar="D", help="Only versions captured from then on.")
 @click.option("--until", metavar="D", help="Only versions captured until then.")
 @click.option("--without", type=Name(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out.")
+@click.option("--with-sensitive", is_flag=True, help="With what the settings call sensitive; journalled.")
 @click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
 @click.option("--recipient", type=Name(), metavar="NAME", help="For whom; kept with the record.")
 @click.option("--reason", metavar="WHY", help="Why; kept with the record.")
@@ -49,6 +50,7 @@ def command(
     since: str | None,
     until: str | None,
     without: tuple[str, ...],
+    with_sensitive: bool,
     expand: bool,
     recipient: str | None,
     reason: str | None,
@@ -74,6 +76,7 @@ def command(
         clock.stamp(session.moment(since, end_of_day=False)) if since else "",
         clock.stamp(session.moment(until)) if until else "",
         without,
+        () if with_sensitive else session.config.sensitive,
         expand,
     )
     record = record_of(archive, selection, recipient, reason)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from archiver.cli.console import Console, language
 from archiver.errors import UsageProblem
@@ -184,6 +185,21 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
         """From the locale's argument to text; bytes that are not UTF-8 stay escaped."""
         return os.fsencode(value).decode("utf-8", "surrogateescape").strip("/")
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Filings, submissions and tags of the archive, as far as they can be read without a word."""
+        from archiver.store.index import Index
+
+        try:
+            config = ctx.ensure_object(Session).config
+            index = Index(config.archive / "index.db", read_only=True)
+        except Exception:
+            # A shell that waits for a Tab is no place for messages.
+            return []
+        known = [str(submission) for submission in index.submissions()]
+        offered = {*(name.split("/")[0] for name in known), *known, *index.tags()}
+        index.close()
+        return [CompletionItem(name) for name in sorted(offered) if name.startswith(incomplete)]
 
 
 class FilePath(click.Path):

@@ -259,6 +259,20 @@ def test_the_same_archive_and_choice_give_the_same_bytes(tmp_path: Path) -> None
             assert path.read_bytes() == (site.root / "two" / name).read_bytes(), name
 
 
+def test_what_is_sensitive_goes_along_only_when_somebody_says_so(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site").init()
+    site.config.write_text(site.config.read_text() + '\n[sensitive]\npatterns = ["*身份证*"]\n')
+    site.write("f/s/法人身份证.png", "scan")
+    site.write("f/s/报告", "text")
+    site.catch_up()
+    for target, arguments, there in (("one", [], False), ("two", ["--with-sensitive"], True)):
+        site.run("audit", "--to", target, *arguments)
+        assert any(path.name == "法人身份证.png" for path in (site.root / target).rglob("*")) is there
+        assert run(site.root / target).returncode == 0
+        event = json.loads(site.git("show", "journal:event.json").stdout)
+        assert event["details"]["sensitive"] == ([] if there else ["*身份证*"])
+
+
 def test_choices_and_what_is_left_out(tmp_path: Path) -> None:
     site = Site(tmp_path / "site").init()
     for path in ("f/首次/身份证.png", "f/首次/报告", "f/补正/身份证.png", "g/首次/报告"):
