@@ -28,10 +28,13 @@ from archiver.retention import disposal, holds
 from archiver.retention.policy import decide, in_force
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.journal import canonical
 from archiver.store.lookup import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
 
 _LONGEST_TEXT = 4000
+#: A restore at a time may name thousands of versions.
+_LARGEST_NOTE = 1 << 20
 _NOTES = ("restore", "export", "protect")
 
 
@@ -238,6 +241,10 @@ def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> d
     """Journal what somebody did who may not write the journal."""
     if what not in _NOTES:
         raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])
+    if len(canonical(details)) > _LARGEST_NOTE:
+        raise UsageProblem(
+            "A note for the journal is longer than {longest} bytes. Nothing was changed.", longest=_LARGEST_NOTE
+        )
     with context.archive.writing(context.wait_seconds) as writer:
         return {"seq": writer.append(Draft(what, about[:500], details)).seq}
 

@@ -175,7 +175,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One person's consent to a disposal plan; ``clock`` is the compliance clock then."""
+    """One person's consent to a disposal plan.
+
+    ``clock`` is the compliance clock then, or the time of the first token after it.
+    """
 
     uid: int
     user: str

@@ -201,6 +201,8 @@ def _reader(peer: socket.socket) -> Callable[[int], bytes]:
                 part = peer.recv(min(count - len(parts), 1 << 16))
             except TimeoutError:
                 raise wire.BadMessage("it came too slowly") from None
+            except OSError as error:
+                raise wire.BadMessage(error.strerror or "it went away") from None
             if not part:
                 raise wire.BadMessage("it ended too early")
             parts += part

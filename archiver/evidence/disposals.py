@@ -34,6 +34,7 @@ def check_disposal(entry: Entry, history: History, report: Report) -> None:
     if event["action"] == "dispose-approve":
         if event["actor"]["uid"] != plan.uid and details["plan_sha256"] == plan.sha256:
             plan.approvals.setdefault(event["actor"]["uid"], event["clock"]["time"])
+            history.unproven_approvals.append((name, event["actor"]["uid"]))
     elif event["action"] == "dispose-begin":
         _check_begin(event, plan, history, report)
         plan.begun = True

@@ -86,9 +86,10 @@ class History:
     ``journal``: its commits, ``digests``: the SHA-256 of each event, in order;
     ``signers``: the list of keys, ``key``: the one that signs now; ``roots``: the
     pinned time-stamp authority (PEM); ``captured``: tag -> compliance clock;
-    ``unproven``: tags since the last token; ``numbers``: branch -> newest version;
-    ``spans``: where planned content was held; ``gone``: sha256 of destroyed
-    content -> its disposal; ``disposed``: tags.
+    ``unproven``: tags since the last token, ``unproven_approvals`` likewise
+    (disposal, user); ``numbers``: branch -> newest version; ``spans``: where planned
+    content was held; ``gone``: sha256 of destroyed content -> its disposal;
+    ``disposed``: tags.
     """
 
     refs: dict[str, str] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class History:
     journal: list[str] = field(default_factory=list)
     captured: dict[str, str] = field(default_factory=dict)
     unproven: list[str] = field(default_factory=list)
+    unproven_approvals: list[tuple[str, int]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     spans: dict[str, list[Span]] = field(default_factory=dict)
     holds: set[tuple[str, str]] = field(default_factory=set)

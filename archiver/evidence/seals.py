@@ -68,6 +68,10 @@ def check_token(entry: Entry, history: History, report: Report) -> None:
     for tag in history.unproven:
         history.captured[tag] = max(history.captured[tag], clock.stamp(proven))
     history.unproven.clear()
+    for name, uid in history.unproven_approvals:
+        approvals = history.plans[name].approvals
+        approvals[uid] = max(approvals[uid], clock.stamp(proven))
+    history.unproven_approvals.clear()
 
 
 def check_key(entry: Entry, history: History, report: Report) -> None:

@@ -168,7 +168,8 @@ class Index:
 
     def _approvals(self, identity: str) -> tuple[Approval, ...]:
         rows = self._db.execute(
-            "select uid, user, reason, at, clock from approvals where disposal = ? order by at", (identity,)
+            f"select uid, user, reason, at, {_anchor('approvals')} from approvals where disposal = ? order by seq",
+            (identity,),
         )
         return tuple(Approval(*row) for row in rows)
 

@@ -42,7 +42,7 @@ create table disposals (
     begun text, certified text, certified_commit text) without rowid;
 create table approvals (
     disposal text not null, uid integer not null, user text not null, reason text not null,
-    at text not null, clock text not null);
+    at text not null, clock text not null, seq integer not null);
 create table disposed (version text primary key, disposal text not null) without rowid;
 create table promises (scope text primary key, years integer not null) without rowid;
 create table holds (
@@ -214,8 +214,8 @@ class Intake:
     def _approval(self, event: Event) -> None:
         who = (event.actor["uid"], event.actor["user"])
         self._db.execute(
-            "insert into approvals values (?, ?, ?, ?, ?, ?)",
-            (event.object, *who, event.details["reason"], event.at, event.clock["time"]),
+            "insert into approvals values (?, ?, ?, ?, ?, ?, ?)",
+            (event.object, *who, event.details["reason"], event.at, event.clock["time"], event.seq),
         )
 
     def _begin(self, event: Event) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from archiver import clock
 from archiver.evidence.verify import verify
 from archiver.model import Actor
 from archiver.retention import certificate, disposal
@@ -98,3 +100,20 @@ def test_a_held_version_is_found_too(filled: Site, tmp_path: Path) -> None:
     assert forge(filled) == {"A056"}
     found = [each["message"] for each in filled.findings()]
     assert any("it was held: inspection" in message for message in found), json.dumps(found)
+
+
+def test_a_token_does_not_shorten_the_cooling_off(filled: Site) -> None:
+    """A clock that lagged when somebody approved jumps ahead: the days are counted from the token."""
+    archive = Archive(filled.archive)
+    details = {"plan_sha256": "0" * 64, "cooling_off_days": 7}
+    _append(archive, Draft("dispose-plan", "D1", details, {"plan.json": io.BytesIO(b"{}")}))
+    approval = {"plan_sha256": "0" * 64, "reason": "r"}
+    _append(archive, Draft("dispose-approve", "D1", approval))
+    proven = clock.read().wall + timedelta(days=1000)
+    with archive.writing(5) as writer:
+        writer.append(Draft("timestamp", "clock", {"time": clock.stamp(proven)}, proven=proven))
+    _append(archive, Draft("dispose-approve", "D1", approval))
+    first, second = archive.index.disposals("D1")[0].approvals
+    assert first.clock == clock.stamp(proven)
+    assert clock.parse(second.clock) >= proven
+    archive.close()
