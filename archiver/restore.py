@@ -23,7 +23,7 @@ from archiver.errors import NotFound, StorageProblem, UsageProblem
 from archiver.model import Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content import ContentStore
+from archiver.store.content import ContentStore, begin_write_out
 
 
 class Overwrite(StrEnum):
@@ -298,6 +298,7 @@ class _Target:
             try:
                 with open(descriptor, "wb", buffering=0) as stream:
                     _copy_checked(content, item, stream.fileno())
+                    begin_write_out(stream.fileno())
                     os.utime(stream.fileno(), ns=(item.material.mtime_ns, item.material.mtime_ns))
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
                 kept = True

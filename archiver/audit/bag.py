@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from archiver.store.content import begin_write_out
+
 _CHUNK = 1 << 20
 Buffer = bytes | memoryview
 
@@ -103,6 +105,7 @@ class BagWriter:
                 size += len(view)
                 while view:
                     view = view[stream.write(view) :]
+            begin_write_out(stream.fileno())
         self._sizes[name] = size
         return {each: digest.hexdigest() for each, digest in digests.items()}
 

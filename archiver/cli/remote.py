@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,7 +55,9 @@ def request(
             "attachment": None if data is None else len(data),
         }
         try:
-            daemon.sendall(wire.pack(message) + (data or b""))
+            # Whoever is turned away is answered before a byte of theirs is read.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                daemon.sendall(wire.pack(message) + (data or b""))
             answer = wire.receive(lambda count: _read(daemon, count))
             result = None if "error" in answer else wire.revive(answer.get("result"))
             problem = wire.to_error(answer) if "error" in answer else None
