@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -177,6 +178,15 @@ def daemon(site: Site) -> Iterator[subprocess.Popen[str]]:
     assert process.wait(timeout=20) == 0, process.communicate()
     assert process.stdout is not None
     process.stdout.close()
+
+
+def open_the_way(folder: Path) -> None:
+    """Let other users get as far as ``folder``, through pytest's own folders; never the system's."""
+    top = Path(tempfile.gettempdir())
+    for each in (folder, *folder.parents):
+        if top not in each.parents:
+            return
+        each.chmod(0o755)
 
 
 def tree(root: Path) -> dict[bytes, tuple[bytes | None, int]]:

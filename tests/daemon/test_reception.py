@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from archiver import wire
 from archiver.errors import NotFound, Phrase, UsageProblem
-from tests.conftest import CHECKOUT, Site, wait_until
+from tests.conftest import CHECKOUT, Site, open_the_way, wait_until
 
 OFFICER, READER, STRANGER = 65201, 65202, 65203
 GID, OTHER_GID = 65534, 65333
@@ -32,8 +32,7 @@ root_only = pytest.mark.needs("root", "setpriv")
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Site]:
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+    open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
     text = site.config.read_text()
     site.config.write_text(f'{text}\n[access]\nread_group = "nogroup"\nact_group = "nogroup"\n')
@@ -124,8 +123,7 @@ def test_who_is_not_of_the_group_is_turned_away_and_it_is_journalled(served: Sit
 
 @root_only
 def test_without_a_daemon_only_the_owner_writes(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+    open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
     site.write("f/s/a", "1")
     site.catch_up()

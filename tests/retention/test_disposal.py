@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CHECKOUT, Site, tree, wait_until
+from tests.conftest import CHECKOUT, Site, open_the_way, tree, wait_until
 
 pytestmark = pytest.mark.needs("root", "setpriv")
 
@@ -61,8 +61,7 @@ class Later:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A filing whose first submission was corrected and handed in again, and which has ended since."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+    open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
     text = site.config.read_text()
     site.config.write_text(f'{text}\n[access]\nread_group = "{GROUP}"\nact_group = "{GROUP}"\n')
