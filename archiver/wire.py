@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from archiver import errors
@@ -26,11 +28,33 @@ LONGEST_BYTES = 8 << 20
 ATTACHMENT_BYTES = 64 << 20
 #: Phrases in phrases, in entries of a list.
 _DEEPEST = 8
+_PIECE_BYTES = 1 << 16
 _PHRASE = "phrase"
 
 
 class BadMessage(Exception):
     """The other side does not speak this protocol."""
+
+
+@contextmanager
+def short_path(archive: Path) -> Iterator[str]:
+    """The socket's path, good inside the block: a socket's has 108 bytes at most, wherever the archive lies."""
+    folder = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)
+
+
+def exactly(receive: Callable[[int], bytes], count: int) -> bytes:
+    """That many bytes from ``receive``, which gives at most as many as asked for; raises BadMessage at the end."""
+    parts = bytearray()
+    while len(parts) < count:
+        part = receive(min(count - len(parts), _PIECE_BYTES))
+        if not part:
+            raise BadMessage("it ended too early")
+        parts += part
+    return bytes(parts)
 
 
 def pack(document: Mapping[str, Any]) -> bytes:

@@ -8,38 +8,15 @@ borgbackup, and the bagit library beside this Python.
 
 from __future__ import annotations
 
-import argparse
-import os
 import resource
-import shutil
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from capture import COMMAND, timed
-from verify import prepare
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="archiver-bench-", dir=options.folder))
-    os.environ |= {
-        "BORG_BASE_DIR": os.fspath(folder / "borg-home"),
-        "RESTIC_PASSWORD": "benchmark",
-        "RESTIC_CACHE_DIR": os.fspath(folder / "restic-cache"),
-        "RESTIC_REPOSITORY": os.fspath(folder / "restic"),
-    }
-    try:
-        prepare(folder)
-        compare(folder, options.rounds)
-    finally:
-        shutil.rmtree(folder)
+from verify import main
 
 
 def compare(folder: Path, rounds: int) -> None:
@@ -96,4 +73,4 @@ def compare(folder: Path, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(compare, __doc__.splitlines()[0])

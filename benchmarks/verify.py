@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,8 +22,9 @@ from capture import COMMAND, archive, borg, timed
 from corpus import mixed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(compare: Callable[[Path, int], None], description: str) -> None:
+    """Make the corpus and every tool's store of it, and ``compare`` them in so many rounds."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -77,4 +79,4 @@ def compare(folder: Path, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(compare, __doc__.splitlines()[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,10 +83,6 @@ class BagWriter:
     def sha256(self, name: str) -> str:
         """The digest of a payload file that was written."""
         return self._payload[f"data/{name}"]["sha256"]
-
-    def names(self) -> Iterator[str]:
-        """Every payload file, ``data/`` included."""
-        yield from self._payload
 
     def _path(self, name: str) -> Path:
         # The bag is UTF-8 whatever the locale, and a path is its bytes.

@@ -56,6 +56,9 @@ class Contents:
         self._names = PortableNames()
         self._policy = policy
         self._language = language
+        # As of the newest event, not of the moment of the export.
+        head = archive.journal.head()
+        self._now = clock.parse(head.clock["time"]) if head else archive.compliance_time()
         self._placed: dict[tuple[str, str], str] = {}
         self._copied: dict[str, Material] = {}
         self._counted: dict[str, str] = {}
@@ -118,12 +121,9 @@ class Contents:
             for line in materials
         )
         self._bag.add_payload(self._list(version), [rows])
-        # As of the newest event, not of the moment of the export.
-        head = self._archive.journal.head()
-        now = clock.parse(head.clock["time"] if head else version.clock)
         # The report of thousands of versions lists the materials of those that matter.
         shown = materials if is_listed else []
-        return VersionLine(version, decide(version, self._policy, now), shown, f"data/{self._list(version)}")
+        return VersionLine(version, decide(version, self._policy, self._now), shown, f"data/{self._list(version)}")
 
     def _list(self, version: Version) -> str:
         return f"versions/{self._names.path(version.tag.encode('utf-8'))}.jsonl"

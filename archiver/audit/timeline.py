@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -72,8 +72,7 @@ def timeline(rows: Sequence[tuple[str, Sequence[Mark]]], end: datetime) -> Timel
     return Timeline(placed, ticks, TOP + ROW * len(rows) + 8)
 
 
-def _placed(marks: Sequence[Mark], x: object, last: datetime) -> tuple[Placed, ...]:
-    assert callable(x)
+def _placed(marks: Sequence[Mark], x: Callable[[datetime], float], last: datetime) -> tuple[Placed, ...]:
     found: dict[tuple[str, int], Placed] = {}
     for mark in marks:
         left = x(mark.at)

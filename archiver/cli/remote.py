@@ -58,7 +58,7 @@ def request(
             # Whoever is turned away is answered before a byte of theirs is read.
             with suppress(BrokenPipeError, ConnectionResetError):
                 daemon.sendall(wire.pack(message) + (data or b""))
-            answer = wire.receive(lambda count: _read(daemon, count))
+            answer = wire.receive(lambda count: wire.exactly(daemon.recv, count))
             result = None if "error" in answer else wire.revive(answer.get("result"))
             problem = wire.to_error(answer) if "error" in answer else None
         except (OSError, wire.BadMessage) as error:
@@ -76,13 +76,9 @@ def request(
 @contextmanager
 def _connected(archive: Path) -> Iterator[socket.socket]:
     try:
-        folder = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with wire.short_path(archive) as path:
             daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            # A socket's path has 108 bytes at most; this one is short wherever the archive lies.
-            daemon.connect(f"/proc/self/fd/{folder}/{wire.SOCKET}")
-        finally:
-            os.close(folder)
+            daemon.connect(path)
     except OSError as error:
         raise StorageProblem(
             "The archive {path} belongs to another user, and no daemon could be asked to do this ({reason}). "
@@ -92,13 +88,3 @@ def _connected(archive: Path) -> Iterator[socket.socket]:
         ) from None
     with daemon:
         yield daemon
-
-
-def _read(daemon: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = daemon.recv(min(count - len(parts), 1 << 16))
-        if not part:
-            raise wire.BadMessage("it ended too early")
-        parts += part
-    return bytes(parts)

@@ -83,7 +83,8 @@ class Session:
 
         if remote.is_owner(self.config.archive):
             with remote.opened(attachment) as stream:
-                context = Context(self.archive(), self.config, self.wait, stream)
+                archive = self._opened[-1] if self._opened else self.archive()
+                context = Context(archive, self.config, self.wait, stream)
                 return perform(action, context, arguments)
         return remote.request(self.config.archive, action, arguments, self.wait, attachment)
 

@@ -161,12 +161,8 @@ class Reception:
 def _listening(archive: Path) -> socket.socket:
     (archive / wire.SOCKET).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # A socket's path has 108 bytes at most; this one is short wherever the archive lies.
-        listening.bind(f"/proc/self/fd/{folder}/{wire.SOCKET}")
-    finally:
-        os.close(folder)
+    with wire.short_path(archive) as path:
+        listening.bind(path)
     # Who may come is asked of the kernel, caller by caller.
     (archive / wire.SOCKET).chmod(0o666)
     listening.listen(_BACKLOG)
@@ -190,25 +186,19 @@ def _reader(peer: socket.socket) -> Callable[[int], bytes]:
     """Exactly as many bytes as asked for, all of them within one span of patience."""
     deadline = clock.monotonic() + _PATIENCE_SECONDS
 
-    def read(count: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
-            left = deadline - clock.monotonic()
-            if left <= 0:
-                raise wire.BadMessage("it came too slowly")
-            peer.settimeout(left)
-            try:
-                part = peer.recv(min(count - len(parts), 1 << 16))
-            except TimeoutError:
-                raise wire.BadMessage("it came too slowly") from None
-            except OSError as error:
-                raise wire.BadMessage(error.strerror or "it went away") from None
-            if not part:
-                raise wire.BadMessage("it ended too early")
-            parts += part
-        return bytes(parts)
+    def receive(count: int) -> bytes:
+        left = deadline - clock.monotonic()
+        if left <= 0:
+            raise wire.BadMessage("it came too slowly")
+        peer.settimeout(left)
+        try:
+            return peer.recv(count)
+        except TimeoutError:
+            raise wire.BadMessage("it came too slowly") from None
+        except OSError as error:
+            raise wire.BadMessage(error.strerror or "it went away") from None
 
-    return read
+    return lambda count: wire.exactly(receive, count)
 
 
 @contextmanager

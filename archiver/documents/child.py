@@ -1,7 +1,7 @@
 """Reads one document, in a process of its own with little memory and time: ``python -m archiver.documents.child``.
 
 A document may be made to harm whoever opens it (bombs of pages, zip or XML), so
-no other process of ours parses one.  Prints one JSON object.
+its text is read nowhere else.  Prints one JSON object.
 """
 
 from __future__ import annotations

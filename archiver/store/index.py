@@ -84,40 +84,39 @@ class Index:
         """Close the file."""
         self._db.close()
 
+    def _meta(self, key: str) -> str | None:
+        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
     @property
     def head(self) -> str | None:
         """The journal commit up to which the index is complete."""
-        row = self._db.execute("select value from meta where key = 'head'").fetchone()
-        return None if row is None else str(row[0])
+        return self._meta("head")
 
     @property
     def archive_id(self) -> str:
         """What tells this archive from others: the beginning of its first event's SHA-256."""
-        row = self._db.execute("select value from meta where key = 'archive'").fetchone()
-        return "" if row is None else str(row[0])
+        return self._meta("archive") or ""
 
     def lag(self) -> Lag:
         """Why the compliance clock is behind, as of the newest event."""
-        row = self._db.execute("select value from meta where key = 'lag'").fetchone()
-        return Lag() if row is None else Lag(**json.loads(row[0]))
+        value = self._meta("lag")
+        return Lag() if value is None else Lag(**json.loads(value))
 
     @property
     def key_commit(self) -> str:
         """The journal commit that named the signing key in force."""
-        row = self._db.execute("select value from meta where key = 'key'").fetchone()
-        return "" if row is None else str(row[0])
+        return self._meta("key") or ""
 
     @property
     def made_at(self) -> str:
         """When the archive was made (RFC 3339)."""
-        row = self._db.execute("select value from meta where key = 'made'").fetchone()
-        return "" if row is None else str(row[0])
+        return self._meta("made") or ""
 
     @property
     def layout(self) -> str:
         """The folder layout that the archive was made for."""
-        row = self._db.execute("select value from meta where key = 'layout'").fetchone()
-        return "" if row is None else str(row[0])
+        return self._meta("layout") or ""
 
     def promises(self) -> Promises:
         """The strictest retention that was ever in force: what was promised stays promised."""
@@ -141,16 +140,15 @@ class Index:
 
     def last_checkpoint(self) -> tuple[int, str] | None:
         """The newest checkpoint's number in the journal and its time (RFC 3339)."""
-        row = self._db.execute("select value from meta where key = 'checkpoint'").fetchone()
-        if row is None:
+        value = self._meta("checkpoint")
+        if value is None:
             return None
-        seq, _, at = str(row[0]).partition(" ")
+        seq, _, at = value.partition(" ")
         return int(seq), at
 
     def last_drill(self) -> str | None:
         """When a restore was rehearsed last (RFC 3339)."""
-        row = self._db.execute("select value from meta where key = 'drill'").fetchone()
-        return None if row is None else str(row[0])
+        return self._meta("drill")
 
     def last_token(self) -> tuple[int, str] | None:
         """The newest time-stamp's number in the journal and its time (RFC 3339)."""

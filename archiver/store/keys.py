@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiver.errors import StorageProblem
+from archiver.store.content import sync_path
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -59,9 +60,7 @@ def install(folder: Path, signers: bytes) -> None:
     _write(aside, signers, 0o644)
     aside.rename(folder / "allowed_signers")
     (folder / _NEXT).rename(folder / _KEY)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    sync_path(os.fspath(folder))
 
 
 def copy(folder: Path, target: Path) -> None:
