@@ -73,6 +73,8 @@ class Config:
     cooling_off_days: int = COOLING_OFF_DAYS
     #: Materials that go into no package unless somebody says so.
     sensitive: tuple[str, ...] = ()
+    #: Words in the names of materials that a kind of submission should hold, where not as by default.
+    expected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
     #: A restore is rehearsed this often (0: never), with this many materials.
@@ -171,6 +173,7 @@ def _validate(document: Document) -> Config:
         hold_while_live=hold,
         cooling_off_days=_cooling_off_days(document),
         sensitive=_patterns(document, "sensitive", "patterns", []),
+        expected={kind: _patterns(document, "expected", kind, []) for kind in document.tables.get("expected", {})},
         timestamp_url=_url(document),
         drill_days=_whole(document, "drill_days", 30, 0),
         drill_files=_whole(document, "drill_files", 100, 1),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import ConfigProblem, Phrase
+from archiver.model import KINDS
 
 SECTIONS: Mapping[str, frozenset[str]] = {
     "archive": frozenset({"path"}),
@@ -30,6 +31,7 @@ SECTIONS: Mapping[str, frozenset[str]] = {
     "timestamp": frozenset({"url"}),
     "sensitive": frozenset({"patterns"}),
     "evidence": frozenset({"drill_days", "drill_files", "sm3"}),
+    "expected": frozenset(KINDS),
     "metrics": frozenset({"textfile", "listen"}),
 }
 FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions"})

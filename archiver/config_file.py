@@ -97,9 +97,15 @@ cooling_off_days = 7
 # drill_files = 100
 # sm3 = false
 
-# Materials that go into no inspection package, unless with --with-sensitive.
+# Materials that only the service's user may read, and that go into no inspection package, unless with
+# --with-sensitive.
 # [sensitive]
 # patterns = ["*身份证*"]
+
+# Words in the names of the materials that a submission of each kind should hold; the report tells which are
+# missing. Kinds: subject, first, correction, change, deregistration, inspection, annual, other.
+# [expected]
+# first = ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]
 
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]

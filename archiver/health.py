@@ -19,6 +19,7 @@ from archiver.forecast import Forecast, forecast, window
 from archiver.intake.pipeline import GATHERING
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.snapshot import Noted, Snapshot
+from archiver.model import Material
 from archiver.store import guard, lock, names
 from archiver.store.archive import Archive
 from archiver.store.journal import compliance_clock
@@ -60,6 +61,7 @@ class Health:
     versions: int
     submissions: int
     changed_since_submitted: list[tuple[str, str]]
+    doubtful: list[tuple[str, Material]]
     protection: str
     clock: str
     lag_seconds: int
@@ -91,6 +93,10 @@ class Health:
             "submissions": self.submissions,
             "changed_since_submitted": [
                 {"submitted": submitted, "latest": latest} for submitted, latest in self.changed_since_submitted
+            ],
+            "doubtful": [
+                {"tag": tag, "path": names.text(material.path), "health": material.health}
+                for tag, material in self.doubtful
             ],
             "protection": self.protection.partition(":")[0],
             "clock": {
@@ -142,6 +148,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         versions=archive.index.counts()[0],
         submissions=len(archive.index.submissions()),
         changed_since_submitted=_changed(archive),
+        doubtful=archive.index.doubtful(),
         protection=_protection(archive),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+#: Kinds of submissions.
+KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
 #: Submission of materials that lie directly in a filing's folder.
 COMMON = "_common"
 #: Filing of materials that lie directly in the watched folder.
@@ -60,12 +62,16 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One file of a submission, or an empty folder (``sha256`` is None)."""
+    """One file of a submission, or an empty folder (``sha256`` is None).
+
+    ``health`` is what was noted at capture, a word of :data:`archiver.documents.health.NOTES`.
+    """
 
     path: bytes
     sha256: str | None
     size: int
     mtime_ns: int
+    health: str = field(compare=False, default="")
 
 
 class Op(StrEnum):
@@ -81,7 +87,7 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of ``changes.jsonl``; ``source`` is the old path of a rename."""
+    """One line of ``changes.jsonl``; ``source`` is the old path of a rename, ``health`` as a material's."""
 
     op: Op
     path: bytes
@@ -89,6 +95,7 @@ class Change:
     size: int = 0
     mtime_ns: int = 0
     source: bytes | None = None
+    health: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ CALLS = {"say", "warn", "text", "report", "_report", "_say", "teller", "Noted", 
 CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "_BASIS_IMPACT", "_BASIS_CLASS", "_BASIS_EU", "_BASIS_SEC",
              "BASIS_PROMISED", "FILING_LIVE", "HELD",
              "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
-             "NOT_ALL", "NOT_HEARD", "PRESENT_STATE", "IMMUTABLE", "_DISPOSED", "_REPLACED"}  # fmt: skip
+             "NOT_ALL", "NOT_HEARD", "PRESENT_STATE", "IMMUTABLE", "_DISPOSED", "_REPLACED", "NOTES",
+             "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "PARTIAL"}  # fmt: skip
 #: Words that reach the console by another way: rules, operations, heads of tables, problems.
 WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
          "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256",

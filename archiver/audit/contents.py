@@ -14,11 +14,13 @@ from typing import Any
 
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
+from archiver.audit.opened import Opened
 from archiver.audit.portable import PortableNames
-from archiver.audit.report import Facts, Language, MaterialLine, VersionLine, render
+from archiver.audit.report import Facts, MaterialLine, Presentation, Report, VersionLine
 from archiver.audit.selection import Selection
-from archiver.documents import pdf
-from archiver.errors import StorageProblem
+from archiver.documents.health import NOTES
+from archiver.documents.reader import Reader
+from archiver.errors import Phrase, StorageProblem
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
@@ -41,28 +43,34 @@ _PROOFS = frozenset(
 )
 _SIGNED = {"submit", "checkpoint", "key-rotate"}
 _RESOURCES = ("verify.py", "verify.bat", "README.txt")
-_GONE = "disposed of under certificate {name}"
 
 
 class Contents:
     """Writes one package's files; ``policy`` decides what its page says of retention."""
 
     def __init__(
-        self, archive: Archive, bag: BagWriter, selection: Selection, policy: Policy, language: Language
+        self,
+        archive: Archive,
+        bag: BagWriter,
+        selection: Selection,
+        policy: Policy,
+        presentation: Presentation,
+        reader: Reader,
     ) -> None:
         self._archive = archive
         self._bag = bag
         self._selection = selection
         self._names = PortableNames()
         self._policy = policy
-        self._language = language
+        self._presentation = presentation
+        self._report = Report(archive, policy, presentation, selection.leaves_out, reader)
+        self._opened = Opened(archive.content, reader)
         # As of the newest event, not of the moment of the export.
         head = archive.journal.head()
         self._now = clock.parse(head.clock["time"]) if head else archive.compliance_time()
         self._placed: dict[tuple[str, str], str] = {}
         self._copied: dict[str, Material] = {}
-        self._counted: dict[str, str] = {}
-        self.facts = Facts()
+        self.facts = Facts(outcomes=self._opened.outcomes)
 
     def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
         """Write everything; ``record`` is the export's own.  Raises StorageProblem for damaged content."""
@@ -80,8 +88,7 @@ class Contents:
         mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
         self._add_json("names.json", mapping)
         head = events[-1]
-        hidden = self._selection.leaves_out
-        page = render(self._archive, lines, events, self._policy, coverage, self.facts, self._language, hidden)
+        page = self._report.render(lines, events, coverage, self.facts)
         self._bag.add_tag_file("report.html", page.encode("utf-8"))
         for name in _RESOURCES:
             data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()
@@ -104,7 +111,7 @@ class Contents:
 
     def _version(self, version: Version, is_listed: bool) -> VersionLine:
         materials = [
-            self._material(version, material)
+            self._material(version, material, is_listed)
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         rows = b"".join(
@@ -115,7 +122,7 @@ class Contents:
                     "size": line.size,
                     "mtime_ns": line.mtime_ns,
                     "file": line.file,
-                    "why": line.why or None,
+                    "why": str(line.why) if line.why else None,
                 }
             )
             for line in materials
@@ -147,23 +154,25 @@ class Contents:
             ],
         }
 
-    def _material(self, version: Version, material: Material) -> MaterialLine:
+    def _material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
         """Each content is stored once, where it first appears; later versions point there."""
         shown = names.text(material.path)
         if material.sha256 is None:
-            return MaterialLine(shown + "/", None, 0, material.mtime_ns, None, "")
+            return MaterialLine(shown + "/", None, 0, material.mtime_ns, None)
         facts = (shown, material.sha256, material.size, material.mtime_ns)
         if version.disposed and material.size:
-            return MaterialLine(*facts, None, "", _GONE.format(name=version.disposed))
+            return MaterialLine(
+                *facts, None, Phrase("disposed of under certificate {name}", name=version.disposed)
+            )
         if why := self._selection.leaves_out(material.path):
-            return MaterialLine(*facts, None, "", why)
+            return MaterialLine(*facts, None, why)
         key = (version.tag if self._selection.expand else version.submission.filing, material.sha256)
         if key not in self._placed:
             name = self._names.path(b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path))
             self._copy(name, material)
             self._placed[key] = f"data/{name}"
-        pages = self._pages(material.path, material.sha256) if material.size else ""
-        return MaterialLine(*facts, self._placed[key], pages)
+        document = self._opened.look(material) if is_listed else None
+        return MaterialLine(*facts, self._placed[key], health=NOTES.get(material.health, ""), document=document)
 
     def _copy(self, name: str, material: Material) -> None:
         chunks = self._archive.content.views(material.sha256 or "") if material.size else iter(())
@@ -189,16 +198,6 @@ class Contents:
             path=names.text(material.path),
             sha256=material.sha256,
         )
-
-    def _pages(self, path: bytes, sha256: str) -> str:
-        """Pages of a PDF, or why they cannot be told; each content is parsed once."""
-        if not path.lower().endswith(b".pdf"):
-            return ""
-        if sha256 not in self._counted:
-            found = pdf.facts(self._archive.content.path(sha256))
-            self._counted[sha256] = found.problem if found.pages is None else str(found.pages)
-            self.facts.pdf["read" if found.pages is not None else found.problem] += 1
-        return self._counted[sha256]
 
     # --- journal
 
@@ -263,7 +262,7 @@ class Contents:
             snapshot.close()
 
     def _noted(self, item: Noted) -> dict[str, str]:
-        reasons = {"reason": str(item.reason), "reason_zh": self._language.chinese(item.reason)}
+        reasons = {"reason": str(item.reason), "reason_zh": self._presentation.chinese(item.reason)}
         return {"path": names.text(item.path), **reasons}
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from archiver.audit.bag import BagWriter
 from archiver.audit.contents import Contents
-from archiver.audit.report import Language
+from archiver.audit.report import Presentation
 from archiver.audit.selection import Selection
+from archiver.documents.cache import Cache
+from archiver.documents.reader import Reader
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.retention.policy import Policy
 from archiver.store import names
@@ -36,13 +38,13 @@ def export(
     target: Path,
     policy: Policy,
     record: Mapping[str, Any],
-    report: Language,
+    presentation: Presentation,
     *,
     as_zip: bool = False,
     sm3: bool = False,
 ) -> Package:
     """Write the package to ``target`` (a folder, or a zip file beside it); ``sm3``: with those digests too.
-    ``report``: how it speaks.
+    ``presentation``: how its report speaks.
 
     Raises UsageProblem where the target exists, NotFound where nothing is
     chosen, StorageProblem where it cannot be written; nothing is left then.
@@ -59,9 +61,10 @@ def export(
     try:
         aside.mkdir(parents=True)
         bag = BagWriter(aside, ("sha256", "sm3") if sm3 else ("sha256",))
-        contents = Contents(archive, bag, selection, policy, report)
         try:
-            contents.write(versions, record)
+            with Reader(Cache(archive.root)) as reader:
+                contents = Contents(archive, bag, selection, policy, presentation, reader)
+                contents.write(versions, record)
         finally:
             bag.close()
         if as_zip:

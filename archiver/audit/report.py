@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -12,9 +12,11 @@ from urllib.parse import quote
 
 from archiver import clock
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, timeline
+from archiver.documents.document import Document
+from archiver.documents.reader import Reader
 from archiver.errors import Phrase
-from archiver.filings.differences import compare, texts
-from archiver.filings.expected import EXPECTED, compared
+from archiver.filings.differences import TextChange, compare, texts
+from archiver.filings.expected import compared
 from archiver.filings.kinds import kind_of
 from archiver.model import Change, Event, Version
 from archiver.retention.policy import Decision, Policy
@@ -49,15 +51,19 @@ _MOST_CHANGES = 500
 _MOST_TEXTS = 20
 
 
-Hidden = Callable[[bytes], str]
+#: Why nothing of a path may be shown; None: it may.
+Hidden = Callable[[bytes], Phrase | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Language:
-    """The language in which the report opens (zh, en), and what puts a phrase into Chinese."""
+class Presentation:
+    """How the report is made: the language in which it opens (zh, en), what puts a phrase into Chinese,
+    and the materials that each kind of submission is expected to hold.
+    """
 
     opens: str
     chinese: Callable[[Phrase], str]
+    expected: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,9 @@ class MaterialLine:
     size: int
     mtime_ns: int
     file: str | None
-    pages: str
-    why: str = ""
+    why: Phrase | None = None
+    health: str = ""
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ class Difference:
     new: str
     changes: list[Change]
     more: int
-    texts: list[tuple[Change, list[str], str]]
+    texts: list[TextChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,69 +124,129 @@ class FilingView:
 
 @dataclass(slots=True)
 class Facts:
-    """What the builder has counted on its way; ``pdf``: how many were read, by outcome."""
+    """What the builder has counted on its way; ``outcomes``: documents opened, by what came of it."""
 
     files: int = 0
     bytes: int = 0
-    pdf: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
 
 
-def render(
-    archive: Archive,
-    lines: Sequence[VersionLine],
-    events: Sequence[Event],
-    policy: Policy,
-    coverage: Mapping[str, Any],
-    facts: Facts,
-    language: Language,
-    hidden: Hidden,
-) -> str:
-    """The whole report: self-contained, no script, no network, both languages.
+class Report:
+    """Makes the report of one package: self-contained, no script, no network, both languages.
 
-    ``hidden`` says of a path why nothing of its content may be shown; empty: it may.
+    ``hidden`` tells of what path nothing of its content may be shown.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("archiver.audit"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    zone = policy.zones[0]
-    environment.filters["local"] = lambda stamp: clock.parse(stamp).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    environment.filters["href"] = quote
-    environment.filters["shown"] = lambda raw: names.screen(names.text(raw))
-    environment.filters["size"] = _size
-    environment.filters["chinese"] = lambda text: language.chinese(Phrase(text))
-    head = events[-1]
-    actions = Counter(event.action for event in events)
-    logged = [event for event in events if event.action in _LOGGED]
-    return environment.get_template("report.html.j2").render(
-        lang=language.opens,
-        archive=archive.index.archive_id,
-        head=head,
-        zone=zone.key,
-        policy=policy,
-        filings=_filings(archive, lines, events, hidden),
-        lines=lines,
-        submitted=sum(len(line.version.submitted) for line in lines),
-        actions=actions,
-        actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
-        log=logged[-_LONGEST_LOG:][::-1],
-        log_left_out=max(0, len(logged) - _LONGEST_LOG),
-        holds=archive.index.holds(lifted=True),
-        disposals=archive.index.disposals(),
-        token=archive.index.last_token(),
-        checkpoint=archive.index.last_checkpoint(),
-        drill=next((event for event in reversed(events) if event.action == "drill"), None),
-        coverage=coverage,
-        facts=facts,
-        width=WIDTH,
-        label=LABEL,
-        row=ROW,
-    )
+    def __init__(
+        self, archive: Archive, policy: Policy, presentation: Presentation, hidden: Hidden, reader: Reader
+    ) -> None:
+        self._archive = archive
+        self._policy = policy
+        self._presentation = presentation
+        self._hidden = hidden
+        self._reader = reader
+
+    def render(
+        self, lines: Sequence[VersionLine], events: Sequence[Event], coverage: Mapping[str, Any], facts: Facts
+    ) -> str:
+        """The whole page."""
+        head = events[-1]
+        logged = [event for event in events if event.action in _LOGGED]
+        index = self._archive.index
+        page: str = self._template().render(
+            lang=self._presentation.opens,
+            archive=index.archive_id,
+            head=head,
+            zone=self._policy.zones[0].key,
+            policy=self._policy,
+            filings=self._filings(lines, events),
+            lines=lines,
+            submitted=sum(len(line.version.submitted) for line in lines),
+            actions=Counter(event.action for event in events),
+            actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
+            log=logged[-_LONGEST_LOG:][::-1],
+            log_left_out=max(0, len(logged) - _LONGEST_LOG),
+            holds=index.holds(lifted=True),
+            disposals=index.disposals(),
+            token=index.last_token(),
+            checkpoint=index.last_checkpoint(),
+            drill=next((event for event in reversed(events) if event.action == "drill"), None),
+            coverage=coverage,
+            facts=facts,
+            width=WIDTH,
+            label=LABEL,
+            row=ROW,
+        )
+        return page
+
+    def _template(self) -> Any:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        environment = Environment(
+            loader=PackageLoader("archiver.audit"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        zone = self._policy.zones[0]
+        environment.filters["local"] = lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+        environment.filters["href"] = quote
+        environment.filters["shown"] = lambda raw: names.screen(names.text(raw))
+        environment.filters["size"] = _size
+        environment.filters["chinese"] = self._chinese
+        return environment.get_template("report.html.j2")
+
+    def _chinese(self, text: Phrase | str) -> str:
+        return self._presentation.chinese(text if isinstance(text, Phrase) else Phrase(text))
+
+    def _filings(self, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingView]:
+        grouped: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
+        for line in lines:
+            grouped[line.version.submission.filing][line.version.submission.name].append(line)
+        return [self._filing(filing, submissions, events) for filing, submissions in sorted(grouped.items())]
+
+    def _filing(
+        self, filing: str, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]
+    ) -> FilingView:
+        return FilingView(
+            filing,
+            any(each[-1].version.live for each in submissions.values()),
+            [self._submission(name, each) for name, each in sorted(submissions.items())],
+            self._differences([line.version for each in submissions.values() for line in each]),
+            _timeline(filing, submissions, events),
+        )
+
+    def _submission(self, name: str, lines: list[VersionLine]) -> SubmissionView:
+        newest = lines[-1]
+        kind = next(
+            (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
+            kind_of(newest.version.submission.folder),
+        )
+        there = [material.path for material in newest.materials if material.sha256]
+        return SubmissionView(name, kind, lines[::-1], compared(kind, there, self._presentation.expected))
+
+    def _differences(self, versions: Sequence[Version]) -> list[Difference]:
+        """Between each handing-in and the one before, by the time at which they were recorded."""
+        handed_in = sorted(
+            ((each.at, each.tag, version) for version in versions for each in version.submitted),
+            key=lambda item: item[:2],
+        )
+        found = []
+        for (_, old_tag, old), (_, new_tag, new) in zip(handed_in, handed_in[1:], strict=False):
+            changes = compare(self._archive.index, old, new)
+            more = max(0, len(changes) - _MOST_CHANGES)
+            found.append(
+                Difference(old_tag, new_tag, changes[:_MOST_CHANGES], more, self._texts(old, new, changes))
+            )
+        return found
+
+    def _texts(self, old: Version, new: Version, changes: Sequence[Change]) -> list[TextChange]:
+        if old.disposed or new.disposed:
+            return []
+        shown = [change for change in changes if not self._hidden(change.path)]
+        found = texts(self._archive.index, self._archive.content, self._reader, old, shown)
+        return list(islice(found, _MOST_TEXTS))
 
 
 def _size(number: int) -> str:
@@ -189,60 +256,6 @@ def _size(number: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return ""
-
-
-def _filings(
-    archive: Archive, lines: Sequence[VersionLine], events: Sequence[Event], hidden: Hidden
-) -> list[FilingView]:
-    grouped: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
-    for line in lines:
-        grouped[line.version.submission.filing][line.version.submission.name].append(line)
-    views = []
-    for filing, submissions in sorted(grouped.items()):
-        newest = {name: each[-1].version for name, each in submissions.items()}
-        views.append(
-            FilingView(
-                filing,
-                any(version.live for version in newest.values()),
-                [_submission(name, each) for name, each in sorted(submissions.items())],
-                _differences(archive, [line.version for each in submissions.values() for line in each], hidden),
-                _timeline(filing, submissions, events),
-            )
-        )
-    return views
-
-
-def _submission(name: str, lines: list[VersionLine]) -> SubmissionView:
-    newest = lines[-1]
-    kind = next(
-        (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
-        kind_of(newest.version.submission.folder),
-    )
-    there = [material.path for material in newest.materials if material.sha256]
-    return SubmissionView(name, kind, lines[::-1], compared(kind, there, EXPECTED))
-
-
-def _differences(archive: Archive, versions: Sequence[Version], hidden: Hidden) -> list[Difference]:
-    """Between each handing-in and the one before, by the time at which they were recorded."""
-    handed_in = sorted(
-        ((each.at, each.tag, version) for version in versions for each in version.submitted),
-        key=lambda item: item[:2],
-    )
-    found = []
-    for (_, old_tag, old), (_, new_tag, new) in zip(handed_in, handed_in[1:], strict=False):
-        changes = compare(archive.index, old, new)
-        more = max(0, len(changes) - _MOST_CHANGES)
-        compared_texts = list(_texts(archive, old, new, changes, hidden))
-        found.append(Difference(old_tag, new_tag, changes[:_MOST_CHANGES], more, compared_texts))
-    return found
-
-
-def _texts(
-    archive: Archive, old: Version, new: Version, changes: Sequence[Change], hidden: Hidden
-) -> Iterator[tuple[Change, list[str], str]]:
-    if not old.disposed and not new.disposed:
-        shown = [change for change in changes if not hidden(change.path)]
-        yield from islice(texts(archive.index, archive.content, old, shown), _MOST_TEXTS)
 
 
 def _timeline(filing: str, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]) -> Timeline:

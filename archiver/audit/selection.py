@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archiver.errors import NotFound
+from archiver.errors import NotFound, Phrase
 from archiver.model import Version
-from archiver.store import names
 from archiver.store.archive import Archive
-
-_LEFT_OUT = "left out: {pattern}"
-_SENSITIVE = "sensitive: {pattern}"
+from archiver.store.privacy import fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +53,13 @@ class Selection:
             and (not self.until or version.captured_at <= self.until)
         )
 
-    def leaves_out(self, path: bytes) -> str:
-        """Why a material's bytes are left out; empty if they are not."""
-        for why, patterns in ((_LEFT_OUT, self.without), (_SENSITIVE, self.sensitive)):
-            for pattern in patterns:
-                if _fits(path, pattern):
-                    return why.format(pattern=pattern)
-        return ""
+    def leaves_out(self, path: bytes) -> Phrase | None:
+        """Why a material's bytes are left out; None if they are not."""
+        if pattern := fitting(path, self.without):
+            return Phrase("left out: {pattern}", pattern=pattern)
+        if pattern := fitting(path, self.sensitive):
+            return Phrase("sensitive: {pattern}", pattern=pattern)
+        return None
 
     def described(self) -> dict[str, Any]:
         """For the journal and the export's record."""
@@ -78,11 +73,3 @@ class Selection:
             "sensitive": list(self.sensitive),
             "expand": self.expand,
         }
-
-
-def _fits(path: bytes, pattern: str) -> bool:
-    shown = names.text(path)
-    forms = (shown, shown.rsplit("/", 1)[-1])
-    return fnmatch.fnmatchcase(path, os.fsencode(pattern)) or any(
-        fnmatch.fnmatchcase(each, pattern) for each in forms
-    )

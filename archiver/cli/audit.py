@@ -9,7 +9,7 @@ import click
 from archiver.cli.console import Console
 from archiver.cli.session import Name, Session, entry
 from archiver.errors import ArchiverError
-from archiver.filings.kinds import KINDS
+from archiver.model import KINDS
 
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
@@ -62,8 +62,9 @@ def command(
     from archiver import clock, restore
     from archiver.audit import package
     from archiver.audit.contents import record_of
-    from archiver.audit.report import Language
+    from archiver.audit.report import Presentation
     from archiver.audit.selection import Selection
+    from archiver.filings.expected import EXPECTED
     from archiver.store.lookup import find_filing, find_submission
 
     archive = session.archive()
@@ -89,7 +90,9 @@ def command(
         record,
         as_zip=as_zip,
         sm3=session.config.sm3,
-        report=Language(session.lang or "zh", Console("zh").phrase),
+        presentation=Presentation(
+            session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
+        ),
     )
     console = session.console
     console.say(

@@ -14,6 +14,9 @@ from archiver.cli.session import Name, Session, entry, json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
 def command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     """What changed between two versions: added, removed, changed, renamed."""
+    from archiver.documents.cache import Cache
+    from archiver.documents.reader import Reader
+    from archiver.errors import Phrase
     from archiver.filings.differences import compare, texts
     from archiver.store.lookup import find_version
     from archiver.store.names import text
@@ -43,10 +46,11 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
         source = "" if change.source is None else f"{text(change.source)} -> "
         console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))
     if with_text:
-        for change, lines, problem in texts(archive.index, archive.content, before, changes):
-            console.line("")
-            console.line(text(change.path))
-            if problem:
-                console.say("  cannot be compared: {problem}", problem=problem)
-            for line in lines:
-                console.line(f"  {line}")
+        with Reader(Cache(archive.root)) as reader:
+            for each in texts(archive.index, archive.content, reader, before, changes):
+                console.line("")
+                console.line(text(each.change.path))
+                if each.problem:
+                    console.say("  not compared as a whole: {problem}", problem=Phrase(each.problem))
+                for line in each.lines:
+                    console.line(f"  {line}")

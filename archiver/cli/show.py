@@ -12,6 +12,8 @@ from archiver.cli.session import Name, Session, entry, json_option
 @json_option
 def command(session: Session, tag: str, as_json: bool) -> None:
     """List one version's materials."""
+    from archiver.documents.health import NOTES
+    from archiver.errors import Phrase
     from archiver.store.lookup import find_version
     from archiver.store.names import text
 
@@ -20,6 +22,7 @@ def command(session: Session, tag: str, as_json: bool) -> None:
     materials = list(archive.index.materials(version.submission, version.number))
     files = [
         {"path": text(m.path), "sha256": m.sha256, "size": m.size, "mtime_ns": m.mtime_ns}
+        | ({"health": m.health} if m.health else {})
         for m in materials
         if m.sha256
     ]
@@ -36,3 +39,7 @@ def command(session: Session, tag: str, as_json: bool) -> None:
     rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]
     rows += [(text(m.path) + "/", "-", "-") for m in materials if m.sha256 is None]
     console.table(("Material", "Bytes", "SHA-256"), rows)
+    for material in materials:
+        if material.health:
+            note = Phrase(NOTES[material.health])
+            console.say("Doubtful: {path}: {note}", path=text(material.path), note=note)

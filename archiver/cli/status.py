@@ -63,6 +63,7 @@ def _print(session: Session, health: Any) -> None:
         console.say("Last checkpoint: {at}", at=session.local(health.last_checkpoint))
     for tag, latest in health.changed_since_submitted:
         console.say("Changed since submitted: {tag} is newer than {submitted}", tag=latest, submitted=tag)
+    _print_doubtful(session, health)
     for item, since in health.pending:
         console.say(
             "Pending: {path}: {reason} (since {since})",
@@ -79,6 +80,19 @@ def _print(session: Session, health: Any) -> None:
         console.say("Last problem: {problem} ({at})", problem=problem, at=session.local(at))
     for problem in health.problems:
         console.say("Attention: {problem}", problem=problem)
+
+
+def _print_doubtful(session: Session, health: Any) -> None:
+    from archiver.documents.health import NOTES
+    from archiver.store.names import text
+
+    for tag, material in health.doubtful:
+        session.console.say(
+            "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
+            path=text(material.path),
+            tag=tag,
+            note=Phrase(NOTES[material.health]),
+        )
 
 
 def _print_space(session: Session, space: Any) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from archiver.cli.session import FilePath, Name, Session, entry
-from archiver.filings.kinds import KINDS
+from archiver.errors import Phrase
+from archiver.model import KINDS
 
 
 @entry
@@ -50,3 +51,22 @@ def command(
         open=sealed["conditions"],
     )
     session.console.unless_signed(sealed)
+    _warn_of_doubtful(session, sealed["tag"])
+
+
+def _warn_of_doubtful(session: Session, tag: str) -> None:
+    """What was handed in is sealed as it is; but a broken file is better known before the regulator says so."""
+    from archiver.documents.health import NOTES
+    from archiver.store.lookup import find_version
+    from archiver.store.names import text
+
+    archive = session.archive()
+    version = find_version(archive, tag)
+    for material in archive.index.materials(version.submission, version.number):
+        if material.health:
+            session.console.warn(
+                "{path} in {tag}: {note}. It was sealed as it is; look at what was handed in.",
+                path=text(material.path),
+                tag=version.tag,
+                note=Phrase(NOTES[material.health]),
+            )

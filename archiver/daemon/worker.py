@@ -25,7 +25,7 @@ from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.retention.policy import in_force, new_promises
-from archiver.store import lock
+from archiver.store import lock, privacy
 from archiver.store.archive import Archive
 from archiver.store.content import release_memory
 from archiver.store.database import is_damage
@@ -78,7 +78,8 @@ class Daemon:
         self._folder = WatchedFolder(config, self._snapshot, probe, report, self._append)
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
-        self._capturer = Capturer(archive, self._snapshot, self._folder.access, config.layout, self._stopping)
+        self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
+        self._hide_sensitive()
         self._errands = Errands(config, report, wait_seconds)
         self._settler = Settler(quiet, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
@@ -91,6 +92,13 @@ class Daemon:
         self._failures = 0
         self._interrupted = False
         self._swollen = False
+
+    def _hide_sensitive(self) -> None:
+        """A new rule counts for what was archived under the old one too."""
+        rule = json.dumps(self._config.sensitive)
+        if rule != (self._snapshot.meta("sensitive") or "[]"):
+            privacy.hide(self._archive.index, self._archive.content, self._config.sensitive)
+            self._snapshot.set_meta("sensitive", rule)
 
     def stop(self) -> None:
         """Ask the daemon to end; safe in a signal handler."""

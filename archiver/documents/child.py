@@ -1,7 +1,9 @@
-"""Reads one document, in a process of its own with little memory and time: ``python -m archiver.documents.child``.
+"""Reads documents in a process with little memory and time: ``python -m archiver.documents.child``.
 
-A document may be made to harm whoever opens it (bombs of pages, zip or XML), so
-its text is read nowhere else.  Prints one JSON object.
+A document may be made to harm whoever opens it (bombs of pages, pixels, zip or
+XML), so it is opened nowhere else.  One request a line, one answer a line; the
+kernel ends the process where a document takes too much, and the next request
+finds a new one.
 """
 
 from __future__ import annotations
@@ -10,114 +12,109 @@ import json
 import logging
 import resource
 import sys
-from collections.abc import Iterator
-from itertools import islice
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from archiver.documents.document import DAMAGED, HEAVY, Document
 
 _MEMORY_BYTES = 1 << 30
 _CPU_SECONDS = 20
+#: After which no further page is begun.
+_TEXT_SECONDS = 10.0
 _MOST_LINES = 20_000
 _LONGEST_LINE = 2000
 
+_Answer = tuple[dict[str, Any], Iterator[str]]
 
-def main(path: str, kind: str) -> int:
-    """Print ``{"lines": [...], "pages": n, "problem": ""}`` for the file at ``path``."""
+
+def main() -> int:
+    """Answer until the requests end, or until one needed too much memory."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)
-    answer: dict[str, object] = {"lines": [], "pages": None, "problem": ""}
-    try:
-        lines, answer["pages"] = _READERS[kind](path)
-        answer["lines"] = [line[:_LONGEST_LINE] for line in islice(lines, _MOST_LINES)]
-    except MemoryError:
-        answer["problem"] = "it needs too much memory"
-    except _Encrypted:
-        answer["problem"] = "encrypted"
-    except Exception as error:
-        # Parsers of foreign formats raise whatever they like; each is an answer.
-        answer["problem"] = f"damaged: {type(error).__name__}"
-    print(json.dumps(answer))
+    warnings.simplefilter("ignore")
+    for request in sys.stdin:
+        path, kind, with_text = json.loads(request)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
+        found = _read(path, kind, with_text)
+        print(json.dumps(found.as_json()), flush=True)
+        if found.problem == HEAVY:
+            return 0
     return 0
 
 
-class _Encrypted(Exception):
-    pass
+def _read(path: str, kind: str, with_text: bool) -> Document:
+    until = time.process_time() + _TEXT_SECONDS
+    try:
+        facts, lines = _READERS[kind](path)
+        taken: list[str] = []
+        partial = False
+        for line in lines if with_text else ():
+            if len(taken) == _MOST_LINES or time.process_time() > until:
+                partial = True
+                break
+            taken.append(line[:_LONGEST_LINE])
+        return Document(kind, tuple(taken), partial=partial, **facts)
+    except MemoryError:
+        return Document(kind, problem=HEAVY)
+    except Exception:
+        # Parsers of foreign formats raise whatever they like; each is an answer.
+        return Document(kind, problem=DAMAGED)
 
 
-def _pdf(path: str) -> tuple[Iterator[str], int]:
-    from pypdf import PdfReader
+def _pdf(path: str) -> _Answer:
+    from archiver.documents import pdf
 
-    reader = PdfReader(path)
-    if reader.is_encrypted:
-        raise _Encrypted
-    pages = len(reader.pages)
-
-    def lines() -> Iterator[str]:
-        for number, page in enumerate(reader.pages, 1):
-            yield f"[{number}]"
-            yield from page.extract_text().splitlines()
-
-    return lines(), pages
+    return pdf.read(path)
 
 
-def _docx(path: str) -> tuple[Iterator[str], None]:
-    import docx
+def _docx(path: str) -> _Answer:
+    from archiver.documents import office
 
-    document = docx.Document(path)
-
-    def lines() -> Iterator[str]:
-        for block in document.iter_inner_content():
-            if hasattr(block, "rows"):
-                for row in block.rows:
-                    yield " | ".join(cell.text for cell in row.cells)
-            else:
-                yield block.text
-
-    return (line for line in lines() if line.strip()), None
+    return office.docx(path)
 
 
-def _xlsx(path: str) -> tuple[Iterator[str], None]:
-    import openpyxl
+def _xlsx(path: str) -> _Answer:
+    from archiver.documents import office
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-
-    def lines() -> Iterator[str]:
-        for sheet in book.worksheets:
-            for row in sheet.iter_rows():
-                for cell in row:
-                    if cell.value is not None:
-                        yield f"{sheet.title}!{cell.coordinate}: {cell.value}"
-
-    return lines(), None
+    return office.xlsx(path)
 
 
-def _pptx(path: str) -> tuple[Iterator[str], int]:
-    import pptx
+def _pptx(path: str) -> _Answer:
+    from archiver.documents import office
 
-    slides = list(pptx.Presentation(path).slides)
-
-    def lines() -> Iterator[str]:
-        for number, slide in enumerate(slides, 1):
-            yield f"[{number}]"
-            for shape in slide.shapes:
-                if shape.has_text_frame:
-                    yield from (each.text for each in shape.text_frame.paragraphs if each.text.strip())
-
-    return lines(), len(slides)
+    return office.pptx(path)
 
 
-def _text(path: str) -> tuple[Iterator[str], None]:
+def _picture(path: str) -> _Answer:
+    from archiver.documents import picture
+
+    return picture.read(path)
+
+
+def _text(path: str) -> _Answer:
     with open(path, "rb") as stream:
         data = stream.read(1 << 22)
-    for encoding in ("utf-8", "gb18030"):
+    for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return iter(data.decode(encoding).splitlines()), None
+            return {}, iter(data.decode(encoding).splitlines())
         except UnicodeDecodeError:
             continue
     raise ValueError("not a text")
 
 
-_READERS = {"pdf": _pdf, "docx": _docx, "xlsx": _xlsx, "pptx": _pptx, "text": _text}
+#: Each imports its libraries only when the first document of its kind comes.
+_READERS: dict[str, Callable[[str], _Answer]] = {
+    "pdf": _pdf,
+    "docx": _docx,
+    "xlsx": _xlsx,
+    "pptx": _pptx,
+    "picture": _picture,
+    "text": _text,
+}
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main())

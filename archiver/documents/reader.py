@@ -1,70 +1,96 @@
-"""The text of documents, told by their content; a bad document is a value with the reason, never a stop."""
+"""Reading documents through a limited child; a bad document is a value with the reason, never a stop."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import os
+import select
 import subprocess
 import sys
-import zipfile
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
-_PATIENCE_SECONDS = 30.0
+from archiver.documents.cache import Cache
+from archiver.documents.document import HEAVY, LARGE, SLOW, Document
+from archiver.documents.kinds import PICTURE, kind_of
+
+_PATIENCE_SECONDS = 40.0
 _LARGEST_BYTES = 256 << 20
-_TEXT_NAMES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".htm", ".toml", ".yaml", ".yml", ".log")
-_OFFICE = (("word/document.xml", "docx"), ("xl/workbook.xml", "xlsx"), ("ppt/presentation.xml", "pptx"))
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """What could be read: ``kind`` is empty for what is no document; ``problem`` says why there are no lines."""
+class Reader:
+    """Reads one document after the other; ``cache``: where what was read is kept."""
 
-    kind: str
-    lines: tuple[str, ...] = ()
-    pages: int | None = None
-    problem: str = ""
+    def __init__(self, cache: Cache | None = None) -> None:
+        self._cache = cache
+        self._child: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> Reader:
+        return self
 
-def read(path: Path, name: str) -> Document:
-    """Read the file at ``path``, which people know as ``name``; raises nothing for what is in it."""
-    kind = kind_of(path, name)
-    if not kind:
-        return Document("")
-    if path.stat().st_size > _LARGEST_BYTES:
-        return Document(kind, problem="it is too large")
-    command = [sys.executable, "-I", "-m", "archiver.documents.child", os.fspath(path), kind]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_PATIENCE_SECONDS, check=False)
-        answer = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        return Document(kind, problem="it takes too long")
-    except ValueError:
-        # Ended by the kernel, at one of its limits.
-        return Document(kind, problem="it needs too much memory or time")
-    return Document(kind, tuple(answer["lines"]), answer["pages"], answer["problem"])
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
 
+    def read(self, path: Path, name: str, sha256: str = "", *, with_text: bool = True) -> Document:
+        """Read the file at ``path``, which people know as ``name``; raises nothing for what is in it.
 
-def kind_of(path: Path, name: str) -> str:
-    """By content: pdf, docx, xlsx, pptx; ``text`` by name too; else empty."""
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(1024)
-        if b"%PDF-" in head:
-            return "pdf"
-        if head.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(path) as packed:
-                there = set(packed.namelist())
-            return next((kind for part, kind in _OFFICE if part in there), "")
-    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError):
-        return ""
-    return "text" if name.lower().endswith(_TEXT_NAMES) and b"\0" not in head else ""
+        ``sha256``: of its content, where what was read may be kept.
+        """
+        kind = kind_of(path, name)
+        if not kind:
+            return Document("")
+        keeps = self._cache is not None and sha256 != ""
+        if keeps and self._cache and (kept := self._cache.get(sha256, kind, with_text)):
+            return kept
+        if path.stat().st_size > _LARGEST_BYTES:
+            return Document(kind, problem=LARGE)
+        found = self._ask(path, kind, with_text and kind != PICTURE)
+        # A busy machine may have been the reason.
+        if keeps and self._cache and found.problem not in (SLOW, HEAVY):
+            self._cache.put(sha256, with_text, found, path)
+        return found
+
+    def _ask(self, path: Path, kind: str, with_text: bool) -> Document:
+        child = self._running()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            child.stdin.write(json.dumps([os.fspath(path), kind, with_text]).encode("ascii") + b"\n")
+            child.stdin.flush()
+            if not select.select([child.stdout], [], [], _PATIENCE_SECONDS)[0]:
+                self._end()
+                return Document(kind, problem=SLOW)
+            found = Document.from_json(json.loads(child.stdout.readline()))
+        except (OSError, ValueError):
+            # Ended by the kernel, at one of its limits.
+            self._end()
+            return Document(kind, problem=HEAVY)
+        if found.problem == HEAVY:
+            self._end()
+        return replace(found, kind=kind)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            command = [sys.executable, "-I", "-m", "archiver.documents.child"]
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        return self._child
+
+    def _end(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
 
 
 def difference(old: Document, new: Document, most: int = 200) -> list[str]:
-    """The lines that differ, as a unified difference without its head; at most ``most`` and a count of the "
-    "rest.
+    """The lines that differ, as a unified difference without its head; at most ``most`` and a count of the
+    rest.
     """
     lines = list(difflib.unified_diff(old.lines, new.lines, lineterm="", n=1))[2:]
     return lines if len(lines) <= most else [*lines[:most], f"... {len(lines) - most}"]

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from archiver.documents import reader
+from archiver.documents.document import Document
+from archiver.documents.kinds import PICTURE
+from archiver.documents.reader import Reader, difference
 from archiver.model import Change, Op, Version
 from archiver.store import names
 from archiver.store.changes import between
 from archiver.store.content import ContentStore
 from archiver.store.index import Index
 
+#: Said of documents of which the lines are not all there.
+PARTIAL = "only the beginning was compared"
+
+
+@dataclass(frozen=True, slots=True)
+class TextChange:
+    """A document that changed: the lines that differ, and what hindered the comparison, if anything."""
+
+    change: Change
+    lines: list[str]
+    problem: str
+
 
 def texts(
-    index: Index, content: ContentStore, old: Version, changes: Iterable[Change]
-) -> Iterator[tuple[Change, list[str], str]]:
+    index: Index, content: ContentStore, reader: Reader, old: Version, changes: Iterable[Change]
+) -> Iterator[TextChange]:
     """For each document that changed since ``old``: the lines that differ, or why they cannot be told."""
     before = {m.path: m for m in index.materials(old.submission, old.number)}
     for change in changes:
@@ -22,10 +37,15 @@ def texts(
         if change.op is not Op.MODIFY or held is None or not held.sha256 or not change.sha256:
             continue
         name = names.text(change.path)
-        was, now = (reader.read(content.path(sha256), name) for sha256 in (held.sha256, change.sha256))
-        if was.kind and now.kind:
-            problem = was.problem or now.problem
-            yield change, [] if problem else reader.difference(was, now), problem
+        was, now = (reader.read(content.path(each), name, each) for each in (held.sha256, change.sha256))
+        if was.kind and now.kind and not was.kind == now.kind == PICTURE:
+            yield _compared(change, was, now)
+
+
+def _compared(change: Change, was: Document, now: Document) -> TextChange:
+    if problem := was.problem or now.problem:
+        return TextChange(change, [], problem)
+    return TextChange(change, difference(was, now), PARTIAL if was.partial or now.partial else "")
 
 
 def compare(index: Index, old: Version, new: Version) -> list[Change]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
-
 # Looked for in this order: 首次备案变更 is a change, 变更补正 a correction.
 _WORDS = (
     ("correction", ("补正", "correction")),

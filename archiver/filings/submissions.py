@@ -11,9 +11,9 @@ from datetime import date
 from typing import IO, Any
 
 from archiver.errors import UsageProblem
-from archiver.filings.kinds import KINDS, kind_of
+from archiver.filings.kinds import kind_of
 from archiver.filings.numbers import scheme_of
-from archiver.model import COMMON, Event, Material, Submission, Version
+from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.journal import canonical

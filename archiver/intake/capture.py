@@ -10,8 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from archiver.config import Config
+from archiver.documents import health
 from archiver.errors import ArchiverError, StorageProblem
 from archiver.intake.access import Access
 from archiver.intake.current import Current
@@ -21,6 +23,7 @@ from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.model import Change, Material, Op, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.content import Staged
+from archiver.store.privacy import fitting
 from archiver.store.source import Signature, Unstable
 from archiver.store.steps import Step, reached
 from archiver.store.writer import Totals, Writer
@@ -80,7 +83,7 @@ class Capturer:
     """Captures groups of settled paths into one archive."""
 
     def __init__(
-        self, archive: Archive, snapshot: Snapshot, access: Access, layout: str, stopping: threading.Event
+        self, archive: Archive, snapshot: Snapshot, access: Access, config: Config, stopping: threading.Event
     ) -> None:
         self._archive = archive
         self._readers = ThreadPoolExecutor(_WORKERS)
@@ -88,7 +91,8 @@ class Capturer:
         self._stopping = stopping
         self._snapshot = snapshot
         self._access = access
-        self._layout = layout
+        self._layout = config.layout
+        self._sensitive = config.sensitive
 
     def stage(
         self, group: Group, states: Mapping[bytes, State], overdue: Container[bytes] = frozenset()
@@ -171,9 +175,11 @@ class Capturer:
         try:
             if source.is_being_written and not overdue:
                 raise _Held
-            return self._archive.content.stage(source, self._proceed)
+            staged = self._archive.content.stage(source, self._proceed)
         finally:
             source.close()
+        private = bool(fitting(locate(path, self._layout)[1], self._sensitive))
+        return replace(staged, health=health.note(staged.spool, path), private=private)
 
     def _proceed(self) -> None:
         if self._stopping.is_set():
@@ -287,5 +293,5 @@ def _add(whole: Read, part: Read) -> None:
 def _as_material(path: bytes, state: State, staged: Staged | None) -> Material | None:
     if staged is not None:
         signature = staged.signature
-        return Material(path, staged.sha256, signature.size, signature.mtime_ns)
+        return Material(path, staged.sha256, signature.size, signature.mtime_ns, staged.health)
     return Material(path, None, 0, 0) if state == FOLDER else None

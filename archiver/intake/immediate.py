@@ -39,7 +39,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     group = group_of(submission)
     access = open_access(config.watch)
     snapshot = Snapshot(archive.root / "state.db")
-    capturer = Capturer(archive, snapshot, access, config.layout, threading.Event())
+    capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
         seed(snapshot, archive.index)
         states = _differences(snapshot, access, config, group)

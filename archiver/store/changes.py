@@ -42,7 +42,7 @@ def addition(material: Material) -> Change:
 
 
 def _change(op: Op, material: Material, source: bytes | None = None) -> Change:
-    return Change(op, material.path, material.sha256, material.size, material.mtime_ns, source)
+    return Change(op, material.path, material.sha256, material.size, material.mtime_ns, source, material.health)
 
 
 def _renames(removed: list[Material], added: list[Material]) -> dict[bytes, bytes]:

@@ -24,6 +24,7 @@ from archiver.store.source import Signature, Source, Unstable
 from archiver.store.steps import Step, reached
 
 CHUNK_BYTES = 1 << 20
+_SHARED, _PRIVATE = 0o444, 0o400
 #: Up to here each file is synced by itself: ``syncfs`` would also flush whatever
 #: other programs have just written to the same filesystem.
 _SYNC_EACH = 64
@@ -50,12 +51,15 @@ class Staged:
 
     ``fresh``: the file had changed so shortly before that a second change would
     bear the same time, so its signature cannot be trusted and it is read again.
+    ``health``: what was noted of the copy; ``private``: nobody but the owner may read it.
     """
 
     sha256: str
     signature: Signature
     spool: str | None
     fresh: bool = False
+    health: str = ""
+    private: bool = False
 
 
 def pointer(sha256: str, size: int) -> bytes:
@@ -121,7 +125,7 @@ class ContentStore:
         kept = False
         try:
             digest = self._pump(source, out, proceed)
-            os.fchmod(out, 0o444)
+            os.fchmod(out, _SHARED)
             kept = True
         finally:
             os.close(out)
@@ -170,6 +174,8 @@ class ContentStore:
         for item in staged:
             if item.spool is None:
                 continue
+            if item.private:
+                self._hide(item)
             if item.sha256 in new or self.has(item.sha256, item.signature.size):
                 os.unlink(item.spool)
             else:
@@ -180,6 +186,16 @@ class ContentStore:
             self._publish(new)
         except OSError as error:
             raise self._full(error) from error
+
+    def _hide(self, item: Staged) -> None:
+        os.chmod(item.spool or "", _PRIVATE)
+        with suppress(OSError):
+            # It is there already, under a name that nobody called sensitive.
+            self.make_private(item.sha256)
+
+    def make_private(self, sha256: str) -> None:
+        """Leave an object to its owner alone; raises OSError, also where it is immutable."""
+        os.chmod(self._name(sha256), _PRIVATE)
 
     def _publish(self, new: dict[str, str]) -> None:
         # Crash window: bytes first, names second. The other way round a power cut

@@ -271,18 +271,32 @@ class Index:
         identity = submission_id(self._db, submission.filing, submission.name)
         if number is None:
             rows = self._db.execute(
-                "select path, sha256, size, mtime_ns from materials "
+                "select path, sha256, size, mtime_ns, health from materials "
                 "where submission = ? and until is null order by path",
                 (identity,),
             )
         else:
             rows = self._db.execute(
-                "select path, sha256, size, mtime_ns from materials where submission = ? "
+                "select path, sha256, size, mtime_ns, health from materials where submission = ? "
                 "and first <= ? and (until is null or until > ?) order by path",
                 (identity, number, number),
             )
         for row in rows:
             yield Material(*row)
+
+    def doubtful(self) -> list[tuple[str, Material]]:
+        """Materials of the newest versions that did not look whole when they were captured, with the tags."""
+        rows = self._db.execute(
+            "select s.filing || '/' || s.name || '/v' || (select max(number) from versions v "
+            "where v.submission = s.id), m.path, m.sha256, m.size, m.mtime_ns, m.health "
+            "from materials m join submissions s on s.id = m.submission "
+            "where m.until is null and m.health <> '' order by s.filing, s.name, m.path"
+        )
+        return [(row[0], Material(*row[1:])) for row in rows]
+
+    def contents(self) -> Iterator[tuple[bytes, str]]:
+        """Every path that ever held a content, with its SHA-256."""
+        yield from self._db.execute("select distinct path, sha256 from materials where size > 0")
 
     def holding(self, sha256: str) -> list[Version]:
         """Every version that holds this content."""
@@ -296,7 +310,7 @@ class Index:
     def material(self, submission: Submission, path: bytes) -> Material | None:
         """What the newest version holds under ``path``."""
         row = self._db.execute(
-            "select path, sha256, size, mtime_ns from materials "
+            "select path, sha256, size, mtime_ns, health from materials "
             "where submission = ? and path = ? and until is null",
             (submission_id(self._db, submission.filing, submission.name), path),
         ).fetchone()

@@ -16,7 +16,7 @@ from archiver.model import Change, Event, Op
 from archiver.store import names
 from archiver.store.lag import Lag
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -52,9 +52,10 @@ create unique index holds_now on holds (name, object) where lifted is null;
 create index holds_object on holds (object);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
-    mtime_ns integer not null, first integer not null, until integer);
+    mtime_ns integer not null, first integer not null, until integer, health text not null);
 create unique index materials_now on materials (submission, path) where until is null;
 create index materials_content on materials (sha256);
+create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
 
@@ -183,9 +184,9 @@ class Intake:
             ((number, submission, path) for path in gone),
         )
         self._db.executemany(
-            "insert into materials values (?, ?, ?, ?, ?, ?, null)",
+            "insert into materials values (?, ?, ?, ?, ?, ?, null, ?)",
             (
-                (submission, c.path, c.sha256, c.size, c.mtime_ns, number)
+                (submission, c.path, c.sha256, c.size, c.mtime_ns, number, c.health)
                 for c in changes
                 if c.op not in (Op.DELETE, Op.RMDIR)
             ),

@@ -39,6 +39,8 @@ def change_line(change: Change) -> bytes:
         line["mtime_ns"] = change.mtime_ns
     if change.source is not None:
         line["from"] = names.text(change.source)
+    if change.health:
+        line["health"] = change.health
     return canonical(line)
 
 
@@ -53,6 +55,7 @@ def parse_change(line: bytes) -> Change:
         size=fields.get("size", 0),
         mtime_ns=fields.get("mtime_ns", 0),
         source=None if source is None else names.raw(source),
+        health=fields.get("health", ""),
     )
 
 

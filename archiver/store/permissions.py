@@ -17,7 +17,8 @@ from pathlib import Path
 #: What writers take away from others: everything, and writing from the group.
 MASK = 0o027
 _FOLDER = 0o2750
-_PRIVATE = frozenset({"spool", "canary"})
+_SECRET = 0o400
+_PRIVATE = frozenset({"spool", "canary", "documents"})
 #: What begins so is for the owner alone, whoever may read the rest.
 _OWNERS_ONLY = "signing_key"
 #: linux/fs.h
@@ -65,6 +66,9 @@ def _wanted(status: os.stat_result) -> int:
     mode = stat.S_IMODE(status.st_mode)
     if stat.S_ISDIR(status.st_mode):
         return _FOLDER
+    if mode == _SECRET:
+        # A sensitive content object.
+        return mode
     # The group may do what the owner may, but for writing.
     return (mode & 0o700) | ((mode >> 3) & 0o050)
 

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
+import docx
 import pytest
+from PIL import Image
+from pypdf import PdfWriter
 
-from archiver.documents.reader import Document, difference, kind_of, read
+from archiver.documents.cache import Cache
+from archiver.documents.document import ENCRYPTED, Document
+from archiver.documents.kinds import kind_of
+from archiver.documents.reader import Reader, difference
 from tests.conftest import SAMPLES, Site
+
+
+def read(path: Path, name: str) -> Document:
+    with Reader() as reader:
+        return reader.read(path, name)
+
 
 FIRST = (
     next(path for path in sorted(SAMPLES.iterdir()) if (path / "2026-03-首次备案").is_dir()) / "2026-03-首次备案"
@@ -33,8 +48,9 @@ def test_the_content_tells_the_kind_not_the_name(tmp_path: Path) -> None:
     wrong = tmp_path / "报告.docx"
     wrong.write_bytes((FIRST / "算法安全自评估报告.pdf").read_bytes())
     assert kind_of(wrong, wrong.name) == "pdf"
-    picture = FIRST / "营业执照扫描件.jpg"
-    assert read(picture, picture.name) == Document("")
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"\0\1\2")
+    assert read(other, other.name) == Document("")
     assert kind_of(tmp_path / "none.pdf", "none.pdf") == ""
 
 
@@ -52,6 +68,35 @@ def bomb(parts: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+
+
+def pages(count: int) -> bytes:
+    """A PDF of so many pages, each with its number as text."""
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count %d/Kids[%s]>>" % (count, b" ".join(b"%d 0 R" % (4 + 2 * n) for n in range(count))),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for number in range(count):
+        text = b"BT /F1 12 Tf 72 720 Td (page %d) Tj ET" % number
+        objects.append(
+            b"<</Type/Page/Parent 2 0 R/Resources<</Font<</F1 3 0 R>>>>/MediaBox[0 0 595 842]/Contents %d 0 R>>"
+            % (5 + 2 * number)
+        )
+        objects.append(b"<</Length %d>>stream\n%s\nendstream" % (len(text), text))
+    out = bytearray(b"%PDF-1.4\n")
+    places = []
+    for number, body in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj%s endobj\n" % (number, body)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    out += b"".join(b"%010d 00000 n \n" % place for place in places)
+    return bytes(out) + b"trailer<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, start)
+
+
 LAUGHS = b'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha">' + b"".join(
     b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 12) for n in range(12)
 )
@@ -63,6 +108,8 @@ BROKEN = {
     "laughs.xlsx": bomb(
         {"xl/workbook.xml": LAUGHS + b"]><workbook>&m;</workbook>", "[Content_Types].xml": b"<Types/>"}
     ),
+    "pixels.png": b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">LLBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)),
+    "cut.jpg": (FIRST / "营业执照扫描件.jpg").read_bytes()[:3000],
     "nothing.txt": b"",
     "binary.txt": bytes(range(256)),
     "gbk.txt": "备案材料".encode("gb18030"),
@@ -80,8 +127,70 @@ def test_a_broken_document_is_a_value(tmp_path: Path, name: str) -> None:
     assert isinstance(document, Document)
     if name == "gbk.txt":
         assert document.lines == ("备案材料",)
-    if name.startswith(("truncated.docx", "zip", "laughs", "noise")):
+    if name.startswith(("truncated.docx", "zip", "laughs", "noise", "pixels", "cut")):
         assert document.kind == "" or document.problem
+
+
+def test_a_document_that_takes_the_reader_down_takes_no_other_with_it(tmp_path: Path) -> None:
+    good = FIRST / "算法安全自评估报告.docx"
+    (tmp_path / "zip.docx").write_bytes(BROKEN["zip.docx"])
+    with Reader() as reader:
+        for _ in range(2):
+            assert reader.read(tmp_path / "zip.docx", "zip.docx").problem
+            assert reader.read(good, good.name).lines
+
+
+def test_ten_thousand_pages_are_counted_and_read_as_far_as_is_reasonable(tmp_path: Path) -> None:
+    path = tmp_path / "long.pdf"
+    path.write_bytes(pages(10_000))
+    document = read(path, path.name)
+    assert (document.pages, document.problem) == (10_000, "")
+    assert document.lines[:2] == ("[1]", "page 0")
+
+
+def test_a_picture_has_a_size_and_a_small_copy() -> None:
+    picture = read(FIRST / "营业执照扫描件.jpg", "x.jpg")
+    assert (picture.kind, picture.problem) == ("picture", "")
+    assert picture.width > 100
+    assert picture.height > 100
+    with Image.open(io.BytesIO(base64.b64decode(picture.thumbnail))) as small:
+        assert max(small.size) == 96
+
+
+def test_a_password_is_a_problem_and_an_empty_one_is_none(tmp_path: Path) -> None:
+    for password in ("", "secret"):
+        writer = PdfWriter(clone_from=io.BytesIO(pages(3)))
+        writer.encrypt(password, algorithm="AES-256")
+        path = tmp_path / f"{password}.pdf"
+        writer.write(path)
+        document = read(path, path.name)
+        assert (document.pages, document.problem) == ((None, ENCRYPTED) if password else (3, ""))
+
+
+def test_headers_and_footnotes_of_a_text_are_read(tmp_path: Path) -> None:
+    document = docx.Document()
+    document.add_paragraph("正文")
+    document.sections[0].header.paragraphs[0].text = "内部资料"
+    document.save(tmp_path / "x.docx")
+    assert read(tmp_path / "x.docx", "x.docx").lines == ("正文", "内部资料")
+
+
+def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "报告.docx"
+    path.write_bytes((FIRST / "算法安全自评估报告.docx").read_bytes())
+    cache, sha256 = Cache(tmp_path), "ab" + "0" * 62
+    with Reader(cache) as reader:
+        first = reader.read(path, path.name, sha256)
+        assert [each.stat().st_mode & 0o777 for each in (tmp_path / "documents").rglob("*.1")] == [0o600]
+    with monkeypatch.context() as patched, Reader(cache) as reader:
+        patched.setattr(Reader, "_ask", None)
+        assert reader.read(path, path.name, sha256) == first
+    cache.forget([sha256])
+    assert not list((tmp_path / "documents").rglob("*.1"))
+    cache.put(sha256, True, first, tmp_path / "gone")
+    assert cache.get(sha256, "docx", True) is None
+    next((tmp_path / "documents").iterdir()).joinpath(f"{sha256}.docx.text.1").write_bytes(b"damage")
+    assert cache.get(sha256, "docx", True) is None
 
 
 def test_what_differs_is_told_and_bounded() -> None:

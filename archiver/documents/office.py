@@ -1,0 +1,72 @@
+"""Office files through the libraries kept for them.  Runs in the limited child."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_NOTES = ("/footnotes", "/endnotes")
+_PARAGRAPH = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}p"
+_RUN = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}t"
+
+
+def docx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """Paragraphs and table rows in their order, then headers, footers and notes."""
+    import docx as library
+
+    document = library.Document(path)
+
+    def lines() -> Iterator[str]:
+        for block in document.iter_inner_content():
+            if hasattr(block, "rows"):
+                for row in block.rows:
+                    yield " | ".join(cell.text for cell in row.cells)
+            else:
+                yield block.text
+        for section in document.sections:
+            for part in (section.header, section.footer):
+                yield from (paragraph.text for paragraph in part.paragraphs)
+        yield from _notes(document)
+
+    return {"title": document.core_properties.title or ""}, (line for line in lines() if line.strip())
+
+
+def _notes(document: Any) -> Iterator[str]:
+    from docx.oxml import parse_xml
+
+    for relation in document.part.rels.values():
+        if not relation.is_external and relation.reltype.endswith(_NOTES):
+            for paragraph in parse_xml(relation.target_part.blob).iter(_PARAGRAPH):
+                yield "".join(run.text or "" for run in paragraph.iter(_RUN))
+
+
+def xlsx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """One line for each cell that holds something, under its sheet and coordinate."""
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+
+    def lines() -> Iterator[str]:
+        for sheet in book.worksheets:
+            for row in sheet.iter_rows():
+                for cell in row:
+                    if cell.value is not None:
+                        yield f"{sheet.title}!{cell.coordinate}: {cell.value}"
+
+    return {"title": book.properties.title or ""}, lines()
+
+
+def pptx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """The text of each slide under its number."""
+    import pptx as library
+
+    slides = list(library.Presentation(path).slides)
+
+    def lines() -> Iterator[str]:
+        for number, slide in enumerate(slides, 1):
+            yield f"[{number}]"
+            for shape in slide.shapes:
+                if shape.has_text_frame:
+                    yield from (each.text for each in shape.text_frame.paragraphs if each.text.strip())
+
+    return {"pages": len(slides)}, lines()

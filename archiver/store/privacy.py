@@ -1,0 +1,33 @@
+"""Sensitive materials: which they are, and keeping their content for the service's user alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+
+from archiver.store import names
+from archiver.store.content import ContentStore
+from archiver.store.index import Index
+
+
+def fitting(path: bytes, patterns: Iterable[str]) -> str:
+    """The first pattern that fits a material's whole path or its last name; empty: none."""
+    shown = names.text(path)
+    forms = (shown, shown.rsplit("/", 1)[-1])
+    for pattern in patterns:
+        if fnmatch.fnmatchcase(path, os.fsencode(pattern)) or any(fnmatch.fnmatchcase(f, pattern) for f in forms):
+            return pattern
+    return ""
+
+
+def hide(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
+    """Take the reading group's right away from what was archived before the patterns were set.
+
+    What is immutable stays as it is until the flag is taken off.
+    """
+    for path, sha256 in index.contents():
+        if fitting(path, patterns):
+            with suppress(OSError):
+                content.make_private(sha256)
