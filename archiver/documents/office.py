@@ -44,7 +44,8 @@ def xlsx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
     """One line for each cell that holds something, under its sheet and coordinate."""
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    # By its name it refuses what does not end in .xlsx, and content objects have no such name.
+    book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # noqa: SIM115
 
     def lines() -> Iterator[str]:
         for sheet in book.worksheets:

@@ -61,7 +61,11 @@ def test_a_new_rule_counts_for_what_is_there_and_the_strictest_name_counts(site:
     mark(site)
     site.write("g/s/身份证 2.jpg", "copy of a scan")
     site.catch_up()
-    assert (mode(site, "scan"), mode(site, "copy of a scan"), mode(site, "report") & 0o440) == (0o400, 0o400, 0o440)
+    assert (mode(site, "scan"), mode(site, "copy of a scan"), mode(site, "report") & 0o440) == (
+        0o400,
+        0o400,
+        0o440,
+    )
     site.catch_up()
     assert mode(site, "scan") == 0o400
     site.verified()
