@@ -21,7 +21,7 @@ _VERSION = 1
 
 
 class Cache:
-    """The folder ``documents`` of an archive; whoever may not write there does without."""
+    """The folder ``documents`` of an archive; whoever is not its owner adds nothing."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
@@ -38,6 +38,9 @@ class Cache:
         """Keep it, for as long as its ``content`` is there."""
         path = self._path(sha256, document.kind, with_text)
         with suppress(OSError):
+            if os.stat(self._folder.parent).st_uid != os.geteuid():
+                # What root leaves there, the owner could not take away again.
+                return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent)
             with os.fdopen(handle, "wb") as stream:

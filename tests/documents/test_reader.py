@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import random
 import re
 import struct
@@ -192,6 +193,13 @@ def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest
     assert cache.get(sha256, "docx", True) is None
     next((tmp_path / "documents").iterdir()).joinpath(f"{sha256}.docx.text.1").write_bytes(b"damage")
     assert cache.get(sha256, "docx", True) is None
+
+
+@pytest.mark.needs("root")
+def test_nobody_leaves_text_in_an_archive_that_is_not_theirs(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, -1)
+    Cache(tmp_path).put("ab" * 32, True, Document("text", ("x",)), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_differs_is_told_and_bounded() -> None:
