@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from archiver.documents.document import Document
+from archiver.documents.kinds import may_be_document
 from archiver.documents.reader import Reader
 from archiver.model import Material
 from archiver.store import names
@@ -34,6 +35,8 @@ class Opened:
         return self._known[sha256]
 
     def _open(self, sha256: str, name: str) -> Document:
+        if not may_be_document(name):
+            return Document("")
         found = self._reader.read(self._content.path(sha256), name, sha256, with_text=False)
         if found.kind:
             self.outcomes[found.problem or READ] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,47 @@ PDF, DOCX, XLSX, PPTX, PICTURE, TEXT = "pdf", "docx", "xlsx", "pptx", "picture",
 _TEXT_NAMES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".htm", ".toml", ".yaml", ".yml", ".log")
 _OFFICE = (("word/document.xml", DOCX), ("xl/workbook.xml", XLSX), ("ppt/presentation.xml", PPTX))
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+#: Not worth opening, of thousands; anything else is told by its content, whatever it is called.
+_OTHERS = frozenset(
+    [
+        ".bin",
+        ".dat",
+        ".db",
+        ".sqlite",
+        ".zip",
+        ".rar",
+        ".7z",
+        ".gz",
+        ".xz",
+        ".zst",
+        ".tar",
+        ".iso",
+        ".mp3",
+        ".wav",
+        ".mp4",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".exe",
+        ".so",
+        ".dll",
+        ".pt",
+        ".pth",
+        ".onnx",
+        ".ckpt",
+        ".pkl",
+        ".npy",
+        ".npz",
+        ".safetensors",
+        ".gguf",
+        ".parquet",
+    ]
+)
+
+
+def may_be_document(name: str) -> bool:
+    """Whether it is worth looking into."""
+    return os.path.splitext(name)[1].lower() not in _OTHERS
 
 
 def kind_of(path: Path, name: str) -> str:
