@@ -79,7 +79,6 @@ class Contents:
         lines = [self._version(version, version.tag in listed) for version in versions]
         submissions = {str(version.submission) for version in versions}
         events = self._journal(submissions)
-        self._check_copies()
         receipts = self._receipts(events, {each.tag for version in versions for each in version.submitted})
         self._add_json("versions.json", [self._entry(version, receipts) for version in versions])
         self._repository(versions)
@@ -94,6 +93,8 @@ class Contents:
             data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()
             self._bag.add_tag_file(name, data)
         self._bag.add_tag_file("export.json", canonical(dict(record)))
+        # The copies were made meanwhile.
+        self._check_copies()
         self._bag.finish(
             {
                 "Source-Organization": "archiver",
