@@ -8,13 +8,11 @@ phrases, so that it is the same whether the caller is this process or another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import Any
 
-from archiver import clock, rehearsal
-from archiver.config import Config
+from archiver import clock, desk, rehearsal
+from archiver.acting import MAYBE, TEXT, Action, Context, day_of
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
@@ -25,9 +23,8 @@ from archiver.filings.submissions import HandingIn, Receipt, submit
 from archiver.intake.immediate import capture_now, unsettled
 from archiver.model import Submission, Version
 from archiver.retention import disposal, holds
-from archiver.retention.policy import decide, in_force
+from archiver.retention.policy import decide
 from archiver.store import names
-from archiver.store.archive import Archive
 from archiver.store.journal import canonical
 from archiver.store.lookup import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
@@ -36,22 +33,6 @@ _LONGEST_TEXT = 4000
 #: A restore at a time may name thousands of versions.
 _LARGEST_NOTE = 1 << 20
 _NOTES = ("restore", "export", "protect")
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an action works on, and how many seconds it may wait for another writer."""
-
-    archive: Archive
-    config: Config
-    wait_seconds: float
-    attachment: IO[bytes] | None = None
-
-    @property
-    def rules(self) -> disposal.Rules:
-        """Retention and cooling-off as they are in force."""
-        policy = in_force(self.config, self.archive.index.promises())
-        return disposal.Rules(policy, self.config.cooling_off_days)
 
 
 def perform(name: str, context: Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,10 +63,11 @@ def _submit(
     on: str,
     kind: str | None,
     number: str | None,
+    force: str | None,
     receipt: str | None,
     by: str | None,
 ) -> dict[str, Any]:
-    day = _day(on)
+    day = day_of(on)
     if day > clock.today(context.config.zone):
         raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
     archive = context.archive
@@ -95,7 +77,7 @@ def _submit(
     )
     paper = Receipt(receipt, context.attachment) if receipt is not None and context.attachment else None
     event = submit(
-        archive, chosen, HandingIn(day, kind, number, paper, by), context.wait_seconds, context.config.sm3
+        archive, chosen, HandingIn(day, kind, number, paper, by, force), context.wait_seconds, context.config.sm3
     )
     problem = _sign(context)
     sealed = find_version(archive, chosen.tag)
@@ -150,7 +132,7 @@ def _hold_lift(context: Context, name: str, target: str | None, reason: str, by:
 
 def _filing_end(context: Context, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
     found = find_filing(context.archive, filing)
-    event = life.end(context.archive, found, _day(on), reason, by, context.wait_seconds)
+    event = life.end(context.archive, found, day_of(on), reason, by, context.wait_seconds)
     return {"filing": event.object}
 
 
@@ -249,36 +231,29 @@ def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> d
         return {"seq": writer.append(Draft(what, about[:500], details)).seq}
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text) from None
-
-
-_TEXT, _MAYBE = (str,), (str, type(None))
-_Action = Callable[..., dict[str, Any]]
 #: Name -> what does it, and the arguments with their kinds.
-_ACTIONS: Mapping[str, tuple[_Action, Mapping[str, tuple[type, ...]]]] = {
+_ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "submit": (
         _submit,
         {
-            "name": _TEXT,
+            "name": TEXT,
             "version": (int, type(None)),
-            "on": _TEXT,
-            "kind": _MAYBE,
-            "number": _MAYBE,
-            "receipt": _MAYBE,
-            "by": _MAYBE,
+            "on": TEXT,
+            "kind": MAYBE,
+            "number": MAYBE,
+            "force": MAYBE,
+            "receipt": MAYBE,
+            "by": MAYBE,
         },
     ),
-    "hold-place": (_hold_place, {"name": _TEXT, "target": _TEXT, "reason": _TEXT, "by": _MAYBE}),
-    "hold-lift": (_hold_lift, {"name": _TEXT, "target": _MAYBE, "reason": _TEXT, "by": _MAYBE}),
-    "filing-end": (_filing_end, {"filing": _TEXT, "on": _TEXT, "reason": _TEXT, "by": _MAYBE}),
+    "hold-place": (_hold_place, {"name": TEXT, "target": TEXT, "reason": TEXT, "by": MAYBE}),
+    "hold-lift": (_hold_lift, {"name": TEXT, "target": MAYBE, "reason": TEXT, "by": MAYBE}),
+    "filing-end": (_filing_end, {"filing": TEXT, "on": TEXT, "reason": TEXT, "by": MAYBE}),
     "dispose-plan": (_dispose_plan, {"tags": (list,)}),
-    "dispose-approve": (_dispose_approve, {"plan": _TEXT, "reason": _TEXT}),
-    "dispose-run": (_dispose_run, {"plan": _TEXT}),
+    "dispose-approve": (_dispose_approve, {"plan": TEXT, "reason": TEXT}),
+    "dispose-run": (_dispose_run, {"plan": TEXT}),
     "checkpoint": (_checkpoint, {}),
     "drill": (_drill, {"files": (int,)}),
-    "note": (_note, {"what": _TEXT, "about": _TEXT, "details": (dict,)}),
+    "note": (_note, {"what": TEXT, "about": TEXT, "details": (dict,)}),
+    **desk.ACTIONS,
 }

@@ -57,7 +57,7 @@ def monotonic() -> float:
 
 def today(zone: tzinfo) -> date:
     """Today's date in ``zone``, by wall time."""
-    return datetime.now(zone).date()
+    return read().wall.astimezone(zone).date()
 
 
 def advance(clock: datetime, before: Reading, now: Reading) -> datetime:

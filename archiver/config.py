@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from archiver.config_desk import Desk, desk_of
 from archiver.config_document import Document
 from archiver.errors import ConfigProblem
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
@@ -47,6 +48,10 @@ class Filing:
     profiles: tuple[str, ...] = ()
     #: By the submission's folder name: further profiles for it alone.
     submissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Files, or with ``git:`` before them repositories, whose releases are changes of the algorithm.
+    signals: tuple[str, ...] = ()
+    #: Addresses of the company's own pages that must display the filing number.
+    pages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,9 @@ class Config:
     sensitive: tuple[str, ...] = ()
     #: Words in the names of materials that a kind of submission should hold, where not as by default.
     expected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Language of messages and reminders: zh, en; empty: as the locale says.
+    lang: str = ""
+    desk: Desk = field(default_factory=Desk)
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
     #: A restore is rehearsed this often (0: never), with this many materials.
@@ -166,14 +174,16 @@ def _validate(document: Document) -> Config:
         filings=_filings(document),
         metrics_textfile=_textfile(document),
         metrics_listen=_listen(document),
-        ignore=_patterns(document, "watch", "ignore", list(DEFAULT_IGNORE)),
+        ignore=document.texts("watch", "ignore", list(DEFAULT_IGNORE)),
         retention_years=_years(document),
         profiles=_profiles(document, "retention.profiles", document.get("retention", "profiles", [DEFAULT])),
         timezone=_timezone(document),
         hold_while_live=hold,
         cooling_off_days=_cooling_off_days(document),
-        sensitive=_patterns(document, "sensitive", "patterns", []),
-        expected={kind: _patterns(document, "expected", kind, []) for kind in document.tables.get("expected", {})},
+        sensitive=document.texts("sensitive", "patterns", []),
+        expected={kind: document.texts("expected", kind, []) for kind in document.section("expected")},
+        desk=desk_of(document),
+        lang=_lang(document),
         timestamp_url=_url(document),
         drill_days=_whole(document, "drill_days", 30, 0),
         drill_files=_whole(document, "drill_files", 100, 1),
@@ -202,6 +212,8 @@ def _filings(document: Document) -> dict[str, Filing]:
                 _folder(each): _profiles(document, f"{where}.submissions.{each}", given)
                 for each, given in submissions.items()
             },
+            document.as_texts(f"{where}.signals", settings.get("signals", [])),
+            document.as_texts(f"{where}.pages", settings.get("pages", [])),
         )
     return filings
 
@@ -266,11 +278,11 @@ def _years(document: Document) -> int:
     return value
 
 
-def _patterns(document: Document, section: str, key: str, default: list[str]) -> tuple[str, ...]:
-    value = document.get(section, key, default)
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise document.problem(f"{section}.{key}", "must be a list of file name patterns")
-    return tuple(value)
+def _lang(document: Document) -> str:
+    value = document.get("archive", "lang", "")
+    if value not in ("", "zh", "en"):
+        raise document.problem("archive.lang", 'must be "zh" or "en"')
+    return str(value)
 
 
 def _url(document: Document) -> str:

@@ -13,7 +13,7 @@ from archiver.errors import ConfigProblem, Phrase
 from archiver.model import KINDS
 
 SECTIONS: Mapping[str, frozenset[str]] = {
-    "archive": frozenset({"path"}),
+    "archive": frozenset({"path", "lang"}),
     "watch": frozenset(
         {
             "path",
@@ -32,9 +32,13 @@ SECTIONS: Mapping[str, frozenset[str]] = {
     "sensitive": frozenset({"patterns"}),
     "evidence": frozenset({"drill_days", "drill_files", "sm3"}),
     "expected": frozenset(KINDS),
+    "reminders": frozenset({"hour", "targets"}),
+    "changes": frozenset({"model", "logic", "data", "mechanism"}),
+    "display": frozenset({"every_days", "allow_private"}),
+    "notices": frozenset({"folder"}),
     "metrics": frozenset({"textfile", "listen"}),
 }
-FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions"})
+FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions", "signals", "pages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,21 @@ class Document:
     def get(self, section: str, key: str, default: Any) -> Any:
         """A value as it stands in the file."""
         return self.tables.get(section, {}).get(key, default)
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """One table; empty where the file has none."""
+        table: Mapping[str, Any] = self.tables.get(name, {})
+        return table
+
+    def texts(self, section: str, key: str, default: list[str]) -> tuple[str, ...]:
+        """A list of texts, such as file name patterns; raises ConfigProblem."""
+        return self.as_texts(f"{section}.{key}", self.get(section, key, default))
+
+    def as_texts(self, key: str, value: object) -> tuple[str, ...]:
+        """The same for a value already at hand."""
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.problem(key, "must be a list of texts")
+        return tuple(value)
 
     def path(self, section: str) -> Path:
         """A folder, relative to the file; raises ConfigProblem."""

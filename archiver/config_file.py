@@ -107,6 +107,25 @@ cooling_off_days = 7
 # [expected]
 # first = ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]
 
+# The desk: reminders of what is due (where they go stands in a file of mode 0600: owner = ["mailto://..."],
+# manager = [...], or in the environment as ARCHIVER_TARGET_OWNER and _MANAGER), what changes are about, how often
+# the public display is looked at, and the folder, within a filing, into which notices are dropped.
+# [reminders]
+# hour = 9
+# targets = "targets.toml"
+# [changes]
+# model = ["*模型*"]
+# logic = ["*推荐逻辑*", "*策略*"]
+# data = ["*数据来源*"]
+# mechanism = ["*算法机制*", "*拟公示内容*"]
+# [display]
+# every_days = 7
+# [notices]
+# folder = "通知"
+# [filings."NAME"]
+# signals = ["/srv/models/VERSION", "git:/srv/code/recommender.git"]
+# pages = ["https://www.example.com/about"]
+
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]
 # textfile = "/var/lib/prometheus/node-exporter/archiver.prom"

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from archiver import clock
 from archiver.config import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.errors import Phrase
+from archiver.filings.deadlines import Due, still_open
+from archiver.filings.register import register
+from archiver.filings.reminders import alerts
+from archiver.filings.unclaimed import Paper, unclaimed
 from archiver.forecast import Forecast, forecast, window
 from archiver.intake.pipeline import GATHERING
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
@@ -62,6 +66,10 @@ class Health:
     submissions: int
     changed_since_submitted: list[tuple[str, str]]
     doubtful: list[tuple[str, Material]]
+    next: list[Due]
+    alerts: list[Phrase]
+    unclaimed: list[Paper]
+    today: date
     protection: str
     clock: str
     lag_seconds: int
@@ -98,6 +106,17 @@ class Health:
                 {"tag": tag, "path": names.text(material.path), "health": material.health}
                 for tag, material in self.doubtful
             ],
+            "next": [
+                {
+                    "filing": due.filing,
+                    "what": str(due.what),
+                    "due": due.on.isoformat(),
+                    "state": due.state(self.today),
+                }
+                for due in self.next
+            ],
+            "alerts": [str(alert) for alert in self.alerts],
+            "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in self.unclaimed],
             "protection": self.protection.partition(":")[0],
             "clock": {
                 "time": self.clock,
@@ -134,6 +153,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     reading = clock.read()
     compliance = compliance_clock(archive.journal.head(), reading)
     pending = snapshot.pending()
+    filings = list(register(archive.index.life()).values())
     health = Health(
         archive=archive.root,
         watch=config.watch,
@@ -149,6 +169,10 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         submissions=len(archive.index.submissions()),
         changed_since_submitted=_changed(archive),
         doubtful=archive.index.doubtful(),
+        next=still_open(filings),
+        alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
+        unclaimed=unclaimed(archive, config.desk.notice_folder, filings),
+        today=clock.today(config.zone),
         protection=_protection(archive),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),

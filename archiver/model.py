@@ -137,6 +137,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class LifeEvent:
+    """An event of a filing's life (备案进程): a handing-in, a notice, a decision, a look at the review."""
+
+    seq: int
+    at: str
+    user: str
+    action: str
+    filing: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """One handing-in of a version."""
 

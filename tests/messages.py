@@ -20,18 +20,21 @@ from archiver.evidence.findings import TABLE
 
 ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
-CALLS = {"say", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
+CALLS = {"Unreachable", "say", "_word", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
 #: Module constants that are shown through the console.
 CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "_BASIS_IMPACT", "_BASIS_CLASS", "_BASIS_EU", "_BASIS_SEC",
              "BASIS_PROMISED", "FILING_LIVE", "HELD",
              "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
              "NOT_ALL", "NOT_HEARD", "PRESENT_STATE", "IMMUTABLE", "_DISPOSED", "_REPLACED", "NOTES",
-             "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "PARTIAL"}  # fmt: skip
+             "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "PARTIAL", "SENTENCES", "STATES", "FIELDS", "NOTICE_KINDS", "CHANGE_KINDS", "SCHEMES", "KINDS",
+             "COMPANY", "REGULATOR", "STATUTE", "POLICY", "STATED"}  # fmt: skip
 #: Words that reach the console by another way: rules, operations, heads of tables, problems.
 WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",
          "Changes", "Submitted", "Kept until", "Material", "Bytes", "SHA-256",
          "Hold", "Held", "Since", "By", "Reason", "Lifted", "ended", "Plan", "Made", "Approved by", "State",
-         "carried out", "begun, not finished", "approved", "waits for approval"}  # fmt: skip
+         "carried out", "begun, not finished", "approved", "waits for approval",
+         "done", "regulator", "statute", "policy", "stated", "done late", "overdue", "due today", "due soon", "open", "Filing", "Number", "Responsible", "Next due", "not answered yet", "not decided yet", "material",
+         "not material", "number and link are there", "number or link is missing", "Notice", "Kind", "Received", "Due", "Answer", "What", "Who", "Basis"}  # fmt: skip
 
 
 def messages() -> set[str]:
@@ -83,6 +86,9 @@ def _strings(node: ast.expr) -> Iterator[str]:
 def _values(node: ast.expr) -> Iterator[str]:
     if isinstance(node, ast.Dict):
         for value in node.values:
+            yield from _strings(value)
+    elif isinstance(node, ast.Tuple):
+        for value in node.elts:
             yield from _strings(value)
     else:
         yield from _strings(node)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import gettext
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TextIO
 
 from archiver.errors import Phrase
+from archiver.language import of_environment, translator
 from archiver.store import names
 
 
 def language(given: str | None, environment: Mapping[str, str]) -> str:
     """``zh`` or ``en``: as given, else as the locale says."""
-    if given:
-        return given
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := environment.get(variable):
-            return "zh" if value.lower().startswith("zh") else "en"
-    return "en"
+    return given or of_environment(environment)
 
 
 def forgiving(stream: TextIO) -> None:
@@ -37,30 +30,11 @@ class Console:
     def __init__(self, lang: str, quiet: bool = False) -> None:
         self.lang = lang
         self._quiet = quiet
-        folder = Path(__file__).parent.parent / "locale"
-        self._catalogue = gettext.translation("archiver", folder, languages=[lang], fallback=True)
+        self.phrase: Callable[[Phrase], str] = translator(lang)
 
     def text(self, template: str, **fields: object) -> str:
         """The message in the reader's language, with names made fit for a screen."""
-        if not template:
-            return ""
-        shown = {key: self._field(value) for key, value in fields.items()}
-        return self._catalogue.gettext(template).format(**shown)
-
-    def phrase(self, phrase: Phrase) -> str:
-        """A part of a message by itself."""
-        return self.text(phrase.template, **phrase.fields)
-
-    def _field(self, value: object) -> object:
-        if isinstance(value, Phrase):
-            return self.text(value.template, **value.fields)
-        if isinstance(value, bytes):
-            return names.screen(names.text(value))
-        if isinstance(value, os.PathLike):
-            return names.screen(names.text(os.fsencode(value)))
-        if isinstance(value, str):
-            return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
-        return value
+        return self.phrase(Phrase(template, **fields))
 
     def say(self, template: str, **fields: object) -> None:
         """A line for the person; left out with ``-q``."""

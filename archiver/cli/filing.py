@@ -2,32 +2,240 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from archiver.cli.session import Name, Session, entry, global_options
+from archiver.cli.session import FilePath, Name, Session, day_option, entry, global_options, json_option
+
+if TYPE_CHECKING:
+    from archiver.filings.register import Filing
+
+_SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
 @click.group()
 @global_options
 def command() -> None:
-    """The life of a filing."""
+    """The life of a filing: its sheet, its review, its end."""
+
+
+@entry
+@json_option
+def _list(session: Session, as_json: bool) -> None:
+    """List the filings: state, number, what is due next."""
+    from archiver.filings.deadlines import is_ours, still_open
+
+    filings = _register(session)
+    rows = []
+    for filing in filings:
+        due = next(filter(is_ours, still_open([filing])), None)
+        rows.append((filing, due))
+    if as_json:
+        session.console.json(
+            [_as_json(filing) | {"next_due": due.on.isoformat() if due else None} for filing, due in rows]
+        )
+        return
+    console = session.console
+    console.table(
+        ("Filing", "State", "Number", "Responsible", "Next due"),
+        [
+            (
+                filing.name,
+                console.text(filing.state),
+                filing.number or "-",
+                filing.fields.get("responsible") or "-",
+                f"{due.on.isoformat()} {console.phrase(due.what)}" if due else "-",
+            )
+            for filing, due in rows
+        ],
+    )
+
+
+@entry
+@click.argument("name", type=Name(), metavar="FILING")
+@click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
+@json_option
+def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
+    """Show a filing's sheet, review, notices, changes and display."""
+    from archiver.store.lookup import find_filing
+
+    found = find_filing(session.archive(), name)
+    filing = next(each for each in _register(session, at, found) if each.name == found)
+    if as_json:
+        session.console.json(_as_json(filing))
+    else:
+        _print(session, filing)
+
+
+def _register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
+    """Every filing that has materials, by name, whether or not anything was recorded of it."""
+    from archiver import clock
+    from archiver.filings.register import Filing, register
+
+    index = session.archive().index
+    until = clock.stamp(session.moment(at)) if at else ""
+    known = register(index.life(name, until))
+    names = {submission.filing for submission in index.submissions()} if name is None else {name}
+    return [known.get(each) or Filing(each) for each in sorted(names)]
+
+
+def _as_json(filing: Filing) -> dict[str, Any]:
+    from archiver.filings.register import FIELDS
+
+    return {
+        "filing": filing.name,
+        "state": filing.state,
+        "state_on": _iso(filing.state_on),
+        "portal_text": filing.portal_text,
+        **{name: filing.fields.get(name) for name in FIELDS},
+        "ended": _iso(filing.ended),
+        "submitted": [
+            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _iso(e.on)} for e in filing.submitted
+        ],
+        "checks": [
+            {
+                "status": e.status,
+                "on": _iso(e.on),
+                "portal_text": e.portal_text,
+                "evidence": e.evidence,
+                "by": e.user,
+            }
+            for e in filing.checks
+        ],
+        "notices": [{"number": e.number, "kind": e.kind, "answer": e.answer} for e in filing.notices],
+        "changes": [
+            {"number": e.number, "first": _iso(e.first), "material": e.material} for e in filing.questions
+        ],
+        "displays": [
+            {"source": e.source, "on": _iso(e.on), "number": e.number, "link": e.link, "problem": e.problem}
+            for e in filing.displays
+        ],
+    }
+
+
+def _iso(day: Any) -> str | None:
+    return None if day is None else str(day.isoformat())
+
+
+def _print(session: Session, filing: Filing) -> None:
+    from archiver.filings.register import FIELDS
+
+    console = session.console
+    console.line(filing.name)
+    since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
+    console.line(f"  {console.text('State')}: {console.text(filing.state)}{since} {filing.portal_text}".rstrip())
+    for name in FIELDS:
+        value = filing.fields.get(name)
+        if value:
+            shown = ", ".join(value) if isinstance(value, list) else str(value)
+            console.line(f"  {console.text(name)}: {console.text(shown) if name == 'scheme' else shown}")
+    for each in filing.submitted:
+        console.say("  Handed in on {on}: {tag} ({kind})", on=_iso(each.on), tag=each.tag, kind=_word(each.kind))
+    for notice in filing.notices:
+        console.say(
+            "  Notice {number} ({kind}), received on {on}: {answer}",
+            number=notice.number,
+            kind=_word(notice.kind),
+            on=_iso(notice.received),
+            answer=notice.answer or _word("not answered yet"),
+        )
+    for question in filing.questions:
+        console.say(
+            "  Change {number} of {on}: {decision}",
+            number=question.number,
+            on=_iso(question.first),
+            decision=_decision(question.material),
+        )
+    for shown_on in filing.displays[-1:]:
+        good = not shown_on.problem and shown_on.number and shown_on.link
+        console.say(
+            "  Display looked at on {on}: {result}",
+            on=_iso(shown_on.on),
+            result=_word("number and link are there") if good else _word("number or link is missing"),
+        )
+
+
+def _word(word: str) -> Any:
+    from archiver.errors import Phrase
+
+    return Phrase(word)
+
+
+def _decision(material: bool | None) -> Any:
+    return _word("not decided yet" if material is None else "material" if material else "not material")
 
 
 @entry
 @click.argument("filing", type=Name())
+@click.option("--company", type=Name(), metavar="NAME", help="The company that files.")
+@click.option("--responsible", type=Name(), metavar="NAME", help="Who is reminded of what is due.")
+@click.option("--manager", type=Name(), metavar="NAME", help="Who is reminded when it is late.")
+@click.option("--algorithm", type=Name(), metavar="NAME", help="The algorithm's name on the form.")
+@click.option("--category", type=Name(), metavar="TEXT", help="The algorithm's category on the form.")
+@click.option("--scheme", type=click.Choice(_SCHEMES), help="Under which rules it is filed.")
 @click.option(
-    "--on", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="DATE", help="The day it ended, for people."
+    "--product", "products", type=Name(), multiple=True, metavar="NAME", help="A product; repeat for more."
 )
+@click.option("--number", type=Name(), metavar="NO", help="The filing number, once issued.")
+@click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
+@click.option("--reason", metavar="WHY", help="Why the number has another form.")
+@day_option("--issued-on", "The day the number was issued.")
+@click.option("--published-at", metavar="URL", help="Where the regulator publishes the filing.")
+@day_option("--service-start", "The day the service started.")
+@day_option("--service-end", "The day the service ends.")
+@click.option("--status", metavar="STATE", help="The review status, as looked up on the portal.")
+@click.option("--portal-text", type=Name(), metavar="TEXT", help="The portal's own words.")
+@day_option("--on", "The day it was looked up; else today.")
+@click.option("--evidence", type=FilePath(), metavar="FILE", help="A screenshot; kept with the record.")
+@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _set(
+    session: Session,
+    filing: str,
+    products: tuple[str, ...],
+    force: bool,
+    reason: str | None,
+    status: str | None,
+    portal_text: str | None,
+    on: str | None,
+    evidence: Path | None,
+    by: str | None,
+    **fields: str | None,
+) -> None:
+    """Record what is known of a filing, and its review status; every change is journalled."""
+    forced = session.forced(force, reason)
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if products:
+        given["products"] = list(products)
+    done = session.act(
+        "filing-set",
+        evidence,
+        filing=filing,
+        fields=given,
+        status=status,
+        portal_text=portal_text,
+        on=on,
+        evidence=None if evidence is None else evidence.name,
+        force=forced,
+        by=by,
+    )
+    session.console.say("Recorded for {filing}.", filing=done["filing"])
+
+
+@entry
+@click.argument("filing", type=Name())
+@day_option("--on", "The day it ended, for people.", required=True)
 @click.option("--reason", required=True, help="Why it ended; kept with the record.")
 @click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _end(session: Session, filing: str, on: click.DateTime, reason: str, by: str | None) -> None:
+def _end(session: Session, filing: str, on: str, reason: str, by: str | None) -> None:
     """Record that a filing has ended: from now on its retention periods run out."""
-    day = on.date().isoformat()  # type: ignore[attr-defined]
-    ended = session.act("filing-end", filing=filing, on=day, reason=reason, by=by)
+    ended = session.act("filing-end", filing=filing, on=on, reason=reason, by=by)
     session.console.say(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
         filing=ended["filing"],
     )
 
 
-command.add_command(_end, "end")
+for _name, _command in (("list", _list), ("show", _show), ("set", _set), ("end", _end)):
+    command.add_command(_command, _name)

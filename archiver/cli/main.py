@@ -24,7 +24,13 @@ COMMANDS = {
     "diff": "What changed between two versions.",
     "submit": "Record that a version was handed in.",
     "explain": "Why something is kept, and until when.",
-    "filing": "The life of a filing.",
+    "filing": "The register: sheet, review status, end of a filing.",
+    "notice": "Notices of the regulator, and their answers.",
+    "change": "Changes of what was filed, and whether they are material.",
+    "deadlines": "What is due, by when, and on what basis.",
+    "remind": "Send what is due to those who have to know.",
+    "notice-board": "What to put on the website and into the App.",
+    "display": "Look whether the filing number is displayed.",
     "hold": "Named reasons not to dispose of something.",
     "dispose": "Deletion after retention.",
     "restore": "Bring a version back.",
@@ -47,7 +53,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"archiver.cli.{cmd_name}")
+        module = importlib.import_module(f"archiver.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         command.name = cmd_name
         return command

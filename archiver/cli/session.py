@@ -39,7 +39,8 @@ class Session:
     @property
     def console(self) -> Console:
         """Where to print."""
-        return Console(language(self.lang, os.environ), self.quiet)
+        chosen = self.lang or (self._config.lang if self._config else None)
+        return Console(language(chosen, os.environ), self.quiet)
 
     @property
     def config(self) -> Config:
@@ -78,7 +79,8 @@ class Session:
 
         Raises what the action raises, and StorageProblem where no daemon listens.
         """
-        from archiver.actions import Context, perform
+        from archiver.acting import Context
+        from archiver.actions import perform
         from archiver.cli import remote
 
         if remote.is_owner(self.config.archive):
@@ -87,6 +89,14 @@ class Session:
                 context = Context(archive, self.config, self.wait, stream)
                 return perform(action, context, arguments)
         return remote.request(self.config.archive, action, arguments, self.wait, attachment)
+
+    def forced(self, force: bool, reason: str | None) -> str | None:
+        """The reason for ``--force``, None without it; raises UsageProblem where one is missing."""
+        if force and not (reason or "").strip():
+            raise UsageProblem(
+                "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
+            )
+        return reason if force else None
 
     def close(self) -> None:
         """Close what was opened."""
@@ -201,6 +211,30 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later 
         offered = {*(name.split("/")[0] for name in known), *known, *index.tags()}
         index.close()
         return [CompletionItem(name) for name in sorted(offered) if name.startswith(incomplete)]
+
+
+class Day(click.ParamType):  # type: ignore[type-arg]
+    """A day such as 2026-05-01, handed on in that form."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        """Refuse what is no day; raises click's own usage error."""
+        from datetime import date
+
+        try:
+            return date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise UsageProblem(
+                "{text} is not a day such as 2026-05-01. Nothing was changed.", text=value
+            ) from None
+
+
+def day_option(
+    name: str, text: str, *, required: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that takes a day."""
+    return click.option(name, type=Day(), required=required, metavar="DATE", help=text)
 
 
 class FilePath(click.Path):

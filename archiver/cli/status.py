@@ -11,6 +11,7 @@ from archiver.errors import Phrase, Unhealthy
 
 #: A lag that nobody has to be told the cause of.
 _SHORT_SECONDS = 60
+_MOST_DUE = 10
 
 
 @entry
@@ -32,6 +33,7 @@ def command(session: Session, as_json: bool, check: bool) -> None:
 
 def _print(session: Session, health: Any) -> None:
     console = session.console
+    _print_next(session, health)
     console.say("Archive: {path}", path=health.archive)
     console.say(
         "Watched folder: {path} ({state}{why})",
@@ -80,6 +82,25 @@ def _print(session: Session, health: Any) -> None:
         console.say("Last problem: {problem} ({at})", problem=problem, at=session.local(at))
     for problem in health.problems:
         console.say("Attention: {problem}", problem=problem)
+
+
+def _print_next(session: Session, health: Any) -> None:
+    """What a person has to do, the most urgent first."""
+    from archiver.filings.reminders import line
+
+    for due in health.next[:_MOST_DUE]:
+        session.console.say("To do: {line}", line=line(due, health.today))
+    if len(health.next) > _MOST_DUE:
+        session.console.say("To do: {count} matters in all. See: archiver deadlines", count=len(health.next))
+    for alert in health.alerts:
+        session.console.say("To do: {line}", line=alert)
+    for paper in health.unclaimed:
+        session.console.say(
+            "To do: record the notice {path} in {submission}: archiver notice add {filing} --file FILE",
+            path=paper.path,
+            submission=paper.submission,
+            filing=paper.filing,
+        )
 
 
 def _print_doubtful(session: Session, health: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, entry
+from archiver.cli.session import FilePath, Name, Session, day_option, entry
 from archiver.errors import Phrase
 from archiver.model import KINDS
 
@@ -14,20 +14,22 @@ from archiver.model import KINDS
 @entry
 @click.argument("name", type=Name(), metavar="FILING/SUBMISSION")
 @click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
-@click.option(
-    "--on", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="DATE", help="The day on the portal."
-)
+@day_option("--on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
 @click.option("--number", "filing_number", type=Name(), metavar="NO", help="The filing number, once issued.")
+@click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
+@click.option("--reason", metavar="WHY", help="Why the number has another form.")
 @click.option("--receipt", type=FilePath(), metavar="FILE", help="The portal's receipt; kept with the record.")
 @click.option("--by", type=Name(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
 def command(
     session: Session,
     name: str,
     number: int | None,
-    on: click.DateTime,
+    on: str,
     kind: str | None,
     filing_number: str | None,
+    force: bool,
+    reason: str | None,
     receipt: Path | None,
     by: str | None,
 ) -> None:
@@ -37,9 +39,10 @@ def command(
         receipt,
         name=name,
         version=number,
-        on=on.date().isoformat(),  # type: ignore[attr-defined]
+        on=on,
         kind=kind,
         number=filing_number,
+        force=session.forced(force, reason),
         receipt=None if receipt is None else receipt.name,
         by=by,
     )

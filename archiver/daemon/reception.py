@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from archiver import clock, wire
-from archiver.actions import Context, perform
+from archiver.acting import Context
+from archiver.actions import perform
 from archiver.config import Config
 from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
 from archiver.model import Actor

@@ -17,6 +17,7 @@ from archiver.daemon.metrics import Gauges
 from archiver.daemon.reception import let_in
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
+from archiver.filings.linkage import open_questions
 from archiver.intake.capture import Capturer, Stopped
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.pipeline import Pipeline
@@ -176,6 +177,7 @@ class Daemon:
                     if clock.monotonic() > deadline:
                         break
                     self._stopping.wait(_TICK_SECONDS)
+                open_questions(self._archive, self._config, self._wait)
                 return self.pipeline.pending()
             except Stopped:
                 return self.pipeline.pending()

@@ -41,6 +41,8 @@ class HandingIn:
     number: str | None = None
     receipt: Receipt | None = None
     by: str | None = None
+    #: Why a number of another form is taken all the same.
+    forced: str | None = None
 
 
 def submit(
@@ -51,7 +53,7 @@ def submit(
     Raises UsageProblem for a number or kind that cannot be, Busy and
     StorageProblem as :meth:`Archive.writing` does; nothing is recorded then.
     """
-    if handing_in.number is not None:
+    if handing_in.number is not None and not handing_in.forced:
         scheme_of(handing_in.number)
     if handing_in.kind not in (None, *KINDS):
         raise UsageProblem(
@@ -79,6 +81,7 @@ def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str
         "on": handing_in.on.isoformat(),
         "kind": handing_in.kind or kind_of(version.submission.folder),
         "number": handing_in.number,
+        **({"forced": handing_in.forced} if handing_in.forced else {}),
         "by": handing_in.by,
         "receipt": None if receipt is None else names.text(os.fsencode(os.path.basename(receipt.name))),
         "common": beside.tag if beside else None,

@@ -17,6 +17,7 @@ from archiver.model import (
     Disposal,
     Event,
     Hold,
+    LifeEvent,
     Material,
     Promises,
     Submission,
@@ -297,6 +298,25 @@ class Index:
     def contents(self) -> Iterator[tuple[bytes, str]]:
         """Every path that ever held a content, with its SHA-256."""
         yield from self._db.execute("select distinct path, sha256 from materials where size > 0")
+
+    def life(self, filing: str | None = None, until: str = "") -> list[LifeEvent]:
+        """The events of filings' lives, oldest first; ``until``: only what was recorded by then (RFC 3339)."""
+        rows = self._db.execute(
+            "select seq, at, user, action, filing, details from life "
+            "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
+            (filing, until),
+        )
+        return [LifeEvent(seq, at, user, action, of, json.loads(told)) for seq, at, user, action, of, told in rows]
+
+    def lying_in(self, folder: bytes) -> list[tuple[Submission, Material]]:
+        """The present materials below a folder of that name, wherever it lies."""
+        rows = self._db.execute(
+            "select s.filing, s.name, s.filing_folder, s.folder, m.path, m.sha256, m.size, m.mtime_ns, m.health "
+            "from materials m join submissions s on s.id = m.submission where m.until is null and m.sha256 "
+            "is not null and (s.folder = ?1 or instr(x'2f' || m.path, x'2f' || ?1 || x'2f')) order by 1, 2, 5",
+            (folder,),
+        )
+        return [(Submission(*row[:4]), Material(*row[4:])) for row in rows]
 
     def holding(self, sha256: str) -> list[Version]:
         """Every version that holds this content."""

@@ -16,7 +16,7 @@ from archiver.model import Change, Event, Op
 from archiver.store import names
 from archiver.store.lag import Lag
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -50,6 +50,10 @@ create table holds (
     placed text not null, lifted text, lift_reason text);
 create unique index holds_now on holds (name, object) where lifted is null;
 create index holds_object on holds (object);
+create table life (
+    seq integer primary key, at text not null, user text not null, action text not null,
+    filing text not null, details text not null);
+create index life_filing on life (filing);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
     mtime_ns integer not null, first integer not null, until integer, health text not null);
@@ -58,6 +62,22 @@ create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
+
+#: What happens to a filing; :mod:`archiver.filings.register` tells what it means.
+_LIFE = frozenset(
+    {
+        "submit",
+        "filing-set",
+        "filing-end",
+        "notice",
+        "notice-answer",
+        "change-question",
+        "change-decision",
+        "display-check",
+        "signal",
+        "reminder",
+    }
+)
 
 
 def submission_id(database: sqlite3.Connection, filing: str, name: str) -> int | None:
@@ -97,6 +117,8 @@ class Intake:
                 self._capture(event, changes)
             elif event.action in takes_in:
                 takes_in[event.action](event)
+            if event.action in _LIFE:
+                self._life(event)
             self._lag(event)
             self._meta("head", event.commit)
             self._meta("seq", str(event.seq))
@@ -203,6 +225,11 @@ class Intake:
                 event.seq,
             ),
         )
+
+    def _life(self, event: Event) -> None:
+        filing, user = event.object.split("/", 1)[0], event.actor["user"] or str(event.actor["uid"])
+        values = (event.seq, event.at, user, event.action, filing, json.dumps(event.details))
+        self._db.execute("insert into life values (?, ?, ?, ?, ?, ?)", values)
 
     def _plan(self, event: Event) -> None:
         details = event.details

@@ -1,0 +1,42 @@
+"""What every action gets: the archive, the settings, and how long it may wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import IO, Any
+
+from archiver.config import Config
+from archiver.errors import UsageProblem
+from archiver.retention import disposal
+from archiver.retention.policy import in_force
+from archiver.store.archive import Archive
+
+#: Kinds of arguments.
+TEXT, MAYBE = (str,), (str, type(None))
+Action = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an action works on, and how many seconds it may wait for another writer."""
+
+    archive: Archive
+    config: Config
+    wait_seconds: float
+    attachment: IO[bytes] | None = None
+
+    @property
+    def rules(self) -> disposal.Rules:
+        """Retention and cooling-off as they are in force."""
+        policy = in_force(self.config, self.archive.index.promises())
+        return disposal.Rules(policy, self.config.cooling_off_days)
+
+
+def day_of(text: str) -> date:
+    """A day as typed; raises UsageProblem."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text) from None

@@ -1,0 +1,103 @@
+"""``archiver change``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from archiver.cli.session import Name, Session, entry, global_options, json_option
+from archiver.errors import Phrase
+
+_FEW = 20
+
+
+@click.group()
+@global_options
+def command() -> None:
+    """Changes of what was filed, and whether they are material."""
+
+
+@entry
+@json_option
+@click.option("--all", "everything", is_flag=True, help="Those that were decided too.")
+def _list(session: Session, as_json: bool, everything: bool) -> None:
+    """List the changes that wait for a decision."""
+    from archiver.filings.deadlines import deadlines
+    from archiver.filings.register import register
+
+    filings = register(session.archive().index.life())
+    dues = {due.uid: due for due in deadlines(filings.values())}
+    rows: list[dict[str, Any]] = [
+        {
+            "number": each.number,
+            "filing": each.filing,
+            "since": each.since,
+            "first": each.first.isoformat(),
+            "kinds": list(each.kinds),
+            "materials": list(each.materials),
+            "signal": each.signal or None,
+            "due": _due(dues.get(f"{each.filing}:change:{each.number}:decide")),
+            "material": each.material,
+            "reason": each.reason or None,
+            "decided_on": each.decided_on.isoformat() if each.decided_on else None,
+            "by": each.by or None,
+        }
+        for filing in filings.values()
+        for each in filing.questions
+        if everything or each.material is None
+    ]
+    console = session.console
+    if as_json:
+        console.json(rows)
+        return
+    if not rows:
+        console.say("No change waits for a decision.")
+    for row in rows:
+        console.say(
+            "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
+            **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
+        )
+        kinds = ", ".join(console.phrase(Phrase(kind)) for kind in row["kinds"])
+        if kinds:
+            console.say("  About: {kinds}", kinds=kinds)
+        if row["signal"]:
+            console.say("  Released: {signal}", signal=row["signal"])
+        for path in row["materials"][:_FEW]:
+            console.line(f"  {path}")
+        if row["decided_on"]:
+            console.say(
+                "  Decided on {on} by {by}: {decision} ({reason})",
+                on=row["decided_on"],
+                by=row["by"],
+                decision=Phrase("material" if row["material"] else "not material"),
+                reason=row["reason"],
+            )
+
+
+def _due(due: Any) -> str | None:
+    return None if due is None else str(due.on.isoformat())
+
+
+@entry
+@click.argument("number", type=int, metavar="N")
+@click.option(
+    "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
+)
+@click.option("--reason", required=True, help="Why; kept with the record.")
+@click.option("--by", type=Name(), metavar="NAME", help="Who decided it, beside the user the system knows.")
+def _decide(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
+    """Record whether a change is material (重大变更)."""
+    done = session.act("change-decide", number=number, material=material == "yes", reason=reason, by=by)
+    if material == "yes":
+        session.console.say(
+            "Change {number} is material: {filing} needs a change submission. See: archiver deadlines",
+            number=number,
+            filing=done["filing"],
+        )
+    else:
+        session.console.say("Change {number} is not material. The reason is kept.", number=number)
+
+
+for _name, _command in (("list", _list), ("decide", _decide)):
+    command.add_command(_command, _name)

@@ -1,0 +1,83 @@
+"""``archiver deadlines``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import Session, entry, json_option
+
+
+@entry
+@click.option("--within", type=click.IntRange(min=0), metavar="DAYS", help="Only what is due within so many days.")
+@click.option("--all", "everything", is_flag=True, help="What is done, too.")
+@click.option(
+    "--ics",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a calendar file (iCalendar).",
+)
+@json_option
+def command(session: Session, within: int | None, everything: bool, ics: Path | None, as_json: bool) -> None:
+    """What is due, by when, and on what basis."""
+    from datetime import timedelta
+
+    from archiver import clock
+    from archiver.errors import Phrase
+    from archiver.filings.deadlines import deadlines, still_open
+    from archiver.filings.register import register
+
+    archive = session.archive()
+    filings = register(archive.index.life()).values()
+    today = clock.today(session.config.zone)
+    dues = deadlines(filings) if everything else still_open(filings)
+    if within is not None:
+        dues = [due for due in dues if due.on <= today + timedelta(days=within)]
+    console = session.console
+    if ics is not None:
+        from archiver.filings.calendar import calendar
+
+        now = clock.read().wall.replace(microsecond=0)
+        ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.phrase))
+        console.say("{count} deadlines are in {path}.", count=len(dues), path=ics)
+        return
+    if as_json:
+        console.json(
+            [
+                {
+                    "uid": due.uid,
+                    "filing": due.filing,
+                    "what": str(due.what),
+                    "due": due.on.isoformat(),
+                    "state": due.state(today),
+                    "provisional": due.provisional,
+                    "latest": due.latest.isoformat() if due.latest else None,
+                    "who": due.who,
+                    "basis": due.basis,
+                    "source": due.source,
+                    "started": due.started.isoformat(),
+                    "owner": due.owner or None,
+                    "done": due.done.isoformat() if due.done else None,
+                }
+                for due in dues
+            ]
+        )
+        return
+    if not dues:
+        console.say("Nothing is due.")
+        return
+    rows = [
+        (
+            due.on.isoformat() + ("?" if due.provisional else ""),
+            console.phrase(Phrase(due.state(today))),
+            due.filing,
+            console.phrase(due.what),
+            due.owner or console.phrase(Phrase(due.who)),
+            console.phrase(Phrase(due.basis)),
+        )
+        for due in dues
+    ]
+    console.table(("Due", "State", "Filing", "What", "Who", "Basis"), rows)
+    if any(due.provisional for due in dues):
+        console.say("? provisional: the holidays of that year are not published yet; the earlier date is shown.")

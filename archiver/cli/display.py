@@ -1,0 +1,50 @@
+"""``archiver display``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import FilePath, Name, Session, entry, global_options
+
+
+@click.group()
+@global_options
+def command() -> None:
+    """The public display of the filing number."""
+
+
+@entry
+@click.argument("filing", type=Name())
+@click.option(
+    "--page", type=FilePath(), metavar="FILE", help="A saved page, instead of fetching the company's own."
+)
+def _check(session: Session, filing: str, page: Path | None) -> None:
+    """Look whether the company's pages display the number and the link; kept as evidence."""
+    from archiver.errors import Unhealthy
+
+    done = session.act("display-check", page, filing=filing, page=None if page is None else page.name)
+    console = session.console
+    bad = []
+    for each in done["pages"]:
+        if each["problem"]:
+            console.say("{source}: cannot be had: {reason}", source=each["source"], reason=each["problem"])
+        elif each["number"] and each["link"]:
+            console.say("{source}: number and link are there.", source=each["source"])
+        elif each["number"]:
+            console.say("{source}: the number is there, the link is missing.", source=each["source"])
+        else:
+            console.say("{source}: the number is missing.", source=each["source"])
+        if each["problem"] or not (each["number"] and each["link"]):
+            bad.append(each["source"])
+    if bad:
+        raise Unhealthy(
+            "The filing number or its link is not displayed on {pages}. The check is kept. Put it there; the "
+            "words are: archiver notice-board {filing}",
+            pages=", ".join(bad),
+            filing=done["filing"],
+        )
+
+
+command.add_command(_check, "check")

@@ -1,0 +1,194 @@
+"""``archiver notice``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from archiver.cli.session import FilePath, Name, Session, day_option, entry, global_options, json_option
+from archiver.errors import Phrase, UsageProblem
+
+if TYPE_CHECKING:
+    from archiver.filings.proposals import Proposal
+
+_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
+
+
+@click.group()
+@global_options
+def command() -> None:
+    """Notices of the regulator, and their answers."""
+
+
+@entry
+@click.argument("filing", type=Name())
+@click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
+@day_option("--received", "The day it came.")
+@day_option("--due", "The day by which it says to answer.")
+@click.option("--days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days.")
+@click.option("--issuer", type=Name(), default="", metavar="NAME", help="Who sent it.")
+@click.option("--document", type=Name(), default="", metavar="NO", help="Its document number.")
+@click.option(
+    "--owner", type=Name(), default="", metavar="NAME", help="Who answers it; else the responsible person."
+)
+@click.option("--file", type=FilePath(), metavar="FILE", help="The notice itself; read for a proposal, and kept.")
+@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _add(
+    session: Session,
+    filing: str,
+    kind: str | None,
+    received: str | None,
+    due: str | None,
+    days: int | None,
+    issuer: str,
+    document: str,
+    owner: str,
+    file: Path | None,
+    by: str | None,
+) -> None:
+    """Record a notice. With --file alone, its text is read and a command is proposed."""
+    proposal = _proposed(session, file) if file else None
+    if kind is None or received is None:
+        if proposal is None or file is None:
+            raise UsageProblem(
+                "Say what came and when: --kind and --received. Nothing was recorded. With --file alone, the "
+                "paper is read and a command is proposed."
+            )
+        session.console.say("The paper seems to say this. Nothing was recorded; check it, and run:")
+        session.console.line(_command_line(filing, file, proposal))
+        return
+    added = session.act(
+        "notice-add",
+        file,
+        filing=filing,
+        kind=kind,
+        received=received,
+        due=due,
+        days=days,
+        issuer=issuer,
+        document=document,
+        owner=owner,
+        file=None if file is None else file.name,
+        by=by,
+    )
+    console = session.console
+    console.say("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
+    if proposal and proposal.due and due is None and days is None:
+        console.warn(
+            "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
+            "program's advice. To set it, record the notice with --due.",
+            due=proposal.due.isoformat(),
+        )
+
+
+def _proposed(session: Session, file: Path) -> Proposal:
+    from archiver.documents.reader import Reader
+    from archiver.filings.proposals import propose
+
+    names = {submission.filing for submission in session.archive().index.submissions()}
+    with Reader() as reader:
+        return propose(reader.read(file, file.name).lines, sorted(names))
+
+
+def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
+    words = ["archiver", "notice", "add", proposal.filings[0] if len(proposal.filings) == 1 else filing]
+    words += ["--kind", proposal.kind or "KIND"]
+    words += ["--received", proposal.received.isoformat() if proposal.received else "DATE"]
+    if proposal.due:
+        words += ["--due", proposal.due.isoformat()]
+    elif proposal.days:
+        words += ["--days", str(proposal.days)]
+    if proposal.document:
+        words += ["--document", proposal.document]
+    return shlex.join([*words, "--file", str(file)])
+
+
+@entry
+@click.argument("number", type=int, metavar="N")
+@click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
+@day_option("--on", "The day of the answer; else that of the handing-in.")
+@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _answer(session: Session, number: int, submission: str, on: str | None, by: str | None) -> None:
+    """Record which submission answered a notice."""
+    done = session.act("notice-answer", number=number, submission=submission, on=on, by=by)
+    session.console.say(
+        "Notice {number} was answered on {on} with {submission}.",
+        number=number,
+        on=done["on"],
+        submission=done["submission"],
+    )
+
+
+@entry
+@json_option
+def _list(session: Session, as_json: bool) -> None:
+    """List the notices, and papers in the notice folder that no notice names yet."""
+    from archiver import clock
+    from archiver.filings.deadlines import deadlines
+    from archiver.filings.register import register
+    from archiver.filings.unclaimed import unclaimed
+
+    archive = session.archive()
+    filings = register(archive.index.life())
+    dues = {due.uid: due for due in deadlines(filings.values())}
+    today = clock.today(session.config.zone)
+    notices = [each for filing in filings.values() for each in filing.notices]
+    papers = unclaimed(archive, session.config.desk.notice_folder, filings.values())
+    rows: list[dict[str, Any]] = []
+    for notice in sorted(notices, key=lambda each: each.number):
+        due = dues.get(f"{notice.filing}:notice:{notice.number}")
+        rows.append(
+            {
+                "number": notice.number,
+                "filing": notice.filing,
+                "kind": notice.kind,
+                "issuer": notice.issuer,
+                "document": notice.document,
+                "received": notice.received.isoformat(),
+                "due": due.on.isoformat() if due else None,
+                "basis": due.basis if due else None,
+                "provisional": due.provisional if due else False,
+                "state": due.state(today) if due else "done",
+                "owner": notice.owner,
+                "answer": notice.answer,
+                "answered_on": notice.answered_on.isoformat() if notice.answered_on else None,
+                "file": notice.file,
+            }
+        )
+    console = session.console
+    if as_json:
+        console.json(
+            {
+                "notices": rows,
+                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in papers],
+            }
+        )
+        return
+    if not rows and not papers:
+        console.say("There are no notices.")
+    if rows:
+        heads = ("Notice", "Filing", "Kind", "Received", "Due", "State", "Answer")
+        keys = ("number", "filing", "kind", "received", "due", "state", "answer")
+        shown = [[_shown(console, key, row[key]) for key in keys] for row in rows]
+        console.table(heads, shown)
+    for paper in papers:
+        console.say(
+            "A paper that no notice names: {path} in {submission}. Record it with: "
+            "archiver notice add {filing} --file FILE",
+            path=paper.path,
+            submission=paper.submission,
+            filing=paper.filing,
+        )
+
+
+def _shown(console: Any, key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(console.phrase(Phrase(value)) if key in ("kind", "state") else value)
+
+
+for _name, _each in (("add", _add), ("answer", _answer), ("list", _list)):
+    command.add_command(_each, _name)

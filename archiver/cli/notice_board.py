@@ -1,0 +1,30 @@
+"""``archiver notice-board``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from archiver.cli.session import Name, Session, entry
+
+
+@entry
+@click.argument("filing", type=Name())
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "markdown", "text", "json"]),
+    default="html",
+    help="For a website, a document, an App's text, an App's program.",
+)
+def command(session: Session, filing: str, form: str) -> None:
+    """What to put on the website and into the App: number, link, names."""
+    from archiver.filings.display import board
+    from archiver.filings.register import Filing, register
+    from archiver.store.lookup import find_filing
+
+    archive = session.archive()
+    found = find_filing(archive, filing)
+    known = register(archive.index.life(found)).get(found) or Filing(found)
+    sys.stdout.write(board(known, form))

@@ -1,0 +1,35 @@
+"""``archiver remind``."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli.session import Session, entry
+from archiver.errors import StorageProblem
+
+
+@entry
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+def command(session: Session, dry_run: bool) -> None:
+    """Send what is due to those who have to know; each step once."""
+    console = session.console
+    if dry_run:
+        from archiver.acting import Context
+        from archiver.desk import waiting
+
+        _, messages = waiting(Context(session.archive(), session.config, session.wait))
+        for message in messages:
+            console.say("To {role}:", role=message.role)
+            for item in message.items:
+                console.line(f"  {console.phrase(item.line)}")
+        if not messages:
+            console.say("Nothing is to be sent.")
+        return
+    done = session.act("remind")
+    console.say("{count} reminders were sent.", count=done["sent"])
+    if done["failed"]:
+        raise StorageProblem(
+            "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "
+            "the addresses and the channel.",
+            roles=", ".join(done["failed"]),
+        )

@@ -1,0 +1,240 @@
+"""What people at the desk do with a filing: its sheet, notices, decisions, the display, reminders."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from archiver import clock, language
+from archiver.acting import MAYBE, TEXT, Action, Context, day_of
+from archiver.errors import Phrase, UsageProblem
+from archiver.filings import channels, records
+from archiver.filings.display import look
+from archiver.filings.fetch import Unreachable, fetch
+from archiver.filings.register import Filing, register
+from archiver.filings.reminders import Digest, digests
+from archiver.store.lookup import find_filing, find_submission
+from archiver.store.writer import Draft
+
+_REMINDERS = "reminders"
+
+
+def _records(context: Context, file: str | None) -> records.Context:
+    paper = records.Paper(file, context.attachment) if file is not None and context.attachment else None
+    return records.Context(context.archive, context.wait_seconds, clock.today(context.config.zone), paper)
+
+
+def _filing_set(
+    context: Context,
+    filing: str,
+    fields: dict[str, Any],
+    status: str | None,
+    portal_text: str | None,
+    on: str | None,
+    evidence: str | None,
+    force: str | None,
+    by: str | None,
+) -> dict[str, Any]:
+    found = find_filing(context.archive, filing)
+    records.set_sheet(
+        _records(context, evidence),
+        found,
+        fields,
+        status=status,
+        portal_text=portal_text,
+        on=day_of(on) if on else None,
+        forced=force,
+        by=by,
+    )
+    return {"filing": found}
+
+
+def _notice_add(
+    context: Context,
+    filing: str,
+    kind: str,
+    received: str,
+    due: str | None,
+    days: int | None,
+    issuer: str,
+    document: str,
+    owner: str,
+    file: str | None,
+    by: str | None,
+) -> dict[str, Any]:
+    found = find_filing(context.archive, filing)
+    number = records.add_notice(
+        _records(context, file),
+        found,
+        kind,
+        day_of(received),
+        due=day_of(due) if due else None,
+        days=days,
+        issuer=issuer,
+        document=document,
+        owner=owner,
+        by=by,
+    )
+    return {"filing": found, "number": number}
+
+
+def _notice_answer(
+    context: Context, number: int, submission: str, on: str | None, by: str | None
+) -> dict[str, Any]:
+    archive = context.archive
+    notice = records.find_notice(archive, number)
+    found = find_submission(archive, submission)
+    filing = register(archive.index.life(notice.filing))[notice.filing]
+    handed_in = [each for each in filing.submitted if each.tag.startswith(f"{found}/")]
+    if found.filing != notice.filing or not handed_in:
+        raise UsageProblem(
+            "{submission} was not handed in for {filing}, so it cannot answer notice {number}. Nothing was "
+            "recorded. Record the handing-in first: archiver submit {submission} --on DATE",
+            submission=str(found),
+            filing=notice.filing,
+            number=number,
+        )
+    day = day_of(on) if on else handed_in[-1].on
+    records.answer_notice(_records(context, None), number, str(found), day, by)
+    return {"filing": notice.filing, "submission": str(found), "on": day.isoformat()}
+
+
+def _change_decide(context: Context, number: int, material: bool, reason: str, by: str | None) -> dict[str, Any]:
+    question = records.decide(_records(context, None), number, material, reason, by)
+    return {"filing": question.filing}
+
+
+def _display_check(context: Context, filing: str, page: str | None) -> dict[str, Any]:
+    archive, config = context.archive, context.config
+    name = find_filing(archive, filing)
+    known = _records(context, None).filing(name)
+    if not known.number:
+        raise UsageProblem(
+            "{filing} has no filing number yet, so there is nothing to look for. Nothing was recorded. Record it "
+            "with: archiver filing set {filing} --number NO --issued-on DATE",
+            filing=name,
+        )
+    if page is not None and context.attachment:
+        data = context.attachment.read()
+        return {"filing": name, "pages": [_record_page(context, known, os.path.basename(page), data, None)]}
+    settings = config.filings.get(os.fsdecode(name.encode("utf-8")))
+    pages = settings.pages if settings else ()
+    if not pages:
+        raise UsageProblem(
+            "{filing} has no page to look at. Nothing was recorded. Name the company's own pages in the settings: "
+            '[filings."{filing}"] pages = ["https://..."], or give a saved page with --page FILE',
+            filing=name,
+        )
+    return {"filing": name, "pages": [_look_at(context, known, address) for address in pages]}
+
+
+def _look_at(context: Context, filing: Filing, address: str) -> dict[str, Any]:
+    try:
+        page = fetch(address, allow_private=context.config.desk.allow_private)
+    except Unreachable as trouble:
+        return _record_page(context, filing, address, b"", trouble.reason)
+    return _record_page(context, filing, address, page.data, None)
+
+
+def _record_page(
+    context: Context, filing: Filing, source: str, data: bytes, problem: Phrase | None
+) -> dict[str, Any]:
+    shown = look(filing, data)
+    details = {
+        "on": clock.today(context.config.zone).isoformat(),
+        "source": source,
+        "number_found": shown.number,
+        "link_found": shown.link,
+        "problem": str(problem) if problem else "",
+    }
+    attached = {} if problem else {"evidence.html": io.BytesIO(data)}
+    with context.archive.writing(context.wait_seconds) as writer:
+        writer.append(Draft("display-check", filing.name, details, attached))
+    return {"source": source, "number": shown.number, "link": shown.link, "problem": problem}
+
+
+def check_displays(context: Context) -> None:
+    """Look at the pages of filed filings that were not looked at for ``display.every_days``."""
+    archive, config = context.archive, context.config
+    today = clock.today(config.zone)
+    for filing in register(archive.index.life()).values():
+        settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
+        last = {each.source: each.on for each in filing.displays}
+        for address in settings.pages if settings and filing.state == "filed" and filing.number else ():
+            if address not in last or (today - last[address]).days >= config.desk.display_days:
+                _look_at(context, filing, address)
+
+
+def waiting(context: Context) -> tuple[dict[str, list[str]], list[Digest]]:
+    """Where reminders go, and what is to be sent now; raises ConfigProblem."""
+    where = channels.targets(context.config.desk.targets, os.environ)
+    events = context.archive.index.life()
+    today = clock.today(context.config.zone)
+    return where, digests(register(events).values(), events, today, where)
+
+
+def remind(context: Context) -> dict[str, Any]:
+    """Send what is due and was not sent; what could not be sent is tried again the next time."""
+    where, messages = waiting(context)
+    if not where:
+        raise UsageProblem(
+            "Nobody is named to be reminded. Nothing was sent. Set reminders.targets in the settings, or "
+            "ARCHIVER_TARGET_OWNER in the environment."
+        )
+    speak = language.translator(context.config.lang or language.of_environment(os.environ))
+    sent, failed = 0, []
+    for message in messages:
+        addresses = where.get(message.role)
+        if not addresses:
+            continue
+        title = speak(Phrase("archiver: {count} matters need you", count=len(message.items)))
+        if channels.send(addresses, title, "\n".join(speak(item.line) for item in message.items)):
+            _note_sent(context, message)
+            sent += len(message.items)
+        else:
+            failed.append(message.role)
+    return {"sent": sent, "failed": failed}
+
+
+def _note_sent(context: Context, message: Digest) -> None:
+    items = [{"uid": item.uid, "step": item.step} for item in message.items]
+    with context.archive.writing(context.wait_seconds) as writer:
+        writer.append(Draft("reminder", _REMINDERS, {"to": message.role, "items": items}))
+
+
+ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
+    "filing-set": (
+        _filing_set,
+        {
+            "filing": TEXT,
+            "fields": (dict,),
+            "status": MAYBE,
+            "portal_text": MAYBE,
+            "on": MAYBE,
+            "evidence": MAYBE,
+            "force": MAYBE,
+            "by": MAYBE,
+        },
+    ),
+    "notice-add": (
+        _notice_add,
+        {
+            "filing": TEXT,
+            "kind": TEXT,
+            "received": TEXT,
+            "due": MAYBE,
+            "days": (int, type(None)),
+            "issuer": TEXT,
+            "document": TEXT,
+            "owner": TEXT,
+            "file": MAYBE,
+            "by": MAYBE,
+        },
+    ),
+    "notice-answer": (_notice_answer, {"number": (int,), "submission": TEXT, "on": MAYBE, "by": MAYBE}),
+    "change-decide": (_change_decide, {"number": (int,), "material": (bool,), "reason": TEXT, "by": MAYBE}),
+    "display-check": (_display_check, {"filing": TEXT, "page": MAYBE}),
+    "remind": (remind, {}),
+}

@@ -1,0 +1,173 @@
+"""Change linkage (算法变更+备案联动): what changes after a filing was filed opens a question."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, tzinfo
+from typing import Any
+
+from archiver import clock
+from archiver.config import Config
+from archiver.filings.differences import compare
+from archiver.filings.kinds import kind_of
+from archiver.filings.register import Filing, Question, register
+from archiver.model import Op, Version
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.privacy import fitting
+from archiver.store.writer import Draft
+
+#: Folders of these kinds say nothing of the algorithm.
+_BESIDE = frozenset({"correction", "deregistration", "inspection", "annual"})
+_MOST_MATERIALS = 100
+_GIT = "git:"
+_GIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What changed since the last handing-in, and the day of the first change."""
+
+    first: date
+    materials: tuple[str, ...]
+    kinds: tuple[str, ...]
+    signal: str = ""
+
+
+def open_questions(archive: Archive, config: Config, wait_seconds: float) -> list[int]:
+    """Open a question for each filed filing that has changed; returns their numbers."""
+    opened = []
+    filings = register(archive.index.life())
+    number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
+    for filing in filings.values():
+        events: list[Draft] = []
+        if filing.state == "filed":
+            changed = _released(filing, config, events) or _changed(archive, filing, config)
+            if changed is not None and not _is_asked(filing):
+                number += 1
+                opened.append(number)
+                events.append(Draft("change-question", filing.name, _details(number, filing, changed)))
+        for draft in events:
+            with archive.writing(wait_seconds) as writer:
+                writer.append(draft)
+    return opened
+
+
+def _is_asked(filing: Filing) -> bool:
+    """Whether the last question waits for a decision, or its change submission is not handed in yet."""
+    last = filing.questions[-1] if filing.questions else None
+    return last is not None and (last.material is None or (last.material and not _is_handed_in(filing, last)))
+
+
+def _is_handed_in(filing: Filing, question: Question) -> bool:
+    return any(each.kind == "change" and each.at > question.at for each in filing.submitted)
+
+
+def _details(number: int, filing: Filing, changed: Changed) -> Mapping[str, Any]:
+    last = filing.last_submitted()
+    return {
+        "number": number,
+        "since": last.tag if last else "",
+        "first": changed.first.isoformat(),
+        "kinds": list(changed.kinds),
+        "materials": list(changed.materials[:_MOST_MATERIALS]),
+        "signal": changed.signal,
+    }
+
+
+# --- materials
+
+
+def _changed(archive: Archive, filing: Filing, config: Config) -> Changed | None:
+    since = max([each.at for each in filing.submitted] + [each.at for each in filing.questions], default="")
+    later = [
+        version
+        for version in archive.index.versions(filing.name)
+        if version.captured_at > since and kind_of(version.submission.folder) not in _BESIDE
+    ]
+    newest: dict[str, Version] = {}
+    for version in later:
+        newest.setdefault(version.submission.name, version)
+    paths = sorted({path for version in newest.values() for path in _paths(archive, version, since)})
+    folder = os.fsencode(config.desk.notice_folder)
+    paths = [path for path in paths if folder not in path.split(b"/")]
+    if not paths:
+        return None
+    first = min(clock.parse(version.captured_at) for version in later)
+    return Changed(_day(first, config.zone), tuple(map(names.text, paths)), _kinds(paths, config))
+
+
+def _paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
+    before = [
+        each
+        for each in archive.index.versions(version.submission.filing, version.submission.name)
+        if each.captured_at <= since
+    ]
+    if not before:
+        return [m.path for m in archive.index.materials(version.submission, version.number) if m.sha256]
+    changes = compare(archive.index, before[0], version)
+    return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
+
+
+def _kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
+    given = list(paths)
+    return tuple(
+        kind for kind, patterns in config.desk.changes.items() if any(fitting(path, patterns) for path in given)
+    )
+
+
+def _day(moment: Any, zone: tzinfo) -> date:
+    day: date = moment.astimezone(zone).date()
+    return day
+
+
+# --- signals from outside
+
+
+def _released(filing: Filing, config: Config, events: list[Draft]) -> Changed | None:
+    """Note what each signal says now; a change of one that was known is a change of the algorithm."""
+    settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
+    changed = None
+    for signal in settings.signals if settings else ():
+        value = _value(signal)
+        known = filing.signals.get(signal)
+        if value is None or value == known:
+            continue
+        events.append(Draft("signal", filing.name, {"signal": signal, "value": value}))
+        if known is not None:
+            told = f"{signal} {value.partition(' ')[2]}".strip()
+            changed = changed or Changed(clock.today(config.zone), (), ("model",), told)
+    return changed
+
+
+def _value(signal: str) -> str | None:
+    """What a signal says now: a digest, then a name for people; None where it cannot be read."""
+    try:
+        return _tags(signal.removeprefix(_GIT)) if signal.startswith(_GIT) else _content(signal)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _content(path: str) -> str:
+    with open(path, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.seek(0)
+        head = stream.read(60).decode("utf-8", "replace").split("\n", 1)[0].strip()
+    return f"{digest} {head}" if head.isprintable() else digest
+
+
+def _tags(path: str) -> str:
+    """The tags of a repository that is only read; its own settings, hooks and filters have no say."""
+    command = [
+        *("git", "-c", f"safe.directory={path}", "-c", "core.fsmonitor=false", "-C", path),
+        *("for-each-ref", "--sort=creatordate", "--format=%(refname:short)", "refs/tags"),
+    ]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment = {**kept, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_OPTIONAL_LOCKS": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=_GIT_SECONDS, check=True)
+    tags = done.stdout.decode("utf-8", "replace").split("\n")[:-1]
+    return f"{hashlib.sha256(done.stdout).hexdigest()} {tags[-1] if tags else ''}".strip()

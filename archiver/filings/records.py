@@ -1,0 +1,267 @@
+"""What people tell of a filing, journalled: its sheet, the review, notices, decisions, checks of the display."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import IO, Any
+
+from archiver.errors import NotFound, UsageProblem
+from archiver.filings.numbers import scheme_of
+from archiver.filings.register import NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
+from archiver.model import Event
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.writer import Draft
+
+_DATES = ("issued_on", "service_start", "service_end")
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A file that is kept with a record: its name without folders, and its bytes."""
+
+    name: str
+    stream: IO[bytes]
+
+    @property
+    def attachment(self) -> str:
+        """Its name in the journal: ours, so that no foreign name gets into the journal's trees."""
+        suffix = os.path.splitext(self.name)[1].lower()
+        return "evidence" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
+
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return names.text(os.fsencode(os.path.basename(self.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a record goes: who waits how long, and what day it is for people."""
+
+    archive: Archive
+    wait_seconds: float
+    today: date
+    paper: Paper | None = None
+
+    def filing(self, name: str) -> Filing:
+        """What is known of a filing."""
+        return register(self.archive.index.life(name)).get(name) or Filing(name)
+
+    def append(self, action: str, filing: str, details: Mapping[str, Any]) -> Event:
+        """Journal it, with the paper."""
+        attached = {self.paper.attachment: self.paper.stream} if self.paper else {}
+        with self.archive.writing(self.wait_seconds) as writer:
+            return writer.append(Draft(action, filing, dict(details), attached))
+
+
+def set_sheet(
+    context: Context,
+    filing: str,
+    fields: Mapping[str, Any],
+    *,
+    status: str | None = None,
+    portal_text: str | None = None,
+    on: date | None = None,
+    forced: str | None = None,
+    by: str | None = None,
+) -> Event:
+    """Change the filing's sheet, and record a look at its review status.
+
+    ``forced``: the reason for a number that has none of the known forms.
+    Raises UsageProblem for what cannot be; nothing is recorded then.
+    """
+    known = context.filing(filing)
+    day = on or context.today
+    check_past(context, day)
+    _check_fields(known, fields, forced)
+    if status is not None and status not in STATES:
+        raise _unknown(status, STATES)
+    last = known.last_submitted()
+    if status is not None and on is not None and last is not None and on < last.on:
+        raise _before_submission(on, last.on, last.tag)
+    if not fields and status is None:
+        raise UsageProblem("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
+    details: dict[str, Any] = {"fields": dict(fields), "on": day.isoformat(), "by": by, "forced": forced}
+    if status is not None:
+        details |= {"status": status, "portal_text": portal_text}
+    details["evidence"] = context.paper.shown if context.paper else None
+    return context.append("filing-set", filing, details)
+
+
+def _check_fields(known: Filing, fields: Mapping[str, Any], forced: str | None) -> None:
+    if (number := fields.get("number")) and not forced:
+        scheme_of(number)
+    if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
+        raise _unknown(scheme, SCHEMES)
+    days = {name: _day(fields.get(name) or known.fields.get(name)) for name in _DATES}
+    start, end, issued = days["service_start"], days["service_end"], days["issued_on"]
+    if start and end and end < start:
+        raise UsageProblem(
+            "The service would end on {end}, before its start on {start}. Nothing was recorded. Mend the date.",
+            end=end,
+            start=start,
+        )
+    first = known.submitted[0] if known.submitted else None
+    if issued and first and issued < first.on:
+        raise _before_submission(issued, first.on, first.tag)
+
+
+def add_notice(
+    context: Context,
+    filing: str,
+    kind: str,
+    received: date,
+    *,
+    due: date | None = None,
+    days: int | None = None,
+    issuer: str = "",
+    document: str = "",
+    owner: str = "",
+    by: str | None = None,
+) -> int:
+    """Record a notice of the regulator; returns its number.
+
+    ``days`` are working days.  Raises UsageProblem for dates that cannot be.
+    """
+    known = context.filing(filing)
+    if kind not in NOTICE_KINDS:
+        raise _unknown(kind, NOTICE_KINDS)
+    check_past(context, received)
+    if due is not None and due < received:
+        raise UsageProblem(
+            "The notice would be due on {due}, before it was received on {received}. Nothing was recorded. Mend "
+            "the dates.",
+            due=due,
+            received=received,
+        )
+    first = known.submitted[0] if known.submitted else None
+    if first and kind in ("correction", "refusal") and received < first.on:
+        raise _before_submission(received, first.on, first.tag)
+    number = 1 + sum(len(each.notices) for each in _filings(context.archive))
+    details = {
+        "number": number,
+        "kind": kind,
+        "issuer": issuer,
+        "document": document,
+        "received": received.isoformat(),
+        "due": due.isoformat() if due else None,
+        "days": days,
+        "owner": owner,
+        "by": by,
+        "file": context.paper.shown if context.paper else None,
+        "sha256": _digest(context.paper.stream) if context.paper else None,
+    }
+    context.append("notice", filing, details)
+    return number
+
+
+def answer_notice(context: Context, number: int, submission: str, on: date, by: str | None) -> Notice:
+    """Record that a notice was answered by a submission, on a day.
+
+    Raises NotFound for an unknown notice, UsageProblem where it was answered
+    before or the submission was handed in before the notice came.
+    """
+    notice = find_notice(context.archive, number)
+    check_past(context, on)
+    if notice.answer is not None:
+        raise UsageProblem(
+            "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
+            "is a notice of its own: archiver notice add",
+            number=number,
+            on=notice.answered_on,
+            submission=notice.answer,
+        )
+    if on < notice.received:
+        raise UsageProblem(
+            "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
+            "Mend the date.",
+            on=on,
+            number=number,
+            received=notice.received,
+        )
+    context.append(
+        "notice-answer",
+        notice.filing,
+        {"number": number, "submission": submission, "on": on.isoformat(), "by": by},
+    )
+    return notice
+
+
+def decide(context: Context, number: int, material: bool, reason: str, by: str | None) -> Question:
+    """Record whether a change is material; raises NotFound, or UsageProblem where it is decided already."""
+    question = find_question(context.archive, number)
+    if not reason.strip():
+        raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+    if question.material is not None:
+        raise UsageProblem(
+            "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
+            "change, or into the filing's materials.",
+            number=number,
+            on=question.decided_on,
+        )
+    details = {"number": number, "material": material, "reason": reason, "on": context.today.isoformat(), "by": by}
+    context.append("change-decision", question.filing, details)
+    return question
+
+
+def find_notice(archive: Archive, number: int) -> Notice:
+    """The notice of that number; raises NotFound."""
+    for filing in _filings(archive):
+        for each in filing.notices:
+            if each.number == number:
+                return each
+    raise NotFound("There is no notice {number}. Nothing was changed. See: archiver notice list", number=number)
+
+
+def find_question(archive: Archive, number: int) -> Question:
+    """The change of that number; raises NotFound."""
+    for filing in _filings(archive):
+        for each in filing.questions:
+            if each.number == number:
+                return each
+    raise NotFound("There is no change {number}. Nothing was changed. See: archiver change list", number=number)
+
+
+def _filings(archive: Archive) -> Iterable[Filing]:
+    return register(archive.index.life()).values()
+
+
+def check_past(context: Context, day: date) -> None:
+    """Refuse a day that has not come."""
+    if day > context.today:
+        raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text) from None
+
+
+def _unknown(word: str, known: tuple[str, ...]) -> UsageProblem:
+    return UsageProblem("{word} is not one of: {known}. Nothing was recorded.", word=word, known=", ".join(known))
+
+
+def _before_submission(day: date, submitted: date, tag: str) -> UsageProblem:
+    return UsageProblem(
+        "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
+        day=day,
+        submitted=submitted,
+        tag=tag,
+    )
+
+
+def _digest(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    digest = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        digest.update(chunk)
+    stream.seek(0)
+    return digest.hexdigest()

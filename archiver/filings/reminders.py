@@ -1,0 +1,117 @@
+"""Whom to remind of what, and when: each step once, and everybody's matters in one message.  Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from archiver.errors import Phrase
+from archiver.filings.deadlines import Due, is_ours, still_open
+from archiver.filings.register import PENDING, Filing
+from archiver.filings.workdays import between
+from archiver.model import LifeEvent
+
+OWNER, MANAGER = "owner", "manager"
+#: Working days before the date: the owner, then the owner again, then the manager too.
+_EARLY, _SOON, _LAST = 7, 3, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of a message; ``uid`` and ``step`` together are sent once to each role."""
+
+    uid: str
+    step: str
+    line: Phrase
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Everything for one role or person."""
+
+    role: str
+    items: tuple[Item, ...]
+
+
+def digests(
+    filings: Iterable[Filing], sent: Iterable[LifeEvent], today: date, known_roles: Mapping[str, object]
+) -> list[Digest]:
+    """What is to be sent today and was not sent yet; a person without a target of their own is the owner."""
+    done = {
+        (event.details["to"], item["uid"], item["step"])
+        for event in sent
+        if event.action == "reminder"
+        for item in event.details["items"]
+    }
+    waiting: dict[str, list[Item]] = defaultdict(list)
+    for role, item in _items(list(filings), today):
+        to = role if role in known_roles else MANAGER if role == MANAGER else OWNER
+        if (to, item.uid, item.step) not in done and item not in waiting[to]:
+            waiting[to].append(item)
+    return [Digest(role, tuple(items)) for role, items in sorted(waiting.items()) if items]
+
+
+def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, Item]]:
+    for due in still_open(filings):
+        step, roles = _step(due, today)
+        for role in roles:
+            yield due.owner if role == OWNER and due.owner else role, Item(due.uid, step, line(due, today))
+    for filing in filings:
+        for uid, phrase, on in alerts(filing):
+            yield OWNER, Item(uid, f"missing:{on.isoformat()}", phrase)
+
+
+def _step(due: Due, today: date) -> tuple[str, tuple[str, ...]]:
+    if not is_ours(due):
+        return ("passed", (OWNER,)) if due.on < today else ("", ())
+    left = between(today, due.on)
+    if due.on < today:
+        return f"overdue:{today.isoformat()}", (OWNER, MANAGER)
+    if left <= _LAST:
+        return f"last:{due.on.isoformat()}", (OWNER, MANAGER)
+    if left <= _SOON:
+        return f"soon:{due.on.isoformat()}", (OWNER,)
+    return (f"early:{due.on.isoformat()}", (OWNER,)) if left <= _EARLY else ("", ())
+
+
+def line(due: Due, today: date) -> Phrase:
+    """One matter in one line."""
+    if due.provisional:
+        return Phrase(
+            "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
+            "[{state}]",
+            filing=due.filing,
+            what=due.what,
+            on=due.on.isoformat(),
+            state=Phrase(due.state(today)),
+        )
+    return Phrase(
+        "{filing}: {what}, by {on} [{state}]",
+        filing=due.filing,
+        what=due.what,
+        on=due.on.isoformat(),
+        state=Phrase(due.state(today)),
+    )
+
+
+def alerts(filing: Filing) -> list[tuple[str, Phrase, date]]:
+    """Pages on which the number or the link was missing when they were looked at last."""
+    if filing.state not in PENDING | {"filed"}:
+        return []
+    last = {display.source: display for display in filing.displays}
+    return [
+        (
+            f"{filing.name}:display:{display.source}",
+            Phrase(
+                "{filing}: the filing number or its link was missing on {source} on {on}",
+                filing=filing.name,
+                source=display.source,
+                on=display.on.isoformat(),
+            ),
+            display.on,
+        )
+        for display in last.values()
+        if not display.problem and not (display.number and display.link)
+    ]

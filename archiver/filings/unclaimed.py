@@ -1,0 +1,30 @@
+"""Papers in the notice folder that no notice names yet: proposed to a person, never recorded by themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from archiver.filings.register import Filing
+from archiver.store import names
+from archiver.store.archive import Archive
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A material that may be a notice; ``path`` is readable."""
+
+    filing: str
+    submission: str
+    path: str
+
+
+def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[Paper]:
+    """Materials of the newest versions that lie in a folder of that name, and whose content no notice has."""
+    known = {notice.sha256 for filing in filings for notice in filing.notices}
+    return [
+        Paper(submission.filing, str(submission), names.text(material.path))
+        for submission, material in archive.index.lying_in(os.fsencode(folder))
+        if material.sha256 not in known
+    ]
