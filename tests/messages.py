@@ -7,6 +7,7 @@ are gone, and compiles it; the translations are then written by hand.
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,47 @@ WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rena
          "not material", "number and link are there", "number or link is missing", "Notice", "Kind", "Received", "Due", "Answer", "What", "Who", "Basis"}  # fmt: skip
 
 
+#: click's own words, which it asks of the same catalogue.
+CLICK = {"Usage:", "Options", "Commands", "Error", "Show this message and exit.", "Show the version and exit.", "required",
+         "Error: {message}", "Try '{command} {option}' for help.", "Missing argument", "Missing option", "Missing parameter",
+         "No such option: {name}", "No such option {name!r}.", "default: {default}", "file", "directory", "path", "Did you mean {possibility}?", "Invalid value: {message}", "Invalid value for {param_hint}: {message}",
+         "Got unexpected extra argument ({args})", "Option {name!r} does not take a value.",
+         "{value!r} is not a valid {number_type}.", "{value} is not in the range {range}.", "Choose from:\n\t{choices}",
+         "File", "Directory", "Path", "{name} {filename!r} does not exist.", "{name} {filename!r} is a directory.",
+         "{name} {filename!r} is not readable.", "Missing command.", "No such command {name!r}.", "Did you mean {name}?"}  # fmt: skip
+
+
+#: What click says in two numbers.
+PLURAL = {
+    ("{value!r} is not {choice}.", "{value!r} is not one of {choices}."),
+    ("Possible option: {possibilities}", "Possible options: {possibilities}"),
+    ("Option {name!r} requires an argument.", "Option {name!r} requires {nargs} arguments."),
+}
+
+
+def help_texts() -> set[str]:
+    """What --help says of every command and option."""
+    import click
+
+    from archiver.cli.main import COMMANDS, cli
+
+    found = set(COMMANDS.values())
+    waiting: list[click.Command] = [
+        cli,
+        *filter(None, (cli.get_command(click.Context(cli), name) for name in COMMANDS)),
+    ]
+    while waiting:
+        command = waiting.pop()
+        if isinstance(command, click.Group) and command is not cli:
+            waiting += command.commands.values()
+        found.add(inspect.cleandoc(command.help or ""))
+        found |= {param.help for param in command.params if isinstance(param, click.Option) and param.help}
+    return found - CLICK
+
+
 def messages() -> set[str]:
     errors = {cls.__name__ for cls in _subclasses(ArchiverError)}
-    found = set(WORDS) | set(TABLE.values())
+    found = set(WORDS) | set(TABLE.values()) | CLICK | help_texts()
     for path in ROOT.rglob("*.py"):
         if "resources" in path.parts:
             # The verifier of a package brings its own words.
@@ -98,12 +137,12 @@ def update() -> None:
     """Bring the catalogue in line with the source and compile it."""
     with open(CATALOGUE, "rb") as stream:
         catalogue = read_po(stream, locale="zh")
-    wanted = messages()
+    wanted = messages() | PLURAL
     for known in [message.id for message in catalogue if message.id and message.id not in wanted]:
         catalogue.delete(known)
-    for text in sorted(wanted):
+    for text in sorted(wanted, key=str):
         if text not in catalogue:
-            catalogue.add(text, "")
+            catalogue.add(text, "" if isinstance(text, str) else ("",))
     with open(CATALOGUE, "wb") as stream:
         write_po(stream, catalogue, width=110, sort_output=True)
     with open(CATALOGUE.with_suffix(".mo"), "wb") as stream:

@@ -6,14 +6,13 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, global_options, json_option
+from archiver.cli.session import Name, Session, entry, group, json_option
 from archiver.errors import Phrase
 
 _FEW = 20
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """Changes of what was filed, and whether they are material."""
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, entry, global_options
+from archiver.cli.session import FilePath, Name, Session, entry, group
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """The public display of the filing number."""
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, global_options, json_option
+from archiver.cli.session import Name, Session, entry, group, json_option
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """Deletion after retention; refused (exit 4) before it."""
 

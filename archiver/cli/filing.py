@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, day_option, entry, global_options, json_option
+from archiver.cli.session import FilePath, Name, Session, day_option, entry, group, json_option
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """The life of a filing: its sheet, its review, its end."""
 

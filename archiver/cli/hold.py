@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, global_options, json_option
+from archiver.cli.session import Name, Session, entry, group, json_option
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """Named reasons not to dispose of something, whatever the date."""
 

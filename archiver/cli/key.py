@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, global_options
+from archiver.cli.session import Session, entry, group
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """The signing key; only the archive's owner may change it."""
 

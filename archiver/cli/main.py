@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import importlib
 import os
 import sys
@@ -10,9 +11,11 @@ from collections.abc import Sequence
 import click
 
 from archiver import __version__
+from archiver.cli import speaking
 from archiver.cli.console import Console, forgiving, language
 from archiver.cli.session import Session, global_options
 from archiver.errors import ArchiverError, StorageProblem
+from archiver.language import of_environment
 
 #: Command -> one line of help; imported only when it runs, so that --help is quick.
 COMMANDS = {
@@ -46,7 +49,7 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(speaking.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -63,13 +66,14 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = [name for name in COMMANDS if name.startswith(args[0][:2])]
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
+            message = gettext.gettext("No such command {name!r}.").format(name=args[0])
+            hint = gettext.gettext("Did you mean {name}?").format(name=near[0]) if near else ""
+            raise click.UsageError(f"{message} {hint}".strip(), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section(gettext.gettext("Commands")):
+            formatter.write_dl([(name, speaking.spoken(text)) for name, text in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forgiving(sys.stderr)
     session = Session()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    speaking.choose(given, of_environment(os.environ))
     try:
         return _call(given, session)
     except _IndexDamagedInside as damage:

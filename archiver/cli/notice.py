@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, day_option, entry, global_options, json_option
+from archiver.cli.session import FilePath, Name, Session, day_option, entry, group, json_option
 from archiver.errors import Phrase, UsageProblem
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """Notices of the regulator, and their answers."""
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, global_options
+from archiver.cli.session import Session, entry, group
 from archiver.errors import StorageProblem, UsageProblem
 
 
-@click.group()
-@global_options
+@group
 def command() -> None:
     """Run archiver as a service of the system."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from archiver.cli import speaking
 from archiver.cli.console import Console, language
 from archiver.errors import UsageProblem
 
@@ -172,6 +173,12 @@ def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def group(function: Callable[..., Any]) -> speaking.Group:
+    """A group of commands with the global options."""
+    made: speaking.Group = click.group(cls=speaking.Group)(global_options(function))
+    return made
+
+
 def entry(function: Callable[..., Any]) -> click.Command:
     """A command with the global options, handed its Session first."""
 
@@ -182,7 +189,7 @@ def entry(function: Callable[..., Any]) -> click.Command:
         with closing(session):
             return function(session, *args, **kwargs)
 
-    return click.command()(global_options(call))
+    return click.command(cls=speaking.Command)(global_options(call))
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")

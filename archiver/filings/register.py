@@ -147,6 +147,10 @@ class Filing:
         """The filing number, empty before it is issued."""
         return str(self.fields.get("number") or "")
 
+    def enter(self, state: str, on: date, portal_text: str = "") -> None:
+        """Enter a state; the portal's words were about the one before."""
+        self.state, self.state_on, self.portal_text = state, on, portal_text
+
     def day(self, name: str) -> date | None:
         """A date of the sheet."""
         value = self.fields.get(name)
@@ -171,11 +175,11 @@ def _set(filing: Filing, event: LifeEvent) -> None:
     details = event.details
     filing.fields |= details["fields"]
     if details["fields"].get("number") and filing.state in {"draft", *PENDING} - {"deregistration_pending"}:
-        filing.state, filing.state_on = "filed", date.fromisoformat(details["on"])
+        filing.enter("filed", date.fromisoformat(details["on"]))
     if status := details.get("status"):
         on = date.fromisoformat(details["on"])
         text = details.get("portal_text") or ""
-        filing.state, filing.state_on, filing.portal_text = status, on, text
+        filing.enter(status, on, text)
         filing.checks.append(Check(status, on, text, event.user, event.at, details.get("evidence")))
 
 
@@ -187,18 +191,18 @@ def _submit(filing: Filing, event: LifeEvent) -> None:
     filing.ended = None
     allowed, state = _BY_SUBMIT.get(details["kind"], (set(), ""))
     if filing.state in allowed:
-        filing.state, filing.state_on = state, on
+        filing.enter(state, on)
     if details.get("number"):
         filing.fields["number"] = details["number"]
         filing.fields.setdefault("issued_on", details["on"])
         if filing.state != "deregistration_pending":
-            filing.state, filing.state_on = "filed", on
+            filing.enter("filed", on)
 
 
 def _end(filing: Filing, event: LifeEvent) -> None:
     filing.ended = date.fromisoformat(event.details["on"])
     if filing.state not in ENDED:
-        filing.state, filing.state_on = "deregistered", filing.ended
+        filing.enter("deregistered", filing.ended)
 
 
 def _notice(filing: Filing, event: LifeEvent) -> None:
@@ -221,9 +225,9 @@ def _notice(filing: Filing, event: LifeEvent) -> None:
         )
     )
     if d["kind"] in ("correction", "refusal") and filing.state in PENDING:
-        filing.state, filing.state_on = "returned", date.fromisoformat(d["received"])
+        filing.enter("returned", date.fromisoformat(d["received"]))
     if d["kind"] == "revocation":
-        filing.state, filing.state_on = "revoked", date.fromisoformat(d["received"])
+        filing.enter("revoked", date.fromisoformat(d["received"]))
 
 
 def _answer(filing: Filing, event: LifeEvent) -> None:

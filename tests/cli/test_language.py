@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import re
 import string
+import subprocess
+from typing import Any
 
+import click
+import pytest
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
-from tests.conftest import Site
-from tests.messages import CATALOGUE, messages
+from archiver.cli.main import COMMANDS, cli
+from tests.conftest import COMMAND, Site
+from tests.messages import CATALOGUE, PLURAL, messages
 
 
-def catalogue() -> dict[str, str]:
+def catalogue() -> dict[Any, Any]:
     with open(CATALOGUE, "rb") as stream:
-        return {str(message.id): str(message.string) for message in read_po(stream) if message.id}
+        return {message.id: message.string for message in read_po(stream) if message.id}
 
 
 def test_every_message_is_translated_and_none_is_left_over() -> None:
     translated = catalogue()
-    assert messages() - translated.keys() == set()
-    assert translated.keys() - messages() == set()
-    assert all(translated.values())
+    wanted = messages() | PLURAL
+    assert wanted - translated.keys() == set()
+    assert translated.keys() - wanted == set()
+    assert all("".join(each) for each in translated.values())
 
 
 def test_placeholders_are_the_same() -> None:
     for english, chinese in catalogue().items():
-        assert _fields(english) == _fields(chinese), english
+        if isinstance(english, tuple):
+            assert _fields(chinese[0]) in [_fields(form) for form in english]
+        else:
+            assert _fields(english) == _fields(chinese), english
+
+
+def _key(identity: Any) -> str:
+    return str(identity if isinstance(identity, str) else identity[0])
 
 
 def _fields(text: str) -> set[tuple[str, str | None]]:
@@ -35,7 +48,8 @@ def _fields(text: str) -> set[tuple[str, str | None]]:
 
 def test_the_compiled_catalogue_is_that_of_the_source() -> None:
     with open(CATALOGUE.with_suffix(".mo"), "rb") as stream:
-        assert {m.id: m.string for m in read_mo(stream) if m.id} == catalogue()
+        compiled = {_key(m.id): _key(m.string) for m in read_mo(stream) if m.id}
+    assert compiled == {_key(key): _key(value) for key, value in catalogue().items()}
 
 
 def test_chinese_output_has_no_english_words(site: Site) -> None:
@@ -67,6 +81,111 @@ def test_chinese_output_has_no_english_words(site: Site) -> None:
             text,
         )
         assert not re.findall(r"[A-Za-z]{3,}", text), (command, text)
+
+
+def leaks(text: str) -> list[str]:
+    """English words but for names, tags, options, metavariables and values that are typed as they stand."""
+    text = re.sub(
+        r"archiver( [a-z-]+( [a-z]+)?)?|\S+\.toml|[^\s.]+\.[a-z_]+|\S*/\S*|--?[a-z][a-z-]*|\[[a-z_|-]+\]", "", text
+    )
+    text = re.sub(r"systemd|never|toml|iCalendar|json|zip|png|svg|root|git|PEM|App|Ctrl-C|\[\S*x\S*\]", "", text)
+    return re.findall(r"[A-Za-z]*[a-z]{3,}[A-Za-z]*", text)
+
+
+def commands() -> list[list[str]]:
+    found = []
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        found.append([name])
+        if isinstance(command, click.Group):
+            found += [[name, each] for each in command.commands]
+    return found
+
+
+@pytest.mark.parametrize("words", [[], *commands()], ids=" ".join)
+def test_help_is_chinese_in_chinese_and_english_in_english(
+    words: list[str],
+) -> None:
+    chinese, english = (
+        subprocess.run(
+            [COMMAND, "--lang", lang, *words, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for lang in ("zh", "en")
+    )
+    assert leaks(re.sub(r"^  [a-z-]+(?=  )", "", chinese, flags=re.MULTILINE)) == []
+    assert re.search("[\u4e00-\u9fff]", chinese)
+    assert not re.findall("[\u4e00-\u9fff]", english.replace("重大变更", ""))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["submit"], ["bogus"], ["submit", "x", "--on"], ["log", "--nothing"], ["audit", "--to", "x", "--kind", "y"]],
+)
+def test_wrong_usage_is_told_in_chinese(words: list[str], site: Site) -> None:
+    told = site.run("--lang", "zh", *words, code=2).stderr
+    typed = (
+        "first",
+        "subject",
+        "correction",
+        "change",
+        "deregistration",
+        "inspection",
+        "annual",
+        "other",
+        "bogus",
+    )
+    assert leaks(re.sub("|".join(typed), "", told)) == []
+
+
+def test_the_desk_speaks_chinese(site: Site) -> None:
+    name = "推荐算法"
+    site.write(f"{name}/首次/报告", "1")
+    site.write(f"{name}/通知/补正通知.txt", "补正")
+    site.catch_up()
+    site.run("submit", f"{name}/首次", "--on", "2026-03-20")
+    for command in (
+        ["filing", "list"],
+        [
+            "filing",
+            "set",
+            name,
+            "--status",
+            "under_review",
+            "--service-end",
+            "2026-05-01",
+            "--scheme",
+            "algorithm",
+        ],
+        ["filing", "set", name, "--number", "123"],
+        ["filing", "set", name, "--status", "lost"],
+        ["notice", "list"],
+        ["notice", "add", name],
+        ["notice", "add", name, "--kind", "inquiry", "--received", "2026-04-01", "--due", "2026-03-01"],
+        ["notice", "add", name, "--kind", "inquiry", "--received", "2026-04-01", "--days", "3"],
+        ["notice", "answer", "7", "--submission", f"{name}/首次"],
+        ["notice", "answer", "1", "--submission", f"{name}/首次"],
+        ["deadlines"],
+        ["status"],
+        ["filing", "set", name, "--number", "网信算备110108823483901230031号", "--issued-on", "2026-04-10"],
+        ["display", "check", name],
+        ["change", "list"],
+        ["change", "decide", "1", "--material", "yes", "--reason", "x"],
+        ["filing", "show", name],
+        ["remind"],
+        ["notice-board", name, "--format", "text"],
+    ):
+        done = site.run("--lang", "zh", *command, code=None)
+        text = re.sub(rf"{site.root}\S*", "", done.stdout + done.stderr)
+        known = "lost|reminders.targets|ARCHIVER_TARGET_OWNER|pages = |filings|https|draft|submitted|under_review|returned"
+        known += (
+            "|resubmitted|filed|change_pending|deregistration_pending|deregistered|revoked|withdrawn|re(?=[,。])"
+        )
+        assert leaks(re.sub(known, "", text)) == [], (command, text)
+
+
+def test_the_settings_choose_the_language(site: Site) -> None:
+    site.set("archive", "lang", '"zh"')
+    assert "档案库" in site.run("status", env={"LC_ALL": "C.UTF-8"}).stdout
 
 
 def test_the_locale_chooses_where_nobody_does(site: Site) -> None:
