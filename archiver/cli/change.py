@@ -23,9 +23,11 @@ def command() -> None:
 def _list(session: Session, as_json: bool, everything: bool) -> None:
     """List the changes that wait for a decision."""
     from archiver.filings.deadlines import deadlines
+    from archiver.filings.linkage import changed_since
     from archiver.filings.register import register
 
-    filings = register(session.archive().index.life())
+    archive = session.archive()
+    filings = register(archive.index.life())
     dues = {due.uid: due for due in deadlines(filings.values())}
     rows: list[dict[str, Any]] = [
         {
@@ -46,6 +48,10 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
         for each in filing.questions
         if everything or each.material is None
     ]
+    for row in rows:
+        # What came after the question was opened is decided with it.
+        if row["material"] is None and (now := changed_since(archive, filings[row["filing"]], session.config)):
+            row["materials"], row["kinds"] = list(now.materials), sorted({*row["kinds"], *now.kinds})
     console = session.console
     if as_json:
         console.json(rows)

@@ -46,7 +46,7 @@ def open_questions(archive: Archive, config: Config, wait_seconds: float) -> lis
     for filing in filings.values():
         events: list[Draft] = []
         if filing.state == "filed":
-            changed = _released(filing, config, events) or _changed(archive, filing, config)
+            changed = _released(filing, config, events) or changed_since(archive, filing, config)
             if changed is not None and not _is_asked(filing):
                 number += 1
                 opened.append(number)
@@ -82,8 +82,10 @@ def _details(number: int, filing: Filing, changed: Changed) -> Mapping[str, Any]
 # --- materials
 
 
-def _changed(archive: Archive, filing: Filing, config: Config) -> Changed | None:
-    since = max([each.at for each in filing.submitted] + [each.at for each in filing.questions], default="")
+def changed_since(archive: Archive, filing: Filing, config: Config) -> Changed | None:
+    """What has changed since the last handing-in, or since the last decision: whoever decides sees all of it."""
+    known = [each.at for each in filing.submitted] + [each.decided_at for each in filing.questions]
+    since = max(known, default="")
     later = [
         version
         for version in archive.index.versions(filing.name)

@@ -46,7 +46,8 @@ def propose(lines: Sequence[str], filings: Iterable[str]) -> Proposal:
     due = next((day for match in _DUE.finditer(joined) if (day := _date(match))), None)
     dates = [day for match in _DATE.finditer(joined) if (day := _date(match)) and day != due]
     days = _DAYS.search(joined)
-    document = _DOCUMENT.search(joined)
+    # Line by line: joined, a title would seem to belong to the number below it.
+    document = next((found for line in lines if (found := _DOCUMENT.search(re.sub(r"\s", "", line)))), None)
     number = ALGORITHM.search(joined)
     return Proposal(
         next((kind for kind, words in _KINDS if any(word in joined for word in words)), None),

@@ -110,6 +110,7 @@ class Question:
     material: bool | None = None
     reason: str = ""
     decided_on: date | None = None
+    decided_at: str = ""
     by: str = ""
 
 
@@ -259,6 +260,7 @@ def _decision(filing: Filing, event: LifeEvent) -> None:
     for question in filing.questions:
         if question.number == d["number"]:
             question.material, question.reason = d["material"], d["reason"]
+            question.decided_at = event.at
             question.decided_on, question.by = date.fromisoformat(d["on"]), d["by"] or event.user
 
 

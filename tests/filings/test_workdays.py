@@ -1,0 +1,75 @@
+"""Working days: published vectors, and what holds for every day."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.filings.workdays import after, between, is_working_day
+
+#: start, then the days 10, 20 and 30 working days after it (domain notes, section 3).
+VECTORS = [
+    ("2026-02-10", "2026-03-02", "2026-03-16", "2026-03-30"),
+    ("2026-04-28", "2026-05-14", "2026-05-28", "2026-06-11"),
+    ("2026-09-18", "2026-10-09", "2026-10-22", "2026-11-05"),
+    ("2026-09-28", "2026-10-16", "2026-10-30", "2026-11-13"),
+]
+days = st.dates(date(2019, 1, 1), date(2026, 12, 31))
+later_days = st.dates(date(2026, 11, 1), date(2029, 12, 31))
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_published_years(vector: tuple[str, ...]) -> None:
+    start, *expected = map(date.fromisoformat, vector)
+    for count, day in zip((10, 20, 30), expected, strict=True):
+        assert after(start, count).on == day
+        assert not after(start, count).provisional
+        assert between(start, day) == count
+
+
+def test_make_up_days_count() -> None:
+    # Saturday 2026-10-10 makes up for the National Day holiday.
+    assert is_working_day(date(2026, 10, 10))
+    assert after(date(2026, 10, 9), 1).on == date(2026, 10, 10)
+
+
+@given(days | later_days, st.integers(1, 60))
+def test_a_deadline_is_a_working_day_after_its_start(start: date, count: int) -> None:
+    found = after(start, count)
+    assert found.on > start
+    assert is_working_day(found.on)
+    assert (found.latest is not None) == found.provisional
+    if found.latest:
+        assert found.latest >= found.on
+        assert is_working_day(found.latest)
+
+
+@given(days | later_days, st.integers(1, 60), st.integers(0, 30), st.integers(0, 10))
+def test_later_starts_and_longer_periods_never_end_earlier(
+    start: date, count: int, more: int, longer: int
+) -> None:
+    assert after(start, count).on <= after(start + timedelta(days=more), count + longer).on
+
+
+@given(later_days, st.integers(1, 40))
+def test_a_year_that_is_not_published_makes_a_date_provisional(start: date, count: int) -> None:
+    found = after(start, count)
+    if found.on.year == 2026 and found.latest is None:
+        assert not found.provisional
+    if start.year >= 2027:
+        assert found.provisional
+
+
+@given(days | later_days)
+def test_no_days_is_the_day_itself(start: date) -> None:
+    assert after(start, 0).on == start
+    assert between(start, start) == 0
+
+
+@given(days, st.integers(-60, 60))
+def test_between_counts_both_ways(start: date, shift: int) -> None:
+    end = start + timedelta(days=shift)
+    assert between(start, end) == -between(end, start)
