@@ -149,7 +149,7 @@ def _record_page(
         "link_found": shown.link,
         "problem": str(problem) if problem else "",
     }
-    attached = {} if problem else {"evidence.html": io.BytesIO(data)}
+    attached = {} if problem else {f"{records.EVIDENCE}.html": io.BytesIO(data)}
     with context.archive.writing(context.wait_seconds) as writer:
         writer.append(Draft("display-check", filing.name, details, attached))
     return {"source": source, "number": shown.number, "link": shown.link, "problem": problem}

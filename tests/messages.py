@@ -89,6 +89,8 @@ def messages() -> set[str]:
                     found |= set(_strings(argument))
             if isinstance(node, ast.Call) and _name(node.func) == "problem":
                 found |= set(_strings(node.args[1]))
+            if isinstance(node, ast.Call) and _name(node.func) == "Rule" and node.args[4:]:
+                found |= set(_strings(node.args[4]))
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 if any(_name(target) in CONSTANTS for target in targets) and node.value is not None:

@@ -21,6 +21,7 @@ from archiver.audit.selection import Selection
 from archiver.documents.health import NOTES
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase, StorageProblem
+from archiver.filings.records import EVIDENCE
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
@@ -205,18 +206,27 @@ class Contents:
     def _journal(self, submissions: set[str]) -> list[Event]:
         """Every event as one line: the SHA-256 of a line is ``prev`` of the next."""
         events: list[Event] = []
+        filings = {submission.split("/", 1)[0] for submission in submissions}
         self._bag.add_payload("journal.jsonl", self._event_lines(events.append))
         for event in events:
             of_ours = event.action == "capture" and event.object.rsplit("/", 1)[0] in submissions
             for item in event.attachments:
-                if item.name in _PROOFS or (of_ours and item.name == CHANGES_FILE):
-                    data = self._archive.journal.attachment(event, item.name)
-                    self._bag.add_payload(f"journal/{event.seq}/{item.name}", [data])
+                is_paper = item.name.startswith(EVIDENCE) and event.object in filings and self._shows(event)
+                if is_paper or item.name in _PROOFS or (of_ours and item.name == CHANGES_FILE):
+                    name = f"journal/{event.seq}/{item.name}"
+                    self._bag.add_payload(name, [self._archive.journal.attachment(event, item.name)])
+                    if is_paper:
+                        self.facts.papers[event.seq] = f"data/{name}"
             if event.action in _SIGNED:
                 oid = event.refs[f"refs/tags/{event.object}"]
                 self._bag.add_payload(f"tags/{event.seq}", [self._archive.repository.read(oid)])
         self._bag.add_payload("allowed_signers", [self._archive.signers()])
         return events
+
+    def _shows(self, event: Event) -> bool:
+        """Whether a paper of the filing's life may go along: by the name that people gave it."""
+        name = str(event.details.get("file") or event.details.get("evidence") or "")
+        return not self._selection.leaves_out(names.raw(name))
 
     def _event_lines(self, note: Callable[[Event], object]) -> Iterator[bytes]:
         for event in self._archive.journal.since(None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +15,11 @@ from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, timeline
 from archiver.documents.document import Document
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase
+from archiver.filings.deadlines import Due, deadlines
 from archiver.filings.differences import TextChange, compare, texts
 from archiver.filings.expected import compared
 from archiver.filings.kinds import kind_of
+from archiver.filings.register import FIELDS, Filing, register
 from archiver.model import Change, Event, Version
 from archiver.retention.policy import Decision, Policy
 from archiver.store import names
@@ -34,6 +36,13 @@ _LOGGED = frozenset(
         "lift",
         "submit",
         "filing-end",
+        "filing-set",
+        "notice",
+        "notice-answer",
+        "change-question",
+        "change-decision",
+        "display-check",
+        "reminder",
         "policy",
         "key-rotate",
         "key-replace",
@@ -117,6 +126,8 @@ class FilingView:
 
     name: str
     live: bool
+    sheet: Filing
+    dues: list[Due]
     submissions: list[SubmissionView]
     differences: list[Difference]
     timeline: Timeline
@@ -129,6 +140,8 @@ class Facts:
     files: int = 0
     bytes: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    #: Event -> where the package holds the paper that came with it: a notice, a screenshot, a page.
+    papers: dict[int, str] = field(default_factory=dict)
 
 
 class Report:
@@ -176,6 +189,8 @@ class Report:
             width=WIDTH,
             label=LABEL,
             row=ROW,
+            fields=FIELDS,
+            today=clock.parse(head.at).astimezone(self._policy.zones[0]).date(),
         )
         return page
 
@@ -201,20 +216,26 @@ class Report:
         return self._presentation.chinese(text if isinstance(text, Phrase) else Phrase(text))
 
     def _filings(self, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingView]:
+        known = register(self._archive.index.life())
         grouped: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for line in lines:
             grouped[line.version.submission.filing][line.version.submission.name].append(line)
-        return [self._filing(filing, submissions, events) for filing, submissions in sorted(grouped.items())]
+        return [
+            self._filing(known.get(filing) or Filing(filing), submissions, events)
+            for filing, submissions in sorted(grouped.items())
+        ]
 
     def _filing(
-        self, filing: str, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]
+        self, sheet: Filing, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]
     ) -> FilingView:
         return FilingView(
-            filing,
+            sheet.name,
             any(each[-1].version.live for each in submissions.values()),
+            sheet,
+            deadlines([sheet]),
             [self._submission(name, each) for name, each in sorted(submissions.items())],
             self._differences([line.version for each in submissions.values() for line in each]),
-            _timeline(filing, submissions, events),
+            _timeline(sheet, submissions, events),
         )
 
     def _submission(self, name: str, lines: list[VersionLine]) -> SubmissionView:
@@ -258,7 +279,7 @@ def _size(number: int) -> str:
     return ""
 
 
-def _timeline(filing: str, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]) -> Timeline:
+def _timeline(sheet: Filing, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]) -> Timeline:
     rows: list[tuple[str, list[Mark]]] = []
     for name, lines in sorted(submissions.items()):
         marks = [Mark("version", _at(line.version.captured_at), line.version.tag) for line in lines]
@@ -275,14 +296,21 @@ def _timeline(filing: str, submissions: Mapping[str, list[VersionLine]], events:
                 for hold in line.version.holds
             ]
         rows.append((name, marks))
-    ours = [event for event in events if event.action == "filing-end" and event.object == filing]
+    ours = [event for event in events if event.action == "filing-end" and event.object == sheet.name]
     sealed = [event for event in events if event.action in ("checkpoint", "timestamp")]
-    rows.append(("", [*(Mark("end", _at(e.at), e.object) for e in ours), *(_checkpoint(e) for e in sealed)]))
+    told = [Mark("notice", _noon(each.received), f"{each.kind} {each.document}") for each in sheet.notices]
+    rows.append(
+        ("", [*told, *(Mark("end", _at(e.at), e.object) for e in ours), *(_checkpoint(e) for e in sealed)])
+    )
     return timeline(rows, _at(events[-1].at))
 
 
 def _checkpoint(event: Event) -> Mark:
     return Mark(event.action, _at(event.at), event.object)
+
+
+def _noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
 
 
 def _at(stamp: str) -> datetime:

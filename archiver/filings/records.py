@@ -18,6 +18,8 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
+#: What the paper of a record is called in the journal, before its suffix.
+EVIDENCE = "evidence"
 _DATES = ("issued_on", "service_start", "service_end")
 
 
@@ -32,7 +34,7 @@ class Paper:
     def attachment(self) -> str:
         """Its name in the journal: ours, so that no foreign name gets into the journal's trees."""
         suffix = os.path.splitext(self.name)[1].lower()
-        return "evidence" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
+        return EVIDENCE + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
 
     @property
     def shown(self) -> str:

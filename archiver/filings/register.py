@@ -62,6 +62,7 @@ class Check:
     user: str
     at: str
     evidence: str | None
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Notice:
     file: str | None
     sha256: str | None
     at: str
+    seq: int
     answer: str | None = None
     answered_on: date | None = None
 
@@ -124,6 +126,7 @@ class Display:
     number: bool
     link: bool
     problem: str
+    seq: int
 
 
 @dataclass(slots=True)
@@ -181,7 +184,7 @@ def _set(filing: Filing, event: LifeEvent) -> None:
         on = date.fromisoformat(details["on"])
         text = details.get("portal_text") or ""
         filing.enter(status, on, text)
-        filing.checks.append(Check(status, on, text, event.user, event.at, details.get("evidence")))
+        filing.checks.append(Check(status, on, text, event.user, event.at, details.get("evidence"), event.seq))
 
 
 def _submit(filing: Filing, event: LifeEvent) -> None:
@@ -223,6 +226,7 @@ def _notice(filing: Filing, event: LifeEvent) -> None:
             d["file"],
             d["sha256"],
             event.at,
+            event.seq,
         )
     )
     if d["kind"] in ("correction", "refusal") and filing.state in PENDING:
@@ -267,7 +271,9 @@ def _decision(filing: Filing, event: LifeEvent) -> None:
 def _display(filing: Filing, event: LifeEvent) -> None:
     d = event.details
     on = date.fromisoformat(d["on"])
-    filing.displays.append(Display(on, event.at, d["source"], d["number_found"], d["link_found"], d["problem"]))
+    filing.displays.append(
+        Display(on, event.at, d["source"], d["number_found"], d["link_found"], d["problem"], event.seq)
+    )
 
 
 def _signal(filing: Filing, event: LifeEvent) -> None:

@@ -16,7 +16,7 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``days`` are working days from the trigger; ``source`` is cited as it stands."""
+    """``days`` are working days from the trigger; ``source`` is put into the reader's language."""
 
     key: str
     days: int
@@ -27,13 +27,13 @@ class Rule:
 
 
 RULES = (
-    Rule("start", 10, COMPANY, STATUTE, "算法推荐管理规定 art. 24(1)"),
-    Rule("change", 10, COMPANY, STATUTE, "算法推荐管理规定 art. 24(2)"),
-    Rule("end", 20, COMPANY, STATUTE, "算法推荐管理规定 art. 24(3)"),
-    Rule("review", 30, REGULATOR, STATUTE, "算法推荐管理规定 art. 25"),
-    Rule("display", 5, COMPANY, POLICY, "算法推荐管理规定 art. 26"),
+    Rule("start", 10, COMPANY, STATUTE, "Algorithm Recommendation Provisions, art. 24(1)"),
+    Rule("change", 10, COMPANY, STATUTE, "Algorithm Recommendation Provisions, art. 24(2)"),
+    Rule("end", 20, COMPANY, STATUTE, "Algorithm Recommendation Provisions, art. 24(3)"),
+    Rule("review", 30, REGULATOR, STATUTE, "Algorithm Recommendation Provisions, art. 25"),
+    Rule("display", 5, COMPANY, POLICY, "Algorithm Recommendation Provisions, art. 26"),
     Rule("notice", 5, COMPANY, POLICY, ""),
-    Rule("inspection", 0, COMPANY, POLICY, "算法推荐管理规定 art. 28"),
+    Rule("inspection", 0, COMPANY, POLICY, "Algorithm Recommendation Provisions, art. 28"),
     Rule("check", 2, COMPANY, POLICY, ""),
 )
 

@@ -1,0 +1,73 @@
+"""What the daemon does for the desk by itself: questions, looks at the display, reminders."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import COMMAND, Site, wait_until
+
+NUMBER = "网信算备110108823483901230031号"
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    taken: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"nothing of it")
+
+        def do_POST(self) -> None:
+            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["message"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{served.server_port}", taken
+    served.shutdown()
+    served.server_close()
+
+
+def test_the_daemon_notices_looks_and_reminds(site: Site, server: tuple[str, list[str]]) -> None:
+    place, taken = server
+    site.write("推荐/首次/模型", "1")
+    site.catch_up()
+    site.run("submit", "推荐/首次", "--on", "2026-03-02")
+    site.run(
+        "filing", "set", "推荐", "--number", NUMBER, "--issued-on", "2026-03-20", "--published-at", "https://x/y"
+    )
+    text = site.config.read_text("utf-8")
+    site.config.write_text(
+        f'{text}\n[reminders]\nhour = 0\n[display]\nallow_private = true\n[filings."推荐"]\npages = ["http://{place}/"]\n',
+        "utf-8",
+    )
+    environment = {**os.environ, "ARCHIVER_TARGET_OWNER": f"json://{place}/", "LC_ALL": "zh_CN.UTF-8"}
+    daemon = subprocess.Popen(
+        [COMMAND, "--config", site.config, "run", "--settle", "0.1"], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: site.json("filing", "show", "推荐")["displays"] != [])
+        assert site.json("filing", "show", "推荐")["displays"][0]["number"] is False
+        wait_until(lambda: taken != [])
+        assert "公示备案编号" in "".join(taken)
+        site.write("推荐/首次/模型", "2")
+        wait_until(lambda: site.json("change", "list") != [], seconds=90)
+    finally:
+        daemon.send_signal(signal.SIGINT)
+        assert daemon.wait(timeout=30) == 0
+    assert len(site.json("filing", "show", "推荐")["displays"]) == 1
+    site.verified()
