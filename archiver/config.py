@@ -212,7 +212,7 @@ def _filings(document: Document) -> dict[str, Filing]:
                 _folder(each): _profiles(document, f"{where}.submissions.{each}", given)
                 for each, given in submissions.items()
             },
-            document.as_texts(f"{where}.signals", settings.get("signals", [])),
+            tuple(map(_folder, document.as_texts(f"{where}.signals", settings.get("signals", [])))),
             document.as_texts(f"{where}.pages", settings.get("pages", [])),
         )
     return filings

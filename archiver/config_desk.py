@@ -51,7 +51,8 @@ def _targets(document: Document) -> Path | None:
         return None
     if not isinstance(value, str) or not value:
         raise document.problem("reminders.targets", "must name a file")
-    return Path(os.path.abspath(document.source.parent / value))
+    # The file is UTF-8 whatever the locale, and a path is its bytes.
+    return Path(os.path.abspath(document.source.parent / os.fsdecode(value.encode("utf-8"))))
 
 
 def _whole(document: Document, section: str, key: str, default: int, least: int, most: int) -> int:

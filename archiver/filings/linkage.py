@@ -14,7 +14,7 @@ from archiver import clock
 from archiver.config import Config
 from archiver.filings.differences import compare
 from archiver.filings.kinds import kind_of
-from archiver.filings.register import Filing, Question, register
+from archiver.filings.register import Filing, Question, register, released
 from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -95,7 +95,7 @@ def changed_since(archive: Archive, filing: Filing, config: Config) -> Changed |
     for version in later:
         newest.setdefault(version.submission.name, version)
     paths = sorted({path for version in newest.values() for path in _paths(archive, version, since)})
-    folder = os.fsencode(config.desk.notice_folder)
+    folder = config.desk.notice_folder.encode("utf-8")
     paths = [path for path in paths if folder not in path.split(b"/")]
     if not paths:
         return None
@@ -135,14 +135,13 @@ def _released(filing: Filing, config: Config, events: list[Draft]) -> Changed | 
     settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
     changed = None
     for signal in settings.signals if settings else ():
-        value = _value(signal)
-        known = filing.signals.get(signal)
+        value, shown = _value(signal), names.text(os.fsencode(signal))
+        known = filing.signals.get(shown)
         if value is None or value == known:
             continue
-        events.append(Draft("signal", filing.name, {"signal": signal, "value": value}))
+        events.append(Draft("signal", filing.name, {"signal": shown, "value": value}))
         if known is not None:
-            told = f"{signal} {value.partition(' ')[2]}".strip()
-            changed = changed or Changed(clock.today(config.zone), (), ("model",), told)
+            changed = changed or Changed(clock.today(config.zone), (), ("model",), released(shown, value))
     return changed
 
 

@@ -175,6 +175,11 @@ def register(events: Iterable[LifeEvent]) -> dict[str, Filing]:
     return filings
 
 
+def released(signal: str, value: str) -> str:
+    """A signal and what it says, for people: its value begins with a digest, which nobody reads."""
+    return f"{signal} {value.partition(' ')[2]}".strip()
+
+
 def _set(filing: Filing, event: LifeEvent) -> None:
     details = event.details
     filing.fields |= details["fields"]
@@ -277,7 +282,12 @@ def _display(filing: Filing, event: LifeEvent) -> None:
 
 
 def _signal(filing: Filing, event: LifeEvent) -> None:
-    filing.signals[event.details["signal"]] = event.details["value"]
+    signal, value = event.details["signal"], event.details["value"]
+    last = filing.questions[-1] if filing.questions else None
+    if signal in filing.signals and last is not None and last.material is None:
+        # A release while a question waits is decided with it.
+        last.signal = "; ".join(filter(None, (last.signal, released(signal, value))))
+    filing.signals[signal] = value
 
 
 _APPLY = {

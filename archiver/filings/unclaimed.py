@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,6 +24,6 @@ def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[
     known = {notice.sha256 for filing in filings for notice in filing.notices}
     return [
         Paper(submission.filing, str(submission), names.text(material.path))
-        for submission, material in archive.index.lying_in(os.fsencode(folder))
+        for submission, material in archive.index.lying_in(folder.encode("utf-8"))
         if material.sha256 not in known
     ]

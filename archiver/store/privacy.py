@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -17,7 +16,9 @@ def fitting(path: bytes, patterns: Iterable[str]) -> str:
     shown = names.text(path)
     forms = (shown, shown.rsplit("/", 1)[-1])
     for pattern in patterns:
-        if fnmatch.fnmatchcase(path, os.fsencode(pattern)) or any(fnmatch.fnmatchcase(f, pattern) for f in forms):
+        if fnmatch.fnmatchcase(path, pattern.encode("utf-8", "surrogateescape")) or any(
+            fnmatch.fnmatchcase(f, pattern) for f in forms
+        ):
             return pattern
     return ""
 

@@ -426,3 +426,28 @@ def test_targets_that_cannot_be_read_show_nothing_of_themselves(site: Site) -> N
     targets.write_text("")
     told = site.run("remind", code=8, env=environment)
     assert "secret" not in told.stderr + told.stdout
+
+
+def test_a_poor_locale_stops_nothing(site: Site) -> None:
+    model = site.root / "模型"
+    model.write_text("1")
+    text = site.config.read_text("utf-8")
+    more = f'[sensitive]\npatterns = ["*机密*"]\n[filings."推荐"]\nsignals = ["{model}"]\n[reminders]\ntargets = "对象.toml"\n'
+    site.config.write_text(f"{text}\n{more}", "utf-8")
+    filed(site)
+    poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    site.write("推荐/首次/机密", "x")
+    for words in (
+        ["run", "--once", "--settle", "0"],
+        ["status"],
+        ["notice", "list"],
+        ["change", "list"],
+        ["deadlines"],
+    ):
+        site.run(*words, env=poor)
+    model.write_text("2")
+    site.run("run", "--once", "--settle", "0", env=poor)
+    assert "模型 2" in site.json("change", "list")[0]["signal"]
+    site.run("remind", code=3, env=poor)
+    site.run("audit", "--to", "package", env=poor)
+    site.verified()
