@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import IO, Any
 
 from archiver.config import Config
-from archiver.errors import UsageProblem
 from archiver.retention import disposal
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
@@ -32,11 +30,3 @@ class Context:
         """Retention and cooling-off as they are in force."""
         policy = in_force(self.config, self.archive.index.promises())
         return disposal.Rules(policy, self.config.cooling_off_days)
-
-
-def day_of(text: str) -> date:
-    """A day as typed; raises UsageProblem."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text) from None

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, desk, rehearsal
-from archiver.acting import MAYBE, TEXT, Action, Context, day_of
+from archiver.acting import MAYBE, TEXT, Action, Context
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
 from archiver.evidence.disposals import UNFINISHED
 from archiver.evidence.verify import verify
 from archiver.filings import life
+from archiver.filings.days import day_of
 from archiver.filings.submissions import HandingIn, Receipt, submit
 from archiver.intake.immediate import capture_now, unsettled
 from archiver.model import Submission, Version

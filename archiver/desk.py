@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, language
-from archiver.acting import MAYBE, TEXT, Action, Context, day_of
+from archiver.acting import MAYBE, TEXT, Action, Context
 from archiver.errors import Phrase, UsageProblem
 from archiver.filings import channels, records
+from archiver.filings.days import day_of
 from archiver.filings.display import look
 from archiver.filings.fetch import Unreachable, fetch
 from archiver.filings.register import Filing, register
@@ -186,22 +187,23 @@ def remind(context: Context) -> dict[str, Any]:
     speak = language.translator(context.config.lang or language.of_environment(os.environ))
     sent, failed = 0, []
     for message in messages:
-        addresses = where.get(message.role)
-        if not addresses:
-            continue
         title = speak(Phrase("archiver: {count} matters need you", count=len(message.items)))
-        if channels.send(addresses, title, "\n".join(speak(item.line) for item in message.items)):
+        if channels.send(
+            where[message.role][message.channel], title, "\n".join(speak(item.line) for item in message.items)
+        ):
             _note_sent(context, message)
             sent += len(message.items)
         else:
-            failed.append(message.role)
+            failed.append(f"{message.role} ({message.channel + 1})")
     return {"sent": sent, "failed": failed}
 
 
 def _note_sent(context: Context, message: Digest) -> None:
     items = [{"uid": item.uid, "step": item.step} for item in message.items]
     with context.archive.writing(context.wait_seconds) as writer:
-        writer.append(Draft("reminder", _REMINDERS, {"to": message.role, "items": items}))
+        writer.append(
+            Draft("reminder", _REMINDERS, {"to": message.role, "channel": message.channel, "items": items})
+        )
 
 
 ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {

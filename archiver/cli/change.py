@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from archiver.cli.console import Console
 from archiver.cli.session import Name, Session, entry, group, json_option
 from archiver.errors import Phrase
 
@@ -59,25 +60,31 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
     if not rows:
         console.say("No change waits for a decision.")
     for row in rows:
+        _print(console, row)
+
+
+def _print(console: Console, row: dict[str, Any]) -> None:
+    console.say(
+        "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
+        **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
+    )
+    kinds = ", ".join(console.phrase(Phrase(kind)) for kind in row["kinds"])
+    if kinds:
+        console.say("  About: {kinds}", kinds=kinds)
+    if row["signal"]:
+        console.say("  Released: {signal}", signal=row["signal"])
+    for path in row["materials"][:_FEW]:
+        console.line(f"  {path}")
+    if len(row["materials"]) > _FEW:
+        console.say("  and {count} more", count=len(row["materials"]) - _FEW)
+    if row["decided_on"]:
         console.say(
-            "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
-            **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
+            "  Decided on {on} by {by}: {decision} ({reason})",
+            on=row["decided_on"],
+            by=row["by"],
+            decision=Phrase("material" if row["material"] else "not material"),
+            reason=row["reason"],
         )
-        kinds = ", ".join(console.phrase(Phrase(kind)) for kind in row["kinds"])
-        if kinds:
-            console.say("  About: {kinds}", kinds=kinds)
-        if row["signal"]:
-            console.say("  Released: {signal}", signal=row["signal"])
-        for path in row["materials"][:_FEW]:
-            console.line(f"  {path}")
-        if row["decided_on"]:
-            console.say(
-                "  Decided on {on} by {by}: {decision} ({reason})",
-                on=row["decided_on"],
-                by=row["by"],
-                decision=Phrase("material" if row["material"] else "not material"),
-                reason=row["reason"],
-            )
 
 
 def _due(due: Any) -> str | None:

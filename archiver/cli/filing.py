@@ -220,6 +220,12 @@ def _set(
         by=by,
     )
     session.console.say("Recorded for {filing}.", filing=done["filing"])
+    if status in ("deregistered", "revoked", "withdrawn"):
+        session.console.say(
+            "Its retention periods run out only after its end is recorded too: archiver filing end {filing} "
+            "--on DATE --reason WHY",
+            filing=done["filing"],
+        )
 
 
 @entry

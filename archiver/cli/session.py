@@ -226,15 +226,10 @@ class Day(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Refuse what is no day; raises click's own usage error."""
-        from datetime import date
+        """Refuse what is no day; raises UsageProblem."""
+        from archiver.filings.days import day_of
 
-        try:
-            return date.fromisoformat(value).isoformat()
-        except ValueError:
-            raise UsageProblem(
-                "{text} is not a day such as 2026-05-01. Nothing was changed.", text=value
-            ) from None
+        return day_of(value).isoformat()
 
 
 def day_option(

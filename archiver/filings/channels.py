@@ -56,8 +56,8 @@ def _file(path: Path) -> dict[str, list[str]]:
     return document
 
 
-def send(addresses: list[str], title: str, body: str) -> bool:
-    """Send to every address; whether all of them took it."""
+def send(address: str, title: str, body: str) -> bool:
+    """Send to one address; whether it was taken."""
     import logging
 
     import apprise
@@ -65,6 +65,6 @@ def send(addresses: list[str], title: str, body: str) -> bool:
     # It logs addresses, and those are secrets.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     channel = apprise.Apprise()
-    if not all(channel.add(address) for address in addresses):
-        return False
-    return bool(channel.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
+    return channel.add(address) and bool(
+        channel.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+    )

@@ -58,6 +58,7 @@ def _once(address: str, allow_private: bool, until: float) -> tuple[int, str, by
     try:
         connection.connect()
         peer = ipaddress.ip_address(connection.sock.getpeername()[0])
+        peer = getattr(peer, "ipv4_mapped", None) or peer
         if not peer.is_global and not allow_private:
             raise Unreachable("its address {peer} is not public, and the settings do not allow that", peer=peer)
         connection.request(

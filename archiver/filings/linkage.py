@@ -44,14 +44,17 @@ def open_questions(archive: Archive, config: Config, wait_seconds: float) -> lis
     filings = register(archive.index.life())
     number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
     for filing in filings.values():
-        events: list[Draft] = []
-        if filing.state == "filed":
-            changed = _released(filing, config, events) or changed_since(archive, filing, config)
-            if changed is not None and not _is_asked(filing):
-                number += 1
-                opened.append(number)
-                events.append(Draft("change-question", filing.name, _details(number, filing, changed)))
-        for draft in events:
+        if filing.state != "filed":
+            continue
+        signals: list[Draft] = []
+        drafts: list[Draft] = []
+        changed = _released(filing, config, signals) or changed_since(archive, filing, config)
+        if changed is not None and not _is_asked(filing):
+            number += 1
+            opened.append(number)
+            drafts.append(Draft("change-question", filing.name, _details(number, filing, changed)))
+        # Crash window: a signal that was noted before its question was asked would never be asked about.
+        for draft in [*drafts, *signals]:
             with archive.writing(wait_seconds) as writer:
                 writer.append(draft)
     return opened
@@ -104,15 +107,19 @@ def changed_since(archive: Archive, filing: Filing, config: Config) -> Changed |
 
 
 def _paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
-    before = [
-        each
-        for each in archive.index.versions(version.submission.filing, version.submission.name)
-        if each.captured_at <= since
-    ]
+    submission = version.submission
+    before = _before(archive, submission.filing, submission.name, since)
+    if not before and submission.number is not None:
+        # The next of numbered submissions begins with the whole state of the one before.
+        before = _before(archive, submission.filing, f"{submission.number - 1:02}", since)
     if not before:
         return [m.path for m in archive.index.materials(version.submission, version.number) if m.sha256]
     changes = compare(archive.index, before[0], version)
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
+
+
+def _before(archive: Archive, filing: str, name: str, since: str) -> list[Version]:
+    return [each for each in archive.index.versions(filing, name) if each.captured_at <= since]
 
 
 def _kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
@@ -130,7 +137,7 @@ def _day(moment: Any, zone: tzinfo) -> date:
 # --- signals from outside
 
 
-def _released(filing: Filing, config: Config, events: list[Draft]) -> Changed | None:
+def _released(filing: Filing, config: Config, signals: list[Draft]) -> Changed | None:
     """Note what each signal says now; a change of one that was known is a change of the algorithm."""
     settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
     changed = None
@@ -139,7 +146,7 @@ def _released(filing: Filing, config: Config, events: list[Draft]) -> Changed | 
         known = filing.signals.get(shown)
         if value is None or value == known:
             continue
-        events.append(Draft("signal", filing.name, {"signal": shown, "value": value}))
+        signals.append(Draft("signal", filing.name, {"signal": shown, "value": value}))
         if known is not None:
             changed = changed or Changed(clock.today(config.zone), (), ("model",), released(shown, value))
     return changed

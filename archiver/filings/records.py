@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import IO, Any
 
 from archiver.errors import NotFound, UsageProblem
+from archiver.filings.days import day_of
 from archiver.filings.numbers import scheme_of
-from archiver.filings.register import NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
+from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
 from archiver.model import Event
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -20,6 +22,8 @@ from archiver.store.writer import Draft
 
 #: What the paper of a record is called in the journal, before its suffix.
 EVIDENCE = "evidence"
+_LONGEST_FIELD = 1000
+_MOST_DAYS = 366
 _DATES = ("issued_on", "service_start", "service_end")
 
 
@@ -55,11 +59,12 @@ class Context:
         """What is known of a filing."""
         return register(self.archive.index.life(name)).get(name) or Filing(name)
 
-    def append(self, action: str, filing: str, details: Mapping[str, Any]) -> Event:
-        """Journal it, with the paper."""
+    @contextmanager
+    def recording(self) -> Iterator[Callable[[str, str, Mapping[str, Any]], Event]]:
+        """Journals (action, filing, details) with the paper; what is checked within holds until it is written."""
         attached = {self.paper.attachment: self.paper.stream} if self.paper else {}
         with self.archive.writing(self.wait_seconds) as writer:
-            return writer.append(Draft(action, filing, dict(details), attached))
+            yield lambda action, filing, details: writer.append(Draft(action, filing, dict(details), attached))
 
 
 def set_sheet(
@@ -78,22 +83,35 @@ def set_sheet(
     ``forced``: the reason for a number that has none of the known forms.
     Raises UsageProblem for what cannot be; nothing is recorded then.
     """
-    known = context.filing(filing)
     day = on or context.today
     check_past(context, day)
-    _check_fields(known, fields, forced)
+    _check_kinds(fields)
     if status is not None and status not in STATES:
         raise _unknown(status, STATES)
-    last = known.last_submitted()
-    if status is not None and on is not None and last is not None and on < last.on:
-        raise _before_submission(on, last.on, last.tag)
     if not fields and status is None:
         raise UsageProblem("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
     details: dict[str, Any] = {"fields": dict(fields), "on": day.isoformat(), "by": by, "forced": forced}
     if status is not None:
         details |= {"status": status, "portal_text": portal_text}
     details["evidence"] = context.paper.shown if context.paper else None
-    return context.append("filing-set", filing, details)
+    with context.recording() as record:
+        known = context.filing(filing)
+        _check_fields(known, fields, forced)
+        last = known.last_submitted()
+        if status is not None and on is not None and last is not None and on < last.on:
+            raise _before_submission(on, last.on, last.tag)
+        return record("filing-set", filing, details)
+
+
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    """A field of another kind, once journalled, would be in everybody's way for good."""
+    for name, value in fields.items():
+        texts = value if name == "products" and isinstance(value, list) else [value]
+        if name not in FIELDS or not all(isinstance(each, str) and len(each) <= _LONGEST_FIELD for each in texts):
+            raise UsageProblem(
+                "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
+                name=str(name)[:100],
+            )
 
 
 def _check_fields(known: Filing, fields: Mapping[str, Any], forced: str | None) -> None:
@@ -131,9 +149,14 @@ def add_notice(
 
     ``days`` are working days.  Raises UsageProblem for dates that cannot be.
     """
-    known = context.filing(filing)
     if kind not in NOTICE_KINDS:
         raise _unknown(kind, NOTICE_KINDS)
+    if days is not None and not 0 < days <= _MOST_DAYS:
+        raise UsageProblem(
+            "{days} is no number of working days from 1 to {most}. Nothing was recorded.",
+            days=days,
+            most=_MOST_DAYS,
+        )
     check_past(context, received)
     if due is not None and due < received:
         raise UsageProblem(
@@ -142,12 +165,7 @@ def add_notice(
             due=due,
             received=received,
         )
-    first = known.submitted[0] if known.submitted else None
-    if first and kind in ("correction", "refusal") and received < first.on:
-        raise _before_submission(received, first.on, first.tag)
-    number = 1 + sum(len(each.notices) for each in _filings(context.archive))
     details = {
-        "number": number,
         "kind": kind,
         "issuer": issuer,
         "document": document,
@@ -159,7 +177,12 @@ def add_notice(
         "file": context.paper.shown if context.paper else None,
         "sha256": _digest(context.paper.stream) if context.paper else None,
     }
-    context.append("notice", filing, details)
+    with context.recording() as record:
+        submitted = context.filing(filing).submitted
+        if submitted and kind in ("correction", "refusal") and received < submitted[0].on:
+            raise _before_submission(received, submitted[0].on, submitted[0].tag)
+        number = 1 + sum(len(each.notices) for each in _filings(context.archive))
+        record("notice", filing, details | {"number": number})
     return number
 
 
@@ -169,13 +192,21 @@ def answer_notice(context: Context, number: int, submission: str, on: date, by: 
     Raises NotFound for an unknown notice, UsageProblem where it was answered
     before or the submission was handed in before the notice came.
     """
-    notice = find_notice(context.archive, number)
     check_past(context, on)
+    with context.recording() as record:
+        notice = find_notice(context.archive, number)
+        _check_answer(notice, on)
+        details = {"number": number, "submission": submission, "on": on.isoformat(), "by": by}
+        record("notice-answer", notice.filing, details)
+    return notice
+
+
+def _check_answer(notice: Notice, on: date) -> None:
     if notice.answer is not None:
         raise UsageProblem(
             "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
             "is a notice of its own: archiver notice add",
-            number=number,
+            number=notice.number,
             on=notice.answered_on,
             submission=notice.answer,
         )
@@ -184,32 +215,31 @@ def answer_notice(context: Context, number: int, submission: str, on: date, by: 
             "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
             "Mend the date.",
             on=on,
-            number=number,
+            number=notice.number,
             received=notice.received,
         )
-    context.append(
-        "notice-answer",
-        notice.filing,
-        {"number": number, "submission": submission, "on": on.isoformat(), "by": by},
-    )
-    return notice
 
 
 def decide(context: Context, number: int, material: bool, reason: str, by: str | None) -> Question:
     """Record whether a change is material; raises NotFound, or UsageProblem where it is decided already."""
-    question = find_question(context.archive, number)
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+    details = {"number": number, "material": material, "reason": reason, "on": context.today.isoformat(), "by": by}
+    with context.recording() as record:
+        question = find_question(context.archive, number)
+        _check_undecided(question)
+        record("change-decision", question.filing, details)
+    return question
+
+
+def _check_undecided(question: Question) -> None:
     if question.material is not None:
         raise UsageProblem(
             "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
             "change, or into the filing's materials.",
-            number=number,
+            number=question.number,
             on=question.decided_on,
         )
-    details = {"number": number, "material": material, "reason": reason, "on": context.today.isoformat(), "by": by}
-    context.append("change-decision", question.filing, details)
-    return question
 
 
 def find_notice(archive: Archive, number: int) -> Notice:
@@ -241,10 +271,7 @@ def check_past(context: Context, day: date) -> None:
 
 
 def _day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text) from None
+    return day_of(text) if text else None
 
 
 def _unknown(word: str, known: tuple[str, ...]) -> UsageProblem:

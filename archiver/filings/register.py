@@ -182,8 +182,9 @@ def released(signal: str, value: str) -> str:
 
 def _set(filing: Filing, event: LifeEvent) -> None:
     details = event.details
+    is_first = not filing.number
     filing.fields |= details["fields"]
-    if details["fields"].get("number") and filing.state in {"draft", *PENDING} - {"deregistration_pending"}:
+    if is_first and filing.number and filing.state in {"draft", *PENDING} - {"deregistration_pending"}:
         filing.enter("filed", date.fromisoformat(details["on"]))
     if status := details.get("status"):
         on = date.fromisoformat(details["on"])
@@ -202,9 +203,10 @@ def _submit(filing: Filing, event: LifeEvent) -> None:
     if filing.state in allowed:
         filing.enter(state, on)
     if details.get("number"):
+        is_first = not filing.number
         filing.fields["number"] = details["number"]
         filing.fields.setdefault("issued_on", details["on"])
-        if filing.state != "deregistration_pending":
+        if is_first and filing.state != "deregistration_pending":
             filing.enter("filed", on)
 
 
@@ -286,7 +288,9 @@ def _signal(filing: Filing, event: LifeEvent) -> None:
     last = filing.questions[-1] if filing.questions else None
     if signal in filing.signals and last is not None and last.material is None:
         # A release while a question waits is decided with it.
-        last.signal = "; ".join(filter(None, (last.signal, released(signal, value))))
+        told = released(signal, value)
+        if told not in last.signal:
+            last.signal = "; ".join(filter(None, (last.signal, told)))
     filing.signals[signal] = value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -29,18 +29,19 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Everything for one role or person."""
+    """Everything for one address of a role or person; ``channel`` is its place among them."""
 
     role: str
+    channel: int
     items: tuple[Item, ...]
 
 
 def digests(
-    filings: Iterable[Filing], sent: Iterable[LifeEvent], today: date, known_roles: Mapping[str, object]
+    filings: Iterable[Filing], sent: Iterable[LifeEvent], today: date, known_roles: Mapping[str, Sequence[str]]
 ) -> list[Digest]:
     """What is to be sent today and was not sent yet; a person without a target of their own is the owner."""
     done = {
-        (event.details["to"], item["uid"], item["step"])
+        (event.details["to"], event.details["channel"], item["uid"], item["step"])
         for event in sent
         if event.action == "reminder"
         for item in event.details["items"]
@@ -48,9 +49,14 @@ def digests(
     waiting: dict[str, list[Item]] = defaultdict(list)
     for role, item in _items(list(filings), today):
         to = role if role in known_roles else MANAGER if role == MANAGER else OWNER
-        if (to, item.uid, item.step) not in done and item not in waiting[to]:
+        if item not in waiting[to]:
             waiting[to].append(item)
-    return [Digest(role, tuple(items)) for role, items in sorted(waiting.items()) if items]
+    found = []
+    for role, items in sorted(waiting.items()):
+        for channel in range(len(known_roles.get(role, ()))):
+            left = tuple(item for item in items if (role, channel, item.uid, item.step) not in done)
+            found += [Digest(role, channel, left)] if left else []
+    return found
 
 
 def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, Item]]:

@@ -19,9 +19,12 @@ import icalendar
 import pytest
 from aiosmtpd.controller import Controller
 
-from archiver import clock
+from archiver import clock, config
+from archiver.acting import Context
+from archiver.actions import perform
+from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch
-from tests.conftest import SAMPLES, Site
+from tests.conftest import COMMAND, SAMPLES, Site
 
 NUMBER = "网信算备110108823483901230031号"
 LINK = "https://beian.example/public/1"
@@ -71,7 +74,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["filing", "set", "推荐", "--issued-on", "2026-03-01"], 2, "before"),
     (["filing", "set", "推荐", "--status", "filed", "--on", "2026-03-01"], 2, "before"),
     (["filing", "set", "推荐", "--status", "fine"], 2, "fine"),
-    (["filing", "set", "推荐", "--status", "filed", "--on", "2999-01-01"], 2, "future"),
+    (["filing", "set", "推荐", "--status", "filed", "--on", "2099-01-01"], 2, "future"),
     (
         ["filing", "set", "推荐", "--service-start", "2026-02-01", "--service-end", "2026-01-01"],
         2,
@@ -451,3 +454,89 @@ def test_a_poor_locale_stops_nothing(site: Site) -> None:
     site.run("remind", code=3, env=poor)
     site.run("audit", "--to", "package", env=poor)
     site.verified()
+
+
+POISON: list[tuple[str, dict[str, Any]]] = [
+    ("filing-set", {"fields": {"number": 5}}),
+    ("filing-set", {"fields": {"unknown": "x"}}),
+    ("filing-set", {"fields": {"company": "x" * 5000}}),
+    ("filing-set", {"fields": {"products": [1]}}),
+    ("filing-set", {"fields": {"company": ["x"]}}),
+    ("filing-set", {"fields": {"service_end": "9999-12-31"}}),
+    ("filing-set", {"fields": {"service_start": "0001-01-01"}}),
+    ("filing-set", {"fields": {"issued_on": "soon"}}),
+    ("filing-set", {"fields": {}, "status": "filed", "on": "1999-01-01"}),
+    ("notice-add", {"kind": "inquiry", "received": "2026-04-01", "days": 10**9}),
+    ("notice-add", {"kind": "inquiry", "received": "2026-04-01", "days": 0}),
+    ("notice-add", {"kind": "inquiry", "received": "2026-04-01", "due": "9999-12-31"}),
+    ("notice-add", {"kind": "poem", "received": "2026-04-01"}),
+]
+
+
+@pytest.mark.parametrize(("action", "arguments"), POISON)
+def test_what_would_be_in_the_way_for_good_is_not_journalled(
+    site: Site, action: str, arguments: dict[str, Any]
+) -> None:
+    whole: dict[str, Any] = {"filing": "推荐", "by": None}
+    if action == "filing-set":
+        whole |= {"status": None, "portal_text": None, "on": None, "evidence": None, "force": None}
+    else:
+        whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
+    archive = site.open()
+    with pytest.raises(UsageProblem):
+        perform(action, Context(archive, config.load(site.config), 5), whole | arguments)
+    archive.close()
+    site.run("status")
+    site.run("deadlines")
+
+
+def test_notices_that_come_at_once_get_numbers_of_their_own(site: Site) -> None:
+    words = [
+        COMMAND,
+        "--config",
+        site.config,
+        "notice",
+        "add",
+        "推荐",
+        "--kind",
+        "inquiry",
+        "--received",
+        "2026-04-01",
+    ]
+    running = [subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(6)]
+    assert [each.wait(timeout=60) for each in running] == [0] * 6
+    assert [each["number"] for each in site.json("notice", "list")["notices"]] == [1, 2, 3, 4, 5, 6]
+    answers = [
+        [COMMAND, "--config", site.config, "change", "decide", "1", "--material", "no", "--reason", "x"]
+        for _ in range(3)
+    ]
+    filed(site)
+    site.write("推荐/首次/模型.txt", "v2")
+    site.catch_up()
+    running = [subprocess.Popen(each, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for each in answers]
+    assert sorted(each.wait(timeout=60) for each in running) == [0, 2, 2]
+    site.verified()
+
+
+def test_numbered_submissions_are_compared_with_the_one_before(tmp_path: Path) -> None:
+    site = Site(tmp_path / "numbered", "{filing}").init()
+    site.write("推荐/a", "1")
+    site.write("推荐/b", "1")
+    site.catch_up()
+    site.run("submit", "推荐/01", "--on", "2026-03-02", "--kind", "first")
+    filed(site)
+    site.write("推荐/b", "2")
+    site.catch_up()
+    assert site.json("change", "list")[0]["materials"] == ["b"]
+
+
+def test_a_number_known_before_moves_no_state(site: Site) -> None:
+    filed(site)
+    site.write("推荐/变更/说明", "2")
+    site.catch_up()
+    site.run("submit", "推荐/变更", "--on", "2026-04-01", "--number", NUMBER)
+    assert site.json("filing", "show", "推荐")["state"] == "change_pending"
+    site.run("filing", "set", "推荐", "--number", "网信算备330110507206401230035号")
+    assert site.json("filing", "show", "推荐")["state"] == "change_pending"
+    told = site.run("filing", "set", "推荐", "--status", "withdrawn").stdout
+    assert "filing end" in told

@@ -148,7 +148,7 @@ def test_any_order_of_events_gives_a_register(actions: list[str], on: list[date]
         "change-question": lambda n: event(
             n, "change-question", number=n, since="", first=on[n].isoformat(), kinds=[], materials=[], signal=""
         ),
-        "reminder": lambda n: event(n, "reminder", to="owner", items=[]),
+        "reminder": lambda n: event(n, "reminder", to="owner", channel=0, items=[]),
         "unknown": lambda n: event(n, "unknown"),
     }
     filings = register([made[action](n) for n, action in enumerate(actions)])
@@ -169,9 +169,9 @@ def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
     told = []
     for n in range(30):
         today = date(2026, 9, 28) + timedelta(days=n)
-        for message in digests([filing], sent, today, {"owner": [], "manager": []}):
+        for message in digests([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
             items = [{"uid": item.uid, "step": item.step} for item in message.items]
-            sent.append(event(10 + len(sent), "reminder", to=message.role, items=items))
+            sent.append(event(10 + len(sent), "reminder", to=message.role, channel=message.channel, items=items))
             told.append((today.isoformat()[5:], message.role, message.items[0].step.partition(":")[0]))
     assert told[:8] == [
         ("10-08", OWNER, "early"),
@@ -188,7 +188,10 @@ def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
 def test_a_person_with_an_address_gets_their_own_matters() -> None:
     filing = Filing(NAME, {"responsible": "张三"})
     filing.notices = register([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
-    roles = {message.role for message in digests([filing], [], date(2026, 9, 29), {"owner": [], "张三": []})}
+    roles = {
+        message.role
+        for message in digests([filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]})
+    }
     assert roles == {"张三", MANAGER}
     assert len(still_open([filing])) == 1
 

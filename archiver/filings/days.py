@@ -1,0 +1,21 @@
+"""Days as people type them.  Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from archiver.errors import UsageProblem
+
+#: A typing error such as 20260 must not put a deadline beyond the calendar's end.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+
+
+def day_of(text: str) -> date:
+    """A day such as 2026-05-01; raises UsageProblem."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text[:100])
+    return day
