@@ -7,7 +7,7 @@ from datetime import date
 from archiver.errors import UsageProblem
 
 #: A typing error such as 20260 must not put a deadline beyond the calendar's end.
-_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
 def day_of(text: str) -> date:

@@ -74,7 +74,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["filing", "set", "推荐", "--issued-on", "2026-03-01"], 2, "before"),
     (["filing", "set", "推荐", "--status", "filed", "--on", "2026-03-01"], 2, "before"),
     (["filing", "set", "推荐", "--status", "fine"], 2, "fine"),
-    (["filing", "set", "推荐", "--status", "filed", "--on", "2099-01-01"], 2, "future"),
+    (["filing", "set", "推荐", "--status", "filed", "--on", "2999-01-01"], 2, "future"),
     (
         ["filing", "set", "推荐", "--service-start", "2026-02-01", "--service-end", "2026-01-01"],
         2,
