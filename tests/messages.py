@@ -41,7 +41,7 @@ WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rena
 #: click's own words, which it asks of the same catalogue.
 CLICK = {"Usage:", "Options", "Commands", "Error", "Show this message and exit.", "Show the version and exit.", "required",
          "Error: {message}", "Try '{command} {option}' for help.", "Missing argument", "Missing option", "Missing parameter",
-         "No such option: {name}", "No such option {name!r}.", "default: {default}", "file", "directory", "path", "Did you mean {possibility}?", "Invalid value: {message}", "Invalid value for {param_hint}: {message}",
+         "No such option: {name}", "No such option {name!r}.", "default: {default}", "file", "directory", "path", "Invalid value: {message}", "Invalid value for {param_hint}: {message}",
          "Got unexpected extra argument ({args})", "Option {name!r} does not take a value.",
          "{value!r} is not a valid {number_type}.", "{value} is not in the range {range}.", "Choose from:\n\t{choices}",
          "File", "Directory", "Path", "{name} {filename!r} does not exist.", "{name} {filename!r} is a directory.",
@@ -51,6 +51,7 @@ CLICK = {"Usage:", "Options", "Commands", "Error", "Show this message and exit."
 #: What click says in two numbers.
 PLURAL = {
     ("{value!r} is not {choice}.", "{value!r} is not one of {choices}."),
+    ("Did you mean {possibility}?", "(Did you mean one of: {possibilities}?)"),
     ("Possible option: {possibilities}", "Possible options: {possibilities}"),
     ("Option {name!r} requires an argument.", "Option {name!r} requires {nargs} arguments."),
 }

@@ -183,6 +183,46 @@ def test_the_desk_speaks_chinese(site: Site) -> None:
         assert leaks(re.sub(known, "", text)) == [], (command, text)
 
 
+def test_every_other_command_speaks_chinese(site: Site) -> None:
+    site.write("算法/首次/报告.pdf", "1")
+    for command in (
+        ["init", "--archive", site.root / "二", "--watch", site.root / "三", "--config", site.root / "二.toml"],
+        ["run", "--once", "--settle", "0"],
+        ["submit", "算法/首次", "--on", "2026-03-20", "--kind", "first"],
+        ["hold", "place", "抽查", "算法", "--reason", "检查"],
+        ["hold", "list"],
+        ["hold", "lift", "抽查", "--reason", "结束"],
+        ["checkpoint", "--print"],
+        ["drill"],
+        ["key", "rotate", "--reason", "更换"],
+        ["key", "backup", "--to", "备份"],
+        ["audit", "--to", "包"],
+        ["reindex"],
+        ["filing", "end", "算法", "--on", "2026-04-01", "--reason", "注销"],
+        ["dispose", "list"],
+        ["dispose", "run", "无"],
+        ["deadlines", "--ics", "期限.ics"],
+        ["remind", "--dry-run"],
+        ["display", "check", "算法"],
+        ["service", "install", "--to", "archiver.service"],
+        ["restore", "算法/首次/v1", "--to", "还原"],
+        ["status", "--check"],
+    ):
+        done = site.run("--lang", "zh", *command, code=None)
+        assert done.stdout + done.stderr, command
+        text = re.sub(
+            rf"{site.root}\S*|archiver-witness.*|SHA-?256[:\w/+=]*|ssh-ed25519 \S+|python3 \S+ \S+ verify\.py",
+            "",
+            done.stdout + done.stderr,
+        )
+        text = re.sub(
+            r"root|useradd|nologin|dispose run|report|reload|enable|daemon-reload|systemctl|chown|sudo|html|https|pages|filings",
+            "",
+            text,
+        )
+        assert leaks(text) == [], (command, text)
+
+
 def test_the_settings_choose_the_language(site: Site) -> None:
     site.set("archive", "lang", '"zh"')
     assert "档案库" in site.run("status", env={"LC_ALL": "C.UTF-8"}).stdout
