@@ -25,7 +25,7 @@ from archiver.intake.immediate import capture_now, unsettled
 from archiver.model import Submission, Version
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide
-from archiver.store import names
+from archiver.store import names, packing
 from archiver.store.journal import canonical
 from archiver.store.lookup import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
@@ -220,6 +220,11 @@ def _drill(context: Context, files: int) -> dict[str, Any]:
     return {"versions": sorted(done.versions), "files": done.files, "bytes": done.bytes}
 
 
+def _maintain(context: Context) -> dict[str, Any]:
+    done = packing.maintain(context.archive, context.wait_seconds)
+    return {"objects": done.objects, "packs": done.packs}
+
+
 def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
     """Journal what somebody did who may not write the journal."""
     if what not in _NOTES:
@@ -254,6 +259,7 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "dispose-approve": (_dispose_approve, {"plan": TEXT, "reason": TEXT}),
     "dispose-run": (_dispose_run, {"plan": TEXT}),
     "checkpoint": (_checkpoint, {}),
+    "maintain": (_maintain, {}),
     "drill": (_drill, {"files": (int,)}),
     "note": (_note, {"what": TEXT, "about": TEXT, "details": (dict,)}),
     **desk.ACTIONS,

@@ -40,6 +40,7 @@ COMMANDS = {
     "verify": "Check everything, independently.",
     "checkpoint": "Sign everything as it stands.",
     "drill": "Rehearse a restore.",
+    "maintain": "Pack the repository's small files.",
     "protect": "Make content objects immutable, as root.",
     "key": "The signing key: rotation, loss, backup.",
     "audit": "Write the inspection package.",

@@ -21,6 +21,7 @@ from archiver.evidence import timestamp
 from archiver.filings.channels import targets
 from archiver.filings.linkage import open_questions
 from archiver.rehearsal import drill, is_due
+from archiver.store import packing
 from archiver.store.archive import Archive
 
 _AGAIN_SECONDS = 900.0
@@ -53,6 +54,11 @@ class Errands:
             Errand("changes", self._may_have_changed, self._look_for_changes, _SOON_SECONDS),
             Errand("display", self._has_pages, lambda a: check_displays(self._context(a)), _AGAIN_SECONDS),
             Errand("remind", self._is_hour, lambda a: remind(self._context(a)), _AGAIN_SECONDS),
+            Errand(
+                "maintain",
+                lambda a: packing.is_wanted(a.repository_path),
+                lambda a: packing.maintain(a, wait_seconds),
+            ),
             Errand("drill", self._lacks_drill, lambda a: drill(a, config.drill_files, wait_seconds)),
         )
         self._not_before = dict.fromkeys((errand.name for errand in self._errands), 0.0)

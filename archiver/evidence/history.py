@@ -195,8 +195,9 @@ _CHECKS: Mapping[str, Callable[[Entry, History, Report], None]] = {
 def _attachments(entry: Entry, report: Report) -> None:
     where = entry.where
     expected = {item["name"]: item for item in entry.event["attachments"]}
-    tree = entry.repository.tree(entry.commit)
-    present = {path.decode("utf-8", "replace") for path in tree} - {"event.json"}
+    present = {name.decode("utf-8", "replace") for name in entry.repository.names_in(entry.commit)} - {
+        "event.json"
+    }
     for name in sorted(present ^ expected.keys()):
         report.add("A032", where, f"{name} is {'unknown' if name in present else 'missing'}")
     for name in sorted(present & expected.keys()):

@@ -25,6 +25,10 @@ class Step(StrEnum):
     SNAPSHOT_SAVED = "snapshot saved"
     #: Of a disposal, after its event and before its certificate.
     CONTENT_DESTROYED = "content destroyed"
+    #: Of housekeeping.
+    OBJECTS_PACKED = "objects packed"
+    REFS_PACKED = "refs packed"
+    PACKS_MERGED = "packs merged"
 
 
 def reached(step: Step) -> None:
