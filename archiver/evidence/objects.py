@@ -61,7 +61,9 @@ def _check_object_file(file: Path, objects: Path, report: Report) -> None:
         problem = loose_problem(_read(file), name.replace("/", ""))
         if problem:
             report.add("A012", where, problem)
-    elif name.startswith("pack/") and file.suffix in (".pack", ".idx", ".rev"):
+    elif name == "pack/multi-pack-index" or (
+        name.startswith("pack/") and file.suffix in (".pack", ".idx", ".rev")
+    ):
         if not _trailer_holds(file):
             report.add("A011", where, "its checksum does not hold")
     elif "/tmp_" not in name and not name.startswith("info/"):
@@ -105,7 +107,7 @@ def _has_padding(data: bytes, plain: bytes) -> bool:
 
 
 def _trailer_holds(file: Path) -> bool:
-    """Packs, their indexes and reverse indexes end with the SHA-1 of all before."""
+    """Packs, and indexes of each kind, end with the SHA-1 of all before."""
     digest = hashlib.sha1(usedforsecurity=False)
     size = file.stat().st_size
     with open(file, "rb") as stream:

@@ -287,7 +287,7 @@ class Repository:
     def merge_packs(self) -> None:
         """Put all packs into one, and remove those whose every object is in it."""
         for arguments in (("write",), ("repack", "--batch-size=0"), ("expire",)):
-            status, _, err = self._try("multi-pack-index", "--no-progress", *arguments, is_long=True)
+            status, _, err = self._try("multi-pack-index", *arguments, is_long=True)
             if status != 0:
                 raise self._failed("multi-pack-index", err)
             reached(Step.PACKS_MERGED)

@@ -1,0 +1,159 @@
+"""Housekeeping puts files together and loses nothing, wherever it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archiver.store import packing
+from archiver.store.steps import Step
+from tests.conftest import Site, tree, wait_until
+from tests.test_crash import HOOK
+
+FEW = "import archiver.store.packing as packing; packing._MANY_PACKS = 2\n"
+
+
+def versions(site: Site, start: int, count: int) -> None:
+    for number in range(start, start + count):
+        site.write(f"f/s{number % 3}/材料", f"{number}")
+        site.catch_up()
+
+
+def loose(site: Site) -> int:
+    objects = [p for p in site.repository.glob("objects/[0-9a-f][0-9a-f]/*") if p.is_file()]
+    refs = [p for p in site.repository.joinpath("refs").rglob("*") if p.is_file()]
+    return len(objects) + len(refs)
+
+
+def everything(site: Site) -> tuple[str, ...]:
+    """What git holds, as anybody would read it."""
+    refs = site.git("for-each-ref", "--format=%(refname) %(objectname)").stdout
+    objects = site.git("cat-file", "--batch-all-objects", "--batch-check", "--unordered").stdout
+    return (*sorted(refs.splitlines()), *sorted(objects.splitlines()))
+
+
+def test_everything_is_there_afterwards_in_few_files(site: Site) -> None:
+    versions(site, 0, 6)
+    archive = site.open()
+    first = archive.journal.head()
+    assert first is not None
+    before, held = everything(site), tree(site.repository / "lfs")
+    assert loose(site) > 60
+    site.run("maintain")
+    assert everything(site) == before
+    assert tree(site.repository / "lfs") == held
+    assert loose(site) == 0
+    # A reader that was there before finds what has moved under it.
+    assert archive.journal.event(first.commit) == first
+    archive.close()
+    assert site.git("fsck", "--full", "--strict").stderr == ""
+    site.verified()
+    versions(site, 6, 3)
+    site.verified()
+    assert "git update-ref" not in site.run("maintain").stdout
+    site.run("restore", "f/s0/v1", "--to", "out")
+    assert site.root.joinpath("out/材料").read_text() == "0"
+
+
+def test_what_nobody_points_at_stays_too(site: Site) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    body = "left by a crash"
+    oid = subprocess.run(
+        ["git", f"--git-dir={site.repository}", "-c", "safe.directory=*", "hash-object", "-w", "--stdin"],
+        input=body,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    for _ in range(2):
+        site.run("maintain")
+        assert site.git("cat-file", "blob", oid).stdout == body
+
+
+def test_packs_become_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_MANY_PACKS", 3)
+    for start in range(0, 8, 2):
+        versions(site, start, 2)
+        archive = site.open()
+        packing.maintain(archive, 5)
+        archive.close()
+    before = everything(site)
+    assert len(list(site.repository.glob("objects/pack/*.pack"))) <= 3
+    site.verified()
+    versions(site, 8, 1)
+    site.verified()
+    assert set(before) - set(everything(site)) <= {line for line in before if "refs/heads" in line}
+
+
+@pytest.mark.parametrize(
+    ("step", "nth"),
+    [(Step.OBJECTS_PACKED, 1), (Step.REFS_PACKED, 1), *((Step.PACKS_MERGED, nth) for nth in (1, 2, 3))],
+)
+def test_a_kill_loses_nothing(site: Site, step: Step, nth: int) -> None:
+    for start in (0, 2):
+        versions(site, start, 2)
+        if start == 0:
+            site.run("maintain")
+    before = everything(site)
+    code = FEW + HOOK.format(step=step.value, nth=nth)
+    command = [sys.executable, "-c", code, "--config", os.fspath(site.config), "maintain"]
+    done = subprocess.run(command, cwd=site.root, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert everything(site) == before
+    site.verified()
+    versions(site, 4, 1)
+    site.run("maintain")
+    site.verified()
+
+
+def test_kills_at_any_moment_lose_nothing(site: Site) -> None:
+    versions(site, 0, 4)
+    before = set(everything(site))
+    for number in range(8):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                FEW + "from archiver.cli.main import run; run()",
+                "--config",
+                site.config,
+                "maintain",
+            ],
+            cwd=site.root,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(timeout=0.25 + 0.07 * number)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert before <= set(everything(site))
+    versions(site, 4, 1)
+    site.run("maintain")
+    site.verified()
+    assert list(site.repository.rglob("*.lock")) == []
+    assert list(site.repository.glob("objects/pack/tmp_*")) == []
+
+
+def test_the_daemon_goes_on_beside_it_and_does_it_by_itself(site: Site, tmp_path: Path) -> None:
+    daemon = site.start("--settle", "0")
+    try:
+        for number in range(25):
+            site.write(f"f/s{number % 5}/材料", f"{number}")
+            if number % 5 == 0:
+                site.run("maintain")
+        wait_until(lambda: len(site.tags()) >= 5 and site.json("status")["pending"] == [])
+    finally:
+        daemon.send_signal(signal.SIGINT)
+        assert daemon.wait(timeout=30) == 0
+        assert daemon.stdout is not None
+        daemon.stdout.close()
+    site.verified()
+    assert not packing.is_wanted(site.repository)
