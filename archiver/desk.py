@@ -13,7 +13,7 @@ from archiver.errors import Phrase, UsageProblem
 from archiver.filings import channels, records
 from archiver.filings.days import day_of
 from archiver.filings.display import look
-from archiver.filings.fetch import Unreachable, fetch
+from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
 from archiver.filings.register import Filing, register
 from archiver.filings.reminders import Digest, digests
 from archiver.store.lookup import find_filing, find_submission
@@ -118,7 +118,13 @@ def _display_check(context: Context, filing: str, page: str | None) -> dict[str,
             filing=name,
         )
     if page is not None and context.attachment:
-        data = context.attachment.read()
+        data = context.attachment.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
+            raise UsageProblem(
+                "{page} is larger than {size} MB. Nothing was recorded. Save the page without its pictures.",
+                page=page,
+                size=LARGEST_BYTES >> 20,
+            )
         return {"filing": name, "pages": [_record_page(context, known, os.path.basename(page), data, None)]}
     settings = config.filings.get(os.fsdecode(name.encode("utf-8")))
     pages = settings.pages if settings else ()

@@ -24,7 +24,7 @@ from archiver.intake.pipeline import GATHERING
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material
-from archiver.store import guard, lock, names
+from archiver.store import guard, lock, names, overview
 from archiver.store.archive import Archive
 from archiver.store.journal import compliance_clock
 from archiver.store.lag import Lag
@@ -167,8 +167,8 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         skipped=snapshot.skipped(),
         versions=archive.index.counts()[0],
         submissions=len(archive.index.submissions()),
-        changed_since_submitted=_changed(archive),
-        doubtful=archive.index.doubtful(),
+        changed_since_submitted=overview.changed_since_submitted(archive.index),
+        doubtful=overview.doubtful(archive.index),
         next=still_open(filings),
         alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
         unclaimed=unclaimed(archive, config.desk.notice_folder, filings),
@@ -206,17 +206,6 @@ def _space(archive: Archive, now: datetime) -> Forecast:
     grown = archive.index.stored(clock.stamp(start)) if start else 0
     unit = volume.f_frsize
     return forecast(volume.f_bavail * unit, volume.f_blocks * unit, grown, start, now)
-
-
-def _changed(archive: Archive) -> list[tuple[str, str]]:
-    """Submissions whose newest version is not the one that was handed in last."""
-    changed = []
-    for submission in archive.index.submissions():
-        versions = archive.index.versions(submission.filing, submission.name)
-        sealed = [version for version in versions if version.submitted]
-        if sealed and versions[0].number > sealed[0].number:
-            changed.append((sealed[0].submitted[-1].tag, versions[0].tag))
-    return changed
 
 
 def _protection(archive: Archive) -> str:

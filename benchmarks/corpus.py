@@ -23,6 +23,35 @@ def mixed(root: Path, files: int = 4000, total_bytes: int = 1_700_000_000, seed:
         _write(folder / f"文件{number:05d}.bin", max(1, int(weight * scale)), chance)
 
 
+def small(root: Path, files: int = 200_000, seed: int = 2) -> None:
+    """Files of 1 to 20 KB, 100 in a folder."""
+    chance = random.Random(seed)
+    for number in range(files):
+        folder = root / f"算法{number // 25_000:02d}" / f"报送{number // 5000 % 5}" / f"材料{number // 100:04d}"
+        if number % 100 == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"文件{number:06d}.bin", chance.randint(1000, 20_000), chance)
+
+
+def large(root: Path, files: int = 2, size: int = 4_000_000_000, seed: int = 3) -> None:
+    """Few files of gigabytes."""
+    chance = random.Random(seed)
+    for number in range(files):
+        folder = root / "算法" / f"报送{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "录像.bin", size, chance)
+
+
+def deep(root: Path, files: int = 4000, depth: int = 12, seed: int = 4) -> None:
+    """Chinese paths of about 250 characters."""
+    chance = random.Random(seed)
+    for number in range(files):
+        parts = [f"第{level:02d}层材料目录与说明文字{number // 4**level % 4}" for level in range(depth)]
+        folder = root.joinpath("算法", "首次", *parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"文件{number:05d}.bin", chance.randint(1000, 100_000), chance)
+
+
 def _write(path: Path, size: int, chance: random.Random) -> None:
     # Random bytes throughout: a peer that looks for repeated chunks finds none.
     with open(path, "wb") as stream:

@@ -19,7 +19,8 @@ def command(session: Session, name: str | None, as_json: bool) -> None:
     archive = session.archive()
     versions = archive.index.versions(*_choice(archive, name))
     now = archive.compliance_time()
-    decided = [(version, decide(version, session.policy(archive), now)) for version in versions]
+    policy = session.policy(archive)
+    decided = [(version, decide(version, policy, now)) for version in versions]
     console = session.console
     if as_json:
         console.json([_as_json(version, decision) for version, decision in decided])

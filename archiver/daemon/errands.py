@@ -46,7 +46,7 @@ class Errands:
         self._report = report
         self._wait = wait_seconds
         self._thread: threading.Thread | None = None
-        self._examined: str | None = None
+        self._examined: tuple[str | None, float] = (None, 0.0)
         self._errands = (
             Errand(
                 "timestamp", self._lacks_token, lambda a: timestamp.stamp(a, config.timestamp_url, wait_seconds)
@@ -107,11 +107,12 @@ class Errands:
 
     def _may_have_changed(self, archive: Archive) -> bool:
         """After something was journalled; releases elsewhere tell nobody, so they are looked at now and then."""
+        head, at = self._examined
         watches = any(filing.signals for filing in self._config.filings.values())
-        return watches or archive.index.head != self._examined
+        return archive.index.head != head or (watches and clock.monotonic() >= at + _AGAIN_SECONDS)
 
     def _look_for_changes(self, archive: Archive) -> None:
-        self._examined = archive.index.head
+        self._examined = (archive.index.head, clock.monotonic())
         open_questions(archive, self._config, self._wait)
 
     def _has_pages(self, _: Archive) -> bool:

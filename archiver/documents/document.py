@@ -10,6 +10,7 @@ DAMAGED = "it is damaged"
 LARGE = "it is too large to be read"
 SLOW = "reading it takes too long"
 HEAVY = "reading it needs too much memory or time"
+UNSTARTED = "the process that reads documents cannot be started"
 
 
 @dataclass(frozen=True, slots=True)

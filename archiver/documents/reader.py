@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from archiver.documents.cache import Cache
-from archiver.documents.document import HEAVY, LARGE, SLOW, Document
+from archiver.documents.document import HEAVY, LARGE, SLOW, UNSTARTED, Document
 from archiver.documents.kinds import PICTURE, kind_of
 
 _PATIENCE_SECONDS = 40.0
@@ -50,12 +50,16 @@ class Reader:
             return Document(kind, problem=LARGE)
         found = self._ask(path, kind, with_text and kind != PICTURE)
         # A busy machine may have been the reason.
-        if keeps and self._cache and found.problem not in (SLOW, HEAVY):
+        if keeps and self._cache and found.problem not in (SLOW, HEAVY, UNSTARTED):
             self._cache.put(sha256, with_text, found, path)
         return found
 
     def _ask(self, path: Path, kind: str, with_text: bool) -> Document:
-        child = self._running()
+        try:
+            child = self._running()
+        except OSError:
+            # This user may not run this Python, or there are too many processes.
+            return Document(kind, problem=UNSTARTED)
         assert child.stdin is not None
         assert child.stdout is not None
         try:

@@ -13,7 +13,8 @@ from archiver import __version__
 from archiver.errors import Phrase
 
 _SECONDS = 20.0
-_LARGEST_BYTES = 4 << 20
+#: Of a page; it is kept in the journal.
+LARGEST_BYTES = 4 << 20
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -96,8 +97,8 @@ def _read(response: http.client.HTTPResponse, connection: http.client.HTTPConnec
     data = bytearray()
     while chunk := response.read1(1 << 16):
         data += chunk
-        if len(data) > _LARGEST_BYTES:
-            raise Unreachable("it is larger than {size} MB", size=_LARGEST_BYTES >> 20)
+        if len(data) > LARGEST_BYTES:
+            raise Unreachable("it is larger than {size} MB", size=LARGEST_BYTES >> 20)
         left = until - time.monotonic()
         if left <= 0:
             raise Unreachable("it takes longer than {seconds} s", seconds=round(_SECONDS))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from archiver.filings.register import Filing
-from archiver.store import names
+from archiver.store import names, overview
 from archiver.store.archive import Archive
 
 
@@ -24,6 +24,6 @@ def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[
     known = {notice.sha256 for filing in filings for notice in filing.notices}
     return [
         Paper(submission.filing, str(submission), names.text(material.path))
-        for submission, material in archive.index.lying_in(folder.encode("utf-8"))
+        for submission, material in overview.lying_in(archive.index, folder.encode("utf-8"))
         if material.sha256 not in known
     ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from archiver.model import Submission, Version
 from archiver.retention.policy import Decision, Policy, decide
+from archiver.store import overview
 from archiver.store.index import Index
 from archiver.store.journal import canonical
 
@@ -80,7 +81,7 @@ def _content(index: Index, going: Iterable[Version]) -> tuple[dict[str, int], se
             kept[version.submission].append(version.number)
     leaving: dict[str, int] = {}
     needed: set[str] = set()
-    for submission, sha256, size, first, until in index.content_intervals():
+    for submission, sha256, size, first, until in overview.content_intervals(index):
         if _any_between(gone[submission], first, until):
             leaving[sha256] = size
         if _any_between(kept[submission], first, until):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", 
               and s.name glob '[0-9]*' and t.name glob '[0-9]*'
               and cast(t.name as integer) = cast(s.name as integer) + 1)),
        not exists (select 1 from ended where ended.filing = s.filing and ended.seq > coalesce(
-           (select max(h.seq) from submitted h join versions w on w.id = h.version
-            join submissions t on t.id = w.submission where t.filing = s.filing), 0)),
+           (select max(h.seq) from life h where h.filing = s.filing and h.action = 'submit'), 0)),
        (select disposal from disposed where disposed.version = v.tag)
 from versions v join submissions s on s.id = v.submission
 """
@@ -66,7 +66,7 @@ class Index:
         """Open or make the index; raises IndexDamaged."""
         self.path = path
         try:
-            self._db = _connect(path, read_only)
+            self._db = connect_read_only(path) if read_only else connect(path)
             self._prepare(read_only)
         except sqlite3.DatabaseError as error:
             if is_damage(error):
@@ -133,6 +133,10 @@ class Index:
 
     # --- reading
 
+    def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a question of :mod:`archiver.store.overview`."""
+        yield from self._db.execute(sql, values)
+
     def holds(self, lifted: bool = False) -> list[Hold]:
         """The holds in force, or with ``lifted`` every one there ever was, oldest first."""
         where = "1" if lifted else "lifted is null"
@@ -172,15 +176,6 @@ class Index:
         )
         return tuple(Approval(*row) for row in rows)
 
-    def content_intervals(self) -> Iterator[tuple[Submission, str, int, int, int | None]]:
-        """What every version holds: submission, SHA-256, size, from version, up to but without version."""
-        rows = self._db.execute(
-            "select s.filing, s.name, s.filing_folder, s.folder, m.sha256, m.size, m.first, m.until "
-            "from materials m join submissions s on s.id = m.submission where m.sha256 is not null and m.size > 0"
-        )
-        for row in rows:
-            yield Submission(*row[:4]), *row[4:]
-
     def submissions(self) -> list[Submission]:
         """Every submission, by filing and name."""
         rows = self._db.execute(
@@ -195,24 +190,20 @@ class Index:
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
-        rows = self._db.execute(f"{_VERSIONS} where {' and '.join(where)} order by v.seq desc", values).fetchall()
-        return [self._version(row) for row in rows]
+        return self._versions(" and ".join(where), values, "order by v.seq desc")
 
     def version(self, tag: str) -> Version | None:
         """The version with this tag, also by one of its submitted tags."""
-        row = self._db.execute(
-            f"{_VERSIONS} where v.tag = ? or v.id = (select version from submitted where tag = ?)",
-            (tag, tag),
-        ).fetchone()
-        return None if row is None else self._version(row)
+        where = "v.tag = ? or v.id = (select version from submitted where tag = ?)"
+        return next(iter(self._versions(where, [tag, tag])), None)
 
     def latest(self, submission: Submission) -> Version | None:
         """The newest version of a submission."""
-        row = self._db.execute(
-            f"{_VERSIONS} where s.filing = ? and s.name = ? order by v.number desc limit 1",
-            (submission.filing, submission.name),
-        ).fetchone()
-        return None if row is None else self._version(row)
+        where = (
+            "v.id = (select v.id from versions v join submissions s on s.id = v.submission "
+            "where s.filing = ? and s.name = ? order by v.number desc limit 1)"
+        )
+        return next(iter(self._versions(where, [submission.filing, submission.name])), None)
 
     def counts(self) -> tuple[int, int]:
         """Number of versions, and of bytes that all versions hold together."""
@@ -234,38 +225,24 @@ class Index:
         rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
         return [row[0] for row in rows]
 
-    def _version(self, row: tuple[Any, ...]) -> Version:
-        identity, filing, name, filing_folder, folder, *rest = row
-        handed_in = self._db.execute(
-            f'select tag, "on", kind, number, "by", receipt, at, {_anchor("submitted")} from submitted '
-            "where version = ? order by at",
-            (identity,),
-        )
-        held = self._db.execute(
-            f"select {_HOLD} from holds where object in (?, ?, ?) and lifted is null order by placed, name",
-            (filing, f"{filing}/{name}", f"{filing}/{name}/v{rest[0]}"),
-        )
-        ended = self._db.execute(f"select {_anchor('ended')} from ended where filing = ? order by seq", (filing,))
-        number, commit, captured_at, clock, files, size, added, modified, deleted = rest[:9]
-        superseded, live, disposed = rest[9:]
-        return Version(
-            Submission(filing, name, filing_folder, folder),
-            number,
-            commit,
-            captured_at,
-            clock,
-            files,
-            size,
-            added,
-            modified,
-            deleted,
-            tuple(Submitted(*each) for each in handed_in),
-            tuple(Hold(*each) for each in held),
-            superseded,
-            tuple(row[0] for row in ended),
-            bool(live),
-            disposed,
-        )
+    def _versions(self, where: str, values: Sequence[str], order: str = "") -> list[Version]:
+        """The versions that ``where`` chooses, with what belongs to them: four queries, however many there are."""
+        rows = self._db.execute(f"{_VERSIONS} where {where} {order}", values).fetchall()
+        handed_in: dict[int, list[Submitted]] = defaultdict(list)
+        for version, *fields in self._db.execute(
+            f'select h.version, h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {_anchor("h")} '
+            "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
+            f"where {where} order by h.at",
+            values,
+        ):
+            handed_in[version].append(Submitted(*fields))
+        ended: dict[str, list[str]] = defaultdict(list)
+        for filing, moment in self._db.execute(f"select filing, {_anchor('ended')} from ended order by seq"):
+            ended[filing].append(moment)
+        held: dict[str, list[Hold]] = defaultdict(list)
+        for hold in self.holds():
+            held[hold.object].append(hold)
+        return [_version(row, handed_in, held, ended) for row in rows]
 
     def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:
         """The materials of a version (None: of the newest), by raw path."""
@@ -285,20 +262,6 @@ class Index:
         for row in rows:
             yield Material(*row)
 
-    def doubtful(self) -> list[tuple[str, Material]]:
-        """Materials of the newest versions that did not look whole when they were captured, with the tags."""
-        rows = self._db.execute(
-            "select s.filing || '/' || s.name || '/v' || (select max(number) from versions v "
-            "where v.submission = s.id), m.path, m.sha256, m.size, m.mtime_ns, m.health "
-            "from materials m join submissions s on s.id = m.submission "
-            "where m.until is null and m.health <> '' order by s.filing, s.name, m.path"
-        )
-        return [(row[0], Material(*row[1:])) for row in rows]
-
-    def contents(self) -> Iterator[tuple[bytes, str]]:
-        """Every path that ever held a content, with its SHA-256."""
-        yield from self._db.execute("select distinct path, sha256 from materials where size > 0")
-
     def life(self, filing: str | None = None, until: str = "") -> list[LifeEvent]:
         """The events of filings' lives, oldest first; ``until``: only what was recorded by then (RFC 3339)."""
         rows = self._db.execute(
@@ -308,24 +271,13 @@ class Index:
         )
         return [LifeEvent(seq, at, user, action, of, json.loads(told)) for seq, at, user, action, of, told in rows]
 
-    def lying_in(self, folder: bytes) -> list[tuple[Submission, Material]]:
-        """The present materials below a folder of that name, wherever it lies."""
-        rows = self._db.execute(
-            "select s.filing, s.name, s.filing_folder, s.folder, m.path, m.sha256, m.size, m.mtime_ns, m.health "
-            "from materials m join submissions s on s.id = m.submission where m.until is null and m.sha256 "
-            "is not null and (s.folder = ?1 or instr(x'2f' || m.path, x'2f' || ?1 || x'2f')) order by 1, 2, 5",
-            (folder,),
-        )
-        return [(Submission(*row[:4]), Material(*row[4:])) for row in rows]
-
     def holding(self, sha256: str) -> list[Version]:
         """Every version that holds this content."""
-        rows = self._db.execute(
-            f"{_VERSIONS} join materials m on m.submission = v.submission where m.sha256 = ? "
-            "and m.first <= v.number and (m.until is null or m.until > v.number) group by v.id",
-            (sha256,),
-        ).fetchall()
-        return [self._version(row) for row in rows]
+        where = (
+            "v.id in (select w.id from materials m join versions w on w.submission = m.submission "
+            "where m.sha256 = ? and m.first <= w.number and (m.until is null or m.until > w.number))"
+        )
+        return self._versions(where, [sha256])
 
     def material(self, submission: Submission, path: bytes) -> Material | None:
         """What the newest version holds under ``path``."""
@@ -337,7 +289,32 @@ class Index:
         return None if row is None else Material(*row)
 
 
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        return connect_read_only(path)
-    return connect(path)
+def _version(
+    row: tuple[Any, ...],
+    handed_in: Mapping[int, Sequence[Submitted]],
+    held: Mapping[str, Sequence[Hold]],
+    ended: Mapping[str, Sequence[str]],
+) -> Version:
+    identity, filing, name, filing_folder, folder, *rest = row
+    number, commit, captured_at, clock, files, size, added, modified, deleted = rest[:9]
+    superseded, live, disposed = rest[9:]
+    objects = (filing, f"{filing}/{name}", f"{filing}/{name}/v{number}")
+    holds = [hold for each in objects for hold in held.get(each, ())]
+    return Version(
+        Submission(filing, name, filing_folder, folder),
+        number,
+        commit,
+        captured_at,
+        clock,
+        files,
+        size,
+        added,
+        modified,
+        deleted,
+        tuple(handed_in.get(identity, ())),
+        tuple(sorted(holds, key=lambda hold: (hold.placed, hold.name))),
+        superseded,
+        tuple(ended.get(filing, ())),
+        bool(live),
+        disposed,
+    )

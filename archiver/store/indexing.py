@@ -16,7 +16,7 @@ from archiver.model import Change, Event, Op
 from archiver.store import names
 from archiver.store.lag import Lag
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -53,7 +53,7 @@ create index holds_object on holds (object);
 create table life (
     seq integer primary key, at text not null, user text not null, action text not null,
     filing text not null, details text not null);
-create index life_filing on life (filing);
+create index life_filing on life (filing, action, seq);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
     mtime_ns integer not null, first integer not null, until integer, health text not null);

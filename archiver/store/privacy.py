@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable
 from contextlib import suppress
 
-from archiver.store import names
+from archiver.store import names, overview
 from archiver.store.content import ContentStore
 from archiver.store.index import Index
 
@@ -28,7 +28,7 @@ def hide(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None
 
     What is immutable stays as it is until the flag is taken off.
     """
-    for path, sha256 in index.contents():
+    for path, sha256 in overview.contents(index):
         if fitting(path, patterns):
             with suppress(OSError):
                 content.make_private(sha256)

@@ -98,6 +98,41 @@ def test_an_officer_acts_and_the_journal_names_her(served: Site, tmp_path: Path)
 
 
 @root_only
+def test_an_officer_keeps_the_desk(served: Site, tmp_path: Path) -> None:
+    paper = tmp_path / "补正通知.txt"
+    paper.write_text("补正")
+    paper.chmod(0o600)
+    os.chown(paper, OFFICER, GID)
+    as_user(served, OFFICER, "submit", "f/s", "--on", "2026-01-01")
+    number = (
+        "--number",
+        "网信算备110108823483901230031号",
+        "--issued-on",
+        "2026-03-01",
+        "--published-at",
+        "https://x/y",
+    )
+    as_user(served, OFFICER, "filing", "set", "f", *number, "--evidence", paper)
+    as_user(
+        served, OFFICER, "notice", "add", "f", "--kind", "correction", "--received", "2026-02-01", "--file", paper
+    )
+    assert newest(served, "notice")["actor"]["uid"] == OFFICER
+    assert served.git("show", "journal:evidence.txt").stdout == "补正"
+    as_user(served, OFFICER, "notice", "answer", "1", "--submission", "f/s", code=2)
+    as_user(served, OFFICER, "display", "check", "f", "--page", paper, code=9)
+    large = tmp_path / "large.html"
+    large.write_bytes(b"x" * (5 << 20))
+    large.chmod(0o644)
+    as_user(served, OFFICER, "display", "check", "f", "--page", large, code=2)
+    assert "Nobody is named" in as_user(served, OFFICER, "remind", code=2).stderr
+    as_user(served, OFFICER, "maintain")
+    for words in (["filing", "list"], ["deadlines"], ["notice", "list"], ["change", "list"], ["status"]):
+        as_user(served, OFFICER, *words)
+    as_user(served, STRANGER, "filing", "set", "f", "--company", "x", gid=OTHER_GID, code=8)
+    served.verified()
+
+
+@root_only
 def test_refusals_keep_their_exit_code_and_language(served: Site) -> None:
     assert "没有" in as_user(served, OFFICER, "--lang", "zh", "submit", "f/x", "--on", "2026-01-01", code=7).stderr
     assert "拒绝" in as_user(served, OFFICER, "--lang", "zh", "dispose", "plan", code=4).stderr

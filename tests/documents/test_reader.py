@@ -18,7 +18,7 @@ from PIL import Image
 from pypdf import PdfWriter
 
 from archiver.documents.cache import Cache
-from archiver.documents.document import ENCRYPTED, Document
+from archiver.documents.document import ENCRYPTED, UNSTARTED, Document
 from archiver.documents.kinds import kind_of
 from archiver.documents.reader import Reader, difference
 from tests.conftest import SAMPLES, Site
@@ -54,6 +54,17 @@ def test_the_content_tells_the_kind_not_the_name(tmp_path: Path) -> None:
     other.write_bytes(b"\0\1\2")
     assert read(other, other.name) == Document("")
     assert kind_of(tmp_path / "none.pdf", "none.pdf") == ""
+
+
+def test_no_process_to_read_with_is_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = FIRST / "算法安全自评估报告.pdf"
+    cache = Cache(tmp_path / "cache")
+    monkeypatch.setattr("sys.executable", "/dev/null")
+    with Reader(cache) as reader:
+        assert reader.read(path, path.name, "0" * 64).problem == UNSTARTED
+    monkeypatch.undo()
+    with Reader(cache) as reader:
+        assert reader.read(path, path.name, "0" * 64).problem == ""
 
 
 ZEROS = b"0" * (1 << 20)

@@ -1,0 +1,57 @@
+"""archiver beside its peers and the plain limit, all in the same run.
+
+    python benchmarks/bench.py [--full] [--folder DIR] [--to FILE]
+
+Installs the peers (as root, from Debian), makes the corpora, runs everything and writes a page with its
+picture.  The full run needs 90 GB and about an hour; the quick one 3 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import page
+import peers
+import scaling
+import works
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="the sizes that docs/benchmarks.md reports")
+    parser.add_argument("--folder", type=Path, help="where there is room; else the temporary folder")
+    parser.add_argument("--to", type=Path, default=Path("build/benchmarks.md"), help="the page")
+    options = parser.parse_args()
+    scale = works.FULL if options.full else works.QUICK
+    peers.install()
+    options.to.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="archiver-bench-", dir=options.folder))
+    try:
+        peers.environment(folder / "home")
+        results, rows = [], [scaling.startup()]
+        with works.room(folder, "scaling") as place:
+            rows += scaling.rows(place, scale.materials)
+        sys.stdout.write(page.figures(rows))
+        for work in works.WORKS:
+            for result in work(folder, scale):
+                results.append(result)
+                rows += memory(result)
+                sys.stdout.write(f"{page.table(result)}\n")
+                sys.stdout.flush()
+        page.write(options.to, "bench-full" if options.full else "bench", results, rows)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def memory(result: works.Result) -> list[scaling.Row]:
+    """What the largest of our processes took."""
+    peak = max(run.peak_mb for run in result.runs[result.ours])
+    return [(f"memory: {result.title}", f"{peak:.0f} MB", "150 MB", peak <= 150)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Running tools in turns, and what each run cost."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: wall and CPU seconds of it and its children, MB of its largest process."""
+
+    seconds: float
+    cpu: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Tool:
+    """``command`` makes a shell line for a round; ``prepare`` does before it what is not measured."""
+
+    command: Callable[[int], str]
+    prepare: Callable[[int], None] = lambda _: None
+    #: Not run in turns but once a work, because it takes minutes.
+    slow: bool = False
+
+
+@dataclass
+class Result:
+    """What one work took with each tool; goals are ratios of ours to a tool's."""
+
+    title: str
+    runs: dict[str, list[Run]]
+    goals: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def ours(self) -> str:
+        """The name of our own row: the first."""
+        return next(iter(self.runs))
+
+    def seconds(self, name: str) -> list[float]:
+        """Wall seconds of each round."""
+        return [run.seconds for run in self.runs[name]]
+
+    def ratios(self, name: str) -> list[float]:
+        """Ours to this tool's, round by round."""
+        return [a / b for a, b in zip(self.seconds(self.ours), self.seconds(name), strict=False)]
+
+    def ratio(self, name: str) -> float:
+        """Ours to this tool's, of medians."""
+        return statistics.median(self.seconds(self.ours)) / statistics.median(self.seconds(name))
+
+
+def run(command: str) -> Run:
+    """Run a shell line; ends the program where it fails."""
+    started = time.perf_counter()
+    silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
+    pid = os.posix_spawn("/bin/bash", ["bash", "-c", command], os.environ, file_actions=silent)
+    _, status, usage = os.wait4(pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"failed: {command}")
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+
+
+def in_turns(tools: Mapping[str, Tool], rounds: int, warm: int = 0) -> dict[str, list[Run]]:
+    """Every tool once in every round; ``warm`` rounds before that count nothing."""
+    runs: dict[str, list[Run]] = {name: [] for name in tools}
+    for number in range(-warm, rounds):
+        for name, tool in tools.items():
+            if tool.slow and number != 0:
+                continue
+            tool.prepare(number)
+            os.sync()
+            taken = run(tool.command(number))
+            if number >= 0:
+                runs[name].append(taken)
+    return runs

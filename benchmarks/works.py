@@ -1,0 +1,203 @@
+"""The works that are compared: which corpus, which tools, which goals (ratios of ours to theirs)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import corpus
+import peers
+from measure import Result, Tool, in_turns, run
+from peers import BAGIT, COMMAND, Places
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of it: full, or what fits into three minutes."""
+
+    rounds: int
+    mixed_files: int
+    mixed_bytes: int
+    small_files: int
+    large_files: int
+    large_bytes: int
+    materials: int
+
+
+FULL = Scale(5, 4000, 1_700_000_000, 200_000, 2, 4_000_000_000, 1_000_000)
+QUICK = Scale(3, 500, 200_000_000, 5000, 1, 500_000_000, 20_000)
+
+
+@contextmanager
+def room(folder: Path, name: str) -> Iterator[Path]:
+    """A folder for one work; emptied only at its end, because discards slow the next run."""
+    place = folder / name
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        # git-annex takes the right to write away.
+        subprocess.run(["chmod", "-R", "u+w", place], check=True)
+        shutil.rmtree(place)
+        os.sync()
+
+
+def mixed_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
+    """First capture, verify, restore and export of the mixed corpus."""
+    with room(folder, "mixed") as place:
+        source = place / "source"
+        # One filing, so that one restore brings everything back.
+        corpus.mixed(source / "备案", scale.mixed_files, scale.mixed_bytes)
+        title = f"first capture, mixed corpus ({scale.mixed_files:,} files, {scale.mixed_bytes / 1e9:.1f} GB)"
+        places = Places(source, place / "made")
+        places.root.mkdir()
+        tools = {
+            "archiver": peers.archiver(places),
+            "cp -r": peers.copy(places),
+            "borg": peers.borg(places),
+            "restic": peers.restic(places),
+            "git-lfs": peers.git_lfs(places),
+            "git-annex": peers.git_annex(places),
+            "git add + commit": peers.git(places),
+        }
+        goals = {"cp -r": 1.2, "borg": 0.7, "restic": 0.4, "git-lfs": 0.35, "git-annex": 0.15, "git add + commit": 0.12}
+        runs = in_turns(tools, scale.rounds)
+        kept = sum(path.lstat().st_blocks for path in places.of("archiver", 0).rglob("*")) * 512
+        whole = sum(path.stat().st_blocks for path in source.rglob("*") if path.is_file()) * 512
+        note = f"Disk: the archive takes {100 * (kept / whole - 1):.2f} % more than the files."
+        yield Result(title, runs, goals, note)
+        yield verify(places, scale)
+        yield restore(places, scale)
+        yield export(places, scale)
+
+
+def verify(places: Places, scale: Scale) -> Result:
+    """Everything read and hashed again, from the page cache."""
+    of = places.of
+    tools = {
+        "archiver": Tool(lambda _: f"{_archiver(places)} verify"),
+        "borg": Tool(lambda _: f"borg check --verify-data {of('borg', 0)}"),
+        "restic": Tool(lambda _: f"restic -q -r {of('restic', 0)} check --read-data"),
+        "git fsck": Tool(lambda _: f"git --git-dir={of('git', 0)} fsck --full --no-progress"),
+        "sha256sum, xargs -P 2": Tool(lambda _: f"find {of('cp', 0)} -type f -print0 | xargs -0 -n 64 -P 2 sha256sum"),
+    }
+    runs = in_turns(tools, scale.rounds, warm=1)
+    return Result("full verify, mixed corpus", runs, {"borg": 0.3, "restic": 0.3, "git fsck": 0.3, "sha256sum, xargs -P 2": 0.3})
+
+
+def restore(places: Places, scale: Scale) -> Result:
+    """Everything back into a new folder."""
+    of, back = places.of, places.root / "back"
+    tools = {
+        "archiver": Tool(lambda n: f"{_archiver(places)} restore 备案 --at 2999-01-01 --to {back}-archiver{n}; sync"),
+        "cp -r": Tool(lambda n: f"cp -r {of('cp', 0)} {back}-cp{n}; sync"),
+        "restic": Tool(lambda n: f"restic -q -r {of('restic', 0)} restore latest --target {back}-restic{n}; sync"),
+        "borg": Tool(
+            lambda n: f"mkdir {back}-borg{n}; cd {back}-borg{n}; borg extract {of('borg', 0)}::$(borg list --short {of('borg', 0)}); sync"
+        ),
+    }
+    runs = in_turns(tools, scale.rounds, warm=1)
+    _clear(places.root, "back-")
+    return Result("restore, mixed corpus", runs, {"cp -r": 1.2, "restic": 0.6, "borg": 0.6})
+
+
+def export(places: Places, scale: Scale) -> Result:
+    """The inspection package of everything."""
+    of, out = places.of, places.root / "out"
+
+    def bagged(number: int) -> str:
+        return f"cp -r {of('cp', 0)} {out}-bag{number}; {BAGIT} --quiet --sha256 --processes 2 {out}-bag{number}; sync"
+
+    tools = {
+        "archiver": Tool(lambda n: f"{_archiver(places)} audit --to {out}-archiver{n}; sync"),
+        "cp -r": Tool(lambda n: f"cp -r {of('cp', 0)} {out}-cp{n}; sync"),
+        "cp -r; bagit.py": Tool(bagged),
+    }
+    runs = in_turns(tools, scale.rounds, warm=1)
+    _clear(places.root, "out-")
+    return Result("audit export, mixed corpus", runs, {"cp -r": 1.3, "cp -r; bagit.py": 0.7})
+
+
+def at_first(tool: Tool) -> Tool:
+    """The same, always in the place of the first round."""
+    return Tool(lambda _: tool.command(0))
+
+
+def _archiver(places: Places) -> str:
+    return f"{COMMAND} -q --config {places.of('archiver', 0)}/archiver.toml"
+
+
+def _clear(root: Path, prefix: str) -> None:
+    for path in root.glob(f"{prefix}*"):
+        shutil.rmtree(path)
+    os.sync()
+
+
+def small_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
+    """First capture of many small files, then looking again when nothing has changed."""
+    with room(folder, "small") as place:
+        places = Places(place / "source", place / "made")
+        places.root.mkdir()
+        corpus.small(places.source, scale.small_files)
+        tools = {
+            "archiver": peers.archiver(places),
+            "cp -r": peers.copy(places),
+            "borg": peers.borg(places),
+            "restic": peers.restic(places),
+        }
+        rounds = min(scale.rounds, 3)
+        yield Result(
+            f"first capture, small corpus ({scale.small_files:,} files of 1 to 20 KB)",
+            in_turns(tools, rounds),
+            {"borg": 0.8, "restic": 0.5},
+        )
+        annex = peers.git_annex(places)
+        annex.prepare(0)
+        run(annex.command(0))
+        again = {
+            "archiver": Tool(lambda _: peers.once(places, 0)),
+            "find -printf": Tool(lambda _: f"find {places.source} -printf '%s %T@\\n'"),
+            "borg": at_first(peers.borg(places)),
+            "restic": at_first(peers.restic(places)),
+            "git-annex": at_first(annex),
+        }
+        yield Result(
+            "no-change scan, small corpus (a whole `run --once`, start-up included)",
+            in_turns(again, scale.rounds, warm=1),
+            {"find -printf": 2.0, "borg": 1.0, "restic": 1.0, "git-annex": 1.0},
+        )
+
+
+def large_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
+    """First capture of files of gigabytes."""
+    with room(folder, "large") as place:
+        places = Places(place / "source", place / "made")
+        places.root.mkdir()
+        corpus.large(places.source, scale.large_files, scale.large_bytes)
+        tools = {"archiver": peers.archiver(places), "cp -r": peers.copy(places)}
+        title = f"first capture, large corpus ({scale.large_files} files of {scale.large_bytes / 1e9:.1f} GB)"
+        yield Result(title, in_turns(tools, min(scale.rounds, 3)), {"cp -r": 1.2})
+
+
+def deep_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
+    """First capture of long Chinese paths."""
+    with room(folder, "deep") as place:
+        places = Places(place / "source", place / "made")
+        places.root.mkdir()
+        corpus.deep(places.source, scale.mixed_files)
+        tools = {
+            "archiver": peers.archiver(places),
+            "cp -r": peers.copy(places),
+            "borg": peers.borg(places),
+            "restic": peers.restic(places),
+        }
+        title = f"first capture, {scale.mixed_files:,} files in Chinese paths of 250 characters"
+        yield Result(title, in_turns(tools, scale.rounds))
+
+
+WORKS: tuple[Callable[[Path, Scale], Iterator[Result]], ...] = (mixed_corpus, small_corpus, large_corpus, deep_corpus)
