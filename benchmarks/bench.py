@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the sizes that docs/benchmarks.md reports")
     parser.add_argument("--folder", type=Path, help="where there is room; else the temporary folder")
     parser.add_argument("--to", type=Path, default=Path("build/benchmarks.md"), help="the page")
+    parser.add_argument("--only", choices=["scaling", *works.WORKS], help="one part of it")
     options = parser.parse_args()
     scale = works.FULL if options.full else works.QUICK
     peers.install()
@@ -33,11 +34,14 @@ def main() -> None:
     try:
         peers.environment(folder / "home")
         results, rows = [], [scaling.startup()]
-        with works.room(folder, "scaling") as place:
-            rows += scaling.rows(place, scale.materials)
+        if options.only in (None, "scaling"):
+            with works.room(folder, "scaling") as place:
+                rows += scaling.rows(place, scale.materials)
         sys.stdout.write(page.figures(rows))
-        for work in works.WORKS:
-            for result in work(folder, scale):
+        for name, work in works.WORKS.items():
+            for result in work(folder, scale) if options.only in (None, name) else ():
+                if not scale.has_goals:
+                    result.goals = {}
                 results.append(result)
                 rows += memory(result)
                 sys.stdout.write(f"{page.table(result)}\n")

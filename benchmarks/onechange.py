@@ -52,7 +52,9 @@ def main() -> None:
             time.sleep(0.03)
             _, _, signature = access.entry(bytes(changed.relative_to(watch)))
             started, used = time.perf_counter(), cpu()
-            outcome = capturer.finish(capturer.stage(group_of(_SUBMISSION), {bytes(changed.relative_to(watch)): signature}), 30)
+            outcome = capturer.finish(
+                capturer.stage(group_of(_SUBMISSION), {bytes(changed.relative_to(watch)): signature}), 30
+            )
             walls.append(1000 * (time.perf_counter() - started))
             # The persistent reader is not reaped before the end; it reads a few objects each time.
             cpus.append(1000 * (cpu() - used))

@@ -24,7 +24,9 @@ def machine() -> str:
 def table(result: Result) -> str:
     """One work: a row a tool."""
     lines = [f"### {result.title[0].upper()}{result.title[1:]}", ""]
-    lines += ["| tool | seconds: median (min to max) | CPU s | peak MB | archiver / it: of medians (rounds) | goal |"]
+    lines += [
+        "| tool | seconds: median (min to max) | CPU s | peak MB | archiver / it: of medians (rounds) | goal |"
+    ]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
     for name, runs in result.runs.items():
         seconds = result.seconds(name)
@@ -48,13 +50,19 @@ def _ratio(result: Result, name: str) -> str:
 def figures(rows: Iterable[tuple[str, str, str, bool]]) -> str:
     """Figures that have no peer: what, how much, the goal."""
     lines = ["| what | figure | goal |", "| --- | --- | --- |"]
-    lines += [f"| {what} | {value} | {goal}{': met' if met else ': **missed**'} |" for what, value, goal, met in rows]
+    lines += [
+        f"| {what} | {value} | {goal}{': met' if met else ': **missed**'} |" for what, value, goal, met in rows
+    ]
     return "\n".join([*lines, ""])
 
 
 def picture(results: Iterable[Result]) -> str:
     """Bars: how long ours takes for each second of a tool's; a mark at the goal."""
-    bars = [(result.title.split(" (")[0], name, result.ratio(name), result.goals[name]) for result in results for name in result.goals]
+    bars = [
+        (result.title.split(" (")[0], name, result.ratio(name), result.goals[name])
+        for result in results
+        for name in result.goals
+    ]
     scale = (_WIDE - _LEFT - 60) / _SHOWN
     height = _ROW * (len(bars) + 2) + 10
     parts = [
@@ -64,7 +72,9 @@ def picture(results: Iterable[Result]) -> str:
     ]
     for line in (0.5, 1.0, 1.5):
         x = _LEFT + line * scale
-        parts.append(f'<path d="M{x} {_ROW}V{height - 24}" stroke="#ccc"/><text x="{x}" y="{height - 8}" text-anchor="middle" fill="#555">{line:g}</text>')
+        parts.append(
+            f'<path d="M{x} {_ROW}V{height - 24}" stroke="#ccc"/><text x="{x}" y="{height - 8}" text-anchor="middle" fill="#555">{line:g}</text>'
+        )
     for number, (title, name, ratio, goal) in enumerate(bars):
         y = _ROW * (number + 1) + 4
         colour = "#2f7d4f" if ratio <= goal else "#b3541e"

@@ -22,7 +22,11 @@ def install() -> None:
     """Install the peers where root may; ends the program where one is missing."""
     if os.geteuid() == 0 and not all(map(shutil.which, ("borg", "restic", "git-annex", "git-lfs"))):
         subprocess.run(["apt-get", "update", "-q"], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *_DEBIAN], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *_DEBIAN],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     missing = [name for name in ("borg", "restic", "git-annex", "git-lfs") if not shutil.which(name)]
     if missing:
         raise SystemExit(f"install first: {' '.join(missing)}")
@@ -65,7 +69,17 @@ def archiver(places: Places) -> Tool:
     def prepare(number: int) -> None:
         place = places.of("archiver", number)
         place.mkdir(parents=True)
-        init = [COMMAND, "-q", "--config", place / "archiver.toml", "init", "--archive", place / "archive", "--watch", places.source]
+        init = [
+            COMMAND,
+            "-q",
+            "--config",
+            place / "archiver.toml",
+            "init",
+            "--archive",
+            place / "archive",
+            "--watch",
+            places.source,
+        ]
         subprocess.run(init, check=True)
 
     return Tool(lambda number: once(places, number), prepare)
@@ -73,18 +87,18 @@ def archiver(places: Places) -> Tool:
 
 def once(places: Places, number: int) -> str:
     """Catch up with the watched folder."""
-    return f"{COMMAND} -q --config {places.of('archiver', number)}/archiver.toml run --once --settle 0; sync"
+    return f"{COMMAND} -q --config {places.of('archiver', number)}/archiver.toml run --once --settle 0 && sync"
 
 
 def copy(places: Places) -> Tool:
     """The plain limit."""
-    return Tool(lambda number: f"mkdir -p {places.root}; cp -r {places.source} {places.of('cp', number)}; sync")
+    return Tool(lambda number: f"mkdir -p {places.root}; cp -r {places.source} {places.of('cp', number)} && sync")
 
 
 def borg(places: Places) -> Tool:
     """Borg without encryption."""
     return Tool(
-        lambda number: f"cd {places.source} && borg create {places.of('borg', number)}::x{{now:%f}} .; sync",
+        lambda number: f"cd {places.source} && borg create {places.of('borg', number)}::x{{now:%f}} . && sync",
         lambda number: _call("borg", "init", "-e", "none", "--make-parent-dirs", places.of("borg", number)),
     )
 
@@ -92,7 +106,7 @@ def borg(places: Places) -> Tool:
 def restic(places: Places) -> Tool:
     """Restic, which always encrypts."""
     return Tool(
-        lambda number: f"restic -q -r {places.of('restic', number)} backup {places.source}; sync",
+        lambda number: f"restic -q -r {places.of('restic', number)} backup {places.source} && sync",
         lambda number: _call("restic", "-q", "-r", places.of("restic", number), "init"),
     )
 
@@ -111,7 +125,11 @@ def git_lfs(places: Places) -> Tool:
     def prepare(number: int) -> None:
         place = places.of("lfs", number)
         _call("git", "init", "-q", "--bare", place)
-        for key, value in (("clean", "git-lfs clean -- %f"), ("process", "git-lfs filter-process"), ("required", "true")):
+        for key, value in (
+            ("clean", "git-lfs clean -- %f"),
+            ("process", "git-lfs filter-process"),
+            ("required", "true"),
+        ):
             _call("git", "--git-dir", place, "config", f"filter.lfs.{key}", value)
         (place / "info/attributes").write_text("* filter=lfs -text\n")
 
@@ -120,7 +138,7 @@ def git_lfs(places: Places) -> Tool:
 
 def _add(places: Places, place: Path) -> str:
     base = f"git --git-dir={place} --work-tree={places.source}"
-    return f"cd {places.source} && {base} add -A && {base} commit -q -m x; sync"
+    return f"cd {places.source} && {base} add -A && {base} commit -q -m x && sync"
 
 
 def git_annex(places: Places) -> Tool:
@@ -133,7 +151,10 @@ def git_annex(places: Places) -> Tool:
         _call("git", "-C", place, "annex", "init", "-q")
 
     return Tool(
-        lambda number: f"cd {places.of('annex', number)} && git annex add -q --jobs=2 . && git commit -q -m x --allow-empty; sync", prepare
+        lambda number: (
+            f"cd {places.of('annex', number)} && git annex add -q --jobs=2 . && git commit -q -m x --allow-empty && sync"
+        ),
+        prepare,
     )
 
 

@@ -24,7 +24,12 @@ def rows(folder: Path, materials: int) -> list[Row]:
     name = f"{materials:,} materials"
     found: list[Row] = [
         (f"`reindex`, {name}", f"{reindexed.seconds:.0f} s", "180 s", reindexed.seconds <= 180),
-        ("its memory (git's mapped packs counted in)", f"{reindexed.peak_mb:.0f} MB", "300 MB", reindexed.peak_mb <= 300),
+        (
+            "its memory (git's mapped packs counted in)",
+            f"{reindexed.peak_mb:.0f} MB",
+            "300 MB",
+            reindexed.peak_mb <= 300,
+        ),
     ]
     for query in _QUERIES:
         taken = 1000 * _median([run(f"{COMMAND} --config {great} {query}") for _ in range(7)])
@@ -32,9 +37,21 @@ def rows(folder: Path, materials: int) -> list[Row]:
     (wall, cpu), (wall_there, cpu_there) = _change(little.parent / "archive"), _change(great.parent / "archive")
     met = cpu_there <= 1.3 * cpu
     found.append(
-        (f"CPU of one changed file, 1,000 against {name}", f"{cpu:.0f} and {cpu_there:.0f} ms: {cpu_there / cpu:.2f} x", "1.3 x", met)
+        (
+            f"CPU of one changed file, 1,000 against {name}",
+            f"{cpu:.0f} and {cpu_there:.0f} ms: {cpu_there / cpu:.2f} x",
+            "1.3 x",
+            met,
+        )
     )
-    found.append((f"the same in wall time, with all syncs: {wall:.0f} and {wall_there:.0f} ms", f"{cpu_there:.0f} ms CPU", "60 ms CPU", cpu_there < 60))
+    found.append(
+        (
+            f"the same in wall time, with all syncs: {wall:.0f} and {wall_there:.0f} ms",
+            f"{cpu_there:.0f} ms CPU",
+            "60 ms CPU",
+            cpu_there < 60,
+        )
+    )
     return found
 
 
@@ -42,7 +59,12 @@ def startup() -> Row:
     """``archiver --help`` beside a Python that does nothing."""
     bare = _median([run(f"{sys.executable} -c pass") for _ in range(21)])
     ours = _median([run(f"{COMMAND} --help") for _ in range(21)])
-    return ("start-up: `--help` beside `python -c pass`", f"{1000 * (ours - bare):.0f} ms more", "100 ms", ours - bare <= 0.1)
+    return (
+        "start-up: `--help` beside `python -c pass`",
+        f"{1000 * (ours - bare):.0f} ms more",
+        "100 ms",
+        ours - bare <= 0.1,
+    )
 
 
 def _site(folder: Path, name: str, materials: int) -> Path:
@@ -60,6 +82,8 @@ def _median(runs: list[Run]) -> float:
 
 
 def _change(archive: Path) -> tuple[float, float]:
-    done = subprocess.run([sys.executable, _HERE / "onechange.py", archive], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, _HERE / "onechange.py", archive], check=True, capture_output=True, text=True
+    )
     wall, cpu = map(float, done.stdout.split())
     return wall, cpu

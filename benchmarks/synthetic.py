@@ -39,14 +39,25 @@ class Generator:
         self.seq, self.prev, self.tip = newest.seq, newest.sha256, newest.commit
         self.now, self.reading = clock.parse(newest.clock["time"]), clock.from_evidence(newest.clock)[1]
         self.actor = newest.actor
-        command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsync=none", f"--git-dir={archive.repository_path}"]
+        command = [
+            "git",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.fsync=none",
+            f"--git-dir={archive.repository_path}",
+        ]
         self._process = subprocess.Popen(
-            [*command, "fast-import", "--quiet", "--date-format=raw"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*command, "fast-import", "--quiet", "--date-format=raw"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._git = command
         self._begun: set[str] = set()
 
-    def version(self, submission: Submission, number: int, parent: str | None, changes: list[Change], files: int) -> str:
+    def version(
+        self, submission: Submission, number: int, parent: str | None, changes: list[Change], files: int
+    ) -> str:
         """One version with its tag and its event; returns its commit."""
         self.seq += 1
         # As if all clocks of the machine had gone on alike.
@@ -64,7 +75,9 @@ class Generator:
         tree += [(b"materials/" + c.path, pointer(c.sha256 or "", c.size)) for c in changes]
         commit = self._commit(submission.branch, message, seconds, parent, tree)
         head = f"object {commit}\ntype commit\ntag {tag}\ntagger {IDENTITY} {seconds} +0000\n\n{message}".encode()
-        self._say(f"tag {tag}\nfrom {commit}\ntagger {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}")
+        self._say(
+            f"tag {tag}\nfrom {commit}\ntagger {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}"
+        )
         listed = b"".join(map(change_line, changes))
         document = {
             "seq": self.seq,
@@ -85,7 +98,9 @@ class Generator:
             },
             "refs": {
                 submission.branch: commit,
-                f"refs/tags/{tag}": hashlib.sha1(b"tag %d\0" % len(head) + head, usedforsecurity=False).hexdigest(),
+                f"refs/tags/{tag}": hashlib.sha1(
+                    b"tag %d\0" % len(head) + head, usedforsecurity=False
+                ).hexdigest(),
             },
             "attachments": [
                 {"name": "changes.jsonl", "sha256": hashlib.sha256(listed).hexdigest(), "size": len(listed)}
@@ -100,9 +115,18 @@ class Generator:
         return commit
 
     def _commit(
-        self, ref: str, message: str, seconds: int, parent: str | None, files: list[tuple[bytes, bytes]], *, fresh: bool = False
+        self,
+        ref: str,
+        message: str,
+        seconds: int,
+        parent: str | None,
+        files: list[tuple[bytes, bytes]],
+        *,
+        fresh: bool = False,
     ) -> str:
-        self._say(f"commit {ref}\nmark :1\ncommitter {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}\n")
+        self._say(
+            f"commit {ref}\nmark :1\ncommitter {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}\n"
+        )
         if parent is not None and ref not in self._begun:
             self._say(f"from {parent}\n")
         self._begun.add(ref)

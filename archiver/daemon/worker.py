@@ -18,9 +18,10 @@ from archiver.daemon.reception import let_in
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.filings.linkage import open_questions
-from archiver.intake.capture import Capturer, Stopped
+from archiver.intake.capture import Capturer
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.pipeline import Pipeline
+from archiver.intake.reading import Stopped
 from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler

@@ -58,17 +58,18 @@ class Direct:
     """Access by this process."""
 
     def __init__(self, root: Path | bytes) -> None:
-        self._root = os.fsencode(root)
+        self.root = os.fsencode(root)
 
     def entries(self, path: bytes) -> Iterator[Entry]:
         """What lies directly in a folder."""
+        made, of = tuple.__new__, Signature.of
         with os.scandir(self._absolute(path)) as listing:
             for each in listing:
                 try:
                     status = each.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                yield Entry(each.name, status.st_mode, Signature.of(status))
+                yield made(Entry, (each.name, status.st_mode, of(status)))
 
     def names(self, path: bytes) -> list[bytes]:
         """The names in a folder, without looking at what they are."""
@@ -76,7 +77,7 @@ class Direct:
 
     def entry(self, path: bytes) -> Entry:
         """One path; links are not followed, but for the watched folder itself."""
-        status = os.lstat(self._absolute(path)) if path else os.stat(self._root)
+        status = os.lstat(self._absolute(path)) if path else os.stat(self.root)
         return Entry(os.path.basename(path), status.st_mode, Signature.of(status))
 
     def open(self, path: bytes) -> Source:
@@ -87,7 +88,7 @@ class Direct:
         """Nothing is held."""
 
     def _absolute(self, path: bytes) -> bytes:
-        return self._root + b"/" + path if path else self._root
+        return self.root + b"/" + path if path else self.root
 
 
 class ThroughChildren:

@@ -13,18 +13,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from archiver.config import Config
-from archiver.documents import health
 from archiver.errors import ArchiverError, StorageProblem
-from archiver.intake.access import Access
+from archiver.intake.access import Access, Direct
 from archiver.intake.current import Current
 from archiver.intake.layout import Group, locate
-from archiver.intake.scan import UNREADABLE_FILE
+from archiver.intake.reading import FileReader, Read, Stopped
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
+from archiver.intake.staging import StagingProcesses
 from archiver.model import Change, Material, Op, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.content import Staged
 from archiver.store.privacy import fitting
-from archiver.store.source import Signature, Unstable
+from archiver.store.source import Signature
 from archiver.store.steps import Step, reached
 from archiver.store.writer import Totals, Writer
 
@@ -32,14 +32,9 @@ _WORKERS = 2
 #: What one reader takes at a time; a task for each of 100,000 files would fill the memory.
 _BATCH_FILES = 64
 _BATCH_BYTES = 8 << 20
-
-
-class Stopped(Exception):
-    """The daemon was told to end; nothing of this attempt was kept."""
-
-
-class _Held(Exception):
-    """A process of this machine still holds the file open for writing."""
+#: From so many small files on, processes of their own pay off; each takes a tenth of a second to start.
+_MANY_SMALL = 500
+_SMALL_BYTES = 256 << 10
 
 
 @dataclass(slots=True)
@@ -51,16 +46,6 @@ class Outcome:
     changes: int = 0
     done: list[bytes] = field(default_factory=list)
     fresh: list[bytes] = field(default_factory=list)
-    unstable: list[bytes] = field(default_factory=list)
-    held: list[bytes] = field(default_factory=list)
-    unreadable: list[Noted] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Read:
-    """What reading a group's files came to."""
-
-    staged: dict[bytes, Staged] = field(default_factory=dict)
     unstable: list[bytes] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
     unreadable: list[Noted] = field(default_factory=list)
@@ -90,7 +75,8 @@ class Capturer:
         self._publisher = ThreadPoolExecutor(1)
         self._stopping = stopping
         self._snapshot = snapshot
-        self._access = access
+        self._reader = FileReader(access, archive.content, self._proceed)
+        self._beside = StagingProcesses(access.root, archive.content) if isinstance(access, Direct) else None
         self._layout = config.layout
         self._sensitive = config.sensitive
 
@@ -103,7 +89,13 @@ class Capturer:
         way.  A file that is still open for writing waits, unless it is overdue.
         """
         files = [(path, state) for path, state in states.items() if isinstance(state, Signature)]
-        batches = [self._readers.submit(self._read, batch, overdue) for batch in _batches(files)]
+        small = [each for each in files if each[1].size <= _SMALL_BYTES]
+        read_small = self._read
+        if self._beside is not None and len(small) >= _MANY_SMALL:
+            read_small = self._read_beside
+        batches = [self._readers.submit(read_small, batch, overdue) for batch in _batches(small)]
+        large = [each for each in files if each[1].size > _SMALL_BYTES]
+        batches += [self._readers.submit(self._read, batch, overdue) for batch in _batches(large)]
         return Attempt(group, states, self._publisher.submit(self._publish, batches))
 
     def finish(self, attempt: Attempt, wait_seconds: float) -> Outcome:
@@ -129,57 +121,49 @@ class Capturer:
         """Give an attempt up: content that was published already waits for the next one."""
         attempt.read.cancel()
 
+    def rest(self) -> None:
+        """Nothing is being read any more: the processes for many small files end."""
+        if self._beside is not None:
+            self._beside.end()
+
     def close(self) -> None:
-        """End the threads, and with them what is still being read."""
+        """End the threads and processes, and with them what is still being read."""
         self._stopping.set()
         self._publisher.shutdown()
         self._readers.shutdown()
+        self.rest()
 
     def _publish(self, batches: list[Future[Read]]) -> Read:
         whole = Read()
         try:
             for batch in batches:
-                _add(whole, batch.result())
+                whole.add(batch.result())
+            whole.staged = {path: self._marked(path, item) for path, item in whole.staged.items()}
             self._archive.content.publish(whole.staged.values())
         except (ArchiverError, Stopped):
             for batch in batches:
                 if not batch.cancel() and batch.exception() is None:
-                    _add(whole, batch.result())
+                    whole.add(batch.result())
             self._archive.content.discard(whole.staged.values())
             raise
         return whole
 
+    def _marked(self, path: bytes, staged: Staged) -> Staged:
+        if not self._sensitive or not fitting(locate(path, self._layout)[1], self._sensitive):
+            return staged
+        return replace(staged, private=True)
+
     def _read(self, paths: list[bytes], overdue: Container[bytes]) -> Read:
-        read = Read()
-        try:
-            for path in paths:
-                self._read_one(path, path in overdue, read)
-        except (ArchiverError, Stopped):
-            self._archive.content.discard(read.staged.values())
-            raise
-        return read
+        return self._reader.read(paths, overdue)
 
-    def _read_one(self, path: bytes, overdue: bool, read: Read) -> None:
-        try:
-            read.staged[path] = self._stage(path, overdue)
-        except _Held:
-            read.held.append(path)
-        except (Unstable, FileNotFoundError, NotADirectoryError):
-            read.unstable.append(path)
-        except OSError as error:
-            read.unreadable.append(Noted(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
-
-    def _stage(self, path: bytes, overdue: bool) -> Staged:
+    def _read_beside(self, paths: list[bytes], overdue: Container[bytes]) -> Read:
+        """The same in a process beside this one; where that dies, here."""
         self._proceed()
-        source = self._access.open(path)
         try:
-            if source.is_being_written and not overdue:
-                raise _Held
-            staged = self._archive.content.stage(source, self._proceed)
-        finally:
-            source.close()
-        private = bool(fitting(locate(path, self._layout)[1], self._sensitive))
-        return replace(staged, health=health.note(staged.spool, path), private=private)
+            assert self._beside is not None
+            return self._beside.read(paths, overdue)
+        except OSError:
+            return self._read(paths, overdue)
 
     def _proceed(self) -> None:
         if self._stopping.is_set():
@@ -213,14 +197,15 @@ class Capturer:
         latest = self.newest(group)
         outcome.before = latest.tag if latest else ""
         submission = latest.submission if latest else group.submission()
-        current = Current(self._archive, submission)
+        after: dict[bytes, Material | None] = {}
         for path, state in sorted(settled.items()):
             place, material = locate(path, self._layout, is_folder=state == FOLDER)
             if place != group:
                 # The name now belongs to a folder of another submission.
                 place, material, state = group, locate(path, self._layout)[1], None
             if material:
-                current.set(material, _as_material(material, state, staged.get(path)))
+                after[material] = _as_material(material, state, staged.get(path))
+        current = Current(self._archive, submission, after)
         changes = current.changes()
         if not changes or (latest is None and not any(change.op is Op.ADD for change in changes)):
             # A submission begins with its first material, not with an empty folder.
@@ -281,13 +266,6 @@ def _batches(files: list[tuple[bytes, Signature]]) -> Iterator[list[bytes]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _add(whole: Read, part: Read) -> None:
-    whole.staged |= part.staged
-    whole.unstable += part.unstable
-    whole.held += part.held
-    whole.unreadable += part.unreadable
 
 
 def _as_material(path: bytes, state: State, staged: Staged | None) -> Material | None:

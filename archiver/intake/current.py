@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from archiver.model import Change, Material, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.changes import addition, between
 
 
 class Current:
-    """The newest version's materials and what becomes of them."""
+    """The newest version's materials and what becomes of them; None: nothing."""
 
-    def __init__(self, archive: Archive, submission: Submission) -> None:
+    def __init__(self, archive: Archive, submission: Submission, after: Mapping[bytes, Material | None]) -> None:
         self._index = archive.index
         self._submission = submission
-        self._before: dict[bytes, Material | None] = {}
-        self._after: dict[bytes, Material | None] = {}
-
-    def set(self, path: bytes, material: Material | None) -> None:
-        """The path holds this now (None: nothing)."""
-        self._before[path] = self._index.material(self._submission, path)
-        self._after[path] = material
+        self._after = after
+        self._before = archive.index.present(submission, after)
 
     def changes(self) -> list[Change]:
         """What differs from the newest version."""
-        return between((self._before[path], after) for path, after in self._after.items())
+        return between((self._before.get(path), after) for path, after in self._after.items())
 
     def everything(self) -> list[Change]:
         """The whole state, as the first version of a new submission."""
@@ -41,7 +38,7 @@ class Current:
             return len(state), sum(change.size for change in state)
         files, size = latest.files, latest.bytes
         for path, after in self._after.items():
-            for material, sign in ((self._before[path], -1), (after, 1)):
+            for material, sign in ((self._before.get(path), -1), (after, 1)):
                 if material is not None and material.sha256:
                     files += sign
                     size += sign * material.size

@@ -137,6 +137,8 @@ class Pipeline:
         finally:
             for attempt in ahead:
                 self._capturer.drop(attempt)
+            if not ahead:
+                self._capturer.rest()
 
     def _gathers(self, group: Group) -> bool:
         """Whether the group's last version is too young for another one."""

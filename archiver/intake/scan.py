@@ -15,6 +15,7 @@ from archiver.store.source import Signature
 IGNORED = "matches the ignore pattern {value}"
 UNREADABLE_FOLDER = "the folder cannot be read: {value}"
 UNREADABLE_FILE = "the file cannot be read: {value}"
+_KIND = 0o170000
 _SPECIAL: Mapping[int, str] = {
     stat.S_IFLNK: "is a symbolic link, which is not followed",
     stat.S_IFIFO: "is a FIFO, not a file",
@@ -96,14 +97,16 @@ class Scanner:
         subfolders = []
         changed: dict[bytes, State] = {}
         is_empty = True
+        is_ignored, forget = self._ignore.match, known.pop
         for name, mode, signature in entries:
             is_empty = False
-            path = prefix + name
-            before = known.pop(name, None)
-            if stat.S_ISREG(mode) and self._ignore.match(name) is None:
+            before = forget(name, None)
+            if mode & _KIND == stat.S_IFREG and is_ignored(name) is None:
                 if signature != before:
-                    changed[path] = signature
-            elif stat.S_ISDIR(mode):
+                    changed[prefix + name] = signature
+                continue
+            path = prefix + name
+            if stat.S_ISDIR(mode):
                 subfolders.append(path)
                 found.folders[signature.inode] = path
                 if isinstance(before, Signature):

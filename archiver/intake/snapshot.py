@@ -79,7 +79,8 @@ class Snapshot:
         rows = self._db.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
         )
-        return {row[0]: FOLDER if row[1] else Signature._make(row[2:]) for row in rows}
+        made = tuple.__new__
+        return {row[0]: FOLDER if row[1] else made(Signature, row[2:]) for row in rows}
 
     def get(self, path: bytes) -> State:
         """The archived state of one path."""

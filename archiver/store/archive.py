@@ -140,8 +140,7 @@ class Archive:
             self._notify("The index did not belong to this journal and is rebuilt.")
             self.reindex()
             return
-        for event in self.journal.since(head):
-            index.apply(event, self.journal.changes(event))
+        index.apply(self.journal.since_with_changes(head))
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:

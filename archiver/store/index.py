@@ -29,6 +29,8 @@ from archiver.store.database import connect, connect_read_only, create_schema, i
 from archiver.store.indexing import SCHEMA, SCHEMA_VERSION, Intake, submission_id
 from archiver.store.lag import Lag
 
+#: Events in one transaction; each costs a sync of the log's pages otherwise.
+_AT_ONCE = 500
 _HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
@@ -127,9 +129,23 @@ class Index:
         names = tuple(row[0].removeprefix("zone:") for row in zones)
         return Promises(dict(rows.fetchall()), names, live is not None)
 
-    def apply(self, event: Event, changes: Iterable[Change]) -> None:
-        """Take in one event; the whole event or nothing of it."""
-        Intake(self._db).apply(event, changes)
+    def apply(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
+        """Take in events with their changes; of each the whole or nothing."""
+        intake = Intake(self._db)
+        try:
+            for count, (event, changes) in enumerate(events):
+                if count % _AT_ONCE == 0:
+                    self._db.commit()
+                    self._db.execute("begin")
+                self._db.execute("savepoint event")
+                try:
+                    intake.apply(event, changes)
+                except BaseException:
+                    self._db.execute("rollback to event")
+                    raise
+                self._db.execute("release event")
+        finally:
+            self._db.commit()
 
     # --- reading
 
@@ -279,14 +295,22 @@ class Index:
         )
         return self._versions(where, [sha256])
 
-    def material(self, submission: Submission, path: bytes) -> Material | None:
-        """What the newest version holds under ``path``."""
-        row = self._db.execute(
+    def present(self, submission: Submission, paths: Iterable[bytes]) -> dict[bytes, Material]:
+        """What the newest version holds under each of ``paths``."""
+        identity = submission_id(self._db, submission.filing, submission.name)
+        if identity is None:
+            return {}
+        query = (
             "select path, sha256, size, mtime_ns, health from materials "
-            "where submission = ? and path = ? and until is null",
-            (submission_id(self._db, submission.filing, submission.name), path),
-        ).fetchone()
-        return None if row is None else Material(*row)
+            "where submission = ? and path = ? and until is null"
+        )
+        # In one transaction: else each of 100,000 questions takes and gives back the locks.
+        self._db.execute("begin")
+        try:
+            rows = (self._db.execute(query, (identity, path)).fetchone() for path in paths)
+            return {row[0]: Material(*row) for row in rows if row is not None}
+        finally:
+            self._db.rollback()
 
 
 def _version(

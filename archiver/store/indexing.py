@@ -93,7 +93,7 @@ class Intake:
         self._db = database
 
     def apply(self, event: Event, changes: Iterable[Change]) -> None:
-        """Take in one event; the whole event or nothing of it."""
+        """Take in one event; the caller commits."""
         takes_in = {
             "submit": self._submit,
             "filing-end": self._filing_end,
@@ -112,16 +112,15 @@ class Intake:
             "key-rotate": self._key,
             "key-replace": self._key,
         }
-        with self._db:
-            if event.action == "capture":
-                self._capture(event, changes)
-            elif event.action in takes_in:
-                takes_in[event.action](event)
-            if event.action in _LIFE:
-                self._life(event)
-            self._lag(event)
-            self._meta("head", event.commit)
-            self._meta("seq", str(event.seq))
+        if event.action == "capture":
+            self._capture(event, changes)
+        elif event.action in takes_in:
+            takes_in[event.action](event)
+        if event.action in _LIFE:
+            self._life(event)
+        self._lag(event)
+        self._meta("head", event.commit)
+        self._meta("seq", str(event.seq))
 
     def _meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from archiver import clock
@@ -22,6 +23,8 @@ EVENT_FILE = "event.json"
 CHANGES_FILE = "changes.jsonl"
 #: ``prev`` of the first event.
 GENESIS = "0" * 64
+#: Events whose lists of changes are read ahead, and up to which size: one list can have 40 MB.
+_AHEAD, _SHORT_BYTES = 50, 1 << 16
 
 
 def canonical(document: dict[str, Any]) -> bytes:
@@ -102,28 +105,56 @@ class Journal:
         try:
             return parse_event(self._repository.read(f"{commit}:{EVENT_FILE}"), commit)
         except (KeyError, ValueError):
-            raise StorageProblem(
-                "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
-                "archiver verify, and bring the repository back from a backup or a clone.",
-                commit=commit[:12],
-                path=self._repository.path,
-            ) from None
+            raise self._damaged(commit) from None
+
+    def _damaged(self, commit: str) -> StorageProblem:
+        return StorageProblem(
+            "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
+            "archiver verify, and bring the repository back from a backup or a clone.",
+            commit=commit[:12],
+            path=self._repository.path,
+        )
 
     def since(self, commit: str | None) -> Iterator[Event]:
         """Events after ``commit`` (None: all), oldest first."""
         head = self._repository.resolve(JOURNAL)
         if head is None or head == commit:
             return
-        for each in self._repository.history(head, commit):
-            yield self.event(each)
+        commits = list(self._repository.history(head, commit))
+        events = self._repository.read_many(f"{each}:{EVENT_FILE}" for each in commits)
+        for each in commits:
+            try:
+                yield parse_event(next(events), each)
+            except (KeyError, ValueError):
+                raise self._damaged(each) from None
+
+    def since_with_changes(self, commit: str | None) -> Iterator[tuple[Event, Iterable[Change]]]:
+        """The same with the changes of each capture; short lists are read ahead."""
+        events = self.since(commit)
+        while batch := list(islice(events, _AHEAD)):
+            lists = self._short_lists(batch)
+            for event in batch:
+                yield event, self.changes(event, lists.get(event.seq))
+
+    def _short_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
+        short = [event for event in events if any(_is_short_list(item) for item in event.attachments)]
+        read = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in short)
+        try:
+            return dict(zip((event.seq for event in short), read, strict=True))
+        except KeyError:
+            # Whoever asks for the one that is missing gets to know.
+            return {}
 
     def attachment(self, event: Event, name: str) -> bytes:
         """The bytes of an attachment; raises StorageProblem where they do not fit the event."""
-        wanted = next(item for item in event.attachments if item.name == name)
         try:
             data = self._repository.read(f"{event.commit}:{name}")
         except KeyError:
             data = b""
+        return self._checked(event, name, data)
+
+    def _checked(self, event: Event, name: str, data: bytes) -> bytes:
+        wanted = next(item for item in event.attachments if item.name == name)
         if hashlib.sha256(data).hexdigest() != wanted.sha256:
             raise StorageProblem(
                 "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
@@ -133,11 +164,12 @@ class Journal:
             )
         return data
 
-    def changes(self, event: Event) -> Iterator[Change]:
-        """The changes of a capture event."""
+    def changes(self, event: Event, data: bytes | None = None) -> Iterator[Change]:
+        """The changes of a capture event; ``data``: the list, if it was read already."""
         if all(item.name != CHANGES_FILE for item in event.attachments):
             return
-        for line in self.attachment(event, CHANGES_FILE).splitlines():
+        lines = self.attachment(event, CHANGES_FILE) if data is None else self._checked(event, CHANGES_FILE, data)
+        for line in lines.splitlines():
             yield parse_change(line)
 
 
@@ -147,3 +179,7 @@ def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
         return reading.wall
     value, before = clock.from_evidence(newest.clock)
     return clock.advance(value, before, reading)
+
+
+def _is_short_list(item: Attachment) -> bool:
+    return item.name == CHANGES_FILE and item.size <= _SHORT_BYTES

@@ -7,16 +7,17 @@ configuration but the repository's own is in force.
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from archiver.errors import ConfigProblem, StorageProblem
 from archiver.store import guard
+from archiver.store.catfile import CatFile, GitHangs
 from archiver.store.content import sync_filesystem
 from archiver.store.fastimport import FastImport, GitEnded, Overseer, end_process
 from archiver.store.steps import Step, reached
@@ -30,6 +31,11 @@ except ImportError:  # GitPython refuses to be imported where no git is installe
 
 #: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
 _PATIENCE_SECONDS = 300.0
+
+#: Questions asked of git ahead: a few kilobytes, so that neither side waits for the other.
+_AHEAD = 50
+#: git maps packs in windows of a gigabyte otherwise, and all of it counts as memory of its process.
+_SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=32m")
 
 ZERO = "0" * 40
 JOURNAL = "refs/heads/journal"
@@ -58,7 +64,7 @@ class Repository:
         self._git = git.cmd.Git()
         # Given to the constructor, a folder named "$HOME" would be expanded.
         self._git._working_dir = os.fspath(path)
-        self._reader: Any = None
+        self._reader: CatFile | None = None
         self._git.update_environment(
             GIT_CONFIG_NOSYSTEM="1",
             GIT_CONFIG_GLOBAL=os.devnull,
@@ -127,45 +133,53 @@ class Repository:
         """An object's type and bytes; raises KeyError."""
         return self._ask(spec)[1:]
 
+    def read_many(self, specs: Iterable[str]) -> Iterator[bytes]:
+        """The bytes of each object, in order, asked for ahead; raises KeyError, as :meth:`read` does."""
+        waiting = iter(specs)
+        while batch := list(islice(waiting, _AHEAD)):
+            try:
+                reader = self._open_reader()
+                reader.ask(batch)
+                answers = [reader.answer()[2] for _ in batch]
+            except (GitEnded, KeyError):
+                # Answers to what was asked ahead must not pass for those to other questions.
+                self.close()
+                answers = [self.read(spec) for spec in batch]
+            except GitHangs:
+                self.close()
+                raise self._failed("cat-file", _HANGS) from None
+            yield from answers
+
     def _ask(self, spec: str) -> tuple[str, str, bytes]:
         """Id, type and bytes through one persistent ``cat-file``, which reads refs anew each time."""
         try:
             return self._answer(spec)
         except _GitDied:
-            self.close()
-        try:
+            # Perhaps only by chance.
             return self._answer(spec)
-        except _GitDied:
-            # Not by chance: git dies of some damaged objects.
-            self.close()
-            raise
 
     def _answer(self, spec: str) -> tuple[str, str, bytes]:
-        if self._reader is None:
-            self._reader = self._start("cat-file", "--batch")
         try:
-            self._reader.stdin.write(spec.encode("utf-8", "surrogateescape") + b"\n")
-            self._reader.stdin.flush()
-        except BrokenPipeError:
-            raise _GitDied from None
-        # Nothing is buffered between two questions, so the descriptor tells.
-        if not select.select([self._reader.stdout], [], [], self.patience_seconds)[0]:
+            reader = self._open_reader()
+            reader.ask([spec])
+            return reader.answer()
+        except GitEnded:
             self.close()
-            raise self._failed("cat-file", _HANGS)
-        header = self._reader.stdout.readline().decode("utf-8", "replace").split()
-        if not header:
-            raise _GitDied
-        if len(header) != 3 or not header[2].isdigit():
-            raise KeyError(spec)
-        data: bytes = self._reader.stdout.read(int(header[2]) + 1)
-        if len(data) != int(header[2]) + 1:
-            raise _GitDied
-        return header[0], header[1], data[:-1]
+            # Not always by chance: git dies of some damaged objects.
+            raise _GitDied(spec) from None
+        except GitHangs:
+            self.close()
+            raise self._failed("cat-file", _HANGS) from None
+
+    def _open_reader(self) -> CatFile:
+        if self._reader is None:
+            self._reader = CatFile(self._start(*_SMALL_WINDOWS, "cat-file", "--batch"), self.patience_seconds)
+        return self._reader
 
     def history(self, tip: str, since: str | None = None) -> Iterator[str]:
         """Commits after ``since`` up to ``tip``, oldest first, first parents only."""
         span = [tip] if since is None else [tip, f"^{since}"]
-        out = self._run("rev-list", "--reverse", "--first-parent", *span)
+        out = self._run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *span)
         yield from out.decode("ascii").split()
 
     def root_of(self, tip: str) -> str:
@@ -175,7 +189,7 @@ class Repository:
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether ``new`` continues ``old``; an unknown commit continues nothing."""
-        return self._try("merge-base", "--is-ancestor", old, new)[0] == 0
+        return self._try(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0
 
     def names_in(self, commit: str) -> list[bytes]:
         """The raw names at the top of a commit's tree; raises KeyError."""
@@ -298,7 +312,7 @@ class Repository:
     def _run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         status, out, err = self._try(*arguments, stdin=stdin)
         if status != 0:
-            raise self._failed(arguments[0], err)
+            raise self._failed(_command_of(arguments), err)
         return out
 
     def _try(self, *arguments: str, stdin: bytes | None = None, is_long: bool = False) -> tuple[int, bytes, bytes]:
@@ -323,7 +337,7 @@ class Repository:
                 start_new_session=True,
             )
         except git.exc.GitCommandNotFound as error:
-            raise self._failed(arguments[0], str(error).encode()) from None
+            raise self._failed(_command_of(arguments), str(error).encode()) from None
 
     def _command(self, arguments: Iterable[str]) -> list[str]:
         directory = os.fspath(self.path)
@@ -341,5 +355,10 @@ class Repository:
     def close(self) -> None:
         """End the persistent reader."""
         if self._reader is not None:
-            end_process(self._reader.proc)
+            self._reader.close()
             self._reader = None
+
+
+def _command_of(arguments: tuple[str, ...]) -> str:
+    settings = 2 * arguments.count("-c")
+    return arguments[settings]

@@ -32,7 +32,8 @@ class Signature(NamedTuple):
     @classmethod
     def of(cls, status: os.stat_result) -> Signature:
         """The signature of a ``stat`` result."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        # A scan makes one for each of a million files; this takes half the time of a call.
+        return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 class Source(Protocol):

@@ -80,7 +80,7 @@ class Writer:
                 refs[f"refs/tags/{name}"] = archive.repository.write_tag(body)
             event = self._event(stream, draft, refs, reading)
         self._move(event, dict.fromkeys(refs, ZERO))
-        archive.index.apply(event, ())
+        archive.index.apply([(event, ())])
         reached(Step.INDEX_UPDATED)
         return event
 
@@ -127,7 +127,7 @@ class Writer:
                 draft = Draft("capture", tag, details, {CHANGES_FILE: lines})
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
-        archive.index.apply(event, changes)
+        archive.index.apply([(event, changes)])
         reached(Step.INDEX_UPDATED)
         return event
 

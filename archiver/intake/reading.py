@@ -1,0 +1,85 @@
+"""Reading files into the spool: what became of each is a value, never a stop for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field, replace
+
+from archiver.documents import health
+from archiver.errors import ArchiverError
+from archiver.intake.access import Access
+from archiver.intake.scan import UNREADABLE_FILE
+from archiver.intake.snapshot import Noted
+from archiver.store.content import ContentStore, Staged
+from archiver.store.source import Unstable
+
+
+class Stopped(Exception):
+    """The daemon was told to end; nothing of this attempt was kept."""
+
+
+class _Held(Exception):
+    """A process of this machine still holds the file open for writing."""
+
+
+@dataclass(slots=True)
+class Read:
+    """What reading files came to."""
+
+    staged: dict[bytes, Staged] = field(default_factory=dict)
+    unstable: list[bytes] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
+    unreadable: list[Noted] = field(default_factory=list)
+
+    def add(self, part: Read) -> None:
+        """Take in what a batch came to."""
+        self.staged |= part.staged
+        self.unstable += part.unstable
+        self.held += part.held
+        self.unreadable += part.unreadable
+
+
+class FileReader:
+    """Copies files into the spool while hashing them."""
+
+    def __init__(self, access: Access, content: ContentStore, proceed: Callable[[], None] = lambda: None) -> None:
+        """``proceed`` is called before each piece and may raise Stopped."""
+        self._access = access
+        self._content = content
+        self._proceed = proceed
+
+    def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> Read:
+        """Stage every path; one that is open for writing waits, unless it is overdue.
+
+        Raises StorageProblem or Stopped; nothing is left in the spool then.
+        """
+        read = Read()
+        try:
+            for path in paths:
+                self._read_one(path, path in overdue, read)
+        except (ArchiverError, Stopped):
+            self._content.discard(read.staged.values())
+            raise
+        return read
+
+    def _read_one(self, path: bytes, overdue: bool, read: Read) -> None:
+        try:
+            read.staged[path] = self._stage(path, overdue)
+        except _Held:
+            read.held.append(path)
+        except (Unstable, FileNotFoundError, NotADirectoryError):
+            read.unstable.append(path)
+        except OSError as error:
+            read.unreadable.append(Noted(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
+
+    def _stage(self, path: bytes, overdue: bool) -> Staged:
+        self._proceed()
+        source = self._access.open(path)
+        try:
+            if source.is_being_written and not overdue:
+                raise _Held
+            staged = self._content.stage(source, self._proceed)
+        finally:
+            source.close()
+        noted = health.note(staged.spool, path)
+        return replace(staged, health=noted) if noted else staged
