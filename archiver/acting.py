@@ -24,6 +24,8 @@ class Context:
     config: Config
     wait_seconds: float
     attachment: IO[bytes] | None = None
+    #: Told of bytes that were done, and those there are to do.
+    progress: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
     def rules(self) -> disposal.Rules:

@@ -225,6 +225,29 @@ def _maintain(context: Context) -> dict[str, Any]:
     return {"objects": done.objects, "packs": done.packs}
 
 
+def _replica_sync(context: Context) -> dict[str, Any]:
+    from archiver.replica.cache import evict
+    from archiver.replica.opened import opened
+    from archiver.replica.sync import Replicator, described
+
+    with opened(context.archive, context.config) as replica:
+        done = Replicator(
+            context.archive,
+            replica.bucket,
+            replica.state,
+            has_lock=replica.settings.lock,
+            parallel=replica.settings.parallel,
+            progress=context.progress,
+        ).sync(context.rules.policy)
+        if context.config.store.is_cache:
+            evict(context.archive, replica, context.config.store.cache_gb)
+    return {
+        "done": described(done),
+        "locked": [[sha256, clock.stamp(until)] for sha256, until in done.locked],
+        "missing": done.missing,
+    }
+
+
 def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
     """Journal what somebody did who may not write the journal."""
     if what not in _NOTES:
@@ -259,6 +282,7 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "dispose-approve": (_dispose_approve, {"plan": TEXT, "reason": TEXT}),
     "dispose-run": (_dispose_run, {"plan": TEXT}),
     "checkpoint": (_checkpoint, {}),
+    "replica-sync": (_replica_sync, {}),
     "maintain": (_maintain, {}),
     "drill": (_drill, {"files": (int,)}),
     "note": (_note, {"what": TEXT, "about": TEXT, "details": (dict,)}),

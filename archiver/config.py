@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from archiver.config_desk import Desk, desk_of
 from archiver.config_document import Document
+from archiver.config_replica import Access, Store, access_of, store_of
 from archiver.errors import ConfigProblem
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 
@@ -83,6 +84,8 @@ class Config:
     #: Language of messages and reminders: zh, en; empty: as the locale says.
     lang: str = ""
     desk: Desk = field(default_factory=Desk)
+    replica: Access = field(default_factory=Access)
+    store: Store = field(default_factory=Store)
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
     #: A restore is rehearsed this often (0: never), with this many materials.
@@ -183,6 +186,8 @@ def _validate(document: Document) -> Config:
         sensitive=document.texts("sensitive", "patterns", []),
         expected={kind: document.texts("expected", kind, []) for kind in document.section("expected")},
         desk=desk_of(document),
+        replica=access_of(document),
+        store=store_of(document),
         lang=_lang(document),
         timestamp_url=_url(document),
         drill_days=_whole(document, "drill_days", 30, 0),

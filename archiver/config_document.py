@@ -37,6 +37,20 @@ SECTIONS: Mapping[str, frozenset[str]] = {
     "display": frozenset({"every_days", "allow_private"}),
     "notices": frozenset({"folder"}),
     "metrics": frozenset({"textfile", "listen"}),
+    "replica": frozenset(
+        {
+            "endpoint",
+            "region",
+            "style",
+            "credentials",
+            "ca",
+            "proxy",
+            "bandwidth_mb",
+            "parallel",
+            "alert_hours",
+        }
+    ),
+    "store": frozenset({"local", "cache_gb"}),
 }
 FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions", "signals", "pages"})
 

@@ -126,6 +126,19 @@ cooling_off_days = 7
 # signals = ["/srv/models/VERSION", "git:/srv/code/recommender.git"]
 # pages = ["https://www.example.com/about"]
 
+# The way to the bucket that archiver replica init was told of: keys stand in a file of mode 0600, in the form of
+# ~/.aws/credentials (else the usual AWS chain); MB a second, 0: no limit; status warns of what waits longer.
+# [replica]
+# credentials = "bucket-keys"
+# endpoint = "https://s3.example.com"
+# bandwidth_mb = 0
+# parallel = 8
+# alert_hours = 24
+# Content that the bucket is known to hold, locked, may leave this disk when there is more than cache_gb of it.
+# [store]
+# local = "cache"
+# cache_gb = 100
+
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]
 # textfile = "/var/lib/prometheus/node-exporter/archiver.prom"

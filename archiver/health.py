@@ -24,6 +24,7 @@ from archiver.intake.pipeline import GATHERING
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material
+from archiver.replica.opened import Mirror, mirror
 from archiver.store import guard, lock, names, overview
 from archiver.store.archive import Archive
 from archiver.store.journal import compliance_clock
@@ -45,6 +46,7 @@ _FEW_INODES = 10_000
 _FEW, _SAMPLE = 5, 100
 PERMISSIONS = "permissions: guard rails against accidents; the owner of the files can still remove them"
 IMMUTABLE = "immutable: content cannot be changed or removed before root takes the flag off"
+OFFSITE = "off-site lock: what the replica has cannot be deleted before its date, by nobody"
 DETECT_ONLY = "detect-only: a hook or setting is missing or altered; run archiver verify"
 
 
@@ -77,6 +79,7 @@ class Health:
     stamped: str | None
     last_checkpoint: str | None
     space: Forecast
+    replica: Mirror | None
     problems: list[Phrase]
 
     def as_json(self) -> dict[str, Any]:
@@ -132,6 +135,7 @@ class Health:
                 "bytes_per_day": self.space.bytes_per_day,
                 "full_in_days": self.space.full_in_days,
             },
+            "replica": self.replica.as_json() if self.replica else None,
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -173,13 +177,14 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
         unclaimed=unclaimed(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
-        protection=_protection(archive),
+        protection=_protection(archive, mirror(archive, config)),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
         lag=archive.index.lag().now(clock.evidence(compliance, reading)),
         stamped=(archive.index.last_token() or (0, None))[1],
         last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_space(archive, reading.wall),
+        replica=mirror(archive, config),
         problems=[],
     )
     health.problems.extend(_problems(health, state, config, reading.wall))
@@ -208,7 +213,7 @@ def _space(archive: Archive, now: datetime) -> Forecast:
     return forecast(volume.f_bavail * unit, volume.f_blocks * unit, grown, start, now)
 
 
-def _protection(archive: Archive) -> str:
+def _protection(archive: Archive, replica: Mirror | None) -> str:
     path = archive.repository_path
     hooks = all(
         os.access(path / "hooks" / name, os.X_OK) and (path / "hooks" / name).read_text("utf-8", "replace") == text
@@ -217,6 +222,8 @@ def _protection(archive: Archive) -> str:
     config = (path / "config").read_text("utf-8", "replace") == guard.CONFIG
     if not (hooks and config):
         return DETECT_ONLY
+    if replica is not None and replica.locks and replica.synced_at:
+        return OFFSITE
     return IMMUTABLE if _is_immutable(archive) else PERMISSIONS
 
 
@@ -247,6 +254,8 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     waiting = [since for item, since in health.pending if item.template != GATHERING]
     if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
         yield Phrase("changes wait for more than an hour")
+    if health.replica and (late := health.replica.late(now, config.replica.alert_hours)):
+        yield late
     overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
         yield Phrase("the watched folder was not compared for too long")

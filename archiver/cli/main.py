@@ -43,6 +43,7 @@ COMMANDS = {
     "maintain": "Pack the repository's small files.",
     "protect": "Make content objects immutable, as root.",
     "key": "The signing key: rotation, loss, backup.",
+    "replica": "The off-site copy in a bucket that locks.",
     "audit": "Write the inspection package.",
     "reindex": "Rebuild the index from the journal.",
     "service": "Run archiver as a service of the system.",

@@ -66,6 +66,10 @@ class Session:
         from archiver.store.archive import Archive
 
         archive = Archive(self.config.archive, notify=lambda text: self.console.warn("{text}", text=text))
+        if self.config.store.is_cache:
+            from archiver.replica.cache import attach
+
+            attach(archive, self.config)
         self._opened.append(archive)
         return archive
 
@@ -87,7 +91,7 @@ class Session:
         if remote.is_owner(self.config.archive):
             with remote.opened(attachment) as stream:
                 archive = self._opened[-1] if self._opened else self.archive()
-                context = Context(archive, self.config, self.wait, stream)
+                context = Context(archive, self.config, self.wait, stream, self.console.progress())
                 return perform(action, context, arguments)
         return remote.request(self.config.archive, action, arguments, self.wait, attachment)
 

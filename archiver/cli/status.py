@@ -80,6 +80,7 @@ def _print(session: Session, health: Any) -> None:
     if health.last_problem:
         at, problem = health.last_problem
         console.say("Last problem: {problem} ({at})", problem=problem, at=session.local(at))
+    _print_replica(session, health.replica)
     for problem in health.problems:
         console.say("Attention: {problem}", problem=problem)
 
@@ -113,6 +114,26 @@ def _print_doubtful(session: Session, health: Any) -> None:
             path=text(material.path),
             tag=tag,
             note=Phrase(NOTES[material.health]),
+        )
+
+
+def _print_replica(session: Session, replica: Any) -> None:
+    if replica is None:
+        return
+    console = session.console
+    if not replica.locks:
+        console.say("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
+    if replica.synced_at is None:
+        console.say("Replica: {url}; nothing was sent yet", url=replica.url)
+    elif replica.since is None:
+        console.say("Replica: {url} has everything ({at})", url=replica.url, at=session.local(replica.synced_at))
+    else:
+        console.say(
+            "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
+            url=replica.url,
+            materials=replica.materials,
+            megabytes=f"{replica.bytes / 1e6:.1f}",
+            at=session.local(replica.since),
         )
 
 

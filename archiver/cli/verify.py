@@ -10,17 +10,36 @@ from archiver.errors import FindingsPresent
 
 @entry
 @json_option
+@click.option("--replica", "with_replica", is_flag=True, help="Compare the bucket too: inventory, digests, locks.")
+@click.option(
+    "--replica-sample",
+    type=click.FloatRange(0, 100),
+    metavar="P",
+    help="And hash P percent of what it holds again.",
+)
 @click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
 @click.option("--since", "lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable.")
-def command(session: Session, as_json: bool, sample: float | None, lines: tuple[str, ...]) -> None:
+def command(
+    session: Session,
+    as_json: bool,
+    sample: float | None,
+    lines: tuple[str, ...],
+    with_replica: bool,
+    replica_sample: float | None,
+) -> None:
     """Check everything, independently of the code that wrote it. Writes nothing."""
     from archiver.evidence.findings import TABLE
     from archiver.evidence.verify import verify
     from archiver.evidence.witness import parse
+    from archiver.replica.opened import check_replica, evicted
 
     witnesses = [parse(line) for line in lines]
     console = session.console
-    report = verify(session.archive(), 100.0 if sample is None else sample, witnesses, console.progress())
+    archive = session.archive()
+    percent = 100.0 if sample is None else sample
+    report = verify(archive, percent, witnesses, console.progress(), evicted(archive))
+    if with_replica or replica_sample is not None:
+        check_replica(archive, session.config, session.policy(archive), report, replica_sample or 0.0)
     if as_json:
         console.json(report.as_json())
     else:

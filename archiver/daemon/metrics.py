@@ -28,6 +28,9 @@ class Gauges:
     last_checkpoint: float
     watching: str
     free_bytes: int
+    replica_behind_materials: int
+    replica_behind_bytes: int
+    replica_behind_since: float
 
 
 _HELP = {
@@ -40,6 +43,9 @@ _HELP = {
     "last_event": "When the newest event was journalled, Unix time.",
     "last_checkpoint": "When the archive was signed last, Unix time.",
     "free_bytes": "Free space of the archive's filesystem.",
+    "replica_behind_materials": "Materials that the replica does not have yet.",
+    "replica_behind_bytes": "Bytes of content that the replica does not have yet.",
+    "replica_behind_since": "When the oldest of them was captured, Unix time; 0: nothing is missing.",
 }
 
 

@@ -15,6 +15,7 @@ from archiver.daemon.notify import Notifier
 from archiver.daemon.reception import Reception
 from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted
 from archiver.errors import ArchiverError, ConfigProblem, Report
+from archiver.replica.cache import attach
 from archiver.store.archive import Archive
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -79,7 +80,9 @@ class Service:
             self._notifier.stopping()
 
     def _open(self, config: Config) -> Archive:
-        return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
+        archive = Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
+        attach(archive, config)
+        return archive
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
         try:

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,6 +16,7 @@ from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges
 from archiver.daemon.reception import let_in
+from archiver.daemon.replication import Replication
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.filings.linkage import open_questions
@@ -26,6 +28,7 @@ from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
+from archiver.replica.opened import lag_of
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, privacy
 from archiver.store.archive import Archive
@@ -83,6 +86,7 @@ class Daemon:
         self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
         self._hide_sensitive()
         self._errands = Errands(config, report, wait_seconds)
+        self._replication = Replication(config, report)
         self._settler = Settler(quiet, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
             self._scanner, self._snapshot, self._settler, self._capturer, config, report, alive
@@ -91,6 +95,8 @@ class Daemon:
         self._scanned: float | None = None
         self._next_note = 0.0
         self._noted: list[tuple[Noted, str]] = []
+        self._words: deque[str] = deque(maxlen=100)
+        self._owner = threading.get_ident()
         self._failures = 0
         self._interrupted = False
         self._swollen = False
@@ -119,6 +125,7 @@ class Daemon:
         newest = self._archive.journal.head()
         scan = self._snapshot.meta("last_scan")
         signed = index.last_checkpoint()
+        materials, size, first = lag_of(self._archive)
         return Gauges(
             versions=index.counts()[0],
             bytes=index.stored(),
@@ -130,14 +137,24 @@ class Daemon:
             last_checkpoint=clock.parse(signed[1]).timestamp() if signed else 0.0,
             watching=self._folder.state,
             free_bytes=volume.f_bavail * volume.f_frsize,
+            replica_behind_materials=materials,
+            replica_behind_bytes=size,
+            replica_behind_since=clock.parse(first).timestamp() if first else 0.0,
         )
 
     def remember_problem(self, template: str, fields: dict[str, object]) -> None:
         """Leave word of trouble for ``status``, where that can be written."""
         shown = {name: each if isinstance(each, int | float) else str(each) for name, each in fields.items()}
         word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": shown}
-        with suppress(sqlite3.Error):
-            self._snapshot.set_meta("last_problem", json.dumps(word))
+        self._words.append(json.dumps(word))
+        # Errands and the replica report from threads of their own, to which the database does not listen.
+        if threading.get_ident() == self._owner:
+            self._leave_words()
+
+    def _leave_words(self) -> None:
+        while self._words:
+            with suppress(sqlite3.Error):
+                self._snapshot.set_meta("last_problem", self._words.popleft())
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop`; ``ready`` is called once everything is open.
@@ -205,6 +222,7 @@ class Daemon:
         self._tick()
 
     def _finish(self) -> None:
+        self._replication.stop()
         self._capturer.close()
         try:
             self._note()
@@ -240,6 +258,7 @@ class Daemon:
             return
         if not self._folder.is_reached_as_before:
             raise FolderRemounted
+        self._leave_words()
         now = clock.monotonic()
         if self._folder.watch() or self._folder.lost_events(now):
             self._scanned = None
@@ -250,6 +269,7 @@ class Daemon:
             if is_due(self._archive):
                 checkpoint(self._archive, self._wait)
         self._errands.work(self._archive)
+        self._replication.work(self._archive)
         self.pipeline.capture_due(self._wait)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()

@@ -46,6 +46,13 @@ TABLE = {
     "A058": "content is there that a certificate calls destroyed",
     "A060": "the list of allowed signers is not the one of the journal",
     "A061": "somebody may read or write more than they should",
+    "A070": "the replica lacks something",
+    "A071": "an object of the replica is not what was archived",
+    "A072": "an object of the replica is not locked",
+    "A073": "an object of the replica is locked too short",
+    "A074": "something in the replica is not the archive's",
+    "A075": "a delete marker hides an object of the replica",
+    "A076": "a hold is missing in the replica",
 }
 
 

@@ -111,6 +111,11 @@ class Index:
         """The journal commit that named the signing key in force."""
         return self._meta("key") or ""
 
+    def replica(self) -> dict[str, Any] | None:
+        """Where the replica lies and whether it locks, as journalled last; None: there is none."""
+        value = self._meta("replica")
+        return None if value is None else dict(json.loads(value))
+
     @property
     def made_at(self) -> str:
         """When the archive was made (RFC 3339)."""

@@ -106,6 +106,7 @@ class Intake:
             "dispose-certify": self._certify,
             "checkpoint": self._checkpoint,
             "drill": self._drill,
+            "replica-init": self._replica,
             "init": self._init,
             "adopt": self._settings,
             "policy": self._settings,
@@ -146,6 +147,9 @@ class Intake:
 
     def _drill(self, event: Event) -> None:
         self._meta("drill", event.at)
+
+    def _replica(self, event: Event) -> None:
+        self._meta("replica", json.dumps(event.details))
 
     def _filing_end(self, event: Event) -> None:
         self._db.execute("insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"]))

@@ -62,3 +62,14 @@ def changed_since_submitted(index: Index) -> list[tuple[str, str]]:
         for identity, (name, number, tag) in last.items()
         if newest[identity] > number
     ]
+
+
+def behind(index: Index, seq: int) -> tuple[int, int, str | None]:
+    """What versions after the event ``seq`` brought in: materials, bytes of new content, time of the first."""
+    rows = index.query(
+        "select coalesce(sum(added + modified), 0), coalesce(sum(stored), 0), min(captured_at) "
+        "from versions where seq > ?",
+        (seq,),
+    )
+    ((materials, size, first),) = list(rows)
+    return int(materials), int(size), first

@@ -1,4 +1,4 @@
-"""The bare git repository; the only module that imports git.
+"""The bare git repository.
 
 Plumbing only: nothing here reads ignore rules, attributes or filters, and no
 configuration but the repository's own is in force.
@@ -7,30 +7,20 @@ configuration but the repository's own is in force.
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from archiver.errors import ConfigProblem, StorageProblem
+from archiver.errors import StorageProblem
 from archiver.store import guard
 from archiver.store.catfile import CatFile, GitHangs
+from archiver.store.commands import HANGS, GitCommands
 from archiver.store.content import sync_filesystem
-from archiver.store.fastimport import FastImport, GitEnded, Overseer, end_process
+from archiver.store.fastimport import FastImport, GitEnded, Overseer
 from archiver.store.steps import Step, reached
-
-try:
-    import git
-except ImportError:  # GitPython refuses to be imported where no git is installed.
-    raise ConfigProblem(
-        "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
-    ) from None
-
-#: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
-_PATIENCE_SECONDS = 300.0
 
 #: Questions asked of git ahead: a few kilobytes, so that neither side waits for the other.
 _AHEAD = 50
@@ -39,7 +29,6 @@ _SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimi
 
 ZERO = "0" * 40
 JOURNAL = "refs/heads/journal"
-_HANGS = b"it did not answer and was ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +49,22 @@ class Repository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.patience_seconds = _PATIENCE_SECONDS
-        self._git = git.cmd.Git()
-        # Given to the constructor, a folder named "$HOME" would be expanded.
-        self._git._working_dir = os.fspath(path)
+        self.commands = GitCommands(path)
         self._reader: CatFile | None = None
-        self._git.update_environment(
-            GIT_CONFIG_NOSYSTEM="1",
-            GIT_CONFIG_GLOBAL=os.devnull,
-            GIT_TERMINAL_PROMPT="0",
-            GIT_OPTIONAL_LOCKS="0",
-            LC_ALL="C",
-        )
 
     @classmethod
     def create(cls, path: Path) -> Repository:
         """Make a new repository with the archive's settings and hooks, durably."""
+        repository = cls.begin(path)
+        repository.arm()
+        return repository
+
+    @classmethod
+    def begin(cls, path: Path) -> Repository:
+        """Make one that still lacks settings and hooks: :meth:`arm` gives them."""
         path.mkdir(parents=True)
         repository = cls(path)
-        repository._run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", ".")
-        repository.arm()
+        repository.commands.run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", ".")
         return repository
 
     def arm(self) -> None:
@@ -115,13 +100,13 @@ class Repository:
             return self._ask(ref)[0]
         except _GitDied as error:
             # Not "no such ref": the journal must never look empty because git fails.
-            raise self._failed("cat-file", b"it ended without an answer") from error
+            raise self.commands.failed("cat-file", b"it ended without an answer") from error
         except KeyError:
             return None
 
     def refs(self) -> dict[str, str]:
         """Every ref with the object id it points to."""
-        out = self._run("for-each-ref", "--format=%(objectname) %(refname)")
+        out = self.commands.run("for-each-ref", "--format=%(objectname) %(refname)")
         lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]
         return {line[41:]: line[:40] for line in lines}
 
@@ -147,7 +132,7 @@ class Repository:
                 answers = [self.read(spec) for spec in batch]
             except GitHangs:
                 self.close()
-                raise self._failed("cat-file", _HANGS) from None
+                raise self.commands.failed("cat-file", HANGS) from None
             yield from answers
 
     def _ask(self, spec: str) -> tuple[str, str, bytes]:
@@ -169,27 +154,29 @@ class Repository:
             raise _GitDied(spec) from None
         except GitHangs:
             self.close()
-            raise self._failed("cat-file", _HANGS) from None
+            raise self.commands.failed("cat-file", HANGS) from None
 
     def _open_reader(self) -> CatFile:
         if self._reader is None:
-            self._reader = CatFile(self._start(*_SMALL_WINDOWS, "cat-file", "--batch"), self.patience_seconds)
+            self._reader = CatFile(
+                self.commands.start(*_SMALL_WINDOWS, "cat-file", "--batch"), self.commands.patience_seconds
+            )
         return self._reader
 
     def history(self, tip: str, since: str | None = None) -> Iterator[str]:
         """Commits after ``since`` up to ``tip``, oldest first, first parents only."""
         span = [tip] if since is None else [tip, f"^{since}"]
-        out = self._run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *span)
+        out = self.commands.run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *span)
         yield from out.decode("ascii").split()
 
     def root_of(self, tip: str) -> str:
         """The oldest commit before ``tip``, by first parents."""
-        out = self._run("rev-list", "--first-parent", "--max-parents=0", tip)
+        out = self.commands.run("rev-list", "--first-parent", "--max-parents=0", tip)
         return out.decode("ascii").split()[0]
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether ``new`` continues ``old``; an unknown commit continues nothing."""
-        return self._try(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0
+        return self.commands.attempt(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0
 
     def names_in(self, commit: str) -> list[bytes]:
         """The raw names at the top of a commit's tree; raises KeyError."""
@@ -209,7 +196,7 @@ class Repository:
         """
         stdin = "".join(f"{commit}\n" for commit in commits).encode("ascii")
         arguments = ["-r", "-z", "--root", "--no-renames", "--raw", "--no-abbrev"]
-        out = self._run("diff-tree", "--stdin", *arguments, stdin=stdin)
+        out = self.commands.run("diff-tree", "--stdin", *arguments, stdin=stdin)
         commit, changes = "", dict[bytes, str | None]()
         parts = iter(out.split(b"\0")[:-1])
         for part in parts:
@@ -226,7 +213,7 @@ class Repository:
     def fsck(self) -> list[str]:
         """The complaints of ``git fsck --full --strict``."""
         arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
-        status, out, err = self._try(*arguments, is_long=True)
+        status, out, err = self.commands.attempt(*arguments, is_long=True)
         lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
@@ -234,21 +221,59 @@ class Repository:
         """Write a bundle of ``refs`` to ``target``; the same refs give the same bytes."""
         stdin = "".join(f"{ref}\n" for ref in refs).encode("utf-8")
         # Several threads would find other deltas each time.
-        self._run("-c", "pack.threads=1", "bundle", "create", "--quiet", os.fspath(target), "--stdin", stdin=stdin)
+        self.commands.run(
+            "-c", "pack.threads=1", "bundle", "create", "--quiet", os.fspath(target), "--stdin", stdin=stdin
+        )
+
+    def write_pack(self, target: IO[bytes], wanted: Iterable[str], known: Iterable[str]) -> None:
+        """Write a pack of what ``wanted`` reaches and ``known`` does not; the same gives the same bytes."""
+        stdin = "".join(f"{oid}\n" for oid in (*wanted, *(f"^{oid}" for oid in known))).encode("ascii")
+        self.commands.run(
+            "pack-objects", "--revs", "--thin", "--quiet", "--threads=1", "--stdout", stdin=stdin, out=target
+        )
 
     # --- writing
+
+    def take_in(self, bundle: Path) -> dict[str, str]:
+        """Take the objects of a bundle in; returns its refs with their object ids.
+
+        Raises StorageProblem where it is damaged, or where one before it is missing.
+        """
+        out = self.commands.run("bundle", "unbundle", os.fspath(bundle), is_long=True)
+        lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        return {line[41:]: line[:40] for line in lines}
+
+    def set_refs(self, refs: Mapping[str, str]) -> None:
+        """Make refs in a repository that is being rebuilt and has no hooks yet; the journal first."""
+        lines = [f"update {JOURNAL}\0{refs[JOURNAL]}\0"]
+        lines += [f"update {ref}\0{oid}\0" for ref, oid in refs.items() if ref != JOURNAL]
+        self.commands.run(
+            "update-ref", "-z", "--stdin", stdin="\0".join([*lines, ""]).encode("utf-8"), is_long=True
+        )
+        sync_filesystem(self.path)
+
+    def push(self, remote: str) -> None:
+        """Send every branch and tag to another repository, which may not be rewound; raises StorageProblem."""
+        status, _, err = self.commands.attempt(
+            *("push", "--quiet", "--atomic", remote, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"),
+            is_long=True,
+        )
+        if status != 0:
+            raise self.commands.failed("push", err)
 
     @contextmanager
     def importing(self) -> Iterator[FastImport]:
         """One ``git fast-import``; its objects are durable when the block ends."""
-        process = self._start("fast-import", "--quiet", "--done", "--date-format=raw")
+        process = self.commands.start("fast-import", "--quiet", "--done", "--date-format=raw")
         stream = FastImport(process)
-        overseer = Overseer(stream, self.patience_seconds)
+        overseer = Overseer(stream, self.commands.patience_seconds)
         try:
             yield stream
             stream.finish()
         except (BrokenPipeError, GitEnded):
-            raise self._failed("fast-import", _HANGS if overseer.ended_it else process.stderr.read()) from None
+            raise self.commands.failed(
+                "fast-import", HANGS if overseer.ended_it else process.stderr.read()
+            ) from None
         finally:
             overseer.dismiss()
             stream.close()
@@ -259,7 +284,7 @@ class Repository:
 
     def write_tag(self, body: bytes) -> str:
         """Write a tag object whose target may still be in a running import."""
-        return self._run("hash-object", "-t", "tag", "-w", "--stdin", stdin=body).decode("ascii").strip()
+        return self.commands.run("hash-object", "-t", "tag", "-w", "--stdin", stdin=body).decode("ascii").strip()
 
     def move_refs(self, updates: Iterable[RefUpdate]) -> None:
         """Move refs in one transaction, in the given order, and make that durable.
@@ -270,7 +295,7 @@ class Repository:
         lines = ["start"]
         lines += [f"update {u.ref}\0{u.new}\0{u.old}" for u in updates]
         lines += ["prepare", "commit", ""]
-        self._run("update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
+        self.commands.run("update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
         reached(Step.REFS_MOVED)
         sync_filesystem(self.path)
         reached(Step.REFS_DURABLE)
@@ -285,80 +310,30 @@ class Repository:
     def pack_objects(self, oids: Iterable[str]) -> None:
         """Put loose objects into one pack, and remove their files once that is durable; nothing is pruned."""
         stdin = "".join(f"{oid}\n" for oid in oids).encode("ascii")
-        self._run("pack-objects", "--quiet", "--threads=1", "objects/pack/pack", stdin=stdin)
+        self.commands.run("pack-objects", "--quiet", "--threads=1", "objects/pack/pack", stdin=stdin)
         reached(Step.OBJECTS_PACKED)
         # Crash window: a power cut must not find the files gone and the pack without a name.
         sync_filesystem(self.path)
-        self._run("prune-packed", "--quiet")
+        self.commands.run("prune-packed", "--quiet")
 
     def pack_refs(self) -> None:
         """Put loose refs into packed-refs; the guard's hook looks at each that is then removed."""
-        status, _, err = self._try("pack-refs", "--all", is_long=True)
+        status, _, err = self.commands.attempt("pack-refs", "--all", is_long=True)
         if status != 0:
-            raise self._failed("pack-refs", err)
+            raise self.commands.failed("pack-refs", err)
         reached(Step.REFS_PACKED)
 
     def merge_packs(self) -> None:
         """Put all packs into one, and remove those whose every object is in it."""
         for arguments in (("write",), ("repack", "--batch-size=0"), ("expire",)):
-            status, _, err = self._try("multi-pack-index", *arguments, is_long=True)
+            status, _, err = self.commands.attempt("multi-pack-index", *arguments, is_long=True)
             if status != 0:
-                raise self._failed("multi-pack-index", err)
+                raise self.commands.failed("multi-pack-index", err)
             reached(Step.PACKS_MERGED)
             sync_filesystem(self.path)
-
-    # --- processes
-
-    def _run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
-        status, out, err = self._try(*arguments, stdin=stdin)
-        if status != 0:
-            raise self._failed(_command_of(arguments), err)
-        return out
-
-    def _try(self, *arguments: str, stdin: bytes | None = None, is_long: bool = False) -> tuple[int, bytes, bytes]:
-        # GitPython ends the process when its handle is forgotten.
-        handle = self._start(*arguments)
-        process: subprocess.Popen[bytes] = handle.proc
-        try:
-            out, err = process.communicate(stdin or b"", timeout=None if is_long else self.patience_seconds)
-        except subprocess.TimeoutExpired:
-            return -1, b"", _HANGS
-        finally:
-            end_process(process)
-        return process.returncode, out, err
-
-    def _start(self, *arguments: str) -> Any:
-        try:
-            return self._git.execute(
-                self._command(arguments),
-                istream=subprocess.PIPE,
-                as_process=True,
-                # A Ctrl-C on the daemon's terminal must not cut a version in the making.
-                start_new_session=True,
-            )
-        except git.exc.GitCommandNotFound as error:
-            raise self._failed(_command_of(arguments), str(error).encode()) from None
-
-    def _command(self, arguments: Iterable[str]) -> list[str]:
-        directory = os.fspath(self.path)
-        return ["git", "-c", f"safe.directory={directory}", f"--git-dir={directory}", *arguments]
-
-    def _failed(self, command: str, stderr: bytes) -> StorageProblem:
-        return StorageProblem(
-            "git {command} failed in {path}: {reason}. Nothing archived was lost; the change is tried again "
-            "at the next scan. Check the disk, and run archiver verify.",
-            command=command,
-            path=self.path,
-            reason=stderr.decode("utf-8", "replace").strip().replace("\n", "; ") or "no message",
-        )
 
     def close(self) -> None:
         """End the persistent reader."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _command_of(arguments: tuple[str, ...]) -> str:
-    settings = 2 * arguments.count("-c")
-    return arguments[settings]

@@ -1,0 +1,114 @@
+"""``archiver replica``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archiver.cli.session import Session, entry, group
+
+
+@group
+def command() -> None:
+    """The off-site copy in a bucket that locks."""
+
+
+_endpoint = click.option("--endpoint", default="", metavar="URL", help="Another server than AWS.")
+_region = click.option("--region", default="", help="The bucket's region.")
+_style = click.option(
+    "--style", type=click.Choice(["auto", "path", "virtual"]), default="auto", help="How buckets are addressed."
+)
+
+
+@entry
+@click.option("--url", required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive.")
+@_endpoint
+@_region
+@_style
+@click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
+def _init(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
+    """Prove by trying that a bucket locks, and replicate into it from now on."""
+    from archiver.replica import setup
+
+    console = session.console
+    archive = session.archive()
+    settings = setup.settings(session.config, url, endpoint, region, style, lock=not no_lock)
+    proof = setup.begin(archive, settings, session.wait)
+    if settings.lock:
+        console.say("{url} locks: every attempt on a locked object was refused.", url=settings.url)
+    else:
+        for missing in proof.broken:
+            console.say("Missing there: {what}", what=missing)
+        console.say("{url} is used without a lock, as you said.", url=settings.url)
+    console.say("The daemon replicates from now on. To do it now: archiver replica sync")
+
+
+@entry
+def _sync(session: Session) -> None:
+    """Send what is missing, move locks and holds, delete what was disposed of."""
+    done = session.act("replica-sync")
+    console = session.console
+    console.say(done["done"].template, **done["done"].fields)
+    for sha256, until in done["locked"]:
+        console.say("Disposed of here, locked there until {until}: {sha256}", until=until, sha256=sha256)
+    for sha256 in done["missing"]:
+        console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
+
+
+@entry
+@click.option("--url", required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
+@click.option(
+    "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
+)
+@_endpoint
+@_region
+@_style
+@click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600.")
+@click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key.")
+@click.option("--only-history", is_flag=True, help="No content: for a quick look.")
+def _restore(
+    session: Session,
+    url: str,
+    target: Path,
+    endpoint: str,
+    region: str,
+    style: str,
+    credentials: Path | None,
+    keys: Path | None,
+    only_history: bool,
+) -> None:
+    """Rebuild a complete archive from the bucket alone; run again, it goes on."""
+    from archiver.config_replica import Access
+    from archiver.replica import setup
+
+    console = session.console
+    access = Access(endpoint=endpoint, region=region, style=style, credentials=credentials)
+    done, config = setup.rebuild(url, access, target, keys, only_history=only_history, progress=console.progress())
+    console.say(
+        "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
+        events=done.events,
+        objects=done.objects,
+        bytes=done.bytes,
+        path=target,
+    )
+    for sha256 in done.missing:
+        console.say("Not in the bucket: {sha256}", sha256=sha256)
+    if keys is None:
+        console.say("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")
+    console.say("Check it with: archiver --config {path} verify", path=config)
+
+
+@entry
+@click.argument("remote")
+def _git_push(session: Session, remote: str) -> None:
+    """Send the history to another git server, which is never rewound."""
+    archive = session.archive()
+    archive.repository.push(remote)
+    session.console.say("{remote} has every branch and tag.", remote=remote)
+
+
+command.add_command(_init, "init")
+command.add_command(_sync, "sync")
+command.add_command(_restore, "restore")
+command.add_command(_git_push, "git-push")

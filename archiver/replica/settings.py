@@ -1,0 +1,74 @@
+"""Which bucket, and how it is reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archiver.config_replica import Access
+from archiver.errors import UsageProblem
+
+_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One prefix of one bucket; ``bandwidth`` in bytes a second, 0: no limit; ``lock``: whether it locks."""
+
+    bucket: str
+    prefix: str
+    endpoint: str = ""
+    region: str = ""
+    style: str = "auto"
+    credentials: Path | None = None
+    ca: str = ""
+    proxy: str = ""
+    bandwidth: float = 0.0
+    parallel: int = 8
+    lock: bool = True
+
+    @property
+    def url(self) -> str:
+        """As people write it, without a trailing slash."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+def of_url(url: str, access: Access, *, lock: bool = True) -> Settings:
+    """Settings for ``s3://BUCKET/PREFIX``; raises UsageProblem."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise UsageProblem(
+            "{url} is not an address such as s3://BUCKET/PREFIX. Nothing was changed. Mend --url.", url=url
+        )
+    prefix = (match[2] or "").strip("/")
+    return Settings(
+        bucket=match[1],
+        prefix=f"{prefix}/" if prefix else "",
+        endpoint=access.endpoint,
+        region=access.region,
+        style=access.style,
+        credentials=access.credentials,
+        ca=str(access.ca) if access.ca else "",
+        proxy=access.proxy,
+        bandwidth=access.bandwidth_mb * 1e6,
+        parallel=access.parallel,
+        lock=lock,
+    )
+
+
+def journalled(details: Mapping[str, Any], access: Access) -> Settings:
+    """The settings of ``replica init``, and over them what the configuration says of the way there."""
+    way = Access(
+        endpoint=access.endpoint or details.get("endpoint", ""),
+        region=access.region or details.get("region", ""),
+        style=access.style if access.style != "auto" else details.get("style", "auto"),
+        credentials=access.credentials,
+        ca=access.ca,
+        proxy=access.proxy,
+        bandwidth_mb=access.bandwidth_mb,
+        parallel=access.parallel,
+    )
+    return of_url(details["url"], way, lock=bool(details["lock"]))

@@ -1,0 +1,127 @@
+"""Running git on one repository; the only module that imports git.
+
+Inherited settings are off: no configuration but the repository's own is in force.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from archiver.errors import ConfigProblem, StorageProblem
+from archiver.store.fastimport import end_process
+
+try:
+    import git
+except ImportError:  # GitPython refuses to be imported where no git is installed.
+    raise ConfigProblem(
+        "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
+    ) from None
+
+#: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
+_PATIENCE_SECONDS = 300.0
+_COPY_BYTES = 1 << 20
+HANGS = b"it did not answer and was ended"
+
+
+class GitCommands:
+    """git, driven through GitPython's command interface; ``patience_seconds``: how long it may say nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.patience_seconds = _PATIENCE_SECONDS
+        self._git = git.cmd.Git()
+        # Given to the constructor, a folder named "$HOME" would be expanded.
+        self._git._working_dir = os.fspath(path)
+        self._git.update_environment(
+            GIT_CONFIG_NOSYSTEM="1",
+            GIT_CONFIG_GLOBAL=os.devnull,
+            GIT_TERMINAL_PROMPT="0",
+            GIT_OPTIONAL_LOCKS="0",
+            LC_ALL="C",
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        out: IO[bytes] | None = None,
+        is_long: bool = False,
+    ) -> bytes:
+        """What a command writes; raises StorageProblem where it fails, see :meth:`attempt`."""
+        status, written, err = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
+        if status != 0:
+            raise self.failed(_command_of(arguments), err)
+        return written
+
+    def attempt(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        out: IO[bytes] | None = None,
+        is_long: bool = False,
+    ) -> tuple[int, bytes, bytes]:
+        """Exit code, output and complaints of a command.
+
+        ``out``: where the output goes instead; ``is_long``: it may take longer than anybody's patience.
+        """
+        # GitPython ends the process when its handle is forgotten.
+        handle = self.start(*arguments)
+        process: subprocess.Popen[bytes] = handle.proc
+        try:
+            if out is not None:
+                return self._stream(process, stdin or b"", out)
+            written, err = process.communicate(stdin or b"", timeout=None if is_long else self.patience_seconds)
+        except subprocess.TimeoutExpired:
+            return -1, b"", HANGS
+        finally:
+            end_process(process)
+        return process.returncode, written, err
+
+    def _stream(self, process: subprocess.Popen[bytes], stdin: bytes, out: IO[bytes]) -> tuple[int, bytes, bytes]:
+        """Questions of any length in, an answer of gigabytes out, without holding it."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # All questions first: this git answers only when it knows them all.
+        process.stdin.write(stdin)
+        process.stdin.close()
+        shutil.copyfileobj(process.stdout, out, _COPY_BYTES)
+        err = process.stderr.read()
+        return process.wait(), b"", err
+
+    def start(self, *arguments: str) -> Any:
+        """A process that is talked to, as GitPython hands it out."""
+        try:
+            return self._git.execute(
+                self._command(arguments),
+                istream=subprocess.PIPE,
+                as_process=True,
+                # A Ctrl-C on the daemon's terminal must not cut a version in the making.
+                start_new_session=True,
+            )
+        except git.exc.GitCommandNotFound as error:
+            raise self.failed(_command_of(arguments), str(error).encode()) from None
+
+    def _command(self, arguments: Iterable[str]) -> list[str]:
+        directory = os.fspath(self.path)
+        return ["git", "-c", f"safe.directory={directory}", f"--git-dir={directory}", *arguments]
+
+    def failed(self, command: str, stderr: bytes) -> StorageProblem:
+        """What is raised for a git that failed."""
+        return StorageProblem(
+            "git {command} failed in {path}: {reason}. Nothing archived was lost; the change is tried again "
+            "at the next scan. Check the disk, and run archiver verify.",
+            command=command,
+            path=self.path,
+            reason=stderr.decode("utf-8", "replace").strip().replace("\n", "; ") or "no message",
+        )
+
+
+def _command_of(arguments: tuple[str, ...]) -> str:
+    settings = 2 * arguments.count("-c")
+    return arguments[settings]

@@ -1,0 +1,73 @@
+"""A server, buckets, and sites that replicate into them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from archiver.config_replica import Access
+from archiver.replica.s3 import S3Bucket
+from archiver.replica.settings import of_url
+from tests.conftest import Site
+from tests.replica.seaweed import ACCESS, SECRET, Seaweed, free_base
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    running = Seaweed(tmp_path_factory.mktemp("weed"), free_base(worker)).start()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def url(server: Seaweed) -> str:
+    """A bucket with object lock, and a prefix in it."""
+    return f"s3://{server.bucket(f'b{uuid.uuid4().hex[:20]}')}/档案"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return write_keys(tmp_path / "bucket-keys", ACCESS, SECRET)
+
+
+def write_keys(path: Path, access: str, secret: str) -> Path:
+    path.write_text(f"[default]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n")
+    path.chmod(0o600)
+    return path
+
+
+def give_keys(site: Site, keys: Path, more: str = "") -> None:
+    text = site.config.read_text("utf-8")
+    site.config.write_text(f'{text}\n[replica]\ncredentials = "{keys}"\n{more}', "utf-8")
+
+
+@pytest.fixture
+def plain(site: Site, keys: Path) -> Site:
+    """A site with some materials and the keys, and no replica yet."""
+    give_keys(site, keys)
+    site.write("推荐/首次/自评估 报告", "first draft")
+    site.write("推荐/首次/附件/扫描件", b"scan" * 1000)
+    site.write("推荐/首次/空", b"")
+    site.catch_up()
+    return site
+
+
+@pytest.fixture
+def replicated(plain: Site, server: Seaweed, url: str) -> Site:
+    """The same, replicated."""
+    plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
+    plain.run("replica", "sync")
+    return plain
+
+
+@pytest.fixture
+def bucket_of(server: Seaweed, keys: Path) -> Callable[[str], S3Bucket]:
+    def make(url: str) -> S3Bucket:
+        return S3Bucket(of_url(url, Access(endpoint=server.endpoint, credentials=keys)))
+
+    return make

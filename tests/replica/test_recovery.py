@@ -1,0 +1,169 @@
+"""The archive is gone, the owner turned against the bucket, and everything comes back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.conftest import COMMAND, Site, tree, wait_until
+from tests.replica.conftest import write_keys
+from tests.replica.proxy import proxied
+from tests.replica.seaweed import ACCESS, SECRET, Seaweed
+
+
+def rob(server: Seaweed, url: str) -> tuple[int, int]:
+    """Delete whatever the owner's own keys can delete: versions that were deleted, and that were not."""
+    client, name = server.client(), url.split("/")[2]
+    deleted = refused = 0
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
+        for each in page.get("Versions", []):
+            client.delete_object(Bucket=name, Key=each["Key"])
+            try:
+                client.delete_object(
+                    Bucket=name, Key=each["Key"], VersionId=each["VersionId"], BypassGovernanceRetention=True
+                )
+                deleted += 1
+            except ClientError:
+                refused += 1
+    return deleted, refused
+
+
+def restore(site: Site, server: Seaweed, url: str, to: Path, *more: object, code: int = 0) -> Any:
+    keys = write_keys(to.with_name("recovery-keys"), ACCESS, SECRET)
+    words = ("replica", "restore", "--url", url, "--endpoint", server.endpoint, "--credentials", keys, "--to", to)
+    return site.run(*words, *more, code=code)
+
+
+def at(place: Path) -> Site:
+    """The site that a recovered archive makes, with the configuration that came with it."""
+    found = Site.__new__(Site)
+    found.root, found.archive = place.parent, place
+    found.watch, found.repository = place.parent / "watched", place / "archive.git"
+    found.config = place.with_name(f"{place.name}.toml")
+    return found
+
+
+def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: Seaweed, url: str) -> None:
+    replicated.write("推荐/首次/自评估 报告", "second draft")
+    replicated.write("生成/首次/大", os.urandom(33 << 20))
+    replicated.catch_up()
+    replicated.run("submit", "推荐/首次", "--on", "2026-01-01")
+    replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
+    kept = replicated.root / "kept-keys"
+    replicated.run("key", "backup", "--to", kept)
+    said = replicated.run("checkpoint").stdout.splitlines()
+    line = next(word for word in said if word.startswith("archiver-witness"))
+    replicated.run("replica", "sync")
+    content = tree(replicated.repository / "lfs")
+    refs = replicated.git("for-each-ref").stdout
+    log = replicated.json("log")
+    _, refused = rob(server, url)
+    assert refused >= 6
+    shutil.rmtree(replicated.archive)
+
+    back = replicated.root / "back"
+    restore(replicated, server, url, back, "--keys", kept)
+    again = at(back)
+    assert {path: data for path, (data, _) in tree(again.repository / "lfs").items()} == {
+        path: data for path, (data, _) in content.items()
+    }
+    assert again.git("for-each-ref").stdout == refs
+    assert again.json("log") == log
+    again.verified()
+    assert "continues the archive" in again.run("verify", "--since", line).stdout
+    # And it is an archive like any other: it goes on.
+    again.config.write_text(
+        again.config.read_text("utf-8") + f'\n[replica]\ncredentials = "{back.with_name("recovery-keys")}"\n',
+        "utf-8",
+    )
+    again.write("推荐/首次/自评估 报告", "third draft")
+    again.catch_up()
+    sent = again.run("replica", "sync").stdout
+    assert sent.startswith("Sent 1 objects")
+    assert {each["code"] for each in again.json("verify", "--replica", code=5)["findings"]} == {"A075"}
+
+
+def test_without_the_key_it_is_readable_and_says_so(replicated: Site, server: Seaweed, url: str) -> None:
+    done = restore(replicated, server, url, replicated.root / "back")
+    assert "put its backup into" in done.stdout
+    again = at(replicated.root / "back")
+    again.verified()
+    out = replicated.root / "out"
+    again.run("restore", "推荐/首次/v1", "--to", out)
+    assert (out / "自评估 报告").read_text() == "first draft"
+
+
+def test_only_the_history(replicated: Site, server: Seaweed, url: str) -> None:
+    restore(replicated, server, url, replicated.root / "back", "--only-history")
+    again = at(replicated.root / "back")
+    assert again.tags() == replicated.tags()
+    assert {each["code"] for each in again.findings()} == {"A050"}
+    restore(replicated, server, url, replicated.root / "back")
+    again.verified()
+
+
+def test_killed_and_cut_and_run_again(replicated: Site, server: Seaweed, url: str) -> None:
+    for number in range(30):
+        replicated.write(f"推荐/首次/材料{number}", os.urandom(200_000))
+    replicated.catch_up()
+    replicated.run("replica", "sync")
+    back = replicated.root / "back"
+    keys = write_keys(replicated.root / "recovery-keys", ACCESS, SECRET)
+    with proxied(server.base) as proxy:
+        words = (
+            "replica",
+            "restore",
+            "--url",
+            url,
+            "--endpoint",
+            proxy.endpoint,
+            "--credentials",
+            keys,
+            "--to",
+            back,
+        )
+        proxy.cut_down = 300_000
+        assert "ended in the middle" in replicated.run(*words, code=8).stderr
+        proxy.cut_down = None
+        process = subprocess.Popen([COMMAND, *map(os.fspath, words)], stderr=subprocess.DEVNULL)
+        wait_until(lambda: (back / "archive.git").exists() or process.poll() is not None)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    restore(replicated, server, url, back)
+    again = at(back)
+    again.verified()
+    assert not list((back / "spool").iterdir()) or all(
+        p.name.startswith("tmp") for p in (back / "spool").iterdir()
+    )
+
+
+def test_an_empty_prefix_has_no_archive(site: Site, server: Seaweed, url: str) -> None:
+    done = restore(site, server, url, site.root / "back", code=7)
+    assert "no archive's history" in done.stderr
+    assert not (site.root / "back/archive.git").exists()
+
+
+def test_bundles_of_a_stranger_change_nothing(replicated: Site, server: Seaweed, url: str) -> None:
+    """Whoever has the bucket's keys can add; what was there first is taken."""
+    client, name = server.client(), url.split("/")[2]
+    listed = client.list_objects_v2(Bucket=name, Prefix="档案/history/")["Contents"]
+    client.put_object(Bucket=name, Key=listed[0]["Key"], Body=b"rubbish")
+    first, last = "0000000001", "0000000099"
+    client.put_object(
+        Bucket=name, Key=f"档案/history/{first}-{last}-{'a' * 40}.bundle", Body=b"# v2 git bundle\n\n"
+    )
+    for each in client.list_objects_v2(Bucket=name, Prefix="档案/objects/")["Contents"]:
+        client.put_object(Bucket=name, Key=each["Key"], Body=b"rubbish")
+    restore(replicated, server, url, replicated.root / "back")
+    at(replicated.root / "back").verified()
+    codes = {each["code"] for each in replicated.json("verify", "--replica", code=5)["findings"]}
+    assert codes == {"A074"}
+    assert "was not written by this archive" in replicated.run("replica", "sync", code=8).stderr

@@ -1,0 +1,285 @@
+"""What goes to the bucket, once, locked; what is moved, held and deleted there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from archiver import clock
+from archiver.replica import keys as names
+from archiver.replica.s3 import S3Bucket
+from archiver.replica.state import Known, State
+from tests.conftest import COMMAND, Site, wait_until
+from tests.replica.conftest import give_keys
+from tests.replica.proxy import proxied
+from tests.replica.seaweed import Seaweed
+from tests.retention.test_disposal import FOUR_YEARS, Later
+
+Bucket = Callable[[str], S3Bucket]
+
+
+def inventory(server: Seaweed, url: str) -> dict[str, int]:
+    """How many versions each key has."""
+    found: dict[str, int] = {}
+    name = url.split("/")[2]
+    for page in server.client().get_paginator("list_object_versions").paginate(Bucket=name):
+        for each in page.get("Versions", []):
+            found[each["Key"].split("/", 1)[1]] = found.get(each["Key"].split("/", 1)[1], 0) + 1
+    return found
+
+
+def objects(server: Seaweed, url: str) -> dict[str, int]:
+    return {
+        key: count for key, count in inventory(server, url).items() if key.startswith(("objects/", "history/"))
+    }
+
+
+def test_it_is_sent_once(replicated: Site, server: Seaweed, url: str) -> None:
+    first = objects(server, url)
+    assert sorted(key.split("/")[0] for key in first) == ["history", "objects", "objects"]
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects (0.0 MB), moved 0 locks")
+    assert objects(server, url) == first
+    replicated.write("推荐/首次/又一份", "first draft")
+    replicated.catch_up()
+    # The same content under another name: only history is new.
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects")
+    assert len(objects(server, url)) == len(first) + 1
+    assert replicated.json("verify", "--replica-sample", "100")["ok"]
+
+
+def test_a_lost_state_costs_a_listing_and_nothing_else(replicated: Site, server: Seaweed, url: str) -> None:
+    before = objects(server, url)
+    (replicated.archive / "replica.db").unlink()
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects (0.0 MB), moved 0 locks")
+    assert objects(server, url) == before
+    (replicated.archive / "replica.db").write_bytes(b"no database" * 1000)
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects")
+    assert objects(server, url) == before
+
+
+def test_killed_in_the_middle_it_goes_on(plain: Site, server: Seaweed, url: str) -> None:
+    for number in range(40):
+        plain.write(f"推荐/首次/材料{number}", os.urandom(100_000))
+    plain.catch_up()
+    plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
+    words = [COMMAND, "--config", plain.config, "replica", "sync"]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(objects(server, url)) > 3 or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    plain.run("replica", "sync")
+    assert set(objects(server, url).values()) == {1}
+    assert plain.json("verify", "--replica-sample", "100")["ok"]
+
+
+def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: Bucket, url: str) -> None:
+    bucket = bucket_of(url)
+    in_three_years = clock.read().wall + timedelta(days=3 * 365)
+    for listed in bucket.versions(""):
+        if not listed.key.startswith(names.PROBES):
+            stored = bucket.head(listed.key, listed.version)
+            assert stored is not None
+            assert stored.locked_until is not None
+            assert stored.locked_until > in_three_years
+
+
+def test_a_lock_is_moved_later_never_sooner(
+    replicated: Site, server: Seaweed, bucket_of: Bucket, url: str
+) -> None:
+    replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
+    assert "moved 4 locks" in replicated.run("replica", "sync").stdout
+    bucket = bucket_of(url)
+    five = clock.read().wall + timedelta(days=5 * 365)
+    locks = {listed.key: bucket.head(listed.key, listed.version) for listed in bucket.versions(names.OBJECTS)}
+    assert all(each and each.locked_until and each.locked_until > five for each in locks.values())
+    replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 5", "years = 3"), "utf-8")
+    assert "moved 0 locks" in replicated.run("replica", "sync").stdout
+    # Nearly three years on, what is still live is renewed long before it runs out.
+    later = Later(replicated, 3 * 365 - 30)
+    assert "moved 0 locks" in Later(replicated, 30).run("replica", "sync").stdout
+    assert "moved" in later.run("replica", "sync").stdout
+
+
+def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: Bucket, url: str) -> None:
+    bucket = bucket_of(url)
+
+    def held() -> set[bool]:
+        found = [bucket.head(each.key, each.version) for each in bucket.versions(names.OBJECTS)]
+        return {each.held for each in found if each}
+
+    replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
+    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert held() == {True}
+    assert replicated.json("verify", "--replica")["ok"]
+    replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
+    assert "2 holds" in replicated.run("replica", "sync").stdout
+    assert held() == {False}
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
+    site: Site, server: Seaweed, keys: Path, bucket_of: Bucket, lock: bool
+) -> None:
+    address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=lock)}/x"
+    give_keys(site, keys)
+    site.set("retention", "hold_while_live", "false")
+    site.write("推荐/首次/材料", "first draft")
+    site.catch_up()
+    site.write("推荐/首次/材料", "second draft")
+    site.catch_up()
+    site.run("replica", "init", "--url", address, "--endpoint", server.endpoint, *([] if lock else ["--no-lock"]))
+    site.run("replica", "sync")
+    later = Later(site, FOUR_YEARS)
+    identity = later.json("dispose", "plan")["plan"]
+    # Approvals need other users; what the bucket sees is what a disposal leaves behind, so the index is told.
+    archive = site.open()
+    gone = next(each for each in archive.index.versions() if each.number == 1)
+    archive.index._db.execute("insert into disposed values (?, ?)", (gone.tag, identity))
+    archive.index._db.commit()
+    archive.close()
+    done = site.run("replica", "sync").stdout
+    left = [each.key for each in bucket_of(address).versions(names.OBJECTS) if not each.is_marker]
+    if lock:
+        assert "locked there until" in done
+        assert len(left) == 2
+        # The lock has ended by the clock of that time, and the bucket's own clock still refuses: listed again.
+        assert "locked there until" in later.run("replica", "sync").stdout
+    else:
+        assert "deleted 1" in done
+        assert len(left) == 1
+
+
+def test_two_archives_do_not_share_a_prefix(
+    replicated: Site, server: Seaweed, url: str, keys: Path, tmp_path: Path
+) -> None:
+    other = Site(tmp_path / "other").init()
+    give_keys(other, keys)
+    refused = other.run("replica", "init", "--url", url, "--endpoint", server.endpoint, code=2)
+    assert "belongs to another archive" in refused.stderr
+    beside = f"{url}-2"
+    other.run("replica", "init", "--url", beside, "--endpoint", server.endpoint)
+    other.run("replica", "sync")
+    assert replicated.json("verify", "--replica")["ok"]
+
+
+def test_a_copy_that_goes_its_own_way_is_a_second_writer(
+    replicated: Site, server: Seaweed, url: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", replicated.archive, copy], check=True)
+    twin = Site.__new__(Site)
+    twin.root, twin.watch, twin.archive, twin.repository = tmp_path, tmp_path / "twin", copy, copy / "archive.git"
+    twin.watch.mkdir()
+    twin.config = tmp_path / "twin.toml"
+    text = replicated.config.read_text("utf-8")
+    text = text.replace(f'"{replicated.archive}"', f'"{copy}"').replace(f'"{replicated.watch}"', f'"{twin.watch}"')
+    twin.config.write_text(text, "utf-8")
+    twin.run("checkpoint")
+    twin.run("replica", "sync")
+    replicated.run("checkpoint")
+    assert "was not written by this archive" in replicated.run("replica", "sync", code=8).stderr
+    assert replicated.verified()["ok"]
+
+
+def test_the_daemon_replicates_and_status_tells(plain: Site, server: Seaweed, url: str) -> None:
+    assert plain.json("status")["replica"] is None
+    plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
+    told = plain.json("status")["replica"]
+    assert told["synced_at"] is None
+    assert told["behind"]["materials"] == 3
+    assert "nothing was sent yet" in plain.run("status").stdout
+    process = plain.start("--settle", "0.2")
+    try:
+        wait_until(lambda: plain.json("status")["replica"]["synced_at"], seconds=40)
+        told = plain.json("status")
+        assert told["replica"]["behind"] == {"materials": 0, "bytes": 0, "since": None}
+        assert told["protection"] == "off-site lock"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        assert process.stdout is not None
+        process.stdout.close()
+    assert plain.json("verify", "--replica")["ok"]
+
+
+def test_a_slow_bucket_delays_neither_versions_nor_the_end(plain: Site, server: Seaweed, url: str) -> None:
+    plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
+    plain.config.write_text(plain.config.read_text("utf-8") + "bandwidth_mb = 0.01\n", "utf-8")
+    plain.write("推荐/首次/大", os.urandom(3_000_000))
+    process = plain.start("--settle", "0.2")
+    try:
+        wait_until(lambda: len(plain.tags()) == 2)
+        time.sleep(1)
+        plain.write("推荐/首次/下一份", "next")
+        wait_until(lambda: len(plain.tags()) == 3)
+        assert plain.json("status")["replica"]["behind"]["materials"] > 0
+    finally:
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        assert time.monotonic() - started < 10
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Seaweed, url: str) -> None:
+    with proxied(server.base) as proxy:
+        plain.run("replica", "init", "--url", url, "--endpoint", proxy.endpoint)
+    plain.write("推荐/首次/新", "new")
+    plain.config.write_text(plain.config.read_text("utf-8") + "alert_hours = 0.01\n", "utf-8")
+    process = plain.start("--settle", "0.2")
+    try:
+        wait_until(lambda: len(plain.tags()) == 2)
+        wait_until(lambda: "cannot be reached" in json.dumps(plain.json("status")["last_problem"]), seconds=90)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+        assert process.stdout is not None
+        process.stdout.close()
+    later = Later(plain, 1)
+    assert "the replica is behind by more than 0.01 hours" in later.json("status")["problems"]
+
+
+def test_history_goes_to_another_git_server_and_is_never_rewound(site: Site, tmp_path: Path) -> None:
+    site.write("推荐/首次/材料", "draft")
+    site.catch_up()
+    mirror = tmp_path / "mirror.git"
+    subprocess.run(["git", "init", "-q", "--bare", mirror], check=True)
+    site.run("replica", "git-push", mirror)
+    heads = subprocess.run(
+        ["git", "-C", mirror, "for-each-ref"], capture_output=True, text=True, check=True
+    ).stdout
+    assert heads == site.git("for-each-ref").stdout
+    tree = (
+        subprocess.run(["git", "-C", mirror, "mktree"], input=b"", capture_output=True, check=True)
+        .stdout.decode()
+        .strip()
+    )
+    words = ["git", "-C", mirror, "-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", tree, "-m", "forged"]
+    forged = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["git", "-C", mirror, "update-ref", "refs/heads/journal", forged], check=True)
+    assert "git push failed" in site.run("replica", "git-push", mirror, code=8).stderr
+    assert "git push failed" in site.run("replica", "git-push", tmp_path / "none.git", code=8).stderr
+
+
+def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
+    state = State(tmp_path / "replica.db")
+    until = clock.read().wall
+    state.record([("objects/a", Known("1", 5, until, held=True)), ("history/b", Known("2", 6, None, held=False))])
+    state.close()
+    state = State(tmp_path / "replica.db")
+    assert state.objects("objects/") == {"objects/a": Known("1", 5, until, held=True)}
+    assert state.object("history/b") == Known("2", 6, None, held=False)
+    assert state.object("objects/c") is None
+    state.forget(["objects/a"])
+    assert state.objects("") == {"history/b": Known("2", 6, None, held=False)}
+    state.close()
