@@ -10,6 +10,10 @@ from typing import Any
 
 from archiver import clock
 from archiver.config import Config
+from archiver.intake.pipeline import Pipeline
+from archiver.intake.snapshot import Snapshot
+from archiver.replica.opened import lag_of
+from archiver.store.archive import Archive
 
 _PERIOD_SECONDS = 5.0
 
@@ -31,6 +35,31 @@ class Gauges:
     replica_behind_materials: int
     replica_behind_bytes: int
     replica_behind_since: float
+
+
+def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watching: str) -> Gauges:
+    """The figures of now."""
+    index = archive.index
+    volume = os.statvfs(archive.root)
+    newest = archive.journal.head()
+    scan = snapshot.meta("last_scan")
+    signed = index.last_checkpoint()
+    materials, size, first = lag_of(archive)
+    return Gauges(
+        versions=index.counts()[0],
+        bytes=index.stored(),
+        pending=pipeline.pending_count,
+        oldest_pending_seconds=pipeline.oldest_pending_seconds,
+        skipped=len(snapshot.skipped()),
+        last_scan=clock.parse(scan).timestamp() if scan else 0.0,
+        last_event=clock.parse(newest.at).timestamp() if newest else 0.0,
+        last_checkpoint=clock.parse(signed[1]).timestamp() if signed else 0.0,
+        watching=watching,
+        free_bytes=volume.f_bavail * volume.f_frsize,
+        replica_behind_materials=materials,
+        replica_behind_bytes=size,
+        replica_behind_since=clock.parse(first).timestamp() if first else 0.0,
+    )
 
 
 _HELP = {

@@ -14,7 +14,7 @@ from archiver import clock
 from archiver.config import Config
 from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
-from archiver.daemon.metrics import Gauges
+from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.reception import let_in
 from archiver.daemon.replication import Replication
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
@@ -28,7 +28,6 @@ from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, Snapshot
-from archiver.replica.opened import lag_of
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, privacy
 from archiver.store.archive import Archive
@@ -120,27 +119,7 @@ class Daemon:
 
     def gauges(self) -> Gauges:
         """The figures of now."""
-        index = self._archive.index
-        volume = os.statvfs(self._archive.root)
-        newest = self._archive.journal.head()
-        scan = self._snapshot.meta("last_scan")
-        signed = index.last_checkpoint()
-        materials, size, first = lag_of(self._archive)
-        return Gauges(
-            versions=index.counts()[0],
-            bytes=index.stored(),
-            pending=self.pipeline.pending_count,
-            oldest_pending_seconds=self.pipeline.oldest_pending_seconds,
-            skipped=len(self._snapshot.skipped()),
-            last_scan=clock.parse(scan).timestamp() if scan else 0.0,
-            last_event=clock.parse(newest.at).timestamp() if newest else 0.0,
-            last_checkpoint=clock.parse(signed[1]).timestamp() if signed else 0.0,
-            watching=self._folder.state,
-            free_bytes=volume.f_bavail * volume.f_frsize,
-            replica_behind_materials=materials,
-            replica_behind_bytes=size,
-            replica_behind_since=clock.parse(first).timestamp() if first else 0.0,
-        )
+        return measure(self._archive, self._snapshot, self.pipeline, self._folder.state)
 
     def remember_problem(self, template: str, fields: dict[str, object]) -> None:
         """Leave word of trouble for ``status``, where that can be written."""
