@@ -243,7 +243,12 @@ def _replica_sync(context: Context) -> dict[str, Any]:
             evict(context.archive, replica, context.config.store.cache_gb)
     return {
         "done": described(done),
-        "locked": [[sha256, clock.stamp(until)] for sha256, until in done.locked],
+        "sent": done.sent,
+        "bytes": done.sent_bytes,
+        "holds": done.holds,
+        "deleted": done.deleted,
+        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended)],
+        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.locked)],
         "missing": done.missing,
     }
 

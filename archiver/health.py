@@ -158,6 +158,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     compliance = compliance_clock(archive.journal.head(), reading)
     pending = snapshot.pending()
     filings = list(register(archive.index.life()).values())
+    replica = mirror(archive, config)
     health = Health(
         archive=archive.root,
         watch=config.watch,
@@ -177,14 +178,14 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
         unclaimed=unclaimed(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
-        protection=_protection(archive, mirror(archive, config)),
+        protection=_protection(archive, replica),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
         lag=archive.index.lag().now(clock.evidence(compliance, reading)),
         stamped=(archive.index.last_token() or (0, None))[1],
         last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_space(archive, reading.wall),
-        replica=mirror(archive, config),
+        replica=replica,
         problems=[],
     )
     health.problems.extend(_problems(health, state, config, reading.wall))

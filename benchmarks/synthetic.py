@@ -149,6 +149,8 @@ class Generator:
         """Write the refs."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         if self._process.wait():
             raise SystemExit("git fast-import failed")
         subprocess.run([*self._git, "pack-refs", "--all"], check=True)

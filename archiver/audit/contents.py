@@ -75,6 +75,7 @@ class Contents:
 
     def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
         """Write everything; ``record`` is the export's own.  Raises StorageProblem for damaged content."""
+        self._archive.content.fetch(self._needed(versions))
         newest = {version.submission: version for version in versions}
         listed = {version.tag for version in versions if version.submitted} | {v.tag for v in newest.values()}
         lines = [self._version(version, version.tag in listed) for version in versions]
@@ -105,6 +106,13 @@ class Contents:
                 "External-Description": f"{len(versions)} versions of filing materials",
             }
         )
+
+    def _needed(self, versions: list[Version]) -> Iterator[str]:
+        """The contents that will be read, to bring those that lie elsewhere all at once."""
+        for version in versions:
+            for material in self._archive.index.materials(version.submission, version.number):
+                if material.sha256 and material.size and not self._selection.leaves_out(material.path):
+                    yield material.sha256
 
     def _add_json(self, name: str, document: Any) -> None:
         self._bag.add_payload(name, [canonical(document)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, group
+from archiver.cli.session import Session, entry, group, json_option
 
 
 @group
@@ -45,14 +45,23 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
 
 
 @entry
-def _sync(session: Session) -> None:
+@json_option
+def _sync(session: Session, as_json: bool) -> None:
     """Send what is missing, move locks and holds, delete what was disposed of."""
-    done = session.act("replica-sync")
-    console = session.console
-    console.say(done["done"].template, **done["done"].fields)
-    for sha256, until in done["locked"]:
-        console.say("Disposed of here, locked there until {until}: {sha256}", until=until, sha256=sha256)
-    for sha256 in done["missing"]:
+    answer = session.act("replica-sync")
+    done, console = answer.pop("done"), session.console
+    if as_json:
+        console.json(answer)
+        return
+    console.say(done.template, **done.fields)
+    if session.verbose:
+        for each in answer["extended"]:
+            console.say("Locked until {until}: {object}", until=each["until"], object=each["object"])
+    for each in answer["locked"]:
+        console.say(
+            "Disposed of here, locked there until {until}: {sha256}", until=each["until"], sha256=each["sha256"]
+        )
+    for sha256 in answer["missing"]:
         console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
 
 

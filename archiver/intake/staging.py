@@ -39,7 +39,10 @@ class StagingProcesses:
         try:
             write_frame(child.stdin.fileno(), (list(paths), [path for path in paths if path in overdue]))
             answer = read_frame(child.stdout.fileno())
-        except EOFError:
+        except (OSError, EOFError):
+            # Whatever it had answered late would pass for the answer to the next question.
+            child.kill()
+            self._mine.child = None
             raise BrokenPipeError from None
         if isinstance(answer, dict):
             raise StorageProblem(answer.pop(""), **answer)
@@ -47,7 +50,7 @@ class StagingProcesses:
 
     def _child(self) -> subprocess.Popen[bytes]:
         child: subprocess.Popen[bytes] | None = getattr(self._mine, "child", None)
-        if child is None or child.poll() is not None:
+        if child is None:
             # -P: a file in the current folder must not pass for one of our modules.
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "archiver.intake.staging", *self._arguments],
@@ -61,6 +64,7 @@ class StagingProcesses:
 
     def end(self) -> None:
         """End the children; only while no thread reads."""
+        self._mine = threading.local()
         while self._all:
             child = self._all.pop()
             for pipe in (child.stdin, child.stdout):

@@ -15,7 +15,9 @@ from tempfile import NamedTemporaryFile
 from archiver.errors import NotFound, StorageProblem
 from archiver.replica import keys
 from archiver.replica.port import Bucket, BucketProblem, Listed
+from archiver.replica.state import State
 from archiver.replica.sync import Progress
+from archiver.retention.selection import needed_content
 from archiver.store import overview, permissions
 from archiver.store.archive import Archive
 from archiver.store.content import sync_filesystem, sync_path
@@ -64,7 +66,12 @@ def recover(
             if not signers.exists():
                 signers.write_bytes(archive.signers())
             events = archive.journal.head()
-            done = (0, 0, ()) if only_history else _fetch(bucket, archive, parallel, progress)
+            done: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+            if only_history:
+                _leave_there(archive)
+            else:
+                done = _fetch(bucket, archive, parallel, progress)
+                _all_here(archive)
             sync_filesystem(root)
             return Recovered(events.seq if events else 0, *done)
         finally:
@@ -151,16 +158,31 @@ def _lay_out(root: Path, key_folder: Path | None) -> None:
 # --- content
 
 
+def _needed(archive: Archive) -> dict[str, int]:
+    """Size by SHA-256 of the content that is not here."""
+    needed = needed_content(archive.index)
+    found = overview.content_intervals(archive.index)
+    sizes = {sha256: size for _, sha256, size, _, _ in found if sha256 in needed}
+    return {sha256: size for sha256, size in sizes.items() if not archive.content.has(sha256, size)}
+
+
+def _leave_there(archive: Archive) -> None:
+    """Content on demand: reads fall through to the bucket, where the configuration lets them."""
+    state = State(archive.root / "replica.db")
+    state.note_evicted(_needed(archive).items())
+    state.close()
+
+
+def _all_here(archive: Archive) -> None:
+    state = State(archive.root / "replica.db")
+    state.note_back(state.evicted())
+    state.close()
+
+
 def _fetch(
     bucket: Bucket, archive: Archive, parallel: int, progress: Progress
 ) -> tuple[int, int, tuple[str, ...]]:
-    from archiver.retention.selection import needed_content
-
-    needed = needed_content(archive.index)
-    sizes = {
-        sha256: size for _, sha256, size, _, _ in overview.content_intervals(archive.index) if sha256 in needed
-    }
-    wanted = {sha256: size for sha256, size in sizes.items() if not archive.content.has(sha256, size)}
+    wanted = _needed(archive)
     places: dict[str, list[Listed]] = defaultdict(list)
     for each in bucket.versions(keys.OBJECTS):
         if not each.is_marker and (sha256 := keys.content_of(each.key)) in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -93,8 +94,21 @@ def rebuild(
     )
     path = root.absolute().with_name(f"{root.absolute().name}.toml")
     if not path.exists():
-        path.write_text(config_file.render(_config(root.absolute(), path)), encoding="utf-8")
+        text = config_file.render(_config(root.absolute(), path))
+        path.write_text(text + _way(access, is_cache=only_history), encoding="utf-8")
     return done, path
+
+
+def _way(access: Access, *, is_cache: bool) -> str:
+    """The tables of the configuration that lead to the bucket; no keys."""
+    given = {"endpoint": access.endpoint, "region": access.region, "credentials": access.credentials}
+    lines = [
+        f"{key} = {json.dumps(os.path.abspath(value) if key == 'credentials' else value)}"
+        for key, value in given.items()
+        if value
+    ]
+    store = ["[store]", 'local = "cache"'] if is_cache else []
+    return "\n".join(["", "[replica]", *lines, *store, ""])
 
 
 def _config(root: Path, path: Path) -> Config:

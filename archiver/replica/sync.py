@@ -47,7 +47,8 @@ class Outcome:
 
     sent: int = 0
     sent_bytes: int = 0
-    extended: int = 0
+    #: Key and new end of each lock that was moved.
+    extended: list[tuple[str, datetime]] = field(default_factory=list)
     holds: int = 0
     deleted: int = 0
     locked: list[tuple[str, datetime]] = field(default_factory=list)
@@ -179,7 +180,7 @@ class Replicator:
         if is_short(until, each, now):
             until = lock_date(each, now)
             self._bucket.lock(key, there.version, until)
-            self._done.extended += 1
+            self._done.extended.append((key, until))
         if there.held != each.held:
             self._bucket.hold(key, there.version, on=each.held)
             self._done.holds += 1
@@ -295,7 +296,7 @@ def described(outcome: Outcome) -> Phrase:
         "Sent {sent} objects ({megabytes} MB), moved {extended} locks and {holds} holds, deleted {deleted}.",
         sent=outcome.sent,
         megabytes=f"{outcome.sent_bytes / 1e6:.1f}",
-        extended=outcome.extended,
+        extended=len(outcome.extended),
         holds=outcome.holds,
         deleted=outcome.deleted,
     )

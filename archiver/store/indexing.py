@@ -57,6 +57,7 @@ create index life_filing on life (filing, action, seq);
 create table materials (
     submission integer not null, path blob not null, sha256 text, size integer not null,
     mtime_ns integer not null, first integer not null, until integer, health text not null);
+create table folders (name blob primary key) without rowid;
 create unique index materials_now on materials (submission, path) where until is null;
 create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
@@ -194,10 +195,12 @@ class Intake:
         return sum(size for sha, size in sizes.items() if self._db.execute(query, (sha,)).fetchone() is None)
 
     def _submission_id(self, filing: str, name: str, details: dict[str, Any]) -> int:
+        folder = names.raw(details["submission"])
         self._db.execute(
             "insert or ignore into submissions values (null, ?, ?, ?, ?)",
-            (filing, name, names.raw(details["filing"]), names.raw(details["submission"])),
+            (filing, name, names.raw(details["filing"]), folder),
         )
+        self._db.execute("insert or ignore into folders values (?)", (folder,))
         return submission_id(self._db, filing, name) or 0
 
     def _materials(self, submission: int, number: int, changes: list[Change]) -> None:
@@ -216,6 +219,9 @@ class Intake:
                 if c.op not in (Op.DELETE, Op.RMDIR)
             ),
         )
+        # Whether any folder was ever called so is asked often, and must not cost a walk over a million paths.
+        folders = {name for c in changes if c.sha256 for name in c.path.split(b"/")[:-1]}
+        self._db.executemany("insert or ignore into folders values (?)", ((name,) for name in folders))
 
     def _submit(self, event: Event) -> None:
         details = event.details

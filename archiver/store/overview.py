@@ -38,6 +38,8 @@ def doubtful(index: Index) -> list[tuple[str, Material]]:
 
 def lying_in(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
     """The present materials below a folder of that name, wherever it lies."""
+    if not list(index.query("select 1 from folders where name = ?", (folder,))):
+        return []
     rows = index.query(
         "select s.filing, s.name, s.filing_folder, s.folder, m.path, m.sha256, m.size, m.mtime_ns, m.health "
         "from materials m join submissions s on s.id = m.submission where m.until is null and m.sha256 "

@@ -96,7 +96,9 @@ def test_a_lock_is_moved_later_never_sooner(
     replicated: Site, server: Seaweed, bucket_of: Bucket, url: str
 ) -> None:
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
-    assert "moved 4 locks" in replicated.run("replica", "sync").stdout
+    extended = replicated.json("replica", "sync")["extended"]
+    assert len(extended) == 4
+    assert all(each["until"] > str(clock.read().wall.year + 5) for each in extended)
     bucket = bucket_of(url)
     five = clock.read().wall + timedelta(days=5 * 365)
     locks = {listed.key: bucket.head(listed.key, listed.version) for listed in bucket.versions(names.OBJECTS)}
