@@ -185,8 +185,10 @@ class Contents:
         return MaterialLine(*facts, self._placed[key], health=NOTES.get(material.health, ""), document=document)
 
     def _copy(self, name: str, material: Material) -> None:
-        chunks = self._archive.content.views(material.sha256 or "") if material.size else iter(())
-        self._bag.copy_payload(name, chunks)
+        if material.size and material.sha256:
+            self._bag.copy_payload(name, self._archive.content.path(material.sha256), material.size)
+        else:
+            self._bag.add_payload(name, ())
         self._copied[name] = material
         self.facts.files += 1
         self.facts.bytes += material.size

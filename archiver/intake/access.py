@@ -8,11 +8,9 @@ is left behind, its filing counts as unreadable, and the others go on.
 from __future__ import annotations
 
 import errno
-import marshal
 import os
 import select
 import stat
-import struct
 import subprocess
 import sys
 import threading
@@ -21,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from archiver.beside import read_frame, write_frame
 from archiver.intake import mounts
 from archiver.store.source import FileSource, Signature, Source, Unstable
 
 #: A child that is silent for longer has met a filesystem that hangs.
 PATIENCE_SECONDS = 20.0
 _FAREWELL_SECONDS = 0.5
-_LENGTH = struct.Struct("<I")
 
 
 class Entry(NamedTuple):
@@ -254,27 +252,3 @@ class _RemoteSource:
             with suppress(OSError):
                 self._access.answer(self._child, self._path, ("close",))
         self._access.give_back(self._child)
-
-
-def write_frame(descriptor: int, value: Any) -> None:
-    """Send one value over a pipe."""
-    data = marshal.dumps(value)
-    view = memoryview(_LENGTH.pack(len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def read_frame(descriptor: int) -> Any:
-    """Receive one value; raises EOFError where the other side has ended."""
-    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size))
-    return marshal.loads(_read(descriptor, length))  # noqa: S302 - between our own two processes
-
-
-def _read(descriptor: int, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = os.read(descriptor, count - len(data))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)

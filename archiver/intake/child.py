@@ -6,7 +6,8 @@ import os
 import sys
 from typing import Any
 
-from archiver.intake.access import Direct, read_frame, write_frame
+from archiver.beside import serve
+from archiver.intake.access import Direct
 from archiver.store.source import Source, Unstable
 
 
@@ -58,11 +59,7 @@ class Child:
 def main() -> None:
     """Serve until the parent closes its end."""
     child = Child(os.fsencode(sys.argv[1]))
-    try:
-        while True:
-            write_frame(1, child.answer(*read_frame(0)))
-    except (EOFError, BrokenPipeError):
-        return
+    serve(lambda request: child.answer(*request))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ processes do not need.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
+from archiver.beside import Beside, serve
 from archiver.errors import StorageProblem
-from archiver.intake.access import Direct, read_frame, write_frame
+from archiver.intake.access import Direct
 from archiver.intake.reading import FileReader, Read
 from archiver.intake.snapshot import Noted
 from archiver.store.content import ContentStore, Staged
@@ -24,53 +23,22 @@ from archiver.store.source import Signature
 
 
 class StagingProcesses:
-    """One child a thread, started when it is needed first."""
+    """The processes that read for one archive and one folder."""
 
     def __init__(self, root: bytes, content: ContentStore) -> None:
-        self._arguments = [root, os.fsencode(content.objects), os.fsencode(content.spool)]
-        self._mine = threading.local()
-        self._all: list[subprocess.Popen[bytes]] = []
+        places = (root, os.fsencode(content.objects), os.fsencode(content.spool))
+        self._beside = Beside("archiver.intake.staging", *places)
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> Read:
         """As :meth:`FileReader.read`; raises StorageProblem, and OSError where the child died."""
-        child = self._child()
-        assert child.stdin is not None
-        assert child.stdout is not None
-        try:
-            write_frame(child.stdin.fileno(), (list(paths), [path for path in paths if path in overdue]))
-            answer = read_frame(child.stdout.fileno())
-        except (OSError, EOFError):
-            # Whatever it had answered late would pass for the answer to the next question.
-            child.kill()
-            self._mine.child = None
-            raise BrokenPipeError from None
+        answer = self._beside.ask((list(paths), [path for path in paths if path in overdue]))
         if isinstance(answer, dict):
             raise StorageProblem(answer.pop(""), **answer)
         return _unpacked(answer)
 
-    def _child(self) -> subprocess.Popen[bytes]:
-        child: subprocess.Popen[bytes] | None = getattr(self._mine, "child", None)
-        if child is None:
-            # -P: a file in the current folder must not pass for one of our modules.
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "archiver.intake.staging", *self._arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._mine.child = child
-            self._all.append(child)
-        return child
-
     def end(self) -> None:
-        """End the children; only while no thread reads."""
-        self._mine = threading.local()
-        while self._all:
-            child = self._all.pop()
-            for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    pipe.close()
-            child.wait()
+        """End the processes; only while no thread reads."""
+        self._beside.end()
 
 
 def _packed(read: Read) -> tuple[Any, ...]:
@@ -93,16 +61,15 @@ def main() -> None:
     """Serve until the parent closes its end."""
     root, objects, spool = map(os.fsencode, sys.argv[1:])
     reader = FileReader(Direct(root), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool))))
-    try:
-        while True:
-            paths, overdue = read_frame(0)
-            try:
-                write_frame(1, _packed(reader.read(paths, frozenset(overdue))))
-            except StorageProblem as problem:
-                fields = {name: str(value) for name, value in problem.fields.items()}
-                write_frame(1, {"": problem.template, **fields})
-    except (EOFError, BrokenPipeError):
-        return
+
+    def answer(request: tuple[list[bytes], list[bytes]]) -> Any:
+        paths, overdue = request
+        try:
+            return _packed(reader.read(paths, frozenset(overdue)))
+        except StorageProblem as problem:
+            return {"": problem.template, **{name: str(value) for name, value in problem.fields.items()}}
+
+    serve(answer)
 
 
 if __name__ == "__main__":
