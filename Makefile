@@ -27,6 +27,7 @@ bench: $(VENV)/tested
 bench-full: $(VENV)/tested
 	$(BIN)/python benchmarks/bench.py --full --to docs/benchmarks.md
 	$(BIN)/python benchmarks/intake.py
+	$(BIN)/python benchmarks/replica.py
 
 # Half an hour of random work, then 1,000 kills in the middle of it.
 soak: $(VENV)/tested

@@ -24,8 +24,6 @@ class Tool:
 
     command: Callable[[int], str]
     prepare: Callable[[int], None] = lambda _: None
-    #: Not run in turns but once a work, because it takes minutes.
-    slow: bool = False
 
 
 @dataclass
@@ -72,8 +70,6 @@ def in_turns(tools: Mapping[str, Tool], rounds: int, warm: int = 0) -> dict[str,
     runs: dict[str, list[Run]] = {name: [] for name in tools}
     for number in range(-warm, rounds):
         for name, tool in tools.items():
-            if tool.slow and number != 0:
-                continue
             tool.prepare(number)
             os.sync()
             taken = run(tool.command(number))

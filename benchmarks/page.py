@@ -106,4 +106,5 @@ def write(target: Path, mode: str, results: list[Result], rows: list[tuple[str, 
         "",
         figures(rows),
     ]
-    target.write_text("\n".join(text), encoding="utf-8")
+    notes = (Path(__file__).parent / "notes.md").read_text(encoding="utf-8")
+    target.write_text("\n".join(text) + notes, encoding="utf-8")
