@@ -78,14 +78,19 @@ def picture(results: Iterable[Result]) -> str:
     for number, (title, name, ratio, goal) in enumerate(bars):
         y = _ROW * (number + 1) + 4
         colour = "#2f7d4f" if ratio <= goal else "#b3541e"
+        # A mark beside the bar's end would go through the figure.
         length, mark = min(ratio, _SHOWN) * scale, _LEFT + min(goal, _SHOWN) * scale
         parts.append(
             f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(title)} / {escape(name)}</text>'
             f'<rect x="{_LEFT}" y="{y + 2}" width="{length:.1f}" height="{_ROW - 8}" fill="{colour}"/>'
             f'<path d="M{mark:.1f} {y}v{_ROW - 4}" stroke="#000" stroke-width="2"/>'
-            f'<text x="{_LEFT + length + 6:.1f}" y="{y + 13}">{ratio:.2f}</text>'
+            f'<text x="{_after(length, mark - _LEFT):.1f}" y="{y + 13}">{ratio:.2f}</text>'
         )
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _after(length: float, mark: float) -> float:
+    return _LEFT + 6 + (mark if length <= mark < length + 40 else length)
 
 
 def write(target: Path, mode: str, results: list[Result], rows: list[tuple[str, str, str, bool]]) -> None:

@@ -16,7 +16,7 @@ from archiver.cli.main import COMMANDS
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
-GROUPS = {"dispose", "filing", "hold", "key", "service"}
+GROUPS = {"replica", "dispose", "filing", "hold", "key", "service"}
 OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
 
 

@@ -70,6 +70,7 @@ def evict(archive: Archive, replica: Replica, limit_gb: float) -> int:
 
     Only what the bucket has just been asked about: whole, and locked for a while.
     """
+    _recall(archive, replica.state)
     there = sorted(_lying(archive))
     excess = sum(size for _, size, _ in there) - int(limit_gb * 1e9)
     gone = 0
@@ -84,6 +85,17 @@ def evict(archive: Archive, replica: Replica, limit_gb: float) -> int:
             break
         gone += _evict(archive, replica, batch)
     return gone
+
+
+def _recall(archive: Archive, state: State) -> None:
+    """With a new ``replica.db``: what the bucket has and this disk has not was evicted before."""
+    if state.meta("recalled"):
+        return
+    found = ((keys.content_of(key), each.size) for key, each in state.objects(keys.OBJECTS).items())
+    state.note_evicted(
+        (sha256, size) for sha256, size in found if sha256 and not archive.content.path(sha256).exists()
+    )
+    state.set_meta("recalled", "1")
 
 
 def _evict(archive: Archive, replica: Replica, batch: list[tuple[str, int]]) -> int:

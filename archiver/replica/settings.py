@@ -43,6 +43,11 @@ def of_url(url: str, access: Access, *, lock: bool = True) -> Settings:
         raise UsageProblem(
             "{url} is not an address such as s3://BUCKET/PREFIX. Nothing was changed. Mend --url.", url=url
         )
+    if "@" in access.endpoint or "?" in access.endpoint:
+        raise UsageProblem(
+            "The endpoint holds a name, a password or a query, which would be journalled for good. Nothing was "
+            "changed. Give it without, and the keys in a file of mode 0600."
+        )
     prefix = (match[2] or "").strip("/")
     return Settings(
         bucket=match[1],

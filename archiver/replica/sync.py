@@ -100,13 +100,14 @@ class Replicator:
         """After a crash, or with a new ``replica.db``: what the bucket has is not sent again."""
         if self._state.meta("listed") and not self._state.meta("unfinished"):
             return
-        known = self._state.objects("")
+        known = set(self._state.objects(""))
         found = (
             each for each in self._bucket.versions(keys.OBJECTS) if not each.is_marker and each.key not in known
         )
         for batch in _batches(found, _BATCH):
             # Of several versions the oldest is ours: whoever came later could only add.
-            oldest = {each.key: each for each in reversed(batch)}
+            oldest = {each.key: each for each in reversed(batch) if each.key not in known}
+            known |= oldest.keys()
             heads = self._each(lambda each: self._bucket.head(each.key, each.version), oldest.values())
             self._state.record(
                 (each.key, Known(each.version, each.size, head.locked_until, head.held))

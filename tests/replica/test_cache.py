@@ -42,6 +42,13 @@ def test_what_the_bucket_holds_leaves_and_comes_back(outgrown: Site) -> None:
     assert not site.json("verify")["notes"]
 
 
+def test_with_a_new_state_it_is_remembered_where_content_lies(outgrown: Site) -> None:
+    (outgrown.archive / "replica.db").unlink()
+    outgrown.run("replica", "sync")
+    assert "2 contents lie in the replica only" in str(outgrown.verified()["notes"])
+    outgrown.run("restore", "推荐/首次/v1", "--to", outgrown.root / "out")
+
+
 def test_an_export_brings_what_it_needs(outgrown: Site) -> None:
     outgrown.run("audit", "--to", outgrown.root / "package")
     assert lying(outgrown) == 2

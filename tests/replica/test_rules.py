@@ -86,6 +86,8 @@ def test_addresses() -> None:
     assert of_url("s3://a-bucket/", Access()).url == "s3://a-bucket"
     with pytest.raises(UsageProblem):
         of_url("s3://a", Access())
+    with pytest.raises(UsageProblem):
+        of_url("s3://a-bucket/x", Access(endpoint="https://user:secret@host"))
     details = {"url": "s3://a-bucket/x", "endpoint": "http://one", "lock": False}
     assert journalled(details, Access()).endpoint == "http://one"
     assert journalled(details, Access(endpoint="http://two")).endpoint == "http://two"
