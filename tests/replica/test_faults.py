@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.request
 import uuid
@@ -125,6 +126,25 @@ def test_nobody_answers_or_somebody_else(plain: Site, url: str, server: Seaweed)
         assert proxy.connections < 40
 
 
+def test_the_bucket_goes_away_at_each_step(replicated: Site, url: str, keys: Path) -> None:
+    replicated.write("推荐/首次/新", "new")
+    replicated.catch_up()
+    dead = f"http://127.0.0.1:{free_base(41)}"
+    text = replicated.config.read_text("utf-8")
+    replicated.config.write_text(text.replace("\n[replica]\n", f'\n[replica]\nendpoint = "{dead}"\n'), "utf-8")
+    for words in (
+        ("replica", "sync"),
+        ("verify", "--replica"),
+        ("replica", "restore", "--url", url, "--endpoint", dead, "--credentials", keys, "--to", "back"),
+    ):
+        assert "cannot be reached" in replicated.run(*words, code=8).stderr
+    assert not (replicated.root / "back/archive.git").exists()
+    replicated.verified()
+    replicated.config.write_text(text, "utf-8")
+    assert replicated.run("replica", "sync").stdout.startswith("Sent 1 objects")
+    assert replicated.json("verify", "--replica")["ok"]
+
+
 def test_a_storm_that_passes(plain: Site, url: str, server: Seaweed) -> None:
     with proxied(server.base) as proxy:
         init(plain, url, proxy.endpoint)
@@ -174,15 +194,29 @@ def test_an_object_altered_behind_the_gateway(plain: Site, tmp_path_factory: pyt
         init(plain, f"s3://{name}/x", server.endpoint)
         plain.run("replica", "sync")
         client = server.client()
-        key = next(each["Key"] for each in client.list_objects_v2(Bucket=name, Prefix="x/objects/")["Contents"])
-        destroyed = destroy(server, name, key)
-        assert destroyed
-        codes = {each["code"] for each in plain.json("verify", "--replica-sample", "100", code=5)["findings"]}
-        assert codes <= {"A070", "A071", "A074", "A072"}
-        assert codes & {"A070", "A071"}
+        keys = [each["Key"] for each in client.list_objects_v2(Bucket=name, Prefix="x/objects/")["Contents"]]
+        assert alter(server, name, keys[0])
+        assert destroy(server, name, keys[1])
+        found = plain.json("verify", "--replica-sample", "100", code=5)["findings"]
+        assert {each["object"] for each in found} == {key.removeprefix("x/") for key in keys}
+        assert {each["code"] for each in found} <= {"A070", "A071", "A072", "A074"}
         assert plain.verified()["ok"]
     finally:
         server.close()
+
+
+def alter(server: Seaweed, name: str, key: str) -> bool:
+    """Write other bytes in the place of an object's version, past the lock."""
+    folder = f"{server.filer}/buckets/{name}/{key}.versions/"
+    listing = urllib.request.Request(folder, headers={"Accept": "application/json"})
+    with urllib.request.urlopen(listing, timeout=10) as answer:
+        entries = json.load(answer)["Entries"]
+    for each in entries:
+        path = f"{server.filer}{each['FullPath']}"
+        request = urllib.request.Request(path, data=b"altered", method="PUT")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 201
+    return bool(entries)
 
 
 def destroy(server: Seaweed, name: str, key: str) -> bool:
