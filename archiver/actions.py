@@ -238,7 +238,7 @@ def _replica_sync(context: Context) -> dict[str, Any]:
             has_lock=replica.settings.lock,
             parallel=replica.settings.parallel,
             progress=context.progress,
-        ).sync(context.rules.policy)
+        ).sync(context.rules.policy, context.wait_seconds)
         if context.config.store.is_cache:
             evict(context.archive, replica, context.config.store.cache_gb)
     return {

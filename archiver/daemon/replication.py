@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config import Config
-from archiver.errors import ArchiverError, Report
+from archiver.errors import ArchiverError, Busy, Report
 from archiver.replica import cache
 from archiver.replica.opened import opened
 from archiver.replica.port import Bucket
@@ -63,6 +63,10 @@ class Replication:
             return
         except (Ended, Stopped):
             return
+        except Busy:
+            # Somebody runs it by hand just now.
+            self._not_before = clock.monotonic() + _REST_SECONDS
+            return
         except ArchiverError as error:
             if not self._stopping.is_set():
                 self._report(error.template, problem="replica", **error.fields)
@@ -90,7 +94,7 @@ class Replication:
                     has_lock=replica.settings.lock,
                     parallel=replica.settings.parallel,
                     stopping=self._stopping,
-                ).sync(policy)
+                ).sync(policy, 0)
                 if self._config.store.is_cache:
                     cache.evict(archive, replica, self._config.store.cache_gb)
         finally:

@@ -21,12 +21,12 @@ _BRANCHES = "refs/heads/"
 
 
 @contextmanager
-def bundle(archive: Archive, since: str | None) -> Iterator[tuple[Span, Path, str]]:
-    """A file with everything that was journalled after the commit ``since`` (None: all), and its SHA-256.
+def bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[Span, Path, str]]:
+    """A file with everything journalled after the commit ``since`` (None: all) up to ``until``, and its SHA-256.
 
     It is gone afterwards.
     """
-    events = [(event.seq, event.commit, event.refs) for event in archive.journal.since(since)]
+    events = list(_events(archive, since, until))
     refs = {name: oid for _, _, given in events for name, oid in given.items()}
     head = events[-1][1]
     known = [since] if since else []
@@ -38,6 +38,14 @@ def bundle(archive: Archive, since: str | None) -> Iterator[tuple[Span, Path, st
         with open(stream.name, "rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
         yield Span(events[0][0], events[-1][0], head), Path(stream.name), digest
+
+
+def _events(archive: Archive, since: str | None, until: str) -> Iterator[tuple[int, str, dict[str, str]]]:
+    for event in archive.journal.since(since):
+        yield event.seq, event.commit, event.refs
+        # What came later may name content that was not sent yet.
+        if event.commit == until:
+            return
 
 
 def _earlier(archive: Archive, refs: list[dict[str, str]]) -> list[str]:

@@ -23,6 +23,7 @@ from archiver.replica.proof import claim
 from archiver.replica.state import Known, State
 from archiver.replica.wanted import Wanted, history, is_short, lock_date, wanted
 from archiver.retention.policy import Policy
+from archiver.store import lock
 from archiver.store.archive import Archive
 
 _BATCH = 500
@@ -77,8 +78,15 @@ class Replicator:
         self._progress = progress
         self._done = Outcome()
 
-    def sync(self, policy: Policy) -> Outcome:
-        """Send what is missing, move locks and holds, delete what may go; raises BucketProblem, SecondWriter."""
+    def sync(self, policy: Policy, wait_seconds: float) -> Outcome:
+        """Send what is missing, move locks and holds, delete what may go.
+
+        Raises BucketProblem, SecondWriter, and Busy where another process is at it for longer than that.
+        """
+        with lock.hold(self._archive.root / "replica.lock", wait_seconds):
+            return self._sync(policy)
+
+    def _sync(self, policy: Policy) -> Outcome:
         index = self._archive.index
         head = index.head
         now = clock.read().wall
@@ -194,8 +202,8 @@ class Replicator:
         spans = {key: span for key in known if (span := keys.span_of(key))}
         last = max(spans.values(), key=lambda span: span.last, default=None)
         last = self._take_in_bundles(last, each, now)
-        if head is not None and (last is None or last.head != head):
-            with bundle(self._archive, last.head if last else None) as (span, path, sha256):
+        if head is not None and (last is None or self._archive.journal.event(head).seq > last.last):
+            with bundle(self._archive, last.head if last else None, head) as (span, path, sha256):
                 found = self._put(keys.bundle_key(span), path, sha256, each, now)
                 self._state.record([(keys.bundle_key(span), found)])
                 self._done.sent_bytes += found.size

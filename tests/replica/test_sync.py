@@ -16,8 +16,11 @@ import pytest
 
 from archiver import clock
 from archiver.replica import keys as names
+from archiver.replica.history import bundle
 from archiver.replica.s3 import S3Bucket
 from archiver.replica.state import Known, State
+from archiver.store import lock
+from archiver.store.repository import Repository
 from tests.conftest import COMMAND, Site, wait_until
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied
@@ -190,6 +193,41 @@ def test_a_copy_that_goes_its_own_way_is_a_second_writer(
     replicated.run("checkpoint")
     assert "was not written by this archive" in replicated.run("replica", "sync", code=8).stderr
     assert replicated.verified()["ok"]
+
+
+def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_path: Path) -> None:
+    for number in range(3):
+        site.write("推荐/首次/材料", f"{number}")
+        site.catch_up()
+    archive = site.open()
+    events = list(archive.journal.since(None))
+    middle = next(event for event in events if event.object == "推荐/首次/v1")
+    fresh = Repository.begin(tmp_path / "fresh.git")
+    with bundle(archive, None, middle.commit) as (span, path, _):
+        assert (span.first, span.last, span.head) == (1, middle.seq, middle.commit)
+        assert set(fresh.take_in(path)) == {
+            "refs/heads/journal",
+            "refs/heads/filings/推荐/首次",
+            "refs/tags/推荐/首次/v1",
+        }
+        assert b"event.json" in fresh.names_in(middle.commit)
+    with bundle(archive, middle.commit, events[-1].commit) as (span, path, _):
+        assert (span.first, span.last) == (middle.seq + 1, events[-1].seq)
+        assert set(fresh.take_in(path)) >= {"refs/heads/journal", "refs/tags/推荐/首次/v3"}
+    fresh.close()
+    archive.close()
+
+
+def test_two_at_once_wait_for_each_other(replicated: Site, server: Seaweed, url: str) -> None:
+    with lock.hold(replicated.archive / "replica.lock", 0):
+        assert "busy" in replicated.run("--wait", "0.2", "replica", "sync", code=6).stderr
+    for number in range(20):
+        replicated.write(f"推荐/首次/{number}", os.urandom(50_000))
+    replicated.catch_up()
+    words = [COMMAND, "--config", replicated.config, "replica", "sync"]
+    running = [subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(60) for process in running] == [0, 0]
+    assert set(objects(server, url).values()) == {1}
 
 
 def test_the_daemon_replicates_and_status_tells(plain: Site, server: Seaweed, url: str) -> None:
