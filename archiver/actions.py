@@ -226,21 +226,14 @@ def _maintain(context: Context) -> dict[str, Any]:
 
 
 def _replica_sync(context: Context) -> dict[str, Any]:
-    from archiver.replica.cache import evict
     from archiver.replica.opened import opened
-    from archiver.replica.sync import Replicator, described
+    from archiver.replica.run import replicate
+    from archiver.replica.sync import described
 
-    with opened(context.archive, context.config) as replica:
-        done = Replicator(
-            context.archive,
-            replica.bucket,
-            replica.state,
-            has_lock=replica.settings.lock,
-            parallel=replica.settings.parallel,
-            progress=context.progress,
-        ).sync(context.rules.policy, context.wait_seconds)
-        if context.config.store.is_cache:
-            evict(context.archive, replica, context.config.store.cache_gb)
+    archive, config = context.archive, context.config
+    with opened(archive, config) as replica:
+        policy, wait = context.rules.policy, context.wait_seconds
+        done = replicate(archive, replica, config, policy, wait, progress=context.progress)
     return {
         "done": described(done),
         "sent": done.sent,

@@ -68,10 +68,7 @@ def mixed_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         places = Places(source, place / "made")
         places.root.mkdir()
         tools = {
-            "archiver": peers.archiver(places),
-            "cp -r": peers.copy(places),
-            "borg": peers.borg(places),
-            "restic": peers.restic(places),
+            **peers.quick(places),
             "git-lfs": peers.git_lfs(places),
             "git-annex": peers.git_annex(places),
             "git add + commit": peers.git(places),
@@ -178,12 +175,7 @@ def small_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
         corpus.small(places.source, scale.small_files)
-        tools = {
-            "archiver": peers.archiver(places),
-            "cp -r": peers.copy(places),
-            "borg": peers.borg(places),
-            "restic": peers.restic(places),
-        }
+        tools = peers.quick(places)
         rounds = min(scale.rounds, 3)
         yield Result(
             f"first capture, small corpus ({scale.small_files:,} files of 1 to 20 KB)",
@@ -253,12 +245,7 @@ def deep_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
         corpus.deep(places.source, scale.mixed_files)
-        tools = {
-            "archiver": peers.archiver(places),
-            "cp -r": peers.copy(places),
-            "borg": peers.borg(places),
-            "restic": peers.restic(places),
-        }
+        tools = peers.quick(places)
         title = f"first capture, {scale.mixed_files:,} files in Chinese paths of 250 characters"
         yield Result(title, in_turns(tools, scale.rounds))
 

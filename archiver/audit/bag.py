@@ -49,6 +49,8 @@ class BagWriter:
             self._begin_copies()
 
     def _begin_copies(self) -> None:
+        if not self._waiting:
+            return
         pairs = [(source, target) for _, source, target in self._waiting]
         copies = self._pool.submit(self._copy, pairs)
         self._copies.append(([name for name, _, _ in self._waiting], copies))

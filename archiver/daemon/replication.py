@@ -9,10 +9,10 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config import Config
 from archiver.errors import ArchiverError, Busy, Report
-from archiver.replica import cache
 from archiver.replica.opened import opened
 from archiver.replica.port import Bucket
-from archiver.replica.sync import Ended, Replicator
+from archiver.replica.run import replicate
+from archiver.replica.sync import Ended
 from archiver.replica.throttle import Stopped
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
@@ -87,16 +87,7 @@ class Replication:
             with opened(archive, self._config) as replica:
                 self._bucket = replica.bucket
                 policy = in_force(self._config, archive.index.promises())
-                Replicator(
-                    archive,
-                    replica.bucket,
-                    replica.state,
-                    has_lock=replica.settings.lock,
-                    parallel=replica.settings.parallel,
-                    stopping=self._stopping,
-                ).sync(policy, 0)
-                if self._config.store.is_cache:
-                    cache.evict(archive, replica, self._config.store.cache_gb)
+                replicate(archive, replica, self._config, policy, 0, stopping=self._stopping)
         finally:
             self._bucket = None
             with suppress(sqlite3.Error):

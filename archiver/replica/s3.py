@@ -143,9 +143,9 @@ class S3Bucket(Bucket):
         with self._problems():
             self._retain(key, version, _MODE, until)
 
-    def _retain(self, key: str, version: str, mode: str, until: datetime, **more: Any) -> None:
+    def _retain(self, key: str, version: str, mode: str, until: datetime) -> None:
         retention = {"Mode": mode, "RetainUntilDate": until}
-        self._client.put_object_retention(**self._at(key), VersionId=version, Retention=retention, **more)
+        self._client.put_object_retention(**self._at(key), VersionId=version, Retention=retention)
 
     def hold(self, key: str, version: str, *, on: bool) -> None:
         """See :class:`Bucket`."""
@@ -290,7 +290,7 @@ class S3Bucket(Bucket):
             yield
         except exceptions.ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if refusable and code in _FORBIDDEN and code not in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+            if refusable and code in _FORBIDDEN:
                 raise Refused(code) from None
             if code in _MISSING and error.operation_name in ("HeadObject", "GetObject"):
                 raise KeyError(code) from None

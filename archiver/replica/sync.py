@@ -201,7 +201,7 @@ class Replicator:
         known = self._state.objects(keys.HISTORY)
         spans = {key: span for key in known if (span := keys.span_of(key))}
         last = max(spans.values(), key=lambda span: span.last, default=None)
-        last = self._take_in_bundles(last, each, now)
+        last = self._take_in_bundles(last)
         if head is not None and (last is None or self._archive.journal.event(head).seq > last.last):
             with bundle(self._archive, last.head if last else None, head) as (span, path, sha256):
                 found = self._put(keys.bundle_key(span), path, sha256, each, now)
@@ -216,7 +216,7 @@ class Replicator:
             moved = self._each(lambda item: self._strengthen(*item, now), short)
             self._state.record(zip((key for key, _, _ in short), moved, strict=True))
 
-    def _take_in_bundles(self, last: keys.Span | None, each: Wanted, now: datetime) -> keys.Span | None:
+    def _take_in_bundles(self, last: keys.Span | None) -> keys.Span | None:
         """Bundles behind the last one that is known: ours from before a crash, or those of a second writer."""
         after = keys.bundle_key(last) if last else ""
         for found in self._bucket.versions(keys.HISTORY, after):
