@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo run test lint bench bench-full soak clean
+.PHONY: demo run test test-ceph lint bench bench-full soak clean
 
 demo: $(VENV)/installed
 	$(BIN)/archiver demo
@@ -13,6 +13,12 @@ run: $(VENV)/installed
 
 test: $(VENV)/tested
 	$(BIN)/pytest -q -n auto
+
+# The off-site copy against a second S3 server, Ceph's gateway (installed here, as root, from Debian's packages).
+test-ceph: $(VENV)/tested
+	command -v radosgw >/dev/null || (apt-get update -q && \
+	    apt-get install -y -q --no-install-recommends ceph-mon ceph-osd radosgw) >/dev/null
+	$(BIN)/pytest -q -n auto tests/replica --ceph
 
 lint: $(VENV)/linted
 	$(BIN)/ruff check .

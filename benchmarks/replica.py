@@ -33,7 +33,8 @@ from archiver.replica import keys
 from archiver.replica.state import Known, State
 from archiver.store import overview
 from archiver.store.archive import Archive
-from tests.replica.seaweed import ACCESS, SECRET, Seaweed, free_base
+from tests.replica.seaweed import Seaweed
+from tests.replica.server import ACCESS, SECRET, free_base
 
 _THREADS = 8
 

@@ -49,8 +49,9 @@ OTHER = "it answered {code}"
 CUT = "the connection ended in the middle of an object"
 UNLOCKED = "it took an object and did not lock it"
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
+#: How servers say no; Ceph calls the empty retention that would clear a lock malformed.
 _FORBIDDEN = frozenset(
-    {"AccessDenied", "InvalidRequest", "InvalidBucketState", "403", "400", "409", "ObjectLocked"}
+    {"AccessDenied", "InvalidRequest", "InvalidBucketState", "MalformedXML", "ObjectLocked", "403", "400", "409"}
 )
 
 

@@ -13,19 +13,45 @@ from archiver.config_replica import Access
 from archiver.replica.s3 import S3Bucket
 from archiver.replica.settings import of_url
 from tests.conftest import Site
-from tests.replica.seaweed import ACCESS, SECRET, Seaweed, free_base
+from tests.replica.ceph import Ceph
+from tests.replica.seaweed import Seaweed
+from tests.replica.server import ACCESS, SECRET, Server, free_base
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ceph", action="store_true", help="Ceph's gateway in the place of SeaweedFS.")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    running = Seaweed(tmp_path_factory.mktemp("weed"), free_base(worker)).start()
-    yield running
-    running.close()
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server that keeps the buckets; ``make test-ceph`` makes it another one."""
+    make = Ceph if request.config.getoption("--ceph", default=False) else Seaweed
+    running = make(tmp_path_factory.mktemp("s3"), free_base(_worker()))
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+def _worker() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @pytest.fixture
-def url(server: Seaweed) -> str:
+def open_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose storage lies open to its administrator."""
+    if not isinstance(server, Seaweed):
+        yield server
+        return
+    running = Seaweed(tmp_path_factory.mktemp("open"), free_base(20 + _worker()), guarded=False)
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def url(server: Server) -> str:
     """A bucket with object lock, and a prefix in it."""
     return f"s3://{server.bucket(f'b{uuid.uuid4().hex[:20]}')}/档案"
 
@@ -58,7 +84,7 @@ def plain(site: Site, keys: Path) -> Site:
 
 
 @pytest.fixture
-def replicated(plain: Site, server: Seaweed, url: str) -> Site:
+def replicated(plain: Site, server: Server, url: str) -> Site:
     """The same, replicated."""
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
     plain.run("replica", "sync")
@@ -66,7 +92,7 @@ def replicated(plain: Site, server: Seaweed, url: str) -> Site:
 
 
 @pytest.fixture
-def bucket_of(server: Seaweed, keys: Path) -> Callable[[str], S3Bucket]:
+def bucket_of(server: Server, keys: Path) -> Callable[[str], S3Bucket]:
     def make(url: str) -> S3Bucket:
         return S3Bucket(of_url(url, Access(endpoint=server.endpoint, credentials=keys)))
 

@@ -6,35 +6,29 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+from tests.replica.server import ACCESS, SECRET, Server
 
 #: The wheel is made by a third party: what runs here is what was looked at.
 WEED_SHA256 = {"x86_64": "8dc07b173ff9ad6068a601213174f6009cf7e66684e88d87f0fa20da3dbff876"}
-ACCESS, SECRET = "archiver-test", "archiver-test-secret"
 WEED = Path(sys.executable).with_name("weed")
 
 
 @dataclass
-class Seaweed:
+class Seaweed(Server):
     """A running server; ``guarded``: its file gateway asks for a token."""
 
-    root: Path
-    base: int
     guarded: bool = True
     process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.base}"
 
     @property
     def filer(self) -> str:
@@ -92,20 +86,12 @@ class Seaweed:
             assert self.process.poll() is None, (self.root / "log").read_text()[-2000:]
             try:
                 with urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=2) as answer:
-                    if answer.status == 200 and self._listens():
+                    if answer.status == 200 and self.listens():
                         return
             except (urllib.error.URLError, OSError):
                 pass
             time.sleep(0.1)
         raise AssertionError((self.root / "log").read_text()[-2000:])
-
-    def _listens(self) -> bool:
-        """Whether it really takes buckets: it answers before it can."""
-        try:
-            self.client().list_buckets()
-        except Exception:
-            return False
-        return True
 
     def stop(self) -> None:
         if self.process is not None:
@@ -113,48 +99,25 @@ class Seaweed:
             self.process.wait()
             self.process = None
 
-    def close(self) -> None:
-        self.stop()
-        shutil.rmtree(self.root, ignore_errors=True)
+    def alter(self, bucket: str, key: str) -> None:
+        """Through the file gateway, where that asks for no token."""
+        folder = f"{self.filer}/buckets/{bucket}/{key}.versions/"
+        listing = urllib.request.Request(folder, headers={"Accept": "application/json"})
+        with urllib.request.urlopen(listing, timeout=10) as answer:
+            entries = json.load(answer)["Entries"]
+        assert entries
+        for each in entries:
+            path = f"{self.filer}{each['FullPath']}"
+            request = urllib.request.Request(path, data=b"altered", method="PUT")
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert answer.status == 201
 
-    def client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=ACCESS,
-            aws_secret_access_key=SECRET,
-            region_name="us-east-1",
-            config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
-        )
-
-    def bucket(self, name: str, *, lock: bool = True) -> str:
-        """A new bucket; it may take a moment until the first volume is there."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock)
-                return name
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-
-
-def free_base(worker: int) -> int:
-    """The first of 20 ports in a row that nobody listens on; apart for each process that tests."""
-    for base in range(21000 + 400 * worker, 21400 + 400 * worker, 20):
-        if all(_is_free(base + number) for number in range(20)):
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    def destroy(self, bucket: str, key: str) -> None:
+        """Through the file gateway, where that asks for no token."""
+        folder, _, leaf = key.rpartition("/")
+        done = []
+        for path in (f"/buckets/{bucket}/{key}", f"/buckets/{bucket}/{folder}/{leaf}.versions?recursive=true"):
+            request = urllib.request.Request(f"{self.filer}{path}", method="DELETE")
+            with suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
+                done.append(answer.status in (202, 204))
+        assert any(done)

@@ -10,11 +10,11 @@ import pytest
 from archiver.replica.recovery import bring
 from tests.conftest import Site, tree
 from tests.replica.conftest import give_keys
-from tests.replica.seaweed import Seaweed
+from tests.replica.server import Server
 
 
 @pytest.fixture
-def outgrown(site: Site, keys: Path, server: Seaweed, url: str) -> Site:
+def outgrown(site: Site, keys: Path, server: Server, url: str) -> Site:
     """A site whose content may live in the bucket alone, and whose disk may hold none of it."""
     give_keys(site, keys, '[store]\nlocal = "cache"\ncache_gb = 0\n')
     site.write("推荐/首次/一", os.urandom(50_000))
@@ -64,7 +64,7 @@ def test_new_versions_need_nothing_back(outgrown: Site) -> None:
     outgrown.verified()
 
 
-def test_nothing_leaves_that_the_bucket_does_not_hold(outgrown: Site, server: Seaweed, url: str) -> None:
+def test_nothing_leaves_that_the_bucket_does_not_hold(outgrown: Site, server: Server, url: str) -> None:
     outgrown.write("推荐/首次/五", "not there yet")
     outgrown.catch_up()
     assert lying(outgrown) == 1
@@ -95,7 +95,7 @@ def test_gone_there_too_it_is_said(outgrown: Site) -> None:
     assert "cannot be reached" in done.stderr
 
 
-def test_without_a_lock_nothing_leaves(site: Site, keys: Path, server: Seaweed) -> None:
+def test_without_a_lock_nothing_leaves(site: Site, keys: Path, server: Server) -> None:
     name = server.bucket("unlocked-cache", lock=False)
     give_keys(site, keys, '[store]\nlocal = "cache"\ncache_gb = 0\n')
     site.write("推荐/首次/一", "x")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.request
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +15,7 @@ from tests.conftest import Site
 from tests.faketime import at
 from tests.replica.conftest import give_keys, write_keys
 from tests.replica.proxy import http, proxied
-from tests.replica.seaweed import ACCESS, SECRET, Seaweed, free_base
+from tests.replica.server import ACCESS, SECRET, Server, free_base
 
 
 def init(site: Site, url: str, endpoint: str, *more: object, code: int = 0) -> str:
@@ -40,7 +38,7 @@ def journalled(site: Site) -> str:
         (ACCESS, "wrong-secret-wrong-secret", "secret key is wrong"),
     ],
 )
-def test_wrong_keys(plain: Site, server: Seaweed, url: str, access: str, secret: str, said: str) -> None:
+def test_wrong_keys(plain: Site, server: Server, url: str, access: str, secret: str, said: str) -> None:
     write_keys(plain.config.with_name("other-keys"), access, secret)
     plain.config.write_text(
         plain.config.read_text("utf-8").replace("credentials = ", 'credentials = "other-keys" # '), "utf-8"
@@ -51,7 +49,7 @@ def test_wrong_keys(plain: Site, server: Seaweed, url: str, access: str, secret:
     assert plain.json("status")["replica"] is None
 
 
-def test_keys_that_others_can_read_or_that_are_none(plain: Site, server: Seaweed, url: str, keys: Path) -> None:
+def test_keys_that_others_can_read_or_that_are_none(plain: Site, server: Server, url: str, keys: Path) -> None:
     keys.chmod(0o644)
     assert "readable by its owner alone" in init(plain, url, server.endpoint, code=3)
     keys.chmod(0o600)
@@ -75,7 +73,7 @@ def test_keys_that_others_can_read_or_that_are_none(plain: Site, server: Seaweed
     )
 
 
-def test_keys_from_the_environment_leave_no_trace(site: Site, server: Seaweed, url: str) -> None:
+def test_keys_from_the_environment_leave_no_trace(site: Site, server: Server, url: str) -> None:
     site.write("推荐/首次/材料", "x")
     site.catch_up()
     env = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
@@ -87,7 +85,7 @@ def test_keys_from_the_environment_leave_no_trace(site: Site, server: Seaweed, u
     assert '"url":"s3://' in journalled(site)
 
 
-def test_a_bucket_that_does_not_lock(plain: Site, server: Seaweed) -> None:
+def test_a_bucket_that_does_not_lock(plain: Site, server: Server) -> None:
     name = server.bucket(f"n{uuid.uuid4().hex[:20]}", lock=False)
     error = init(plain, f"s3://{name}/x", server.endpoint, code=8)
     assert "no object lock" in error
@@ -107,13 +105,13 @@ def test_a_bucket_that_does_not_lock(plain: Site, server: Seaweed) -> None:
     assert codes == {"A070"}
 
 
-def test_no_such_bucket_and_no_address(plain: Site, server: Seaweed) -> None:
+def test_no_such_bucket_and_no_address(plain: Site, server: Server) -> None:
     assert "no such bucket" in init(plain, f"s3://none-{uuid.uuid4().hex[:8]}/x", server.endpoint, code=8)
     for wrong in ("http://x/y", "s3:/x", "s3://", "s3://A_B/x"):
         assert "not an address" in init(plain, wrong, server.endpoint, code=2)
 
 
-def test_nobody_answers_or_somebody_else(plain: Site, url: str, server: Seaweed) -> None:
+def test_nobody_answers_or_somebody_else(plain: Site, url: str, server: Server) -> None:
     dead = f"http://127.0.0.1:{free_base(40)}"
     assert "cannot be reached" in init(plain, url, dead, code=8)
     with proxied(server.base) as proxy:
@@ -145,7 +143,7 @@ def test_the_bucket_goes_away_at_each_step(replicated: Site, url: str, keys: Pat
     assert replicated.json("verify", "--replica")["ok"]
 
 
-def test_a_storm_that_passes(plain: Site, url: str, server: Seaweed) -> None:
+def test_a_storm_that_passes(plain: Site, url: str, server: Server) -> None:
     with proxied(server.base) as proxy:
         init(plain, url, proxy.endpoint)
         proxy.answer = http("503 Slow Down", "<Error><Code>SlowDown</Code></Error>", "application/xml")
@@ -154,7 +152,7 @@ def test_a_storm_that_passes(plain: Site, url: str, server: Seaweed) -> None:
     assert plain.json("status")["replica"]["behind"]["materials"] == 0
 
 
-def test_cut_in_the_middle_of_an_object(plain: Site, url: str, server: Seaweed) -> None:
+def test_cut_in_the_middle_of_an_object(plain: Site, url: str, server: Server) -> None:
     plain.write("推荐/首次/大", os.urandom(2_000_000))
     plain.write("推荐/首次/更大", os.urandom(40_000_000))
     plain.catch_up()
@@ -169,12 +167,12 @@ def test_cut_in_the_middle_of_an_object(plain: Site, url: str, server: Seaweed) 
     assert "Uploads" not in server.client().list_multipart_uploads(Bucket=url.split("/")[2])
 
 
-def test_clocks_that_differ(plain: Site, url: str, server: Seaweed) -> None:
+def test_clocks_that_differ(plain: Site, url: str, server: Server) -> None:
     done = plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint, code=8, env=at(1))
     assert "clocks of this server and of the bucket differ" in done.stderr
 
 
-def test_a_delete_marker_on_top_of_everything(replicated: Site, url: str, server: Seaweed) -> None:
+def test_a_delete_marker_on_top_of_everything(replicated: Site, url: str, server: Server) -> None:
     client, name = server.client(), url.split("/")[2]
     for each in client.list_object_versions(Bucket=name)["Versions"]:
         client.delete_object(Bucket=name, Key=each["Key"])
@@ -186,54 +184,22 @@ def test_a_delete_marker_on_top_of_everything(replicated: Site, url: str, server
     assert replicated.json("verify", "--replica")["ok"]
 
 
-def test_an_object_altered_behind_the_gateway(plain: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The storage's administrator: a server whose file gateway asks for no token."""
-    server = Seaweed(tmp_path_factory.mktemp("open"), free_base(20), guarded=False).start()
-    try:
-        name = server.bucket("altered")
-        init(plain, f"s3://{name}/x", server.endpoint)
-        plain.run("replica", "sync")
-        client = server.client()
-        keys = [each["Key"] for each in client.list_objects_v2(Bucket=name, Prefix="x/objects/")["Contents"]]
-        assert alter(server, name, keys[0])
-        assert destroy(server, name, keys[1])
-        found = plain.json("verify", "--replica-sample", "100", code=5)["findings"]
-        assert {each["object"] for each in found} == {key.removeprefix("x/") for key in keys}
-        assert {each["code"] for each in found} <= {"A070", "A071", "A072", "A074"}
-        assert plain.verified()["ok"]
-    finally:
-        server.close()
+def test_an_object_altered_behind_the_gateway(plain: Site, open_server: Server) -> None:
+    """The storage's administrator."""
+    name = open_server.bucket(f"altered{uuid.uuid4().hex[:8]}")
+    init(plain, f"s3://{name}/x", open_server.endpoint)
+    plain.run("replica", "sync")
+    listed = open_server.client().list_objects_v2(Bucket=name, Prefix="x/objects/")["Contents"]
+    keys = [each["Key"] for each in listed]
+    open_server.alter(name, keys[0])
+    open_server.destroy(name, keys[1])
+    found = plain.json("verify", "--replica-sample", "100", code=5)["findings"]
+    assert {each["object"] for each in found} == {key.removeprefix("x/") for key in keys}
+    assert {each["code"] for each in found} <= {"A070", "A071", "A072", "A074"}
+    assert plain.verified()["ok"]
 
 
-def alter(server: Seaweed, name: str, key: str) -> bool:
-    """Write other bytes in the place of an object's version, past the lock."""
-    folder = f"{server.filer}/buckets/{name}/{key}.versions/"
-    listing = urllib.request.Request(folder, headers={"Accept": "application/json"})
-    with urllib.request.urlopen(listing, timeout=10) as answer:
-        entries = json.load(answer)["Entries"]
-    for each in entries:
-        path = f"{server.filer}{each['FullPath']}"
-        request = urllib.request.Request(path, data=b"altered", method="PUT")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert answer.status == 201
-    return bool(entries)
-
-
-def destroy(server: Seaweed, name: str, key: str) -> bool:
-    """Delete every version of an object through the file gateway, past the lock."""
-    done = False
-    folder, _, leaf = key.rpartition("/")
-    for path in (f"/buckets/{name}/{key}", f"/buckets/{name}/{folder}/{leaf}.versions?recursive=true"):
-        request = urllib.request.Request(f"{server.filer}{path}", method="DELETE")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                done = done or answer.status in (202, 204)
-        except OSError:
-            continue
-    return done
-
-
-def test_locked_too_short_unlocked_unheld_and_strangers(replicated: Site, url: str, server: Seaweed) -> None:
+def test_locked_too_short_unlocked_unheld_and_strangers(replicated: Site, url: str, server: Server) -> None:
     client, name = server.client(), url.split("/")[2]
     replicated.write("推荐/首次/短", "short")
     replicated.write("推荐/首次/无锁", "unlocked")
@@ -263,7 +229,7 @@ def test_locked_too_short_unlocked_unheld_and_strangers(replicated: Site, url: s
     assert left <= {"A074"}
 
 
-def test_suspended_versioning_is_refused_by_the_bucket(replicated: Site, url: str, server: Seaweed) -> None:
+def test_suspended_versioning_is_refused_by_the_bucket(replicated: Site, url: str, server: Server) -> None:
     with pytest.raises(ClientError):
         server.client().put_bucket_versioning(
             Bucket=url.split("/")[2], VersioningConfiguration={"Status": "Suspended"}

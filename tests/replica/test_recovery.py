@@ -15,10 +15,10 @@ from botocore.exceptions import ClientError
 from tests.conftest import COMMAND, Site, tree, wait_until
 from tests.replica.conftest import write_keys
 from tests.replica.proxy import proxied
-from tests.replica.seaweed import ACCESS, SECRET, Seaweed
+from tests.replica.server import ACCESS, SECRET, Server
 
 
-def rob(server: Seaweed, url: str) -> tuple[int, int]:
+def rob(server: Server, url: str) -> tuple[int, int]:
     """Delete whatever the owner's own keys can delete: versions that were deleted, and that were not."""
     client, name = server.client(), url.split("/")[2]
     deleted = refused = 0
@@ -35,7 +35,7 @@ def rob(server: Seaweed, url: str) -> tuple[int, int]:
     return deleted, refused
 
 
-def restore(site: Site, server: Seaweed, url: str, to: Path, *more: object, code: int = 0) -> Any:
+def restore(site: Site, server: Server, url: str, to: Path, *more: object, code: int = 0) -> Any:
     keys = write_keys(to.with_name("recovery-keys"), ACCESS, SECRET)
     words = ("replica", "restore", "--url", url, "--endpoint", server.endpoint, "--credentials", keys, "--to", to)
     return site.run(*words, *more, code=code)
@@ -50,7 +50,7 @@ def at(place: Path) -> Site:
     return found
 
 
-def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: Seaweed, url: str) -> None:
+def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: Server, url: str) -> None:
     replicated.write("推荐/首次/自评估 报告", "second draft")
     replicated.write("生成/首次/大", os.urandom(33 << 20))
     replicated.catch_up()
@@ -86,7 +86,7 @@ def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: S
     assert {each["code"] for each in again.json("verify", "--replica", code=5)["findings"]} == {"A075"}
 
 
-def test_without_the_key_it_is_readable_and_says_so(replicated: Site, server: Seaweed, url: str) -> None:
+def test_without_the_key_it_is_readable_and_says_so(replicated: Site, server: Server, url: str) -> None:
     done = restore(replicated, server, url, replicated.root / "back")
     assert "put its backup into" in done.stdout
     again = at(replicated.root / "back")
@@ -96,7 +96,7 @@ def test_without_the_key_it_is_readable_and_says_so(replicated: Site, server: Se
     assert (out / "自评估 报告").read_text() == "first draft"
 
 
-def test_only_the_history(replicated: Site, server: Seaweed, url: str) -> None:
+def test_only_the_history(replicated: Site, server: Server, url: str) -> None:
     restore(replicated, server, url, replicated.root / "back", "--only-history")
     again = at(replicated.root / "back")
     assert again.tags() == replicated.tags()
@@ -108,7 +108,7 @@ def test_only_the_history(replicated: Site, server: Seaweed, url: str) -> None:
     assert not again.verified()["notes"]
 
 
-def test_killed_and_cut_and_run_again(replicated: Site, server: Seaweed, url: str) -> None:
+def test_killed_and_cut_and_run_again(replicated: Site, server: Server, url: str) -> None:
     for number in range(30):
         replicated.write(f"推荐/首次/材料{number}", os.urandom(200_000))
     replicated.catch_up()
@@ -144,13 +144,13 @@ def test_killed_and_cut_and_run_again(replicated: Site, server: Seaweed, url: st
     )
 
 
-def test_an_empty_prefix_has_no_archive(site: Site, server: Seaweed, url: str) -> None:
+def test_an_empty_prefix_has_no_archive(site: Site, server: Server, url: str) -> None:
     done = restore(site, server, url, site.root / "back", code=7)
     assert "no archive's history" in done.stderr
     assert not (site.root / "back/archive.git").exists()
 
 
-def test_bundles_of_a_stranger_change_nothing(replicated: Site, server: Seaweed, url: str) -> None:
+def test_bundles_of_a_stranger_change_nothing(replicated: Site, server: Server, url: str) -> None:
     """Whoever has the bucket's keys can add; what was there first is taken."""
     client, name = server.client(), url.split("/")[2]
     listed = client.list_objects_v2(Bucket=name, Prefix="档案/history/")["Contents"]

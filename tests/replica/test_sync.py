@@ -24,13 +24,13 @@ from archiver.store.repository import Repository
 from tests.conftest import COMMAND, Site, wait_until
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied
-from tests.replica.seaweed import Seaweed
+from tests.replica.server import Server
 from tests.retention.test_disposal import FOUR_YEARS, Later
 
 Bucket = Callable[[str], S3Bucket]
 
 
-def inventory(server: Seaweed, url: str) -> dict[str, int]:
+def inventory(server: Server, url: str) -> dict[str, int]:
     """How many versions each key has."""
     found: dict[str, int] = {}
     name = url.split("/")[2]
@@ -40,13 +40,13 @@ def inventory(server: Seaweed, url: str) -> dict[str, int]:
     return found
 
 
-def objects(server: Seaweed, url: str) -> dict[str, int]:
+def objects(server: Server, url: str) -> dict[str, int]:
     return {
         key: count for key, count in inventory(server, url).items() if key.startswith(("objects/", "history/"))
     }
 
 
-def test_it_is_sent_once(replicated: Site, server: Seaweed, url: str) -> None:
+def test_it_is_sent_once(replicated: Site, server: Server, url: str) -> None:
     first = objects(server, url)
     assert sorted(key.split("/")[0] for key in first) == ["history", "objects", "objects"]
     assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects (0.0 MB), moved 0 locks")
@@ -59,7 +59,7 @@ def test_it_is_sent_once(replicated: Site, server: Seaweed, url: str) -> None:
     assert replicated.json("verify", "--replica-sample", "100")["ok"]
 
 
-def test_a_lost_state_costs_a_listing_and_nothing_else(replicated: Site, server: Seaweed, url: str) -> None:
+def test_a_lost_state_costs_a_listing_and_nothing_else(replicated: Site, server: Server, url: str) -> None:
     before = objects(server, url)
     (replicated.archive / "replica.db").unlink()
     assert replicated.run("replica", "sync").stdout.startswith("Sent 0 objects (0.0 MB), moved 0 locks")
@@ -69,7 +69,7 @@ def test_a_lost_state_costs_a_listing_and_nothing_else(replicated: Site, server:
     assert objects(server, url) == before
 
 
-def test_killed_in_the_middle_it_goes_on(plain: Site, server: Seaweed, url: str) -> None:
+def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) -> None:
     for number in range(40):
         plain.write(f"推荐/首次/材料{number}", os.urandom(100_000))
     plain.catch_up()
@@ -95,9 +95,7 @@ def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: B
             assert stored.locked_until > in_three_years
 
 
-def test_a_lock_is_moved_later_never_sooner(
-    replicated: Site, server: Seaweed, bucket_of: Bucket, url: str
-) -> None:
+def test_a_lock_is_moved_later_never_sooner(replicated: Site, server: Server, bucket_of: Bucket, url: str) -> None:
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
     extended = replicated.json("replica", "sync")["extended"]
     assert len(extended) == 4
@@ -132,7 +130,7 @@ def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: Bucket, url: str) -
 
 @pytest.mark.parametrize("lock", [True, False])
 def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
-    site: Site, server: Seaweed, keys: Path, bucket_of: Bucket, lock: bool
+    site: Site, server: Server, keys: Path, bucket_of: Bucket, lock: bool
 ) -> None:
     address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=lock)}/x"
     give_keys(site, keys)
@@ -164,7 +162,7 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
 
 
 def test_two_archives_do_not_share_a_prefix(
-    replicated: Site, server: Seaweed, url: str, keys: Path, tmp_path: Path
+    replicated: Site, server: Server, url: str, keys: Path, tmp_path: Path
 ) -> None:
     other = Site(tmp_path / "other").init()
     give_keys(other, keys)
@@ -177,7 +175,7 @@ def test_two_archives_do_not_share_a_prefix(
 
 
 def test_a_copy_that_goes_its_own_way_is_a_second_writer(
-    replicated: Site, server: Seaweed, url: str, tmp_path: Path
+    replicated: Site, server: Server, url: str, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-a", replicated.archive, copy], check=True)
@@ -218,7 +216,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
     archive.close()
 
 
-def test_two_at_once_wait_for_each_other(replicated: Site, server: Seaweed, url: str) -> None:
+def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: str) -> None:
     with lock.hold(replicated.archive / "replica.lock", 0):
         assert "busy" in replicated.run("--wait", "0.2", "replica", "sync", code=6).stderr
     for number in range(20):
@@ -230,7 +228,7 @@ def test_two_at_once_wait_for_each_other(replicated: Site, server: Seaweed, url:
     assert set(objects(server, url).values()) == {1}
 
 
-def test_the_daemon_replicates_and_status_tells(plain: Site, server: Seaweed, url: str) -> None:
+def test_the_daemon_replicates_and_status_tells(plain: Site, server: Server, url: str) -> None:
     assert plain.json("status")["replica"] is None
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
     told = plain.json("status")["replica"]
@@ -251,7 +249,7 @@ def test_the_daemon_replicates_and_status_tells(plain: Site, server: Seaweed, ur
     assert plain.json("verify", "--replica")["ok"]
 
 
-def test_a_slow_bucket_delays_neither_versions_nor_the_end(plain: Site, server: Seaweed, url: str) -> None:
+def test_a_slow_bucket_delays_neither_versions_nor_the_end(plain: Site, server: Server, url: str) -> None:
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
     plain.config.write_text(plain.config.read_text("utf-8") + "bandwidth_mb = 0.01\n", "utf-8")
     plain.write("推荐/首次/大", os.urandom(3_000_000))
@@ -271,7 +269,7 @@ def test_a_slow_bucket_delays_neither_versions_nor_the_end(plain: Site, server: 
         process.stdout.close()
 
 
-def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Seaweed, url: str) -> None:
+def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Server, url: str) -> None:
     with proxied(server.base) as proxy:
         plain.run("replica", "init", "--url", url, "--endpoint", proxy.endpoint)
     plain.write("推荐/首次/新", "new")
