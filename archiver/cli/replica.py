@@ -110,11 +110,22 @@ def _restore(
 
 @entry
 @click.argument("remote")
-def _git_push(session: Session, remote: str) -> None:
+@click.option("--lfs", "with_content", is_flag=True, help="The content too, to a server that speaks Git LFS.")
+def _git_push(session: Session, remote: str, with_content: bool) -> None:
     """Send the history to another git server, which is never rewound."""
+    from archiver.replica.gitserver import push
+
+    console = session.console
     archive = session.archive()
-    archive.repository.push(remote)
-    session.console.say("{remote} has every branch and tag.", remote=remote)
+    sensitive = session.config.sensitive
+    done = push(archive, remote, sensitive, with_content=with_content, progress=console.progress())
+    console.say("{remote} has every branch and tag.", remote=done.remote)
+    if with_content:
+        console.say("It has {contents} contents.", contents=done.contents)
+    else:
+        console.say("Without the content. With it: archiver replica git-push --lfs {remote}", remote=done.remote)
+    if done.withheld:
+        console.say("Sensitive, and kept here: {contents} contents.", contents=done.withheld)
 
 
 command.add_command(_init, "init")

@@ -64,7 +64,7 @@ def prove(bucket: Bucket) -> Proof:
     return Proof(kept)
 
 
-def claim(bucket: Bucket, archive_id: str, scratch: Path, until: datetime | None) -> tuple[str, Known]:
+def claim(bucket: Bucket, archive_id: str, until: datetime | None) -> tuple[str, Known]:
     """Leave word, locked, whose prefix this is; its key and what is known of it.
 
     Raises UsageProblem where it is another archive's, BucketProblem where that cannot be told.
@@ -83,7 +83,7 @@ def claim(bucket: Bucket, archive_id: str, scratch: Path, until: datetime | None
             )
         return each.key, Known(each.version, stored.size, stored.locked_until, stored.held)
     data = json.dumps({"format": 1, "archive": archive_id}).encode("ascii")
-    with TemporaryDirectory(dir=scratch, prefix="tmp-claim-") as folder:
+    with TemporaryDirectory() as folder:
         path = Path(folder) / keys.IDENTITY
         path.write_bytes(data)
         version = bucket.put(keys.IDENTITY, path, hashlib.sha256(data).hexdigest(), until)

@@ -50,7 +50,7 @@ def begin(archive: Archive, chosen: Settings, wait_seconds: float) -> Proof:
         )
     # Whoever is there already is seen before anything is journalled.
     until = lock_date(history({}, now := clock.read().wall), now) if chosen.lock else None
-    claim(bucket, archive.index.archive_id, archive.spool, until)
+    claim(bucket, archive.index.archive_id, until)
     details = {
         "url": chosen.url,
         "endpoint": chosen.endpoint,

@@ -123,7 +123,7 @@ class Replicator:
                 if head is not None and head.sha256 == keys.content_of(each.key)
             )
         until = lock_date(history({}, now), now) if self._has_lock else None
-        claimed = claim(self._bucket, self._archive.index.archive_id, self._archive.spool, until)
+        claimed = claim(self._bucket, self._archive.index.archive_id, until)
         self._state.record([claimed])
         self._state.set_meta("listed", "1")
 

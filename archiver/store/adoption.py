@@ -56,6 +56,6 @@ def _close_to_writing(objects: Path) -> None:
 def _missing(path: Path) -> StorageProblem:
     return StorageProblem(
         "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
-        "git clone --mirror and git lfs fetch --all, and with its keys in DIR/keys.",
+        "git clone --mirror, with the contents in its lfs/objects, and with its keys in DIR/keys.",
         path=path,
     )

@@ -305,8 +305,8 @@ def test_history_goes_to_another_git_server_and_is_never_rewound(site: Site, tmp
     words = ["git", "-C", mirror, "-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", tree, "-m", "forged"]
     forged = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run(["git", "-C", mirror, "update-ref", "refs/heads/journal", forged], check=True)
-    assert "git push failed" in site.run("replica", "git-push", mirror, code=8).stderr
-    assert "git push failed" in site.run("replica", "git-push", tmp_path / "none.git", code=8).stderr
+    assert "history could not be sent" in site.run("replica", "git-push", mirror, code=8).stderr
+    assert "history could not be sent" in site.run("replica", "git-push", tmp_path / "none.git", code=8).stderr
 
 
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:

@@ -1,0 +1,180 @@
+"""The history, and where wanted the content, for another git server, which is never rewound."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from archiver.errors import ConfigProblem, StorageProblem
+from archiver.replica.sync import Progress
+from archiver.store import overview
+from archiver.store.archive import Archive
+from archiver.store.commands import GitCommands
+from archiver.store.content import sync_path
+from archiver.store.privacy import fitting
+
+#: As many as one git-lfs is told of: its command line is finite, and so is the disk of a cache.
+_BATCH, _BATCH_BYTES = 1000, 4 << 30
+_READABLE = 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did: whereto, contents that are there, and sensitive ones that stayed here."""
+
+    remote: str
+    contents: int
+    withheld: int
+
+
+def push(
+    archive: Archive,
+    remote: str,
+    sensitive: tuple[str, ...],
+    *,
+    with_content: bool,
+    progress: Progress = lambda _done, _total: None,
+) -> Pushed:
+    """Send every branch and tag to ``remote``, whatever git takes for one, and the content before them.
+
+    Raises StorageProblem where the server refuses, ConfigProblem without git-lfs.
+    """
+    shown = _shown(remote)
+    if not with_content:
+        _push_history(archive, remote)
+        return Pushed(shown, 0, 0)
+    sent, _ = _contents(archive, sensitive)
+    _send(archive, remote, sent, progress)
+    _push_history(archive, remote)
+    # What was captured meanwhile may be named by the history already.
+    wanted, withheld = _contents(archive, sensitive)
+    _send(archive, remote, {each: size for each, size in wanted.items() if each not in sent}, progress)
+    return Pushed(shown, len(wanted), withheld)
+
+
+def _push_history(archive: Archive, remote: str) -> None:
+    status, err = archive.repository.push(remote)
+    if status != 0:
+        raise StorageProblem(
+            "The history could not be sent to {remote}: {reason}. Nothing archived here was lost, and nothing "
+            "there was rewound. Mend the address, the access or what lies there, and run the command again.",
+            remote=_shown(remote),
+            reason=_reason(err),
+        )
+
+
+def _contents(archive: Archive, sensitive: tuple[str, ...]) -> tuple[dict[str, int], int]:
+    """What is to be sent, with its size; and how many contents stay, as some path calls them sensitive."""
+    hidden = {sha256 for path, sha256 in overview.contents(archive.index) if fitting(path, sensitive)}
+    found = {sha256: size for _, sha256, size, _, _ in overview.content_intervals(archive.index)}
+    there = {sha256: size for sha256, size in found.items() if archive.content.has(sha256, size)}
+    return {sha256: size for sha256, size in there.items() if sha256 not in hidden}, len(hidden & there.keys())
+
+
+def _send(archive: Archive, remote: str, contents: dict[str, int], progress: Progress) -> None:
+    if not contents:
+        return
+    address = archive.repository.address_of(remote)
+    folder = Path(address.removeprefix("file://"))
+    if folder.is_dir():
+        _copy_all(archive, folder, contents, progress)
+    else:
+        _send_all(archive, address, contents, progress)
+
+
+def _copy_all(archive: Archive, repository: Path, contents: dict[str, int], progress: Progress) -> None:
+    """Into a repository on a disk.  Stock git-lfs would hard-link there: one file in two archives."""
+    objects = (repository / ".git" if (repository / ".git").is_dir() else repository) / "lfs" / "objects"
+    done, total = 0, sum(contents.values())
+    for sha256, size in contents.items():
+        target = objects / sha256[:2] / sha256[2:4] / sha256
+        if not target.exists():
+            try:
+                _copy(archive, sha256, target)
+            except OSError as error:
+                raise _not_sent(os.fspath(repository), f"{error.strerror}: {target}") from None
+        done += size
+        progress(done, total)
+
+
+def _copy(archive: Archive, sha256: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part, digest = target.with_name(f"tmp-{sha256}"), hashlib.sha256()
+    with open(part, "wb") as out:
+        for piece in archive.content.views(sha256):
+            digest.update(piece)
+            out.write(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    if digest.hexdigest() != sha256:
+        part.unlink()
+        raise StorageProblem(
+            "The content {sha256} is damaged here and was not sent. Nothing else was lost. Run archiver verify, "
+            "and bring it back from a copy.",
+            sha256=sha256,
+        )
+    part.chmod(_READABLE)
+    part.rename(target)
+    sync_path(os.fspath(target.parent))
+
+
+def _send_all(archive: Archive, address: str, contents: dict[str, int], progress: Progress) -> None:
+    """With the stock client, from a repository of its own: in the archive it would leave hooks and locks."""
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        git = GitCommands(scratch)
+        git.run("init", "--quiet", "--bare")
+        if git.attempt("lfs", "version")[0] != 0:
+            raise ConfigProblem(
+                "Content goes to a git server with git-lfs, which is not installed or not in PATH. Nothing was "
+                "sent. Install git-lfs, or send the history without it."
+            )
+        done, total = 0, sum(contents.values())
+        for batch in _batches(contents):
+            archive.content.fetch(batch)
+            for sha256 in batch:
+                name = scratch / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
+                name.parent.mkdir(parents=True, exist_ok=True)
+                name.symlink_to(archive.content.path(sha256))
+            status, _, err = git.attempt("lfs", "push", "--object-id", address, *batch, is_long=True)
+            if status != 0:
+                raise _not_sent(address, _reason(err))
+            done += sum(contents[sha256] for sha256 in batch)
+            progress(done, total)
+
+
+def _batches(contents: dict[str, int]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    held = 0
+    for sha256, size in contents.items():
+        if batch and (len(batch) == _BATCH or held + size > _BATCH_BYTES):
+            yield batch
+            batch, held = [], 0
+        batch.append(sha256)
+        held += size
+    yield batch
+
+
+def _not_sent(remote: str, reason: str) -> StorageProblem:
+    return StorageProblem(
+        "The content could not be sent to {remote}: {reason}. Nothing archived here was lost; what arrived there "
+        "is not sent again. Mend the address or the access, and see that the server speaks Git LFS; then run the "
+        "command again.",
+        remote=_shown(remote),
+        reason=_shown(reason),
+    )
+
+
+def _reason(err: bytes) -> str:
+    said = " ".join(err.decode("utf-8", "replace").split())
+    return _shown(said)[-500:].rstrip(".") or "it said nothing"
+
+
+def _shown(text: str) -> str:
+    """Without the name and the password that an address may hold."""
+    return re.sub(r"(?<=://)[^\s/@]*@", "", text)
