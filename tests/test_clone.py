@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SAMPLES, Site, tree
+from tests.conftest import CHECKOUT, SAMPLES, Site, tree, wait_until
 from tests.test_restore import NAMES
 
-pytestmark = pytest.mark.needs("git-lfs", "root", "mount", "setpriv")
+pytestmark = pytest.mark.needs("git-lfs", "root", "mount", "setpriv", "sshd", "rsync")
 
 
 @pytest.fixture
@@ -107,7 +109,50 @@ def _same_materials(checked_out: Path, restored: Path) -> None:
     assert theirs == ours
 
 
-def test_a_clone_becomes_an_archive_again(open_site: Site, elsewhere: Path) -> None:
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[str]:
+    """An ssh server on loopback that knows nothing of Git LFS; the command that reaches it."""
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "ListenAddress": f"127.0.0.1:{port}",
+        "HostKey": tmp_path / "host",
+        "AuthorizedKeysFile": tmp_path / "user.pub",
+        "PermitRootLogin": "prohibit-password",
+        "StrictModes": "no",
+        "PidFile": "none",
+    }
+    (tmp_path / "sshd").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen(
+        [shutil.which("sshd") or "sshd", "-D", "-e", "-f", tmp_path / "sshd"], stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: _listens(port))
+    yield f"ssh -i {tmp_path / 'user'} -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -q"
+    server.terminate()
+    server.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def mirroring(site: Site) -> list[str]:
+    """The manual's commands for a mirror, for a server at hand."""
+    chapter = (
+        (CHECKOUT / "docs/operations.md").read_text("utf-8").partition("## Disaster recovery from a clone")[2]
+    )
+    block = re.search(r"```console\n(.*?)```", chapter, re.DOTALL)
+    assert block is not None
+    text = block[1].replace("server:/var/lib/archiver/archive/", f"127.0.0.1:{site.archive}/")
+    return [line.removeprefix("$ ") for line in text.splitlines()]
+
+
+def test_a_clone_becomes_an_archive_again(open_site: Site, elsewhere: Path, ssh: str) -> None:
     """The server is gone; a mirror and a copy of the keys are left (docs/operations.md)."""
     site = open_site
     shutil.copytree(SAMPLES, site.watch, dirs_exist_ok=True)
@@ -117,12 +162,9 @@ def test_a_clone_becomes_an_archive_again(open_site: Site, elsewhere: Path) -> N
     log, manifest = site.json("log"), site.json("show", f"{name}/v1")
     new = Site(elsewhere / "new")
     new.archive.mkdir()
-    for command in (
-        ["git", "clone", "--quiet", "--mirror", site.repository, new.repository],
-        ["git", "-C", new.repository, "lfs", "fetch", "--all"],
-        ["cp", "-a", site.archive / "keys", new.archive / "keys"],
-    ):
-        done = run(*command, cwd=elsewhere, home=elsewhere)
+    env = {"PATH": os.environ["PATH"], "HOME": os.fspath(elsewhere), "GIT_SSH_COMMAND": ssh, "RSYNC_RSH": ssh}
+    for command in (*mirroring(site), f"cp -a {site.archive / 'keys'} keys"):
+        done = subprocess.run(["sh", "-c", command], cwd=new.archive, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     shutil.rmtree(site.archive)
     shutil.copytree(site.watch, new.watch, dirs_exist_ok=True)

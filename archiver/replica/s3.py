@@ -44,6 +44,7 @@ _REASONS: Mapping[str, str] = {
 }
 NO_CREDENTIALS = "there are no credentials for it"
 UNREACHABLE = "it cannot be reached"
+UNTRUSTED = "its certificate is not trusted here (see replica.ca)"
 NO_S3 = "what answers there does not speak S3"
 OTHER = "it answered {code}"
 CUT = "the connection ended in the middle of an object"
@@ -304,6 +305,8 @@ class S3Bucket(Bucket):
             raise self._problem(CUT) from None
         except (ResponseParserError, exceptions.ChecksumError):
             raise self._problem(NO_S3) from None
+        except exceptions.SSLError:
+            raise self._problem(UNTRUSTED) from None
         except (exceptions.BotoCoreError, OSError):
             raise self._problem(UNREACHABLE) from None
 

@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.replica.server import ACCESS, SECRET, Server
+from tests.replica.server import ACCESS, DOMAIN, SECRET, WRITER, WRITER_SECRET, Server
 
 #: One copy of everything on one store, without a manager.
 _CONF = """\
@@ -40,6 +40,7 @@ osd_objectstore = bluestore
 osd_memory_target = 939524096
 bluestore_block_size = 8589934592
 rgw_data = {root}/rgw
+rgw_dns_name = {domain}
 rgw_frontends = beast endpoint=127.0.0.1:{base}
 """
 #: Where the gateway puts what it stores.
@@ -57,7 +58,7 @@ class Ceph(Server):
             (self.root / name).mkdir(parents=True)
         fsid, address = str(uuid.uuid4()), f"[v2:127.0.0.1:{self.base + 1},v1:127.0.0.1:{self.base + 2}]"
         ports = {"base": self.base, "bind": self.base + 3, "bind_last": self.base + 19}
-        self._conf.write_text(_CONF.format(fsid=fsid, address=address, root=self.root, **ports))
+        self._conf.write_text(_CONF.format(fsid=fsid, address=address, root=self.root, domain=DOMAIN, **ports))
         self._make_keys()
         self._start_monitor(fsid, address)
         self._start_store()
@@ -92,8 +93,9 @@ class Ceph(Server):
         self._launch("ceph-osd", "-i", "0")
 
     def _start_gateway(self) -> None:
-        keys = ("--access-key", ACCESS, "--secret-key", SECRET)
-        self._run("radosgw-admin", "user", "create", "--uid", "owner", "--display-name", "owner", *keys)
+        for name, access, secret in (("owner", ACCESS, SECRET), ("writer", WRITER, WRITER_SECRET)):
+            keys = ("--access-key", access, "--secret-key", secret)
+            self._run("radosgw-admin", "user", "create", "--uid", name, "--display-name", name, *keys)
         self._launch("radosgw", "-n", "client.admin")
         deadline = time.monotonic() + 60
         while not self.listens():
@@ -132,6 +134,10 @@ class Ceph(Server):
             process.kill()
             process.wait()
         self.processes.clear()
+
+    @property
+    def writer(self) -> str:
+        return "arn:aws:iam:::user/writer"
 
     def alter(self, bucket: str, key: str) -> None:
         """Straight into the store."""

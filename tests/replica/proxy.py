@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -15,8 +16,8 @@ class Proxy:
     which a connection is reset; ``calm_after``: so many connections are treated so, the next ones are not.
     """
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._target, self._tls = port, tls
         self.answer: bytes | None = None
         self.cut_up: int | None = None
         self.cut_down: int | None = None
@@ -28,7 +29,8 @@ class Proxy:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def close(self) -> None:
         self._closed = True
@@ -47,6 +49,12 @@ class Proxy:
 
     def _serve(self, caller: socket.socket) -> None:
         calm = self.calm_after is not None and self.connections > self.calm_after
+        if self._tls:
+            try:
+                caller = self._tls.wrap_socket(caller, server_side=True)
+            except OSError:
+                caller.close()
+                return
         with caller, contextlib.suppress(OSError):
             if self.answer is not None and not calm:
                 caller.settimeout(5)
@@ -84,8 +92,9 @@ def http(status: str, body: str, kind: str = "text/html") -> bytes:
 
 
 @contextlib.contextmanager
-def proxied(port: int) -> Iterator[Proxy]:
-    proxy = Proxy(port)
+def proxied(port: int, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+    """A proxy in front of ``port``; ``tls``: it ends what came encrypted."""
+    proxy = Proxy(port, tls)
     try:
         yield proxy
     finally:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.replica.server import ACCESS, SECRET, Server
+from tests.replica.server import ACCESS, DOMAIN, SECRET, WRITER, WRITER_SECRET, Server
 
 #: The wheel is made by a third party: what runs here is what was looked at.
 WEED_SHA256 = {"x86_64": "8dc07b173ff9ad6068a601213174f6009cf7e66684e88d87f0fa20da3dbff876"}
@@ -40,17 +40,9 @@ class Seaweed(Server):
             assert expected in (None, hashlib.file_digest(stream, "sha256").hexdigest())
         data = self.root / "data"
         data.mkdir(parents=True, exist_ok=True)
-        identities = {
-            "identities": [
-                {
-                    "name": "owner",
-                    "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
-                    "actions": ["Admin"],
-                }
-            ]
-        }
+        identities = [_identity("owner", ACCESS, SECRET, "Admin"), _identity("writer", WRITER, WRITER_SECRET)]
         config = self.root / "s3.json"
-        config.write_text(json.dumps(identities))
+        config.write_text(json.dumps({"identities": identities}))
         keys = {"WEED_JWT_FILER_SIGNING_KEY": "a", "WEED_JWT_SIGNING_KEY": "b"} if self.guarded else {}
         names = ("s3.port", "filer.port", "master.port", "volume.port", "admin.port")
         ports = [f"-{name}={self.base + number}" for number, name in enumerate(names)]
@@ -68,6 +60,7 @@ class Seaweed(Server):
                 *(WEED, "-logtostderr", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
                 *("-master.telemetry=false", "-admin.ui=false", "-webdav=false"),
                 *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}"),
+                f"-s3.domainName={DOMAIN}",
                 *(f"-s3.localSocket={self.root}/s3.sock", f"-filer.localSocket={self.root}/filer.sock"),
                 *("-s3.allowDeleteBucketNotEmpty=false", "-s3.autoCreateBucket=false", *ports),
             ],
@@ -99,6 +92,10 @@ class Seaweed(Server):
             self.process.wait()
             self.process = None
 
+    @property
+    def writer(self) -> str:
+        return "arn:aws:iam::000000000000:user/writer"
+
     def alter(self, bucket: str, key: str) -> None:
         """Through the file gateway, where that asks for no token."""
         folder = f"{self.filer}/buckets/{bucket}/{key}.versions/"
@@ -121,3 +118,7 @@ class Seaweed(Server):
             with suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
                 done.append(answer.status in (202, 204))
         assert any(done)
+
+
+def _identity(name: str, access: str, secret: str, *actions: str) -> dict[str, object]:
+    return {"name": name, "credentials": [{"accessKey": access, "secretKey": secret}], "actions": list(actions)}

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 ACCESS, SECRET = "archiver-test", "archiver-test-secret"
+#: Another user, who may do only what a bucket's policy says.
+WRITER, WRITER_SECRET = "archiver-writer", "archiver-writer-secret"
+#: What buckets are below where they are named in the host.
+DOMAIN = "s3.test"
 
 
 @dataclass
@@ -32,6 +36,11 @@ class Server(ABC):
     def stop(self) -> None:
         """End every process of it."""
 
+    @property
+    @abstractmethod
+    def writer(self) -> str:
+        """How a policy names the other user."""
+
     @abstractmethod
     def alter(self, bucket: str, key: str) -> None:
         """As the storage's administrator: put other bytes in the place of an object, past its lock."""
@@ -44,15 +53,15 @@ class Server(ABC):
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def client(self) -> Any:
+    def client(self, access: str = ACCESS, secret: str = SECRET) -> Any:
         import boto3
         from botocore.config import Config
 
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
-            aws_access_key_id=ACCESS,
-            aws_secret_access_key=SECRET,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
             region_name="us-east-1",
             config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
         )
