@@ -12,7 +12,7 @@ run: $(VENV)/installed
 	$(BIN)/archiver run
 
 test: $(VENV)/tested
-	$(BIN)/pytest -q -n auto
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 # The off-site copy against a second S3 server, Ceph's gateway (installed here, as root, from Debian's packages).
 test-ceph: $(VENV)/tested

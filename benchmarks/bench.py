@@ -35,7 +35,7 @@ def main() -> None:
         peers.environment(folder / "home")
         results, rows = [], [scaling.startup()]
         if options.only in (None, "scaling"):
-            with works.room(folder, "scaling") as place:
+            with works.room(folder, "scaling", scale) as place:
                 rows += scaling.rows(place, scale.materials)
         sys.stdout.write(page.figures(rows))
         for name, work in works.WORKS.items():

@@ -35,6 +35,8 @@ def install() -> None:
 def environment(home: Path) -> None:
     """Keep every peer's settings, caches and questions out of the way."""
     home.mkdir()
+    # An installed program has its bytecode; ours would be compiled at every start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ |= {
         "HOME": os.fspath(home),
         "BORG_BASE_DIR": os.fspath(home / "borg"),

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,9 +41,21 @@ QUICK = Scale(3, 500, 200_000_000, 5000, 1, 500_000_000, 20_000, has_goals=False
 _MOST_FOR_ANNEX = 20_000
 
 
+#: ext4 gives the inodes of deleted files to nobody for a minute, and searches past each of them.
+_RECENTLY_DELETED_SECONDS = 65
+
+
+def _rest(scale: Scale) -> None:
+    """Let what was deleted before slow nobody; not worth it in three minutes."""
+    os.sync()
+    if scale.has_goals:
+        time.sleep(_RECENTLY_DELETED_SECONDS)
+
+
 @contextmanager
-def room(folder: Path, name: str) -> Iterator[Path]:
+def room(folder: Path, name: str, scale: Scale) -> Iterator[Path]:
     """A folder for one work; emptied only at its end, because discards slow the next run."""
+    _rest(scale)
     place = folder / name
     place.mkdir()
     try:
@@ -60,7 +73,7 @@ def _remove(place: Path) -> None:
 
 def mixed_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
     """First capture, verify, restore and export of the mixed corpus."""
-    with room(folder, "mixed") as place:
+    with room(folder, "mixed", scale) as place:
         source = place / "source"
         # One filing, so that one restore brings everything back.
         corpus.mixed(source / "备案", scale.mixed_files, scale.mixed_bytes)
@@ -118,6 +131,7 @@ def verify(places: Places, scale: Scale) -> Result:
 def restore(places: Places, scale: Scale) -> Result:
     """Everything back into a new folder."""
     of, back = places.of, places.root / "back"
+    _rest(scale)
     tools = {
         "archiver": Tool(
             lambda n: f"{_archiver(places)} restore 备案 --at 2999-01-01 --to {back}-archiver{n} && sync"
@@ -140,6 +154,7 @@ def restore(places: Places, scale: Scale) -> Result:
 def export(places: Places, scale: Scale) -> Result:
     """The inspection package of everything."""
     of, out = places.of, places.root / "out"
+    _rest(scale)
 
     def bagged(number: int) -> str:
         return f"cp -r {of('cp', 0)} {out}-bag{number} && {BAGIT} --quiet --sha256 --processes 2 {out}-bag{number} && sync"
@@ -171,7 +186,7 @@ def _clear(root: Path, prefix: str) -> None:
 
 def small_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
     """First capture of many small files, then looking again when nothing has changed."""
-    with room(folder, "small") as place:
+    with room(folder, "small", scale) as place:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
         corpus.small(places.source, scale.small_files)
@@ -217,7 +232,7 @@ def daemon_scan(places: Places, theirs: list[Run]) -> Result:
 
 def large_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
     """First capture of files of gigabytes."""
-    with room(folder, "large") as place:
+    with room(folder, "large", scale) as place:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
         corpus.large(places.source, scale.large_files, scale.large_bytes)
@@ -241,7 +256,7 @@ def _emptied(tool: Tool, places: Places) -> Tool:
 
 def deep_corpus(folder: Path, scale: Scale) -> Iterator[Result]:
     """First capture of long Chinese paths."""
-    with room(folder, "deep") as place:
+    with room(folder, "deep", scale) as place:
         places = Places(place / "source", place / "made")
         places.root.mkdir()
         corpus.deep(places.source, scale.mixed_files)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from archiver.audit.copying import Copied, Failed, copy_all
 from archiver.beside import Beside
-from archiver.store.content import begin_write_out
+from archiver.store.durable import begin_write_out
 
 _CHUNK = 1 << 20
 #: What one process copies at a time.
-_BATCH_FILES, _BATCH_BYTES = 64, 16 << 20
+_BATCH_FILES, _BATCH_BYTES = 64, 4 << 20
 Buffer = bytes | memoryview
 
 
@@ -24,7 +24,7 @@ class BagWriter:
 
     def __init__(self, root: Path, algorithms: Sequence[str] = ("sha256",)) -> None:
         """``algorithms``: names as in :mod:`hashlib`, SHA-256 among them."""
-        self._root = root
+        self._root = os.fspath(root)
         self._algorithms = algorithms
         self._payload: dict[str, dict[str, str]] = {}
         self._tags: dict[str, dict[str, str]] = {}
@@ -43,7 +43,7 @@ class BagWriter:
     def copy_payload(self, name: str, source: Path, size: int) -> None:
         """Write ``data/<name>`` beside other work; :meth:`settle` waits for it."""
         name = f"data/{name}"
-        self._waiting.append((name, os.fspath(source), os.fspath(self._path(name))))
+        self._waiting.append((name, os.fspath(source), self._path(name)))
         self._waiting_bytes += size
         if len(self._waiting) >= _BATCH_FILES or self._waiting_bytes >= _BATCH_BYTES:
             self._begin_copies()
@@ -95,7 +95,7 @@ class BagWriter:
 
     def place(self, name: str) -> Path:
         """Where ``data/<name>`` lies."""
-        return self._path(f"data/{name}")
+        return Path(self._path(f"data/{name}"))
 
     def add_tag_file(self, name: str, data: bytes) -> None:
         """Write a file beside the payload."""
@@ -120,13 +120,13 @@ class BagWriter:
         """The digest of a payload file that was written."""
         return self._payload[f"data/{name}"]["sha256"]
 
-    def _path(self, name: str) -> Path:
+    def _path(self, name: str) -> str:
         # The bag is UTF-8 whatever the locale, and a path is its bytes.
-        return self._root / os.fsdecode(name.encode("utf-8"))
+        return f"{self._root}/{os.fsdecode(name.encode('utf-8'))}"
 
     def _write(self, name: str, chunks: Iterable[Buffer]) -> dict[str, str]:
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         digests = {each: hashlib.new(each) for each in self._algorithms}
         size = 0
         with open(path, "xb", buffering=0) as stream:

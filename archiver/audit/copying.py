@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from archiver.beside import serve
-from archiver.store.content import begin_write_out
+from archiver.store.durable import begin_write_out
 
-_CHUNK = 1 << 20
+#: Hashed and written while the processor still holds it.
+_CHUNK = 128 << 10
 
 #: Size and digests by algorithm, or what stood in the way: number, words, file.
 Copied = tuple[int, dict[str, str]]
@@ -21,14 +22,22 @@ def copy_all(request: tuple[Iterable[tuple[str, str]], Sequence[str]]) -> list[C
     """Copy each source to its target, which must not be there; the digests are those of the bytes written."""
     pairs, algorithms = request
     buffer = memoryview(bytearray(_CHUNK))
-    return [_copy(source, target, algorithms, buffer) for source, target in pairs]
+    done: list[Copied | Failed] = []
+    made = ""
+    for source, target in pairs:
+        folder = os.path.dirname(target)
+        done.append(_copy(source, target, algorithms, buffer, "" if folder == made else folder))
+        made = folder
+    return done
 
 
-def _copy(source: str, target: str, algorithms: Sequence[str], buffer: memoryview) -> Copied | Failed:
+def _copy(source: str, target: str, algorithms: Sequence[str], buffer: memoryview, folder: str) -> Copied | Failed:
+    """Copy one; ``folder``: to be made first, empty: it is there."""
     digests = {each: hashlib.new(each) for each in algorithms}
     size = 0
     try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
         with open(source, "rb", buffering=0) as taken, open(target, "xb", buffering=0) as given:
             while count := taken.readinto(buffer):
                 view = buffer[:count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import zipfile
@@ -57,6 +58,8 @@ def export(
             target=final,
         )
     versions = selection.versions(archive)
+    # What is there by now stays: no collection has to walk through it again.
+    gc.freeze()
     aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         aside.mkdir(parents=True)

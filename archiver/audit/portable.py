@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f"*:<>?\\|%\ufffd\u2028\u2029]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -36,6 +37,7 @@ class PortableNames:
         return shown
 
 
+@lru_cache(maxsize=4096)
 def _component(part: bytes) -> str:
     shown = part.decode("utf-8", "replace")
     safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", shown)).rstrip(". ")

@@ -126,6 +126,8 @@ def _git_push(session: Session, remote: str, with_content: bool) -> None:
         console.say("Without the content. With it: archiver replica git-push --lfs {remote}", remote=done.remote)
     if done.withheld:
         console.say("Sensitive, and kept here: {contents} contents.", contents=done.withheld)
+    if done.away:
+        console.say("In the bucket alone, and not sent: {contents} contents.", contents=done.away)
 
 
 command.add_command(_init, "init")

@@ -31,8 +31,8 @@ from archiver.intake.snapshot import Noted, Snapshot
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, privacy
 from archiver.store.archive import Archive
-from archiver.store.content import release_memory
 from archiver.store.database import is_damage
+from archiver.store.durable import release_memory
 from archiver.store.writer import Draft
 
 _TICK_SECONDS = 0.05

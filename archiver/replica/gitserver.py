@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,21 +14,25 @@ from archiver.replica.sync import Progress
 from archiver.store import overview
 from archiver.store.archive import Archive
 from archiver.store.commands import GitCommands
-from archiver.store.content import sync_path
+from archiver.store.durable import sync_path
 from archiver.store.privacy import fitting
 
-#: As many as one git-lfs is told of: its command line is finite, and so is the disk of a cache.
-_BATCH, _BATCH_BYTES = 1000, 4 << 30
+#: As many as one git-lfs is told of: its command line is finite.
+_BATCH = 1000
 _READABLE = 0o444
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push did: whereto, contents that are there, and sensitive ones that stayed here."""
+    """What a push did: whereto, how many contents are there, and which were not sent.
+
+    ``withheld``: sensitive ones; ``away``: those that lie in the bucket alone.
+    """
 
     remote: str
-    contents: int
-    withheld: int
+    contents: int = 0
+    withheld: int = 0
+    away: int = 0
 
 
 def push(
@@ -45,16 +48,19 @@ def push(
     Raises StorageProblem where the server refuses, ConfigProblem without git-lfs.
     """
     shown = _shown(remote)
+    if os.path.isdir(remote):
+        # git runs in the archive, and would look for it from there.
+        remote = os.path.abspath(remote)
     if not with_content:
         _push_history(archive, remote)
-        return Pushed(shown, 0, 0)
-    sent, _ = _contents(archive, sensitive)
+        return Pushed(shown)
+    sent = _contents(archive, sensitive)[0]
     _send(archive, remote, sent, progress)
     _push_history(archive, remote)
     # What was captured meanwhile may be named by the history already.
-    wanted, withheld = _contents(archive, sensitive)
+    wanted, withheld, away = _contents(archive, sensitive)
     _send(archive, remote, {each: size for each, size in wanted.items() if each not in sent}, progress)
-    return Pushed(shown, len(wanted), withheld)
+    return Pushed(shown, len(wanted), withheld, away)
 
 
 def _push_history(archive: Archive, remote: str) -> None:
@@ -68,12 +74,20 @@ def _push_history(archive: Archive, remote: str) -> None:
         )
 
 
-def _contents(archive: Archive, sensitive: tuple[str, ...]) -> tuple[dict[str, int], int]:
-    """What is to be sent, with its size; and how many contents stay, as some path calls them sensitive."""
+def _contents(archive: Archive, sensitive: tuple[str, ...]) -> tuple[dict[str, int], int, int]:
+    """What is to be sent, with its size; how many stay as sensitive, and how many as they are not on this disk."""
     hidden = {sha256 for path, sha256 in overview.contents(archive.index) if fitting(path, sensitive)}
-    found = {sha256: size for _, sha256, size, _, _ in overview.content_intervals(archive.index)}
-    there = {sha256: size for sha256, size in found.items() if archive.content.has(sha256, size)}
-    return {sha256: size for sha256, size in there.items() if sha256 not in hidden}, len(hidden & there.keys())
+    there: dict[str, int] = {}
+    withheld, away = set(), set()
+    for _, sha256, size, _, _ in overview.content_intervals(archive.index):
+        if sha256 in hidden:
+            withheld.add(sha256)
+        elif archive.content.path(sha256).exists():
+            there[sha256] = size
+        elif archive.content.elsewhere is not None:
+            # Brought back all at once they would fill the disk that they have outgrown.
+            away.add(sha256)
+    return there, len(withheld), len(away)
 
 
 def _send(archive: Archive, remote: str, contents: dict[str, int], progress: Progress) -> None:
@@ -135,8 +149,9 @@ def _send_all(archive: Archive, address: str, contents: dict[str, int], progress
                 "sent. Install git-lfs, or send the history without it."
             )
         done, total = 0, sum(contents.values())
-        for batch in _batches(contents):
-            archive.content.fetch(batch)
+        names = list(contents)
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH]
             for sha256 in batch:
                 name = scratch / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
                 name.parent.mkdir(parents=True, exist_ok=True)
@@ -146,18 +161,6 @@ def _send_all(archive: Archive, address: str, contents: dict[str, int], progress
                 raise _not_sent(address, _reason(err))
             done += sum(contents[sha256] for sha256 in batch)
             progress(done, total)
-
-
-def _batches(contents: dict[str, int]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    held = 0
-    for sha256, size in contents.items():
-        if batch and (len(batch) == _BATCH or held + size > _BATCH_BYTES):
-            yield batch
-            batch, held = [], 0
-        batch.append(sha256)
-        held += size
-    yield batch
 
 
 def _not_sent(remote: str, reason: str) -> StorageProblem:

@@ -20,7 +20,7 @@ from archiver.replica.sync import Progress
 from archiver.retention.selection import needed_content
 from archiver.store import overview, permissions
 from archiver.store.archive import Archive
-from archiver.store.content import sync_filesystem, sync_path
+from archiver.store.durable import sync_filesystem, sync_path
 from archiver.store.repository import JOURNAL, Repository
 
 _BATCH = 500

@@ -11,7 +11,7 @@ from typing import Any
 from archiver.errors import StorageProblem
 from archiver.store import permissions
 from archiver.store.archive import Archive
-from archiver.store.content import sync_filesystem
+from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
 from archiver.store.writer import Draft
 

@@ -14,7 +14,8 @@ from archiver import clock
 from archiver.errors import ArchiverError, ConfigProblem, StorageProblem
 from archiver.model import Actor
 from archiver.store import database, keys, lock, permissions, recovery, users
-from archiver.store.content import ContentStore, sync_filesystem
+from archiver.store.content import ContentStore
+from archiver.store.durable import sync_filesystem
 from archiver.store.index import Index, IndexDamaged
 from archiver.store.journal import (
     Journal,

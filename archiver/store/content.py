@@ -7,7 +7,6 @@ SHA-256 is whole after any crash.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import tempfile
@@ -20,6 +19,7 @@ from typing import Protocol
 
 from archiver import clock
 from archiver.errors import StorageProblem
+from archiver.store.durable import sync_filesystem, sync_path, write_out
 from archiver.store.permissions import allow_deletion
 from archiver.store.source import Signature, Source, Unstable
 from archiver.store.steps import Step, reached
@@ -35,15 +35,9 @@ _SYNC_EACH = 64
 #: sync at the end of a batch has little left to do.
 _WRITE_OUT_FROM = 256 << 10
 _WRITE_OUT_WINDOW = 8 << 20
-#: SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER of linux/fs.h.
-_WRITE_AND_WAIT = 7
-_WRITE = 2
 
 #: Two ticks of the slowest kernel clock (HZ=100), which is what ctime counts in.
 _TICK_NS = 20_000_000
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_Offset = ctypes.c_int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +165,14 @@ class ContentStore:
                 while chunk:
                     chunk = chunk[os.write(out, chunk) :]
                 if total - done >= _WRITE_OUT_WINDOW:
-                    _write_out(out, done, total - done)
+                    write_out(out, done, total - done)
                     done = total
             except OSError as error:
                 raise self._full(error) from error
         if total != size:
             raise Unstable
         if total >= _WRITE_OUT_FROM:
-            _write_out(out, done, total - done)
+            write_out(out, done, total - done)
         return digest.hexdigest()
 
     def _buffer(self) -> memoryview:
@@ -307,40 +301,3 @@ class ContentStore:
             path=self.spool,
             reason=error.strerror,
         )
-
-
-def begin_write_out(descriptor: int) -> None:
-    """Let the disk begin with what was written; returns at once, and promises nothing."""
-    _libc.sync_file_range(descriptor, _Offset(0), _Offset(0), _WRITE)
-
-
-def _write_out(descriptor: int, start: int, count: int) -> None:
-    """Write a range to disk and drop it from the page cache; durability comes with the sync."""
-    if _libc.sync_file_range(descriptor, _Offset(start), _Offset(count), _WRITE_AND_WAIT) == 0:
-        os.posix_fadvise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
-
-
-def sync_path(path: str) -> None:
-    """Make one file's bytes, or one directory's names, durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_filesystem(path: Path) -> None:
-    """``syncfs(2)`` of the filesystem that holds ``path``; raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), os.fspath(path))
-    finally:
-        os.close(descriptor)
-
-
-def release_memory() -> None:
-    """Give memory that is not in use back to the system, where the C library can (glibc)."""
-    with suppress(AttributeError):
-        _libc.malloc_trim(0)

@@ -32,7 +32,12 @@ def text(name: bytes) -> str:
 
     Bytes that are not UTF-8, and a ``%`` before two hex digits, become ``%XX``.
     """
-    decoded = _AMBIGUOUS.sub("%25", name.decode("utf-8", "surrogateescape"))
+    decoded = name.decode("utf-8", "surrogateescape")
+    if "%" in decoded:
+        decoded = _AMBIGUOUS.sub("%25", decoded)
+    if decoded.isprintable():
+        # Hundreds of thousands of them in a row, and hardly one has what follows.
+        return decoded
     return "".join(f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in decoded)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from archiver.store import names, overview
@@ -11,8 +11,10 @@ from archiver.store.content import ContentStore
 from archiver.store.index import Index
 
 
-def fitting(path: bytes, patterns: Iterable[str]) -> str:
+def fitting(path: bytes, patterns: Sequence[str]) -> str:
     """The first pattern that fits a material's whole path or its last name; empty: none."""
+    if not patterns:
+        return ""
     shown = names.text(path)
     forms = (shown, shown.rsplit("/", 1)[-1])
     for pattern in patterns:

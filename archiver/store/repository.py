@@ -18,7 +18,7 @@ from archiver.errors import StorageProblem
 from archiver.store import guard
 from archiver.store.catfile import CatFile, GitHangs
 from archiver.store.commands import HANGS, GitCommands
-from archiver.store.content import sync_filesystem
+from archiver.store.durable import sync_filesystem
 from archiver.store.fastimport import FastImport, GitEnded, Overseer
 from archiver.store.steps import Step, reached
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,17 @@ def test_gone_there_too_it_is_said(outgrown: Site) -> None:
     )
     done = outgrown.run("restore", "推荐/首次/v1", "--to", outgrown.root / "out", code=8)
     assert "cannot be reached" in done.stderr
+
+
+def test_a_git_server_gets_what_is_here(outgrown: Site, tmp_path: Path) -> None:
+    """All of it brought back at once would fill the disk."""
+    mirror = tmp_path / "mirror.git"
+    subprocess.run(["git", "init", "-q", "--bare", mirror], check=True)
+    before = lying(outgrown)
+    done = outgrown.run("replica", "git-push", "--lfs", mirror).stdout
+    assert f"It has {before} contents." in done
+    assert "In the bucket alone, and not sent:" in done
+    assert lying(outgrown) == before
 
 
 def test_without_a_lock_nothing_leaves(site: Site, keys: Path, server: Server) -> None:
