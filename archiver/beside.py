@@ -49,6 +49,10 @@ class Beside:
         self._mine = threading.local()
         self._all: list[subprocess.Popen[bytes]] = []
 
+    def begin(self) -> None:
+        """Start this thread's child before there is a question; raises OSError."""
+        self._child()
+
     def ask(self, request: Any) -> Any:
         """The answer of this thread's child; raises OSError where there is none, or it died."""
         child = self._child()

@@ -29,8 +29,11 @@ class BagWriter:
         self._payload: dict[str, dict[str, str]] = {}
         self._tags: dict[str, dict[str, str]] = {}
         self._sizes: dict[str, int] = {}
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
         self._beside = Beside("archiver.audit.copying")
+        threads = len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(threads)
+        for _ in range(threads):
+            self._pool.submit(self._beside.begin)
         self._waiting: list[tuple[str, str, str]] = []
         self._waiting_bytes = 0
         self._copies: list[tuple[list[str], Future[list[Copied | Failed]]]] = []

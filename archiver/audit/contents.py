@@ -66,16 +66,22 @@ class Contents:
         self._presentation = presentation
         self._report = Report(archive, policy, presentation, selection.leaves_out, reader)
         self._opened = Opened(archive.content, reader)
-        # As of the newest event, not of the moment of the export.
-        head = archive.journal.head()
-        self._now = clock.parse(head.clock["time"]) if head else archive.compliance_time()
         self._placed: dict[tuple[str, str], str] = {}
         self._copied: dict[str, Material] = {}
         self.facts = Facts(outcomes=self._opened.outcomes)
 
-    def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
-        """Write everything; ``record`` is the export's own.  Raises StorageProblem for damaged content."""
+    def begin(self, versions: list[Version]) -> None:
+        """Begin to copy every content, once, to where it first appears; :meth:`write` waits for it."""
         self._archive.content.fetch(self._needed(versions))
+        for version in versions:
+            for material in self._archive.index.materials(version.submission, version.number):
+                self._place(version, material)
+
+    def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
+        """Write everything else; ``record`` is the export's own.  Raises StorageProblem for damaged content."""
+        # As of the newest event, not of the moment of the export.
+        head = self._archive.journal.head()
+        self._now = clock.parse(head.clock["time"]) if head else self._archive.compliance_time()
         newest = {version.submission: version for version in versions}
         listed = {version.tag for version in versions if version.submitted} | {v.tag for v in newest.values()}
         lines = [self._version(version, version.tag in listed) for version in versions]
@@ -165,7 +171,6 @@ class Contents:
         }
 
     def _material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
-        """Each content is stored once, where it first appears; later versions point there."""
         shown = names.text(material.path)
         if material.sha256 is None:
             return MaterialLine(shown + "/", None, 0, material.mtime_ns, None)
@@ -176,13 +181,22 @@ class Contents:
             )
         if why := self._selection.leaves_out(material.path):
             return MaterialLine(*facts, None, why)
-        key = (version.tag if self._selection.expand else version.submission.filing, material.sha256)
-        if key not in self._placed:
+        file = self._placed[self._key(version, material.sha256)]
+        document = self._opened.look(material) if is_listed else None
+        return MaterialLine(*facts, file, health=NOTES.get(material.health, ""), document=document)
+
+    def _key(self, version: Version, sha256: str) -> tuple[str, str]:
+        return version.tag if self._selection.expand else version.submission.filing, sha256
+
+    def _place(self, version: Version, material: Material) -> None:
+        """Each content is stored once, where it first appears; later versions point there."""
+        if material.sha256 is None or (version.disposed and material.size):
+            return
+        key = self._key(version, material.sha256)
+        if key not in self._placed and not self._selection.leaves_out(material.path):
             name = self._names.path(b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path))
             self._copy(name, material)
             self._placed[key] = f"data/{name}"
-        document = self._opened.look(material) if is_listed else None
-        return MaterialLine(*facts, self._placed[key], health=NOTES.get(material.health, ""), document=document)
 
     def _copy(self, name: str, material: Material) -> None:
         if material.size and material.sha256:

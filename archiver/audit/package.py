@@ -6,7 +6,7 @@ import gc
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,10 @@ def export(
     *,
     as_zip: bool = False,
     sm3: bool = False,
+    sign: Callable[[], None] = lambda: None,
 ) -> Package:
     """Write the package to ``target`` (a folder, or a zip file beside it); ``sm3``: with those digests too.
-    ``presentation``: how its report speaks.
+    ``presentation``: how its report speaks; ``sign``: seals the journal, while content is copied already.
 
     Raises UsageProblem where the target exists, NotFound where nothing is
     chosen, StorageProblem where it cannot be written; nothing is left then.
@@ -67,6 +68,8 @@ def export(
         try:
             with Reader(Cache(archive.root)) as reader:
                 contents = Contents(archive, bag, selection, policy, presentation, reader)
+                contents.begin(versions)
+                sign()
                 contents.write(versions, record)
         finally:
             bag.close()

@@ -68,7 +68,6 @@ def command(
     from archiver.store.lookup import find_filing, find_submission
 
     archive = session.archive()
-    _sign(session, archive)
     restore.check_target(Path(target), session.config.watch, session.config.archive)
     selection = Selection(
         [find_filing(archive, filing) for filing in filings],
@@ -90,6 +89,7 @@ def command(
         record,
         as_zip=as_zip,
         sm3=session.config.sm3,
+        sign=lambda: _sign(session, archive),
         presentation=Presentation(
             session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
         ),
