@@ -92,12 +92,13 @@ def memory_held(left_bytes: int) -> Iterator[None]:
     A virtual machine fetches each page that was never touched from its host, at up to four times the price of
     a copy; which tool pays would be chance.
     """
-    words = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    size = int(words["MemAvailable"].split()[0]) * 1024 - left_bytes
+    figures = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    size = int(figures["MemAvailable"].split()[0]) * 1024 - left_bytes
     if size <= 0:
         yield
         return
-    holder = subprocess.Popen([sys.executable, "-c", _HOLDING, str(size)], stdin=-1, stdout=-1)
+    words = [sys.executable, "-c", _HOLDING, str(size)]
+    holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
     try:

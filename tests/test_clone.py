@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT, SAMPLES, Site, tree, wait_until
+from tests.conftest import CHECKOUT, SAMPLES, Site, free_port, listens, tree, wait_until
 from tests.test_restore import NAMES
 
 pytestmark = pytest.mark.needs("git-lfs", "root", "mount", "setpriv", "sshd", "rsync")
@@ -114,9 +113,7 @@ def ssh(tmp_path: Path) -> Iterator[str]:
     """An ssh server on loopback that knows nothing of Git LFS; the command that reaches it."""
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {
         "ListenAddress": f"127.0.0.1:{port}",
         "HostKey": tmp_path / "host",
@@ -130,15 +127,10 @@ def ssh(tmp_path: Path) -> Iterator[str]:
     server = subprocess.Popen(
         [shutil.which("sshd") or "sshd", "-D", "-e", "-f", tmp_path / "sshd"], stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: _listens(port))
+    wait_until(lambda: listens(port))
     yield f"ssh -i {tmp_path / 'user'} -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -q"
     server.terminate()
     server.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def mirroring(site: Site) -> list[str]:

@@ -14,6 +14,7 @@ from archiver.replica.sync import Progress
 from archiver.store import overview
 from archiver.store.archive import Archive
 from archiver.store.commands import GitCommands
+from archiver.store.content import ContentStore
 from archiver.store.durable import sync_path
 from archiver.store.privacy import fitting
 
@@ -103,10 +104,11 @@ def _send(archive: Archive, remote: str, contents: dict[str, int], progress: Pro
 
 def _copy_all(archive: Archive, repository: Path, contents: dict[str, int], progress: Progress) -> None:
     """Into a repository on a disk.  Stock git-lfs would hard-link there: one file in two archives."""
-    objects = (repository / ".git" if (repository / ".git").is_dir() else repository) / "lfs" / "objects"
+    inner = repository / ".git"
+    there = _contents_of(inner if inner.is_dir() else repository)
     done, total = 0, sum(contents.values())
     for sha256, size in contents.items():
-        target = objects / sha256[:2] / sha256[2:4] / sha256
+        target = there.path(sha256)
         if not target.exists():
             try:
                 _copy(archive, sha256, target)
@@ -114,6 +116,11 @@ def _copy_all(archive: Archive, repository: Path, contents: dict[str, int], prog
                 raise _not_sent(os.fspath(repository), f"{error.strerror}: {target}") from None
         done += size
         progress(done, total)
+
+
+def _contents_of(repository: Path) -> ContentStore:
+    """Where a repository keeps what stock git-lfs looks for."""
+    return ContentStore(repository / "lfs" / "objects", repository / "lfs" / "tmp")
 
 
 def _copy(archive: Archive, sha256: str, target: Path) -> None:
@@ -140,8 +147,7 @@ def _copy(archive: Archive, sha256: str, target: Path) -> None:
 def _send_all(archive: Archive, address: str, contents: dict[str, int], progress: Progress) -> None:
     """With the stock client, from a repository of its own: in the archive it would leave hooks and locks."""
     with TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        git = GitCommands(scratch)
+        git, there = GitCommands(Path(folder)), _contents_of(Path(folder))
         git.run("init", "--quiet", "--bare")
         if git.attempt("lfs", "version")[0] != 0:
             raise ConfigProblem(
@@ -153,7 +159,7 @@ def _send_all(archive: Archive, address: str, contents: dict[str, int], progress
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
             for sha256 in batch:
-                name = scratch / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
+                name = there.path(sha256)
                 name.parent.mkdir(parents=True, exist_ok=True)
                 name.symlink_to(archive.content.path(sha256))
             status, _, err = git.attempt("lfs", "push", "--object-id", address, *batch, is_long=True)
@@ -169,7 +175,7 @@ def _not_sent(remote: str, reason: str) -> StorageProblem:
         "is not sent again. Mend the address or the access, and see that the server speaks Git LFS; then run the "
         "command again.",
         remote=_shown(remote),
-        reason=_shown(reason),
+        reason=reason,
     )
 
 

@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 
 from archiver.errors import NotFound, StorageProblem
 from archiver.replica import keys
+from archiver.replica.opened import STATE
 from archiver.replica.port import Bucket, BucketProblem, Listed
 from archiver.replica.state import State
 from archiver.replica.sync import Progress
@@ -168,13 +169,13 @@ def _needed(archive: Archive) -> dict[str, int]:
 
 def _leave_there(archive: Archive) -> None:
     """Content on demand: reads fall through to the bucket, where the configuration lets them."""
-    state = State(archive.root / "replica.db")
+    state = State(archive.root / STATE)
     state.note_evicted(_needed(archive).items())
     state.close()
 
 
 def _all_here(archive: Archive) -> None:
-    state = State(archive.root / "replica.db")
+    state = State(archive.root / STATE)
     state.note_back(state.evicted())
     state.close()
 

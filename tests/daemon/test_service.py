@@ -17,13 +17,7 @@ import pytest
 from archiver import clock
 from archiver.config import load
 from archiver.daemon import unit
-from tests.conftest import CHECKOUT, COMMAND, Site, wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.conftest import CHECKOUT, COMMAND, Site, free_port, wait_until
 
 
 def set_metrics(site: Site, **settings: str) -> None:

@@ -24,7 +24,7 @@ from archiver.acting import Context
 from archiver.actions import perform
 from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch
-from tests.conftest import COMMAND, SAMPLES, Site
+from tests.conftest import COMMAND, SAMPLES, Site, free_port
 
 NUMBER = "网信算备110108823483901230031号"
 LINK = "https://beian.example/public/1"
@@ -359,11 +359,6 @@ def smtp(box: Mail, port: int) -> Iterator[None]:
         yield
     finally:
         controller.stop()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_was_down(

@@ -10,18 +10,16 @@ import argparse
 import base64
 import contextlib
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import CHECKOUT, listens, wait_until
 from tests.replica.server import free_base
 
-_HERE = Path(__file__).parents[2]
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -51,22 +49,14 @@ def serving(folder: Path, *options: str) -> Iterator[GitServer]:
     subprocess.run(["git", "init", "-q", "--bare", server.repository], check=True)
     with open(folder / "log", "wb") as log:
         words = ["-W", "ignore", "-m", "tests.replica.gitserver", str(server.port), folder, *options]
-        process = subprocess.Popen([sys.executable, *words], cwd=_HERE, stdout=log, stderr=log)
+        process = subprocess.Popen([sys.executable, *words], cwd=CHECKOUT, stdout=log, stderr=log)
         try:
-            _wait(server.port, process)
+            wait_until(lambda: listens(server.port) or process.poll() is not None, seconds=30)
+            assert process.poll() is None, (folder / "log").read_text()
             yield server
         finally:
             process.kill()
             process.wait()
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the git server does not come up")
 
 
 def anybody(_: Any) -> Any:
