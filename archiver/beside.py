@@ -81,15 +81,19 @@ class Beside:
             self._all.append(child)
         return child
 
-    def end(self) -> None:
-        """End the children; only while no thread asks."""
+    def dismiss(self) -> None:
+        """Tell the children to end, and wait for none; only while no thread asks."""
         self._mine = threading.local()
-        while self._all:
-            child = self._all.pop()
+        for child in self._all:
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
-            child.wait()
+
+    def end(self) -> None:
+        """End the children; only while no thread asks."""
+        self.dismiss()
+        while self._all:
+            self._all.pop().wait()
 
 
 def serve(answer: Callable[[Any], Any]) -> None:

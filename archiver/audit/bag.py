@@ -5,81 +5,36 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
-from archiver.audit.copying import Copied, Failed, copy_all
-from archiver.beside import Beside
+from archiver.audit.copies import Copies
 from archiver.store.durable import begin_write_out
 
 _CHUNK = 1 << 20
-#: What one process copies at a time.
-_BATCH_FILES, _BATCH_BYTES = 64, 4 << 20
 Buffer = bytes | memoryview
 
 
 class BagWriter:
     """One bag in the making; every file gets its line in a manifest."""
 
-    def __init__(self, root: Path, algorithms: Sequence[str] = ("sha256",)) -> None:
+    def __init__(self, root: Path, copies: Copies, algorithms: Sequence[str] = ("sha256",)) -> None:
         """``algorithms``: names as in :mod:`hashlib`, SHA-256 among them."""
         self._root = os.fspath(root)
+        self._copies = copies
         self._algorithms = algorithms
         self._payload: dict[str, dict[str, str]] = {}
         self._tags: dict[str, dict[str, str]] = {}
         self._sizes: dict[str, int] = {}
-        self._beside = Beside("archiver.audit.copying")
-        threads = len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(threads)
-        for _ in range(threads):
-            self._pool.submit(self._beside.begin)
-        self._waiting: list[tuple[str, str, str]] = []
-        self._waiting_bytes = 0
-        self._copies: list[tuple[list[str], Future[list[Copied | Failed]]]] = []
 
-    def close(self) -> None:
-        """Begin no more copies, and wait for those in hand."""
-        self._pool.shutdown(cancel_futures=True)
-        self._beside.end()
-
-    def copy_payload(self, name: str, source: Path, size: int) -> None:
+    def copy_payload(self, name: str, source: str, size: int) -> None:
         """Write ``data/<name>`` beside other work; :meth:`settle` waits for it."""
         name = f"data/{name}"
-        self._waiting.append((name, os.fspath(source), self._path(name)))
-        self._waiting_bytes += size
-        if len(self._waiting) >= _BATCH_FILES or self._waiting_bytes >= _BATCH_BYTES:
-            self._begin_copies()
-
-    def _begin_copies(self) -> None:
-        if not self._waiting:
-            return
-        pairs = [(source, target) for _, source, target in self._waiting]
-        copies = self._pool.submit(self._copy, pairs)
-        self._copies.append(([name for name, _, _ in self._waiting], copies))
-        self._waiting, self._waiting_bytes = [], 0
-
-    def _copy(self, pairs: list[tuple[str, str]]) -> list[Copied | Failed]:
-        request = (pairs, list(self._algorithms))
-        try:
-            answer: list[Copied | Failed] = self._beside.ask(request)
-        except OSError:
-            # No process could be had for it; what it may have begun is begun again.
-            for _, target in pairs:
-                with suppress(FileNotFoundError):
-                    os.unlink(target)
-            return copy_all(request)
-        return answer
+        self._copies.add(name, source, self._path(name), size, self._algorithms)
 
     def settle(self) -> None:
         """Wait for all copies; raises OSError with what stood in the way of the first that failed."""
-        self._begin_copies()
-        for names, copies in self._copies:
-            for name, done in zip(names, copies.result(), strict=True):
-                if len(done) == 3:
-                    raise OSError(done[0], done[1], done[2])
-                self._sizes[name], self._payload[name] = done
-        self._copies.clear()
+        for name, copied in self._copies.settle(self._algorithms):
+            self._sizes[name], self._payload[name] = copied
 
     def add_payload(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write ``data/<name>``."""

@@ -16,8 +16,8 @@ from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
 from archiver.audit.opened import Opened
 from archiver.audit.portable import PortableNames
-from archiver.audit.report import Facts, MaterialLine, Presentation, Report, VersionLine
 from archiver.audit.selection import Selection
+from archiver.audit.views import Facts, MaterialLine, Presentation, VersionLine
 from archiver.documents.health import NOTES
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase, StorageProblem
@@ -27,7 +27,7 @@ from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.journal import CHANGES_FILE, EVENT_FILE, canonical
+from archiver.store.journal import CHANGES_FILE, canonical
 from archiver.store.repository import JOURNAL
 
 #: Attachments that everybody needs to check what the journal says; others belong to their submission.
@@ -64,7 +64,7 @@ class Contents:
         self._names = PortableNames()
         self._policy = policy
         self._presentation = presentation
-        self._report = Report(archive, policy, presentation, selection.leaves_out, reader)
+        self._reader = reader
         self._opened = Opened(archive.content, reader)
         self._placed: dict[tuple[str, str], str] = {}
         self._copied: dict[str, Material] = {}
@@ -95,8 +95,7 @@ class Contents:
         mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
         self._add_json("names.json", mapping)
         head = events[-1]
-        page = self._report.render(lines, events, coverage, self.facts)
-        self._bag.add_tag_file("report.html", page.encode("utf-8"))
+        self._bag.add_tag_file("report.html", self._page(lines, events, coverage).encode("utf-8"))
         for name in _RESOURCES:
             data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()
             self._bag.add_tag_file(name, data)
@@ -112,6 +111,14 @@ class Contents:
                 "External-Description": f"{len(versions)} versions of filing materials",
             }
         )
+
+    def _page(self, lines: list[VersionLine], events: list[Event], coverage: dict[str, Any]) -> str:
+        # Not before it is needed: meanwhile the first content is on its way.
+        from archiver.audit.report import Report
+
+        hidden = self._selection.leaves_out
+        report = Report(self._archive, self._policy, self._presentation, hidden, self._reader)
+        return report.render(lines, events, coverage, self.facts)
 
     def _needed(self, versions: list[Version]) -> Iterator[str]:
         """The contents that will be read, to bring those that lie elsewhere all at once."""
@@ -200,7 +207,7 @@ class Contents:
 
     def _copy(self, name: str, material: Material) -> None:
         if material.size and material.sha256:
-            self._bag.copy_payload(name, self._archive.content.path(material.sha256), material.size)
+            self._bag.copy_payload(name, os.fspath(self._archive.content.path(material.sha256)), material.size)
         else:
             self._bag.add_payload(name, ())
         self._copied[name] = material
@@ -253,9 +260,9 @@ class Contents:
         return not self._selection.leaves_out(names.raw(name))
 
     def _event_lines(self, note: Callable[[Event], object]) -> Iterator[bytes]:
-        for event in self._archive.journal.since(None):
+        for event, line in self._archive.journal.lines_since(None):
             note(event)
-            yield self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
+            yield line
 
     def _receipts(self, events: list[Event], tags: set[str]) -> dict[str, tuple[int, str | None]]:
         """By submitted tag: the event's number, and where the receipt lies."""

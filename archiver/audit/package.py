@@ -13,8 +13,9 @@ from typing import Any
 
 from archiver.audit.bag import BagWriter
 from archiver.audit.contents import Contents
-from archiver.audit.report import Presentation
+from archiver.audit.copies import Copies
 from archiver.audit.selection import Selection
+from archiver.audit.views import Presentation
 from archiver.documents.cache import Cache
 from archiver.documents.reader import Reader
 from archiver.errors import StorageProblem, UsageProblem
@@ -35,6 +36,7 @@ class Package:
 
 def export(
     archive: Archive,
+    copies: Copies,
     selection: Selection,
     target: Path,
     policy: Policy,
@@ -46,7 +48,8 @@ def export(
     sign: Callable[[], None] = lambda: None,
 ) -> Package:
     """Write the package to ``target`` (a folder, or a zip file beside it); ``sm3``: with those digests too.
-    ``presentation``: how its report speaks; ``sign``: seals the journal, while content is copied already.
+    ``presentation``: how its report speaks; ``sign``: seals the journal, while content is copied already;
+    ``copies`` are closed when it is done.
 
     Raises UsageProblem where the target exists, NotFound where nothing is
     chosen, StorageProblem where it cannot be written; nothing is left then.
@@ -64,15 +67,12 @@ def export(
     aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         aside.mkdir(parents=True)
-        bag = BagWriter(aside, ("sha256", "sm3") if sm3 else ("sha256",))
-        try:
-            with Reader(Cache(archive.root)) as reader:
-                contents = Contents(archive, bag, selection, policy, presentation, reader)
-                contents.begin(versions)
-                sign()
-                contents.write(versions, record)
-        finally:
-            bag.close()
+        bag = BagWriter(aside, copies, ("sha256", "sm3") if sm3 else ("sha256",))
+        with Reader(Cache(archive.root)) as reader:
+            contents = Contents(archive, bag, selection, policy, presentation, reader)
+            contents.begin(versions)
+            sign()
+            contents.write(versions, record)
         if as_zip:
             packed = aside.with_name(aside.name + ".zip")
             _zip(aside, packed, target.name)
@@ -89,6 +89,7 @@ def export(
             reason=error.strerror or error,
         ) from None
     finally:
+        copies.close()
         shutil.rmtree(aside, ignore_errors=True)
         aside.with_name(aside.name + ".zip").unlink(missing_ok=True)
     return Package(final, len(versions), contents.facts.files, contents.facts.bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from archiver import clock
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, timeline
-from archiver.documents.document import Document
+from archiver.audit.views import Facts, Presentation, VersionLine
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase
 from archiver.filings.deadlines import Due, deadlines
@@ -21,7 +21,7 @@ from archiver.filings.expected import compared
 from archiver.filings.kinds import kind_of
 from archiver.filings.register import FIELDS, Filing, register
 from archiver.model import Change, Event, Version
-from archiver.retention.policy import Decision, Policy
+from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
 
@@ -65,41 +65,6 @@ Hidden = Callable[[bytes], Phrase | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Presentation:
-    """How the report is made: the language in which it opens (zh, en), what puts a phrase into Chinese,
-    and the materials that each kind of submission is expected to hold.
-    """
-
-    opens: str
-    chinese: Callable[[Phrase], str]
-    expected: Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class MaterialLine:
-    """One material of one version, and where the package holds it."""
-
-    path: str
-    sha256: str | None
-    size: int
-    mtime_ns: int
-    file: str | None
-    why: Phrase | None = None
-    health: str = ""
-    document: Document | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionLine:
-    """One version with its retention; its materials where they are listed, and their list in the package."""
-
-    version: Version
-    decision: Decision
-    materials: list[MaterialLine]
-    list_file: str
-
-
-@dataclass(frozen=True, slots=True)
 class SubmissionView:
     """One submission: its versions, newest first, and the expected materials that were found."""
 
@@ -131,17 +96,6 @@ class FilingView:
     submissions: list[SubmissionView]
     differences: list[Difference]
     timeline: Timeline
-
-
-@dataclass(slots=True)
-class Facts:
-    """What the builder has counted on its way; ``outcomes``: documents opened, by what came of it."""
-
-    files: int = 0
-    bytes: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    #: Event -> where the package holds the paper that came with it: a notice, a screenshot, a page.
-    papers: dict[int, str] = field(default_factory=dict)
 
 
 class Report:

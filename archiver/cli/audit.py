@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -59,41 +60,46 @@ def command(
     """Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier."""
     from pathlib import Path
 
-    from archiver import clock, restore
-    from archiver.audit import package
-    from archiver.audit.contents import record_of
-    from archiver.audit.report import Presentation
-    from archiver.audit.selection import Selection
-    from archiver.filings.expected import EXPECTED
-    from archiver.store.lookup import find_filing, find_submission
+    from archiver.audit.copies import Copies
 
-    archive = session.archive()
-    restore.check_target(Path(target), session.config.watch, session.config.archive)
-    selection = Selection(
-        [find_filing(archive, filing) for filing in filings],
-        [str(find_submission(archive, submission)) for submission in submissions],
-        kinds,
-        clock.stamp(session.moment(since, end_of_day=False)) if since else "",
-        clock.stamp(session.moment(until)) if until else "",
-        without,
-        () if with_sensitive else session.config.sensitive,
-        expand,
-    )
-    record = record_of(archive, selection, recipient, reason)
-    policy = session.policy(archive)
-    written = package.export(
-        archive,
-        selection,
-        Path(target),
-        policy,
-        record,
-        as_zip=as_zip,
-        sm3=session.config.sm3,
-        sign=lambda: _sign(session, archive),
-        presentation=Presentation(
-            session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
-        ),
-    )
+    # They take as long to start as this program takes to find out what there is to copy.
+    with closing(Copies()) as copies:
+        from archiver import clock, restore
+        from archiver.audit import package
+        from archiver.audit.contents import record_of
+        from archiver.audit.selection import Selection
+        from archiver.audit.views import Presentation
+        from archiver.filings.expected import EXPECTED
+        from archiver.store.lookup import find_filing, find_submission
+
+        archive = session.archive()
+        restore.check_target(Path(target), session.config.watch, session.config.archive)
+        selection = Selection(
+            [find_filing(archive, filing) for filing in filings],
+            [str(find_submission(archive, submission)) for submission in submissions],
+            kinds,
+            clock.stamp(session.moment(since, end_of_day=False)) if since else "",
+            clock.stamp(session.moment(until)) if until else "",
+            without,
+            () if with_sensitive else session.config.sensitive,
+            expand,
+        )
+        record = record_of(archive, selection, recipient, reason)
+        policy = session.policy(archive)
+        written = package.export(
+            archive,
+            copies,
+            selection,
+            Path(target),
+            policy,
+            record,
+            as_zip=as_zip,
+            sm3=session.config.sm3,
+            sign=lambda: _sign(session, archive),
+            presentation=Presentation(
+                session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
+            ),
+        )
     console = session.console
     console.say(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",

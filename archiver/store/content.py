@@ -19,7 +19,8 @@ from typing import Protocol
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.store.durable import sync_filesystem, sync_path, write_out
+from archiver.store.direct import Copier, Unwritable
+from archiver.store.durable import sync_filesystem, sync_path
 from archiver.store.permissions import allow_deletion
 from archiver.store.source import Signature, Source, Unstable
 from archiver.store.steps import Step, reached
@@ -29,12 +30,6 @@ _SHARED, _PRIVATE = 0o444, 0o400
 #: Up to here each file is synced by itself: ``syncfs`` would also flush whatever
 #: other programs have just written to the same filesystem.
 _SYNC_EACH = 64
-
-#: From here on a copy is written out and dropped from the page cache at once: a
-#: first capture must not push the file server's own data out of memory, and the
-#: sync at the end of a batch has little left to do.
-_WRITE_OUT_FROM = 256 << 10
-_WRITE_OUT_WINDOW = 8 << 20
 
 #: Two ticks of the slowest kernel clock (HZ=100), which is what ctime counts in.
 _TICK_NS = 20_000_000
@@ -84,7 +79,7 @@ class ContentStore:
         self.objects = objects
         self._root = os.fspath(objects)
         self.spool = spool
-        self._buffers = threading.local()
+        self._mine = threading.local()
         self.elsewhere: Elsewhere | None = None
 
     def path(self, sha256: str) -> Path:
@@ -115,7 +110,7 @@ class ContentStore:
     def stage(self, source: Source, proceed: Callable[[], None] = lambda: None) -> Staged:
         """Copy ``source`` into the spool while hashing it.
 
-        ``proceed`` is called before each piece and may raise to give it up.
+        ``proceed`` is called before each piece is written and may raise to give it up.
         Raises Unstable when it changed meanwhile, OSError when it cannot be
         read, StorageProblem when the archive's disk cannot take it.
         """
@@ -151,35 +146,33 @@ class ContentStore:
         return Staged(digest, source.signature, name, fresh)
 
     def _pump(self, source: Source, out: int, proceed: Callable[[], None]) -> str:
-        buffer = self._buffer()
         digest = hashlib.sha256()
-        size, total, done = source.signature.size, 0, 0
-        while count := source.readinto(buffer):
+        size = source.signature.size
+
+        def advance(total: int) -> None:
             proceed()
-            total += count
             if total > size:
                 raise Unstable
-            chunk = buffer[:count]
-            digest.update(chunk)
-            try:
-                while chunk:
-                    chunk = chunk[os.write(out, chunk) :]
-                if total - done >= _WRITE_OUT_WINDOW:
-                    write_out(out, done, total - done)
-                    done = total
-            except OSError as error:
-                raise self._full(error) from error
+
+        try:
+            total = self._copier().copy(source.readinto, out, size, [digest], advance)
+        except Unwritable as error:
+            raise self._full(error) from error
         if total != size:
             raise Unstable
-        if total >= _WRITE_OUT_FROM:
-            write_out(out, done, total - done)
         return digest.hexdigest()
 
+    def _copier(self) -> Copier:
+        if not hasattr(self._mine, "copier"):
+            self._mine.copier = Copier()
+        copier: Copier = self._mine.copier
+        return copier
+
     def _buffer(self) -> memoryview:
-        if not hasattr(self._buffers, "view"):
-            self._buffers.view = memoryview(bytearray(CHUNK_BYTES))
-        view: memoryview = self._buffers.view
-        return view
+        if not hasattr(self._mine, "buffer"):
+            self._mine.buffer = memoryview(bytearray(CHUNK_BYTES))
+        buffer: memoryview = self._mine.buffer
+        return buffer
 
     def publish(self, staged: Iterable[Staged]) -> None:
         """Make every staged object durable under its SHA-256.

@@ -7,8 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER of linux/fs.h.
-_WRITE_AND_WAIT = 7
+#: SYNC_FILE_RANGE_WRITE of linux/fs.h.
 _WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -18,12 +17,6 @@ _Offset = ctypes.c_int64
 def begin_write_out(descriptor: int) -> None:
     """Let the disk begin with what was written; returns at once, and promises nothing."""
     _libc.sync_file_range(descriptor, _Offset(0), _Offset(0), _WRITE)
-
-
-def write_out(descriptor: int, start: int, count: int) -> None:
-    """Write a range to disk and drop it from the page cache; durability comes with the sync."""
-    if _libc.sync_file_range(descriptor, _Offset(start), _Offset(count), _WRITE_AND_WAIT) == 0:
-        os.posix_fadvise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
 
 
 def sync_path(path: str) -> None:

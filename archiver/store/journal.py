@@ -117,14 +117,19 @@ class Journal:
 
     def since(self, commit: str | None) -> Iterator[Event]:
         """Events after ``commit`` (None: all), oldest first."""
+        return (event for event, _ in self.lines_since(commit))
+
+    def lines_since(self, commit: str | None) -> Iterator[tuple[Event, bytes]]:
+        """The same, each with its bytes: the SHA-256 of these is ``prev`` of the next."""
         head = self._repository.resolve(JOURNAL)
         if head is None or head == commit:
             return
         commits = list(self._repository.history(head, commit))
-        events = self._repository.read_many(f"{each}:{EVENT_FILE}" for each in commits)
+        lines = self._repository.read_many(f"{each}:{EVENT_FILE}" for each in commits)
         for each in commits:
             try:
-                yield parse_event(next(events), each)
+                line = next(lines)
+                yield parse_event(line, each), line
             except (KeyError, ValueError):
                 raise self._damaged(each) from None
 

@@ -1,0 +1,160 @@
+"""Copying while hashing: the same bytes whatever their number, past the page cache, and no write after giving up."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import random
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from archiver.store import direct
+from archiver.store.direct import LARGE, Copier, Unwritable
+
+PIECE = direct._LARGE_PIECE
+BYTES = random.Random(1).randbytes(4 * PIECE + 5000)
+
+
+@contextmanager
+def new(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def reading(data: bytes, most: int = 1 << 30):
+    stream = io.BytesIO(data)
+
+    def readinto(buffer: memoryview) -> int:
+        return stream.readinto(buffer[:most])
+
+    return readinto
+
+
+def goes_direct(folder: Path) -> bool:
+    with new(folder / "probe") as descriptor:
+        return direct._set_direct(descriptor, wanted=True)
+
+
+@pytest.fixture(scope="module")
+def copier() -> Copier:
+    return Copier()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.integers(0, len(BYTES)), most=st.sampled_from([1000, 70_001, 1 << 20, 1 << 30]))
+@example(0, 1 << 30)
+@example(LARGE - 1, 1 << 30)
+@example(LARGE, 1000)
+@example(LARGE + 1, 70_001)
+@example(PIECE, 1 << 30)
+@example(PIECE + 4095, 1 << 30)
+@example(3 * PIECE + 1, 70_001)
+@example(len(BYTES), 1 << 30)
+def test_what_is_hashed_is_what_is_written(copier: Copier, tmp_path: Path, size: int, most: int) -> None:
+    data = BYTES[:size]
+    digests = [hashlib.sha256(), hashlib.sha512()]
+    with new(tmp_path / "copy") as descriptor:
+        # Some sources give a little at a time.
+        assert copier.copy(reading(data, most), descriptor, size, digests) == size
+    assert (tmp_path / "copy").read_bytes() == data
+    assert [each.digest() for each in digests] == [hashlib.sha256(data).digest(), hashlib.sha512(data).digest()]
+
+
+@pytest.mark.parametrize("expected", [0, LARGE, len(BYTES)])
+def test_the_expected_size_may_be_wrong(copier: Copier, tmp_path: Path, expected: int) -> None:
+    with new(tmp_path / "copy") as descriptor:
+        assert copier.copy(reading(BYTES[: LARGE + 77]), descriptor, expected, []) == LARGE + 77
+    assert (tmp_path / "copy").read_bytes() == BYTES[: LARGE + 77]
+
+
+@pytest.mark.needs("fincore")
+def test_a_large_copy_leaves_the_page_cache_alone(copier: Copier, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with new(copy) as descriptor:
+        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    words = ["fincore", "--noheadings", "--output", "PAGES", copy]
+    kept = int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    # The end of the file lies within a block.
+    assert kept <= (2 if goes_direct(tmp_path) else len(BYTES))
+
+
+def test_where_blocks_are_refused_the_page_cache_is_used(copier: Copier, tmp_path: Path) -> None:
+    with new(tmp_path / "copy") as descriptor:
+        # From here on nothing is aligned.
+        os.write(descriptor, b"x")
+        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    assert (tmp_path / "copy").read_bytes() == b"x" + BYTES
+
+
+def test_a_disk_that_is_full(copier: Copier) -> None:
+    with new(Path("/dev/full")) as descriptor, pytest.raises(Unwritable) as caught:
+        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_piece_that_cannot_be_written_late_is_told_and_the_copier_goes_on(
+    copier: Copier, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * PIECE, before[1]))
+    try:
+        with new(tmp_path / "copy") as descriptor, pytest.raises(Unwritable) as caught:
+            copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    with new(tmp_path / "next") as descriptor:
+        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    assert (tmp_path / "next").read_bytes() == BYTES
+
+
+class GivenUp(Exception):
+    """Raised in the middle of a copy."""
+
+
+@pytest.mark.parametrize("by", ["proceed", "source"])
+def test_nothing_is_written_after_giving_up(copier: Copier, tmp_path: Path, by: str) -> None:
+    read = reading(BYTES)
+    told: list[int] = []
+
+    def proceed(total: int) -> None:
+        told.append(total)
+        if by == "proceed" and len(told) == 3:
+            raise GivenUp
+
+    def readinto(buffer: memoryview) -> int:
+        if by == "source" and len(told) == 2:
+            raise GivenUp
+        return read(buffer)
+
+    with new(tmp_path / "copy") as descriptor:
+        with pytest.raises(GivenUp):
+            copier.begin(readinto, descriptor, len(BYTES), [], proceed)
+        end = os.lseek(descriptor, 0, os.SEEK_CUR)
+        assert end == 2 * PIECE
+        assert not any(buffer.writing for buffer in copier._buffers)
+    assert told[:2] == [PIECE, 2 * PIECE]
+
+
+def test_files_begun_one_after_the_other_are_whole_after_one_wait(copier: Copier, tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(8)]
+    opened = [os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths]
+    for number, descriptor in enumerate(opened):
+        copier.begin(reading(BYTES[number : LARGE + number]), descriptor, LARGE, [])
+    copier.wait()
+    for descriptor in opened:
+        os.close(descriptor)
+    for number, path in enumerate(paths):
+        assert path.read_bytes() == BYTES[number : LARGE + number]
