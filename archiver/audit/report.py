@@ -149,22 +149,18 @@ class Report:
         return page
 
     def _template(self) -> Any:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from archiver.pages import template
 
-        environment = Environment(
-            loader=PackageLoader("archiver.audit"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         zone = self._policy.zones[0]
-        environment.filters["local"] = lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-        environment.filters["href"] = quote
-        environment.filters["shown"] = lambda raw: names.screen(names.text(raw))
-        environment.filters["size"] = _size
-        environment.filters["chinese"] = self._chinese
-        return environment.get_template("report.html.j2")
+        return template(
+            "archiver.audit",
+            "report.html.j2",
+            local=lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+            href=quote,
+            shown=lambda raw: names.screen(names.text(raw)),
+            size=_size,
+            chinese=self._chinese,
+        )
 
     def _chinese(self, text: Phrase | str) -> str:
         return self._presentation.chinese(text if isinstance(text, Phrase) else Phrase(text))

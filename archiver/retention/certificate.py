@@ -62,12 +62,9 @@ def issued(archive: Archive, identity: str) -> dict[str, bytes]:
 
 
 def _page(document: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from archiver.pages import template
 
-    environment = Environment(
-        loader=PackageLoader("archiver.retention"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     destroyed = [each for each in document["objects"] if each["destroyed"]]
-    return environment.get_template("certificate.html.j2").render(
+    return template("archiver.retention", "certificate.html.j2").render(
         document, destroyed=destroyed, size=sum(each["size"] for each in destroyed)
     )

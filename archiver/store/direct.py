@@ -11,10 +11,12 @@ import errno
 import fcntl
 import mmap
 import os
+import threading
+import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle, repeat
+from queue import SimpleQueue
 from typing import Protocol
 
 #: From here on it is worth it.
@@ -48,13 +50,38 @@ class _Buffer:
             # The disk is told of each page; of huge ones there are few.
             pages.madvise(mmap.MADV_HUGEPAGE)
         self.memory = memoryview(pages)
-        self.writing: Future[None] | None = None
+        self._being_written = threading.Lock()
+        self._failed: Unwritable | None = None
+
+    def hand_over(self, writer: SimpleQueue[_Order | None], descriptor: int, piece: memoryview) -> None:
+        """Have what it was filled with written by another thread."""
+        self._being_written.acquire()
+        writer.put((self, descriptor, piece))
+
+    def write(self, descriptor: int, piece: memoryview) -> None:
+        """Write it: in that other thread."""
+        try:
+            _write_past_cache(descriptor, piece)
+        except Unwritable as error:
+            self._failed = error
+        finally:
+            self._being_written.release()
 
     def wait(self) -> None:
         """Until it may be filled; raises Unwritable where what was in it could not be written."""
-        writing, self.writing = self.writing, None
-        if writing is not None:
-            writing.result()
+        with self._being_written:
+            failed, self._failed = self._failed, None
+        if failed:
+            raise failed
+
+
+_Order = tuple[_Buffer, int, memoryview]
+
+
+def _serve(orders: SimpleQueue[_Order | None]) -> None:
+    while order := orders.get():
+        buffer, descriptor, piece = order
+        buffer.write(descriptor, piece)
 
 
 class Copier:
@@ -64,7 +91,15 @@ class Copier:
         self._small = _Buffer(_SMALL_PIECE)
         self._buffers = [_Buffer(_LARGE_PIECE) for _ in range(_BUFFERS)]
         self._turns = cycle(self._buffers)
-        self._writer = ThreadPoolExecutor(1)
+        self._orders: SimpleQueue[_Order | None] | None = None
+
+    def _writer(self) -> SimpleQueue[_Order | None]:
+        """Where pieces are handed to the thread that writes, which ends with this object."""
+        if self._orders is None:
+            self._orders = SimpleQueue()
+            threading.Thread(target=_serve, args=[self._orders], daemon=True).start()
+            weakref.finalize(self, self._orders.put, None)
+        return self._orders
 
     def copy(
         self,
@@ -105,7 +140,7 @@ class Copier:
                 total += len(piece)
                 proceed(total)
                 if is_large:
-                    buffer.writing = self._writer.submit(_write_past_cache, descriptor, piece)
+                    buffer.hand_over(self._writer(), descriptor, piece)
                 else:
                     _write(descriptor, piece)
                 for digest in digests:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # The processes that copy import this, and are waited for.
+    from pathlib import Path
 
 #: SYNC_FILE_RANGE_WRITE of linux/fs.h.
 _WRITE = 2

@@ -9,6 +9,8 @@ import os
 import random
 import resource
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,7 +146,7 @@ def test_nothing_is_written_after_giving_up(copier: Copier, tmp_path: Path, by: 
             copier.begin(readinto, descriptor, len(BYTES), [], proceed)
         end = os.lseek(descriptor, 0, os.SEEK_CUR)
         assert end == 2 * PIECE
-        assert not any(buffer.writing for buffer in copier._buffers)
+        assert not any(buffer._being_written.locked() for buffer in copier._buffers)
     assert told[:2] == [PIECE, 2 * PIECE]
 
 
@@ -158,3 +160,16 @@ def test_files_begun_one_after_the_other_are_whole_after_one_wait(copier: Copier
         os.close(descriptor)
     for number, path in enumerate(paths):
         assert path.read_bytes() == BYTES[number : LARGE + number]
+
+
+def test_the_thread_that_writes_ends_with_its_copier(tmp_path: Path) -> None:
+    before = threading.active_count()
+    copier = Copier()
+    with new(tmp_path / "copy") as descriptor:
+        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+    assert not goes_direct(tmp_path) or threading.active_count() == before + 1
+    del copier
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
