@@ -13,6 +13,9 @@ from archiver.beside import serve
 from archiver.store.direct import LARGE, Copier
 from archiver.store.durable import begin_write_out
 
+#: Meanwhile the report is made, and takes its share of the processors.
+_AHEAD = 8
+
 #: Size and digests by algorithm, or what stood in the way: number, words, file.
 Copied = tuple[int, dict[str, str]]
 Failed = tuple[int, str, str]
@@ -57,7 +60,7 @@ def _failed(error: OSError, file: str) -> Failed:
 
 def main() -> None:
     """Serve until the parent closes its end."""
-    copier = Copier()
+    copier = Copier(_AHEAD)
 
     def answer(request: tuple[list[tuple[str, str]], list[str]]) -> list[Copied | Failed]:
         pairs, algorithms = request

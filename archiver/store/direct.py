@@ -24,7 +24,7 @@ LARGE = 256 << 10
 #: A large piece keeps the disk busy; a small one is written while the processor still holds it.
 _LARGE_PIECE, _SMALL_PIECE = 2 << 20, 128 << 10
 #: One is filled and hashed while others wait for the disk.
-_BUFFERS = 4
+_AHEAD = 4
 #: O_DIRECT wants memory, place and length in multiples of a block, and no block is larger than this.
 _ALIGNMENT = mmap.PAGESIZE
 
@@ -87,9 +87,10 @@ def _serve(orders: SimpleQueue[_Order | None]) -> None:
 class Copier:
     """Copies one file after the other; for one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = _AHEAD) -> None:
+        """``ahead``: pieces of 2 MB that may wait for the disk; more of them even out a busy processor."""
         self._small = _Buffer(_SMALL_PIECE)
-        self._buffers = [_Buffer(_LARGE_PIECE) for _ in range(_BUFFERS)]
+        self._buffers = [_Buffer(_LARGE_PIECE) for _ in range(ahead)]
         self._turns = cycle(self._buffers)
         self._orders: SimpleQueue[_Order | None] | None = None
 
@@ -186,8 +187,8 @@ def _write_past_cache(descriptor: int, piece: memoryview) -> None:
         while len(piece) >= _ALIGNMENT:
             piece = piece[os.write(descriptor, piece[: len(piece) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:
-        # EINVAL: the filesystem took the flag and wants other blocks, or a disk that is full took part of one.
-        if error.errno != errno.EINVAL:
+        # The filesystem took the flag and wants other blocks, or a disk that is full took part of one.
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise Unwritable(error.errno, error.strerror) from error
     if piece:
         _set_direct(descriptor, wanted=False)
