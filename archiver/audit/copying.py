@@ -48,7 +48,7 @@ def _begin(source: str, target: FileIO, algorithms: Sequence[str], copier: Copie
     digests = {each: hashlib.new(each) for each in algorithms}
     with open(source, "rb", buffering=0) as taken:
         expected = os.fstat(taken.fileno()).st_size
-        size = copier.begin(taken.readinto, target.fileno(), expected, list(digests.values()))
+        size = copier.copy(taken.readinto, target.fileno(), expected, list(digests.values()))
     if expected < LARGE:
         begin_write_out(target.fileno())
     return size, {each: digest.hexdigest() for each, digest in digests.items()}

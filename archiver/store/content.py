@@ -155,7 +155,9 @@ class ContentStore:
                 raise Unstable
 
         try:
-            total = self._copier().copy(source.readinto, out, size, [digest], advance)
+            copier = self._copier()
+            total = copier.copy(source.readinto, out, size, [digest], advance)
+            copier.wait()
         except Unwritable as error:
             raise self._full(error) from error
         if total != size:

@@ -110,25 +110,13 @@ class Copier:
         digests: Sequence[Digest],
         proceed: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Write and hash what ``readinto`` gives until its end; the number of bytes.
+        """Hash what ``readinto`` gives until its end, and write it; the number of bytes.
 
+        Pieces may be on their way yet: close nothing before :meth:`wait`, which several copies may share.
         ``descriptor``: of a new file; ``size``: what to expect; ``proceed`` is told how many bytes it is
         with each piece, before that is written, and may raise to give it up.  Raises what these two raise,
-        and Unwritable.
+        and Unwritable, also for a copy before that was not waited for.
         """
-        total = self.begin(readinto, descriptor, size, digests, proceed)
-        self.wait()
-        return total
-
-    def begin(
-        self,
-        readinto: Callable[[memoryview], int],
-        descriptor: int,
-        size: int,
-        digests: Sequence[Digest],
-        proceed: Callable[[int], None] = lambda _: None,
-    ) -> int:
-        """As :meth:`copy`, but pieces may be on their way yet: close nothing before :meth:`wait`."""
         is_large = size >= LARGE and _set_direct(descriptor, wanted=True)
         total = 0
         try:

@@ -44,6 +44,12 @@ def reading(data: bytes, most: int = 1 << 30):
     return readinto
 
 
+def copied(copier: Copier, *arguments) -> int:
+    total = copier.copy(*arguments)
+    copier.wait()
+    return total
+
+
 def goes_direct(folder: Path) -> bool:
     with new(folder / "probe") as descriptor:
         return direct._set_direct(descriptor, wanted=True)
@@ -69,7 +75,7 @@ def test_what_is_hashed_is_what_is_written(copier: Copier, tmp_path: Path, size:
     digests = [hashlib.sha256(), hashlib.sha512()]
     with new(tmp_path / "copy") as descriptor:
         # Some sources give a little at a time.
-        assert copier.copy(reading(data, most), descriptor, size, digests) == size
+        assert copied(copier, reading(data, most), descriptor, size, digests) == size
     assert (tmp_path / "copy").read_bytes() == data
     assert [each.digest() for each in digests] == [hashlib.sha256(data).digest(), hashlib.sha512(data).digest()]
 
@@ -77,7 +83,7 @@ def test_what_is_hashed_is_what_is_written(copier: Copier, tmp_path: Path, size:
 @pytest.mark.parametrize("expected", [0, LARGE, len(BYTES)])
 def test_the_expected_size_may_be_wrong(copier: Copier, tmp_path: Path, expected: int) -> None:
     with new(tmp_path / "copy") as descriptor:
-        assert copier.copy(reading(BYTES[: LARGE + 77]), descriptor, expected, []) == LARGE + 77
+        assert copied(copier, reading(BYTES[: LARGE + 77]), descriptor, expected, []) == LARGE + 77
     assert (tmp_path / "copy").read_bytes() == BYTES[: LARGE + 77]
 
 
@@ -85,7 +91,7 @@ def test_the_expected_size_may_be_wrong(copier: Copier, tmp_path: Path, expected
 def test_a_large_copy_leaves_the_page_cache_alone(copier: Copier, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with new(copy) as descriptor:
-        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+        copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     words = ["fincore", "--noheadings", "--output", "PAGES", copy]
     kept = int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     # The end of the file lies within a block.
@@ -96,13 +102,13 @@ def test_where_blocks_are_refused_the_page_cache_is_used(copier: Copier, tmp_pat
     with new(tmp_path / "copy") as descriptor:
         # From here on nothing is aligned.
         os.write(descriptor, b"x")
-        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+        copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     assert (tmp_path / "copy").read_bytes() == b"x" + BYTES
 
 
 def test_a_disk_that_is_full(copier: Copier) -> None:
     with new(Path("/dev/full")) as descriptor, pytest.raises(Unwritable) as caught:
-        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+        copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -113,12 +119,12 @@ def test_a_piece_that_cannot_be_written_late_is_told_and_the_copier_goes_on(
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * PIECE, before[1]))
     try:
         with new(tmp_path / "copy") as descriptor, pytest.raises(Unwritable) as caught:
-            copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+            copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.errno == errno.EFBIG
     with new(tmp_path / "next") as descriptor:
-        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+        copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     assert (tmp_path / "next").read_bytes() == BYTES
 
 
@@ -143,7 +149,7 @@ def test_nothing_is_written_after_giving_up(copier: Copier, tmp_path: Path, by: 
 
     with new(tmp_path / "copy") as descriptor:
         with pytest.raises(GivenUp):
-            copier.begin(readinto, descriptor, len(BYTES), [], proceed)
+            copier.copy(readinto, descriptor, len(BYTES), [], proceed)
         end = os.lseek(descriptor, 0, os.SEEK_CUR)
         assert end == 2 * PIECE
         assert not any(buffer._being_written.locked() for buffer in copier._buffers)
@@ -154,7 +160,7 @@ def test_files_begun_one_after_the_other_are_whole_after_one_wait(copier: Copier
     paths = [tmp_path / str(number) for number in range(8)]
     opened = [os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths]
     for number, descriptor in enumerate(opened):
-        copier.begin(reading(BYTES[number : LARGE + number]), descriptor, LARGE, [])
+        copier.copy(reading(BYTES[number : LARGE + number]), descriptor, LARGE, [])
     copier.wait()
     for descriptor in opened:
         os.close(descriptor)
@@ -166,7 +172,7 @@ def test_the_thread_that_writes_ends_with_its_copier(tmp_path: Path) -> None:
     before = threading.active_count()
     copier = Copier()
     with new(tmp_path / "copy") as descriptor:
-        copier.copy(reading(BYTES), descriptor, len(BYTES), [])
+        copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     assert not goes_direct(tmp_path) or threading.active_count() == before + 1
     del copier
     deadline = time.monotonic() + 10
