@@ -184,7 +184,7 @@ def _write_past_cache(descriptor: int, piece: memoryview) -> None:
 
 
 def _set_direct(descriptor: int, *, wanted: bool) -> bool:
-    """Whether writes go past the page cache from now on; False where the filesystem cannot (FUSE, old tmpfs)."""
+    """Whether writes go past the page cache from now on; False where the filesystem cannot (an old tmpfs)."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
