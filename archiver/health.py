@@ -25,11 +25,11 @@ from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material
 from archiver.replica.opened import Mirror, mirror
-from archiver.store import guard, lock, names, overview
+from archiver.store import guard, journal_repair, lock, names, overview, set_aside
 from archiver.store.archive import Archive
-from archiver.store.journal import compliance_clock
 from archiver.store.lag import Lag
 from archiver.store.permissions import is_immutable
+from archiver.store.set_aside import LostVersion
 
 _WATCHING = {
     EVENTS: "watched by events and scans",
@@ -80,6 +80,9 @@ class Health:
     last_checkpoint: str | None
     space: Forecast
     replica: Mirror | None
+    journal_problem: Phrase | None
+    set_aside: int
+    lost_versions: list[LostVersion]
     problems: list[Phrase]
 
     def as_json(self) -> dict[str, Any]:
@@ -136,6 +139,11 @@ class Health:
                 "full_in_days": self.space.full_in_days,
             },
             "replica": self.replica.as_json() if self.replica else None,
+            "journal_problem": str(self.journal_problem) if self.journal_problem else None,
+            "set_aside": self.set_aside,
+            "lost_versions": [
+                {"tag": each.tag, "captured_at": each.captured_at or None} for each in self.lost_versions
+            ],
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -155,7 +163,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     if not daemon and not config.watch.is_dir():
         state = MISSING
     reading = clock.read()
-    compliance = compliance_clock(archive.journal.head(), reading)
+    compliance = archive.compliance_time()
     pending = snapshot.pending()
     filings = list(register(archive.index.life()).values())
     replica = mirror(archive, config)
@@ -186,10 +194,20 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_space(archive, reading.wall),
         replica=replica,
+        journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
+        set_aside=len(set_aside.databases(archive.root)),
+        lost_versions=_lost_versions(archive),
         problems=[],
     )
     health.problems.extend(_problems(health, state, config, reading.wall))
     return health
+
+
+def _lost_versions(archive: Archive) -> list[LostVersion]:
+    if not set_aside.databases(archive.root):
+        return []
+    known = {version.tag: version.commit for version in archive.index.versions()}
+    return set_aside.lost_versions(archive.root, known)
 
 
 def _why(snapshot: Snapshot) -> Phrase | None:
@@ -247,6 +265,7 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
         yield Phrase("the watched folder is missing")
     if state in (PARTLY, SCANS, DEAF):
         yield Phrase("not every change raises an event")
+    yield from _journal_problems(health)
     if health.protection == DETECT_ONLY:
         yield Phrase("a hook or setting of the repository is missing or altered")
     unreadable = [item for item in health.skipped if item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)]
@@ -261,6 +280,16 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
         yield Phrase("the watched folder was not compared for too long")
     yield from _disk_problems(health)
+
+
+def _journal_problems(health: Health) -> Iterator[Phrase]:
+    if health.journal_problem is not None:
+        yield Phrase("the journal cannot be continued: {problem}", problem=health.journal_problem)
+    if health.set_aside:
+        yield Phrase(
+            "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",
+            count=len(health.lost_versions),
+        )
 
 
 def _disk_problems(health: Health) -> Iterator[Phrase]:

@@ -137,6 +137,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalPoint:
+    """The event that derived data was complete up to.
+
+    A database whose event the journal does not have must not be believed.
+    ``archive_id`` is :attr:`archiver.store.index.Index.archive_id`, ``sha256`` the digest of the event's bytes.
+    """
+
+    archive_id: str
+    seq: int
+    sha256: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class LifeEvent:
     """An event of a filing's life (备案进程): a handing-in, a notice, a decision, a look at the review."""
 

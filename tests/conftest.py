@@ -103,7 +103,7 @@ class Site:
         lines[start:end] = [f"{key} = {value}", *kept]
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def json(self, *arguments: object, code: int = 0) -> Any:
+    def json(self, *arguments: object, code: int | None = 0) -> Any:
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
     def catch_up(self, settle: float = 0.05) -> subprocess.CompletedProcess[str]:

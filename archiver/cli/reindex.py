@@ -2,14 +2,74 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
 from archiver.cli.session import Session, entry
+from archiver.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from archiver.store.accepted_loss import Loss
 
 
 @entry
-def command(session: Session) -> None:
+@click.option("--accept", is_flag=True, help="Go on from the last whole event, and journal what was lost.")
+@click.option("--yes", is_flag=True, help="Answer the question of --accept.")
+def command(session: Session, accept: bool, yes: bool) -> None:
     """Rebuild the index from the journal; it is derived, and nothing is lost with it."""
     archive = session.archive()
+    if accept:
+        _accept_loss(session, yes)
+        return
     with archive.writing(session.wait):
         archive.reindex()
     versions, _ = archive.index.counts()
     session.console.say("The index is rebuilt: {versions} versions.", versions=versions)
+
+
+def _accept_loss(session: Session, yes: bool) -> None:
+    from archiver.store import accepted_loss
+
+    archive, console = session.archive(), session.console
+    archive.check_owner()
+    loss = accepted_loss.assess(archive)
+    if not loss.is_nothing:
+        _show(session, loss)
+        if not yes and not _is_confirmed(session):
+            raise UsageProblem("Nothing was changed. To go on without a question, add: --yes")
+    loss, event = accepted_loss.accept(archive, session.wait)
+    if event is None:
+        console.say("Nothing is missing. The index is rebuilt.")
+        return
+    console.say(
+        "Journalled as event {seq}: {versions} versions are lost.", seq=event.seq, versions=len(loss.versions)
+    )
+    console.say("What lies in the watched folder is archived again at the next scan.")
+
+
+def _show(session: Session, loss: Loss) -> None:
+    console = session.console
+    console.say(
+        "The last whole event is number {seq} of {at}.",
+        seq=loss.last.seq,
+        at=session.local(loss.last.at) if loss.last.at else "-",
+    )
+    if loss.problem is not None:
+        console.say("The journal cannot be continued: {problem}", problem=loss.problem)
+    if loss.lost_events:
+        console.say("Missing events: {first} to {last}", first=loss.last.seq + 1, last=loss.newest_seq)
+    for version in loss.versions:
+        at = session.local(version.captured_at) if version.captured_at else "-"
+        console.say("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=at)
+    for ref in loss.beyond:
+        console.say("Kept below refs/lost: {ref}", ref=ref)
+    for ref in loss.restored:
+        console.say("Set again from the journal: {ref}", ref=ref)
+
+
+def _is_confirmed(session: Session) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return click.confirm(session.console.text("Journal this loss, and go on?"))

@@ -80,6 +80,7 @@ def _print(session: Session, health: Any) -> None:
     if health.last_problem:
         at, problem = health.last_problem
         console.say("Last problem: {problem} ({at})", problem=problem, at=session.local(at))
+    _print_lost(session, health)
     _print_replica(session, health.replica)
     for problem in health.problems:
         console.say("Attention: {problem}", problem=problem)
@@ -114,6 +115,15 @@ def _print_doubtful(session: Session, health: Any) -> None:
             path=text(material.path),
             tag=tag,
             note=Phrase(NOTES[material.health]),
+        )
+
+
+def _print_lost(session: Session, health: Any) -> None:
+    for lost in health.lost_versions:
+        session.console.say(
+            "Lost: {tag} ({at}) is not in the journal",
+            tag=lost.tag,
+            at=session.local(lost.captured_at) if lost.captured_at else "-",
         )
 
 

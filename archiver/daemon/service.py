@@ -13,7 +13,7 @@ from archiver.config import Config
 from archiver.daemon.metrics import Metrics
 from archiver.daemon.notify import Notifier
 from archiver.daemon.reception import Reception
-from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted
+from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
 from archiver.errors import ArchiverError, ConfigProblem, Report
 from archiver.replica.cache import attach
 from archiver.store.archive import Archive
@@ -98,6 +98,10 @@ class Service:
                 "The archive {path} is missing. Nothing archived was lost. Waiting until its volume is back.",
                 problem="archive",
                 path=config.archive,
+            )
+        except HistoryReplaced:
+            self._report(
+                "The archive {path} is of another time than before. Reading everything.", path=config.archive
             )
         except FolderRemounted:
             self._report("What is mounted at {path} has changed.", path=config.watch)

@@ -27,7 +27,7 @@ from archiver.intake.reading import Stopped
 from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
-from archiver.intake.snapshot import Noted, Snapshot
+from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, privacy
 from archiver.store.archive import Archive
@@ -50,6 +50,10 @@ _EVENT_SECONDS = 10.0
 
 class ArchiveGone(Exception):
     """The archive's volume was taken away, or another one is mounted in its place."""
+
+
+class HistoryReplaced(Exception):
+    """The repository was put back to another state: what was known of the folder does not fit it."""
 
 
 class FolderRemounted(Exception):
@@ -76,7 +80,7 @@ class Daemon:
         self._alive = alive
         self._stopping = threading.Event()
         self._identity = _identity(archive)
-        self._snapshot = Snapshot(archive.root / "state.db")
+        self._snapshot = open_snapshot(archive, wait_seconds)
         probe = archive.root / "canary"
         probe.mkdir(exist_ok=True)
         self._folder = WatchedFolder(config, self._snapshot, probe, report, self._append)
@@ -138,7 +142,7 @@ class Daemon:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop`; ``ready`` is called once everything is open.
 
-        Raises Busy where another daemon runs, ArchiveGone and FolderRemounted
+        Raises Busy where another daemon runs, ArchiveGone, FolderRemounted and HistoryReplaced
         where everything has to be opened anew.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
@@ -176,6 +180,12 @@ class Daemon:
                     self._stopping.wait(_TICK_SECONDS)
                 open_questions(self._archive, self._config, self._wait)
                 return self.pipeline.pending()
+            except HistoryReplaced:
+                raise StorageProblem(
+                    "The archive {path} was put back to another state meanwhile. No archived data was lost. "
+                    "Start again with: archiver run --once",
+                    path=self._archive.root,
+                ) from None
             except Stopped:
                 return self.pipeline.pending()
             finally:
@@ -194,7 +204,9 @@ class Daemon:
             )
         self._archive.check_owner()
         let_in(self._config, self._report)
-        self._archive.content.clear_spool()
+        with self._archive.writing(self._wait):
+            # Refs that contradict the journal end it here, before a file is read.
+            self._archive.content.clear_spool()
         promises = self._archive.index.promises()
         if details := new_promises(in_force(self._config, promises), self._config, promises):
             self._append(Draft("policy", "retention", details))
@@ -259,6 +271,8 @@ class Daemon:
             self._stopping.wait(pause)
 
     def _scan(self) -> None:
+        if self._snapshot.is_replaced or is_foreign(self._archive, self._snapshot):
+            raise HistoryReplaced
         by_timer = self._scanned is not None
         known = self.pipeline.pending_paths()
         # A new snapshot is empty, and a process may have died between a version and its entries.

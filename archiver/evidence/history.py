@@ -45,7 +45,9 @@ def check_history(repository: Repository, report: Report) -> History:
     history.refs[JOURNAL] = tip
     _compare_refs(refs, read_refs(repository.path, Report()), history, report)
     check_commits(repository, history, report)
-    targets = {oid: _target(repository, oid) for ref, oid in refs.items() if ref.startswith("refs/tags/")}
+    # Tags that a recovery put away are annotated ones too.
+    tags = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
+    targets = {oid: _target(repository, oid) for oid in tags}
     former = {*commits, *history.commits, *history.refs.values()}
     for ref, oid in overridden(repository.path):
         if oid not in former:

@@ -20,7 +20,7 @@ from archiver.intake.layout import Group, locate
 from archiver.intake.reading import FileReader, Read, Stopped
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.intake.staging import StagingProcesses
-from archiver.model import Change, Material, Op, Submission, Version
+from archiver.model import Change, JournalPoint, Material, Op, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.content import Staged
 from archiver.store.privacy import fitting
@@ -42,6 +42,7 @@ class Outcome:
     """What became of one attempt: a version (or none), and what is left to do."""
 
     tag: str | None = None
+    commit: str = ""
     before: str = ""
     changes: int = 0
     done: list[bytes] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Outcome:
     unstable: list[bytes] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
     unreadable: list[Noted] = field(default_factory=list)
+    point: JournalPoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Capturer:
         outcome = Outcome(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
+            outcome.point = self._archive.index.point
         outcome.fresh = [path for path, item in read.staged.items() if item.fresh]
         self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, Signature.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
@@ -181,7 +184,9 @@ class Capturer:
                 entries[path] = None
             elif state != FOLDER or not self._is_file_of_another(group, path):
                 entries[path] = state
-        self._snapshot.record(entries, group.prefix, outcome.before, outcome.tag or "")
+        self._snapshot.record(
+            entries, group.prefix, outcome.before, outcome.tag or "", outcome.commit, outcome.point
+        )
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
         return isinstance(self._snapshot.get(path), Signature) and locate(path, self._layout)[0] != group
@@ -218,7 +223,8 @@ class Capturer:
         number = latest.number + 1 if latest else 1
         parent = latest.commit if latest else None
         totals = self._totals(latest, changes, current)
-        outcome.tag = writer.write_version(submission, number, parent, changes, totals).object
+        event = writer.write_version(submission, number, parent, changes, totals)
+        outcome.tag, outcome.commit = event.object, event.refs[submission.branch]
         outcome.changes = len(changes)
 
     def _totals(self, latest: Version | None, changes: list[Change], current: Current) -> Totals:

@@ -13,7 +13,7 @@ from archiver.intake.layout import Group, group_of
 from archiver.intake.pipeline import groups_of
 from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
-from archiver.intake.snapshot import Snapshot, State
+from archiver.intake.snapshot import Snapshot, State, open_snapshot
 from archiver.model import Submission
 from archiver.store.archive import Archive
 from archiver.store.source import Signature
@@ -38,7 +38,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     """
     group = group_of(submission)
     access = open_access(config.watch)
-    snapshot = Snapshot(archive.root / "state.db")
+    snapshot = open_snapshot(archive, wait_seconds)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
         seed(snapshot, archive.index)

@@ -24,7 +24,7 @@ def seed(snapshot: Snapshot, index: Index) -> None:
         before = snapshot.captured(prefix)
         if newest is not None and before != newest.tag:
             missing = {path: state for path, state in _states(submission, index) if snapshot.get(path) is None}
-            snapshot.record(missing, prefix, before, newest.tag)
+            snapshot.record(missing, prefix, before, newest.tag, newest.commit, index.point)
 
 
 def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:

@@ -13,18 +13,30 @@ from pathlib import Path
 from typing import Literal
 
 from archiver.errors import Phrase
-from archiver.store.database import connect, connect_read_only, create_schema, is_damage, remove
+from archiver.model import JournalPoint
+from archiver.store import set_aside
+from archiver.store.archive import Archive
+from archiver.store.database import (
+    connect,
+    connect_read_only,
+    create_schema,
+    file_identity,
+    is_damage,
+    read_point,
+    remove,
+    write_point,
+)
 from archiver.store.source import Signature
 
 #: In place of a signature: an empty folder.
 FOLDER: Literal["folder"] = "folder"
 State = Signature | Literal["folder"] | None
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 create table entries (dir blob, name blob, folder integer, size integer, mtime_ns integer,
     ctime_ns integer, inode integer, primary key (dir, name)) without rowid;
-create table captured (prefix blob primary key, tag text not null) without rowid;
+create table captured (prefix blob primary key, tag text not null, "commit" text not null) without rowid;
 create table skipped (path blob primary key, template text, value text, source text) without rowid;
 create table pending (path blob primary key, since text, template text, value text) without rowid;
 create table meta (key text primary key, value text) without rowid;
@@ -59,6 +71,7 @@ class Snapshot:
 
         ``read_only`` writes nothing, and shows an empty one where there is none.
         """
+        self._path = path
         try:
             self._db = _open_read_only(path) if read_only else _open(path)
         except sqlite3.DatabaseError as error:
@@ -69,6 +82,17 @@ class Snapshot:
             else:
                 remove(path)
                 self._db = _open(path)
+        self._identity = file_identity(path)
+
+    @property
+    def point(self) -> JournalPoint | None:
+        """The journal event up to which the entries can be believed; None while there are none."""
+        return read_point(self._db)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another process has set the file aside that is open here."""
+        return file_identity(self._path) != self._identity
 
     def close(self) -> None:
         """Close the file."""
@@ -108,15 +132,26 @@ class Snapshot:
         row = self._db.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
         return "" if row is None else str(row[0])
 
-    def record(self, states: Mapping[bytes, State], prefix: bytes = b"", before: str = "", tag: str = "") -> None:
+    def record(
+        self,
+        states: Mapping[bytes, State],
+        prefix: bytes = b"",
+        before: str = "",
+        tag: str = "",
+        commit: str = "",
+        point: JournalPoint | None = None,
+    ) -> None:
         """Remember the archived states; None forgets a path.
 
-        ``tag``: the version below ``prefix`` that this completes, if the entries
+        ``tag``: the version below ``prefix`` that this completes (its ``commit``), if the entries
         were complete up to ``before``; if not, they stay so until :func:`seed`.
+        ``point``: the journal's newest event: a journal without it is not the one that holds these files.
         """
         with self._db:
+            if point is not None:
+                write_point(self._db, point)
             if tag and self.captured(prefix) == before:
-                self._db.execute("insert or replace into captured values (?, ?)", (prefix, tag))
+                self._db.execute("insert or replace into captured values (?, ?, ?)", (prefix, tag, commit))
             self._db.executemany(
                 "delete from entries where dir = ? and name = ?",
                 (split(path) for path, state in states.items() if state is None),
@@ -179,6 +214,28 @@ class Snapshot:
         """The word under ``key``, or an empty one."""
         row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
+
+
+def open_snapshot(archive: Archive, wait_seconds: float) -> Snapshot:
+    """Open the archive's ``state.db`` for writing; one of another history is set aside.
+
+    What was archived by a history that was lost must not count as archived: the folder is read in full.
+    Raises Busy and StorageProblem as :meth:`Archive.writing` does; of a damaged journal nothing is set aside.
+    """
+    path = archive.root / "state.db"
+    snapshot = Snapshot(path)
+    if not is_foreign(archive, snapshot):
+        return snapshot
+    snapshot.close()
+    with archive.writing(wait_seconds):
+        set_aside.set_aside(archive.root, path.name)
+    return Snapshot(path)
+
+
+def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
+    """Whether the entries tell of a history that is not the journal's."""
+    point = snapshot.point
+    return point is not None and not archive.has_event(point)
 
 
 def _row(path: bytes, state: Signature | Literal["folder"]) -> tuple[object, ...]:

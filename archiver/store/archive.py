@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from archiver import clock
-from archiver.errors import ArchiverError, ConfigProblem, StorageProblem
-from archiver.model import Actor
-from archiver.store import database, keys, lock, permissions, recovery, users
+from archiver.errors import ArchiverError, ConfigProblem, Phrase, StorageProblem
+from archiver.model import Actor, JournalPoint
+from archiver.store import database, journal_repair, keys, lock, permissions, recovery, set_aside, users
 from archiver.store.content import ContentStore
 from archiver.store.durable import sync_filesystem
 from archiver.store.index import Index, IndexDamaged
-from archiver.store.journal import (
-    Journal,
-    compliance_clock,
-)
+from archiver.store.journal import EVENT_FILE, Journal, compliance_clock
+from archiver.store.journal_repair import JournalDamaged
 from archiver.store.repository import JOURNAL, Repository
 from archiver.store.writer import Draft, Writer
 
@@ -53,6 +54,10 @@ class Archive:
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
+        #: An archive in the making has no event yet.
+        self._is_new = False
+        self._refs_compared = False
+        self._damages: dict[Phrase, JournalDamaged] = {}
 
     @classmethod
     def create(
@@ -66,9 +71,11 @@ class Archive:
             Repository.create(root / "archive.git").close()
             permissions.open_to(root, None)
         archive = cls(root)
+        archive._is_new = True
         with archive.writing(0) as writer, open(root / "keys" / "allowed_signers", "rb") as signers:
             attached = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
             writer.append(Draft("init", "archive", details, {"allowed_signers": signers, **attached}))
+        archive._is_new = False
         sync_filesystem(root)
         return archive
 
@@ -90,75 +97,210 @@ class Archive:
         path = self.root / "index.db"
         # Root could, and would leave files behind that lock the service out.
         writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
+        damage = self.journal_damage()
+        if damage is not None:
+            self._notify(str(damage))
+            return self._readable_index(path)
         try:
-            index = Index(path, read_only=not writable)
-        except IndexDamaged as damage:
+            self._index = Index(path, read_only=not writable)
+        except IndexDamaged as damaged:
             if not writable:
                 raise StorageProblem(
                     "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "
                     "was lost. Run archiver reindex as the user who owns the archive.",
                     path=path,
-                    reason=damage,
+                    reason=damaged,
                 ) from None
-            self._notify(f"The index {path} was damaged ({damage}) and is rebuilt from the journal.")
+            self._notify(f"The index {path} cannot be used ({damaged}) and is rebuilt from the journal.")
             database.remove(path)
-            index = Index(path)
-        if writable and index.head != self.repository.resolve(JOURNAL):
-            self._index = index
+            self._index = Index(path)
+        if writable and self._index.head != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
                     pass
+            except JournalDamaged as refused:
+                self._notify(str(refused))
             except ArchiverError:
                 # The newest events are missing from this answer, nothing more.
+                pass
+        return self._index
+
+    def _readable_index(self, path: Path) -> Index:
+        """The index as it is, or one in memory of what is whole: nothing is written beside a damaged journal."""
+        try:
+            index = Index(path, read_only=True)
+            if index.head is not None:
                 return index
+            index.close()
+        except (IndexDamaged, sqlite3.Error):
+            pass
+        last = self.last_whole_event()
+        if last is None:
+            raise cast(JournalDamaged, self.journal_damage())
+        index = Index.in_memory()
+        index.apply(self.journal.since_with_changes(None, last.commit))
         return index
+
+    def journal_damage(self) -> JournalDamaged | None:
+        """Why the journal cannot be continued, as far as its own ref tells; None where it can."""
+        problem = journal_repair.ref_problem(self.repository)
+        return None if problem is None else self._damaged(problem)
+
+    def last_whole_event(self) -> journal_repair.WholeEvent | None:
+        """The newest event that the archive can go on from, as refs and databases tell; reads every commit."""
+        points = [database.point_of(self.root / name) for name in ("index.db", "state.db")]
+        return journal_repair.last_whole_event(self.repository, points)
+
+    def ref_problem(self) -> Phrase | None:
+        """Why other refs do not fit the journal; None where they do, or where somebody writes just now."""
+        tip, point = self.repository.resolve(JOURNAL), self.index.point
+        if self.index.head != tip:
+            if tip is None or point is None or self.has_event(point):
+                return None
+            return Phrase("its newest event is older than event {seq}, which a database knows", seq=point.seq)
+        refs = self.repository.refs()
+        # A writer moves the journal first and the index last: as long as both stand still, so do the refs.
+        if self.repository.resolve(JOURNAL) != tip:
+            return None
+        return journal_repair.compare_refs(refs, self.index).problem
+
+    def _damaged(self, problem: Phrase) -> JournalDamaged:
+        # Looking for the last whole event reads every commit: once for each kind of damage.
+        if problem not in self._damages:
+            last = self.last_whole_event()
+            self._damages = {problem: journal_repair.damaged(self.repository_path, problem, last)}
+        return self._damages[problem]
 
     def compliance_time(self) -> datetime:
         """The compliance clock now; retention is decided by nothing else."""
-        return compliance_clock(self.journal.head(), clock.read())
+        if self.journal_damage() is None:
+            return compliance_clock(self.journal.head(), clock.read())
+        # For reading only: with a damaged journal nothing is disposed of.
+        evidence = self.index.lag().last
+        reading = clock.read()
+        return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
 
     def signers(self) -> bytes:
         """The list of keys, as last journalled; raises StorageProblem where that is damaged."""
         return self.journal.attachment(self.journal.event(self.index.key_commit), "allowed_signers")
 
+    def has_event(self, point: JournalPoint) -> bool:
+        """Whether derived data that was complete up to ``point`` belongs to this journal."""
+        tip = self.repository.resolve(JOURNAL)
+        if tip is None or (point.commit != tip and not self.repository.is_ancestor(point.commit, tip)):
+            return False
+        try:
+            data = self.repository.read(f"{point.commit}:{EVENT_FILE}")
+        except KeyError:
+            return False
+        return hashlib.sha256(data).hexdigest() == point.sha256
+
     def reindex(self) -> None:
-        """Rebuild ``index.db`` from the journal."""
-        if self._index is not None:
-            self._index.close()
-        database.remove(self.root / "index.db")
-        self._index = Index(self.root / "index.db")
-        self.catch_up()
+        """Rebuild ``index.db`` from the journal; under the lock.
+
+        It is made aside: a journal that turns out to be unreadable costs nothing.
+        """
+        path, building = self.root / "index.db", self.root / "index.db.new"
+        database.remove(building)
+        fresh = Index(building)
+        try:
+            fresh.apply(self.journal.since_with_changes(None))
+        except BaseException:
+            fresh.close()
+            database.remove(building)
+            raise
+        fresh.close()
+        database.replace(building, path)
+        if self._index is None:
+            self._index = Index(path)
+        else:
+            self._index.reopen(at=path)
 
     def catch_up(self) -> None:
-        """Take the events that the index has not seen into it; under the lock."""
-        index = self._index or Index(self.root / "index.db")
-        self._index = index
-        head = index.head
-        tip = self.repository.resolve(JOURNAL)
-        if head == tip:
+        """Take the events that the index has not seen into it; under the lock.
+
+        An index of another history is set aside, unless it is the journal's ref that went back.
+        """
+        path = self.root / "index.db"
+        if self._index is None:
+            self._index = Index(path)
+        elif self._index.is_replaced:
+            self._index.reopen(at=path)
+        index = self._index
+        if index.head == self.repository.resolve(JOURNAL):
             return
-        if head is not None and (tip is None or not self.repository.is_ancestor(head, tip)):
-            self._notify("The index did not belong to this journal and is rebuilt.")
-            self.reindex()
-            return
-        index.apply(self.journal.since_with_changes(head))
+        if index.point is not None and not self.has_event(index.point):
+            self._replace_index(index)
+        else:
+            index.apply(self.journal.since_with_changes(index.head))
+
+    def _replace_index(self, index: Index) -> None:
+        """Put an index of this journal into the place of one that knows another history.
+
+        Raises JournalDamaged where refs of that history are still there: then it is the journal that went back.
+        """
+        path = self.root / "index.db"
+        with tempfile.TemporaryDirectory(dir=self.spool) as folder:
+            fresh = Index(Path(folder, "index.db"))
+            try:
+                fresh.apply(self.journal.since_with_changes(None))
+                problem = journal_repair.compare_refs(self.repository.refs(), fresh).problem
+            finally:
+                fresh.close()
+            if problem is not None:
+                raise self._damaged(problem)
+            index.close()
+            aside = set_aside.set_aside(self.root, "index.db")
+            database.replace(fresh.path, path)
+        index.reopen(at=path)
+        self._notify(
+            f"The index was of another history than the journal. It lies in {aside} now, and a new one was made. "
+            "See what is missing with archiver status."
+        )
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock, recover from a crash if there was one, catch up.
 
-        Raises Busy after ``wait_seconds``, StorageProblem where nothing can be written.
+        Raises Busy after ``wait_seconds``, StorageProblem where nothing can be written, JournalDamaged where the
+        refs contradict the journal.
         """
-        self.check_owner()
-        with permissions.masked(), lock.hold(self.root / "lock", wait_seconds) as clean:
+        with self._locked(wait_seconds) as clean:
+            if (damage := self.journal_damage()) is not None and not self._is_new:
+                raise damage
             if not clean:
                 moved = recovery.recover(self.repository, self.journal.head())
                 if moved:
                     self._notify(f"Finished after a crash: {', '.join(moved)}.")
             self.catch_up()
+            if not clean or not self._refs_compared:
+                self._compare_refs()
             if not clean and self.index.key_commit:
                 keys.install(self.keys, self.signers())
             yield Writer(self)
+
+    @contextmanager
+    def repairing(self, wait_seconds: float) -> Iterator[Writer]:
+        """Hold the writer's lock although the journal may be damaged: for ``archiver reindex --accept`` alone."""
+        with self._locked(wait_seconds) as clean:
+            if not clean:
+                recovery.recover(self.repository, None)
+            yield Writer(self)
+            self._damages.clear()
+            self._refs_compared = False
+
+    @contextmanager
+    def _locked(self, wait_seconds: float) -> Iterator[bool]:
+        self.check_owner()
+        with permissions.masked(), lock.hold(self.root / "lock", wait_seconds) as clean:
+            yield clean
+
+    def _compare_refs(self) -> None:
+        """Look, once in this process, whether the refs fit the journal; raises JournalDamaged."""
+        problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
+        if problem is not None:
+            raise self._damaged(problem)
+        self._refs_compared = True
 
     def check_owner(self) -> None:
         """Only the owner writes: files of another user would lock the service out, and hide who acted.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from archiver import clock
+from archiver.model import JournalPoint
 
 _BUSY_SECONDS = 30.0
 
@@ -41,6 +44,53 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file itself is bad; locked, read-only or a full disk are no damage."""
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
+def read_point(database: sqlite3.Connection) -> JournalPoint | None:
+    """Return the journal event that a database with a table ``meta`` is bound to; None: it has read none."""
+    rows = dict(database.execute("select key, value from meta where key in ('archive', 'seq', 'digest', 'head')"))
+    if len(rows) < 4:
+        return None
+    return JournalPoint(rows["archive"], int(rows["seq"]), rows["digest"], rows["head"])
+
+
+def point_of(path: Path) -> JournalPoint | None:
+    """The same of a database that is not open; None also where there is none, or none that can be read."""
+    try:
+        with closing(connect_read_only(path)) as opened:
+            return read_point(opened)
+    except (sqlite3.Error, ValueError):
+        return None
+
+
+def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
+    """Bind a database to a journal event; the caller commits."""
+    values = (
+        ("archive", point.archive_id),
+        ("seq", str(point.seq)),
+        ("digest", point.sha256),
+        ("head", point.commit),
+    )
+    database.executemany("insert or replace into meta values (?, ?)", values)
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a database's file: another process may have put a new one in its place."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def replace(new: Path, path: Path) -> None:
+    """Put a closed database into the place of another.
+
+    The old write-ahead log goes first: SQLite would take it for the new file's.
+    """
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    os.rename(new, path)
 
 
 def remove(path: Path) -> None:

@@ -18,6 +18,7 @@ from archiver.model import (
     Disposal,
     Event,
     Hold,
+    JournalPoint,
     LifeEvent,
     Material,
     Promises,
@@ -25,7 +26,14 @@ from archiver.model import (
     Submitted,
     Version,
 )
-from archiver.store.database import connect, connect_read_only, create_schema, is_damage
+from archiver.store.database import (
+    connect,
+    connect_read_only,
+    create_schema,
+    file_identity,
+    is_damage,
+    read_point,
+)
 from archiver.store.indexing import SCHEMA, SCHEMA_VERSION, Intake, submission_id
 from archiver.store.lag import Lag
 
@@ -67,20 +75,44 @@ class Index:
     def __init__(self, path: Path, read_only: bool = False) -> None:
         """Open or make the index; raises IndexDamaged."""
         self.path = path
+        self._read_only = read_only
+        self._open()
+
+    @classmethod
+    def in_memory(cls) -> Index:
+        """Make one that is gone with this process, for an archive whose own index cannot be made."""
+        return cls(Path(":memory:"))
+
+    def _open(self) -> None:
         try:
-            self._db = connect_read_only(path) if read_only else connect(path)
-            self._prepare(read_only)
+            self._db = connect_read_only(self.path) if self._read_only else connect(self.path)
+            self._prepare(self._read_only)
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 raise IndexDamaged(str(error)) from error
             raise
+        self._identity = file_identity(self.path)
+
+    def reopen(self, *, at: Path) -> None:
+        """Open for writing what lies at ``at`` now; whoever holds this object goes on with it.
+
+        Raises IndexDamaged.
+        """
+        self._db.close()
+        self.path, self._read_only = at, False
+        self._open()
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another process has put a new file into the place of the one that is open."""
+        return file_identity(self.path) != self._identity
 
     def _prepare(self, read_only: bool) -> None:
         (version,) = self._db.execute("pragma user_version").fetchone()
         if version == 0 and not read_only:
             create_schema(self._db, SCHEMA, SCHEMA_VERSION)
         elif version != SCHEMA_VERSION:
-            raise IndexDamaged(f"schema {version}")
+            raise IndexDamaged(f"its layout is {version}, that of this release {SCHEMA_VERSION}")
         self._db.execute("select count(*) from meta").fetchone()
 
     def close(self) -> None:
@@ -95,6 +127,11 @@ class Index:
     def head(self) -> str | None:
         """The journal commit up to which the index is complete."""
         return self._meta("head")
+
+    @property
+    def point(self) -> JournalPoint | None:
+        """The newest event that was taken in; None before the first."""
+        return read_point(self._db)
 
     @property
     def archive_id(self) -> str:
@@ -240,6 +277,14 @@ class Index:
         """Bytes of content, each counted once, that came in since then (RFC 3339)."""
         query = "select coalesce(sum(stored), 0) from versions where captured_at >= ?"
         return int(self._db.execute(query, (since,)).fetchone()[0])
+
+    def branches(self) -> dict[str, str]:
+        """The commit that each submission's branch has to name: its newest version's."""
+        rows = self._db.execute(
+            'select s.filing, s.name, v."commit" from versions v join submissions s on s.id = v.submission '
+            "where v.number = (select max(n.number) from versions n where n.submission = v.submission)"
+        )
+        return {Submission(filing, name).branch: commit for filing, name, commit in rows}
 
     def tags(self) -> list[str]:
         """Every version's and every handing-in's tag."""

@@ -16,7 +16,7 @@ from archiver.model import Change, Event, Op
 from archiver.store import names
 from archiver.store.lag import Lag
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -123,6 +123,7 @@ class Intake:
         self._lag(event)
         self._meta("head", event.commit)
         self._meta("seq", str(event.seq))
+        self._meta("digest", event.sha256)
 
     def _meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))

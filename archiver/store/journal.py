@@ -115,13 +115,13 @@ class Journal:
             path=self._repository.path,
         )
 
-    def since(self, commit: str | None) -> Iterator[Event]:
-        """Events after ``commit`` (None: all), oldest first."""
-        return (event for event, _ in self.lines_since(commit))
+    def since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
+        """Events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first."""
+        return (event for event, _ in self.lines_since(commit, tip))
 
-    def lines_since(self, commit: str | None) -> Iterator[tuple[Event, bytes]]:
+    def lines_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
         """The same, each with its bytes: the SHA-256 of these is ``prev`` of the next."""
-        head = self._repository.resolve(JOURNAL)
+        head = tip or self._repository.resolve(JOURNAL)
         if head is None or head == commit:
             return
         commits = list(self._repository.history(head, commit))
@@ -133,9 +133,11 @@ class Journal:
             except (KeyError, ValueError):
                 raise self._damaged(each) from None
 
-    def since_with_changes(self, commit: str | None) -> Iterator[tuple[Event, Iterable[Change]]]:
+    def since_with_changes(
+        self, commit: str | None, tip: str | None = None
+    ) -> Iterator[tuple[Event, Iterable[Change]]]:
         """The same with the changes of each capture; short lists are read ahead."""
-        events = self.since(commit)
+        events = self.since(commit, tip)
         while batch := list(islice(events, _AHEAD)):
             lists = self._short_lists(batch)
             for event in batch:

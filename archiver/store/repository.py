@@ -28,12 +28,14 @@ _AHEAD = 50
 _SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=32m")
 
 ZERO = "0" * 40
+#: In place of a ref's old value: whatever it is, and may it be unreadable.
+ANY = ""
 JOURNAL = "refs/heads/journal"
 
 
 @dataclass(frozen=True, slots=True)
 class RefUpdate:
-    """Move ``ref`` from ``old`` (ZERO: it must not exist) to ``new``."""
+    """Move ``ref`` from ``old`` (ZERO: it must not exist; ANY: unchecked) to ``new`` (ZERO: delete it)."""
 
     ref: str
     old: str
@@ -169,6 +171,18 @@ class Repository:
         out = self.commands.run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *span)
         yield from out.decode("ascii").split()
 
+    def all_commits(self) -> Iterator[str]:
+        """Every commit in the repository, also those that no ref reaches, in no order."""
+        out = self.commands.run(
+            "cat-file",
+            "--batch-check=%(objecttype) %(objectname)",
+            "--batch-all-objects",
+            "--unordered",
+            is_long=True,
+        )
+        lines = out.decode("ascii", "replace").splitlines()
+        return (line[7:] for line in lines if line.startswith("commit "))
+
     def root_of(self, tip: str) -> str:
         """The oldest commit before ``tip``, by first parents."""
         out = self.commands.run("rev-list", "--first-parent", "--max-parents=0", tip)
@@ -289,16 +303,18 @@ class Repository:
         """Write a tag object whose target may still be in a running import."""
         return self.commands.run("hash-object", "-t", "tag", "-w", "--stdin", stdin=body).decode("ascii").strip()
 
-    def move_refs(self, updates: Iterable[RefUpdate]) -> None:
+    def move_refs(self, updates: Iterable[RefUpdate], *, guarded: bool = True) -> None:
         """Move refs in one transaction, in the given order, and make that durable.
 
         A transaction is not crash-atomic: a kill between git's renames leaves
         some refs moved.  The caller queues the journal first and replays the rest.
+        ``guarded``: the hook refuses to delete and rewind; a recovery that was accepted does both.
         """
         lines = ["start"]
         lines += [f"update {u.ref}\0{u.new}\0{u.old}" for u in updates]
         lines += ["prepare", "commit", ""]
-        self.commands.run("update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
+        options = () if guarded else ("-c", "core.hooksPath=/dev/null")
+        self.commands.run(*options, "update-ref", "-z", "--stdin", stdin="\0".join(lines).encode("utf-8"))
         reached(Step.REFS_MOVED)
         sync_filesystem(self.path)
         reached(Step.REFS_DURABLE)

@@ -67,19 +67,28 @@ class Writer:
         newest = self._archive.journal.head()
         return 1 if newest is None else newest.seq + 1
 
-    def append(self, draft: Draft, signed_tag: tuple[str, str, str] | None = None) -> Event:
-        """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create."""
+    def append(
+        self,
+        draft: Draft,
+        signed_tag: tuple[str, str, str] | None = None,
+        recovered: Sequence[RefUpdate] = (),
+    ) -> Event:
+        """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create.
+
+        ``recovered``: what happens to refs that did not fit the journal, past the guard's hook.
+        """
         archive = self._archive
         reading = clock.read()
         with archive.repository.importing() as stream:
-            refs: dict[str, str] = {}
+            refs = {update.ref: update.new for update in recovered if update.new != ZERO}
             if signed_tag is not None:
                 name, commit, message = signed_tag
                 body = _tag_body(name, commit, message, int(reading.wall.timestamp()))
                 body += keys.sign(archive.keys, body).encode("ascii")
                 refs[f"refs/tags/{name}"] = archive.repository.write_tag(body)
             event = self._event(stream, draft, refs, reading)
-        self._move(event, dict.fromkeys(refs, ZERO))
+        old = dict.fromkeys(refs, ZERO) | {update.ref: update.old for update in recovered}
+        self._move(event, old, [update for update in recovered if update.new == ZERO], guarded=not recovered)
         archive.index.apply([(event, ())])
         reached(Step.INDEX_UPDATED)
         return event
@@ -168,12 +177,14 @@ class Writer:
             commit=commit,
         )
 
-    def _move(self, event: Event, old: Mapping[str, str]) -> None:
+    def _move(
+        self, event: Event, old: Mapping[str, str], deletions: Sequence[RefUpdate] = (), *, guarded: bool = True
+    ) -> None:
         # The journal first: its move is the commit point, and recovery replays the rest.
         before = self._archive.repository.resolve(JOURNAL) or ZERO
         updates = [RefUpdate(JOURNAL, before, event.commit)]
         updates += [RefUpdate(ref, old[ref], oid) for ref, oid in event.refs.items()]
-        self._archive.repository.move_refs(updates)
+        self._archive.repository.move_refs([*updates, *deletions], guarded=guarded)
 
 
 def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple[bytes, bytes | None]]:

@@ -1,0 +1,133 @@
+"""Going on after a loss: a person has seen what is missing, and the journal says so from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from archiver.errors import Phrase
+from archiver.model import Event
+from archiver.store import database, journal_repair, set_aside
+from archiver.store.journal_repair import WholeEvent
+from archiver.store.repository import ANY, JOURNAL, ZERO, RefUpdate
+from archiver.store.set_aside import LostVersion
+from archiver.store.writer import Draft
+
+if TYPE_CHECKING:
+    from archiver.store.archive import Archive
+
+ACTION = "recover"
+#: Where refs go that the journal does not know: their objects stay, their names are free again.
+_LOST_REFS = "refs/lost"
+
+
+@dataclass(slots=True)
+class Loss:
+    """What the journal, from its last whole event on, does not have any more.
+
+    ``newest_seq``: the newest event that any database knew; ``beyond``: refs to put away, ``restored``:
+    refs to set again, each with its object id; ``databases``: how many were set aside.
+    """
+
+    last: WholeEvent
+    problem: Phrase | None
+    newest_seq: int
+    versions: list[LostVersion] = field(default_factory=list)
+    beyond: dict[str, str] = field(default_factory=dict)
+    restored: dict[str, str] = field(default_factory=dict)
+    databases: int = 0
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to accept."""
+        return self.problem is None and not self.databases
+
+    @property
+    def lost_events(self) -> int:
+        """How many events are known to be missing; more may be."""
+        return max(0, self.newest_seq - self.last.seq)
+
+    def kept_as(self, ref: str, seq: int) -> str:
+        """The name under which a ref that the journal does not know is kept, for the event ``seq``."""
+        return f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
+
+
+def assess(archive: Archive) -> Loss:
+    """Compare refs and databases with the longest whole journal; raises JournalDamaged where no event is whole."""
+    repository = archive.repository
+    problem = journal_repair.ref_problem(repository)
+    last = archive.last_whole_event()
+    if last is None:
+        raise journal_repair.damaged(repository.path, problem or Phrase("it holds no event"), None)
+    events = list(archive.journal.since(None, tip=last.commit))
+    expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
+    captured = {event.object: event.refs for event in events if event.action == "capture"}
+    differences = journal_repair.differences(repository.refs(), expected)
+    index = archive.index
+    point = index.point
+    loss = Loss(last, problem, point.seq if point else 0, databases=len(set_aside.databases(archive.root)))
+    loss.beyond, loss.restored = differences
+    loss.problem = problem or journal_repair.RefDifferences(tuple(loss.restored), tuple(loss.beyond)).problem
+    if repository.resolve(JOURNAL) != last.commit:
+        loss.problem = loss.problem or Phrase("its ref {ref} does not name its newest event", ref=JOURNAL)
+    known = {
+        tag: oid for tag, refs in captured.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
+    }
+    lost = {each.tag: each for each in set_aside.lost_versions(archive.root, known)}
+    for version in index.versions():
+        if known.get(version.tag) != version.commit:
+            lost[version.tag] = LostVersion(version.tag, version.captured_at)
+    for ref in loss.beyond:
+        if (tag := ref.removeprefix("refs/tags/")) != ref and tag.rpartition("/v")[2].isdigit():
+            lost.setdefault(tag, LostVersion(tag))
+    loss.versions = [lost[tag] for tag in sorted(lost)]
+    loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
+    return loss
+
+
+def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
+    """Go on from the last whole event, and journal what was lost; returns None for the event where nothing was.
+
+    Refs that the journal does not know are kept below ``refs/lost``: no object disappears.  Whatever is killed
+    on the way leaves a state that is refused as before and can be accepted again.
+    """
+    with archive.repairing(wait_seconds) as writer:
+        loss = assess(archive)
+        if loss.is_nothing:
+            archive.reindex()
+            return loss, None
+        repository = archive.repository
+        journal_repair.drop_broken_refs(repository, [JOURNAL, *loss.restored])
+        if repository.resolve(JOURNAL) != loss.last.commit:
+            repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last.commit)], guarded=False)
+        archive.reindex()
+        seq = writer.next_seq
+        moves = [RefUpdate(loss.kept_as(ref, seq), ZERO, oid) for ref, oid in loss.beyond.items()]
+        moves += [RefUpdate(ref, oid, loss.restored.get(ref, ZERO)) for ref, oid in loss.beyond.items()]
+        moves += [RefUpdate(ref, ZERO, oid) for ref, oid in loss.restored.items() if ref not in loss.beyond]
+        event = writer.append(Draft(ACTION, "archive", _details(loss, seq)), recovered=moves)
+        # Former values that are gone would be findings for ever: in packed refs, and in the reflog.
+        set_aside.put_away(archive.root, repository.path / "logs")
+        repository.pack_refs()
+        set_aside.discard(archive.root)
+        _drop_foreign_state(archive)
+        return loss, event
+
+
+def _details(loss: Loss, seq: int) -> dict[str, Any]:
+    return {
+        "last_event": loss.last.seq,
+        "problem": str(loss.problem) if loss.problem else None,
+        "lost_events": loss.lost_events,
+        "lost_versions": [{"tag": each.tag, "captured_at": each.captured_at or None} for each in loss.versions],
+        "lost_refs": {ref: loss.kept_as(ref, seq) for ref in loss.beyond},
+        "restored_refs": sorted(loss.restored),
+    }
+
+
+def _drop_foreign_state(archive: Archive) -> None:
+    """What the state of before knew is in the event now; the folder is read once in full."""
+    path = archive.root / "state.db"
+    point = database.point_of(path)
+    if point is not None and not archive.has_event(point):
+        database.remove(path)

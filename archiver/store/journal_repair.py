@@ -1,0 +1,227 @@
+"""Refs that contradict the journal: what is whole, and how the archive goes on from it.
+
+The journal's ref is the root of everything.  Where it is missing or cannot be read, or where other
+refs do not fit it, nothing is written and nothing derived is thrown away until a person has seen
+what is missing and has said so: ``archiver reindex --accept``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from archiver.errors import Phrase, StorageProblem
+from archiver.model import CHECKPOINTS, JournalPoint
+from archiver.store.index import Index
+from archiver.store.journal import EVENT_FILE, GENESIS
+from archiver.store.repository import JOURNAL, Repository
+
+#: Tags as this program makes them.  A tag of another form that somebody made by hand is for ``verify`` to find,
+#: and must not stop the archive.
+_VERSION_TAG = re.compile(r"refs/tags/[^/]+/[^/]+/(v\d+|submitted(-\d+)?)")
+_CHECKPOINT_TAG = re.compile(rf"refs/tags/{CHECKPOINTS}/(\d+)")
+_BRANCHES = "refs/heads/filings/"
+_OID = re.compile(r"\b[0-9a-f]{40}\b")
+
+
+class JournalDamaged(StorageProblem):
+    """The journal cannot be continued as it stands; reading goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeEvent:
+    """An event whose whole past can be read: its place in the chain, its commit and when it was written."""
+
+    seq: int
+    commit: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefDifferences:
+    """Refs that the journal has and the repository lacks, and refs that no event of the journal made."""
+
+    missing: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> Phrase | None:
+        """What is wrong, for a message; None where the refs fit the journal."""
+        if self.beyond:
+            return Phrase(
+                "{count} refs go beyond its newest event, the first is {first}",
+                count=len(self.beyond),
+                first=self.beyond[0],
+            )
+        if self.missing:
+            return Phrase(
+                "{count} refs that it names are missing or cannot be read, the first is {first}",
+                count=len(self.missing),
+                first=self.missing[0],
+            )
+        return None
+
+
+def damaged(path: Path, problem: Phrase, last: WholeEvent | None) -> JournalDamaged:
+    """The refusal to write: what is there, what is missing, and how to go on."""
+    if last is None:
+        return JournalDamaged(
+            "The journal of {path} cannot be continued: {damage}. No whole event was found. Nothing was changed. "
+            "Restore the repository from a backup or a clone.",
+            path=path,
+            damage=problem,
+        )
+    return JournalDamaged(
+        "The journal of {path} cannot be continued: {damage}. Its last whole event is number {seq} of {at}. "
+        "Nothing was changed, and what is archived can be read. Restore the repository from a backup or a clone, "
+        "or go on from that event with: archiver reindex --accept",
+        path=path,
+        damage=problem,
+        seq=last.seq,
+        at=last.at,
+    )
+
+
+def ref_problem(repository: Repository) -> Phrase | None:
+    """Why the journal's ref cannot be used; None where it names an event that can be read."""
+    tip = repository.resolve(JOURNAL)
+    if tip is not None:
+        try:
+            repository.read(f"{tip}:{EVENT_FILE}")
+            return None
+        except KeyError:
+            return Phrase("the event {commit}, which its ref names, is missing or damaged", commit=tip[:12])
+    hints = _journal_hints(repository)
+    if (repository.path / JOURNAL).exists() or hints:
+        return Phrase("its ref {ref} is empty, or names nothing that can be read", ref=JOURNAL)
+    return Phrase("its ref {ref} is missing", ref=JOURNAL)
+
+
+def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
+    """Compare the repository's refs with those of the versions that the index, caught up, has of the journal."""
+    branches, point = index.branches(), index.point
+    expected = {f"refs/tags/{tag}": "" for tag in index.tags()} | branches
+    beyond = {ref for ref, oid in refs.items() if _is_beyond(ref, oid, expected, point.seq if point else 0)}
+    return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(beyond)))
+
+
+def differences(refs: Mapping[str, str], expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Compare the refs with :func:`expected_refs`: what goes beyond, and what is missing, each with its value."""
+    beyond = {ref: oid for ref, oid in refs.items() if _is_beyond(ref, oid, expected, 0)}
+    beyond = {ref: oid for ref, oid in beyond.items() if ref not in expected or expected[ref] != oid}
+    missing = {ref: oid for ref, oid in expected.items() if ref != JOURNAL and refs.get(ref) != oid}
+    return beyond | {ref: refs[ref] for ref in missing if ref in refs}, missing
+
+
+def _is_beyond(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
+    if (checkpoint := _CHECKPOINT_TAG.fullmatch(ref)) is not None:
+        return ref not in expected and int(checkpoint[1]) > newest_seq
+    if ref.startswith(_BRANCHES):
+        return expected.get(ref) != oid
+    return _VERSION_TAG.fullmatch(ref) is not None and ref not in expected
+
+
+def last_whole_event(repository: Repository, points: Iterable[JournalPoint | None] = ()) -> WholeEvent | None:
+    """Find the newest event whose whole past can be read; None where there is none.
+
+    Preferred are events that counted: those that the journal's ref named at some time, as ref files and the
+    reflog tell, those that databases knew (``points``), and those whose refs are in place.  A process that
+    died may have left others.
+    """
+    whole = _whole_events(repository)
+    refs = repository.refs()
+    hints = _journal_hints(repository) | {point.commit for point in points if point is not None}
+    hints |= {
+        commit
+        for commit, (_, _, moved) in whole.items()
+        if moved and all(refs.get(ref) == oid for ref, oid in moved.items())
+    }
+    counted: set[str] = set()
+    for commit in hints:
+        place: str | None = commit
+        while place in whole and place not in counted:
+            counted.add(place)
+            place = whole[place][1]
+    best = max(counted or whole.keys(), key=lambda commit: whole[commit][0].seq, default=None)
+    return None if best is None else whole[best][0]
+
+
+def _whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
+    """Every commit that is an event with a whole past, with its parent and the refs that it moved."""
+    read: dict[str, tuple[str | None, bytes]] = {}
+    for commit in repository.all_commits():
+        try:
+            data = repository.read(f"{commit}:{EVENT_FILE}")
+            head = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
+        except KeyError:
+            continue
+        parents = [line[7:].decode("ascii") for line in head if line.startswith(b"parent ")]
+        read[commit] = (parents[0] if parents else None, data)
+    followers: dict[str | None, list[str]] = {}
+    for commit, (parent, _) in read.items():
+        followers.setdefault(parent, []).append(commit)
+    whole: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
+    # From the first event on: the past of each is whole when it is reached.
+    stack = [(commit, 1, GENESIS) for commit in followers.get(None, ())]
+    while stack:
+        commit, seq, prev = stack.pop()
+        parent, data = read[commit]
+        event = _event_at(data, seq, prev)
+        if event is not None:
+            whole[commit] = (WholeEvent(seq, commit, event[0]), parent, event[1])
+            digest = hashlib.sha256(data).hexdigest()
+            stack += [(follower, seq + 1, digest) for follower in followers.get(commit, ())]
+    return whole
+
+
+def _event_at(data: bytes, seq: int, prev: str) -> tuple[str, dict[str, str]] | None:
+    """When an event was written and the refs that it moved; None where it does not continue the chain.
+
+    One that cannot be parsed is taken at its place: the next event has its digest.
+    """
+    try:
+        event = json.loads(data)
+        if (event["seq"], event["prev"]) != (seq, prev):
+            return None
+        return str(event["at"]), dict(event["refs"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "", {}
+
+
+def _journal_hints(repository: Repository) -> set[str]:
+    """What the journal's ref names or named, by its files; also where these are damaged in part."""
+    found: set[str] = set()
+    for name in (JOURNAL, f"logs/{JOURNAL}"):
+        found.update(_OID.findall(_text(repository.path / name)))
+    for line in _text(repository.path / "packed-refs").splitlines():
+        if line.endswith(f" {JOURNAL}"):
+            found.update(_OID.findall(line))
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
+    """Every ref with the value that the last of ``events`` (commit, refs) gave it."""
+    refs: dict[str, str] = {}
+    for commit, given in events:
+        refs |= {JOURNAL: commit, **given}
+    return refs
+
+
+def drop_broken_refs(repository: Repository, refs: list[str]) -> None:
+    """Remove the files of refs that hold no object id: git refuses to write a ref over one."""
+    for ref in refs:
+        path = repository.path / ref
+        if path.is_file() and not _OID.fullmatch(_text(path).strip()):
+            os.unlink(path)

@@ -1,0 +1,232 @@
+"""Refs that contradict the journal: reading goes on, nothing is written, and a person says how to go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver.store.repository import JOURNAL
+from tests.conftest import Site, wait_until
+
+
+@pytest.fixture
+def kept(site: Site) -> Site:
+    """Two versions, a submission and a hold: events with refs and without."""
+    site.write("甲/首次/报告.md", "one")
+    site.catch_up()
+    site.run("submit", "甲/首次", "--on", "2026-01-05")
+    site.write("甲/首次/报告.md", "two")
+    site.catch_up()
+    site.run("hold", "place", "审计", "甲", "--reason", "spot check")
+    return site
+
+
+def _ref(site: Site) -> Path:
+    return site.repository / JOURNAL
+
+
+def _object(site: Site, spec: str) -> Path:
+    oid = site.git("rev-parse", spec).stdout.strip()
+    return site.repository / "objects" / oid[:2] / oid[2:]
+
+
+def _lose(path: Path) -> None:
+    path.chmod(0o600)
+    path.unlink()
+
+
+def _truncate(site: Site) -> None:
+    _ref(site).write_bytes(b"")
+
+
+def _garble(site: Site) -> None:
+    _ref(site).write_bytes(b"\0" * 41)
+
+
+def _remove(site: Site) -> None:
+    _ref(site).unlink()
+
+
+def _point_nowhere(site: Site) -> None:
+    _ref(site).write_text("12" * 20 + "\n")
+
+
+def _lose_commit(site: Site) -> None:
+    _lose(_object(site, JOURNAL))
+
+
+def _lose_event(site: Site) -> None:
+    _lose(_object(site, f"{JOURNAL}:event.json"))
+
+
+def _set_back(site: Site) -> None:
+    # The event before the second capture: its version's refs go beyond it.
+    _ref(site).write_text(site.git("rev-parse", f"{JOURNAL}~2").stdout)
+
+
+def _set_back_without_log(site: Site) -> None:
+    _set_back(site)
+    shutil.rmtree(site.repository / "logs")
+    for name in ("index.db", "state.db"):
+        (site.archive / name).unlink()
+
+
+WAYS = [
+    _truncate,
+    _garble,
+    _remove,
+    _point_nowhere,
+    _lose_commit,
+    _lose_event,
+    _set_back,
+    _set_back_without_log,
+]
+
+
+def _events(site: Site) -> list[Any]:
+    archive = site.open()
+    try:
+        return list(archive.journal.since(None))
+    finally:
+        archive.close()
+
+
+def _index_head(site: Site) -> str:
+    with sqlite3.connect(site.archive / "index.db") as index:
+        return str(index.execute("select value from meta where key = 'head'").fetchone()[0])
+
+
+@pytest.mark.parametrize("damage", WAYS)
+def test_what_is_whole_can_be_read_and_nothing_is_written(kept: Site, tmp_path: Path, damage: Any) -> None:
+    before = _index_head(kept)
+    tags = kept.tags()
+    damage(kept)
+    has_index = (kept.archive / "index.db").exists()
+    shown = kept.run("log", "--json")
+    assert "reindex --accept" in shown.stderr
+    if has_index:
+        assert kept.tags() == tags
+        assert _index_head(kept) == before
+    kept.run("restore", "甲/首次/v1", "--to", tmp_path / "back")
+    assert (tmp_path / "back" / "报告.md").read_text() == "one"
+    ref = _ref(kept).read_bytes() if _ref(kept).exists() else None
+    for command in (
+        ["run", "--once"],
+        ["hold", "place", "another", "甲", "--reason", "x"],
+        ["submit", "甲/首次", "--on", "2026-01-06", "--version", "1"],
+        ["reindex"],
+    ):
+        refused = kept.run(*command, code=8)
+        assert "Nothing was changed" in refused.stderr
+        assert "reindex --accept" in refused.stderr
+    assert kept.run("status", "--check", code=9)
+    assert kept.json("status")["journal_problem"]
+    assert (_ref(kept).read_bytes() if _ref(kept).exists() else None) == ref
+    if has_index:
+        assert _index_head(kept) == before
+
+
+@pytest.mark.parametrize("damage", WAYS)
+def test_an_accepted_loss_is_journalled_and_the_archive_goes_on(kept: Site, damage: Any) -> None:
+    objects = set(kept.repository.joinpath("lfs").rglob("*"))
+    damage(kept)
+    refused = kept.run("reindex", "--accept", code=2)
+    assert "--yes" in refused.stderr
+    assert kept.json("status")["journal_problem"]
+    kept.run("reindex", "--accept", "--yes")
+    event = _events(kept)[-1]
+    assert event.action == "recover"
+    assert event.details["last_event"] == event.seq - 1
+    kept.write("甲/首次/报告.md", "three")
+    kept.catch_up()
+    kept.run("restore", "甲/首次/v3", "--to", kept.root / "back")
+    assert kept.json("status")["journal_problem"] is None
+    # An event without its file stays in the repository: git goes on telling that a file is missing there.
+    codes = {finding["code"] for finding in kept.json("verify", code=None)["findings"]}
+    assert codes == ({"A010"} if damage is _lose_event else set())
+    assert objects <= set(kept.repository.joinpath("lfs").rglob("*"))
+
+
+def test_nothing_but_the_unreadable_event_is_lost(kept: Site) -> None:
+    newest = _events(kept)[-1]
+    _lose_event(kept)
+    kept.run("reindex", "--accept", "--yes")
+    event = _events(kept)[-1]
+    assert newest.action == "hold"
+    assert (event.seq, event.details["lost_events"]) == (newest.seq, 1)
+    assert kept.json("hold", "list") == []
+
+
+def test_versions_beyond_the_last_whole_event_are_kept_under_another_name(kept: Site) -> None:
+    kept.write("甲/首次/报告.md", "three")
+    kept.catch_up()
+    lost = kept.git("rev-parse", "refs/tags/甲/首次/v3").stdout.strip()
+    _lose_commit(kept)
+    kept.run("reindex", "--accept", "--yes")
+    event = _events(kept)[-1]
+    assert [each["tag"] for each in event.details["lost_versions"]] == ["甲/首次/v3"]
+    kept_as = event.details["lost_refs"]["refs/tags/甲/首次/v3"]
+    assert kept.git("rev-parse", kept_as).stdout.strip() == lost
+    kept.catch_up()
+    # The folder still holds what the lost version held: it is archived again.
+    kept.run("restore", "甲/首次/v3", "--to", kept.root / "back")
+    assert (kept.root / "back" / "报告.md").read_text() == "three"
+    kept.verified()
+
+
+@pytest.mark.parametrize(
+    "ref", ["refs/heads/filings/甲/首次", "refs/tags/甲/首次/v1", "refs/tags/甲/首次/submitted"]
+)
+def test_a_version_ref_that_is_empty_is_set_again_once_somebody_says_so(kept: Site, ref: str) -> None:
+    (kept.repository / ref).write_bytes(b"")
+    kept.write("甲/首次/报告.md", "three")
+    refused = kept.run("run", "--once", code=8)
+    assert ref in refused.stderr
+    kept.run("reindex", "--accept", "--yes")
+    assert _events(kept)[-1].details["restored_refs"] == [ref]
+    kept.catch_up()
+    assert kept.tags()[0] == "甲/首次/v3"
+    kept.verified()
+
+
+def test_a_tag_made_by_hand_does_not_stop_the_archive(kept: Site) -> None:
+    kept.git("tag", "note", "refs/tags/甲/首次/v1")
+    kept.write("甲/首次/报告.md", "three")
+    kept.catch_up()
+    assert kept.tags()[0] == "甲/首次/v3"
+
+
+def test_an_archive_without_any_whole_event_says_so(kept: Site) -> None:
+    for folder in kept.repository.joinpath("objects").glob("[0-9a-f][0-9a-f]"):
+        shutil.rmtree(folder)
+    (kept.archive / "index.db").unlink()
+    refused = kept.run("log", code=8)
+    assert "No whole event was found" in refused.stderr
+    kept.run("reindex", "--accept", "--yes", code=8)
+
+
+def test_there_is_nothing_to_accept_in_a_whole_archive(kept: Site) -> None:
+    before = len(_events(kept))
+    kept.run("reindex", "--accept", "--yes")
+    assert len(_events(kept)) == before
+
+
+def test_the_daemon_goes_on_when_the_journal_is_back(kept: Site, daemon: subprocess.Popen[str]) -> None:
+    ref = _ref(kept).read_bytes()
+    _truncate(kept)
+    kept.write("甲/首次/报告.md", "three")
+    wait_until(lambda: kept.json("status")["journal_problem"])
+    os.replace(_written(kept.root / "ref", ref), _ref(kept))
+    wait_until(lambda: kept.tags()[0] == "甲/首次/v3", 40)
+    kept.verified()
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,134 @@
+"""A repository put back from a backup beside newer databases: these are not believed, and capture goes on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Site, wait_until
+
+
+def _back_up(site: Site, *names: str) -> Callable[[], None]:
+    backup = site.root / "backup"
+    shutil.copytree(site.archive, backup, symlinks=True, ignore=shutil.ignore_patterns("socket"))
+
+    def restore() -> None:
+        for name in names:
+            target = site.archive / name
+            if target.is_dir():
+                shutil.rmtree(target)
+                shutil.copytree(backup / name, target)
+            else:
+                shutil.copy2(backup / name, target)
+
+    return restore
+
+
+@pytest.fixture
+def monday(site: Site) -> Site:
+    site.write("甲/首次/报告.md", "monday")
+    site.catch_up()
+    return site
+
+
+def _tuesday(site: Site) -> None:
+    site.write("甲/首次/报告.md", "tuesday")
+    site.write("甲/首次/新材料.md", "new")
+    site.write("乙/首次/附件.md", "other")
+    site.catch_up()
+
+
+def _newest(site: Site, folder: Path) -> dict[str, str]:
+    for tag in ("甲/首次/v2", "乙/首次/v1"):
+        site.run("restore", tag, "--to", folder)
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+TUESDAY = {"报告.md": "tuesday", "新材料.md": "new", "附件.md": "other"}
+
+
+@pytest.mark.parametrize("index_too", [False, True])
+def test_today_is_archived_again_and_what_was_lost_is_listed(
+    monday: Site, tmp_path: Path, index_too: bool
+) -> None:
+    restore = _back_up(monday, "archive.git")
+    _tuesday(monday)
+    commits = {version["tag"]: version["commit"] for version in monday.json("log")}
+    restore()
+    if index_too:
+        for path in monday.archive.glob("index.db*"):
+            path.unlink()
+    monday.catch_up()
+    assert _newest(monday, tmp_path / "back") == TUESDAY
+    monday.verified()
+
+    status = monday.json("status")
+    assert status["set_aside"] == (1 if index_too else 2)
+    assert [each["tag"] for each in status["lost_versions"]] == ["乙/首次/v1", "甲/首次/v2"]
+    assert "reindex --accept" in monday.run("status", "--check", code=9).stderr
+    monday.run("reindex", "--accept", code=2)
+    assert "甲/首次/v2" in monday.run("reindex", "--accept", "--yes").stdout
+    after = monday.json("status")
+    assert (after["set_aside"], after["lost_versions"]) == (0, [])
+    monday.catch_up()
+    assert monday.json("status")["set_aside"] == 0
+    monday.verified()
+    assert {version["tag"]: version["commit"] for version in monday.json("log")} != commits
+
+
+def test_a_submission_captures_what_the_restored_repository_lacks(monday: Site, tmp_path: Path) -> None:
+    restore = _back_up(monday, "archive.git")
+    _tuesday(monday)
+    restore()
+    monday.set("watch", "settle_seconds", 0)
+    sealed = monday.run("submit", "甲/首次", "--on", "2026-01-05").stdout
+    assert "甲/首次/v2" in sealed
+    monday.run("restore", "甲/首次/submitted", "--to", tmp_path / "back")
+    assert (tmp_path / "back" / "新材料.md").read_text() == "new"
+
+
+def test_a_database_older_than_the_journal_catches_up(monday: Site, tmp_path: Path) -> None:
+    restore = _back_up(monday, "index.db", "state.db")
+    _tuesday(monday)
+    restore()
+    monday.catch_up()
+    assert _newest(monday, tmp_path / "back") == TUESDAY
+    assert [version["tag"] for version in monday.json("log")].count("甲/首次/v2") == 1
+    assert monday.json("status")["set_aside"] == 0
+
+
+def test_databases_of_another_archive_are_set_aside(monday: Site, tmp_path: Path) -> None:
+    other = Site(tmp_path / "other").init()
+    other.write("丙/首次/文件.md", "theirs")
+    other.catch_up()
+    for name in ("index.db", "state.db"):
+        shutil.copy2(other.archive / name, monday.archive / name)
+    assert monday.tags() == ["甲/首次/v1"]
+    monday.write("甲/首次/报告.md", "later")
+    monday.catch_up()
+    assert monday.tags() == ["甲/首次/v2", "甲/首次/v1"]
+    assert monday.json("status")["set_aside"] == 2
+
+
+def test_a_repository_put_back_under_a_running_daemon_is_completed(
+    monday: Site, daemon: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    restore = _back_up(monday, "archive.git")
+    monday.write("甲/首次/报告.md", "tuesday")
+    wait_until(lambda: monday.tags()[0] == "甲/首次/v2")
+    restore()
+    # Whatever is written next makes the daemon look.
+    monday.write("甲/首次/新材料.md", "new")
+    wait_until(lambda: monday.tags()[:1] == ["甲/首次/v2"], 40)
+    monday.run("restore", monday.tags()[0], "--to", tmp_path / "back")
+    wait_until(lambda: monday.json("status")["pending_count"] == 0, 40)
+    newest = monday.tags()[0]
+    monday.run("restore", newest, "--to", tmp_path / "newest")
+    assert {path.name: path.read_text() for path in (tmp_path / "newest").iterdir()} == {
+        "报告.md": "tuesday",
+        "新材料.md": "new",
+    }
