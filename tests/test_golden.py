@@ -1,0 +1,223 @@
+"""What an earlier release wrote is read, checked and continued by this one.
+
+tests/golden/make_golden.py says how the archive, the package and what that release said of them were made.
+They are never made again: a difference here is a promise that was broken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CHECKOUT, Site, tree
+
+GOLDEN = Path(__file__).parent / "golden"
+FACTS: dict[str, Any] = json.loads((GOLDEN / "facts.json").read_text("utf-8"))
+#: Where it was made: the path that ``init`` journalled, which no machine has any more.
+MADE_AT = "/srv/archiver-golden"
+VERIFIER = CHECKOUT / "archiver/audit/resources/verify.py"
+DISPOSED = ("退役/首次/v1", "退役/首次/v2")
+#: Sentences, which a later release may word better; whether there is one is compared.
+SENTENCES = {"open"}
+
+
+def unpacked(folder: Path) -> Site:
+    """The site of that time in another place, owned by whoever runs this, with its databases and settings."""
+    folder.mkdir()
+    unpack = ["tar", "-C", folder, "-xpzf", GOLDEN / "archive.tar.gz", "--no-same-owner"]
+    subprocess.run(unpack, check=True)
+    settings = folder / "archiver.toml"
+    settings.write_text(settings.read_text("utf-8").replace(MADE_AT, os.fspath(folder)), "utf-8")
+    site = Site(folder)
+    site.watch.rmdir()
+    site.watch = folder / "materials"
+    return site
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Site:
+    return unpacked(tmp_path / "golden")
+
+
+@pytest.fixture(scope="module")
+def read_only(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """For the tests that only ask: they may share one."""
+    return unpacked(tmp_path_factory.mktemp("asked") / "golden")
+
+
+def same(now: Any, said: Any) -> Any:
+    """``now`` with what ``said`` does not have left out: new keys are allowed, lost and changed values are not."""
+    if isinstance(said, dict) and isinstance(now, dict):
+        return {key: said[key] if key in SENTENCES else same(now.get(key), said[key]) for key in said}
+    if isinstance(said, list) and isinstance(now, list) and len(said) == len(now):
+        return [same(*pair) for pair in zip(now, said, strict=True)]
+    return now
+
+
+def check_said(now: Any, said: Any) -> None:
+    assert same(now, said) == said
+
+
+def check_verified(site: Site) -> dict[str, Any]:
+    witnesses = [word for line in FACTS["witness lines"] for word in ("--since", line)]
+    report: dict[str, Any] = site.json("verify", *witnesses)
+    assert report["ok"]
+    return report
+
+
+def check_package(package: Path) -> None:
+    command = [sys.executable, "-I", "-S", "verify.py", "--lang", "en", "--witness", FACTS["witness lines"][-1]]
+    done = subprocess.run(command, cwd=package, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# --- as it is
+
+
+def test_the_archive_is_verified_from_its_witness_lines_on(read_only: Site) -> None:
+    report = check_verified(read_only)
+    assert report["checked"] == FACTS["verify"]["checked"]
+    assert report["findings"] == FACTS["verify"]["findings"] == []
+    assert len(report["notes"]) == FACTS["verify"]["notes"]
+
+
+LISTINGS: list[tuple[str, tuple[str, ...]]] = [
+    ("log", ("log",)),
+    ("notice list", ("notice", "list")),
+    ("change list", ("change", "list", "--all")),
+    ("hold list", ("hold", "list", "--all")),
+    ("dispose list", ("dispose", "list")),
+]
+
+
+@pytest.mark.parametrize(("name", "command"), LISTINGS, ids=[name for name, _ in LISTINGS])
+def test_every_listing_says_what_it_said(read_only: Site, name: str, command: tuple[str, ...]) -> None:
+    check_said(read_only.json(*command), FACTS[name])
+
+
+def test_every_version_and_sheet_says_what_it_said(read_only: Site) -> None:
+    for tag, said in FACTS["show"].items():
+        check_said(read_only.json("show", tag), said)
+    for filing, said in FACTS["filing show"].items():
+        check_said(read_only.json("filing", "show", filing), said)
+    assert read_only.run("key", "list").stdout.splitlines() == FACTS["key list"]
+    listed = {version["tag"]: bool(version["open"]) for version in read_only.json("log")}
+    assert listed == {version["tag"]: bool(version["open"]) for version in FACTS["log"]}
+
+
+def test_every_event_is_there(read_only: Site) -> None:
+    assert read_only.git("log", "--reverse", "--format=%s", "journal").stdout.splitlines() == FACTS["events"]
+
+
+def test_every_material_comes_back(golden: Site) -> None:
+    for tag, said in FACTS["show"].items():
+        target = golden.root / "back" / hashlib.sha256(tag.encode()).hexdigest()
+        if tag in DISPOSED:
+            assert (
+                f"certificate {FACTS['certificate']['certificate']}"
+                in golden.run("restore", tag, "--to", target, code=7).stderr
+            )
+            continue
+        golden.run("restore", tag, "--to", target)
+        found = [hashlib.sha256(data).hexdigest() for data, _ in tree(target).values() if data is not None]
+        assert sorted(found) == sorted(item["sha256"] for item in said["materials"])
+    names = [name for name in os.listdir(os.fsencode(golden.watch)) if (golden.watch / os.fsdecode(name)).is_dir()]
+    assert len(names) == 3
+    for number, name in enumerate(names):
+        golden.run("restore", name, "--at", "2025-06-30", "--to", golden.root / f"whole{number}")
+        there = tree(golden.watch / os.fsdecode(name))
+        kept = {path: entry for path, entry in there.items() if b"~$" not in path}
+        assert tree(golden.root / f"whole{number}") == kept
+
+
+def test_the_certificate_is_issued_as_it_was(golden: Site) -> None:
+    plan, folder = FACTS["certificate"]["certificate"], golden.root / "certificate"
+    golden.run("dispose", "certificate", plan, "--to", folder)
+    assert json.loads((folder / "certificate.json").read_text("utf-8")) == FACTS["certificate"]
+    signers = golden.archive / "keys/allowed_signers"
+    check = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", "archiver@localhost", "-n", "git"]
+    with open(folder / "certificate.json", "rb") as signed:
+        subprocess.run([*check, "-s", folder / "certificate.json.sig"], stdin=signed, check=True)
+
+
+# --- continued
+
+
+def test_it_goes_on_with_the_same_materials_in_a_new_place(golden: Site) -> None:
+    """The server was replaced: its old folder is gone, and the new one holds the same files and one more."""
+    before = {version["tag"] for version in golden.json("log")}
+    golden.write("推荐/变更/新 说明.txt", "written with the new release\n")
+    golden.catch_up()
+    log = golden.json("log")
+    [new] = [version for version in log if version["tag"] not in before]
+    assert (new["tag"], new["added"], new["modified"], new["deleted"]) == ("推荐/变更/v3", 1, 0, 0)
+    # Nothing that was there before has changed, other than that something may follow it.
+    old = {version["tag"]: version for version in FACTS["log"]}
+    for version in log:
+        if version["tag"] in old:
+            was = old[version["tag"]]
+            assert version["commit"] == was["commit"]
+            assert version["keep_until"] >= was["keep_until"]
+    golden.run("submit", "推荐/变更", "--on", "2025-06-20", "--by", "王敏")
+    golden.run("hold", "lift", "诉讼 2023", "--reason", "it is over")
+    golden.run("notice", "answer", "2", "--submission", "Search%20engine/first%20filing", "--on", "2022-09-29")
+    waiting = FACTS["dispose list"][0]["plan"]
+    golden.run("dispose", "run", waiting, code=4)
+    assert "推荐/首次/link" in [each["path"] for each in golden.json("status")["skipped"]]
+    check_verified(golden)
+    golden.run("audit", "--to", golden.root / "package")
+    check_package(golden.root / "package")
+
+
+def test_a_key_rotation_and_a_checkpoint_follow(golden: Site) -> None:
+    golden.run("key", "rotate", "--reason", "after the upgrade")
+    golden.run("checkpoint", "--print")
+    assert golden.run("key", "list").stdout.splitlines()[:-1] == FACTS["key list"]
+    assert check_verified(golden)["checked"]["versions"] == FACTS["verify"]["checked"]["versions"]
+
+
+@pytest.mark.parametrize("lost", [("index.db",), ("state.db",), ("index.db", "state.db")], ids="+".join)
+def test_it_goes_on_without_its_databases(golden: Site, lost: tuple[str, ...]) -> None:
+    for name in lost:
+        (golden.archive / name).unlink()
+    golden.run("reindex")
+    golden.catch_up()
+    check_said(golden.json("log"), FACTS["log"])
+    check_verified(golden)
+
+
+# --- the package
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    with zipfile.ZipFile(GOLDEN / "package.zip") as packed:
+        packed.extractall(tmp_path)
+    return tmp_path / "package"
+
+
+def test_the_package_passes_its_own_verifier(package: Path) -> None:
+    check_package(package)
+
+
+def test_the_package_passes_the_verifier_of_today(package: Path, tmp_path: Path) -> None:
+    # In the package's own place it would be a file that was altered.
+    shutil.copy(VERIFIER, tmp_path / "today.py")
+    spec = importlib.util.spec_from_file_location("verifier_of_today", tmp_path / "today.py")
+    assert spec
+    assert spec.loader
+    verifier = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(verifier)
+    verifier.HERE = os.fspath(package)
+    for lang in ("en", "zh"):
+        assert verifier.main(["--lang", lang, "--witness", FACTS["witness lines"][0]]) == 0
