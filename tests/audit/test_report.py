@@ -170,7 +170,7 @@ def test_every_link_leads_to_a_file_of_the_package(package: Path) -> None:
 def test_it_says_what_an_inspector_asks(package: Path) -> None:
     text = (package / "report.html").read_text("utf-8")
     for wanted in (
-        "四性检测",
+        "本次导出的计数",
         "真实性",
         "网信办抽查",
         "附回执",
@@ -194,6 +194,15 @@ def test_it_says_what_an_inspector_asks(package: Path) -> None:
         "&lt;script&gt;",
     ):
         assert wanted in text, wanted
+
+
+def test_it_claims_no_standard_that_it_does_not_carry_out(package: Path) -> None:
+    text = (package / "report.html").read_text("utf-8")
+    # 四性检测 is a procedure of DA/T 70-2018; the report only counts.
+    for claim in ("四性", "检测标准", "DA/T", "Four properties"):
+        assert claim not in text, claim
+    assert "并非依据任何标准所作的检测" in text
+    assert "not a test under any standard" in text
 
 
 def test_it_opens_in_the_language_that_was_asked_for(site: Site) -> None:
