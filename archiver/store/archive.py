@@ -101,19 +101,7 @@ class Archive:
         if damage is not None:
             self._notify(str(damage))
             return self._readable_index(path)
-        try:
-            self._index = Index(path, read_only=not writable)
-        except IndexDamaged as damaged:
-            if not writable:
-                raise StorageProblem(
-                    "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "
-                    "was lost. Run archiver reindex as the user who owns the archive.",
-                    path=path,
-                    reason=damaged,
-                ) from None
-            self._notify(f"The index {path} cannot be used ({damaged}) and is rebuilt from the journal.")
-            database.remove(path)
-            self._index = Index(path)
+        self._index = self._writable_index(path) if writable else self._foreign_index(path)
         if writable and self._index.head != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
@@ -124,6 +112,26 @@ class Archive:
                 # The newest events are missing from this answer, nothing more.
                 pass
         return self._index
+
+    def _writable_index(self, path: Path) -> Index:
+        """The index of an archive that this process may write; one that cannot be used is begun again, empty."""
+        try:
+            return Index(path)
+        except IndexDamaged as damaged:
+            self._notify(f"The index {path} cannot be used ({damaged}) and is rebuilt from the journal.")
+            database.remove(path)
+            return Index(path)
+
+    def _foreign_index(self, path: Path) -> Index:
+        try:
+            return Index(path, read_only=True)
+        except IndexDamaged as damaged:
+            raise StorageProblem(
+                "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "
+                "was lost. Run archiver reindex as the user who owns the archive.",
+                path=path,
+                reason=damaged,
+            ) from None
 
     def _readable_index(self, path: Path) -> Index:
         """The index as it is, or one in memory of what is whole: nothing is written beside a damaged journal."""
@@ -223,7 +231,7 @@ class Archive:
         """
         path = self.root / "index.db"
         if self._index is None:
-            self._index = Index(path)
+            self._index = self._writable_index(path)
         elif self._index.is_replaced:
             self._index.reopen(at=path)
         index = self._index
