@@ -175,6 +175,7 @@ def _dispose_approve(context: Context, plan: str, reason: str) -> dict[str, Any]
 
 
 def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
+    disposal.refuse_unread(context.archive, "dispose run", context.wait_seconds)
     _check_whole(context, plan)
     done = disposal.run(context.archive, plan, context.rules, context.wait_seconds)
     return {

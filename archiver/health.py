@@ -23,8 +23,9 @@ from archiver.forecast import Forecast, forecast, window
 from archiver.intake.pipeline import GATHERING
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.snapshot import Noted, Snapshot
-from archiver.model import Material
+from archiver.model import Material, UnreadEvent
 from archiver.replica.opened import Mirror, mirror
+from archiver.retention import unread
 from archiver.store import guard, journal_repair, lock, names, overview, set_aside
 from archiver.store.archive import Archive
 from archiver.store.lag import Lag
@@ -83,6 +84,7 @@ class Health:
     journal_problem: Phrase | None
     set_aside: int
     lost_versions: list[LostVersion]
+    unread: list[UnreadEvent]
     problems: list[Phrase]
 
     def as_json(self) -> dict[str, Any]:
@@ -144,6 +146,9 @@ class Health:
             "lost_versions": [
                 {"tag": each.tag, "captured_at": each.captured_at or None} for each in self.lost_versions
             ],
+            "unread_events": [
+                {"seq": event.seq, "commit": event.commit, "action": event.action or None} for event in self.unread
+            ],
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -197,6 +202,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
         set_aside=len(set_aside.databases(archive.root)),
         lost_versions=_lost_versions(archive),
+        unread=archive.index.unread(),
         problems=[],
     )
     health.problems.extend(_problems(health, state, config, reading.wall))
@@ -279,6 +285,7 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
         yield Phrase("the watched folder was not compared for too long")
+    yield from unread.problems(health.unread)
     yield from _disk_problems(health)
 
 

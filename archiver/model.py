@@ -14,6 +14,48 @@ from typing import Any
 
 #: Kinds of submissions.
 KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
+#: Every action that this release writes or understands: an event with any other one may be a hold.
+ACTIONS = frozenset(
+    {
+        "init",
+        "adopt",
+        "policy",
+        "capture",
+        "submit",
+        "hold",
+        "lift",
+        "filing-set",
+        "filing-end",
+        "notice",
+        "notice-answer",
+        "change-question",
+        "change-decision",
+        "signal",
+        "display-check",
+        "reminder",
+        "checkpoint",
+        "timestamp",
+        "key-rotate",
+        "key-replace",
+        "key-backup",
+        "dispose-plan",
+        "dispose-approve",
+        "dispose-begin",
+        "dispose-certify",
+        "refuse",
+        "restore",
+        "export",
+        "protect",
+        "drill",
+        "replica-init",
+        "tick",
+        "watch-lost",
+        "watch-deaf",
+        "watch-path",
+        "repository-settings",
+        "recover",
+    }
+)
 #: Submission of materials that lie directly in a filing's folder.
 COMMON = "_common"
 #: Filing of materials that lie directly in the watched folder.
@@ -150,6 +192,17 @@ class JournalPoint:
     commit: str
 
 
+class UnreadEvent:
+    """An event that this release does not understand; ``action`` is empty where not even that can be read.
+
+    It may be a hold, so nothing is disposed of while there is one.
+    """
+
+    seq: int
+    commit: str
+    action: str
+
+
 @dataclass(frozen=True, slots=True)
 class LifeEvent:
     """An event of a filing's life (备案进程): a handing-in, a notice, a decision, a look at the review."""
@@ -181,11 +234,13 @@ class Promises:
     """The strictest retention ever in force: years by scope, zones in which days end, hold while live.
 
     A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, readable.
+    ``unread``: numbers of the events that may promise more, because they are not understood.
     """
 
     years: Mapping[str, int]
     zones: tuple[str, ...]
     live: bool
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

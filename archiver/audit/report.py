@@ -20,7 +20,7 @@ from archiver.filings.differences import TextChange, compare, texts
 from archiver.filings.expected import compared
 from archiver.filings.kinds import kind_of
 from archiver.filings.register import FIELDS, Filing, register
-from archiver.model import Change, Event, Version
+from archiver.model import ACTIONS, Change, Event, Version
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -118,7 +118,7 @@ class Report:
     ) -> str:
         """The whole page."""
         head = events[-1]
-        logged = [event for event in events if event.action in _LOGGED]
+        logged = [event for event in events if event.action in _LOGGED or event.action not in ACTIONS]
         index = self._archive.index
         page: str = self._template().render(
             lang=self._presentation.opens,

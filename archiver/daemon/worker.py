@@ -28,6 +28,7 @@ from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
+from archiver.retention import unread
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, privacy
 from archiver.store.archive import Archive
@@ -207,6 +208,8 @@ class Daemon:
         with self._archive.writing(self._wait):
             # Refs that contradict the journal end it here, before a file is read.
             self._archive.content.clear_spool()
+        for reason in unread.problems(self._archive.index.unread()):
+            self._report("Attention: {reason}.", problem="journal", reason=reason)
         promises = self._archive.index.promises()
         if details := new_promises(in_force(self._config, promises), self._config, promises):
             self._append(Draft("policy", "retention", details))

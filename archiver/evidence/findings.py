@@ -26,6 +26,7 @@ TABLE = {
     "A032": "an attachment is not what its event says",
     "A033": "the compliance clock runs backwards",
     "A034": "the compliance clock ran ahead of its evidence",
+    "A035": "a journal event is of a kind that this release does not know",
     "A040": "a version's tree is not what its changes say",
     "A041": "a version's commit or tag is not what its event says",
     "A042": "the signature of a submitted version is not valid",

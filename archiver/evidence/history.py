@@ -21,6 +21,7 @@ from archiver.evidence.findings import Report
 from archiver.evidence.refs import overridden, peeled_problems, read_refs
 from archiver.evidence.seals import check_checkpoint, check_key, check_submit, check_token, pin
 from archiver.evidence.versions import check_commits, take_in
+from archiver.model import ACTIONS
 from archiver.store.repository import JOURNAL, Repository
 
 _GENESIS = "0" * 64
@@ -178,6 +179,8 @@ def _event(entry: Entry, history: History, watched: Watched, report: Report) -> 
             change((entry.event["details"]["name"], entry.event["object"]))
         elif check := _CHECKS.get(action):
             check(entry, history, report)
+        elif action not in ACTIONS:
+            report.add("A035", entry.where, action)
     except (KeyError, ValueError, TypeError, AttributeError, StorageProblem) as error:
         report.add("A030", entry.where, f"{type(error).__name__}: {error}")
 

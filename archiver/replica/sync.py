@@ -77,6 +77,7 @@ class Replicator:
         self._stopping = stopping or threading.Event()
         self._progress = progress
         self._done = Outcome()
+        self._may_release = False
 
     def sync(self, policy: Policy, wait_seconds: float) -> Outcome:
         """Send what is missing, move locks and holds, delete what may go.
@@ -89,6 +90,8 @@ class Replicator:
     def _sync(self, policy: Policy) -> Outcome:
         index = self._archive.index
         head = index.head
+        # An event that is not understood may be a hold: until it is, no hold is lifted and nothing deleted.
+        self._may_release = not index.unread()
         now = clock.read().wall
         contents = wanted(index, policy, self._archive.compliance_time())
         self._adopt(now)
@@ -173,7 +176,7 @@ class Replicator:
         work = [
             (key, known[key], each)
             for key, each in ((keys.content_key(sha256), each) for sha256, each in contents.items())
-            if key in known and (is_short(known[key].until, each, now) or known[key].held != each.held)
+            if key in known and (is_short(known[key].until, each, now) or self._moves_hold(known[key], each))
         ]
         for batch in _batches(iter(work), _BATCH):
             self._state.record(
@@ -190,10 +193,15 @@ class Replicator:
             until = lock_date(each, now)
             self._bucket.lock(key, there.version, until)
             self._done.extended.append((key, until))
-        if there.held != each.held:
-            self._bucket.hold(key, there.version, on=each.held)
+        held = there.held
+        if self._moves_hold(there, each):
+            held = each.held
+            self._bucket.hold(key, there.version, on=held)
             self._done.holds += 1
-        return Known(there.version, there.size, until, each.held)
+        return Known(there.version, there.size, until, held)
+
+    def _moves_hold(self, there: Known, each: Wanted) -> bool:
+        return there.held != each.held and (each.held or self._may_release)
 
     # --- history
 
@@ -246,6 +254,8 @@ class Replicator:
 
     def _delete(self, contents: dict[str, Wanted], now: datetime) -> None:
         """What no version needs any more was disposed of here: it goes there too, once its lock has ended."""
+        if not self._may_release:
+            return
         gone = []
         for key, there in self._state.objects(keys.OBJECTS).items():
             sha256 = keys.content_of(key)

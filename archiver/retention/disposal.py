@@ -16,7 +16,7 @@ from archiver import clock
 from archiver.documents.cache import Cache
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.model import Disposal, Version
-from archiver.retention import certificate
+from archiver.retention import certificate, unread
 from archiver.retention.policy import Policy, decide
 from archiver.retention.selection import Selection, needed_content, select
 from archiver.store.archive import Archive
@@ -52,6 +52,7 @@ def plan(
     Raises RetentionRefused, with the earliest date on which anything could go,
     when nothing may; the refusal is journalled.
     """
+    refuse_unread(archive, "dispose plan", wait_seconds)
     if select(archive.index, versions, rules.policy, archive.compliance_time()).going:
         with archive.writing(wait_seconds) as writer:
             selection = select(archive.index, versions, rules.policy, archive.compliance_time())
@@ -99,6 +100,7 @@ def approve(archive: Archive, identity: str, reason: str, rules: Rules, wait_sec
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     try:
         with archive.writing(wait_seconds) as writer:
+            unread.refuse(archive.index.unread())
             found = find(archive, identity)
             _check_approver(archive, found)
             _check_fresh(archive, found, rules.policy)
@@ -119,6 +121,7 @@ def run(archive: Archive, identity: str, rules: Rules, wait_seconds: float) -> D
     """
     try:
         with archive.writing(wait_seconds) as writer:
+            unread.refuse(archive.index.unread())
             found = _allowing(archive, identity, rules.policy)
             if found.certified:
                 raise RetentionRefused(
@@ -159,6 +162,18 @@ def _carry_out(archive: Archive, writer: Writer, identity: str) -> Destroyed:
     attachments = {name: io.BytesIO(data) for name, data in files.items()}
     writer.append(Draft("dispose-certify", identity, details, attachments))
     return Destroyed(identity, len(going), sum(going.values()), len(kept))
+
+
+def refuse_unread(archive: Archive, action: str, wait_seconds: float) -> None:
+    """Refuse where an event of the journal may be a hold, for all that this release understands; journalled.
+
+    Raises RetentionRefused.
+    """
+    try:
+        unread.refuse(archive.index.unread())
+    except RetentionRefused as refused:
+        journal_refusal(archive, action, refused, wait_seconds)
+        raise
 
 
 def find(archive: Archive, identity: str) -> Disposal:

@@ -18,6 +18,7 @@ from archiver.config import Config
 from archiver.errors import Phrase
 from archiver.model import Hold, Promises, Submission, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
+from archiver.retention.unread import listed
 from archiver.store import names
 
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -25,6 +26,7 @@ FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 FILING_LIVE = "the filing is live"
 PRESENT_STATE = "it is the present state of its folder"
 HELD = "held: {name} ({reason})"
+UNREAD = "journal event {events} is not understood, and may be a hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,13 @@ class Policy:
     """Which profiles apply to what; periods end with the day in the last of ``zones``.
 
     ``scopes``: empty for everything, a filing's folder, or FILING/SUBMISSION, readable.
+    ``unread``: numbers of the events that are not understood; each may be a hold, so nothing may go.
     """
 
     scopes: Mapping[str, tuple[Profile, ...]]
     zones: tuple[ZoneInfo, ...]
     hold_while_live: bool
+    unread: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.zones or not self.scopes.get(""):
@@ -60,6 +64,7 @@ def in_force(config: Config, promises: Promises) -> Policy:
         {scope: tuple(profiles) for scope, profiles in scopes.items()},
         tuple(ZoneInfo(zone) for zone in zones),
         config.hold_while_live or promises.live,
+        promises.unread,
     )
 
 
@@ -111,8 +116,8 @@ class Decision:
     """What the policy says about one version.
 
     ``keep_until`` is the latest date of all dated rules, never absent; ``live``,
-    ``present`` (nothing has superseded it) and ``holds`` have no date.  ``now``
-    is the compliance clock it was made at.
+    ``present`` (nothing has superseded it), ``holds`` and ``unread`` (events that are not
+    understood) have no date.  ``now`` is the compliance clock it was made at.
     """
 
     keep_until: datetime
@@ -121,6 +126,7 @@ class Decision:
     holds: tuple[Hold, ...]
     reasons: tuple[Reason, ...]
     now: datetime
+    unread: tuple[int, ...] = ()
 
     @property
     def open(self) -> tuple[Phrase, ...]:
@@ -128,7 +134,8 @@ class Decision:
         live = (Phrase(FILING_LIVE),) if self.live else ()
         if self.present and not self.live:
             live = (Phrase(PRESENT_STATE),)
-        return live + tuple(Phrase(HELD, name=hold.name, reason=hold.reason) for hold in self.holds)
+        unread = (Phrase(UNREAD, events=listed(self.unread)),) if self.unread else ()
+        return live + tuple(Phrase(HELD, name=hold.name, reason=hold.reason) for hold in self.holds) + unread
 
     @property
     def disposable(self) -> bool:
@@ -143,7 +150,12 @@ class Decision:
             live = Phrase(", and not while it is the present state of its folder")
         names = ", ".join(hold.name for hold in self.holds)
         held = Phrase(", and not before a hold is lifted: {names}", names=names) if names else ""
-        return Phrase("{live}{held}", live=live, held=held)
+        unread = (
+            Phrase(", and not while journal event {events} is not understood", events=listed(self.unread))
+            if self.unread
+            else ""
+        )
+        return Phrase("{live}{held}{unread}", live=live, held=held, unread=unread)
 
 
 def decide(version: Version, policy: Policy, now: datetime) -> Decision:
@@ -170,7 +182,7 @@ def _combine(reasons: list[Reason], versions: Sequence[Version], policy: Policy,
     # What lies in the watched folder now is carried on into the next version.
     present = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
-    return Decision(keep_until, live, present, tuple(holds), tuple(reasons), now)
+    return Decision(keep_until, live, present, tuple(holds), tuple(reasons), now, policy.unread)
 
 
 def _counted(rule: str, anchor: str, profile: Profile, policy: Policy) -> Reason:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.model import (
+    ACTIONS,
     Approval,
     Change,
     Disposal,
@@ -24,6 +25,7 @@ from archiver.model import (
     Promises,
     Submission,
     Submitted,
+    UnreadEvent,
     Version,
 )
 from archiver.store.database import (
@@ -114,6 +116,9 @@ class Index:
         elif version != SCHEMA_VERSION:
             raise IndexDamaged(f"its layout is {version}, that of this release {SCHEMA_VERSION}")
         self._db.execute("select count(*) from meta").fetchone()
+        # An older release made it: what that one passed over has to be taken in.
+        if news := sorted({each.action for each in self.unread()} & ACTIONS):
+            raise IndexDamaged(f"made before {', '.join(news)}")
 
     def close(self) -> None:
         """Close the file."""
@@ -169,7 +174,13 @@ class Index:
         zones = self._db.execute("select key from meta where key like 'zone:%' order by key")
         live = self._db.execute("select 1 from meta where key = 'live'").fetchone()
         names = tuple(row[0].removeprefix("zone:") for row in zones)
-        return Promises(dict(rows.fetchall()), names, live is not None)
+        unread = tuple(event.seq for event in self.unread())
+        return Promises(dict(rows.fetchall()), names, live is not None, unread)
+
+    def unread(self) -> list[UnreadEvent]:
+        """The events that this release does not understand, oldest first."""
+        rows = self._db.execute('select seq, "commit", action from unread order by seq')
+        return [UnreadEvent(*row) for row in rows]
 
     def apply(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
         """Take in events with their changes; of each the whole or nothing."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from archiver.model import Change, Event, Op
+from archiver.model import ACTIONS, Change, Event, Op
 from archiver.store import names
 from archiver.store.lag import Lag
 
@@ -33,6 +33,7 @@ create table submitted (
     number text, "by" text, receipt text, at text not null, clock text not null, seq integer not null)
     without rowid;
 create index submitted_version on submitted (version);
+create table unread (seq integer primary key, "commit" text not null, action text not null);
 create table ended (seq integer primary key, filing text not null, clock text not null);
 create index ended_filing on ended (filing);
 create table tokens (seq integer primary key, time text not null);
@@ -118,6 +119,8 @@ class Intake:
             self._capture(event, changes)
         elif event.action in takes_in:
             takes_in[event.action](event)
+        elif event.action not in ACTIONS:
+            self._unread(event, event.action)
         if event.action in _LIFE:
             self._life(event)
         self._lag(event)
@@ -127,6 +130,9 @@ class Intake:
 
     def _meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+
+    def _unread(self, event: Event, action: str) -> None:
+        self._db.execute("insert into unread values (?, ?, ?)", (event.seq, event.commit, action))
 
     def _lag(self, event: Event) -> None:
         """Why the compliance clock is behind: machines that were off, or clocks that were set forward."""

@@ -161,6 +161,7 @@ DAMAGES: dict[str, Callable[[Site], object]] = {
     "A032": lambda s: _replace_tip(s, {"note": "x"}),
     "A033": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2001-01-01T00:00:00.000000Z")),
     "A034": lambda s: rewritten_tip(s, lambda event: event["clock"].update(time="2999-01-01T00:00:00.000000Z")),
+    "A035": lambda s: rewritten_tip(s, lambda event: event.update(action="keep-everything")),
     "A040": lambda s: rewritten_tip(s, lambda event: None, {"changes.jsonl": ""}),
     "A041": lambda s: _other_commit(s),
     "A042": _resign,

@@ -34,6 +34,46 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ZERO = "0" * 64
 MANIFESTS = ("sha256", "sm3")
 TAG_MANIFESTS = ("tagmanifest-sha256.txt", "tagmanifest-sm3.txt")
+#: What an event can be about; a package may hold events of a newer release.
+ACTIONS = {
+    "adopt",
+    "capture",
+    "change-decision",
+    "change-question",
+    "checkpoint",
+    "display-check",
+    "dispose-approve",
+    "dispose-begin",
+    "dispose-certify",
+    "dispose-plan",
+    "drill",
+    "export",
+    "filing-end",
+    "filing-set",
+    "hold",
+    "init",
+    "key-backup",
+    "key-replace",
+    "key-rotate",
+    "lift",
+    "notice",
+    "notice-answer",
+    "policy",
+    "protect",
+    "recover",
+    "refuse",
+    "reminder",
+    "replica-init",
+    "repository-settings",
+    "restore",
+    "signal",
+    "submit",
+    "tick",
+    "timestamp",
+    "watch-deaf",
+    "watch-lost",
+    "watch-path",
+}
 
 TEXT = {
     "missing": ("the file is missing", "文件缺失"),
@@ -41,6 +81,10 @@ TEXT = {
     "extra": ("the file is in no manifest", "清单中没有这个文件"),
     "manifest": ("a line of the manifest cannot be read", "清单中有无法读取的一行"),
     "chain": ("the chain of the journal is broken at event {0}", "日志链在第 {0} 个事件处断开"),
+    "unknown": (
+        "event {0} is of a kind that this verifier does not know: {1}",
+        "第 {0} 个事件的类型是本校验程序所不知道的：{1}",
+    ),
     "attachment": ("an attachment of event {0} is not what the event says", "第 {0} 个事件的附件与事件所述不符"),
     "list": ("the list is not what the journal's changes add up to", "该清单与日志记载的变更累计结果不符"),
     "material": ("a material is not the one of its version's list: {0}", "材料与其版本清单不符：{0}"),
@@ -183,6 +227,8 @@ def check_journal(checker):
         prev = hashlib.sha256(line + b"\n").hexdigest()
         checker.events.append(event)
         checker.chain.append(prev)
+        if event["action"] not in ACTIONS:
+            checker.add("data/journal.jsonl", "unknown", number, event["action"])
         for item in event["attachments"]:
             path = "data/journal/%d/%s" % (event["seq"], item["name"])
             if path in checker.digests and checker.digests[path] != item["sha256"]:
