@@ -11,8 +11,14 @@ from archiver.retention import disposal
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
 
-#: Kinds of arguments.
+
+class FileName:
+    """Marks the argument that names the attachment: one never comes without the other."""
+
+
+#: Kinds of arguments: their types, and perhaps a mark.
 TEXT, MAYBE = (str,), (str, type(None))
+FILE = (str, type(None), FileName)
 Action = Callable[..., dict[str, Any]]
 
 

@@ -8,11 +8,12 @@ phrases, so that it is the same whether the caller is this process or another.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, desk, rehearsal
-from archiver.acting import MAYBE, TEXT, Action, Context
+from archiver.acting import FILE, MAYBE, TEXT, Action, Context, FileName
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
@@ -54,7 +55,41 @@ def perform(name: str, context: Context, arguments: Mapping[str, Any]) -> dict[s
             "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
             longest=_LONGEST_TEXT,
         )
+    _check_attachment(
+        name, context, next((arguments[key] for key, kinds in accepted.items() if FileName in kinds), None)
+    )
     return action(context, **arguments)
+
+
+def _check_attachment(action: str, context: Context, file: str | None) -> None:
+    """Refuse a file that was named and not sent, sent and not named, or is empty; raises UsageProblem.
+
+    Journalled as an empty attachment, it would look like evidence for ever.
+    """
+    stream = context.attachment
+    if file is None:
+        if stream is not None:
+            raise UsageProblem(
+                "A file was sent along that {action} does not name. Nothing was recorded. The command and the "
+                "daemon may be of different releases.",
+                action=action,
+            )
+        return
+    shown = names.text(file[:200].encode("utf-8", "surrogateescape"))
+    if stream is None or not os.path.basename(file):
+        raise UsageProblem(
+            "The file {file} was named, but it was not sent along. Nothing was recorded. Name the file itself; "
+            "the command and the daemon may be of different releases.",
+            file=shown,
+        )
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if size == 0:
+        raise UsageProblem(
+            "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
+            "receipt or the evidence, or leave it out.",
+            file=shown,
+        )
 
 
 def _submit(
@@ -270,7 +305,7 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
             "kind": MAYBE,
             "number": MAYBE,
             "force": MAYBE,
-            "receipt": MAYBE,
+            "receipt": FILE,
             "by": MAYBE,
         },
     ),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, language
-from archiver.acting import MAYBE, TEXT, Action, Context
+from archiver.acting import FILE, MAYBE, TEXT, Action, Context
 from archiver.errors import Phrase, UsageProblem
 from archiver.filings import channels, records
 from archiver.filings.days import day_of
@@ -221,7 +221,7 @@ ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
             "status": MAYBE,
             "portal_text": MAYBE,
             "on": MAYBE,
-            "evidence": MAYBE,
+            "evidence": FILE,
             "force": MAYBE,
             "by": MAYBE,
         },
@@ -237,12 +237,12 @@ ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
             "issuer": TEXT,
             "document": TEXT,
             "owner": TEXT,
-            "file": MAYBE,
+            "file": FILE,
             "by": MAYBE,
         },
     ),
     "notice-answer": (_notice_answer, {"number": (int,), "submission": TEXT, "on": MAYBE, "by": MAYBE}),
     "change-decide": (_change_decide, {"number": (int,), "material": (bool,), "reason": TEXT, "by": MAYBE}),
-    "display-check": (_display_check, {"filing": TEXT, "page": MAYBE}),
+    "display-check": (_display_check, {"filing": TEXT, "page": FILE}),
     "remind": (remind, {}),
 }

@@ -205,14 +205,15 @@ def _reader(peer: socket.socket) -> Callable[[int], bytes]:
 
 
 @contextmanager
-def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes]]:
-    """The attachment in a nameless file, empty where there is none."""
-    if size is not None and (
-        isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= wire.ATTACHMENT_BYTES
-    ):
+def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes] | None]:
+    """The attachment in a nameless file, None where there is none."""
+    if size is None:
+        yield None
+        return
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= wire.ATTACHMENT_BYTES:
         raise wire.BadMessage("an attachment of no size")
     with tempfile.TemporaryFile(dir=spool) as file:
-        left = size or 0
+        left = size
         while left:
             chunk = read(min(left, 1 << 20))
             file.write(chunk)

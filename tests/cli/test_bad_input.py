@@ -75,6 +75,8 @@ CASES = [
     Case("a date that is none", ["submit", "f/s", "--on", "soon"], 2, ["soon"]),
     Case("number that fits no form", ["submit", "f/s", "--on", "2026-01-01", "--number", "12"], 2, ["21 digits"]),
     Case("receipt is missing", ["submit", "f/s", "--on", "2026-01-01", "--receipt", "no.pdf"], 2, ["no.pdf"]),
+    Case("receipt is empty", ["submit", "f/s", "--on", "2026-01-01", "--receipt", "e.pdf"], 2,
+         ["e.pdf is empty", "Nothing was recorded"], lambda s: (s.root / "e.pdf").write_bytes(b"")),
     Case("kind that is none", ["submit", "f/s", "--on", "2026-01-01", "--kind", "odd"], 2, ["odd"]),
     Case("restore of an unknown tag", ["restore", "f/s/v7", "--to", "back"], 7, ["f/s/v7"]),
     Case("restore onto differing files", ["restore", "f/s/v1", "--to", "back"], 2, ["Nothing was written"],

@@ -340,3 +340,54 @@ def test_errors_cross_as_they_are() -> None:
         with pytest.raises(wire.BadMessage):
             wire.to_error(document)
     assert isinstance(wire.to_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem)
+
+
+NUMBER = "网信算备110108823483901230031号"
+SHEET: dict[str, Any] = {"filing": "f", "fields": {"company": "x"}, "force": None, "by": None, "evidence": None}
+SHEET |= {"status": None, "portal_text": None, "on": None}
+NOTICE: dict[str, Any] = {"filing": "f", "kind": "correction", "received": "2026-02-01", "due": None, "days": None}
+NOTICE |= {"issuer": "", "document": "", "owner": "", "file": None, "by": None}
+SUBMIT: dict[str, Any] = {"name": "f/s", "version": None, "on": "2026-01-01", "kind": None, "number": None}
+SUBMIT |= {"force": None, "receipt": None, "by": None}
+#: Every action that takes a file, with the argument that names it.
+PAPERS = [
+    ("submit", SUBMIT, "receipt"),
+    ("filing-set", SHEET, "evidence"),
+    ("notice-add", NOTICE, "file"),
+    ("display-check", {"filing": "f", "page": None}, "page"),
+]
+
+
+def test_every_action_that_takes_a_file_is_tried_below() -> None:
+    from archiver.acting import FileName
+    from archiver.actions import _ACTIONS
+
+    taking = {
+        (name, key) for name, (_, kinds) in _ACTIONS.items() for key, kind in kinds.items() if FileName in kind
+    }
+    assert taking == {(action, key) for action, _, key in PAPERS}
+
+
+def test_a_file_that_is_named_and_not_sent_is_refused(served: Site) -> None:
+    served.run("filing", "set", "f", "--number", NUMBER, "--issued-on", "2026-03-01")
+    before = served.git("rev-parse", "journal").stdout
+
+    def ask(action: str, arguments: dict[str, Any], size: int | None, data: bytes = b"") -> Any:
+        request = {**GOOD, "action": action, "arguments": arguments, "attachment": size}
+        return json.loads(talk(served, framed(request) + data)[4:])
+
+    for action, arguments, key in PAPERS:
+        named = {**arguments, key: "回执.pdf"}
+        for size, word in ((None, "not sent"), (0, "is empty")):
+            answer = ask(action, named, size)
+            assert answer["error"] == "UsageProblem", (action, answer)
+            assert word in answer["template"], answer
+        # Sent without a name, or with one that is none.
+        assert "does not name" in ask(action, arguments, 2, b"xy")["template"]
+        assert "does not name" in ask(action, arguments, 0)["template"]
+        assert "not sent" in ask(action, {**arguments, key: "folder/"}, 2, b"xy")["template"]
+    assert "does not name" in ask("checkpoint", {}, 2, b"xy")["template"]
+    assert served.git("rev-parse", "journal").stdout == before
+    assert "result" in ask("notice-add", {**NOTICE, "file": "通知.txt"}, 2, b"xy")
+    assert served.git("show", "journal:evidence.txt").stdout == "xy"
+    served.verified()
