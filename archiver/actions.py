@@ -21,7 +21,7 @@ from archiver.evidence.disposals import UNFINISHED
 from archiver.evidence.verify import verify
 from archiver.filings import life
 from archiver.filings.days import day_of
-from archiver.filings.submissions import HandingIn, Receipt, submit
+from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
 from archiver.intake.immediate import capture_now, unsettled
 from archiver.model import Submission, Version
 from archiver.retention import disposal, holds
@@ -102,6 +102,7 @@ def _submit(
     force: str | None,
     receipt: str | None,
     by: str | None,
+    reason: str | None = None,
 ) -> dict[str, Any]:
     day = day_of(on)
     if day > clock.today(context.config.zone):
@@ -111,9 +112,13 @@ def _submit(
     chosen = (
         find_version(archive, submission.tag(version)) if version is not None else _newest(context, submission)
     )
+    reason = (reason or "").strip() or None
+    if version is None or reason is None:
+        check_whole(archive, chosen)
     paper = Receipt(receipt, context.attachment) if receipt is not None and context.attachment else None
     event = submit(
-        archive, chosen, HandingIn(day, kind, number, paper, by, force), context.wait_seconds, context.config.sm3
+        *(archive, chosen, HandingIn(day, kind, number, paper, by, force, reason)),
+        *(context.wait_seconds, context.config.sm3),
     )
     problem = _sign(context)
     sealed = find_version(archive, chosen.tag)
@@ -307,6 +312,7 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
             "force": MAYBE,
             "receipt": FILE,
             "by": MAYBE,
+            "reason": MAYBE,
         },
     ),
     "hold-place": (_hold_place, {"name": TEXT, "target": TEXT, "reason": TEXT, "by": MAYBE}),

@@ -74,6 +74,10 @@ class RetentionRefused(ArchiverError):
     exit_code = 4
 
 
+class SubmissionRefused(RetentionRefused):
+    """What would be signed cannot be shown whole; retention starts at the signature, so the two share a code."""
+
+
 class FindingsPresent(ArchiverError):
     """``verify`` found something."""
 

@@ -227,6 +227,8 @@ class Submitted:
     receipt: str | None
     at: str
     clock: str
+    #: What somebody gave as the reason to hand in just this version; None: nothing.
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ class Contents:
                     "number": each.number,
                     "seq": receipts[each.tag][0],
                     "receipt": receipts[each.tag][1],
+                    **({"reason": each.reason} if each.reason else {}),
                 }
                 for each in version.submitted
             ],

@@ -70,6 +70,7 @@ def _as_json(version: Any, decision: Any) -> dict[str, Any]:
         "deleted": version.deleted,
         "submitted": [
             {"tag": each.tag, "on": each.on, "kind": each.kind, "number": each.number}
+            | ({"reason": each.reason} if each.reason else {})
             for each in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),

@@ -29,13 +29,17 @@ def command(session: Session, tag: str, as_json: bool) -> None:
     console = session.console
     if as_json:
         folders = [text(m.path) for m in materials if m.sha256 is None]
-        console.json({"tag": version.tag, "commit": version.commit, "materials": files, "folders": folders})
+        reasons = {each.tag: each.reason for each in version.submitted if each.reason}
+        document = {"tag": version.tag, "commit": version.commit, "materials": files, "folders": folders}
+        console.json(document | ({"submit_reasons": reasons} if reasons else {}))
         return
     console.say("{tag}, captured {at}", tag=version.tag, at=session.local(version.captured_at))
     if version.disposed:
         console.say("Its content was disposed of under certificate {name}.", name=version.disposed)
     for each in version.submitted:
         console.say("Submitted on {on} as {tag} ({kind})", on=each.on, tag=each.tag, kind=each.kind)
+        if each.reason:
+            console.say("  Reason given: {reason}", reason=each.reason)
     rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]
     rows += [(text(m.path) + "/", "-", "-") for m in materials if m.sha256 is None]
     console.table(("Material", "Bytes", "SHA-256"), rows)

@@ -18,7 +18,11 @@ from archiver.model import KINDS
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
 @click.option("--number", "filing_number", type=Name(), metavar="NO", help="The filing number, once issued.")
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
-@click.option("--reason", metavar="WHY", help="Why the number has another form.")
+@click.option(
+    "--reason",
+    metavar="WHY",
+    help="Why the number has another form, or why just this version is signed; kept with the record.",
+)
 @click.option("--receipt", type=FilePath(), metavar="FILE", help="The portal's receipt; kept with the record.")
 @click.option("--by", type=Name(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
 def command(
@@ -45,6 +49,8 @@ def command(
         force=session.forced(force, reason),
         receipt=None if receipt is None else receipt.name,
         by=by,
+        # A daemon of an earlier release does not know the word, and need not where there is nothing to say.
+        **({"reason": reason} if reason else {}),
     )
     session.console.say(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from archiver.errors import Report
 from archiver.intake import mounts
 from archiver.intake.access import ThroughChildren, open_access
 from archiver.intake.canary import Canary
+from archiver.intake.presence import Presence
 from archiver.intake.scan import UNREADABLE_FOLDER, Findings
 from archiver.intake.snapshot import Snapshot
 from archiver.intake.watch import Watcher
@@ -42,10 +42,9 @@ class WatchedFolder:
         self._probe = probe
         self._report = report
         self._journal = journal
-        # Once: on a share that hangs, even this waits.
-        self._place = os.path.realpath(os.fsencode(config.watch))
-        self._mounted = mounts.untrusted(self._place, _mounts())
         self.access = open_access(config.watch)
+        self._presence = Presence(os.fsencode(config.watch), self.access, snapshot)
+        self._mounted = mounts.untrusted(self._presence.place, _mounts())
         self._watcher: Watcher | None = None
         self._canary = Canary()
         self._identity: str | None = None
@@ -67,47 +66,18 @@ class WatchedFolder:
     @property
     def is_reached_as_before(self) -> bool:
         """Whether what is mounted there still is of the kind that it was at the start."""
-        now = mounts.untrusted(self._place, _mounts())
+        now = mounts.untrusted(self._presence.place, _mounts())
         return (now is None) == (not isinstance(self.access, ThroughChildren))
 
     # --- presence
 
     def is_there(self) -> bool:
-        """Whether the folder can be trusted to be the watched one.
-
-        An unmounted share leaves its mount point behind.  If that is empty, or
-        the folder was on a mount of its own before and is not now, that is no
-        deletion of everything.
-        """
-        identity = self.identity()
-        if identity is None:
-            return False
-        known = self._snapshot.meta("root")
-        if identity == known or not known:
-            return True
-        point = self._snapshot.meta("root_mount")
-        if len(self._mount_point()) < len(point):
-            return False
-        try:
-            return next(self.access.entries(b""), None) is not None or not self._snapshot.folders_below(b"")
-        except OSError:
-            return False
-
-    def identity(self) -> str | None:
-        """What tells this folder from another one at the same place; None without a folder."""
-        try:
-            entry = self.access.entry(b"")
-        except OSError:
-            return None
-        return f"{self._mount_point()}:{entry.signature.inode}" if stat.S_ISDIR(entry.mode) else None
+        """Return True if the folder can be trusted to be the watched one."""
+        return self._presence.is_there()
 
     def remember(self) -> None:
-        """This folder has been scanned: it is the one from now on."""
-        self._snapshot.set_meta("root", self.identity() or "")
-        self._snapshot.set_meta("root_mount", self._mount_point())
-
-    def _mount_point(self) -> str:
-        return names.text(mounts.mount_of(self._place, _mounts()).point)
+        """Note that this folder has been scanned: it is the one from now on."""
+        self._presence.remember()
 
     def lost(self) -> None:
         """The folder is not there: say so once, and wait."""
@@ -126,11 +96,11 @@ class WatchedFolder:
 
     def watch(self) -> bool:
         """Watch it, if that is not the case yet; whether the watch is new, so that a scan is due."""
-        if self.state not in ("", MISSING) and self.identity() == self._identity:
+        if self.state not in ("", MISSING) and self._presence.identity() == self._identity:
             return False
         # A folder of the same name in another place: inotify still holds the old one.
         self.unwatch()
-        self._identity = self.identity()
+        self._identity = self._presence.identity()
         self._limit = _limit()
         if self._mounted is not None:
             self._set(POLLING, NO_EVENTS, self._mounted.filesystem)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import IO, Any
 
-from archiver.errors import UsageProblem
+from archiver.errors import SubmissionRefused, UsageProblem
 from archiver.filings.kinds import kind_of
 from archiver.filings.numbers import scheme_of
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
@@ -43,6 +44,8 @@ class HandingIn:
     by: str | None = None
     #: Why a number of another form is taken all the same.
     forced: str | None = None
+    #: Why just this version is signed.
+    reason: str | None = None
 
 
 def submit(
@@ -71,6 +74,52 @@ def submit(
         return writer.append(Draft("submit", tag, details, attached), (tag, version.commit, message))
 
 
+def check_whole(archive: Archive, version: Version) -> None:
+    """Check that ``version`` has materials, and that the archive still has each of them byte for byte.
+
+    A signature cannot be taken back, so everything is read before.  Raises SubmissionRefused.
+    """
+    if not version.files:
+        raise _empty(archive, version)
+    contents = {m.sha256: m for m in archive.index.materials(version.submission, version.number) if m.size}
+    damaged = [m for sha256, m in contents.items() if sha256 and not archive.content.is_intact(sha256, m.size)]
+    if not damaged:
+        return
+    if version.disposed:
+        raise SubmissionRefused(
+            "The content of {tag} was disposed of under certificate {certificate}. Nothing was recorded. "
+            "To sign the version all the same, say why: archiver submit {name} --version {number} --reason TEXT",
+            tag=version.tag,
+            certificate=version.disposed,
+            name=shlex.quote(str(version.submission)),
+            number=version.number,
+        )
+    raise SubmissionRefused(
+        "The archive has lost the content of {count} materials of {tag}, or it is damaged; the first is {path}. "
+        "Nothing was recorded. Look with archiver verify, and bring the content back from the off-site copy or a "
+        "backup. To sign the version all the same, say why: archiver submit {name} --version {number} "
+        "--reason TEXT",
+        count=len(damaged),
+        tag=version.tag,
+        path=names.text(damaged[0].path),
+        name=shlex.quote(str(version.submission)),
+        number=version.number,
+    )
+
+
+def _empty(archive: Archive, version: Version) -> SubmissionRefused:
+    submission = version.submission
+    older = (v.number for v in archive.index.versions(submission.filing, submission.name) if v.files)
+    return SubmissionRefused(
+        "{tag} holds no material. Nothing was recorded. If an earlier version was handed in, name it: archiver "
+        "submit {name} --version {older}. To sign {tag} all the same, say why: --version {number} --reason TEXT",
+        tag=version.tag,
+        name=shlex.quote(str(submission)),
+        older=next((number for number in older if number < version.number), "N"),
+        number=version.number,
+    )
+
+
 def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str) -> dict[str, Any]:
     common = Submission(version.submission.filing, COMMON)
     beside = None if version.submission == common else archive.index.latest(common)
@@ -82,6 +131,7 @@ def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str
         "kind": handing_in.kind or kind_of(version.submission.folder),
         "number": handing_in.number,
         **({"forced": handing_in.forced} if handing_in.forced else {}),
+        **({"reason": handing_in.reason} if handing_in.reason else {}),
         "by": handing_in.by,
         "receipt": None if receipt is None else names.text(os.fsencode(os.path.basename(receipt.name))),
         "common": beside.tag if beside else None,

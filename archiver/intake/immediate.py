@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from archiver import clock
 from archiver.config import Config
+from archiver.errors import SubmissionRefused
 from archiver.intake.access import Access, open_access
 from archiver.intake.capture import Capturer
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.layout import Group, group_of
+from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.pipeline import groups_of
-from archiver.intake.scan import Scanner
+from archiver.intake.presence import Presence
+from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Findings, Scanner
 from archiver.intake.seed import seed
-from archiver.intake.snapshot import Snapshot, State, open_snapshot
-from archiver.model import Submission
+from archiver.intake.snapshot import Noted, Snapshot, State, open_snapshot
+from archiver.model import Material, Submission
+from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.source import Signature
+from archiver.store.source import Signature, Unstable
 
 
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
@@ -24,7 +31,8 @@ def unsettled(archive: Archive, config: Config, submission: Submission) -> list[
     access = open_access(config.watch)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
-        return list(_differences(snapshot, access, config, group_of(submission)))
+        group = group_of(submission)
+        return list(_differences(snapshot, _scan(snapshot, access, config, group), config, group))
     finally:
         snapshot.close()
         access.close()
@@ -34,29 +42,147 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     """Archive a submission's finished changes at once, whoever else gathers or settles them.
 
     Finished is what has not changed for the quiet period, by the times that the
-    kernel gave it; if anything is younger, nothing is captured.
+    kernel gave it; if anything is younger, nothing is captured.  Raises
+    SubmissionRefused where the folder is not there or cannot show everything:
+    what was not seen is neither deleted nor unchanged.  Nothing is captured then.
     """
     group = group_of(submission)
     access = open_access(config.watch)
     snapshot = open_snapshot(archive, wait_seconds)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
+        _check_there(Presence(os.fsencode(config.watch), access, snapshot), config, submission)
+        newest = capturer.newest(group)
+        if newest is not None and not newest.files and not _has_folder(access, group, submission):
+            # The deletion was seen when it could be, and is on record.
+            return
+        _check_folder(access, group, submission)
         seed(snapshot, archive.index)
-        states = _differences(snapshot, access, config, group)
+        found = _scan(snapshot, access, config, group)
+        states = _differences(snapshot, found, config, group)
+        _check_readable([*_hidden(found, config, group), *_unopenable(access, states)], submission)
+        if newest is not None:
+            _check_not_emptied(archive.index.materials(newest.submission), states, submission)
         limit = clock.wall_ns() - int(config.settle_seconds * 1e9)
         if states and all(not isinstance(each, Signature) or each.ctime_ns <= limit for each in states.values()):
-            capturer.finish(capturer.stage(group, states), wait_seconds)
+            attempt = capturer.stage(group, states)
+            # A disk may fail halfway through a file that it opened.
+            _check_readable(attempt.read.result().unreadable, submission)
+            capturer.finish(attempt, wait_seconds)
     finally:
         capturer.close()
         snapshot.close()
         access.close()
 
 
-def _differences(snapshot: Snapshot, access: Access, config: Config, group: Group) -> dict[bytes, State]:
+# --- what stands in the way of a signature
+
+
+def _check_there(presence: Presence, config: Config, submission: Submission) -> None:
+    if not presence.is_there():
+        raise SubmissionRefused(
+            "The watched folder {path} is missing, or is not the one that was watched before. Nothing was "
+            "recorded. Mount it and submit {submission} again, or name the version that was handed in with "
+            "--version N.",
+            path=config.watch,
+            submission=str(submission),
+        )
+
+
+def _check_folder(access: Access, group: Group, submission: Submission) -> None:
+    if not _has_folder(access, group, submission):
+        raise SubmissionRefused(
+            "The folder {path} of {submission} is not in the watched folder. Nothing was recorded. Bring it back "
+            "and submit again, or name the version that was handed in with --version N.",
+            path=names.text(group.prefix),
+            submission=str(submission),
+        )
+
+
+def _has_folder(access: Access, group: Group, submission: Submission) -> bool:
+    """Return True if the submission's folder, and each one above it, is a folder and no link.
+
+    Raises SubmissionRefused where one cannot be looked at.
+    """
+    parts = group.prefix.split(b"/") if group.prefix else []
+    for path in (b"/".join(parts[: depth + 1]) for depth in range(len(parts))):
+        try:
+            if not stat.S_ISDIR(access.entry(path).mode):
+                return False
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            _check_readable([Noted(path, UNREADABLE_FOLDER, error.strerror or "")], submission)
+    return True
+
+
+def _check_readable(unreadable: list[Noted], submission: Submission) -> None:
+    if unreadable:
+        raise SubmissionRefused(
+            "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing was recorded. "
+            "Mend that and submit again, or name the version that was handed in with --version N.",
+            count=len(unreadable),
+            submission=str(submission),
+            path=names.text(unreadable[0].path),
+            reason=unreadable[0].reason,
+        )
+
+
+def _check_not_emptied(
+    materials: Iterable[Material], states: Mapping[bytes, State], submission: Submission
+) -> None:
+    """Check that something of the submission is left: an unmounted share below it looks like a deletion of all."""
+    prefix = submission.prefix + b"/" if submission.prefix else b""
+    known = [prefix + each.path for each in materials if each.sha256]
+    if known and all(path in states for path in known) and not any(map(_is_file, states.values())):
+        raise SubmissionRefused(
+            "None of the {count} materials of {submission} is in the watched folder any more. Nothing was "
+            "recorded. Bring them back and submit again, or name the version that was handed in with --version N.",
+            count=len(known),
+            submission=str(submission),
+        )
+
+
+def _is_file(state: State) -> bool:
+    return isinstance(state, Signature)
+
+
+def _hidden(found: Findings, config: Config, group: Group) -> list[Noted]:
+    """What the scan could not read of this submission; an unreadable folder above it hides all of it."""
+    return [
+        item
+        for item in found.skipped
+        if item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)
+        if item.path == group.prefix
+        or locate(item.path, config.layout, is_folder=item.template == UNREADABLE_FOLDER)[0] == group
+    ]
+
+
+def _unopenable(access: Access, states: dict[bytes, State]) -> list[Noted]:
+    """What differs from the archive and cannot even be opened, whether or not it is finished."""
+    refused = []
+    for path, state in states.items():
+        if isinstance(state, Signature):
+            try:
+                # What has gone or turned into something else meanwhile is a change, not a refusal.
+                with suppress(FileNotFoundError, NotADirectoryError, Unstable):
+                    access.open(path).close()
+            except OSError as error:
+                refused.append(Noted(path, UNREADABLE_FILE, error.strerror or ""))
+    return refused
+
+
+# --- the comparison
+
+
+def _scan(snapshot: Snapshot, access: Access, config: Config, group: Group) -> Findings:
     try:
-        found = Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
+        return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
-        return {}
+        return Findings()
+
+
+def _differences(snapshot: Snapshot, found: Findings, config: Config, group: Group) -> dict[bytes, State]:
     return {
         path: state
         for path, state in found.changed.items()

@@ -97,6 +97,25 @@ class ContentStore:
         except OSError:
             return self.elsewhere is not None and self.elsewhere.size(sha256) == size
 
+    def is_intact(self, sha256: str, size: int) -> bool:
+        """Read the object and return True if its bytes still have that name.
+
+        One that is only elsewhere is not fetched for this: its size has to do.
+        """
+        if not self.has(sha256, size):
+            return False
+        digest = hashlib.sha256()
+        try:
+            with open(self._name(sha256), "rb", buffering=0) as stream:
+                while count := stream.readinto(self._buffer()):
+                    digest.update(self._buffer()[:count])
+        except FileNotFoundError:
+            return self.elsewhere is not None
+        except OSError:
+            # An unreadable object is as bad as a missing one.
+            return False
+        return digest.hexdigest() == sha256
+
     def fetch(self, sha256s: Iterable[str]) -> None:
         """See that contents which will be read are on this disk; raises StorageProblem."""
         if self.elsewhere is not None:

@@ -306,12 +306,14 @@ class Index:
         """The versions that ``where`` chooses, with what belongs to them: four queries, however many there are."""
         rows = self._db.execute(f"{_VERSIONS} where {where} {order}", values).fetchall()
         handed_in: dict[int, list[Submitted]] = defaultdict(list)
-        for version, *fields in self._db.execute(
-            f'select h.version, h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {_anchor("h")} '
+        for version, details, *fields in self._db.execute(
+            "select h.version, (select details from life where life.seq = h.seq), "
+            f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {_anchor("h")} '
             "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
             f"where {where} order by h.at",
             values,
         ):
+            fields.append(json.loads(details).get("reason"))
             handed_in[version].append(Submitted(*fields))
         ended: dict[str, list[str]] = defaultdict(list)
         for filing, moment in self._db.execute(f"select filing, {_anchor('ended')} from ended order by seq"):
