@@ -239,13 +239,7 @@ def _space(archive: Archive, now: datetime) -> Forecast:
 
 
 def _protection(archive: Archive, replica: Mirror | None) -> str:
-    path = archive.repository_path
-    hooks = all(
-        os.access(path / "hooks" / name, os.X_OK) and (path / "hooks" / name).read_text("utf-8", "replace") == text
-        for name, text in guard.HOOKS.items()
-    )
-    config = (path / "config").read_text("utf-8", "replace") == guard.CONFIG
-    if not (hooks and config):
+    if any(each.weakens for each in guard.deviations(archive.repository_path)):
         return DETECT_ONLY
     if replica is not None and replica.locks and replica.synced_at:
         return OFFSITE

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import click
+
 from archiver.cli.session import Session, entry
 
 
 @entry
-def command(session: Session) -> None:
+@click.option(
+    "--restore-settings",
+    is_flag=True,
+    help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
+)
+def command(session: Session, restore_settings: bool) -> None:
     """Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough."""
+    if restore_settings:
+        _restore_settings(session)
+        return
     done = session.act("maintain")
     session.console.say(
         "{objects} objects were packed, {packs} packs merged.", objects=done["objects"], packs=done["packs"]
     )
+
+
+def _restore_settings(session: Session) -> None:
+    """Only for the archive's owner: the daemon cannot be asked, as it does not open such an archive either."""
+    from archiver.store import guard, rearm
+
+    archive = session.archive(restores_settings=True)
+    archive.check_owner()
+    foreign = [each for each in guard.deviations(archive.repository_path) if each.reason == guard.FOREIGN]
+    with archive.writing(session.wait):
+        pass
+    if foreign:
+        session.console.say(
+            "What stood there is kept in {path}. Find out who wrote it, and run: archiver verify",
+            path=archive.root / rearm.ASIDE,
+        )
+    session.console.say("The settings and hooks of the repository are archiver's own.")

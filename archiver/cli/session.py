@@ -61,11 +61,15 @@ class Session:
             )
         return config.load(config.find(self.config_file, os.environ))
 
-    def archive(self) -> Archive:
+    def archive(self, *, restores_settings: bool = False) -> Archive:
         """The open archive; closed by :meth:`close`."""
         from archiver.store.archive import Archive
 
-        archive = Archive(self.config.archive, notify=lambda text: self.console.warn("{text}", text=text))
+        archive = Archive(
+            self.config.archive,
+            notify=lambda text: self.console.warn("{text}", text=text),
+            restores_settings=restores_settings,
+        )
         if self.config.store.is_cache:
             from archiver.replica.cache import attach
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archiver.cli.session import Session, entry, json_option
-from archiver.errors import FindingsPresent
+from archiver.errors import FindingsPresent, StorageProblem
+
+if TYPE_CHECKING:
+    from archiver.evidence.findings import Report
 
 
 @entry
@@ -28,18 +33,47 @@ def command(
     replica_sample: float | None,
 ) -> None:
     """Check everything, independently of the code that wrote it. Writes nothing."""
-    from archiver.evidence.findings import TABLE
     from archiver.evidence.verify import verify
     from archiver.evidence.witness import parse
     from archiver.replica.opened import check_replica, evicted
 
     witnesses = [parse(line) for line in lines]
     console = session.console
-    archive = session.archive()
+    try:
+        archive = session.archive()
+    except StorageProblem:
+        _show_what_needs_no_git(session, as_json)
+        raise
     percent = 100.0 if sample is None else sample
     report = verify(archive, percent, witnesses, console.progress(), evicted(archive))
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.policy(archive), report, replica_sample or 0.0)
+    _show(session, report, as_json)
+    if not report.ok:
+        raise FindingsPresent(
+            "verify found {count} things that are not as they should be. Change nothing, keep this output, "
+            "and compare with a backup or a clone.",
+            count=len(report.findings),
+        )
+    if not as_json:
+        for witness in witnesses:
+            console.say("It continues the archive of {time} (event {seq}).", time=witness.time, seq=witness.seq)
+        console.say("Everything is as it should be.")
+
+
+def _show_what_needs_no_git(session: Session, as_json: bool) -> None:
+    """The findings of an archive that is not opened; what stands in the way is told by whoever refuses it."""
+    from archiver.evidence.verify import verify_without_git
+
+    report = verify_without_git(session.config.archive)
+    if not report.ok:
+        _show(session, report, as_json)
+
+
+def _show(session: Session, report: Report, as_json: bool) -> None:
+    from archiver.evidence.findings import TABLE
+
+    console = session.console
     if as_json:
         console.json(report.as_json())
     else:
@@ -62,13 +96,3 @@ def command(
                 "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
                 count=report.unreferenced,
             )
-    if not report.ok:
-        raise FindingsPresent(
-            "verify found {count} things that are not as they should be. Change nothing, keep this output, "
-            "and compare with a backup or a clone.",
-            count=len(report.findings),
-        )
-    if not as_json:
-        for witness in witnesses:
-            console.say("It continues the archive of {time} (event {seq}).", time=witness.time, seq=witness.seq)
-        console.say("Everything is as it should be.")

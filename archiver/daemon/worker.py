@@ -30,7 +30,7 @@ from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
 from archiver.retention import unread
 from archiver.retention.policy import in_force, new_promises
-from archiver.store import lock, privacy
+from archiver.store import guard, lock, privacy
 from archiver.store.archive import Archive
 from archiver.store.database import is_damage
 from archiver.store.durable import release_memory
@@ -253,6 +253,8 @@ class Daemon:
         if not self._folder.is_reached_as_before:
             raise FolderRemounted
         self._leave_words()
+        # Before any git of this turn.
+        guard.check(self._archive.repository_path)
         now = clock.monotonic()
         if self._folder.watch() or self._folder.lost_events(now):
             self._scanned = None
@@ -274,6 +276,7 @@ class Daemon:
             self._stopping.wait(pause)
 
     def _scan(self) -> None:
+        self._archive.put_settings_back(self._wait)
         if self._snapshot.is_replaced or is_foreign(self._archive, self._snapshot):
             raise HistoryReplaced
         by_timer = self._scanned is not None

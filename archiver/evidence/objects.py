@@ -9,6 +9,7 @@ import stat
 import zlib
 from pathlib import Path
 
+from archiver.errors import Phrase
 from archiver.evidence.findings import Report
 from archiver.store import guard
 from archiver.store.repository import Repository
@@ -18,28 +19,38 @@ _KNOWN_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH
 _KNOWN_FOLDERS = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "branches"})
 
 
+#: File -> its number; every other one is a hook, or leads out of the archive.
+_CODES = {"config": "A001", "HEAD": "A003"}
+_NOTES = {
+    guard.EARLIER: "{file} is as an earlier release wrote it. The next command that writes replaces it.",
+    guard.GIT_LFS: "git-lfs ran in the archive and added to {file}. The next command that writes puts it right.",
+}
+
+
 def check_repository(repository: Repository, report: Report) -> None:
     """Settings, hooks, every object file, and git's own check."""
-    path = repository.path
+    check_files(repository.path, report)
+    for line in repository.fsck():
+        report.add("A010", repository.path.name, line)
+
+
+def check_files(path: Path, report: Report) -> None:
+    """What can be checked without git: settings, hooks, every object file."""
     _check_settings(path, report)
     _check_strays(path, report)
     for folder, _, files in os.walk(path / "objects"):
         for name in sorted(files):
             _check_object_file(Path(folder) / name, path / "objects", report)
-    for line in repository.fsck():
-        report.add("A010", path.name, line)
 
 
 def _check_settings(path: Path, report: Report) -> None:
-    if _read(path / "config") != guard.CONFIG.encode():
-        report.add("A001", "archive.git/config", "compare it with docs/design.md")
-    if _read(path / "HEAD") != guard.HEAD.encode():
-        report.add("A003", "archive.git/HEAD")
-    for name, text in guard.HOOKS.items():
-        hook = path / "hooks" / name
-        if _read(hook) != text.encode() or not os.access(hook, os.X_OK):
-            report.add("A002", f"archive.git/hooks/{name}")
-    for name in ("objects/info/alternates", "objects/info/http-alternates", "shallow", "info/grafts"):
+    for each in guard.deviations(path):
+        if note := _NOTES.get(each.reason):
+            report.note(f"archive.git/{each.name}", Phrase(note, file=f"archive.git/{each.name}"))
+        else:
+            code = "A002" if each.name.startswith("hooks") else _CODES.get(each.name, "A004")
+            report.add(code, f"archive.git/{each.name}", each.reason)
+    for name in ("shallow", "info/grafts"):
         if (path / name).exists():
             report.add("A004", f"archive.git/{name}")
 
@@ -49,9 +60,9 @@ def _check_strays(path: Path, report: Report) -> None:
         known = _KNOWN_FOLDERS if entry.is_dir(follow_symlinks=False) else _KNOWN_FILES
         if entry.name not in known and not entry.name.endswith(".lock"):
             report.add("A005", f"archive.git/{entry.name}")
-    hooks = set(os.listdir(path / "hooks")) if (path / "hooks").is_dir() else set()
-    for name in sorted(hooks - guard.HOOKS.keys()):
-        report.add("A002", f"archive.git/hooks/{name}", "this hook is not the archive's")
+    hooks = os.listdir(path / "hooks") if (path / "hooks").is_dir() else ()
+    for name in sorted(name for name in hooks if not guard.is_hook_name(name)):
+        report.add("A005", f"archive.git/hooks/{name}")
 
 
 def _check_object_file(file: Path, objects: Path, report: Report) -> None:

@@ -6,13 +6,14 @@ Findings are collected, never stopped at; nothing is written.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from pathlib import Path
 
 from archiver.errors import Phrase
 from archiver.evidence.contents import Progress, check_contents
 from archiver.evidence.disposals import check_outcome
 from archiver.evidence.findings import Report
 from archiver.evidence.history import check_history
-from archiver.evidence.objects import check_repository
+from archiver.evidence.objects import check_files, check_repository
 from archiver.evidence.permissions import check_permissions
 from archiver.evidence.witness import Witness, contradictions
 from archiver.store.archive import Archive
@@ -50,6 +51,14 @@ def verify(
         report.add("A046", f"event {witness.seq}", why)
     if _signers(archive) != history.signers:
         report.add("A060", "keys/allowed_signers")
+    return report
+
+
+def verify_without_git(root: Path) -> Report:
+    """Check what can be checked of an archive whose settings git must not obey: modes, settings, object files."""
+    report = Report()
+    check_permissions(root, report)
+    check_files(root / "archive.git", report)
     return report
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.store import permissions
+from archiver.store import guard, permissions
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
@@ -26,13 +26,16 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
         if not needed.is_file():
             raise _missing(needed)
-    repository = Repository(path)
-    try:
-        if repository.resolve(JOURNAL) is None:
-            raise _missing(path / JOURNAL)
-        repository.arm()
-    finally:
-        repository.close()
+    if not _has_journal(path):
+        raise _missing(path / JOURNAL)
+    if outside := guard.redirections(path):
+        raise StorageProblem(
+            "{path} makes the clone depend on files outside of it. Nothing was changed. Clone again, without "
+            "--shared and --reference.",
+            path=path / outside[0],
+        )
+    # Before the first git: a clone has the settings of wherever it comes from.
+    Repository(path).arm()
     _close_to_writing(path / "lfs" / "objects")
     shutil.rmtree(path / "lfs" / "tmp", ignore_errors=True)
     permissions.open_to(root, None)
@@ -45,6 +48,16 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
         writer.append(Draft("adopt", "archive", details))
     sync_filesystem(root)
     return archive
+
+
+def _has_journal(path: Path) -> bool:
+    """Whether the clone has the journal's ref, loose or packed; asks no git."""
+    if (path / JOURNAL).is_file():
+        return True
+    try:
+        return f" {JOURNAL}\n".encode() in (path / "packed-refs").read_bytes()
+    except OSError:
+        return False
 
 
 def _close_to_writing(objects: Path) -> None:

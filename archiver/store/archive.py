@@ -16,7 +16,18 @@ from typing import Any, cast
 from archiver import clock
 from archiver.errors import ArchiverError, ConfigProblem, Phrase, StorageProblem
 from archiver.model import Actor, JournalPoint
-from archiver.store import database, journal_repair, keys, lock, permissions, recovery, set_aside, users
+from archiver.store import (
+    database,
+    guard,
+    journal_repair,
+    keys,
+    lock,
+    permissions,
+    rearm,
+    recovery,
+    set_aside,
+    users,
+)
 from archiver.store.content import ContentStore
 from archiver.store.durable import sync_filesystem
 from archiver.store.index import Index, IndexDamaged
@@ -30,12 +41,19 @@ class Archive:
     """One archive.  Reading needs no lock; writing goes through :meth:`writing`."""
 
     def __init__(
-        self, root: Path, notify: Callable[[str], None] | None = None, actor: Actor | None = None
+        self,
+        root: Path,
+        notify: Callable[[str], None] | None = None,
+        actor: Actor | None = None,
+        *,
+        restores_settings: bool = False,
     ) -> None:
         """Open the archive at ``root``; raises ConfigProblem where there is none.
 
         ``notify`` is told what was mended on the way, in one sentence.  ``actor``
         is who everything is done for; None: whoever runs this process.
+        ``restores_settings``: the first writing replaces settings and hooks that nobody knows;
+        else they are refused with StorageProblem, before any git runs.
         """
         self.root = root
         self.actor = actor or users.caller()
@@ -48,8 +66,10 @@ class Archive:
                 "mount the disk, or make an archive with: archiver init --archive DIR --watch DIR",
                 path=root,
             )
+        self._restores_settings = restores_settings
+        if not restores_settings:
+            guard.check(self.repository_path)
         self.repository = Repository(self.repository_path)
-        self.repository.check_openable()
         self.journal = Journal(self.repository)
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool)
         self._notify = notify or (lambda _: None)
@@ -285,7 +305,25 @@ class Archive:
                 self._compare_refs()
             if not clean and self.index.key_commit:
                 keys.install(self.keys, self.signers())
-            yield Writer(self)
+            writer = Writer(self)
+            self._journal_replaced(writer)
+            yield writer
+
+    def put_settings_back(self, wait_seconds: float) -> None:
+        """Put guard rails back that are gone or of an earlier release, where nothing else is to be written.
+
+        Raises as :meth:`writing`.
+        """
+        if guard.deviations(self.repository_path):
+            with self.writing(wait_seconds):
+                pass
+
+    def _journal_replaced(self, writer: Writer) -> None:
+        """Journal the settings and hooks that were put back, also before a crash."""
+        for details in rearm.noted(self.root):
+            writer.append(Draft("repository-settings", "archive.git", details))
+            self._notify(f"Settings of the repository were put back: {', '.join(details['replaced'])}.")
+        rearm.forget(self.root)
 
     @contextmanager
     def repairing(self, wait_seconds: float) -> Iterator[Writer]:
@@ -301,6 +339,7 @@ class Archive:
     def _locked(self, wait_seconds: float) -> Iterator[bool]:
         self.check_owner()
         with permissions.masked(), lock.hold(self.root / "lock", wait_seconds) as clean:
+            rearm.put_back(self.root, foreign=self._restores_settings)
             yield clean
 
     def _compare_refs(self) -> None:

@@ -9,23 +9,24 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from archiver.errors import ConfigProblem, StorageProblem
 from archiver.store.fastimport import end_process
 
-try:
-    import git
-except ImportError:  # GitPython refuses to be imported where no git is installed.
-    raise ConfigProblem(
-        "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
-    ) from None
-
 #: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
 _PATIENCE_SECONDS = 300.0
 _COPY_BYTES = 1 << 20
 HANGS = b"it did not answer and was ended"
+
+#: These move refs, which the archive's own hook looks at; no other command runs a hook.
+_HOOKED = frozenset({"fast-import", "update-ref", "pack-refs"})
+#: These talk to another server; every other command is denied each protocol, so that an object which
+#: is missing here is never fetched by whatever program the repository's settings name.
+_TALKING = frozenset({"push", "ls-remote", "lfs"})
+_SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 
 
 class GitCommands:
@@ -34,16 +35,31 @@ class GitCommands:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.patience_seconds = _PATIENCE_SECONDS
-        self._git = git.cmd.Git()
+
+    @cached_property
+    def _git(self) -> Any:
+        """GitPython's interface, made when it is needed: importing it already runs git."""
+        try:
+            import git
+        except ImportError:  # GitPython refuses to be imported where no git is installed.
+            raise ConfigProblem(
+                "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
+            ) from None
+        interface = git.cmd.Git()
         # Given to the constructor, a folder named "$HOME" would be expanded.
-        self._git._working_dir = os.fspath(path)
-        self._git.update_environment(
+        interface._working_dir = os.fspath(self.path)
+        interface.update_environment(
             GIT_CONFIG_NOSYSTEM="1",
             GIT_CONFIG_GLOBAL=os.devnull,
             GIT_TERMINAL_PROMPT="0",
             GIT_OPTIONAL_LOCKS="0",
+            # What would show another history than the one that is stored.
+            GIT_NO_REPLACE_OBJECTS="1",
+            GIT_GRAFT_FILE=os.devnull,
+            GIT_SHALLOW_FILE="",
             LC_ALL="C",
         )
+        return interface
 
     def run(
         self,
@@ -96,20 +112,38 @@ class GitCommands:
 
     def start(self, *arguments: str) -> Any:
         """A process that is talked to, as GitPython hands it out."""
+        command = _command_of(arguments)
+        interface = self._git
+        from git.exc import GitCommandNotFound
+
         try:
-            return self._git.execute(
-                self._command(arguments),
+            return interface.execute(
+                self._command(command, arguments),
                 istream=subprocess.PIPE,
                 as_process=True,
+                env={} if command in _TALKING else _SILENT,
                 # A Ctrl-C on the daemon's terminal must not cut a version in the making.
                 start_new_session=True,
             )
-        except git.exc.GitCommandNotFound as error:
-            raise self.failed(_command_of(arguments), str(error).encode()) from None
+        except GitCommandNotFound as error:
+            raise self.failed(command, str(error).encode()) from None
 
-    def _command(self, arguments: Iterable[str]) -> list[str]:
+    def _command(self, command: str, arguments: Iterable[str]) -> list[str]:
+        """The whole command line.
+
+        The settings were compared before (:mod:`archiver.store.guard`); what would run another program
+        is overruled all the same, for root, while the archive's owner may swap the file meanwhile.
+        """
         directory = os.fspath(self.path)
-        return ["git", "-c", f"safe.directory={directory}", f"--git-dir={directory}", *arguments]
+        overruled = {
+            "safe.directory": directory,
+            "core.hooksPath": f"{directory}/hooks" if command in _HOOKED else os.devnull,
+            "core.sshCommand": "ssh",
+            "core.fsmonitor": "false",
+            "core.commitGraph": "false",
+        }
+        settings = [word for name, value in overruled.items() for word in ("-c", f"{name}={value}")]
+        return ["git", *settings, f"--git-dir={directory}", *arguments]
 
     def failed(self, command: str, stderr: bytes) -> StorageProblem:
         """What is raised for a git that failed."""

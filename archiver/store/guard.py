@@ -2,11 +2,26 @@
 
 They are guard rails against accidents.  Whoever owns the files can pass them;
 the journal is what proves (docs/design.md, section 8).
+
+git obeys them, and some of them name commands: they are compared before git runs,
+since a caller such as root trusts the archive less than the archive's owner does.
 """
 
 from __future__ import annotations
 
-#: Written as a whole, and compared as a whole by ``verify``.
+import errno
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from archiver.errors import StorageProblem
+from archiver.store import gitlfs
+
+#: Written as a whole, and compared as a whole.
 CONFIG = """\
 [core]
 \trepositoryformatversion = 0
@@ -32,6 +47,8 @@ CONFIG = """\
 \tautogc = false
 [transfer]
 \tfsckObjects = true
+[lfs]
+\tpruneverifyremotealways = true
 """
 
 HEAD = "ref: refs/heads/journal\n"
@@ -83,3 +100,225 @@ exit 1
 
 #: Hook name -> its text; each is executable.
 HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-receive": _PRE_RECEIVE}
+
+#: SHA-256 of the texts that earlier releases wrote, which are as safe to run as today's.
+#: Whoever changes a text above adds the digest of the one before.
+_EARLIER = {
+    "config": {"c01f266616fe81536fe00f12b1b420c30ea8c4b6ab9cae704c0c3666c4df505b"},
+    "hooks/reference-transaction": {"1398137c8384386eef01552ca8dc38afc1ec8232a54f3ef2531fcd42807bceaa"},
+}
+
+_REDIRECTIONS = ("commondir", "objects/info/alternates", "objects/info/http-alternates")
+_HOOK_NAME = re.compile(r"[a-z0-9-]+")
+#: Ours have two kilobytes: whatever is longer is another text.
+_LONGEST_BYTES = 1 << 16
+
+#: Why a file is not what this release writes.  All but FOREIGN are safe to run git on.
+EARLIER, GIT_LFS, MISSING = "earlier release", "git-lfs", "missing"
+NOT_EXECUTABLE, ALTERED, FOREIGN = "not executable", "altered", "foreign"
+
+RESTORE = "archiver maintain --restore-settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A file of the repository that is not what this release writes; ``name`` as ``hooks/pre-push``.
+
+    ``sha256``: of what stands there; empty where nothing does, or no plain file of a reasonable size.
+    """
+
+    name: str
+    reason: str
+    sha256: str = ""
+
+    @property
+    def weakens(self) -> bool:
+        """Whether a guard rail is out of force."""
+        return self.reason not in (EARLIER, GIT_LFS)
+
+
+class _NotPlain(Exception):
+    """A link, a pipe, a folder, or something too long to be one of ours."""
+
+
+def deviations(repository: Path) -> list[Deviation]:
+    """Compare settings and hooks with what they must be; a few small reads, and no process.
+
+    Raises StorageProblem where a file cannot be read.
+    """
+    return [each for each in _compared(repository) if each is not None]
+
+
+def check(repository: Path) -> None:
+    """Refuse a repository whose settings or hooks nobody knows, before git obeys them; raises StorageProblem."""
+    foreign = [each.name for each in deviations(repository) if each.reason == FOREIGN]
+    if foreign:
+        raise StorageProblem(
+            "{files} in {repository} is not what archiver wrote there, and git would obey it, so git was not run. "
+            "Nothing was changed. To put archiver's own back and keep what is there now for you to look at, run "
+            "as the user who owns the archive: {command}",
+            files=", ".join(foreign),
+            repository=repository,
+            command=RESTORE,
+        )
+
+
+def is_hook_name(name: str) -> bool:
+    """Return True if git may run a file of that name; it never runs a copy such as ``pre-receive~``."""
+    return _HOOK_NAME.fullmatch(name) is not None
+
+
+def redirections(repository: Path) -> list[str]:
+    """The files there that make git take settings or objects from another place."""
+    return [name for name in _REDIRECTIONS if os.path.lexists(repository / name)]
+
+
+def texts() -> dict[str, str]:
+    """The text of every file, by its name below the repository."""
+    return {"config": CONFIG, "HEAD": HEAD, **{f"hooks/{name}": text for name, text in HOOKS.items()}}
+
+
+def put(repository: Path, name: str) -> None:
+    """Write one of our files in place of whatever file or link is there; its name is durable after a sync.
+
+    The mode follows the umask.  Raises OSError.
+    """
+    target = repository / name
+    target.parent.mkdir(exist_ok=True)
+    aside = target.with_name(f"{target.name}.archiver-new")
+    aside.unlink(missing_ok=True)
+    mode = 0o777 if name.startswith("hooks/") else 0o666
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as stream:
+        stream.write(texts()[name].encode("ascii"))
+        stream.flush()
+        os.fsync(descriptor)
+    os.rename(aside, target)
+
+
+def _compared(repository: Path) -> Iterator[Deviation | None]:
+    yield _of_config(repository)
+    yield _of_head(repository)
+    for name in redirections(repository):
+        yield _foreign(repository, name)
+    try:
+        hooks = os.lstat(repository / "hooks")
+    except FileNotFoundError:
+        names = []
+    else:
+        if not stat.S_ISDIR(hooks.st_mode):
+            yield Deviation("hooks", FOREIGN)
+            return
+        names = _listed(repository / "hooks")
+    for name in HOOKS:
+        yield _of_our_hook(repository, name)
+    for name in names:
+        if name not in HOOKS and is_hook_name(name):
+            yield _of_other_hook(repository, name)
+
+
+def _of_config(repository: Path) -> Deviation | None:
+    try:
+        text = _read(repository / "config")
+    except _NotPlain:
+        return Deviation("config", FOREIGN)
+    if text is None:
+        return Deviation("config", MISSING)
+    if text == CONFIG.encode():
+        return None
+    digest = _sha256(text)
+    ours = {_sha256(CONFIG.encode()), *_EARLIER["config"]}
+    if digest in ours:
+        return Deviation("config", EARLIER, digest)
+    if any(text.endswith(added) and _sha256(text.removesuffix(added)) in ours for added in gitlfs.SETTINGS):
+        return Deviation("config", GIT_LFS, digest)
+    return Deviation("config", FOREIGN, digest)
+
+
+def _of_head(repository: Path) -> Deviation | None:
+    # Whatever a plain file says here, git runs nothing for it.
+    try:
+        text = _read(repository / "HEAD")
+    except _NotPlain:
+        return Deviation("HEAD", FOREIGN)
+    if text == HEAD.encode():
+        return None
+    return Deviation("HEAD", MISSING) if text is None else Deviation("HEAD", ALTERED, _sha256(text))
+
+
+def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
+    name = f"hooks/{hook}"
+    try:
+        text = _read(repository / name)
+    except _NotPlain:
+        return Deviation(name, FOREIGN)
+    if text is None:
+        return Deviation(name, MISSING)
+    digest = _sha256(text)
+    if text == HOOKS[hook].encode():
+        # Not access(2): root may execute what has the bit of anybody.
+        executable = os.stat(repository / name, follow_symlinks=False).st_mode & stat.S_IXUSR
+        return None if executable else Deviation(name, NOT_EXECUTABLE, digest)
+    return Deviation(name, EARLIER if digest in _EARLIER.get(name, ()) else FOREIGN, digest)
+
+
+def _of_other_hook(repository: Path, hook: str) -> Deviation:
+    try:
+        text = _read(repository / "hooks" / hook)
+    except _NotPlain:
+        text = None
+    if text is None:
+        return Deviation(f"hooks/{hook}", FOREIGN)
+    return Deviation(f"hooks/{hook}", GIT_LFS if text in gitlfs.hook_texts(hook) else FOREIGN, _sha256(text))
+
+
+def _foreign(repository: Path, name: str) -> Deviation:
+    try:
+        text = _read(repository / name)
+    except _NotPlain:
+        text = None
+    return Deviation(name, FOREIGN, "" if text is None else _sha256(text))
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of a plain file, None where there is none; raises _NotPlain, and StorageProblem."""
+    try:
+        # A pipe must not be waited for, and a link could lead to one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise _NotPlain from None
+        raise _unreadable(path, error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _NotPlain
+        text = os.read(descriptor, _LONGEST_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        os.close(descriptor)
+    if len(text) > _LONGEST_BYTES:
+        raise _NotPlain
+    return text
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> StorageProblem:
+    return StorageProblem(
+        "{path} cannot be read ({reason}), so git was not run. Nothing was changed. Check the disk, and who "
+        "may read the archive.",
+        path=path,
+        reason=error.strerror or error,
+    )
+
+
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

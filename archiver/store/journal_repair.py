@@ -103,7 +103,12 @@ def ref_problem(repository: Repository) -> Phrase | None:
 
 
 def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
-    """Compare the repository's refs with those of the versions that the index, caught up, has of the journal."""
+    """Compare the repository's refs with those of the versions that the index, caught up, has of the journal.
+
+    Not where an event is not understood: it may have made any ref.
+    """
+    if index.unread():
+        return RefDifferences()
     branches, point = index.branches(), index.point
     expected = {f"refs/tags/{tag}": "" for tag in index.tags()} | branches
     beyond = {ref for ref, oid in refs.items() if _is_beyond(ref, oid, expected, point.seq if point else 0)}

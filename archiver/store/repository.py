@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from archiver.errors import StorageProblem
 from archiver.store import guard
 from archiver.store.catfile import CatFile, GitHangs
 from archiver.store.commands import HANGS, GitCommands
@@ -71,28 +70,14 @@ class Repository:
 
     def arm(self) -> None:
         """Give it the archive's settings and hooks, and no others, durably."""
-        path = self.path
-        (path / "config").write_text(guard.CONFIG, encoding="ascii")
-        (path / "HEAD").write_text(guard.HEAD, encoding="ascii")
-        (path / "hooks").mkdir(exist_ok=True)
-        for stray in (path / "hooks").iterdir():
+        hooks = self.path / "hooks"
+        hooks.mkdir(exist_ok=True)
+        for stray in hooks.iterdir():
             stray.unlink()
-        for name, text in guard.HOOKS.items():
-            hook = path / "hooks" / name
-            hook.write_text(text, encoding="ascii")
-            hook.chmod(0o755)
-        (path / "lfs" / "objects").mkdir(parents=True, exist_ok=True)
-        sync_filesystem(path)
-
-    def check_openable(self) -> None:
-        """Refuse a repository whose objects may live elsewhere; raises StorageProblem."""
-        for name in ("objects/info/alternates", "objects/info/http-alternates"):
-            if (self.path / name).exists():
-                raise StorageProblem(
-                    "{path} makes the archive depend on objects outside of it, so it was not opened. "
-                    "Nothing was changed. Run archiver verify, and remove the file if nobody owns up to it.",
-                    path=self.path / name,
-                )
+        for name in guard.texts():
+            guard.put(self.path, name)
+        (self.path / "lfs" / "objects").mkdir(parents=True, exist_ok=True)
+        sync_filesystem(self.path)
 
     # --- reading
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from archiver.errors import StorageProblem
 from archiver.evidence.findings import TABLE
 from archiver.evidence.objects import loose_problem
-from archiver.evidence.verify import verify
+from archiver.evidence.verify import verify, verify_without_git
 from archiver.store.archive import Archive
 from tests.conftest import Site
 from tests.evidence.test_disposals import NUMBERS
@@ -54,7 +55,11 @@ def copy(original: Site, tmp_path: Path) -> Site:
 
 
 def codes(site: Site) -> set[str]:
-    archive = Archive(site.archive)
+    try:
+        archive = Archive(site.archive)
+    except StorageProblem:
+        # git is not run with settings that nobody knows.
+        return {finding.code for finding in verify_without_git(site.archive).findings}
     try:
         return {finding.code for finding in verify(archive).findings}
     finally:

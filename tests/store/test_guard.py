@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
+import shlex
+import shutil
 import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from tests.conftest import Site
+from archiver.errors import ArchiverError
+from archiver.store import gitlfs, guard, rearm
+from archiver.store.repository import Repository
+from tests.conftest import CHECKOUT, Site, open_the_way, wait_until
 
 
 @pytest.fixture
@@ -85,8 +99,6 @@ def test_nothing_is_pruned(two: Site, attempt: list[str]) -> None:
 
 
 def test_a_refusal_by_the_hook_is_journalled_by_the_daemon(two: Site, daemon: subprocess.Popen[str]) -> None:
-    from tests.conftest import wait_until
-
     two.git("tag", "-d", "f/s/v1", check=False)
     wait_until(lambda: "refuse git" in two.git("log", "--format=%s", "journal").stdout)
     assert not (two.archive / "spool" / "refused").exists()
@@ -95,3 +107,271 @@ def test_a_refusal_by_the_hook_is_journalled_by_the_daemon(two: Site, daemon: su
 def test_bypassing_every_hook_is_found(two: Site) -> None:
     two.git("-c", f"core.hooksPath={os.devnull}", "tag", "-d", "f/s/v1")
     assert {("A020", "refs/tags/f/s/v1")} == {(f["code"], f["object"]) for f in two.findings()}
+
+
+# --- settings and hooks that are not ours
+
+
+def planted(site: Site, *lines: str) -> Path:
+    """Settings that make git run a program for an object that is missing; returns the file it would make."""
+    trace = site.root / "it-ran"
+    program = site.root / "program"
+    program.write_text(f'#!/bin/sh\ntouch "{trace}"\nexit 1\n')
+    program.chmod(0o755)
+    text = (site.repository / "config").read_text()
+    added = [line.format(program=program) for line in lines]
+    (site.repository / "config").write_text("\n".join([text, *added, ""]))
+    return trace
+
+
+PROMISOR = (
+    '[remote "origin"]\n\turl = ssh://x/y\n\tpromisor = true\n\tpartialclonefilter = blob:none',
+    "[core]\n\trepositoryformatversion = 1\n\tsshCommand = {program}",
+    "[extensions]\n\tpartialClone = origin",
+)
+
+
+def lose_newest_event(site: Site) -> None:
+    """Make git miss an object that every command asks for."""
+    for path in (site.repository / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o600)
+            path.unlink()
+
+
+def no_git(site: Site) -> dict[str, str]:
+    """An environment in which git leaves a trace when it is run."""
+    folder = site.root / "bin"
+    folder.mkdir(exist_ok=True)
+    (folder / "git").write_text(f'#!/bin/sh\ntouch "{site.root}/git-ran"\nexec /usr/bin/git "$@"\n')
+    (folder / "git").chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def events(site: Site, action: str) -> list[dict[str, Any]]:
+    """The details of the events of that kind, oldest first."""
+    found = []
+    for commit in site.git("rev-list", "--reverse", "journal").stdout.split():
+        event = json.loads(site.git("show", f"{commit}:event.json").stdout)
+        if event["action"] == action:
+            found.append(event["details"])
+    return found
+
+
+def as_before(site: Site) -> None:
+    """The settings as the release before wrote them."""
+    text = guard.CONFIG.replace("[lfs]\n\tpruneverifyremotealways = true\n", "")
+    assert text != guard.CONFIG
+    (site.repository / "config").write_text(text)
+
+
+def test_a_program_in_the_archives_settings_is_not_run(two: Site) -> None:
+    trace = planted(two, *PROMISOR)
+    lose_newest_event(two)
+    assert (
+        subprocess.run(
+            ["git", "-c", "safe.directory=*", f"--git-dir={two.repository}", "fsck"], capture_output=True
+        ).returncode
+        != 0
+    )
+    two.git("cat-file", "-e", "journal^{tree}", check=False)
+    assert trace.exists(), "this git would have run it"
+    trace.unlink()
+    for command in (["status"], ["log"], ["verify"], ["restore", "f/s/v1", "--to", two.root / "back"]):
+        done = two.run(*command, code=8)
+        assert "archiver maintain --restore-settings" in done.stderr
+        assert not trace.exists(), command
+
+
+def test_a_program_is_not_run_either_when_the_settings_change_after_they_were_compared(two: Site) -> None:
+    """What root is protected by while the archive's owner swaps the file under it."""
+    trace = planted(two, *PROMISOR, "[core]\n\thooksPath = {program}\n\tfsmonitor = {program}")
+    lose_newest_event(two)
+    repository = Repository(two.repository)
+    for ask in (lambda: repository.resolve("refs/heads/journal"), repository.fsck, repository.refs):
+        with contextlib.suppress(ArchiverError):
+            ask()
+    repository.close()
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config", lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))),
+        ("config", lambda path: path.write_bytes(b"")),
+        ("config", lambda path: path.write_bytes(path.read_bytes() + b"[include]\n\tpath = /tmp/x\n")),
+        ("config", lambda path: (path.rename(f"{path}.real"), path.symlink_to("config.real"))),
+        ("config", lambda path: (path.unlink(), os.mkfifo(path))),
+        ("config", lambda path: (path.unlink(), path.mkdir())),
+        ("config", lambda path: path.write_bytes(path.read_bytes() + b"#" * (1 << 20))),
+        ("HEAD", lambda path: (path.rename(f"{path}.real"), path.symlink_to("HEAD.real"))),
+        ("hooks/pre-receive", lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))),
+        ("hooks/reference-transaction", lambda path: path.write_text("#!/bin/sh\nexit 0\n")),
+        ("hooks/pre-push", lambda path: path.write_text("#!/bin/sh\ngit lfs pre-push\n")),
+        ("hooks/post-index-change", lambda path: path.symlink_to("/bin/true")),
+        ("hooks", lambda path: (path.rename(f"{path}.real"), path.symlink_to("hooks.real"))),
+        ("commondir", lambda path: path.write_text("/tmp/elsewhere\n")),
+        ("objects/info/alternates", lambda path: (path.parent.mkdir(exist_ok=True), path.write_text("/x\n"))),
+    ],
+)
+def test_settings_and_hooks_that_nobody_knows_are_refused_before_git_runs(
+    two: Site, name: str, change: Callable[[Path], object]
+) -> None:
+    change(two.repository / name)
+    env = no_git(two)
+    for command in (["status", "--check"], ["run", "--once"]):
+        done = two.run(*command, code=8, env=env)
+        assert name in done.stderr
+        assert "Nothing was changed" in done.stderr
+    assert not (two.root / "git-ran").exists()
+    assert json.loads(two.run("verify", "--json", code=8, env=env).stdout)["findings"]
+    command = done.stderr.strip().rpartition(": ")[2]
+    assert command == "archiver maintain --restore-settings"
+    two.run(*shlex.split(command)[1:])
+    # What led elsewhere is gone; the files it led to are left to whoever made them.
+    for stray in two.repository.glob("*.real"):
+        stray.unlink() if stray.is_file() else shutil.rmtree(stray)
+    [details] = events(two, "repository-settings")
+    assert details["replaced"] == [name]
+    assert details["reason"] == "foreign"
+    assert len(list((two.archive / "set-aside").iterdir())) == 1
+    assert (two.archive / "set-aside").stat().st_mode & 0o777 == 0o700
+    two.verified()
+
+
+def test_what_stood_there_is_kept_and_named_in_the_journal(two: Site) -> None:
+    trace = planted(two, *PROMISOR)
+    before = (two.repository / "config").read_bytes()
+    two.run("maintain", "--restore-settings")
+    [kept] = (two.archive / "set-aside").iterdir()
+    assert kept.read_bytes() == before
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert events(two, "repository-settings")[0]["found"] == {"config": hashlib.sha256(before).hexdigest()}
+    assert not trace.exists()
+    assert "are archiver's own" in two.run("maintain", "--restore-settings").stdout
+    assert len(events(two, "repository-settings")) == 1
+    two.verified()
+
+
+def test_settings_of_an_earlier_release_are_read_and_replaced_by_the_next_writing(two: Site) -> None:
+    as_before(two)
+    two.verified()
+    assert two.json("status")["protection"] == "permissions"
+    assert "earlier release" in two.run("verify").stdout
+    two.catch_up()
+    assert events(two, "repository-settings") == [
+        {"replaced": ["config"], "reason": "earlier release", "found": {"config": ANY}}
+    ]
+    assert (two.repository / "config").read_text() == guard.CONFIG
+    two.catch_up()
+    assert len(events(two, "repository-settings")) == 1
+    assert "earlier release" not in two.run("verify").stdout
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_others_read_on_and_change_nothing(tmp_path: Path) -> None:
+    open_the_way(tmp_path)
+    site = Site(tmp_path / "site").init()
+    site.config.write_text(f'{site.config.read_text()}\n[access]\nread_group = "nogroup"\n')
+    site.write("f/s/a.txt", "one")
+    site.catch_up()
+    as_before(site)
+    before = (site.repository / "config").read_bytes()
+    reader = ["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups", sys.executable, "-m", "archiver"]
+    run = [*reader, "--config", site.config]
+    for command in (["log"], ["verify"]):
+        done = subprocess.run([*run, *command], cwd=CHECKOUT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (site.repository / "config").read_bytes() == before
+    planted(site, *PROMISOR)
+    for command in (["log"], ["verify"], ["maintain", "--restore-settings"]):
+        done = subprocess.run([*run, *command], cwd=CHECKOUT, capture_output=True, text=True)
+        assert done.returncode == 8, done.stderr
+    assert not (site.archive / "set-aside").exists()
+
+
+@pytest.mark.needs("git-lfs")
+@pytest.mark.parametrize("old", [False, True])
+def test_what_git_lfs_adds_by_itself_is_known(two: Site, old: bool) -> None:
+    if old:
+        as_before(two)
+    for command in (["lfs", "ls-files", "f/s/v1"], ["lfs", "fsck", "--dry-run", "f/s/v1"], ["lfs", "update"]):
+        two.git(*command)
+    assert (two.repository / "hooks/post-merge").exists()
+    two.verified()
+    assert "git-lfs ran in the archive" in two.run("verify").stdout
+    two.write("f/s/a.txt", "three")
+    two.catch_up()
+    assert two.tags()[0] == "f/s/v3"
+    [details] = events(two, "repository-settings")
+    assert details["reason"] == "git-lfs"
+    hooks = [f"hooks/{name}" for name in ("post-checkout", "post-commit", "post-merge", "pre-push")]
+    assert details["replaced"] == ["config", *hooks]
+    assert sorted(os.listdir(two.repository / "hooks")) == ["pre-receive", "reference-transaction"]
+    assert two.git("config", "lfs.pruneverifyremotealways").stdout == "true\n"
+    two.verified()
+
+
+def test_every_release_of_git_lfs_is_known() -> None:
+    assert len(gitlfs.hook_texts("post-merge")) == 4
+    assert len(gitlfs.hook_texts("pre-push")) == 9
+    assert gitlfs.hook_texts("reference-transaction") == set()
+    for hook in ("post-checkout", "pre-push"):
+        for text in gitlfs.hook_texts(hook):
+            assert text.startswith(b"#!/bin/sh\n")
+            assert f" {hook} ".encode() in text or b" push " in text
+
+
+@pytest.mark.parametrize("loss", ["hook", "hooks", "bit", "config", "head"])
+def test_a_guard_rail_that_is_gone_is_found_and_put_back(two: Site, loss: str) -> None:
+    repository = two.repository
+    if loss == "hooks":
+        shutil.rmtree(repository / "hooks")
+    elif loss == "bit":
+        (repository / "hooks/pre-receive").chmod(0o644)
+    elif loss == "head":
+        (repository / "HEAD").write_bytes(b"ref: refs/heads/journal\r\n")
+    else:
+        (repository / {"hook": "hooks/pre-receive", "config": "config"}[loss]).unlink()
+    code = {"config": "A001", "head": "A003"}.get(loss, "A002")
+    assert {each["code"] for each in two.findings()} == {code}
+    assert two.json("status")["protection"] == "detect-only"
+    two.catch_up()
+    two.verified()
+    assert len(events(two, "repository-settings")) == 1
+    assert two.json("status")["protection"] == "permissions"
+
+
+def test_the_running_daemon_notices_and_goes_on_after_the_command(
+    two: Site, daemon: subprocess.Popen[str]
+) -> None:
+    config = two.repository / "config"
+    config.write_bytes(config.read_bytes().replace(b"\n", b"\r\n"))
+    two.write("f/s/a.txt", "three")
+    two.run("status", "--check", code=8)
+    time.sleep(1)
+    two.run("maintain", "--restore-settings")
+    wait_until(lambda: two.tags()[0] == "f/s/v3", 40)
+    two.verified()
+
+
+def test_a_kill_between_replacing_and_journalling_loses_no_event(two: Site) -> None:
+    as_before(two)
+    rearm.put_back(two.archive, foreign=False)
+    assert guard.deviations(two.repository) == []
+    two.run("reindex")
+    assert [each["replaced"] for each in events(two, "repository-settings")] == [["config"]]
+    assert not (two.archive / "settings.replaced").exists()
+
+
+def test_a_clones_own_settings_are_not_obeyed_when_it_is_adopted(two: Site) -> None:
+    fresh = Site(two.root / "fresh")
+    fresh.archive.mkdir()
+    shutil.copytree(two.archive / "keys", fresh.archive / "keys")
+    subprocess.run(["git", "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
+    shutil.copytree(two.repository / "lfs", fresh.repository / "lfs")
+    trace = planted(fresh, *PROMISOR)
+    fresh.init("--adopt")
+    assert not trace.exists()
+    fresh.verified()

@@ -1,0 +1,40 @@
+"""What stock git-lfs adds to a repository in which it runs, by itself and without being asked.
+
+``git lfs fsck`` of a reader who means well is enough.  None of it makes our calls of git run
+anything: no command of ours looks at filters, commits, merges or checks out.
+"""
+
+from __future__ import annotations
+
+#: At the end of config: a section, or a line of the section that is the last.
+SETTINGS = (b"[lfs]\n\trepositoryformatversion = 0\n", b"\trepositoryformatversion = 0\n")
+_HOOKS = ("post-checkout", "post-commit", "post-merge", "pre-push")
+_ABSENT = "This repository is configured for Git LFS but 'git-lfs' was not found on your path. "
+_REMOVE = "If you no longer wish to use Git LFS, remove this hook by deleting "
+_FOLDER = "the '{0}' file in the hooks directory (set by 'core.hookspath'; usually '.git/hooks')."
+_CHECK = "#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || {{ "
+_CALL = ' }}\ngit lfs {0} "$@"\n'
+#: The hooks of its releases (lfs/hook.go), newest first.
+_TEXTS = (
+    _CHECK + rf'printf >&2 "\n%s\n\n" "{_ABSENT}{_REMOVE}{_FOLDER}"; exit 2;' + _CALL,
+    _CHECK + rf'echo >&2 "\n{_ABSENT}{_REMOVE}{_FOLDER}\n"; exit 2;' + _CALL,
+    _CHECK + rf"""echo >&2 "\n{_ABSENT}{_REMOVE}'.git/hooks/{{0}}'.\n"; exit 2;""" + _CALL,
+    _CHECK + rf'echo >&2 "\n{_ABSENT}{_REMOVE}.git/hooks/{{0}}.\n"; exit 2;' + _CALL,
+)
+#: And of pre-push alone, which is older than the others.
+_MISSING = "This repository has been set up with Git LFS but Git LFS is not installed."
+_OLD_PUSH = (
+    _CHECK + rf'echo >&2 "\n{_MISSING}\n"; exit 2;' + _CALL,
+    _CHECK + rf'echo >&2 "\n{_MISSING}\n"; exit 0;' + _CALL,
+    '#!/bin/sh\ngit lfs pre-push "$@"\n',
+    '#!/bin/sh\ngit lfs push --stdin "$@"\n',
+    "#!/bin/sh\ngit lfs push --stdin $*\n",
+)
+
+
+def hook_texts(hook: str) -> set[bytes]:
+    """Return every text that a release of git-lfs gave the hook of that name; none for another hook."""
+    if hook not in _HOOKS:
+        return set()
+    templates = (*_TEXTS, *_OLD_PUSH) if hook == "pre-push" else _TEXTS
+    return {template.format(hook).encode("ascii") for template in templates}

@@ -1,0 +1,118 @@
+"""Putting the repository's settings and hooks back, and remembering what stood there until it is journalled.
+
+Only under the writer's lock.  Crash window: files are put back and the event is not written yet; the
+note ``settings.replaced`` beside the repository survives, and the next writer journals it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from archiver.errors import StorageProblem
+from archiver.store import guard
+from archiver.store.durable import sync_filesystem, sync_path
+from archiver.store.guard import FOREIGN, Deviation
+
+#: Beside the repository, where git does not look: what nobody knows is evidence, and is never thrown away.
+ASIDE = "set-aside"
+_NOTE = "settings.replaced"
+_LONGEST_BYTES = 1 << 20
+
+
+def put_back(root: Path, *, foreign: bool) -> None:
+    """Replace what an earlier release or git-lfs wrote, and what is missing; with ``foreign`` everything else too.
+
+    Raises StorageProblem without ``foreign`` where something foreign stands there, and with it where it
+    cannot be replaced.
+    """
+    repository = root / "archive.git"
+    if not foreign:
+        guard.check(repository)
+    found = guard.deviations(repository)
+    if not found:
+        return
+    before = noted(root)
+    _note(root, [*before, *_details(found)])
+    for each in found:
+        try:
+            _replace(root, each)
+        except OSError as error:
+            # What is known is safe to run git on: a file that an administrator made immutable stops no capture.
+            if each.reason == FOREIGN:
+                raise StorageProblem(
+                    "{path} cannot be replaced ({reason}). No archived data was lost. Check who owns it, and take "
+                    "it away by hand as root.",
+                    path=repository / each.name,
+                    reason=error.strerror,
+                ) from None
+    sync_filesystem(root)
+    left = {each.name for each in guard.deviations(repository)}
+    # On a filesystem without execute bits a hook never is as it should be: no event at every writing.
+    _note(root, [*before, *_details([each for each in found if each.name not in left])])
+
+
+def noted(root: Path) -> list[dict[str, Any]]:
+    """What was replaced and is not journalled yet, as the details of one event each."""
+    try:
+        with open(root / _NOTE, "rb") as stream:
+            document = json.loads(stream.read(_LONGEST_BYTES))
+    except (OSError, ValueError):
+        # Nothing was replaced, or a power cut took the note before a file was.
+        return []
+    return [each for each in document if isinstance(each, dict)] if isinstance(document, list) else []
+
+
+def forget(root: Path) -> None:
+    """Drop the note: the journal has it."""
+    (root / _NOTE).unlink(missing_ok=True)
+
+
+def _replace(root: Path, deviation: Deviation) -> None:
+    repository, name = root / "archive.git", deviation.name
+    if deviation.reason == FOREIGN:
+        _set_aside(root, name)
+    if name == "hooks":
+        for hook in guard.HOOKS:
+            guard.put(repository, f"hooks/{hook}")
+    elif name in guard.texts():
+        guard.put(repository, name)
+    else:
+        (repository / name).unlink(missing_ok=True)
+
+
+def _set_aside(root: Path, name: str) -> None:
+    """Move it as it is, unread: a link, a pipe or a folder too."""
+    folder = root / ASIDE
+    folder.mkdir(mode=0o700, exist_ok=True)
+    flat = name.replace("/", "_")
+    free = next(path for number in count(1) if not os.path.lexists(path := folder / f"{flat}.{number}"))
+    os.rename(root / "archive.git" / name, free)
+    if free.is_file() and not free.is_symlink():
+        free.chmod(0o600)
+
+
+def _details(found: Sequence[Deviation]) -> list[dict[str, Any]]:
+    """The details of one event for each reason."""
+    return [
+        {
+            "replaced": [each.name for each in found if each.reason == reason],
+            "reason": reason,
+            "found": {each.name: each.sha256 for each in found if each.reason == reason},
+        }
+        for reason in dict.fromkeys(each.reason for each in found)
+    ]
+
+
+def _note(root: Path, details: list[dict[str, Any]]) -> None:
+    if not details:
+        forget(root)
+        return
+    aside = root / f"{_NOTE}.new"
+    aside.write_text(json.dumps(details), encoding="ascii")
+    sync_path(os.fspath(aside))
+    aside.rename(root / _NOTE)
