@@ -7,7 +7,22 @@ lost, and what to do next.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
+
+
+def _filled(template: str, fields: Mapping[str, object]) -> str:
+    return template.format(**{name: _readable(value) for name, value in fields.items()})
+
+
+def _readable(value: object) -> object:
+    """Names as text: ``str()`` turns bytes into Python source, and a surrogate cannot be written anywhere."""
+    if isinstance(value, os.PathLike):
+        value = os.fsencode(value)
+    elif isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 class Phrase:
@@ -18,7 +33,7 @@ class Phrase:
         self.fields = fields
 
     def __str__(self) -> str:
-        return self.template.format(**self.fields)
+        return _filled(self.template, self.fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Phrase) and (self.template, self.fields) == (other.template, other.fields)
@@ -38,7 +53,7 @@ class ArchiverError(Exception):
         self.fields = fields
 
     def __str__(self) -> str:
-        return self.template.format(**self.fields)
+        return _filled(self.template, self.fields)
 
     @property
     def kind(self) -> str:

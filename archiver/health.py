@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from archiver import clock
+from archiver import clock, wire
 from archiver.config import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.errors import Phrase
@@ -226,7 +226,7 @@ def _last_problem(snapshot: Snapshot) -> tuple[str, Phrase] | None:
     if not word:
         return None
     document = json.loads(word)
-    return document["at"], Phrase(document["template"], **document["fields"])
+    return document["at"], Phrase(document["template"], **wire.revive(document["fields"]))
 
 
 def _space(archive: Archive, now: datetime) -> Forecast:

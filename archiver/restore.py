@@ -100,7 +100,9 @@ def items_of(archive: Archive, version: Version, globs: Sequence[str], below: by
 
 
 def _matches(path: bytes, glob: str) -> bool:
-    return fnmatch.fnmatchcase(path, os.fsencode(glob)) or fnmatch.fnmatchcase(names.text(path), glob)
+    return fnmatch.fnmatchcase(path, glob.encode("utf-8", "surrogateescape")) or fnmatch.fnmatchcase(
+        names.text(path), glob
+    )
 
 
 def _safe(path: bytes) -> bytes:

@@ -59,7 +59,7 @@ def exactly(receive: Callable[[int], bytes], count: int) -> bytes:
 
 def pack(document: Mapping[str, Any]) -> bytes:
     """A message; raises BadMessage where it would be too long."""
-    data = json.dumps({"archiver": VERSION, **document}, default=_plain).encode("ascii")
+    data = json.dumps({"archiver": VERSION, **document}, default=plain).encode("ascii")
     if len(data) > LONGEST_BYTES:
         raise BadMessage("too long")
     return struct.pack(">I", len(data)) + data
@@ -109,9 +109,10 @@ def revive(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """What JSON has no kind for, so that :func:`revive` takes it back; names in UTF-8 whatever the locale."""
     if isinstance(value, Phrase):
         return {_PHRASE: value.template, **value.fields}
-    if isinstance(value, bytes):
-        return os.fsdecode(value)
-    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(value, bytes | os.PathLike):
+        return os.fsencode(value).decode("utf-8", "surrogateescape")
+    return str(value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Name, Session, entry
+from archiver.cli.session import Glob, Name, Session, Text, entry
 from archiver.errors import ArchiverError
 from archiver.model import KINDS
 
@@ -36,11 +36,11 @@ def _sign(session: Session, archive: Archive) -> None:
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only what was handed in as this.")
 @click.option("--since", metavar="D", help="Only versions captured from then on.")
 @click.option("--until", metavar="D", help="Only versions captured until then.")
-@click.option("--without", type=Name(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out.")
+@click.option("--without", type=Glob(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out.")
 @click.option("--with-sensitive", is_flag=True, help="With what the settings call sensitive; journalled.")
 @click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
-@click.option("--recipient", type=Name(), metavar="NAME", help="For whom; kept with the record.")
-@click.option("--reason", metavar="WHY", help="Why; kept with the record.")
+@click.option("--recipient", type=Text(), metavar="NAME", help="For whom; kept with the record.")
+@click.option("--reason", type=Text(), metavar="WHY", help="Why; kept with the record.")
 @click.option("--zip", "as_zip", is_flag=True, help="One zip file, DIR.zip, instead of a folder.")
 def command(
     session: Session,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Name, Session, entry, group, json_option
+from archiver.cli.session import Session, Text, entry, group, json_option
 from archiver.errors import Phrase
 
 _FEW = 20
@@ -96,8 +96,8 @@ def _due(due: Any) -> str | None:
 @click.option(
     "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
 )
-@click.option("--reason", required=True, help="Why; kept with the record.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who decided it, beside the user the system knows.")
+@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _decide(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
     """Record whether a change is material (重大变更)."""
     done = session.act("change-decide", number=number, material=material == "yes", reason=reason, by=by)

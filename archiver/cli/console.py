@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,9 @@ def forgiving(stream: TextIO) -> None:
     """A character that the terminal cannot show becomes an escape, never an exception."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
+        # The locale C means that none was chosen: UTF-8 then, as Python does by itself where it may.
+        ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+        reconfigure(encoding="utf-8" if ascii_only else None, errors="backslashreplace")
 
 
 class Console:

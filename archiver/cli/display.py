@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, entry, group
+from archiver.cli.session import FilePath, Name, Session, entry, file_name, group
 
 
 @group
@@ -23,7 +23,7 @@ def _check(session: Session, filing: str, page: Path | None) -> None:
     """Look whether the company's pages display the number and the link; kept as evidence."""
     from archiver.errors import Unhealthy
 
-    done = session.act("display-check", page, filing=filing, page=None if page is None else page.name)
+    done = session.act("display-check", page, filing=filing, page=file_name(page))
     console = session.console
     bad = []
     for each in done["pages"]:

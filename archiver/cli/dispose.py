@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, group, json_option
+from archiver.cli.session import Name, Session, Text, entry, group, json_option
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
@@ -58,8 +59,8 @@ def _listed(each: dict[str, Any]) -> dict[str, Any]:
 
 
 @entry
-@click.argument("identity", type=Name(), metavar="ID")
-@click.option("--reason", required=True, help="Why this may go; kept with the record.")
+@click.argument("identity", type=Text(), metavar="ID")
+@click.option("--reason", type=Text(), required=True, help="Why this may go; kept with the record.")
 def _approve(session: Session, identity: str, reason: str) -> None:
     """Approve a plan; two users have to, neither of them the planner."""
     approved = session.act("dispose-approve", plan=identity, reason=reason)
@@ -74,7 +75,7 @@ def _approve(session: Session, identity: str, reason: str) -> None:
 
 
 @entry
-@click.argument("identity", type=Name(), metavar="ID")
+@click.argument("identity", type=Text(), metavar="ID")
 def _run(session: Session, identity: str) -> None:
     """Carry out an approved plan, or finish one that was interrupted."""
     done = session.act("dispose-run", plan=identity)
@@ -138,12 +139,13 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
 
 
 @entry
-@click.argument("identity", type=Name(), metavar="ID")
+@click.argument("identity", type=Text(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _certificate(session: Session, identity: str, target: str) -> None:
     """Write the certificate of a disposal: JSON, its signature, and a page to print."""
     from archiver.restore import check_target
     from archiver.retention.certificate import issued
+    from archiver.store import names
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
@@ -151,7 +153,7 @@ def _certificate(session: Session, identity: str, target: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-        session.console.line(str(folder / name))
+        session.console.line(names.text(os.fsencode(folder / name)))
 
 
 _COMMANDS = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, day_option, entry, group, json_option
+from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -168,27 +168,27 @@ def _decision(material: bool | None) -> Any:
 
 @entry
 @click.argument("filing", type=Name())
-@click.option("--company", type=Name(), metavar="NAME", help="The company that files.")
-@click.option("--responsible", type=Name(), metavar="NAME", help="Who is reminded of what is due.")
-@click.option("--manager", type=Name(), metavar="NAME", help="Who is reminded when it is late.")
-@click.option("--algorithm", type=Name(), metavar="NAME", help="The algorithm's name on the form.")
-@click.option("--category", type=Name(), metavar="TEXT", help="The algorithm's category on the form.")
+@click.option("--company", type=Text(), metavar="NAME", help="The company that files.")
+@click.option("--responsible", type=Text(), metavar="NAME", help="Who is reminded of what is due.")
+@click.option("--manager", type=Text(), metavar="NAME", help="Who is reminded when it is late.")
+@click.option("--algorithm", type=Text(), metavar="NAME", help="The algorithm's name on the form.")
+@click.option("--category", type=Text(), metavar="TEXT", help="The algorithm's category on the form.")
 @click.option("--scheme", type=click.Choice(_SCHEMES), help="Under which rules it is filed.")
 @click.option(
-    "--product", "products", type=Name(), multiple=True, metavar="NAME", help="A product; repeat for more."
+    "--product", "products", type=Text(), multiple=True, metavar="NAME", help="A product; repeat for more."
 )
-@click.option("--number", type=Name(), metavar="NO", help="The filing number, once issued.")
+@click.option("--number", type=Text(), metavar="NO", help="The filing number, once issued.")
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
-@click.option("--reason", metavar="WHY", help="Why the number has another form.")
+@click.option("--reason", type=Text(), metavar="WHY", help="Why the number has another form.")
 @day_option("--issued-on", "The day the number was issued.")
-@click.option("--published-at", metavar="URL", help="Where the regulator publishes the filing.")
+@click.option("--published-at", type=Text(), metavar="URL", help="Where the regulator publishes the filing.")
 @day_option("--service-start", "The day the service started.")
 @day_option("--service-end", "The day the service ends.")
-@click.option("--status", metavar="STATE", help="The review status, as looked up on the portal.")
-@click.option("--portal-text", type=Name(), metavar="TEXT", help="The portal's own words.")
+@click.option("--status", type=Text(), metavar="STATE", help="The review status, as looked up on the portal.")
+@click.option("--portal-text", type=Text(), metavar="TEXT", help="The portal's own words.")
 @day_option("--on", "The day it was looked up; else today.")
 @click.option("--evidence", type=FilePath(), metavar="FILE", help="A screenshot; kept with the record.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _set(
     session: Session,
     filing: str,
@@ -215,7 +215,7 @@ def _set(
         status=status,
         portal_text=portal_text,
         on=on,
-        evidence=None if evidence is None else evidence.name,
+        evidence=file_name(evidence),
         force=forced,
         by=by,
     )
@@ -231,8 +231,8 @@ def _set(
 @entry
 @click.argument("filing", type=Name())
 @day_option("--on", "The day it ended, for people.", required=True)
-@click.option("--reason", required=True, help="Why it ended; kept with the record.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--reason", type=Text(), required=True, help="Why it ended; kept with the record.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _end(session: Session, filing: str, on: str, reason: str, by: str | None) -> None:
     """Record that a filing has ended: from now on its retention periods run out."""
     ended = session.act("filing-end", filing=filing, on=on, reason=reason, by=by)

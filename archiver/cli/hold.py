@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, group, json_option
+from archiver.cli.session import Name, Session, Text, entry, group, json_option
 
 
 @group
@@ -13,10 +13,10 @@ def command() -> None:
 
 
 @entry
-@click.argument("name", type=Name())
+@click.argument("name", type=Text())
 @click.argument("target", type=Name(), metavar="FILING|FILING/SUBMISSION|TAG")
-@click.option("--reason", required=True, help="Why; kept with the record.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
+@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
 def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
     """Place a hold: nothing of it can be disposed of until it is lifted."""
     held = session.act("hold-place", name=name, target=target, reason=reason, by=by)
@@ -24,10 +24,10 @@ def _place(session: Session, name: str, target: str, reason: str, by: str | None
 
 
 @entry
-@click.argument("name", type=Name())
+@click.argument("name", type=Text())
 @click.argument("target", type=Name(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
-@click.option("--reason", required=True, help="Why; kept with the record.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who decided it, beside the user the system knows.")
+@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
     """Lift a hold, from one thing or from everything that it holds."""
     for each in session.act("hold-lift", name=name, target=target, reason=reason, by=by)["objects"]:

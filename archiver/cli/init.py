@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from archiver import config, config_file, profiles
-from archiver.cli.session import FilePath, Session, entry
+from archiver.cli.session import FilePath, Session, Text, entry
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 
 
@@ -26,7 +26,9 @@ from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 @click.option(
     "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
 )
-@click.option("--tsa-url", default="", metavar="URL", help="A time-stamp authority (RFC 3161), for good.")
+@click.option(
+    "--tsa-url", type=Text(), default="", metavar="URL", help="A time-stamp authority (RFC 3161), for good."
+)
 @click.option("--tsa-root", type=FilePath(), metavar="FILE", help="Its root certificate (PEM), pinned for good.")
 def command(
     session: Session,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, group
+from archiver.cli.session import Session, Text, entry, group
 
 
 @group
@@ -15,14 +15,14 @@ def command() -> None:
 
 
 @entry
-@click.option("--reason", required=True, help="Why; kept with the record.")
+@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 def _rotate(session: Session, reason: str) -> None:
     """Put a new key into force, endorsed by the old one."""
     _change(session, reason, lost=False)
 
 
 @entry
-@click.option("--reason", required=True, help="How the old key was lost; kept with the record.")
+@click.option("--reason", type=Text(), required=True, help="How the old key was lost; kept with the record.")
 def _replace(session: Session, reason: str) -> None:
     """Put a new key into the place of one that is lost."""
     _change(session, reason, lost=True)

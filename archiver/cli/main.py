@@ -14,8 +14,9 @@ from archiver import __version__
 from archiver.cli import speaking
 from archiver.cli.console import Console, forgiving, language
 from archiver.cli.session import Session, global_options
-from archiver.errors import ArchiverError, StorageProblem
+from archiver.errors import ArchiverError, StorageProblem, UsageProblem
 from archiver.language import of_environment
+from archiver.store import names
 
 #: Command -> one line of help; imported only when it runs, so that --help is quick.
 COMMANDS = {
@@ -130,6 +131,17 @@ def _call(arguments: list[str], session: Session) -> int:
             reason=error.strerror or error,
         )
         return StorageProblem.exit_code
+    except UnicodeEncodeError as error:
+        undecoded = next((each for each in arguments if not names.is_utf8(each)), None)
+        if undecoded is None:
+            return _unexpected(arguments, session)
+        _console(session).warn(
+            "{text} is not UTF-8 text, which this command needs ({reason}). Nothing archived was lost. Set the "
+            "terminal to UTF-8 and type it again.",
+            text=undecoded,
+            reason=error.reason,
+        )
+        return UsageProblem.exit_code
     except Exception as error:
         # By name: importing sqlite3 for this would slow every --help.
         if type(error).__module__ == "sqlite3":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, day_option, entry, group, json_option
+from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
 from archiver.errors import Phrase, UsageProblem
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def command() -> None:
 @day_option("--received", "The day it came.")
 @day_option("--due", "The day by which it says to answer.")
 @click.option("--days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days.")
-@click.option("--issuer", type=Name(), default="", metavar="NAME", help="Who sent it.")
-@click.option("--document", type=Name(), default="", metavar="NO", help="Its document number.")
+@click.option("--issuer", type=Text(), default="", metavar="NAME", help="Who sent it.")
+@click.option("--document", type=Text(), default="", metavar="NO", help="Its document number.")
 @click.option(
-    "--owner", type=Name(), default="", metavar="NAME", help="Who answers it; else the responsible person."
+    "--owner", type=Text(), default="", metavar="NAME", help="Who answers it; else the responsible person."
 )
 @click.option("--file", type=FilePath(), metavar="FILE", help="The notice itself; read for a proposal, and kept.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _add(
     session: Session,
     filing: str,
@@ -70,7 +70,7 @@ def _add(
         issuer=issuer,
         document=document,
         owner=owner,
-        file=None if file is None else file.name,
+        file=file_name(file),
         by=by,
     )
     console = session.console
@@ -109,7 +109,7 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
 @click.argument("number", type=int, metavar="N")
 @click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
 @day_option("--on", "The day of the answer; else that of the handing-in.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _answer(session: Session, number: int, submission: str, on: str | None, by: str | None) -> None:
     """Record which submission answered a notice."""
     done = session.act("notice-answer", number=number, submission=submission, on=on, by=by)

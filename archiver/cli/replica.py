@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, group, json_option
+from archiver.cli.session import Session, Text, entry, group, json_option
 
 
 @group
@@ -14,15 +14,17 @@ def command() -> None:
     """The off-site copy in a bucket that locks."""
 
 
-_endpoint = click.option("--endpoint", default="", metavar="URL", help="Another server than AWS.")
-_region = click.option("--region", default="", help="The bucket's region.")
+_endpoint = click.option("--endpoint", type=Text(), default="", metavar="URL", help="Another server than AWS.")
+_region = click.option("--region", type=Text(), default="", help="The bucket's region.")
 _style = click.option(
     "--style", type=click.Choice(["auto", "path", "virtual"]), default="auto", help="How buckets are addressed."
 )
 
 
 @entry
-@click.option("--url", required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive.")
+@click.option(
+    "--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive."
+)
 @_endpoint
 @_region
 @_style
@@ -66,7 +68,7 @@ def _sync(session: Session, as_json: bool) -> None:
 
 
 @entry
-@click.option("--url", required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
+@click.option("--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
 @click.option(
     "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
 )

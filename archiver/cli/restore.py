@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry
+from archiver.cli.session import Glob, Name, Session, entry
 from archiver.errors import ArchiverError, UsageProblem
 
 
 @entry
 @click.argument("name", type=Name(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
-@click.option("--path", "globs", multiple=True, type=Name(), metavar="GLOB", help="Only these materials.")
+@click.option("--path", "globs", multiple=True, type=Glob(), metavar="GLOB", help="Only these materials.")
 @click.option("--at", "moment", metavar="TIME", help="A filing's state at this time.")
 @click.option(
     "--overwrite",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, group
+from archiver.cli.session import Session, Text, entry, group
 from archiver.errors import StorageProblem, UsageProblem
 
 
@@ -20,7 +20,12 @@ def command() -> None:
 
 @entry
 @click.option(
-    "--user", default="archiver", show_default=True, metavar="NAME", help="Who runs it, owns the archive."
+    "--user",
+    type=Text(),
+    default="archiver",
+    show_default=True,
+    metavar="NAME",
+    help="Who runs it, owns the archive.",
 )
 @click.option(
     "--to",

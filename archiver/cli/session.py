@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import os
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -203,6 +205,28 @@ def entry(function: Callable[..., Any]) -> click.Command:
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 
+#: Encodings of terminals in which people type Chinese.
+_CHINESE = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
+
+
+def as_typed(value: str) -> str:
+    """An argument as text: UTF-8 whatever the locale, but in an old Chinese locale as that spells it.
+
+    What is neither keeps its bytes, as surrogates.
+    """
+    from archiver.store.names import is_utf8
+
+    encoding = codecs.lookup(sys.getfilesystemencoding()).name
+    if encoding in _CHINESE and is_utf8(value):
+        return value
+    return value.encode(encoding, "surrogateescape").decode("utf-8", "surrogateescape")
+
+
+def file_name(path: Path | None) -> str | None:
+    """A file's name without folders, for the journal: in UTF-8 whatever the locale; None for no file."""
+    return None if path is None else os.fsencode(path.name).decode("utf-8", "surrogateescape")
+
+
 class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
     """A filing, submission or tag as typed: UTF-8 whatever the locale."""
 
@@ -210,7 +234,7 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later 
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
         """From the locale's argument to text; bytes that are not UTF-8 stay escaped."""
-        return os.fsencode(value).decode("utf-8", "surrogateescape").strip("/")
+        return as_typed(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Filings, submissions and tags of the archive, as far as they can be read without a word."""
@@ -226,6 +250,43 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later 
         offered = {*(name.split("/")[0] for name in known), *known, *index.tags()}
         index.close()
         return [CompletionItem(name) for name in sorted(offered) if name.startswith(incomplete)]
+
+
+class Text(Name):
+    """Words that are recorded, or that name what was recorded so."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        """From the locale's argument to text; raises UsageProblem for what is none."""
+        from archiver.store.names import is_utf8
+
+        typed = as_typed(value)
+        if not is_utf8(typed):
+            # As a terminal of another language types it.
+            typed = value
+        if not is_utf8(typed):
+            raise UsageProblem(
+                "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and type it again.",
+                text=typed,
+            )
+        return typed
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Nothing: what will be written is not known."""
+        return []
+
+
+class Glob(Name):
+    """A pattern for names of materials, which are compared as they are shown, too."""
+
+    name = "pattern"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        """As a name; bytes that are not UTF-8 as they are shown, since patterns are journalled."""
+        return "".join(
+            f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in as_typed(value)
+        )
 
 
 class Day(click.ParamType):  # type: ignore[type-arg]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, day_option, entry
+from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name
 from archiver.errors import Phrase
 from archiver.model import KINDS
 
@@ -16,15 +16,16 @@ from archiver.model import KINDS
 @click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
-@click.option("--number", "filing_number", type=Name(), metavar="NO", help="The filing number, once issued.")
+@click.option("--number", "filing_number", type=Text(), metavar="NO", help="The filing number, once issued.")
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
 @click.option(
     "--reason",
+    type=Text(),
     metavar="WHY",
     help="Why the number has another form, or why just this version is signed; kept with the record.",
 )
 @click.option("--receipt", type=FilePath(), metavar="FILE", help="The portal's receipt; kept with the record.")
-@click.option("--by", type=Name(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
+@click.option("--by", type=Text(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
 def command(
     session: Session,
     name: str,
@@ -47,7 +48,7 @@ def command(
         kind=kind,
         number=filing_number,
         force=session.forced(force, reason),
-        receipt=None if receipt is None else receipt.name,
+        receipt=file_name(receipt),
         by=by,
         # A daemon of an earlier release does not know the word, and need not where there is nothing to say.
         **({"reason": reason} if reason else {}),

@@ -92,8 +92,8 @@ class Errands:
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
                 problem=errand.name,
-                path=self._config.archive,
-                reason=error,
+                path=getattr(error, "filename", None) or self._config.archive,
+                reason=getattr(error, "strerror", None) or error,
             )
 
     def _context(self, archive: Archive) -> Context:

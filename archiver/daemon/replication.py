@@ -74,8 +74,8 @@ class Replication:
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
                 problem="replica",
-                path=self._config.archive,
-                reason=error,
+                path=getattr(error, "filename", None) or self._config.archive,
+                reason=getattr(error, "strerror", None) or error,
             )
         self._failures += 1
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)

@@ -113,8 +113,8 @@ class Service:
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
                 problem="storage",
-                path=config.archive,
-                reason=error,
+                path=getattr(error, "filename", None) or config.archive,
+                reason=getattr(error, "strerror", None) or error,
             )
         finally:
             self._daemon = None

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from archiver import clock
+from archiver import clock, wire
 from archiver.config import Config
 from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
@@ -128,9 +128,8 @@ class Daemon:
 
     def remember_problem(self, template: str, fields: dict[str, object]) -> None:
         """Leave word of trouble for ``status``, where that can be written."""
-        shown = {name: each if isinstance(each, int | float) else str(each) for name, each in fields.items()}
-        word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": shown}
-        self._words.append(json.dumps(word))
+        word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
+        self._words.append(json.dumps(word, default=wire.plain))
         # Errands and the replica report from threads of their own, to which the database does not listen.
         if threading.get_ident() == self._owner:
             self._leave_words()

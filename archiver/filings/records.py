@@ -43,7 +43,7 @@ class Paper:
     @property
     def shown(self) -> str:
         """Its name for people."""
-        return names.text(os.fsencode(os.path.basename(self.name)))
+        return names.text(os.path.basename(self.name).encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True)

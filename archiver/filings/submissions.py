@@ -133,7 +133,7 @@ def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str
         **({"forced": handing_in.forced} if handing_in.forced else {}),
         **({"reason": handing_in.reason} if handing_in.reason else {}),
         "by": handing_in.by,
-        "receipt": None if receipt is None else names.text(os.fsencode(os.path.basename(receipt.name))),
+        "receipt": None if receipt is None else _shown(receipt),
         "common": beside.tag if beside else None,
     }
 
@@ -157,6 +157,10 @@ def _next_tag(archive: Archive, submission: Submission) -> str:
     while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in known:
         number += 1
     return tag
+
+
+def _shown(receipt: Receipt) -> str:
+    return names.text(os.path.basename(receipt.name).encode("utf-8", "surrogateescape"))
 
 
 def _attachment(receipt: Receipt) -> str:

@@ -57,6 +57,13 @@ def _unpacked(answer: tuple[Any, ...]) -> Read:
     )
 
 
+def _carried(value: object) -> object:
+    """What a pipe between our processes carries: names stay bytes, which ``str()`` would turn into source."""
+    if isinstance(value, os.PathLike):
+        return os.fsencode(value)
+    return value if isinstance(value, bytes | int | float) else str(value)
+
+
 def main() -> None:
     """Serve until the parent closes its end."""
     root, objects, spool = map(os.fsencode, sys.argv[1:])
@@ -67,7 +74,7 @@ def main() -> None:
         try:
             return _packed(reader.read(paths, frozenset(overdue)))
         except StorageProblem as problem:
-            return {"": problem.template, **{name: str(value) for name, value in problem.fields.items()}}
+            return {"": problem.template, **{name: _carried(value) for name, value in problem.fields.items()}}
 
     serve(answer)
 

@@ -43,14 +43,23 @@ def text(name: bytes) -> str:
 
 def raw(shown: str) -> bytes:
     """The inverse of :func:`text`."""
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), shown.encode("utf-8"))
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), shown.encode("utf-8", "surrogateescape"))
+
+
+def is_utf8(shown: str) -> bool:
+    """Whether it can be written as UTF-8: bytes of another encoding, which came as surrogates, cannot."""
+    try:
+        shown.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def screen(shown: str) -> str:
-    """Text for a terminal: control characters, which could forge lines, as ``%XX``."""
+    """Text for a terminal: control characters, which could forge lines, and bytes that are no text, as ``%XX``."""
     return "".join(
-        "".join(f"%{byte:02X}" for byte in char.encode("utf-8"))
-        if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")
+        "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         else char
         for char in shown
     )
