@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from archiver.config_desk import Desk, desk_of
 from archiver.config_document import Document
+from archiver.config_owner import open_found
 from archiver.config_replica import Access, Store, access_of, store_of
 from archiver.errors import ConfigProblem
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
@@ -22,6 +23,9 @@ CEILING_YEARS = 1000
 
 #: Between the last approval of a disposal and the deletion; may be set longer, not shorter than a day.
 COOLING_OFF_DAYS = 7
+
+#: Where a configuration is found that nobody named.
+HERE = Path("archiver.toml")
 
 LAYOUT_SUBMISSION = "{filing}/{submission}"
 LAYOUT_FILING = "{filing}"
@@ -118,8 +122,7 @@ def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
         return Path(explicit)
     if named := environment.get("ARCHIVER_CONFIG"):
         return Path(named)
-    places = (Path("archiver.toml"), Path("/etc/archiver/archiver.toml"))
-    for place in places:
+    for place in (HERE, Path("/etc/archiver/archiver.toml")):
         if place.exists():
             return place
     raise ConfigProblem(
@@ -128,10 +131,26 @@ def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
     )
 
 
-def load(source: Path) -> Config:
-    """Read and validate ``source``; raises ConfigProblem."""
+def in_force(explicit: str | None, environment: Mapping[str, str]) -> Config:
+    """Find the configuration, and read it; raises ConfigProblem.
+
+    One that nobody named, but that lies in the current folder, has to belong to somebody trusted.
+    """
+    named = explicit or environment.get("ARCHIVER_CONFIG")
+    source = find(explicit, environment)
+    return load(source, is_found=not named and source == HERE)
+
+
+def load(source: Path, *, is_found: bool = False) -> Config:
+    """Read and validate ``source``; ``is_found``: nobody named it.  Raises ConfigProblem."""
     try:
-        text = source.read_bytes().decode("utf-8")
+        if is_found:
+            found = open_found(source)
+            found.check()
+            data = found.data
+        else:
+            data = source.read_bytes()
+        text = data.decode("utf-8")
     except FileNotFoundError:
         raise ConfigProblem(
             "The configuration file {path} does not exist. Nothing was changed. "

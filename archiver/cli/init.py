@@ -64,6 +64,8 @@ def command(
     }
     try:
         with open(settings.source, "x", encoding="utf-8") as stream:
+            # Whatever the umask: one that others may write would not be used.
+            os.fchmod(stream.fileno(), 0o644)
             stream.write(rendered)
         try:
             made = (

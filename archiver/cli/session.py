@@ -61,7 +61,7 @@ class Session:
                 "The configuration file {path} does not exist. Nothing was changed. Check the name.",
                 path=self.config_file,
             )
-        return config.load(config.find(self.config_file, os.environ))
+        return config.in_force(self.config_file, os.environ)
 
     def archive(self, *, restores_settings: bool = False) -> Archive:
         """The open archive; closed by :meth:`close`."""
