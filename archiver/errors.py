@@ -121,3 +121,7 @@ class Unhealthy(ArchiverError):
     """``status --check`` found the service unhealthy."""
 
     exit_code = 9
+
+
+class NotArchived(Unhealthy):
+    """``run --once`` had to leave finished files out."""

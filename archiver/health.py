@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,14 +15,15 @@ from typing import Any
 from archiver import clock, wire
 from archiver.config import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
+from archiver.daemon.trouble import ALARM
 from archiver.errors import Phrase
 from archiver.filings.deadlines import Due, still_open
 from archiver.filings.register import register
 from archiver.filings.reminders import alerts
 from archiver.filings.unclaimed import Paper, unclaimed
 from archiver.forecast import Forecast, forecast, window
-from archiver.intake.pipeline import GATHERING
-from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER
+from archiver.intake.pipeline import FAILED, GATHERING
+from archiver.intake.scan import is_unreadable
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.opened import Mirror, mirror
@@ -44,6 +46,8 @@ _WATCHING = {
 #: Nothing but drafts on purpose waits longer without somebody having to look.
 _LONG_PENDING = timedelta(hours=1)
 _FEW_INODES = 10_000
+#: Without these no version can be written.
+_WRITTEN = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
 _FEW, _SAMPLE = 5, 100
 PERMISSIONS = "permissions: guard rails against accidents; the owner of the files can still remove them"
 IMMUTABLE = "immutable: content cannot be changed or removed before root takes the flag off"
@@ -268,9 +272,12 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     yield from _journal_problems(health)
     if health.protection == DETECT_ONLY:
         yield Phrase("a hook or setting of the repository is missing or altered")
-    unreadable = [item for item in health.skipped if item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)]
+    unreadable = [item for item in health.skipped if is_unreadable(item)]
     if unreadable:
         yield Phrase("{count} paths cannot be read", count=len(unreadable))
+    failed = [item for item, _ in health.pending if item.template == FAILED]
+    if failed:
+        yield Phrase("{count} changes could not be archived", count=len(failed))
     waiting = [since for item, since in health.pending if item.template != GATHERING]
     if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
         yield Phrase("changes wait for more than an hour")
@@ -294,6 +301,10 @@ def _journal_problems(health: Health) -> Iterator[Phrase]:
 
 
 def _disk_problems(health: Health) -> Iterator[Phrase]:
+    if lock.holder(health.archive / ALARM):
+        yield Phrase("the daemon cannot write to the archive")
+    if not all(_takes_files(health.archive, name) for name in _WRITTEN):
+        yield Phrase("a folder of the archive is missing or takes no files")
     volume = os.statvfs(health.archive)
     if volume.f_flag & os.ST_RDONLY:
         yield Phrase("the archive's disk is mounted read-only")
@@ -301,3 +312,13 @@ def _disk_problems(health: Health) -> Iterator[Phrase]:
         yield Phrase("the archive's disk will be full soon")
     if volume.f_files and volume.f_favail < _FEW_INODES:
         yield Phrase("the archive's disk has few inodes left")
+
+
+def _takes_files(archive: Path, name: str) -> bool:
+    """Return True if the owner of the archive may write in one of its folders, as far as that shows."""
+    try:
+        folder, root = os.stat(archive / name), os.stat(archive)
+    except OSError:
+        return False
+    is_open = folder.st_mode & stat.S_IRWXU == stat.S_IRWXU
+    return stat.S_ISDIR(folder.st_mode) and is_open and folder.st_uid == root.st_uid

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.session import Session, entry
+from archiver.errors import NotArchived
 from archiver.store.permissions import MASK
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _catch_up(session: Session, teller: _Teller, settle: float | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
     left = daemon.run_once()
-    for item, since in left:
+    for item, since in left.pending:
         teller(
             "Not archived yet: {path}: {reason} (since {since}).",
             problem="pending",
@@ -57,7 +58,19 @@ def _catch_up(session: Session, teller: _Teller, settle: float | None) -> None:
             reason=item.reason,
             since=session.local(since),
         )
-    if not left:
+    for item in left.unreadable:
+        # The watched folder itself has no name below it.
+        path = item.path or os.fsencode(session.config.watch)
+        teller("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
+    if left.refusal is not None:
+        raise left.refusal
+    if left.failures:
+        raise NotArchived(
+            "{count} paths could not be archived. Nothing archived was lost. Mend what stands in their way, and "
+            "run this again.",
+            count=left.failures,
+        )
+    if not left.pending:
         teller("The archive is complete.")
 
 

@@ -6,23 +6,22 @@ import json
 import os
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
-from archiver import clock, wire
+from archiver import clock
 from archiver.config import Config
 from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.reception import let_in
 from archiver.daemon.replication import Replication
+from archiver.daemon.trouble import Troubles
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.filings.linkage import open_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.pipeline import Pipeline
+from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.reading import Stopped
 from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
@@ -38,7 +37,6 @@ from archiver.store.writer import Draft
 
 _TICK_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 30.0
 #: The list of what is pending is for people; with 100,000 files it costs too much for every tick.
 _NOTE_SECONDS = 0.5
 _NOTED_PATHS = 1000
@@ -82,6 +80,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._identity = _identity(archive)
         self._snapshot = open_snapshot(archive, wait_seconds)
+        self._troubles = Troubles(archive, self._snapshot, self._stopping)
         probe = archive.root / "canary"
         probe.mkdir(exist_ok=True)
         self._folder = WatchedFolder(config, self._snapshot, probe, report, self._append)
@@ -99,9 +98,6 @@ class Daemon:
         self._scanned: float | None = None
         self._next_note = 0.0
         self._noted: list[tuple[Noted, str]] = []
-        self._words: deque[str] = deque(maxlen=100)
-        self._owner = threading.get_ident()
-        self._failures = 0
         self._interrupted = False
         self._swollen = False
 
@@ -128,16 +124,7 @@ class Daemon:
 
     def remember_problem(self, template: str, fields: dict[str, object]) -> None:
         """Leave word of trouble for ``status``, where that can be written."""
-        word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
-        self._words.append(json.dumps(word, default=wire.plain))
-        # Errands and the replica report from threads of their own, to which the database does not listen.
-        if threading.get_ident() == self._owner:
-            self._leave_words()
-
-    def _leave_words(self) -> None:
-        while self._words:
-            with suppress(sqlite3.Error):
-                self._snapshot.set_meta("last_problem", self._words.popleft())
+        self._troubles.remember(template, fields)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop`; ``ready`` is called once everything is open.
@@ -157,10 +144,11 @@ class Daemon:
             finally:
                 self._finish()
 
-    def run_once(self) -> list[tuple[Noted, str]]:
+    def run_once(self) -> Remainder:
         """Catch up with the watched folder; returns what still is not archived.
 
-        Raises StorageProblem where the watched folder is missing.
+        Ends early where the archive takes nothing.  Raises StorageProblem where
+        the watched folder is missing.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
             self._prepare()
@@ -175,11 +163,12 @@ class Daemon:
                 self._scan()
                 while not self.pipeline.is_idle and not self._stopping.is_set():
                     self.pipeline.capture_due(self._wait, gather=False)
-                    if clock.monotonic() > deadline:
+                    if clock.monotonic() > deadline or self.pipeline.is_hopeless:
                         break
                     self._stopping.wait(_TICK_SECONDS)
-                open_questions(self._archive, self._config, self._wait)
-                return self.pipeline.pending()
+                if self.pipeline.refusal is None:
+                    open_questions(self._archive, self._config, self._wait)
+                return self.pipeline.remainder()
             except HistoryReplaced:
                 raise StorageProblem(
                     "The archive {path} was put back to another state meanwhile. No archived data was lost. "
@@ -187,7 +176,7 @@ class Daemon:
                     path=self._archive.root,
                 ) from None
             except Stopped:
-                return self.pipeline.pending()
+                return self.pipeline.remainder()
             finally:
                 self._finish()
 
@@ -203,6 +192,7 @@ class Daemon:
                 made=self._archive.index.layout,
             )
         self._archive.check_owner()
+        self._troubles.prepare()
         let_in(self._config, self._report)
         with self._archive.writing(self._wait):
             # Refs that contradict the journal end it here, before a file is read.
@@ -223,6 +213,7 @@ class Daemon:
         except (sqlite3.Error, OSError):
             # The archive's disk is full, read-only or gone: what is noted there can be lost.
             self._folder.unwatch()
+        self._troubles.close()
         self._snapshot.close()
 
     # --- one turn
@@ -232,16 +223,16 @@ class Daemon:
             raise ArchiveGone
         try:
             self._work()
-            self._failures = 0
+            self._troubles.over()
         except ArchiverError as error:
             self._report(error.template, problem=error.kind, **error.fields)
-            self._pause()
+            self._pause(error)
         except sqlite3.DatabaseError as error:
             self._database_problem(error)
         except OSError as error:
             # The watched folder may have gone while it was walked: the next turn sees that.
             if self._folder.is_there():
-                self._disk_problem(error.filename or self._archive.root, error.strerror)
+                self._disk_problem(error.filename or self._archive.root, error.strerror, error)
 
     def _work(self) -> None:
         if not self._folder.is_there():
@@ -251,7 +242,7 @@ class Daemon:
             return
         if not self._folder.is_reached_as_before:
             raise FolderRemounted
-        self._leave_words()
+        self._troubles.leave_words()
         # Before any git of this turn.
         guard.check(self._archive.repository_path)
         now = clock.monotonic()
@@ -266,6 +257,7 @@ class Daemon:
         self._errands.work(self._archive)
         self._replication.work(self._archive)
         self.pipeline.capture_due(self._wait)
+        self._troubles.note(self.pipeline.refusal)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._release_memory()
@@ -310,15 +302,15 @@ class Daemon:
 
     # --- trouble
 
-    def _pause(self) -> None:
+    def _pause(self, error: Exception) -> None:
         """Wait before trying again, longer each time; and scan then, as hints may be lost."""
         self._scanned = None
-        self._failures += 1
-        self._stopping.wait(min(_IDLE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS))
+        self._troubles.note(error)
+        self._troubles.pause()
 
     def _database_problem(self, error: sqlite3.DatabaseError) -> None:
         if not is_damage(error):
-            self._disk_problem(self._archive.root, error)
+            self._disk_problem(self._archive.root, error, error)
             return
         self._report(
             "The index is damaged ({reason}) and is rebuilt from the journal.", problem="database", reason=error
@@ -327,14 +319,14 @@ class Daemon:
         with self._archive.writing(self._wait):
             self._archive.reindex()
 
-    def _disk_problem(self, path: object, reason: object) -> None:
+    def _disk_problem(self, path: object, reason: object, error: Exception) -> None:
         self._report(
             "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
             problem="storage",
             path=path,
             reason=reason,
         )
-        self._pause()
+        self._pause(error)
 
     # --- the journal
 

@@ -17,7 +17,7 @@ from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.pipeline import groups_of
 from archiver.intake.presence import Presence
-from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Findings, Scanner
+from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Findings, Scanner, is_unreadable
 from archiver.intake.seed import seed
 from archiver.intake.snapshot import Noted, Snapshot, State, open_snapshot
 from archiver.model import Material, Submission
@@ -152,7 +152,7 @@ def _hidden(found: Findings, config: Config, group: Group) -> list[Noted]:
     return [
         item
         for item in found.skipped
-        if item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)
+        if is_unreadable(item)
         if item.path == group.prefix
         or locate(item.path, config.layout, is_folder=item.template == UNREADABLE_FOLDER)[0] == group
     ]

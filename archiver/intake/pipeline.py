@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from heapq import nsmallest
 from typing import cast
 
 from archiver import clock
 from archiver.config import Config
-from archiver.errors import ArchiverError, Report
+from archiver.errors import ArchiverError, Busy, Report
 from archiver.intake.capture import Attempt, Capturer, Outcome
 from archiver.intake.layout import Group, locate
-from archiver.intake.scan import Findings, Scanner
+from archiver.intake.scan import Findings, Scanner, is_unreadable
 from archiver.intake.settle import Pending, Settler
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.store.source import Signature
@@ -27,6 +28,7 @@ SETTLING = "waits until it has not changed for {value} s"
 STILL_CHANGING = "changes while it is read; tried {value} times"
 HELD = "is still open for writing; tried {value} times"
 FAILED = "could not be archived yet; tried {value} times"
+BUSY = "waits for another process that writes to the archive; tried {value} times"
 GATHERING = "is gathered with other changes into one version every {value} minutes"
 
 #: Groups that are read while one is written: one being read, one being published.
@@ -34,6 +36,26 @@ _AHEAD = 2
 #: More hints than this at once cost more than a scan of everything.
 _MANY_HINTS = 20_000
 _ALIVE_SECONDS = 5.0
+#: After so many attempts of a run that has to end, the archive will not recover by itself: a full disk,
+#: say.  One alone may have met a git that died by chance.
+_HOPELESS_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What a catch-up leaves behind."""
+
+    #: What is not archived yet, oldest first, and since when (RFC 3339).
+    pending: list[tuple[Noted, str]]
+    #: Files and folders that cannot be read.
+    unreadable: list[Noted]
+    #: Why the archive takes nothing of what waits.
+    refusal: ArchiverError | None
+
+    @property
+    def failures(self) -> int:
+        """How many finished paths could not be archived; a file that is still written to is none of them."""
+        return len(self.unreadable) + sum(item.template == FAILED for item, _ in self.pending)
 
 
 class Pipeline:
@@ -56,13 +78,15 @@ class Pipeline:
         self._capturer = capturer
         self._config = config
         self._report = report
+        #: Why the archive took nothing at a group's last attempt.
+        self._refusals: dict[Group, ArchiverError] = {}
 
     def scan(self, now: float, start: bytes = b"") -> Findings:
         """Compare a folder with the snapshot; raises FileNotFoundError without a watched folder."""
         found = self._scanner.scan(self._snapshot, start)
         for path, state in found.changed.items():
             self._observe(path, state, now)
-        self._snapshot.note_scan(start, found.skipped)
+        self._snapshot.note_scan(start, found.skipped, found.changed)
         if not start:
             self._drop_settled(found.changed.keys())
             self._snapshot.set_meta("last_scan", clock.stamp(clock.read().wall))
@@ -183,10 +207,12 @@ class Pipeline:
             outcome = self._capturer.finish(attempt, wait_seconds)
         except ArchiverError as error:
             now = clock.monotonic()
+            self._refusals[group] = error
             for path in attempt.states:
                 self._settler.defer(group, path, now)
             self._report(error.template, problem=error.kind, **error.fields)
             return
+        self._refusals.pop(group, None)
         now = clock.monotonic()
         self._settler.forget(group, outcome.done)
         for path in (*outcome.fresh, *outcome.unstable):
@@ -226,6 +252,20 @@ class Pipeline:
         return self._settler.is_empty
 
     @property
+    def refusal(self) -> ArchiverError | None:
+        """Why the archive takes nothing of what waits; None if it does.  That it is busy comes last."""
+        waiting = [error for group, error in self._refusals.items() if self._settler.is_waiting(group)]
+        return min(waiting, key=lambda error: isinstance(error, Busy), default=None)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether everything that waits was refused by the archive again and again."""
+        return bool(self._refusals) and all(
+            group in self._refusals and each.failures >= _HOPELESS_ATTEMPTS
+            for group, _, each in self._settler.pending()
+        )
+
+    @property
     def pending_count(self) -> int:
         """How many paths wait."""
         return self._settler.count
@@ -250,13 +290,21 @@ class Pipeline:
             for group, path, each in waiting
         ]
 
+    def remainder(self) -> Remainder:
+        """What is not archived now, of what should be."""
+        return Remainder(
+            self.pending(), [each for each in self._snapshot.skipped() if is_unreadable(each)], self.refusal
+        )
+
     def _reason(self, group: Group, path: bytes, pending: Pending, now: float) -> Noted:
         if self._settler.is_gathering(group, now):
             return Noted(
                 path, GATHERING, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
             )
         if pending.failures:
-            template = HELD if pending.held else STILL_CHANGING if pending.unstable else FAILED
+            is_busy = isinstance(self._refusals.get(group), Busy)
+            failed = BUSY if is_busy else FAILED
+            template = HELD if pending.held else STILL_CHANGING if pending.unstable else failed
             return Noted(path, template, str(pending.failures))
         return Noted(path, SETTLING, f"{self._settler.quiet_seconds:g}")
 

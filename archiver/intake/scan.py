@@ -25,6 +25,11 @@ _SPECIAL: Mapping[int, str] = {
 }
 
 
+def is_unreadable(item: Noted) -> bool:
+    """Return True for what should be archived and cannot be read; a link or an ignored name is no such thing."""
+    return item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)
+
+
 @dataclass(slots=True)
 class Findings:
     """What a scan found: paths whose state differs from the snapshot, and skips.

@@ -73,6 +73,10 @@ class Settler:
         """Whether nothing is pending."""
         return not self._groups
 
+    def is_waiting(self, group: Hashable) -> bool:
+        """Return True if a path of the group is pending."""
+        return group in self._groups
+
     @property
     def count(self) -> int:
         """How many paths are pending."""

@@ -7,7 +7,7 @@ daemon leaves word for ``status``: what is pending, what was skipped and why.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -166,12 +166,18 @@ class Snapshot:
 
     # --- word for status
 
-    def note_scan(self, start: bytes, skipped: Iterable[Noted]) -> None:
-        """Replace what the last scan below ``start`` skipped."""
+    def note_scan(self, start: bytes, skipped: Iterable[Noted], changed: Container[bytes]) -> None:
+        """Replace what the last scan below ``start`` skipped.
+
+        A file that could not be read before, and is not in ``changed`` now, has gone.
+        """
+        place = "(? = x'' or path = ? or (path > ? and path < ?))"
+        values = (start, start, start + b"/", start + b"0")
         with self._db:
-            self._db.execute(
-                "delete from skipped where source = 'scan' and (? = x'' or path = ? or (path > ? and path < ?))",
-                (start, start, start + b"/", start + b"0"),
+            self._db.execute(f"delete from skipped where source = 'scan' and {place}", values)
+            unread = self._db.execute(f"select path from skipped where source = 'read' and {place}", values)
+            self._db.executemany(
+                "delete from skipped where path = ?", [row for row in unread.fetchall() if row[0] not in changed]
             )
             self._note(skipped, "scan")
 

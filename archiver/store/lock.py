@@ -43,6 +43,40 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
         os.close(descriptor)
 
 
+class Flag:
+    """A flag that one process shows and others see: a lock on a file that may stay empty.
+
+    Showing it needs no room and no writable disk, and it falls with its process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def open(self) -> None:
+        """Make the file, while the disk takes one; raises StorageProblem."""
+        if self._descriptor is None:
+            self._descriptor = _open(self._path)
+
+    def show(self) -> None:
+        """Show the flag."""
+        if self._descriptor is not None:
+            # Somebody is just looking, and sees it the next time; or there are no locks on this filesystem.
+            with suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def hide(self) -> None:
+        """Take the flag down."""
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Take the flag down for good."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
 def holder(path: Path) -> str | None:
     """Who holds the lock now (pid and command), or None if nobody does."""
     try:

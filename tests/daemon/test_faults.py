@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from archiver.store import lock
 from tests import faketime
 from tests.conftest import COMMAND, Site, wait_until
 
@@ -97,6 +98,8 @@ def test_a_disk_that_is_full_to_the_last_byte_and_inode(bare_site: Site) -> None
         site.write("f/s/b", "2")
         time.sleep(6)
         assert daemon.poll() is None
+        # Said without a byte on that disk.
+        assert "the daemon cannot write to the archive" in site.json("status")["problems"]
         for filler in fillers:
             filler.unlink()
         wait_until(lambda: len(site.tags()) == 2, 60)
@@ -348,3 +351,42 @@ def test_a_share_that_is_not_mounted_is_no_deletion(site: Site) -> None:
     state.close()
     assert "missing" in site.run("run", "--once", code=8).stderr
     assert site.tags() == ["f/s/v1"]
+
+
+@pytest.mark.needs("root", "mount")
+@pytest.mark.parametrize("folder", ["spool", "archive.git/lfs/objects"])
+def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: str) -> None:
+    """A full filesystem of its own: nothing that `status` sees by itself, only the daemon meets the error."""
+    site.write("f/s/a", "1")
+    daemon = site.start("--settle", "0.2")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    wait_until(lambda: site.json("status")["problems"] == [])
+    place = site.archive / folder
+    place.rename(site.archive / "aside")
+    place.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1,mode=700", "tmpfs", place], check=True)
+    try:
+        site.write("f/s/a", "2")
+        wait_until(lambda: "the daemon cannot write to the archive" in site.json("status")["problems"], 5)
+        assert "1 changes could not be archived" in site.run("status", "--check", code=9).stderr
+        assert "cannot be written" in str(site.json("status")["last_problem"])
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+    place.rmdir()
+    (site.archive / "aside").rename(place)
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"], 40)
+    wait_until(lambda: site.json("status")["problems"] == [])
+    finish(daemon)
+    site.verified()
+
+
+def test_a_writer_that_holds_the_archive_for_a_while_is_no_alarm(site: Site) -> None:
+    site.write("f/s/a", "1")
+    daemon = site.start("--settle", "0.2", "--wait", "0.1")
+    wait_until(lambda: site.tags() == ["f/s/v1"])
+    with lock.hold(site.archive / "lock", 5):
+        site.write("f/s/a", "2")
+        wait_until(lambda: "another process" in str(site.json("status")["pending"]))
+        assert site.json("status")["problems"] == []
+    wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"], 40)
+    finish(daemon)
