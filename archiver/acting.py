@@ -16,8 +16,13 @@ class FileName:
     """Marks the argument that names the attachment: one never comes without the other."""
 
 
-#: Kinds of arguments: their types, and perhaps a mark.
+class AsGiven:
+    """Marks text that nobody writes into the journal as it is: a name to look up."""
+
+
+#: Kinds of arguments: their types, and perhaps a mark.  Text without one is what a person typed.
 TEXT, MAYBE = (str,), (str, type(None))
+NAME, MAYBE_NAME = (str, AsGiven), (str, type(None), AsGiven)
 FILE = (str, type(None), FileName)
 Action = Callable[..., dict[str, Any]]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, desk, rehearsal
-from archiver.acting import FILE, MAYBE, TEXT, Action, Context, FileName
+from archiver.acting import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, AsGiven, Context, FileName
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
@@ -26,7 +26,7 @@ from archiver.intake.immediate import capture_now, unsettled
 from archiver.model import Submission, Version
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide
-from archiver.store import names, packing
+from archiver.store import events, names, packing
 from archiver.store.journal import canonical
 from archiver.store.lookup import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
@@ -35,6 +35,8 @@ _LONGEST_TEXT = 4000
 #: A restore at a time may name thousands of versions.
 _LARGEST_NOTE = 1 << 20
 _NOTES = ("restore", "export", "protect")
+#: What a person typed, among the details of a note; the rest are names of folders and versions.
+_TYPED = frozenset({"recipient", "reason"})
 
 
 def perform(name: str, context: Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,10 +57,15 @@ def perform(name: str, context: Context, arguments: Mapping[str, Any]) -> dict[s
             "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
             longest=_LONGEST_TEXT,
         )
-    _check_attachment(
-        name, context, next((arguments[key] for key, kinds in accepted.items() if FileName in kinds), None)
-    )
-    return action(context, **arguments)
+    file = next((arguments.get(key) for key, kinds in accepted.items() if FileName in kinds), None)
+    _check_attachment(name, context, file)
+    return action(context, **{key: _kept(key, value, accepted[key]) for key, value in arguments.items()})
+
+
+def _kept(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    """An argument in the form that is journalled; raises UsageProblem for a text that must not be."""
+    is_typed = isinstance(value, str) and not {AsGiven, FileName} & set(kinds)
+    return names.typed(value, key) if is_typed else value
 
 
 def _check_attachment(action: str, context: Context, file: str | None) -> None:
@@ -167,8 +174,8 @@ def _hold_place(context: Context, name: str, target: str, reason: str, by: str |
 
 def _hold_lift(context: Context, name: str, target: str | None, reason: str, by: str | None) -> dict[str, Any]:
     held = None if target is None else find_object(context.archive, target)
-    events = holds.lift(context.archive, name, held, reason, by, context.wait_seconds)
-    return {"objects": [event.object for event in events]}
+    lifted = holds.lift(context.archive, name, held, reason, by, context.wait_seconds)
+    return {"objects": [event.object for event in lifted]}
 
 
 def _filing_end(context: Context, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
@@ -291,6 +298,10 @@ def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> d
     """Journal what somebody did who may not write the journal."""
     if what not in _NOTES:
         raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])
+    events.check_values(details)
+    for key in _TYPED & details.keys():
+        if isinstance(details[key], str):
+            details = {**details, key: names.typed(details[key], key)}
     if len(canonical(details)) > _LARGEST_NOTE:
         raise UsageProblem(
             "A note for the journal is longer than {longest} bytes. Nothing was changed.", longest=_LARGEST_NOTE
@@ -304,7 +315,7 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "submit": (
         _submit,
         {
-            "name": TEXT,
+            "name": NAME,
             "version": (int, type(None)),
             "on": TEXT,
             "kind": MAYBE,
@@ -315,16 +326,16 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
             "reason": MAYBE,
         },
     ),
-    "hold-place": (_hold_place, {"name": TEXT, "target": TEXT, "reason": TEXT, "by": MAYBE}),
-    "hold-lift": (_hold_lift, {"name": TEXT, "target": MAYBE, "reason": TEXT, "by": MAYBE}),
-    "filing-end": (_filing_end, {"filing": TEXT, "on": TEXT, "reason": TEXT, "by": MAYBE}),
+    "hold-place": (_hold_place, {"name": TEXT, "target": NAME, "reason": TEXT, "by": MAYBE}),
+    "hold-lift": (_hold_lift, {"name": TEXT, "target": MAYBE_NAME, "reason": TEXT, "by": MAYBE}),
+    "filing-end": (_filing_end, {"filing": NAME, "on": TEXT, "reason": TEXT, "by": MAYBE}),
     "dispose-plan": (_dispose_plan, {"tags": (list,)}),
-    "dispose-approve": (_dispose_approve, {"plan": TEXT, "reason": TEXT}),
-    "dispose-run": (_dispose_run, {"plan": TEXT}),
+    "dispose-approve": (_dispose_approve, {"plan": NAME, "reason": TEXT}),
+    "dispose-run": (_dispose_run, {"plan": NAME}),
     "checkpoint": (_checkpoint, {}),
     "replica-sync": (_replica_sync, {}),
     "maintain": (_maintain, {}),
     "drill": (_drill, {"files": (int,)}),
-    "note": (_note, {"what": TEXT, "about": TEXT, "details": (dict,)}),
+    "note": (_note, {"what": NAME, "about": NAME, "details": (dict,)}),
     **desk.ACTIONS,
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, language
-from archiver.acting import FILE, MAYBE, TEXT, Action, Context
+from archiver.acting import FILE, MAYBE, NAME, TEXT, Action, Context
 from archiver.errors import Phrase, UsageProblem
 from archiver.filings import channels, records
 from archiver.filings.days import day_of
@@ -16,6 +16,7 @@ from archiver.filings.display import look
 from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
 from archiver.filings.register import Filing, register
 from archiver.filings.reminders import Digest, digests
+from archiver.store import names
 from archiver.store.lookup import find_filing, find_submission
 from archiver.store.writer import Draft
 
@@ -39,6 +40,7 @@ def _filing_set(
     by: str | None,
 ) -> dict[str, Any]:
     found = find_filing(context.archive, filing)
+    fields = {name: _kept(name, value) for name, value in fields.items()}
     records.set_sheet(
         _records(context, evidence),
         found,
@@ -50,6 +52,16 @@ def _filing_set(
         by=by,
     )
     return {"filing": found}
+
+
+def _kept(name: str, value: Any) -> Any:
+    """A field of the sheet in the form that is journalled; raises UsageProblem.
+
+    What is no text is left as it is: its kind is checked, and refused, with the others.
+    """
+    if isinstance(value, list):
+        return [names.typed(each, name) if isinstance(each, str) else each for each in value]
+    return names.typed(value, name) if isinstance(value, str) else value
 
 
 def _notice_add(
@@ -125,7 +137,8 @@ def _display_check(context: Context, filing: str, page: str | None) -> dict[str,
                 page=page,
                 size=LARGEST_BYTES >> 20,
             )
-        return {"filing": name, "pages": [_record_page(context, known, os.path.basename(page), data, None)]}
+        source = names.text(os.fsencode(os.path.basename(page)))
+        return {"filing": name, "pages": [_record_page(context, known, source, data, None)]}
     settings = config.filings.get(os.fsdecode(name.encode("utf-8")))
     pages = settings.pages if settings else ()
     if not pages:
@@ -216,7 +229,7 @@ ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "filing-set": (
         _filing_set,
         {
-            "filing": TEXT,
+            "filing": NAME,
             "fields": (dict,),
             "status": MAYBE,
             "portal_text": MAYBE,
@@ -229,7 +242,7 @@ ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "notice-add": (
         _notice_add,
         {
-            "filing": TEXT,
+            "filing": NAME,
             "kind": TEXT,
             "received": TEXT,
             "due": MAYBE,
@@ -241,8 +254,8 @@ ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
             "by": MAYBE,
         },
     ),
-    "notice-answer": (_notice_answer, {"number": (int,), "submission": TEXT, "on": MAYBE, "by": MAYBE}),
+    "notice-answer": (_notice_answer, {"number": (int,), "submission": NAME, "on": MAYBE, "by": MAYBE}),
     "change-decide": (_change_decide, {"number": (int,), "material": (bool,), "reason": TEXT, "by": MAYBE}),
-    "display-check": (_display_check, {"filing": TEXT, "page": FILE}),
+    "display-check": (_display_check, {"filing": NAME, "page": FILE}),
     "remind": (remind, {}),
 }

@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.conftest import Site
 
+#: Details nested 980 deep: Python writes them from some places, and reads them back from fewer.
+DEEP = {"deep": "@"}
+
 
 def append(
     site: Site,
@@ -64,4 +67,5 @@ def append(
 def canonical(event: dict[str, Any]) -> bytes:
     """The form of the journal, written here once more."""
     text = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    text = text.replace('"deep":"@"', '"a":{' * 979 + "}" * 979)
     return text.encode("utf-8", "surrogatepass")

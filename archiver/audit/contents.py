@@ -27,7 +27,8 @@ from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.journal import CHANGES_FILE, canonical
+from archiver.store.events import UNREADABLE
+from archiver.store.journal import CHANGES_FILE, EVENT_FILE, canonical
 from archiver.store.repository import JOURNAL
 
 #: Attachments that everybody needs to check what the journal says; others belong to their submission.
@@ -241,6 +242,9 @@ class Contents:
         filings = {submission.split("/", 1)[0] for submission in submissions}
         self._bag.add_payload("journal.jsonl", self._event_lines(events.append))
         for event in events:
+            if event.action == UNREADABLE:
+                data = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
+                self._bag.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [data])
             of_ours = event.action == "capture" and event.object.rsplit("/", 1)[0] in submissions
             for item in event.attachments:
                 is_paper = item.name.startswith(EVIDENCE) and event.object in filings and self._shows(event)
@@ -263,7 +267,9 @@ class Contents:
     def _event_lines(self, note: Callable[[Event], object]) -> Iterator[bytes]:
         for event, line in self._archive.journal.lines_since(None):
             note(event)
-            yield line
+            # The bytes of an event that cannot be read may be no line, and lie beside the others.
+            is_line = event.action != UNREADABLE
+            yield line if is_line else canonical({"seq": event.seq, "unreadable": event.sha256})
 
     def _receipts(self, events: list[Event], tags: set[str]) -> dict[str, tuple[int, str | None]]:
         """By submitted tag: the event's number, and where the receipt lies."""

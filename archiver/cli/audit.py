@@ -71,7 +71,12 @@ def command(
         from archiver.audit.views import Presentation
         from archiver.filings.expected import EXPECTED
         from archiver.store.lookup import find_filing, find_submission
+        from archiver.store.names import typed
 
+        recipient, reason = (
+            None if each is None else typed(each, field)
+            for each, field in ((recipient, "recipient"), (reason, "reason"))
+        )
         archive = session.archive()
         restore.check_target(Path(target), session.config.watch, session.config.archive)
         selection = Selection(

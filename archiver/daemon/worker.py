@@ -348,7 +348,8 @@ class Daemon:
             if not note.exists():
                 return
             note.rename(taken)
-        lines = taken.read_bytes().decode("utf-8", "replace").splitlines()
+        # Whoever may write there could keep every refusal out of the journal with a NUL.
+        lines = taken.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
         details = {"attempts": lines[:_REFUSALS_AT_ONCE], "count": len(lines)}
         self._append(Draft("refuse", "git", details))
         taken.unlink()

@@ -28,6 +28,8 @@ def check_disposal(entry: Entry, history: History, report: Report) -> None:
     event = entry.event
     name, details = event["object"], event["details"]
     if event["action"] == "dispose-plan":
+        if name in history.plans:
+            raise ValueError(f"{name} was planned before")
         history.plans[name] = _planned(entry, report)
         return
     plan = history.plans[name]
@@ -38,6 +40,8 @@ def check_disposal(entry: Entry, history: History, report: Report) -> None:
     elif event["action"] == "dispose-begin":
         _check_begin(event, plan, history, report)
         plan.begun = True
+        if twice := history.disposed & set(plan.versions):
+            raise ValueError(f"{min(twice)} was disposed of before")
         history.disposed |= set(plan.versions)
         history.gone |= dict.fromkeys(plan.objects, name)
         _check_needed(name, plan, history, report)

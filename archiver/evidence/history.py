@@ -22,6 +22,7 @@ from archiver.evidence.refs import overridden, peeled_problems, read_refs
 from archiver.evidence.seals import check_checkpoint, check_key, check_submit, check_token, pin
 from archiver.evidence.versions import check_commits, take_in
 from archiver.model import ACTIONS
+from archiver.store import events
 from archiver.store.repository import JOURNAL, Repository
 
 _GENESIS = "0" * 64
@@ -40,8 +41,9 @@ def check_history(repository: Repository, report: Report) -> History:
     commits = _journal_commits(repository, tip, report)
     history.journal = commits
     watched = _watched(repository, commits)
-    for commit, data in _walk(repository, commits, history, report):
-        _event(Entry(repository, commit, data), history, watched, report)
+    for commit, event in _walk(repository, commits, history, report):
+        if event is not None:
+            _event(Entry(repository, commit, event), history, watched, report)
         history.last_commit = commit
     history.refs[JOURNAL] = tip
     _compare_refs(refs, read_refs(repository.path, Report()), history, report)
@@ -68,9 +70,9 @@ def _refs_between_moves(repository: Repository, report: Report) -> dict[str, str
         seen = Report()
         refs = read_refs(repository.path, seen)
         try:
-            newest = json.loads(repository.read(f"{refs[JOURNAL]}:event.json"))["refs"]
+            newest = events.refs_of(events.load(repository.read(f"{refs[JOURNAL]}:event.json")))
             moved = all(refs.get(ref) == oid for ref, oid in newest.items())
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except (KeyError, ValueError):
             moved = True
         if moved:
             break
@@ -92,8 +94,8 @@ def _journal_commits(repository: Repository, tip: str, report: Report) -> list[s
 
 def _walk(
     repository: Repository, commits: list[str], history: History, report: Report
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Journal commits with their parsed events; the chain is checked here."""
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Journal commits with their parsed events, None for one that cannot be read; the chain is checked here."""
     prev, seq = _GENESIS, 0
     before: tuple[datetime, clock.Reading] | None = None
     for each in commits:
@@ -101,19 +103,36 @@ def _walk(
         seq += 1
         try:
             data = repository.read(f"{each}:event.json")
-            history.digests.append(hashlib.sha256(data).hexdigest())
-            event = json.loads(data)
+        except KeyError as error:
+            report.add("A030", f"event {seq}", f"commit {each[:12]}: {error}")
+            history.digests.append("")
+            prev = ""
+            yield each, None
+            continue
+        history.digests.append(hashlib.sha256(data).hexdigest())
+        event: dict[str, Any] | None = None
+        try:
+            event = _read(data, history)
             if event["prev"] != prev or event["seq"] != seq:
                 report.add("A031", f"event {event['seq']}", f"it should be event {seq} after {prev[:12]}")
-                seq = int(event["seq"])
+                seq = event["seq"]
             before = _check_clock(event, before, report)
-            prev = history.digests[-1]
-        except (KeyError, ValueError, TypeError) as error:
+        except ValueError as error:
             report.add("A030", f"event {seq}", f"commit {each[:12]}: {error}")
-            prev = ""
-            history.digests += [""] * (report.events - len(history.digests))
-            continue
+        # Of an event that cannot be read, its bytes are there all the same: the chain is of bytes.
+        prev = history.digests[-1]
         yield each, event
+
+
+def _read(data: bytes, history: History) -> dict[str, Any]:
+    """Parse an event; raises ValueError for one that does not fit, of which the refs are believed at most."""
+    event = events.load(data)
+    try:
+        events.check(event)
+    except ValueError:
+        history.refs |= events.refs_of(event)
+        raise
+    return event
 
 
 def _check_clock(
@@ -151,7 +170,7 @@ def _watched(repository: Repository, commits: list[str]) -> Watched:
     sealed, planned = set(), set()
     for commit in commits:
         try:
-            event = json.loads(repository.read(f"{commit}:event.json"))
+            event = events.parse(repository.read(f"{commit}:event.json"))
             if event["action"] == "submit":
                 sealed.add(event["details"]["version"])
             elif event["action"] == "dispose-plan":

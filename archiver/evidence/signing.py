@@ -21,6 +21,7 @@ def change_key(archive: Archive, reason: str, lost: bool, wait_seconds: float) -
     """
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+    reason = names.typed(reason, "reason")
     with archive.writing(wait_seconds) as writer:
         head = archive.journal.head()
         if head is None:

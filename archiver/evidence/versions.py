@@ -21,6 +21,8 @@ def take_in(entry: Entry, history: History, watched: Watched) -> None:
     """Take a capture event into ``history``."""
     event = entry.event
     tag = event["object"]
+    if tag in history.captured:
+        raise ValueError(f"{tag} was captured before")
     branch = f"refs/heads/filings/{tag.rsplit('/', 1)[0]}"
     version = event["refs"][branch]
     parent = history.heads.get(branch)

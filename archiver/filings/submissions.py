@@ -154,13 +154,20 @@ def manifest_digests(materials: Iterable[Material], sm3: bool) -> dict[str, str]
 def _next_tag(archive: Archive, submission: Submission) -> str:
     known = set(archive.index.tags())
     number = 1
-    while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in known:
+    while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in known or _is_made(
+        archive, tag
+    ):
         number += 1
     return tag
 
 
 def _shown(receipt: Receipt) -> str:
     return names.text(os.path.basename(receipt.name).encode("utf-8", "surrogateescape"))
+
+
+def _is_made(archive: Archive, tag: str) -> bool:
+    """Whether git has the tag, also one whose event cannot be read."""
+    return archive.repository.resolve(f"refs/tags/{tag}") is not None
 
 
 def _attachment(receipt: Receipt) -> str:

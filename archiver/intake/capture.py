@@ -220,12 +220,21 @@ class Capturer:
             changes = current.everything()
             latest = None
         self._check_content(changes)
-        number = latest.number + 1 if latest else 1
-        parent = latest.commit if latest else None
+        number, parent = self._place(submission, latest)
+        # After a version whose event cannot be read, what its tree holds is not known: the next one is whole.
+        whole = None if parent == (latest.commit if latest else None) else current.everything()
         totals = self._totals(latest, changes, current)
-        event = writer.write_version(submission, number, parent, changes, totals)
+        event = writer.write_version(submission, number, parent, changes, totals, whole)
         outcome.tag, outcome.commit = event.object, event.refs[submission.branch]
         outcome.changes = len(changes)
+
+    def _place(self, submission: Submission, latest: Version | None) -> tuple[int, str | None]:
+        """The number and the parent of the next version, also after some whose events cannot be read."""
+        repository = self._archive.repository
+        number = latest.number + 1 if latest else 1
+        while repository.resolve(f"refs/tags/{submission.tag(number)}") is not None:
+            number += 1
+        return number, repository.resolve(submission.branch)
 
     def _totals(self, latest: Version | None, changes: list[Change], current: Current) -> Totals:
         counts = Counter(change.op for change in changes)

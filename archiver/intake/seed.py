@@ -18,6 +18,10 @@ from archiver.store.source import Signature
 
 def seed(snapshot: Snapshot, index: Index) -> None:
     """Enter what newest versions hold, where the entries are not known to be complete."""
+    for prefix, tag in snapshot.captured_tags().items():
+        if index.version(tag) is None:
+            # Its event cannot be read: nobody else knows what that version held.
+            snapshot.distrust(prefix)
     for submission in _open_submissions(index):
         newest = index.latest(submission)
         prefix = group_of(submission).prefix

@@ -132,6 +132,21 @@ class Snapshot:
         row = self._db.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
         return "" if row is None else str(row[0])
 
+    def captured_tags(self) -> dict[bytes, str]:
+        """The same of every submission's folder."""
+        return dict(self._db.execute("select prefix, tag from captured"))
+
+    def distrust(self, prefix: bytes) -> None:
+        """Let every file below ``prefix`` be read again: what the archive holds of it is not known."""
+        states: dict[bytes, State] = {}
+        for folder in self.folders_below(prefix):
+            for name, state in self.folder(folder).items():
+                if state != FOLDER:
+                    states[folder + b"/" + name if folder else name] = Signature.unknown()
+        self.record(states)
+        with self._db:
+            self._db.execute("delete from captured where prefix = ?", (prefix,))
+
     def record(
         self,
         states: Mapping[bytes, State],

@@ -30,7 +30,9 @@ def bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[Sp
     refs = {name: oid for _, _, given in events for name, oid in given.items()}
     head = events[-1][1]
     known = [since] if since else []
-    known += _earlier(archive, [given for _, _, given in events])
+    if not archive.index.unread():
+        # A version whose event cannot be read is in no bundle: what follows it brings its own past.
+        known += _earlier(archive, [given for _, _, given in events])
     with NamedTemporaryFile(dir=archive.spool, prefix="tmp-bundle-", suffix=".bundle") as stream:
         _write_head(stream, {JOURNAL: head, **refs}, known)
         archive.repository.write_pack(stream, [head, *refs.values()], known)

@@ -20,6 +20,7 @@ from archiver.retention import certificate, unread
 from archiver.retention.policy import Policy, decide
 from archiver.retention.selection import Selection, needed_content, select
 from archiver.store.archive import Archive
+from archiver.store.names import screen
 from archiver.store.writer import Draft, Writer
 
 APPROVALS = 2
@@ -281,7 +282,7 @@ def journal_refusal(archive: Archive, action: str, refused: ArchiverError, wait_
     """Record what was refused, where that can be written."""
     try:
         with archive.writing(wait_seconds) as writer:
-            writer.append(Draft("refuse", action, {"reason": str(refused)}))
+            writer.append(Draft("refuse", action, {"reason": screen(str(refused))}))
     except ArchiverError:
         # Refused all the same; a reader without write access cannot journal it.
         return

@@ -36,7 +36,7 @@ from archiver.store.database import (
     is_damage,
     read_point,
 )
-from archiver.store.indexing import SCHEMA, SCHEMA_VERSION, Intake, submission_id
+from archiver.store.indexing import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, submission_id
 from archiver.store.lag import Lag
 
 #: Events in one transaction; each costs a sync of the log's pages otherwise.
@@ -193,6 +193,10 @@ class Index:
                 self._db.execute("savepoint event")
                 try:
                     intake.apply(event, changes)
+                except MISFIT:
+                    # One event must not stop the archive; it was written, and stays where it is.
+                    self._db.execute("rollback to event")
+                    intake.pass_over(event)
                 except BaseException:
                     self._db.execute("rollback to event")
                     raise

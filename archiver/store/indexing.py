@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from archiver.model import ACTIONS, Change, Event, Op
-from archiver.store import names
+from archiver.store import events, names
 from archiver.store.lag import Lag
 
 SCHEMA_VERSION = 10
@@ -65,6 +65,18 @@ create index materials_doubtful on materials (submission) where until is null an
 create index materials_all on materials (submission, path, first);
 """
 
+#: What an event may cause that does not fit; a database that is locked, full or damaged is none of these.
+MISFIT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
 #: What happens to a filing; :mod:`archiver.filings.register` tells what it means.
 _LIFE = frozenset(
     {
@@ -95,7 +107,12 @@ class Intake:
         self._db = database
 
     def apply(self, event: Event, changes: Iterable[Change]) -> None:
-        """Take in one event; the caller commits."""
+        """Take in one event; the caller commits.
+
+        Raises one of :data:`MISFIT` for an event that does not fit: the caller undoes it, and passes it over.
+        """
+        if event.action == events.UNREADABLE:
+            raise ValueError("it cannot be read")
         takes_in = {
             "submit": self._submit,
             "filing-end": self._filing_end,
@@ -131,8 +148,16 @@ class Intake:
     def _meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))
 
+    def pass_over(self, event: Event) -> None:
+        """Note that an event does not fit: nothing of it is taken in, and it may be a hold."""
+        self._unread(event, "")
+        if event.seq == 1:
+            self._meta("archive", event.sha256[:16])
+        self._meta("head", event.commit)
+        self._meta("seq", str(event.seq))
+
     def _unread(self, event: Event, action: str) -> None:
-        self._db.execute("insert into unread values (?, ?, ?)", (event.seq, event.commit, action))
+        self._db.execute("insert or replace into unread values (?, ?, ?)", (event.seq, event.commit, action))
 
     def _lag(self, event: Event) -> None:
         """Why the compliance clock is behind: machines that were off, or clocks that were set forward."""
@@ -276,8 +301,9 @@ class Intake:
 
     def _hold(self, event: Event) -> None:
         details = event.details
+        # The same hold once more changes nothing.
         self._db.execute(
-            "insert into holds values (?, ?, ?, ?, ?, ?, null, null)",
+            "insert or ignore into holds values (?, ?, ?, ?, ?, ?, null, null)",
             (
                 *(details["name"], event.object, details["reason"], details["by"]),
                 *(event.actor["user"] or str(event.actor["uid"]), event.at),

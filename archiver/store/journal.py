@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.model import Attachment, Change, Event, Op
-from archiver.store import names
+from archiver.store import events, names
 from archiver.store.repository import JOURNAL, Repository
 
 EVENT_FILE = "event.json"
@@ -28,8 +28,8 @@ _AHEAD, _SHORT_BYTES = 50, 1 << 16
 
 
 def canonical(document: dict[str, Any]) -> bytes:
-    """Canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end."""
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    """Canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end; ValueError where it is no JSON."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     return text.encode("utf-8") + b"\n"
 
 
@@ -48,8 +48,8 @@ def change_line(change: Change) -> bytes:
 
 
 def parse_change(line: bytes) -> Change:
-    """The inverse of :func:`change_line`; raises ValueError."""
-    fields = json.loads(line)
+    """The inverse of :func:`change_line`; raises ValueError, KeyError or TypeError."""
+    fields = events.load(line)
     source = fields.get("from")
     return Change(
         op=Op(fields["op"]),
@@ -64,24 +64,47 @@ def parse_change(line: bytes) -> Change:
 
 def parse_event(data: bytes, commit: str) -> Event:
     """Read ``event.json``; raises ValueError where it is not an event."""
+    fields = events.parse(data)
+    return Event(
+        seq=fields["seq"],
+        at=fields["at"],
+        clock=fields["clock"],
+        actor=fields["actor"],
+        action=fields["action"],
+        object=fields["object"],
+        details=fields["details"],
+        refs=fields["refs"],
+        attachments=tuple(Attachment(**item) for item in fields["attachments"]),
+        prev=fields["prev"],
+        sha256=hashlib.sha256(data).hexdigest(),
+        commit=commit,
+    )
+
+
+def _stand_in(data: bytes, commit: str, before: Event | None) -> Event:
+    """Make an event of bytes that are none: with its place in the chain, and the clock of the one before.
+
+    The clock must not run back, and gains nothing that nobody can show.
+    """
     try:
-        fields = json.loads(data)
-        return Event(
-            seq=int(fields["seq"]),
-            at=fields["at"],
-            clock=fields["clock"],
-            actor=fields["actor"],
-            action=fields["action"],
-            object=fields["object"],
-            details=fields["details"],
-            refs=fields["refs"],
-            attachments=tuple(Attachment(**item) for item in fields["attachments"]),
-            prev=fields["prev"],
-            sha256=hashlib.sha256(data).hexdigest(),
-            commit=commit,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an event: {error}") from error
+        refs = events.refs_of(events.load(data))
+    except ValueError:
+        refs = {}
+    beginning = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
+    return Event(
+        seq=1 if before is None else before.seq + 1,
+        at=clock.stamp(beginning.wall) if before is None else before.at,
+        clock=clock.evidence(beginning.wall, beginning) if before is None else before.clock,
+        actor={"uid": -1, "user": "?"},
+        action=events.UNREADABLE,
+        object="",
+        details={},
+        refs=refs,
+        attachments=(),
+        prev=GENESIS if before is None else before.sha256,
+        sha256=hashlib.sha256(data).hexdigest(),
+        commit=commit,
+    )
 
 
 class Journal:
@@ -101,11 +124,30 @@ class Journal:
         return None if tip is None else self.event(self._repository.root_of(tip))
 
     def event(self, commit: str) -> Event:
-        """One event; raises StorageProblem where it cannot be read."""
-        try:
-            return parse_event(self._repository.read(f"{commit}:{EVENT_FILE}"), commit)
-        except (KeyError, ValueError):
-            raise self._damaged(commit) from None
+        """One event, or the stand-in for one that cannot be understood.
+
+        Raises StorageProblem where its commit or its file is missing.
+        """
+        strange: list[tuple[str, bytes]] = []
+        at: str | None = commit
+        event = None
+        while at is not None and event is None:
+            try:
+                data = self._repository.read(f"{at}:{EVENT_FILE}")
+                event = parse_event(data, at)
+            except ValueError:
+                strange.append((at, data))
+                at = self._parent(at)
+            except KeyError:
+                raise self._damaged(at) from None
+        for each, data in reversed(strange):
+            event = _stand_in(data, each, event)
+        assert event is not None
+        return event
+
+    def _parent(self, commit: str) -> str | None:
+        head = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
+        return next((line[7:].decode("ascii") for line in head if line.startswith(b"parent ")), None)
 
     def _damaged(self, commit: str) -> StorageProblem:
         return StorageProblem(
@@ -116,7 +158,10 @@ class Journal:
         )
 
     def since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
-        """Events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first."""
+        """Events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first.
+
+        What cannot be understood has a stand-in.
+        """
         return (event for event, _ in self.lines_since(commit, tip))
 
     def lines_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
@@ -126,25 +171,33 @@ class Journal:
             return
         commits = list(self._repository.history(head, commit))
         lines = self._repository.read_many(f"{each}:{EVENT_FILE}" for each in commits)
+        before = None
         for each in commits:
             try:
                 line = next(lines)
-                yield parse_event(line, each), line
-            except (KeyError, ValueError):
+            except KeyError:
                 raise self._damaged(each) from None
+            try:
+                before = parse_event(line, each)
+            except ValueError:
+                # The place is asked for only where it is needed; the event before may be of this kind too.
+                if before is None and commit is not None:
+                    before = self.event(commit)
+                before = _stand_in(line, each, before)
+            yield before, line
 
     def since_with_changes(
         self, commit: str | None, tip: str | None = None
     ) -> Iterator[tuple[Event, Iterable[Change]]]:
         """The same with the changes of each capture; short lists are read ahead."""
-        events = self.since(commit, tip)
-        while batch := list(islice(events, _AHEAD)):
+        following = self.since(commit, tip)
+        while batch := list(islice(following, _AHEAD)):
             lists = self._short_lists(batch)
             for event in batch:
                 yield event, self.changes(event, lists.get(event.seq))
 
-    def _short_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
-        short = [event for event in events if any(_is_short_list(item) for item in event.attachments)]
+    def _short_lists(self, batch: Sequence[Event]) -> dict[int, bytes]:
+        short = [event for event in batch if any(_is_short_list(item) for item in event.attachments)]
         read = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in short)
         try:
             return dict(zip((event.seq for event in short), read, strict=True))
@@ -154,29 +207,38 @@ class Journal:
 
     def attachment(self, event: Event, name: str) -> bytes:
         """The bytes of an attachment; raises StorageProblem where they do not fit the event."""
-        try:
-            data = self._repository.read(f"{event.commit}:{name}")
-        except KeyError:
-            data = b""
-        return self._checked(event, name, data)
-
-    def _checked(self, event: Event, name: str, data: bytes) -> bytes:
-        wanted = next(item for item in event.attachments if item.name == name)
-        if hashlib.sha256(data).hexdigest() != wanted.sha256:
-            raise StorageProblem(
-                "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
-                "verify, and bring the repository back from a backup or a clone.",
-                name=name,
-                seq=event.seq,
-            )
+        data = self._attached(event, name)
+        if not _is_attachment(event, name, data):
+            raise self._lost(event, name)
         return data
 
+    def _attached(self, event: Event, name: str) -> bytes:
+        try:
+            return self._repository.read(f"{event.commit}:{name}")
+        except KeyError:
+            raise self._lost(event, name) from None
+
+    def _lost(self, event: Event, name: str) -> StorageProblem:
+        return StorageProblem(
+            "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
+            "verify, and bring the repository back from a backup or a clone.",
+            name=name,
+            seq=event.seq,
+        )
+
     def changes(self, event: Event, data: bytes | None = None) -> Iterator[Change]:
-        """The changes of a capture event; ``data``: the list, if it was read already."""
+        """The changes of a capture event; ``data``: the list, if it was read already.
+
+        Raises StorageProblem where the list is missing, ValueError, KeyError or TypeError where it is there and
+        cannot be the event's: git vouches for its bytes, so the event itself is wrong.
+        """
         if all(item.name != CHANGES_FILE for item in event.attachments):
             return
-        lines = self.attachment(event, CHANGES_FILE) if data is None else self._checked(event, CHANGES_FILE, data)
-        for line in lines.splitlines():
+        if data is None:
+            data = self._attached(event, CHANGES_FILE)
+        if not _is_attachment(event, CHANGES_FILE, data):
+            raise ValueError(f"{CHANGES_FILE} is another one")
+        for line in data.splitlines():
             yield parse_change(line)
 
 
@@ -186,6 +248,11 @@ def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
         return reading.wall
     value, before = clock.from_evidence(newest.clock)
     return clock.advance(value, before, reading)
+
+
+def _is_attachment(event: Event, name: str, data: bytes) -> bool:
+    digest = hashlib.sha256(data).hexdigest()
+    return any(item.name == name and item.sha256 == digest for item in event.attachments)
 
 
 def _is_short_list(item: Attachment) -> bool:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from archiver.errors import UsageProblem
 from archiver.model import CHECKPOINTS, COMMON, UNFILED
 
+#: Of a text that is refused, so much is shown.
+_LONGEST_QUOTE = 80
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _AMBIGUOUS = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
@@ -56,13 +59,46 @@ def is_utf8(shown: str) -> bool:
 
 
 def screen(shown: str) -> str:
-    """Text for a terminal: control characters, which could forge lines, and bytes that are no text, as ``%XX``."""
+    """Text for a terminal: control characters, which could forge lines, and what is no UTF-8, as ``%XX``."""
     return "".join(
-        "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
+        "".join(f"%{byte:02X}" for byte in _bytes(char))
         if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         else char
         for char in shown
     )
+
+
+def _bytes(char: str) -> bytes:
+    # The operating system's bytes that are no UTF-8 are the second halves of surrogate pairs in Python.
+    return bytes([ord(char) - 0xDC00]) if 0xDC80 <= ord(char) <= 0xDCFF else char.encode("utf-8", "surrogatepass")
+
+
+def typed(given: str, field: str) -> str:
+    """Text as a person typed it, in the form that is kept: lines end with LF, a tab is a space.
+
+    Raises UsageProblem, which names the ``field``, for bytes that are not UTF-8 and for other control
+    characters: nobody sees them, and they could forge what is printed.
+    """
+    try:
+        # In a locale that is not UTF-8, Python hands the bytes of an argument on one by one.
+        text = given.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        raise UsageProblem(
+            "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, and type it again.",
+            field=field,
+            text=screen(given[:_LONGEST_QUOTE]),
+        ) from None
+    text = text.replace("\r\n", "\n").replace("\t", " ")
+    for char in text:
+        if char != "\n" and unicodedata.category(char) == "Cc":
+            raise UsageProblem(
+                "{field}: {text} has a control character in it (U+{code}). Nothing was recorded. Type it again "
+                "without that.",
+                field=field,
+                text=screen(text[:_LONGEST_QUOTE]),
+                code=f"{ord(char):04X}",
+            )
+    return text
 
 
 def tree_path(path: bytes) -> bytes:

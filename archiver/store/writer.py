@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from archiver import __version__, clock
 from archiver.model import Attachment, Change, Event, Op, Submission
-from archiver.store import keys, names
+from archiver.store import events, keys, names
 from archiver.store.content import pointer
 from archiver.store.fastimport import IDENTITY, FastImport
 from archiver.store.journal import (
@@ -76,7 +76,9 @@ class Writer:
         """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create.
 
         ``recovered``: what happens to refs that did not fit the journal, past the guard's hook.
+        Raises UsageProblem for what could not be read back; nothing is written then.
         """
+        events.check_new(draft.action, draft.object, draft.details, draft.attachments)
         archive = self._archive
         reading = clock.read()
         with archive.repository.importing() as stream:
@@ -100,9 +102,11 @@ class Writer:
         parent: str | None,
         changes: Sequence[Change],
         totals: Totals,
+        whole: Sequence[Change] | None = None,
     ) -> Event:
         """Write one version: commit, tag and capture event, then the refs.
 
+        ``whole``: everything that it holds, where the tree of ``parent`` is not what ``changes`` begin with.
         The content objects must be published already.  Returns when the version
         is durable, which is when it counts as archived.
         """
@@ -127,7 +131,8 @@ class Writer:
         with tempfile.TemporaryFile(dir=archive.spool) as lines:
             lines.writelines(change_line(change) for change in changes)
             with archive.repository.importing() as stream:
-                commit = stream.commit(message, seconds, parent, _tree_files(parent, changes))
+                tree = _tree_files(parent, changes) if whole is None else _tree_files(None, whole)
+                commit = stream.commit(message, seconds, parent, tree, fresh=whole is not None)
                 body = _tag_body(tag, commit, message, seconds)
                 refs = {
                     submission.branch: commit,
@@ -163,6 +168,8 @@ class Writer:
             "prev": GENESIS if newest is None else newest.sha256,
         }
         data = canonical(document)
+        # One that cannot be read back would be there for ever.
+        events.parse(data)
         commit = stream.commit(
             f"{document['seq']} {draft.action} {draft.object}\n",
             int(reading.wall.timestamp()),

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from archiver.config import load
+from archiver.errors import UsageProblem
+from archiver.evidence.checkpoint import checkpoint
+from archiver.evidence.verify import verify
+from archiver.filings.register import register
+from archiver.health import examine
 from archiver.model import ACTIONS
+from archiver.store import events
+from archiver.store.writer import Draft
 from tests import forged
 from tests.conftest import CHECKOUT, Site
 
@@ -115,3 +128,236 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
     assert "rebuilt" in site.run("log").stderr
     assert "inspection" in site.run("hold", "list").stdout
     site.verified()
+
+
+# --- events that cannot be read
+
+
+def deep(levels: int) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        details = {"a": details}
+    return details
+
+
+def of(action: str, **details: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda event: event.update(action=action, object="f", details=details)
+
+
+NOTICE = {
+    "number": 1,
+    "kind": "inquiry",
+    "issuer": "",
+    "document": "",
+    "received": "2026-02-01",
+    "due": None,
+    "days": None,
+    "owner": "",
+    "file": None,
+    "sha256": None,
+}
+#: How an event can be of no use, as bytes or as a change of a good one.
+STRANGE: dict[str, bytes | Callable[[dict[str, Any]], object]] = {
+    "980 deep, as a note was written": lambda event: event.update(details=forged.DEEP),
+    "deeper than any parser goes": b"[" * 100_000 + b"]" * 100_000,
+    "not a number": lambda event: event["details"].update(x=float("nan")),
+    "infinite": lambda event: event["details"].update(x=float("inf")),
+    "infinite by its exponent": b'{"x":1e999}',
+    "half a character": lambda event: event["details"].update(x="\ud800"),
+    "empty": b"",
+    "no JSON": b"event 4\n",
+    "not UTF-8": b'{"seq":"\xff"}\n',
+    "another document": b"{}\n",
+    "a list": b"[]",
+    "several lines": b'{\n"seq":\n4}\n\n',
+    "no details": lambda event: event.pop("details"),
+    "details of another kind": lambda event: event.update(details=[]),
+    "a time that is none": lambda event: event.update(at="soon"),
+    "a clock beyond the calendar": lambda event: event["clock"].update(time="9999-12-31T23:59:59.000000Z"),
+    "a clock without its evidence": lambda event: event["clock"].pop("boottime_ns"),
+    "an uptime that no computer adds": lambda event: event["clock"].update(uptime_ns=10**40),
+    "nobody": lambda event: event.update(actor={}),
+    "a number that SQLite has no room for": lambda event: event.update(seq=(1 << 63) - 1),
+    "a ref that is two commands": lambda event: event.update(refs={"refs/heads/a\0b": "0" * 40}),
+    "a hold without a name": of("hold", reason="r", by=None),
+    "a notice without a day": of("notice", **{**NOTICE, "received": None}),
+    "a notice with a number beyond SQLite": of("notice", **{**NOTICE, "number": 10**30}),
+    "a notice due after more days than can be counted": of("notice", **{**NOTICE, "days": 10**9}),
+    "a sheet with a day that is none": of("filing-set", fields={"issued_on": "soon"}, on="2026-01-01"),
+    "a promise in no time zone": of("policy", retention_years=3, timezone="Nowhere/City"),
+    "a promise in a folder of time zones": of("policy", retention_years=3, timezone="America"),
+    "a promise of words": of("policy", retention_years="three"),
+    "a submission of an unknown version": of(
+        "submit",
+        version="f/s/v9",
+        tag="f/s/submitted",
+        on="2026-01-01",
+        kind="first",
+        number=None,
+        by=None,
+        receipt=None,
+    ),
+    "a version that changes nothing that is known": of("capture", filing="f", submission="s", version=9),
+    "a plan without its list": of("dispose-plan", plan_sha256="0", cooling_off_days=7),
+    "a replica nowhere": of("replica-init", url="ftp://x", lock=True),
+    "a reminder of nothing": of("reminder", to="owner", channel=0, items=[{}]),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Site, name: str) -> None:
+    strange = STRANGE[name]
+    seq = forged.append(site, data=strange) if isinstance(strange, bytes) else forged.append(site, strange)
+    archive = site.open()
+    try:
+        before = archive.compliance_time()
+        with archive.writing(5) as writer:
+            writer.append(Draft("hold", "f", {"name": "n", "reason": "r", "by": None}))
+        assert archive.compliance_time() >= before
+        assert [(each.seq, each.action) for each in archive.index.unread()] == [(seq, "")]
+        assert [hold.name for hold in archive.index.holds()] == ["n"]
+        checkpoint(archive, 5)
+        register(archive.index.life())
+        config = load(site.config)
+        assert any(f"event {seq} cannot be read" in str(each) for each in examine(archive, config).problems)
+        found = {(each.code, each.object) for each in verify(archive).findings}
+        # The chain, the clock and the checkpoint after it are whole.  A seal of nothing is found as well.
+        assert {code for code, _ in found} <= {"A030", "A043", "A042"}, found
+        assert any(where == f"event {seq}" for code, where in found if code == "A030") or name.startswith(
+            "a submission"
+        )
+        archive.reindex()
+        assert [each.seq for each in archive.index.unread()] == [seq]
+    finally:
+        archive.close()
+
+
+def test_with_an_unreadable_event_everything_but_disposals_goes_on(site: Site, tmp_path: Path) -> None:
+    site.write("f/s/a", "1")
+    site.catch_up()
+    seq = forged.append(site, lambda event: event.update(details=forged.DEEP))
+    # Two in a row, and the second one is not even a line.
+    forged.append(site, data=b"{\n}\n\n")
+    site.write("f/s/a", "2")
+    assert f"event {seq}, {seq + 1} cannot be read" in site.catch_up().stderr
+    assert site.tags() == ["f/s/v2", "f/s/v1"]
+    site.run("show", "f/s/v2")
+    site.run("submit", "f/s", "--on", "2026-01-01")
+    site.run("restore", "f/s/v2", "--to", tmp_path / "back")
+    assert f"event {seq}" in site.run("explain", "f/s/v1").stdout
+    assert f"event {seq}" in site.run("status", "--check", code=9).stderr
+    for arguments in (("plan",), ("approve", "D1", "--reason", "r"), ("run", "D1")):
+        assert f"event {seq}, {seq + 1}" in site.run("dispose", *arguments, code=4).stderr
+    site.run("audit", "--to", tmp_path / "package")
+    assert [(f["code"], f["object"]) for f in site.findings()] == [
+        ("A030", f"event {seq}"),
+        ("A030", f"event {seq + 1}"),
+    ]
+    command = [sys.executable, "-I", "-S", "verify.py", "--lang", "en"]
+    done = subprocess.run(command, cwd=tmp_path / "package", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"data/journal.jsonl: event {seq} cannot be read; everything else was checked",
+        f"data/journal.jsonl: event {seq + 1} cannot be read; everything else was checked",
+        "2 things are not as they should be.",
+    ]
+
+
+def test_after_a_version_whose_event_cannot_be_read_the_next_one_is_whole(site: Site, tmp_path: Path) -> None:
+    """Its refs are there and nobody knows what for; the files that it took in are read again."""
+    for number in (1, 2):
+        site.write("f/s/a", f"content {number}")
+        site.write(f"f/s/new {number}", "new")
+        site.catch_up()
+    site.write("g/s/only", "one")
+    site.catch_up()
+    _spoil(site, "f/s/v2", "g/s/v1")
+    site.run("reindex")
+    site.catch_up()
+    assert sorted(site.tags()) == ["f/s/v1", "f/s/v3", "g/s/v2"]
+    for tag, names in (("f/s/v3", ["a", "new 1", "new 2"]), ("g/s/v2", ["only"])):
+        site.run("restore", tag, "--to", tmp_path / tag)
+        assert sorted(path.name for path in (tmp_path / tag).iterdir()) == names
+        tree = site.git("ls-tree", "-r", "--name-only", f"refs/tags/{tag}").stdout.split("\n")
+        assert sorted(tree[:-1]) == [".gitattributes", *(f"materials/{name}" for name in names)]
+    assert (tmp_path / "f/s/v3/a").read_text() == "content 2"
+    site.write("f/s/a", "content 4")
+    site.catch_up()
+    assert "f/s/v4" in site.tags()
+    site.run("submit", "f/s", "--on", "2026-01-01")
+
+
+def _spoil(site: Site, *tags: str) -> None:
+    """Put other bytes in the place of the events of these versions; the ones between and after stay."""
+    commits = site.git("rev-list", "--reverse", "journal").stdout.split()
+    site.git("-c", "core.hooksPath=/dev/null", "update-ref", "refs/heads/journal", commits[0])
+    for commit in commits[1:]:
+        data = site.git("show", f"{commit}:event.json").stdout.encode()
+        event = json.loads(data)
+        if event["object"] in tags:
+            forged.append(site, data=b'{"seq":0}\n')
+        else:
+            files = {
+                item["name"]: site.git("show", f"{commit}:{item['name']}").stdout.encode()
+                for item in event["attachments"]
+            }
+            forged.append(
+                site,
+                lambda made, event=event: made.update(  # type: ignore[misc]
+                    {key: event[key] for key in ("at", "clock", "action", "object", "details", "refs")}
+                ),
+                files=files,
+            )
+
+
+# --- what is refused before it is written
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        (deep(5), "details.a.a.a"),
+        ({"a": [[[[]]]]}, "details.a"),
+        (deep(2000), "details.a"),
+        ({"x": float("nan")}, "details.x"),
+        ({"x": [1.0, float("-inf")]}, "details.x.1"),
+        ({"x": 1 << 63}, "details.x"),
+        ({"x": -(1 << 63) - 1}, "details.x"),
+        ({"x": 10**5000}, "details.x"),
+        ({"x": "a\0b"}, "details.x"),
+        ({"a\0b": 1}, "details"),
+        ({"x": "\ud800"}, "details.x"),
+        ({"\udcff": 1}, "details"),
+        ({"x": {True: 1}}, "details.x"),
+        ({None: 1}, "details"),
+        ({"x": b"bytes"}, "details.x"),
+        ({"x": {1, 2}}, "details.x"),
+    ],
+)
+def test_what_could_not_be_read_back_is_refused_before_it_is_written(
+    site: Site, details: dict[Any, Any], field: str
+) -> None:
+    before = site.git("rev-parse", "journal").stdout
+    archive = site.open()
+    try:
+        with archive.writing(5) as writer:
+            with pytest.raises(UsageProblem, match=rf"^{re.escape(field)}[ .]"):
+                writer.append(Draft("restore", "f/s/v1", details))
+            for about in ("a\nb", "a\0b", "\ud800"):
+                with pytest.raises(UsageProblem, match=r"^object "):
+                    writer.append(Draft("restore", about, {}))
+            with pytest.raises(UsageProblem, match="hold could not be read back"):
+                writer.append(Draft("hold", "f", {}))
+        assert site.git("rev-parse", "journal").stdout == before
+        assert not list((site.repository / "objects/pack").glob("tmp_*"))
+        with archive.writing(5) as writer:
+            event = writer.append(Draft("restore", "f/s/v1", {**deep(4), "n": -(1 << 63), "名": "a\nb\t\x07"}))
+        assert archive.journal.head() == event
+    finally:
+        archive.close()
+
+
+def test_every_event_that_the_program_writes_can_be_read_back() -> None:
+    """The table of what is asked of each action is of actions that there are."""
+    assert events._DETAILS.keys() | events._ATTACHED.keys() <= ACTIONS
+    assert events.UNREADABLE not in ACTIONS

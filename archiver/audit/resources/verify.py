@@ -74,6 +74,16 @@ ACTIONS = {
     "watch-lost",
     "watch-path",
 }
+#: What every event has.
+MEMBERS = (
+    ("seq", int),
+    ("action", str),
+    ("object", str),
+    ("details", dict),
+    ("refs", dict),
+    ("attachments", list),
+    ("prev", str),
+)
 
 TEXT = {
     "missing": ("the file is missing", "文件缺失"),
@@ -81,6 +91,10 @@ TEXT = {
     "extra": ("the file is in no manifest", "清单中没有这个文件"),
     "manifest": ("a line of the manifest cannot be read", "清单中有无法读取的一行"),
     "chain": ("the chain of the journal is broken at event {0}", "日志链在第 {0} 个事件处断开"),
+    "unread": (
+        "event {0} cannot be read; everything else was checked",
+        "第 {0} 个事件无法读取；其余内容均已核对",
+    ),
     "unknown": (
         "event {0} is of a kind that this verifier does not know: {1}",
         "第 {0} 个事件的类型是本校验程序所不知道的：{1}",
@@ -221,12 +235,14 @@ def compare(checker, name, wanted):
 def check_journal(checker):
     prev = ZERO
     for number, line in enumerate(lines("data/journal.jsonl"), 1):
-        event = json.loads(line)
-        if event["prev"] != prev or event["seq"] != number:
+        event = read_event(checker, number, line)
+        if event["prev"] not in (prev, None) or event["seq"] != number:
             checker.add("data/journal.jsonl", "chain", number)
-        prev = hashlib.sha256(line + b"\n").hexdigest()
+        prev = event["sha256"]
         checker.events.append(event)
         checker.chain.append(prev)
+        if event["prev"] is None:
+            continue
         if event["action"] not in ACTIONS:
             checker.add("data/journal.jsonl", "unknown", number, event["action"])
         for item in event["attachments"]:
@@ -241,6 +257,36 @@ def check_journal(checker):
             and not known_attachment(checker, parts[2], parts[3])
         ):
             checker.add(name, "attachment", parts[2])
+
+
+def read_event(checker, number, line):
+    """An event with its SHA-256; one that cannot be read is a finding, and keeps its place in the chain."""
+    try:
+        event = json.loads(line)
+        if "unreadable" not in event:
+            # What is asked of every event, whoever wrote it.
+            for member, kind in MEMBERS:
+                if not isinstance(event[member], kind):
+                    raise ValueError(member)
+            return dict(event, sha256=hashlib.sha256(line + b"\n").hexdigest())
+        path = "data/journal/%d/event.json" % number
+        digest = checker.digests.get(path, "")
+        if digest != event["unreadable"]:
+            checker.add(path, "attachment", number)
+        held = [{"name": "event.json", "sha256": digest}]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        digest, held = hashlib.sha256(line + b"\n").hexdigest(), []
+    checker.add("data/journal.jsonl", "unread", number)
+    return {
+        "seq": number,
+        "action": "",
+        "object": "",
+        "details": {},
+        "refs": {},
+        "attachments": held,
+        "prev": None,
+        "sha256": digest,
+    }
 
 
 def known_attachment(checker, seq, name):
