@@ -117,6 +117,10 @@ class StorageProblem(ArchiverError):
     exit_code = 8
 
 
+class JournalDamaged(StorageProblem):
+    """The journal cannot be continued as it stands; reading goes on."""
+
+
 class Unhealthy(ArchiverError):
     """``status --check`` found the service unhealthy."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archiver import clock
-from archiver.errors import ArchiverError, ConfigProblem, Phrase, StorageProblem
+from archiver.errors import ArchiverError, ConfigProblem, JournalDamaged, Phrase, StorageProblem
 from archiver.model import Actor, JournalPoint
 from archiver.store import (
     database,
@@ -32,7 +32,6 @@ from archiver.store.content import ContentStore
 from archiver.store.durable import sync_filesystem
 from archiver.store.index import Index, IndexDamaged
 from archiver.store.journal import EVENT_FILE, Journal, compliance_clock
-from archiver.store.journal_repair import JournalDamaged
 from archiver.store.repository import JOURNAL, Repository
 from archiver.store.writer import Draft, Writer
 
@@ -43,7 +42,7 @@ class Archive:
     def __init__(
         self,
         root: Path,
-        notify: Callable[[str], None] | None = None,
+        notify: Callable[[Phrase], None] | None = None,
         actor: Actor | None = None,
         *,
         restores_settings: bool = False,
@@ -119,7 +118,7 @@ class Archive:
         writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         damage = self.journal_damage()
         if damage is not None:
-            self._notify(str(damage))
+            self._notify(Phrase(damage.template, **damage.fields))
             return self._readable_index(path)
         self._index = self._writable_index(path) if writable else self._foreign_index(path)
         if writable and self._index.head != self.repository.resolve(JOURNAL):
@@ -127,7 +126,7 @@ class Archive:
                 with self.writing(wait_seconds=5):
                     pass
             except JournalDamaged as refused:
-                self._notify(str(refused))
+                self._notify(Phrase(refused.template, **refused.fields))
             except ArchiverError:
                 # The newest events are missing from this answer, nothing more.
                 pass
@@ -138,7 +137,13 @@ class Archive:
         try:
             return Index(path)
         except IndexDamaged as damaged:
-            self._notify(f"The index {path} cannot be used ({damaged}) and is rebuilt from the journal.")
+            self._notify(
+                Phrase(
+                    "The index {path} cannot be used ({reason}) and is rebuilt from the journal.",
+                    path=path,
+                    reason=str(damaged),
+                )
+            )
             database.remove(path)
             return Index(path)
 
@@ -282,8 +287,11 @@ class Archive:
             database.replace(fresh.path, path)
         index.reopen(at=path)
         self._notify(
-            f"The index was of another history than the journal. It lies in {aside} now, and a new one was made. "
-            "See what is missing with archiver status."
+            Phrase(
+                "The index was of another history than the journal. It is kept as {path}, and a new one was made. "
+                "To see what is missing, run: archiver status",
+                path=aside,
+            )
         )
 
     @contextmanager
@@ -299,7 +307,7 @@ class Archive:
             if not clean:
                 moved = recovery.recover(self.repository, self.journal.head())
                 if moved:
-                    self._notify(f"Finished after a crash: {', '.join(moved)}.")
+                    self._notify(Phrase("Finished after a crash: {refs}.", refs=", ".join(moved)))
             self.catch_up()
             if not clean or not self._refs_compared:
                 self._compare_refs()
@@ -322,7 +330,8 @@ class Archive:
         """Journal the settings and hooks that were put back, also before a crash."""
         for details in rearm.noted(self.root):
             writer.append(Draft("repository-settings", "archive.git", details))
-            self._notify(f"Settings of the repository were put back: {', '.join(details['replaced'])}.")
+            replaced = ", ".join(details["replaced"])
+            self._notify(Phrase("Settings of the repository were put back: {files}.", files=replaced))
         rearm.forget(self.root)
 
     @contextmanager

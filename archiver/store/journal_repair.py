@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import JournalDamaged, Phrase
 from archiver.model import CHECKPOINTS, JournalPoint
 from archiver.store.index import Index
 from archiver.store.journal import EVENT_FILE, GENESIS
@@ -27,10 +27,6 @@ _VERSION_TAG = re.compile(r"refs/tags/[^/]+/[^/]+/(v\d+|submitted(-\d+)?)")
 _CHECKPOINT_TAG = re.compile(rf"refs/tags/{CHECKPOINTS}/(\d+)")
 _BRANCHES = "refs/heads/filings/"
 _OID = re.compile(r"\b[0-9a-f]{40}\b")
-
-
-class JournalDamaged(StorageProblem):
-    """The journal cannot be continued as it stands; reading goes on."""
 
 
 @dataclass(frozen=True, slots=True)
