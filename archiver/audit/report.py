@@ -48,6 +48,7 @@ _LOGGED = frozenset(
         "key-replace",
         "key-backup",
         "adopt",
+        "watch-path",
         "protect",
         "dispose-plan",
         "dispose-approve",

@@ -15,6 +15,8 @@ from archiver.daemon.notify import Notifier
 from archiver.daemon.reception import Reception
 from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
 from archiver.errors import ArchiverError, ConfigProblem, Report
+from archiver.intake.access import open_access
+from archiver.intake.watch_path import changed_watch_path
 from archiver.replica.cache import attach
 from archiver.store.archive import Archive
 
@@ -153,12 +155,27 @@ class Service:
                     "force and nothing was lost. Stop the service, move the archive, and start it again.",
                     path=new.source,
                 )
+            self._take_folder(old, new)
         except ArchiverError as error:
             self._report(error.template, problem="config", **error.fields)
             self._report("The configuration was not taken in; the one of before stays in force.", problem="config")
             return old
         self._report("The configuration {path} was taken in.", path=new.source)
         return new
+
+    def _take_folder(self, old: Config, new: Config) -> None:
+        """Check a folder at another path while the settings of before can still go on; raises ConfigProblem."""
+        if new.watch == old.watch:
+            return
+        access = open_access(new.watch)
+        try:
+            with contextlib.closing(self._open(new)) as archive:
+                changed_watch_path(archive, new, access)
+        except (OSError, sqlite3.Error):
+            # The next daemon meets it too, and says so.
+            return
+        finally:
+            access.close()
 
     def _alive(self) -> None:
         self._notifier.alive()

@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 
 from archiver import clock, wire
-from archiver.errors import Busy
+from archiver.errors import Busy, Report
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
@@ -25,8 +25,9 @@ _MOST_WORDS = 100
 class Troubles:
     """Failures of one daemon: its last words for ``status``, an alarm while they last, pauses between attempts."""
 
-    def __init__(self, archive: Archive, snapshot: Snapshot, stopping: threading.Event) -> None:
+    def __init__(self, archive: Archive, snapshot: Snapshot, report: Report, stopping: threading.Event) -> None:
         self._snapshot = snapshot
+        self._report = report
         self._stopping = stopping
         self._words: deque[str] = deque(maxlen=_MOST_WORDS)
         self._owner = threading.get_ident()
@@ -55,6 +56,15 @@ class Troubles:
             # A disk that takes no word is what the alarm is for.
             with suppress(sqlite3.Error):
                 self._snapshot.set_meta("last_problem", self._words.popleft())
+
+    def report_disk(self, path: object, reason: object) -> None:
+        """Report an error of the operating system's, or of SQLite's."""
+        self._report(
+            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+            problem="storage",
+            path=path,
+            reason=reason,
+        )
 
     def note(self, error: Exception | None) -> None:
         """Raise the alarm for an error of the archive's, and end it without one.

@@ -14,6 +14,7 @@ from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.reception import let_in
+from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.replication import Replication
 from archiver.daemon.trouble import Troubles
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
@@ -27,6 +28,7 @@ from archiver.intake.scan import Scanner
 from archiver.intake.seed import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
+from archiver.intake.watch_path import changed_watch_path
 from archiver.retention import unread
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import guard, lock, privacy
@@ -42,7 +44,6 @@ _NOTE_SECONDS = 0.5
 _NOTED_PATHS = 1000
 _MANY_PATHS = 5000
 _DAY_NS = 86_400 * 10**9
-_REFUSALS_AT_ONCE = 100
 #: An event is here long before; what a scan finds that is older than this had none.
 _EVENT_SECONDS = 10.0
 
@@ -80,7 +81,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._identity = _identity(archive)
         self._snapshot = open_snapshot(archive, wait_seconds)
-        self._troubles = Troubles(archive, self._snapshot, self._stopping)
+        self._troubles = Troubles(archive, self._snapshot, report, self._stopping)
         probe = archive.root / "canary"
         probe.mkdir(exist_ok=True)
         self._folder = WatchedFolder(config, self._snapshot, probe, report, self._append)
@@ -99,6 +100,7 @@ class Daemon:
         self._next_note = 0.0
         self._noted: list[tuple[Noted, str]] = []
         self._interrupted = False
+        self._is_taken = False
         self._swollen = False
 
     def _hide_sensitive(self) -> None:
@@ -199,10 +201,19 @@ class Daemon:
             self._archive.content.clear_spool()
         for reason in unread.problems(self._archive.index.unread()):
             self._report("Attention: {reason}.", problem="journal", reason=reason)
+        self._take_folder()
         promises = self._archive.index.promises()
         if details := new_promises(in_force(self._config, promises), self._config, promises):
             self._append(Draft("policy", "retention", details))
         self._tick()
+
+    def _take_folder(self) -> None:
+        """Take the watched folder for this archive's once it is there; raises ConfigProblem for another's."""
+        if self._is_taken:
+            return
+        if moved := changed_watch_path(self._archive, self._config, self._folder.access):
+            self._append(moved)
+        self._is_taken = self._folder.is_there()
 
     def _finish(self) -> None:
         self._replication.stop()
@@ -232,7 +243,8 @@ class Daemon:
         except OSError as error:
             # The watched folder may have gone while it was walked: the next turn sees that.
             if self._folder.is_there():
-                self._disk_problem(error.filename or self._archive.root, error.strerror, error)
+                self._troubles.report_disk(error.filename or self._archive.root, error.strerror)
+                self._pause(error)
 
     def _work(self) -> None:
         if not self._folder.is_there():
@@ -242,6 +254,7 @@ class Daemon:
             return
         if not self._folder.is_reached_as_before:
             raise FolderRemounted
+        self._take_folder()
         self._troubles.leave_words()
         # Before any git of this turn.
         guard.check(self._archive.repository_path)
@@ -261,7 +274,7 @@ class Daemon:
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._release_memory()
-        self._journal_refusals()
+        journal_refusals(self._archive, self._append)
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
@@ -310,7 +323,8 @@ class Daemon:
 
     def _database_problem(self, error: sqlite3.DatabaseError) -> None:
         if not is_damage(error):
-            self._disk_problem(self._archive.root, error, error)
+            self._troubles.report_disk(self._archive.root, error)
+            self._pause(error)
             return
         self._report(
             "The index is damaged ({reason}) and is rebuilt from the journal.", problem="database", reason=error
@@ -318,15 +332,6 @@ class Daemon:
         self._scanned = None
         with self._archive.writing(self._wait):
             self._archive.reindex()
-
-    def _disk_problem(self, path: object, reason: object, error: Exception) -> None:
-        self._report(
-            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-            problem="storage",
-            path=path,
-            reason=reason,
-        )
-        self._pause(error)
 
     # --- the journal
 
@@ -339,20 +344,6 @@ class Daemon:
         _, before = clock.from_evidence(newest.clock)
         if before.boot_id != reading.boot_id or reading.boottime_ns - before.boottime_ns > _DAY_NS:
             self._append(Draft("tick", "clock"))
-
-    def _journal_refusals(self) -> None:
-        """A git hook cannot journal what it refused: it leaves word in the spool."""
-        note, taken = (self._archive.spool / name for name in ("refused", "refused.taken"))
-        # A crash may have left what was taken before it was journalled.
-        if not taken.exists():
-            if not note.exists():
-                return
-            note.rename(taken)
-        # Whoever may write there could keep every refusal out of the journal with a NUL.
-        lines = taken.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
-        details = {"attempts": lines[:_REFUSALS_AT_ONCE], "count": len(lines)}
-        self._append(Draft("refuse", "git", details))
-        taken.unlink()
 
     def _append(self, draft: Draft) -> None:
         with self._archive.writing(self._wait) as writer:

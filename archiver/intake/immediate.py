@@ -20,6 +20,7 @@ from archiver.intake.presence import Presence
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Findings, Scanner, is_unreadable
 from archiver.intake.seed import seed
 from archiver.intake.snapshot import Noted, Snapshot, State, open_snapshot
+from archiver.intake.watch_path import changed_watch_path
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -44,13 +45,15 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     Finished is what has not changed for the quiet period, by the times that the
     kernel gave it; if anything is younger, nothing is captured.  Raises
     SubmissionRefused where the folder is not there or cannot show everything:
-    what was not seen is neither deleted nor unchanged.  Nothing is captured then.
+    what was not seen is neither deleted nor unchanged, and ConfigProblem where it
+    is another archive's folder.  Nothing is captured then.
     """
     group = group_of(submission)
     access = open_access(config.watch)
     snapshot = open_snapshot(archive, wait_seconds)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
+        moved = changed_watch_path(archive, config, access)
         _check_there(Presence(os.fsencode(config.watch), access, snapshot), config, submission)
         newest = capturer.newest(group)
         if newest is not None and not newest.files and not _has_folder(access, group, submission):
@@ -63,6 +66,9 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
         _check_readable([*_hidden(found, config, group), *_unopenable(access, states)], submission)
         if newest is not None:
             _check_not_emptied(archive.index.materials(newest.submission), states, submission)
+        if moved is not None:
+            with archive.writing(wait_seconds) as writer:
+                writer.append(moved)
         limit = clock.wall_ns() - int(config.settle_seconds * 1e9)
         if states and all(not isinstance(each, Signature) or each.ctime_ns <= limit for each in states.values()):
             attempt = capturer.stage(group, states)

@@ -22,7 +22,7 @@ def seed(snapshot: Snapshot, index: Index) -> None:
         if index.version(tag) is None:
             # Its event cannot be read: nobody else knows what that version held.
             snapshot.distrust(prefix)
-    for submission in _open_submissions(index):
+    for submission in open_submissions(index):
         newest = index.latest(submission)
         prefix = group_of(submission).prefix
         before = snapshot.captured(prefix)
@@ -39,7 +39,7 @@ def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State
         yield path, Signature.unknown() if material.sha256 else FOLDER
 
 
-def _open_submissions(index: Index) -> list[Submission]:
+def open_submissions(index: Index) -> list[Submission]:
     """Of numbered submissions, which share one folder, only the newest counts."""
     newest: dict[Group, Submission] = {}
     for submission in index.submissions():

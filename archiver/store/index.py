@@ -28,6 +28,7 @@ from archiver.model import (
     UnreadEvent,
     Version,
 )
+from archiver.store import names
 from archiver.store.database import (
     connect,
     connect_read_only,
@@ -162,6 +163,11 @@ class Index:
     def made_at(self) -> str:
         """When the archive was made (RFC 3339)."""
         return self._meta("made") or ""
+
+    @property
+    def watch_path(self) -> bytes | None:
+        """The path of the folder that was watched last, as journalled; None where no event names one."""
+        return names.raw(self._meta("watch") or "") or None
 
     @property
     def layout(self) -> str:

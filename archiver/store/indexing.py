@@ -127,7 +127,8 @@ class Intake:
             "drill": self._drill,
             "replica-init": self._replica,
             "init": self._init,
-            "adopt": self._settings,
+            "adopt": self._adopt,
+            "watch-path": self._watch_path,
             "policy": self._settings,
             "key-rotate": self._key,
             "key-replace": self._key,
@@ -170,7 +171,14 @@ class Intake:
         self._meta("archive", event.sha256[:16])
         self._meta("made", event.at)
         self._key(event)
+        self._adopt(event)
+
+    def _adopt(self, event: Event) -> None:
+        self._meta("watch", event.details.get("watch", ""))
         self._settings(event)
+
+    def _watch_path(self, event: Event) -> None:
+        self._meta("watch", event.details["to"])
 
     def _key(self, event: Event) -> None:
         self._meta("key", event.commit)
