@@ -49,6 +49,8 @@ _LOGGED = frozenset(
         "key-backup",
         "adopt",
         "watch-path",
+        "recover",
+        "repository-settings",
         "protect",
         "dispose-plan",
         "dispose-approve",
