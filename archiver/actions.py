@@ -82,12 +82,11 @@ def _check_attachment(action: str, context: Context, file: str | None) -> None:
                 action=action,
             )
         return
-    shown = names.text(file[:200].encode("utf-8", "surrogateescape"))
     if stream is None or not os.path.basename(file):
         raise UsageProblem(
             "The file {file} was named, but it was not sent along. Nothing was recorded. Name the file itself; "
             "the command and the daemon may be of different releases.",
-            file=shown,
+            file=file[:200],
         )
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -95,7 +94,7 @@ def _check_attachment(action: str, context: Context, file: str | None) -> None:
         raise UsageProblem(
             "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
             "receipt or the evidence, or leave it out.",
-            file=shown,
+            file=file[:200],
         )
 
 

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 from archiver import clock
 from archiver.errors import UsageProblem
-from archiver.store import names
 
 #: The action of a stand-in; no release writes it.
 UNREADABLE = "unreadable"
@@ -108,7 +107,7 @@ def check_text(text: str, path: str) -> None:
 def _unfit(path: str, what: str) -> UsageProblem:
     return UsageProblem(
         "{field} cannot be journalled: it has {what} in it. Nothing was recorded. Say it in plain text.",
-        field=names.screen(path[:_LONGEST_PATH]),
+        field=path[:_LONGEST_PATH],
         what=what,
     )
 

@@ -86,7 +86,7 @@ def typed(given: str, field: str) -> str:
         raise UsageProblem(
             "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, and type it again.",
             field=field,
-            text=screen(given[:_LONGEST_QUOTE]),
+            text=given[:_LONGEST_QUOTE],
         ) from None
     text = text.replace("\r\n", "\n").replace("\t", " ")
     for char in text:
@@ -95,7 +95,7 @@ def typed(given: str, field: str) -> str:
                 "{field}: {text} has a control character in it (U+{code}). Nothing was recorded. Type it again "
                 "without that.",
                 field=field,
-                text=screen(text[:_LONGEST_QUOTE]),
+                text=text[:_LONGEST_QUOTE],
                 code=f"{ord(char):04X}",
             )
     return text

@@ -391,3 +391,74 @@ def test_a_file_that_is_named_and_not_sent_is_refused(served: Site) -> None:
     assert "result" in ask("notice-add", {**NOTICE, "file": "通知.txt"}, 2, b"xy")
     assert served.git("show", "journal:evidence.txt").stdout == "xy"
     served.verified()
+
+
+def test_no_member_of_the_group_writes_what_cannot_be_read_back(served: Site) -> None:
+    before = served.git("rev-parse", "journal").stdout
+
+    def ask(action: str, arguments: str) -> Any:
+        # As text: Python would not write some of it.
+        request = (
+            f'{{"archiver":1,"action":"{action}","arguments":{arguments},"wait_seconds":5,"attachment":null}}'
+        )
+        data = request.encode("ascii")
+        return json.loads(talk(served, struct.pack(">I", len(data)) + data)[4:])
+
+    for details in (
+        '{"a":' * 980 + "1" + "}" * 980,
+        '{"a":' * 5 + "1" + "}" * 5,
+        '{"a":[[[[]]]]}',
+        '{"a":NaN}',
+        '{"a":-Infinity}',
+        '{"a":1e999}',
+        '{"a":9223372036854775808}',
+        '{"a":"x\\u0000y"}',
+        '{"a\\u0000b":1}',
+        '{"a":"\\ud800"}',
+        '{"reason":"x\\u0007y"}',
+        '{"recipient":"\\u009b31m"}',
+    ):
+        for what in ("restore", "export", "protect"):
+            answer = ask("note", f'{{"what":"{what}","about":"x","details":{details}}}')
+            assert answer["error"] == "UsageProblem", (details[:80], answer)
+    for about in ("a\\nb", "a\\u0000b", "\\ud800", "a\\u007fb"):
+        assert ask("note", f'{{"what":"restore","about":"{about}","details":{{}}}}')["error"] == "UsageProblem"
+    for reason in ("a\\u0000b", "a\\u001b[2Jb", "a\\rb", "a\\u007f", "a\\u0085b", "\\udcff"):
+        hold = f'{{"name":"n","target":"f","reason":"{reason}","by":null}}'
+        assert ask("hold-place", hold)["error"] == "UsageProblem", reason
+    assert ask("filing-set", json.dumps({**SHEET, "fields": {"products": ["a\0b"]}}))["error"] == "UsageProblem"
+    assert ask("notice-add", json.dumps({**NOTICE, "days": True}))["error"] == "UsageProblem"
+    assert served.git("rev-parse", "journal").stdout == before
+    # A refusal is journalled whatever was asked for.
+    assert ask("dispose-run", '{"plan":"D\\u0000\\u001b"}')["error"] == "RetentionRefused"
+    assert "D%00%1B" in json.loads(served.git("show", "journal:event.json").stdout)["details"]["reason"]
+    served.run("log")
+    served.verified()
+
+
+def test_typed_text_is_kept_in_one_form_and_names_as_they_are(served: Site, tmp_path: Path) -> None:
+    served.run("hold", "place", "n", "f", "--reason", "第一\r\n第二\t三\n", "--by", "林\t听雨")
+    details = newest(served, "hold")["details"]
+    assert (details["reason"], details["by"]) == ("第一\n第二 三\n", "林 听雨")
+    refused = served.run("hold", "place", "m", "f", "--reason", "a\x07b", code=2).stderr
+    assert "reason" in refused
+    assert "U+0007" in refused
+    assert "%07" in refused
+    assert "not UTF-8" in served.run("hold", "place", "m", "f", "--reason", b"\xb1\xb8", code=2).stderr
+    # Bytes of UTF-8, handed on one by one in a locale that is another.
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    served.run("hold", "place", "m", "f", "--reason", "第三", env=ascii_only)
+    assert newest(served, "hold")["details"]["reason"] == "第三"
+    # Names of files and folders are no typed text.
+    receipt = tmp_path / "回\n执\t1.pdf"
+    receipt.write_text("x")
+    served.write("a\tb/s\n1/x", "1")
+    wait_until(lambda: len(served.tags()) == 2)
+    served.run("submit", "a\tb/s\n1", "--on", "2026-01-01", "--receipt", receipt)
+    assert newest(served, "submit")["details"]["receipt"] == "回\n执\t1.pdf"
+    served.run("restore", "f/s/v1", "--to", tmp_path / "a\nb")
+    assert newest(served, "restore")["details"]["target"].endswith("a\nb")
+    served.run("audit", "--to", tmp_path / "p", "--recipient", "a\r\nb", "--reason", "c\td")
+    assert newest(served, "export")["details"]["recipient"] == "a\nb"
+    assert json.loads((tmp_path / "p/export.json").read_text())["reason"] == "c d"
+    served.verified()
