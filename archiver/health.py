@@ -28,7 +28,7 @@ from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.opened import Mirror, mirror
 from archiver.retention import unread
-from archiver.store import guard, journal_repair, lock, names, overview, set_aside
+from archiver.store import guard, journal_repair, lock, names, overview, permissions, set_aside
 from archiver.store.archive import Archive
 from archiver.store.lag import Lag
 from archiver.store.permissions import is_immutable
@@ -288,6 +288,22 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
         yield Phrase("the watched folder was not compared for too long")
     yield from unread.problems(health.unread)
     yield from _disk_problems(health)
+    yield from _permission_problems(health, config)
+
+
+def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
+    try:
+        wrong = list(permissions.too_open(health.archive, permissions.reading_group(config.read_group)))
+    except (OSError, KeyError):
+        # The daemon says at its start that there is no such group.
+        return
+    if wrong:
+        yield Phrase(
+            "others could read or change {count} files and folders of the archive, {path} first; "
+            "restart the service, which closes them",
+            count=len(wrong),
+            path=os.path.relpath(wrong[0], health.archive.parent),
+        )
 
 
 def _journal_problems(health: Health) -> Iterator[Phrase]:

@@ -11,7 +11,7 @@ import click
 
 from archiver.cli.session import Session, entry
 from archiver.errors import NotArchived
-from archiver.store.permissions import MASK
+from archiver.store.permissions import mask_of
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
@@ -27,8 +27,8 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
     """Watch the folder and archive every change. Ctrl-C ends it cleanly."""
     # The kernel says so to whoever asks about open files, and the default is to die of it.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    # Threads write too: the mask is the same for all of them, from the start.
-    os.umask(MASK)
+    # Before it is known whether a group may read: nothing of the archive is anybody else's.
+    os.umask(mask_of(None))
     teller = _Teller(session.console, log == "json")
     if once:
         _catch_up(session, teller, settle)

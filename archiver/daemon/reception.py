@@ -41,11 +41,18 @@ _FEW_GROUPS = 256
 
 
 def let_in(config: Config, report: Report) -> None:
-    """Let the reading group, and nobody else, read the archive's files."""
+    """Let the reading group, and nobody else, read the archive's files, also those that this process makes."""
     try:
-        group = grp.getgrnam(config.read_group).gr_gid if config.read_group else None
+        group = permissions.reading_group(config.read_group)
         if not permissions.is_open_to(config.archive, group):
-            permissions.open_to(config.archive, group)
+            changed = permissions.open_to(config.archive, group)
+            report(
+                "The permissions of {count} files and folders in {path} were set: only its owner writes there, "
+                "and nobody reads but the owner and access.read_group ({group}).",
+                count=changed,
+                path=config.archive,
+                group=config.read_group or "-",
+            )
     except (OSError, KeyError) as error:
         report(
             "The archive {path} cannot be given to the group {group} ({reason}). Nothing was lost. The service's "
@@ -55,6 +62,8 @@ def let_in(config: Config, report: Report) -> None:
             group=config.read_group or "-",
             reason=getattr(error, "strerror", None) or error,
         )
+    # Threads write too: the mask is the same for all of them.
+    os.umask(permissions.mask_of(config.archive))
 
 
 class Reception:

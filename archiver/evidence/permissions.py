@@ -7,6 +7,10 @@ import stat
 from pathlib import Path
 
 from archiver.evidence.findings import Report
+from archiver.store import permissions
+
+_FILES = ("index.db", "state.db", "replica.db", "lock", "daemon.lock")
+_FOLDERS = ("spool", "canary", "documents", "set-aside")
 
 
 def check_permissions(root: Path, report: Report) -> None:
@@ -16,6 +20,9 @@ def check_permissions(root: Path, report: Report) -> None:
     check.look(top, 0o027)
     check.look(f"{top}/keys", 0o027)
     check.look(f"{top}/keys/signing_key", 0o077)
+    # Whoever writes to the spool or to an index decides what is archived, or shown.
+    for name in (*_FILES, *_FOLDERS):
+        check.look(f"{top}/{name}", 0o022)
     # Strings: pathlib would take as long as hashing a gigabyte.
     for folder, _, files in os.walk(f"{top}/archive.git"):
         check.look(folder, 0o022)
@@ -38,5 +45,10 @@ class _Check:
             return
         mode = stat.S_IMODE(status.st_mode)
         if (mode & too_much and not stat.S_ISLNK(status.st_mode)) or status.st_uid != self._owner:
-            shown = os.path.relpath(path, os.path.dirname(self._root))
-            self._report.add("A061", shown, f"mode {mode:04o}, owner {status.st_uid}")
+            self._add(path, f"mode {mode:04o}, owner {status.st_uid}")
+        elif stat.S_ISDIR(status.st_mode) and permissions.has_list(path):
+            self._add(path, "it has an access-control list")
+
+    def _add(self, path: str, detail: str) -> None:
+        shown = os.path.relpath(path, os.path.dirname(self._root))
+        self._report.add("A061", shown, detail)

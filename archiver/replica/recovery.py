@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,7 @@ def recover(
 
 def _rebuild_history(bucket: Bucket, root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
+    permissions.make_private(root)
     building = root / _BUILDING
     shutil.rmtree(building, ignore_errors=True)
     repository = Repository.begin(building)
@@ -257,5 +259,8 @@ def _try_download(bucket: Bucket, archive: Archive, each: Listed, sha256: str) -
 
 def _name(archive: Archive, path: str, sha256: str) -> None:
     target = archive.content.path(sha256)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # Whoever reads has any umask, which must not change while their own files are written.
+    mode = stat.S_IMODE(archive.content.objects.stat().st_mode) & 0o750
+    for folder in (target.parent.parent, target.parent):
+        folder.mkdir(mode, exist_ok=True)
     os.rename(path, target)

@@ -22,6 +22,11 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     Content and history are taken as they are: ``verify`` tells what they are worth.
     Raises StorageProblem where the clone or the keys are not there.
     """
+    with permissions.masked():
+        return _adopt(root, details)
+
+
+def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     path = root / "archive.git"
     for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
         if not needed.is_file():
@@ -39,8 +44,6 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     _close_to_writing(path / "lfs" / "objects")
     shutil.rmtree(path / "lfs" / "tmp", ignore_errors=True)
     permissions.open_to(root, None)
-    (root / "keys").chmod(0o700)
-    (root / "keys" / "signing_key").chmod(0o600)
     (root / "spool").mkdir(exist_ok=True)
     archive = Archive(root)
     archive.reindex()

@@ -85,10 +85,10 @@ class Archive:
         """Make a new archive with its key and its first event."""
         with permissions.masked():
             root.mkdir(parents=True, exist_ok=True)
+            permissions.make_private(root)
             (root / "spool").mkdir()
             keys.create(root / "keys")
             Repository.create(root / "archive.git").close()
-            permissions.open_to(root, None)
         archive = cls(root)
         archive._is_new = True
         with archive.writing(0) as writer, open(root / "keys" / "allowed_signers", "rb") as signers:
@@ -347,7 +347,7 @@ class Archive:
     @contextmanager
     def _locked(self, wait_seconds: float) -> Iterator[bool]:
         self.check_owner()
-        with permissions.masked(), lock.hold(self.root / "lock", wait_seconds) as clean:
+        with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as clean:
             rearm.put_back(self.root, foreign=self._restores_settings)
             yield clean
 
