@@ -15,6 +15,7 @@ from archiver.intake.snapshot import Snapshot
 from archiver.replica.opened import lag_of
 from archiver.store.archive import Archive
 
+_READABLE = 0o644
 _PERIOD_SECONDS = 5.0
 
 
@@ -116,7 +117,7 @@ class Metrics:
         self._gauges, self._problems = gauges, dict(problems)
         self._next = clock.monotonic() + _PERIOD_SECONDS
         if self._textfile is not None:
-            prometheus_client.write_to_textfile(os.fspath(self._textfile), self._registry)
+            _write_for_all(self._textfile, prometheus_client.generate_latest(self._registry))
 
     def collect(self) -> Iterator[Any]:
         """What the Prometheus library asks for, on a thread of its own."""
@@ -141,3 +142,16 @@ class Metrics:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+def _write_for_all(path: Path, data: bytes) -> None:
+    """Replace a file that another user's collector reads, whatever the umask; raises OSError."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with open(aside, "wb") as stream:
+            os.fchmod(stream.fileno(), _READABLE)
+            stream.write(data)
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
