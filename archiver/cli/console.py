@@ -50,7 +50,7 @@ class Console:
 
     def progress(self) -> Callable[[int, int], None]:
         """Shows how much is done: on stderr, and only where that is a terminal."""
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet or sys.stderr is None or not sys.stderr.isatty():
             return lambda _done, _total: None
 
         def show(done: int, total: int) -> None:

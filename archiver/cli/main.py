@@ -110,7 +110,7 @@ class _IndexDamagedInside(Exception):
 def _call(arguments: list[str], session: Session) -> int:
     try:
         result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
-        sys.stdout.flush()
+        _flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
@@ -147,6 +147,12 @@ def _call(arguments: list[str], session: Session) -> int:
         if type(error).__module__ == "sqlite3":
             return _database_problem(error, session)
         return _unexpected(arguments, session)
+
+
+def _flush() -> None:
+    # There is no stream where the caller closed it.
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _database_problem(error: Exception, session: Session) -> int:

@@ -15,6 +15,7 @@ from archiver.store.permissions import mask_of
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
+    from archiver.errors import Report
 
 
 @entry
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
 )
 def command(session: Session, once: bool, settle: float | None, log: str) -> None:
     """Watch the folder and archive every change. Ctrl-C ends it cleanly."""
+    from archiver.daemon.log import Log
+
     # The kernel says so to whoever asks about open files, and the default is to die of it.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     # Before it is known whether a group may read: nothing of the archive is anybody else's.
     os.umask(mask_of(None))
     teller = _Teller(session.console, log == "json")
     if once:
-        _catch_up(session, teller, settle)
+        _catch_up(session, Log(teller), settle)
         return
     from archiver.daemon.service import Service
 
@@ -40,10 +43,10 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
         signal.signal(number, lambda *_: service.stop())
     signal.signal(signal.SIGHUP, lambda *_: service.reload())
     service.run()
-    teller("Ended. Everything that was reported as archived is durable.")
+    Log(teller)("Ended. Everything that was reported as archived is durable.")
 
 
-def _catch_up(session: Session, teller: _Teller, settle: float | None) -> None:
+def _catch_up(session: Session, teller: Report, settle: float | None) -> None:
     from archiver.daemon.worker import Daemon
 
     daemon = Daemon(session.archive(), session.config, teller, settle, session.wait)

@@ -65,7 +65,7 @@ class Errands:
         self._not_before = dict.fromkeys((errand.name for errand in self._errands), 0.0)
 
     def work(self, archive: Archive) -> None:
-        """Begin one, if there is something to do; returns at once."""
+        """Begin one, if there is something to do; returns at once, and raises where one cannot be begun."""
         if self._thread is not None and self._thread.is_alive():
             return
         now = clock.monotonic()

@@ -36,7 +36,7 @@ class WatchedFolder:
     def __init__(
         self, config: Config, snapshot: Snapshot, probe: Path, report: Report, journal: Callable[[Draft], None]
     ) -> None:
-        """``probe``: an empty folder of our own, in which the canary's events are made."""
+        """``probe``: a folder of our own, made where it is missing, in which the canary's events are made."""
         self._config = config
         self._snapshot = snapshot
         self._probe = probe
@@ -110,7 +110,7 @@ class WatchedFolder:
         return True
 
     def _start(self) -> tuple[str, str, str]:
-        watcher = Watcher(self._config.watch, self._probe)
+        watcher = Watcher(self._config.watch, self._made_probe())
         try:
             watcher.start()
         except OSError as error:
@@ -174,12 +174,42 @@ class WatchedFolder:
         if self._canary.listen(watcher.is_heard, now):
             self.is_deaf()
             return True
-        if self._canary.wants_beat(now):
-            watcher.beat()
-            self._canary.beaten(now)
+        if self._canary.wants_beat(now) and not self._beat(watcher, now):
+            return True
         if self.state == DEAF and not self._canary.is_deaf:
             self._set(EVENTS)
         return self._check_cover(now)
+
+    def _beat(self, watcher: Watcher, now: float) -> bool:
+        """Make a beat; whether the watch may go on as it is."""
+        try:
+            watcher.beat()
+            self._canary.beaten(now)
+        except OSError as error:
+            # Events arrive without it; only nobody would hear when they do not.
+            self._canary.postpone(now)
+            if isinstance(error, FileNotFoundError) and self._made_probe() is not None:
+                self._rewatch()
+                return False
+            self._tell_of_probe(error)
+        return True
+
+    def _made_probe(self) -> Path | None:
+        try:
+            self._probe.mkdir(exist_ok=True)
+        except OSError as error:
+            self._tell_of_probe(error)
+            return None
+        return self._probe
+
+    def _tell_of_probe(self, error: OSError) -> None:
+        self._report(
+            "Whether events arrive cannot be tried in {path} ({reason}). Nothing is lost: the folder is scanned "
+            "all the same. Remove what lies there.",
+            problem="canary",
+            path=self._probe,
+            reason=error.strerror,
+        )
 
     def is_deaf(self, path: bytes | None = None, count: int = 0) -> None:
         """Events do not arrive any more: watch anew, and journal it the first time.

@@ -16,7 +16,7 @@ from archiver.replica.opened import lag_of
 from archiver.store.archive import Archive
 
 _READABLE = 0o644
-_PERIOD_SECONDS = 5.0
+PERIOD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +91,53 @@ class Metrics:
         self._problems: dict[str, int] = {}
         self._next = 0.0
 
-    def serve(self, config: Config) -> None:
-        """Begin, or go on with other settings; raises OSError where the port is taken."""
+    def configure(self, config: Config) -> None:
+        """Begin, or go on with other settings; what they ask for is done by :meth:`listen` and :meth:`write`."""
         if config.metrics_listen != self._listen:
             self.close()
         self._textfile, self._listen = config.metrics_textfile, config.metrics_listen
-        if self._textfile is None and self._listen is None:
-            return
-        import prometheus_client
+        self._next = 0.0
+        if self._registry is None and (self._textfile or self._listen):
+            import prometheus_client
 
-        self._registry = prometheus_client.CollectorRegistry()
-        self._registry.register(self)
-        if self._listen is not None and self._server is None:
-            host, port = self._listen
-            self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
+            self._registry = prometheus_client.CollectorRegistry()
+            self._registry.register(self)
+
+    @property
+    def textfile(self) -> Path | None:
+        """The file, if there is to be one."""
+        return self._textfile
+
+    @property
+    def address(self) -> str:
+        """Where they are served; empty: nowhere."""
+        return ":".join(map(str, self._listen)) if self._listen else ""
 
     def is_due(self) -> bool:
         """Whether somebody wants new figures now."""
-        return self._registry is not None and clock.monotonic() >= self._next
+        return bool(self._textfile or self._listen) and clock.monotonic() >= self._next
+
+    def postpone(self) -> None:
+        """Nobody is asked for figures again before the next period."""
+        self._next = clock.monotonic() + PERIOD_SECONDS
 
     def update(self, gauges: Gauges, problems: Mapping[str, int]) -> None:
-        """Take new figures; raises OSError where the file cannot be written."""
-        import prometheus_client
-
+        """Take new figures."""
         self._gauges, self._problems = gauges, dict(problems)
-        self._next = clock.monotonic() + _PERIOD_SECONDS
+
+    def listen(self) -> None:
+        """Serve them, if that is wanted and not done yet; raises OSError, as where the port is taken."""
+        if self._listen is not None and self._server is None:
+            import prometheus_client
+
+            host, port = self._listen
+            self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
+
+    def write(self) -> None:
+        """Write them to the file, if there is to be one; raises OSError."""
         if self._textfile is not None:
+            import prometheus_client
+
             _write_for_all(self._textfile, prometheus_client.generate_latest(self._registry))
 
     def collect(self) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,6 +74,7 @@ class Reception:
         self._report = report
         self._closing = threading.Event()
         self._socket = _listening(config.archive)
+        self._inode = os.lstat(config.archive / wire.SOCKET).st_ino
         self._workers = ThreadPoolExecutor(_WORKERS, "reception")
         self._free = threading.Semaphore(_WORKERS)
         self._thread = threading.Thread(target=self._accept, name="reception", daemon=True)
@@ -85,7 +86,17 @@ class Reception:
         self._thread.join()
         self._socket.close()
         self._workers.shutdown()
-        (self._config.archive / wire.SOCKET).unlink(missing_ok=True)
+        # On a disk that takes nothing more the next daemon takes it away.
+        with suppress(OSError):
+            (self._config.archive / wire.SOCKET).unlink(missing_ok=True)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the name that others know still leads to this socket."""
+        try:
+            return os.lstat(self._config.archive / wire.SOCKET).st_ino == self._inode
+        except OSError:
+            return False
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -173,11 +184,15 @@ class Reception:
 def _listening(archive: Path) -> socket.socket:
     (archive / wire.SOCKET).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with wire.short_path(archive) as path:
-        listening.bind(path)
-    # Who may come is asked of the kernel, caller by caller.
-    (archive / wire.SOCKET).chmod(0o666)
-    listening.listen(_BACKLOG)
+    try:
+        with wire.short_path(archive) as path:
+            listening.bind(path)
+        # Who may come is asked of the kernel, caller by caller.
+        (archive / wire.SOCKET).chmod(0o666)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
     listening.settimeout(_LOOK_SECONDS)
     return listening
 

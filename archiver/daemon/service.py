@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.config import Config
-from archiver.daemon.metrics import Metrics
+from archiver.daemon.log import LOG_LOST, Log
+from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
 from archiver.daemon.notify import Notifier
 from archiver.daemon.reception import Reception
 from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
@@ -19,6 +20,7 @@ from archiver.intake.access import open_access
 from archiver.intake.watch_path import changed_watch_path
 from archiver.replica.cache import attach
 from archiver.store.archive import Archive
+from archiver.wire import SOCKET
 
 _LOOK_AGAIN_SECONDS = 1.0
 #: The same trouble is told once in this time, not at every attempt.
@@ -38,7 +40,7 @@ class Service:
     ) -> None:
         """``load`` reads and validates the configuration; raises ConfigProblem."""
         self._load = load
-        self._tell = tell
+        self._tell = Log(tell)
         self._settle = settle_seconds
         self._wait = wait_seconds
         self._stopping = threading.Event()
@@ -49,6 +51,12 @@ class Service:
         self._problems: Counter[str] = Counter()
         self._notifier = Notifier()
         self._metrics = Metrics()
+        self._reception: Reception | None = None
+        #: While requests of other users are to be taken.
+        self._config: Config | None = None
+        self._next_look = 0.0
+        #: What does not work now, and why.
+        self._broken: dict[str, str] = {}
 
     def stop(self) -> None:
         """End after the work in hand; safe in a signal handler."""
@@ -88,7 +96,7 @@ class Service:
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
         try:
-            self._metrics.serve(config)
+            self._metrics.configure(config)
             daemon = Daemon(archive, config, self._report, self._settle, self._wait, self._alive)
             self._daemon = daemon
             if self._stopping.is_set():
@@ -123,7 +131,9 @@ class Service:
 
     def _started(self, config: Config, closing: contextlib.ExitStack) -> None:
         # With the daemon's lock in hand: the socket of another daemon is never taken away.
-        closing.callback(Reception(config, self._report).close)
+        closing.callback(self._close_reception)
+        self._config = config
+        self._open_reception()
         self._has_started = True
         self._notifier.ready(f"Watching {config.watch}")
 
@@ -156,8 +166,9 @@ class Service:
                     path=new.source,
                 )
             self._take_folder(old, new)
-        except ArchiverError as error:
-            self._report(error.template, problem="config", **error.fields)
+        except (ArchiverError, OSError) as error:
+            if isinstance(error, ArchiverError):
+                self._report(error.template, problem="config", **error.fields)
             self._report("The configuration was not taken in; the one of before stays in force.", problem="config")
             return old
         self._report("The configuration {path} was taken in.", path=new.source)
@@ -179,18 +190,59 @@ class Service:
 
     def _alive(self) -> None:
         self._notifier.alive()
-        if self._daemon is None or not self._metrics.is_due():
+        daemon = self._daemon
+        if daemon is not None and self._metrics.is_due():
+            self._metrics.postpone()
+            figures = self._metrics
+            self._try("metrics", "figures", "", lambda: figures.update(daemon.gauges(), self._problems))
+            self._try("metrics", "metrics.listen", figures.address, figures.listen)
+            self._try("metrics", "metrics.textfile", figures.textfile, figures.write)
+        if self._config is not None and clock.monotonic() >= self._next_look:
+            self._open_reception()
+
+    # --- what archiving can do without
+
+    def _open_reception(self) -> None:
+        self._next_look = clock.monotonic() + PERIOD_SECONDS
+        self._try("socket", "socket", self._config and self._config.archive / SOCKET, self._receive)
+
+    def _receive(self) -> None:
+        """Take requests of other users, anew where the socket is gone; raises OSError."""
+        if self._config is None or (self._reception is not None and self._reception.is_reachable):
             return
+        if self._reception is not None:
+            self._reception.close()
+            self._reception = None
+        self._reception = Reception(self._config, self._report)
+
+    def _close_reception(self) -> None:
+        if self._reception is not None:
+            self._reception.close()
+        self._reception = self._config = None
+
+    def _try(self, problem: str, what: str, where: object, work: Callable[[], object]) -> None:
+        """Do something that must not stop the work when it fails: told when that begins, and when it ends."""
         try:
-            self._metrics.update(self._daemon.gauges(), self._problems)
-        except OSError as error:
-            # Figures are for watching the work; they must not stop it.
+            work()
+        except Exception as error:
+            # Whatever it is: the work goes on, and the next attempt is a few seconds away.
+            reason = str(getattr(error, "strerror", None) or error)
+            if self._broken.get(what) == reason:
+                self._problems[problem] += 1
+                return
+            self._broken[what] = reason
             self._report(
-                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-                problem="metrics",
-                path=error.filename or "metrics",
-                reason=error.strerror,
+                "Archiving goes on without {what} {where} ({reason}). Nothing was lost. It is tried again every "
+                "{seconds:g} s.",
+                problem=problem,
+                what=what,
+                where=where,
+                reason=reason,
+                seconds=PERIOD_SECONDS,
             )
+        else:
+            if self._broken.pop(what, None):
+                self._report("Again with {what}.", what=what)
 
     def _report(self, template: str, /, *, problem: str = "", **fields: object) -> None:
         if problem:
@@ -205,3 +257,7 @@ class Service:
             if self._daemon is not None:
                 self._daemon.remember_problem(template, fields)
         self._tell(template, problem=problem, **fields)
+        if self._tell.lost:
+            self._problems["log"] += 1
+            if self._daemon is not None:
+                self._daemon.remember_problem(LOG_LOST, {"count": self._tell.lost})

@@ -10,7 +10,7 @@ from archiver.errors import ConfigProblem
 
 
 def render(command: Path, config: Path, archive: Path, watch: Path, user: str, writable: list[Path]) -> str:
-    """The unit's text; ``writable``: further folders the service writes, as for the metrics file.
+    """The unit's text; ``writable``: further folders the service writes where they are there, as for the metrics.
 
     Raises ConfigProblem for a path that a unit file cannot hold.
     """
@@ -18,7 +18,7 @@ def render(command: Path, config: Path, archive: Path, watch: Path, user: str, w
     return template.format(
         command=_argument(command),
         config=_argument(config),
-        writes=" ".join(_quoted(path) for path in (archive, *writable)),
+        writes=" ".join([_quoted(archive), *(_quoted(path, "-") for path in writable)]),
         # A missing folder is waited for by the service itself.
         watch=_quoted(watch, "-"),
         mounts=" ".join(_quoted(path) for path in (archive, watch)),

@@ -82,9 +82,7 @@ class Daemon:
         self._identity = _identity(archive)
         self._snapshot = open_snapshot(archive, wait_seconds)
         self._troubles = Troubles(archive, self._snapshot, report, self._stopping)
-        probe = archive.root / "canary"
-        probe.mkdir(exist_ok=True)
-        self._folder = WatchedFolder(config, self._snapshot, probe, report, self._append)
+        self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
         self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
@@ -265,16 +263,15 @@ class Daemon:
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
             self._tick()
-            if is_due(self._archive):
-                checkpoint(self._archive, self._wait)
-        self._errands.work(self._archive)
-        self._replication.work(self._archive)
+            self._beside("checkpoint", self._checkpoint)
+        self._beside("errands", lambda: self._errands.work(self._archive))
+        self._beside("replica", lambda: self._replication.work(self._archive))
         self.pipeline.capture_due(self._wait)
         self._troubles.note(self.pipeline.refusal)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._release_memory()
-        journal_refusals(self._archive, self._append)
+        self._beside("refusals", lambda: journal_refusals(self._archive, self._append))
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
@@ -313,7 +310,28 @@ class Daemon:
             self._swollen = False
             release_memory()
 
+    def _checkpoint(self) -> None:
+        if is_due(self._archive):
+            checkpoint(self._archive, self._wait)
+
     # --- trouble
+
+    def _beside(self, name: str, work: Callable[[], object]) -> None:
+        """Do what capturing does not need: it fails alone, says so, and is tried again by itself."""
+        try:
+            work()
+        except ArchiverError as error:
+            self._report(error.template, problem=name, **error.fields)
+        except Exception as error:
+            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+                # The index is rebuilt, for all that read it.
+                raise
+            self._report(
+                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+                problem=name,
+                path=getattr(error, "filename", None) or self._archive.root,
+                reason=getattr(error, "strerror", None) or error,
+            )
 
     def _pause(self, error: Exception) -> None:
         """Wait before trying again, longer each time; and scan then, as hints may be lost."""

@@ -25,6 +25,10 @@ class Canary:
         """A beat was made."""
         self.sent = now
 
+    def postpone(self, now: float) -> None:
+        """No beat can be made; the next attempt is a period away."""
+        self.next_beat = now + PERIOD_SECONDS
+
     def listen(self, is_heard: bool, now: float) -> bool:
         """Look after the last beat; True the moment the watch turns out to be deaf."""
         if self.sent is None:

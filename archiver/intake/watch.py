@@ -6,6 +6,7 @@ scans make it complete.  What can be known of a loss is told by :meth:`Watcher.t
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -47,8 +48,8 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 class Watcher(FileSystemEventHandler):
     """Collects the paths that events name, relative to the watched folder."""
 
-    def __init__(self, root: Path, probe: Path) -> None:
-        """``probe`` is a folder of our own: events from it prove that events arrive."""
+    def __init__(self, root: Path, probe: Path | None) -> None:
+        """``probe`` is a folder of our own: events from it prove that events arrive.  None: there is none."""
         self._root = os.fsencode(root)
         self._lock = threading.Lock()
         self._hints: set[tuple[bytes, bool]] = set()
@@ -57,7 +58,8 @@ class Watcher(FileSystemEventHandler):
         self._probe_seen = threading.Event()
         self._warnings = _Warnings()
         self._observer = Observer()
-        self._observer.schedule(_ProbeHandler(self._probe_seen), os.fspath(probe), event_filter=_EVENTS)
+        if probe is not None:
+            self._observer.schedule(_ProbeHandler(self._probe_seen), os.fspath(probe), event_filter=_EVENTS)
 
     def start(self) -> None:
         """Begin; raises OSError where the kernel grants no watch."""
@@ -114,6 +116,8 @@ class Watcher(FileSystemEventHandler):
     def beat(self) -> None:
         """Make an event in the probe folder; raises OSError."""
         self._probe_seen.clear()
+        if self._probe is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         with open(self._probe / "beat", "wb") as stream:
             stream.write(b".")
 
