@@ -23,7 +23,7 @@ from archiver.filings.reminders import alerts
 from archiver.filings.unclaimed import Paper, unclaimed
 from archiver.forecast import Forecast, forecast, window
 from archiver.intake.pipeline import FAILED, GATHERING
-from archiver.intake.scan import is_unreadable
+from archiver.intake.scan import OWN, is_unreadable
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.opened import Mirror, mirror
@@ -278,6 +278,8 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     failed = [item for item, _ in health.pending if item.template == FAILED]
     if failed:
         yield Phrase("{count} changes could not be archived", count=len(failed))
+    if own := [item for item in health.skipped if item.template == OWN]:
+        yield Phrase("the archive itself lies in the watched folder: {path}", path=names.text(own[0].path))
     waiting = [since for item, since in health.pending if item.template != GATHERING]
     if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
         yield Phrase("changes wait for more than an hour")

@@ -42,7 +42,7 @@ def main() -> None:
         changed = watch / "算法00000/报送00/材料/文件00000.pdf"
         changed.parent.mkdir(parents=True)
         config = Config(source=watch / "none", archive=options.archive, watch=watch)
-        archive, access = Archive(options.archive), open_access(watch)
+        archive, access = Archive(options.archive), open_access(watch, options.archive)
         snapshot = Snapshot(watch / "state.db")
         capturer = Capturer(archive, snapshot, access, config, threading.Event())
         walls, cpus = [], []

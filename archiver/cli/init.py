@@ -10,6 +10,7 @@ import click
 from archiver import config, config_file, profiles
 from archiver.cli.session import FilePath, Session, Text, entry
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
+from archiver.intake.enclosure import check_separate
 
 
 @entry
@@ -125,6 +126,7 @@ def _check(settings: config.Config, adopt: bool) -> None:
             path=settings.watch,
         )
     config.check_places(settings.archive, settings.watch)
+    check_separate(settings.archive, settings.watch, is_new=True)
     if settings.source.exists():
         raise UsageProblem(
             "{path} is already there. Nothing was made. Name another file with --config.",

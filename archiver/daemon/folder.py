@@ -23,9 +23,12 @@ EVENTS, PARTLY, POLLING, SCANS, DEAF, MISSING = "events", "partly", "polling", "
 NO_EVENTS = "{value} gives no events"
 NO_WATCH = "the kernel grants no watch: {value}"
 NOT_ALL = "{value} folders are not watched; raise fs.inotify.max_user_watches"
+TOO_FAR = "{value} folders lie too deep to be watched"
 NOT_HEARD = "events do not arrive"
 
 _LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+#: The kernel takes no longer path (PATH_MAX, with the slash and the NUL), and a watch is asked for by path.
+_LONGEST_PATH = 4094
 #: A folder made during a scan is watched a moment later; only then is its lack a loss.
 _GRACE_SECONDS = 2.0
 
@@ -42,7 +45,7 @@ class WatchedFolder:
         self._probe = probe
         self._report = report
         self._journal = journal
-        self.access = open_access(config.watch)
+        self.access = open_access(config.watch, config.archive)
         self._presence = Presence(os.fsencode(config.watch), self.access, snapshot)
         self._mounted = mounts.untrusted(self._presence.place, _mounts())
         self._watcher: Watcher | None = None
@@ -253,7 +256,10 @@ class WatchedFolder:
             return False
         missing = self._without_watch(self._uncovered)
         self._uncovered = {}
-        if missing and self.state != PARTLY:
+        room = _LONGEST_PATH - len(self._presence.place)
+        if missing and all(len(path) >= room for path in missing.values()):
+            self._set(PARTLY, TOO_FAR, str(len(missing)))
+        elif missing and self.state != PARTLY:
             first = min(missing.values())
             self._set(PARTLY, NOT_ALL, str(len(missing)))
             self._report(

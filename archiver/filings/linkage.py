@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
+import stat
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +27,8 @@ from archiver.store.writer import Draft
 #: Folders of these kinds say nothing of the algorithm.
 _BESIDE = frozenset({"correction", "deregistration", "inspection", "annual"})
 _MOST_MATERIALS = 100
+#: What may be journalled of a signal: a version, and not a line of a password file.
+_WORD = re.compile(r"[\w.+-]{1,60}")
 _GIT = "git:"
 _GIT_SECONDS = 30.0
 
@@ -144,7 +149,8 @@ def _released(filing: Filing, config: Config, signals: list[Draft]) -> Changed |
     for signal in settings.signals if settings else ():
         value, shown = _value(signal), names.text(os.fsencode(signal))
         known = filing.signals.get(shown)
-        if value is None or value == known:
+        # The digests: what is shown beside them has not always been chosen in the same way.
+        if value is None or (known is not None and value.split(" ", 1)[0] == known.split(" ", 1)[0]):
             continue
         signals.append(Draft("signal", filing.name, {"signal": shown, "value": value}))
         if known is not None:
@@ -161,11 +167,21 @@ def _value(signal: str) -> str | None:
 
 
 def _content(path: str) -> str:
-    with open(path, "rb") as stream:
+    """A file's digest, with its first line where that is a word such as a version; raises OSError.
+
+    A link is not followed, since whoever may put one there would learn what only the service may read;
+    for the same reason nothing else of a file gets into the journal.  The folders before it may be links,
+    which deployments switch.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
-        head = stream.read(60).decode("utf-8", "replace").split("\n", 1)[0].strip()
-    return f"{digest} {head}" if head.isprintable() else digest
+        # Longer than the longest word in UTF-8, so that none is shown cut off.
+        word = stream.read(256).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    return f"{digest} {word}" if _WORD.fullmatch(word) else digest
 
 
 def _tags(path: str) -> str:

@@ -15,12 +15,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from archiver.beside import read_frame, write_frame
 from archiver.intake import mounts
+from archiver.intake.enclosure import check_separate
+from archiver.store.own_files import OwnFile, OwnFiles
+from archiver.store.root_folder import RootFolder
 from archiver.store.source import FileSource, Signature, Source, Unstable
 
 #: A child that is silent for longer has met a filesystem that hangs.
@@ -29,21 +32,26 @@ _FAREWELL_SECONDS = 0.5
 
 
 class Entry(NamedTuple):
-    """One name in a folder: what it is (``st_mode``) and its signature."""
+    """One name in a folder: what it is (``st_mode``), its signature, and whether it belongs to the archive."""
 
     name: bytes
     mode: int
     signature: Signature
+    is_own: bool = False
 
 
 class Access(Protocol):
-    """The watched folder; every path is relative to it, every method raises OSError."""
+    """The watched folder; every path is relative to it, every method raises OSError.
+
+    No link is followed but the watched folder itself.  What belongs to the archive is listed and never
+    entered: OwnFile is raised instead.
+    """
 
     def entries(self, path: bytes) -> Iterator[Entry]:
         """What lies directly in a folder."""
 
     def entry(self, path: bytes) -> Entry:
-        """One path, links not followed."""
+        """One path."""
 
     def open(self, path: bytes) -> Source:
         """A file, to be read; raises Unstable where it is no file any more."""
@@ -55,45 +63,59 @@ class Access(Protocol):
 class Direct:
     """Access by this process."""
 
-    def __init__(self, root: Path | bytes) -> None:
+    def __init__(self, root: Path | bytes, archive: Path | bytes | None = None) -> None:
+        """``archive``: the folder whose files must not be archived."""
         self.root = os.fsencode(root)
+        self._folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def entries(self, path: bytes) -> Iterator[Entry]:
         """What lies directly in a folder."""
-        made, of = tuple.__new__, Signature.of
-        with os.scandir(self._absolute(path)) as listing:
+        made, of, stat_of, own = tuple.__new__, Signature.of, os.stat, self._folder.own
+        with self._folder.folder(path) as folder, _listing(folder) as listing:
             for each in listing:
+                name = each.name
                 try:
-                    status = each.stat(follow_symlinks=False)
+                    status = stat_of(name, dir_fd=folder, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                yield made(Entry, (each.name, status.st_mode, of(status)))
+                is_own = (status.st_dev, status.st_ino) in own.known and own.holds(status)
+                yield made(Entry, (name, status.st_mode, of(status), is_own))
 
     def names(self, path: bytes) -> list[bytes]:
         """The names in a folder, without looking at what they are."""
-        return os.listdir(self._absolute(path))
+        with self._folder.folder(path) as folder, _listing(folder) as listing:
+            return [each.name for each in listing]
 
     def entry(self, path: bytes) -> Entry:
-        """One path; links are not followed, but for the watched folder itself."""
-        status = os.lstat(self._absolute(path)) if path else os.stat(self.root)
+        """One path; raises OwnFile for a file of the archive, too."""
+        status = self._folder.status(path)
+        self._folder.own.refuse(status, path)
         return Entry(os.path.basename(path), status.st_mode, Signature.of(status))
 
     def open(self, path: bytes) -> Source:
         """A file, to be read."""
-        return FileSource(self._absolute(path))
+        return FileSource(self._folder, path)
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _absolute(self, path: bytes) -> bytes:
-        return self.root + b"/" + path if path else self.root
+
+def _listing(folder: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
+    # By its name in /proc: listed by number, names are decoded, and the encoding of some locales (Big5)
+    # does not give their bytes back.
+    try:
+        return os.scandir(b"/proc/self/fd/%d" % folder)
+    except FileNotFoundError:
+        # Not "the folder is gone": its descriptor is open.
+        raise OSError(errno.ENOSYS, "/proc is not mounted") from None
 
 
 class ThroughChildren:
     """Access by child processes, with patience and no longer."""
 
-    def __init__(self, root: Path | bytes, patience_seconds: float) -> None:
-        self._root = os.fsencode(root)
+    def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:
+        """``archive``: the folder whose files must not be archived."""
+        self._places = (os.fsencode(root), os.fsencode(archive or b""))
         self._patience = patience_seconds
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
@@ -105,8 +127,8 @@ class ThroughChildren:
         if not path:
             yield from self._filings()
             return
-        for name, mode, *signature in self._ask("entries", path):
-            yield Entry(name, mode, Signature(*signature))
+        for name, mode, is_own, *signature in self._ask("entries", path):
+            yield Entry(name, mode, Signature(*signature), is_own)
 
     def _filings(self) -> Iterator[Entry]:
         # One by one: the mount point of a share that hangs must not hide the others.
@@ -115,6 +137,8 @@ class ThroughChildren:
                 yield self.entry(name)
             except FileNotFoundError:
                 continue
+            except OwnFile:
+                yield Entry(name, stat.S_IFDIR, Signature.unknown(), is_own=True)
             except TimeoutError:
                 # Surely a folder; whoever looks into it learns that it hangs.
                 yield Entry(name, stat.S_IFDIR, Signature.unknown())
@@ -163,7 +187,7 @@ class ThroughChildren:
                 if place in self._hanging and not self._hanging[place].is_gone:
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
                 self._hanging.pop(place, None)
-            return self._idle.pop() if self._idle else _Child(self._root)
+            return self._idle.pop() if self._idle else _Child(self._places)
 
     def give_back(self, child: _Child) -> None:
         """The child can serve others, unless it has been ended."""
@@ -172,19 +196,23 @@ class ThroughChildren:
                 self._idle.append(child)
 
 
-def open_access(root: Path) -> Access:
-    """The way that suits what is mounted at or below ``root``."""
+def open_access(root: Path, archive: Path) -> Access:
+    """The way that suits what is mounted at or below ``root``, past what belongs to ``archive``.
+
+    Raises ConfigProblem where the two are one, or ``root`` lies in the archive.
+    """
+    check_separate(archive, root)
     mounted = mounts.untrusted(os.path.realpath(os.fsencode(root)), mounts.parse(mounts.read_table()))
-    return Direct(root) if mounted is None else ThroughChildren(root, PATIENCE_SECONDS)
+    return Direct(root, archive) if mounted is None else ThroughChildren(root, PATIENCE_SECONDS, archive)
 
 
 class _Child:
     """One ``python -m archiver.intake.child``, asked one question at a time."""
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, places: tuple[bytes, bytes]) -> None:
         # -P: a file in the current folder must not pass for one of our modules.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "archiver.intake.child", root],
+            [sys.executable, "-P", "-m", "archiver.intake.child", *places],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -211,6 +239,8 @@ class _Child:
             raise OSError(*answer)
         if kind == "unstable":
             raise Unstable
+        if kind == "own":
+            raise OwnFile(*answer)
         return answer[0]
 
     def end(self) -> None:

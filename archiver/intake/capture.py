@@ -6,6 +6,7 @@ against the newest version, so that the same input twice gives no second version
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
@@ -78,7 +79,11 @@ class Capturer:
         self._stopping = stopping
         self._snapshot = snapshot
         self._reader = FileReader(access, archive.content, self._proceed)
-        self._beside = StagingProcesses(access.root, archive.content) if isinstance(access, Direct) else None
+        self._beside = (
+            StagingProcesses(access.root, archive.content, os.fsencode(archive.root))
+            if isinstance(access, Direct)
+            else None
+        )
         self._layout = config.layout
         self._sensitive = config.sensitive
 

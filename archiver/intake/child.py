@@ -8,14 +8,15 @@ from typing import Any
 
 from archiver.beside import serve
 from archiver.intake.access import Direct
+from archiver.store.own_files import OwnFile
 from archiver.store.source import Source, Unstable
 
 
 class Child:
     """Answers one request after the other; at most one file is open."""
 
-    def __init__(self, root: bytes) -> None:
-        self._access = Direct(root)
+    def __init__(self, root: bytes, archive: bytes) -> None:
+        self._access = Direct(root, archive or None)
         self._source: Source | None = None
 
     def answer(self, kind: str, *values: Any) -> tuple[Any, ...]:
@@ -24,17 +25,19 @@ class Child:
             return ("ok", getattr(self, f"_{kind}")(*values))
         except Unstable:
             return ("unstable",)
+        except OwnFile as error:
+            return ("own", error.path)
         except OSError as error:
             return ("error", error.errno, error.strerror)
 
     def _entries(self, path: bytes) -> list[tuple[Any, ...]]:
-        return [(name, mode, *signature) for name, mode, signature in self._access.entries(path)]
+        return [(name, mode, is_own, *signature) for name, mode, signature, is_own in self._access.entries(path)]
 
     def _names(self, path: bytes) -> list[bytes]:
         return self._access.names(path)
 
     def _entry(self, path: bytes) -> tuple[Any, ...]:
-        name, mode, signature = self._access.entry(path)
+        name, mode, signature, _ = self._access.entry(path)
         return (name, mode, *signature)
 
     def _open(self, path: bytes) -> tuple[Any, ...]:
@@ -58,7 +61,7 @@ class Child:
 
 def main() -> None:
     """Serve until the parent closes its end."""
-    child = Child(os.fsencode(sys.argv[1]))
+    child = Child(*map(os.fsencode, sys.argv[1:]))
     serve(lambda request: child.answer(*request))
 
 

@@ -29,7 +29,7 @@ from archiver.store.source import Signature, Unstable
 
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
     """Paths of a submission that differ from the archive right now."""
-    access = open_access(config.watch)
+    access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
         group = group_of(submission)
@@ -49,7 +49,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     is another archive's folder.  Nothing is captured then.
     """
     group = group_of(submission)
-    access = open_access(config.watch)
+    access = open_access(config.watch, archive.root)
     snapshot = open_snapshot(archive, wait_seconds)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
@@ -160,7 +160,7 @@ def _hidden(found: Findings, config: Config, group: Group) -> list[Noted]:
         for item in found.skipped
         if is_unreadable(item)
         if item.path == group.prefix
-        or locate(item.path, config.layout, is_folder=item.template == UNREADABLE_FOLDER)[0] == group
+        or locate(item.path, config.layout, is_folder=item.template != UNREADABLE_FILE)[0] == group
     ]
 
 

@@ -39,10 +39,12 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of the mount table: where, and which filesystem."""
+    """One line of the mount table: where, which filesystem, and which folder of it (``root``) of which device."""
 
     point: bytes
     filesystem: str
+    device: bytes = b""
+    root: bytes = b"/"
 
     @property
     def is_remote(self) -> bool:
@@ -66,8 +68,8 @@ def parse(table: bytes) -> list[Mount]:
         if b"-" not in fields[6:] or len(fields) < 9:
             continue
         kind = fields[fields.index(b"-", 6) + 1]
-        point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
-        mounts.append(Mount(point, kind.decode("ascii", "replace")))
+        root, point = (_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field) for field in fields[3:5])
+        mounts.append(Mount(point, kind.decode("ascii", "replace"), fields[2], root))
     return mounts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -10,11 +11,23 @@ from dataclasses import dataclass, field
 from archiver.intake.access import Access
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
+from archiver.store.own_files import OwnFile
 from archiver.store.source import Signature
 
 IGNORED = "matches the ignore pattern {value}"
 UNREADABLE_FOLDER = "the folder cannot be read: {value}"
 UNREADABLE_FILE = "the file cannot be read: {value}"
+OWN = "is part of the archive itself, reached by another path"
+TOO_DEEP = "lies more than {value} folders deep; nothing in it is archived"
+TOO_LONG = "has a path of more than {value} bytes; nothing in it is archived"
+#: Nobody has looked below such a path: what the archive has of it counts as unchanged.
+_NOT_ENTERED = frozenset({UNREADABLE_FOLDER, OWN, TOO_DEEP, TOO_LONG})
+_UNREADABLE = frozenset({UNREADABLE_FILE, UNREADABLE_FOLDER, TOO_DEEP, TOO_LONG})
+
+#: From 2.43 on git reads no tree that is deeper than 2,048: beyond, one file would stop every export.
+_DEEPEST = 2000
+#: Each name below a long path repeats it: at ten times as much, a thousand such files fill the memory.
+_LONGEST_BYTES = 1 << 16
 _KIND = 0o170000
 _SPECIAL: Mapping[int, str] = {
     stat.S_IFLNK: "is a symbolic link, which is not followed",
@@ -27,7 +40,7 @@ _SPECIAL: Mapping[int, str] = {
 
 def is_unreadable(item: Noted) -> bool:
     """Return True for what should be archived and cannot be read; a link or an ignored name is no such thing."""
-    return item.template in (UNREADABLE_FILE, UNREADABLE_FOLDER)
+    return item.template in _UNREADABLE
 
 
 @dataclass(slots=True)
@@ -58,7 +71,6 @@ class Scanner:
         """
         found = Findings()
         visited: set[bytes] = set()
-        blocked: list[bytes] = []
         stack = [start]
         while stack:
             folder = stack.pop()
@@ -68,18 +80,22 @@ class Scanner:
                 if not folder:
                     raise
                 continue
+            except OwnFile as error:
+                found.skipped.append(Noted(error.path, OWN))
+                continue
             except OSError as error:
-                blocked.append(folder)
                 found.skipped.append(Noted(folder, UNREADABLE_FOLDER, error.strerror or ""))
                 continue
             visited.add(folder)
-        self._vanished(snapshot, start, visited, blocked, found)
+        self._vanished(snapshot, start, visited, found)
         return found
 
     def state(self, path: bytes) -> State:
         """The state of one path now; None also for what is not archived; raises OSError."""
+        if _beyond(path.rpartition(b"/")[0]) is not None:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
-            _, mode, signature = self._access.entry(path)
+            _, mode, signature, _ = self._access.entry(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISDIR(mode):
@@ -103,23 +119,25 @@ class Scanner:
         changed: dict[bytes, State] = {}
         is_empty = True
         is_ignored, forget = self._ignore.match, known.pop
-        for name, mode, signature in entries:
+        for name, mode, signature, is_own in entries:
             is_empty = False
             before = forget(name, None)
-            if mode & _KIND == stat.S_IFREG and is_ignored(name) is None:
+            if mode & _KIND == stat.S_IFREG and not is_own and is_ignored(name) is None:
                 if signature != before:
                     changed[prefix + name] = signature
                 continue
             path = prefix + name
-            if stat.S_ISDIR(mode):
+            if not stat.S_ISDIR(mode) or is_own:
+                found.skipped.append(self._skipped(path, name, mode, is_own))
+                if before is not None and not is_own:
+                    changed[path] = None
+            elif (reason := _beyond(path)) is not None:
+                found.skipped.append(reason)
+            else:
                 subfolders.append(path)
                 found.folders[signature.inode] = path
                 if isinstance(before, Signature):
                     changed[path] = FOLDER
-            else:
-                found.skipped.append(self._skipped(path, name, mode))
-                if before is not None:
-                    changed[path] = None
         if is_empty and folder and snapshot.get(folder) != FOLDER:
             changed[folder] = FOLDER
         changed.update((prefix + name, None) for name in known)
@@ -127,19 +145,15 @@ class Scanner:
         found.changed.update(changed)
         return subfolders
 
-    def _skipped(self, path: bytes, name: bytes, mode: int) -> Noted:
+    def _skipped(self, path: bytes, name: bytes, mode: int, is_own: bool) -> Noted:
+        if is_own:
+            return Noted(path, OWN)
         if special := _SPECIAL.get(stat.S_IFMT(mode)):
             return Noted(path, special)
         return Noted(path, IGNORED, self._ignore.match(name) or "")
 
-    def _vanished(
-        self,
-        snapshot: Snapshot,
-        start: bytes,
-        visited: set[bytes],
-        blocked: list[bytes],
-        found: Findings,
-    ) -> None:
+    def _vanished(self, snapshot: Snapshot, start: bytes, visited: set[bytes], found: Findings) -> None:
+        blocked = [item.path for item in found.skipped if item.template in _NOT_ENTERED]
         for folder in snapshot.folders_below(start):
             if folder in visited or any(_below(folder, top) for top in blocked):
                 continue
@@ -149,3 +163,10 @@ class Scanner:
 
 def _below(path: bytes, top: bytes) -> bool:
     return not top or path == top or path.startswith(top + b"/")
+
+
+def _beyond(folder: bytes) -> Noted | None:
+    """Why nothing in a folder is archived that lies so deep; None: it does not."""
+    if len(folder) > _LONGEST_BYTES:
+        return Noted(folder, TOO_LONG, str(_LONGEST_BYTES))
+    return Noted(folder, TOO_DEEP, str(_DEEPEST)) if folder.count(b"/") >= _DEEPEST else None

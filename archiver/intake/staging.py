@@ -25,8 +25,9 @@ from archiver.store.source import Signature
 class StagingProcesses:
     """The processes that read for one archive and one folder."""
 
-    def __init__(self, root: bytes, content: ContentStore) -> None:
-        places = (root, os.fsencode(content.objects), os.fsencode(content.spool))
+    def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
+        """``archive``: the folder whose files must not be archived."""
+        places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
         self._beside = Beside("archiver.intake.staging", *places)
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> Read:
@@ -66,8 +67,10 @@ def _carried(value: object) -> object:
 
 def main() -> None:
     """Serve until the parent closes its end."""
-    root, objects, spool = map(os.fsencode, sys.argv[1:])
-    reader = FileReader(Direct(root), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool))))
+    root, objects, spool, archive = map(os.fsencode, sys.argv[1:])
+    reader = FileReader(
+        Direct(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
+    )
 
     def answer(request: tuple[list[bytes], list[bytes]]) -> Any:
         paths, overdue = request

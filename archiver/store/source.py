@@ -8,6 +8,8 @@ import os
 import stat
 from typing import NamedTuple, Protocol
 
+from archiver.store.root_folder import RootFolder
+
 
 class Unstable(Exception):
     """The file changed while it was read; nothing of it was kept."""
@@ -55,41 +57,50 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A file opened by this process, without following links or blocking on a FIFO."""
+    """A file opened by this process, below a root and without following a link."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, root: RootFolder, path: bytes) -> None:
         """Open it; raises OSError, and Unstable where it is no regular file any more."""
-        self._path = path
-        self._descriptor = open_quietly(path)
-        status = os.fstat(self._descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        parent, _, self._name = path.rpartition(b"/")
+        # Held until the end: the name is looked at again in the folder that it was opened in.
+        self._descriptors = [root.enter(parent, past_own=True)]
+        try:
+            self._descriptors.append(open_quietly(self._name, self._descriptors[0]))
+            status = os.fstat(self._descriptors[1])
+            root.own.refuse(status, path)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unstable
+            self.signature = Signature.of(status)
+            self.is_being_written = _has_writer(self._descriptors[1])
+        except BaseException:
             self.close()
-            raise Unstable
-        self.signature = Signature.of(status)
-        self.is_being_written = _has_writer(self._descriptor)
+            raise
 
     def readinto(self, buffer: memoryview) -> int:
         """Read the next bytes; 0 at the end; raises OSError."""
-        return os.readv(self._descriptor, [buffer])
+        return os.readv(self._descriptors[1], [buffer])
 
     def is_unchanged(self) -> bool:
         """Whether file and name still are what was opened; raises OSError."""
-        same = Signature.of(os.fstat(self._descriptor)) == self.signature
-        return same and os.lstat(self._path).st_ino == self.signature.inode
+        folder, descriptor = self._descriptors
+        if Signature.of(os.fstat(descriptor)) != self.signature:
+            return False
+        return os.stat(self._name, dir_fd=folder, follow_symlinks=False).st_ino == self.signature.inode
 
     def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self._descriptor)
+        """Close the descriptors."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
-def open_quietly(path: bytes) -> int:
-    """Open for reading without following links, blocking on a FIFO or touching atime."""
+def open_quietly(name: bytes, folder: int) -> int:
+    """Open for reading without following a link, blocking on a FIFO or touching atime."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        return os.open(path, flags | os.O_NOATIME)
+        return os.open(name, flags | os.O_NOATIME, dir_fd=folder)
     except PermissionError:
         # O_NOATIME is for the file's owner only.
-        return os.open(path, flags)
+        return os.open(name, flags, dir_fd=folder)
 
 
 def _has_writer(descriptor: int) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from archiver.intake import mounts
 from archiver.intake.access import Direct, ThroughChildren
+from archiver.store.root_folder import RootFolder
 from archiver.store.source import FileSource, Unstable
 from tests.conftest import Site, wait_until
 
@@ -82,12 +83,16 @@ def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
         remote.close()
 
 
+def opened(path: Path) -> FileSource:
+    return FileSource(RootFolder(os.fsencode(path.parent)), os.fsencode(path.name))
+
+
 def test_a_writer_is_noticed_and_its_end_too(tmp_path: Path) -> None:
     target = tmp_path / "f"
     with open(target, "wb"):
-        assert FileSource(os.fsencode(target)).is_being_written
+        assert opened(target).is_being_written
     with open(target, "rb"):
-        assert not FileSource(os.fsencode(target)).is_being_written
+        assert not opened(target).is_being_written
 
 
 class Mounted:

@@ -21,6 +21,7 @@ from archiver.store.archive import Archive
 from archiver.store.changes import between
 from archiver.store.content import ContentStore, pointer
 from archiver.store.journal import change_line, parse_change
+from archiver.store.root_folder import RootFolder
 from archiver.store.source import FileSource, Unstable
 from archiver.store.writer import Draft, Totals
 
@@ -42,7 +43,7 @@ def archive(tmp_path: Path) -> Archive:
 
 
 def opened(path: Path) -> FileSource:
-    return FileSource(os.fsencode(path))
+    return FileSource(RootFolder(os.fsencode(path.parent)), os.fsencode(path.name))
 
 
 def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path) -> None:
