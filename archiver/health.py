@@ -272,6 +272,18 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     yield from _journal_problems(health)
     if health.protection == DETECT_ONLY:
         yield Phrase("a hook or setting of the repository is missing or altered")
+    yield from _path_problems(health, now)
+    if health.replica and (late := health.replica.late(now, config.replica.alert_hours)):
+        yield late
+    overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
+    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
+        yield Phrase("the watched folder was not compared for too long")
+    yield from unread.problems(health.unread)
+    yield from _disk_problems(health)
+    yield from _permission_problems(health, config)
+
+
+def _path_problems(health: Health, now: datetime) -> Iterator[Phrase]:
     unreadable = [item for item in health.skipped if is_unreadable(item)]
     if unreadable:
         yield Phrase("{count} paths cannot be read", count=len(unreadable))
@@ -283,14 +295,6 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     waiting = [since for item, since in health.pending if item.template != GATHERING]
     if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
         yield Phrase("changes wait for more than an hour")
-    if health.replica and (late := health.replica.late(now, config.replica.alert_hours)):
-        yield late
-    overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
-    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
-        yield Phrase("the watched folder was not compared for too long")
-    yield from unread.problems(health.unread)
-    yield from _disk_problems(health)
-    yield from _permission_problems(health, config)
 
 
 def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:

@@ -178,7 +178,7 @@ class Service:
         """Check a folder at another path while the settings of before can still go on; raises ConfigProblem."""
         if new.watch == old.watch:
             return
-        access = open_access(new.watch)
+        access = open_access(new.watch, new.archive)
         try:
             with contextlib.closing(self._open(new)) as archive:
                 changed_watch_path(archive, new, access)
