@@ -203,7 +203,7 @@ def test_a_release_elsewhere_opens_a_question_by_itself(site: Site) -> None:
     git = ["git", "-C", code, "-c", "user.name=x", "-c", "user.email=x@x"]
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     subprocess.run([*git, "tag", "v1"], check=True)
-    model.write_text("model 1\n")
+    model.write_text("model-1\n")
     text = site.config.read_text("utf-8")
     site.config.write_text(f'{text}\n[filings."推荐"]\nsignals = ["git:{code}", "{model}", "/nowhere"]\n', "utf-8")
     site.catch_up()
@@ -219,9 +219,9 @@ def test_a_release_elsewhere_opens_a_question_by_itself(site: Site) -> None:
     assert question["signal"].endswith("v2")
     assert sorted(str(path) for path in code.rglob("*")) == sorted([*before, str(code / ".git/refs/tags/v2")])
     site.run("change", "decide", "1", "--material", "no", "--reason", "only the tests")
-    model.write_text("model 2\n")
+    model.write_text("model-2\n")
     site.catch_up()
-    assert site.json("change", "list")[0]["signal"].endswith("model 2")
+    assert site.json("change", "list")[0]["signal"].endswith("model-2")
     site.verified()
 
 
