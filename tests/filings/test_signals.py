@@ -57,6 +57,7 @@ def test_what_is_no_file_says_nothing(tmp_path: Path) -> None:
 def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
     site.write("推荐/首次/a", "1")
     site.catch_up()
+    site.run("submit", "推荐/首次", "--on", "2026-03-01")
     filed(site)
     secret, model = site.root / "shadow", site.root / "MODEL"
     secret.write_text(SECRET)
@@ -79,6 +80,7 @@ def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
 def test_what_an_earlier_release_showed_of_a_file_is_no_change(site: Site) -> None:
     site.write("推荐/首次/a", "1")
     site.catch_up()
+    site.run("submit", "推荐/首次", "--on", "2026-03-01")
     filed(site)
     model = site.root / "MODEL"
     model.write_text("release 1 of the model\n")
