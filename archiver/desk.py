@@ -104,7 +104,7 @@ def _notice_answer(
     if found.filing != notice.filing or not handed_in:
         raise UsageProblem(
             "{submission} was not handed in for {filing}, so it cannot answer notice {number}. Nothing was "
-            "recorded. Record the handing-in first: archiver submit {submission} --on DATE",
+            "recorded. Record the handing-in first: archiver submit {submission!q} --on DATE",
             submission=str(found),
             filing=notice.filing,
             number=number,
@@ -126,7 +126,7 @@ def _display_check(context: Context, filing: str, page: str | None) -> dict[str,
     if not known.number:
         raise UsageProblem(
             "{filing} has no filing number yet, so there is nothing to look for. Nothing was recorded. Record it "
-            "with: archiver filing set {filing} --number NO --issued-on DATE",
+            "with: archiver filing set {filing!q} --number NO --issued-on DATE",
             filing=name,
         )
     if page is not None and context.attachment:

@@ -2,18 +2,56 @@
 
 A message is a template with named fields, so that the command line can put it
 into the reader's language.  It says what happened to which file, what was not
-lost, and what to do next.
+lost, and what to do next; in a command each field is ``{name!q}``, quoted.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import ClassVar, Protocol
+import shlex
+import string
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
 
-def _filled(template: str, fields: Mapping[str, object]) -> str:
-    return template.format(**{name: _readable(value) for name, value in fields.items()})
+def shell_word(value: object) -> str:
+    r"""Write ``value`` as one word of a command that a person copies into a shell.
+
+    Names come from folders that others write, and root copies commands: a name
+    must stay one argument, and be the same bytes there.  Bytes that are not
+    UTF-8, and characters that could move the cursor, take the form ``$'\261'``
+    of bash, ksh and zsh.
+    """
+    if isinstance(value, bytes | os.PathLike):
+        data = os.fsencode(value)
+    else:
+        data = str(value).encode("utf-8", "surrogateescape")
+    shown = data.decode("utf-8", "surrogateescape")
+    if shown.isprintable():
+        return shlex.quote(shown)
+    return "$'" + "".join(map(_in_dollar_quotes, shown)) + "'"
+
+
+def _in_dollar_quotes(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    # Three octal digits: a fourth one that follows cannot be read as part of them.
+    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
+
+
+class _Formatter(string.Formatter):
+    """Knows one conversion more than ``str.format``: ``{name!q}`` stands in a command."""
+
+    def __init__(self, shown: Callable[[object], object]) -> None:
+        self._shown = shown
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        if conversion == "q":
+            # The value itself: what is made fit for a screen is another name.
+            return shell_word(value)
+        return super().convert_field(self._shown(value), conversion)
 
 
 def _readable(value: object) -> object:
@@ -25,6 +63,17 @@ def _readable(value: object) -> object:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
+def fill(template: str, fields: Mapping[str, object], shown: Callable[[object], object] = _readable) -> str:
+    """Put ``fields``, each as ``shown`` makes it, into a template.
+
+    ``{name!q}``: a word of a command, quoted by :func:`shell_word` instead.
+    """
+    if "!q}" in template:
+        return _Formatter(shown).vformat(template, (), fields)
+    # Listings are long, and hardly a line of them holds a command.
+    return template.format(**{name: shown(value) for name, value in fields.items()})
+
+
 class Phrase:
     """Part of a message that is put into the reader's language by itself."""
 
@@ -33,7 +82,7 @@ class Phrase:
         self.fields = fields
 
     def __str__(self) -> str:
-        return _filled(self.template, self.fields)
+        return fill(self.template, self.fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Phrase) and (self.template, self.fields) == (other.template, other.fields)
@@ -53,7 +102,7 @@ class ArchiverError(Exception):
         self.fields = fields
 
     def __str__(self) -> str:
-        return _filled(self.template, self.fields)
+        return fill(self.template, self.fields)
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from archiver.errors import Phrase
+from archiver.errors import Phrase, fill
 from archiver.store import names
 
 FOLDER = Path(__file__).parent / "locale"
@@ -28,8 +28,7 @@ def translator(lang: str) -> Callable[[Phrase], str]:
     def speak(phrase: Phrase) -> str:
         if not phrase.template:
             return ""
-        shown = {key: field(value) for key, value in phrase.fields.items()}
-        return catalogue.gettext(phrase.template).format(**shown)
+        return fill(catalogue.gettext(phrase.template), phrase.fields, field)
 
     def field(value: object) -> object:
         if isinstance(value, Phrase):

@@ -80,7 +80,7 @@ def items_of(archive: Archive, version: Version, globs: Sequence[str], below: by
     if version.disposed:
         raise NotFound(
             "The content of {tag} was disposed of under certificate {name}. Nothing was written. See it with: "
-            "archiver dispose certificate {name} --to DIR",
+            "archiver dispose certificate {name!q} --to DIR",
             tag=version.tag,
             name=version.disposed,
         )
@@ -92,7 +92,7 @@ def items_of(archive: Archive, version: Version, globs: Sequence[str], below: by
         items.append(Item(_safe(path), material))
     if globs and not items:
         raise NotFound(
-            "No material of {tag} fits {globs}. Nothing was written. See the names with: archiver show {tag}",
+            "No material of {tag} fits {globs}. Nothing was written. See the names with: archiver show {tag!q}",
             tag=version.tag,
             globs=", ".join(globs),
         )
@@ -128,7 +128,7 @@ def state_at(archive: Archive, filing: str, moment: str) -> list[tuple[Version, 
     if not newest:
         raise NotFound(
             "The filing {filing} has no version at {moment}. Nothing was written. See its versions with: "
-            "archiver log {filing}",
+            "archiver log {filing!q}",
             filing=filing,
             moment=moment,
         )

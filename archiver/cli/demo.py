@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -99,7 +100,7 @@ class _Demo:
 
     def _git_refuses(self, tag: str) -> None:
         arguments = ["git", "-C", "archive/archive.git", "tag", "-d", tag]
-        self._console.line(f"$ {' '.join(arguments)}")
+        self._console.line(f"$ {shlex.join(arguments)}")
         if subprocess.run(arguments, cwd=self._folder, check=False).returncode == 0:
             raise DemoFailed("git deleted a tag of the archive.")
 
@@ -116,7 +117,7 @@ class _Demo:
         raise DemoFailed("The daemon did not archive the materials in time.")
 
     def _archiver(self, *arguments: str, expect: int = 0) -> None:
-        self._console.line(f"$ archiver {' '.join(arguments)}")
+        self._console.line(f"$ archiver {shlex.join(arguments)}")
         sys.stdout.flush()
         code = subprocess.run([*self._command(), *arguments], cwd=self._folder, check=False).returncode
         if code != expect:

@@ -40,7 +40,7 @@ def _check(session: Session, filing: str, page: Path | None) -> None:
     if bad:
         raise Unhealthy(
             "The filing number or its link is not displayed on {pages}. The check is kept. Put it there; the "
-            "words are: archiver notice-board {filing}",
+            "words are: archiver notice-board {filing!q}",
             pages=", ".join(bad),
             filing=done["filing"],
         )

@@ -43,7 +43,7 @@ def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
         shared=planned["shared_objects"],
     )
     console.say(
-        "The plan is {plan}. Two other users have to approve it: archiver dispose approve {plan} --reason WHY",
+        "The plan is {plan}. Two other users have to approve it: archiver dispose approve {plan!q} --reason WHY",
         plan=planned["plan"],
     )
 
@@ -68,7 +68,7 @@ def _approve(session: Session, identity: str, reason: str) -> None:
         session.console.say("Approved {plan}. {missing} more approval is needed.", **approved)
     else:
         session.console.say(
-            "Approved {plan}. It may run after {until}: archiver dispose run {plan}",
+            "Approved {plan}. It may run after {until}: archiver dispose run {plan!q}",
             plan=identity,
             until=session.local(approved["not_before"]),
         )
@@ -86,7 +86,7 @@ def _run(session: Session, identity: str) -> None:
     if done["kept"]:
         console.say("{kept} were needed again in the meantime, and stay.", kept=done["kept"])
     console.say(
-        "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name} --to DIR",
+        "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name!q} --to DIR",
         name=done["certificate"],
     )
     console.unless_signed(done)

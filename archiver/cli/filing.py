@@ -222,7 +222,7 @@ def _set(
     session.console.say("Recorded for {filing}.", filing=done["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.say(
-            "Its retention periods run out only after its end is recorded too: archiver filing end {filing} "
+            "Its retention periods run out only after its end is recorded too: archiver filing end {filing!q} "
             "--on DATE --reason WHY",
             filing=done["filing"],
         )

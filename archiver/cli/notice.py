@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
-from archiver.errors import Phrase, UsageProblem
+from archiver.errors import Phrase, UsageProblem, shell_word
 
 if TYPE_CHECKING:
     from archiver.filings.proposals import Proposal
@@ -93,7 +92,12 @@ def _proposed(session: Session, file: Path) -> Proposal:
 
 
 def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
-    words = ["archiver", "notice", "add", proposal.filings[0] if len(proposal.filings) == 1 else filing]
+    words: list[object] = [
+        "archiver",
+        "notice",
+        "add",
+        proposal.filings[0] if len(proposal.filings) == 1 else filing,
+    ]
     words += ["--kind", proposal.kind or "KIND"]
     words += ["--received", proposal.received.isoformat() if proposal.received else "DATE"]
     if proposal.due:
@@ -102,7 +106,7 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
         words += ["--days", str(proposal.days)]
     if proposal.document:
         words += ["--document", proposal.document]
-    return shlex.join([*words, "--file", str(file)])
+    return " ".join(map(shell_word, [*words, "--file", file]))
 
 
 @entry
@@ -176,7 +180,7 @@ def _list(session: Session, as_json: bool) -> None:
     for paper in papers:
         console.say(
             "A paper that no notice names: {path} in {submission}. Record it with: "
-            "archiver notice add {filing} --file FILE",
+            "archiver notice add {filing!q} --file FILE",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,

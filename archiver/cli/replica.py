@@ -107,7 +107,7 @@ def _restore(
         console.say("Not in the bucket: {sha256}", sha256=sha256)
     if keys is None:
         console.say("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")
-    console.say("Check it with: archiver --config {path} verify", path=config)
+    console.say("Check it with: archiver --config {path!q} verify", path=config)
 
 
 @entry
@@ -125,7 +125,7 @@ def _git_push(session: Session, remote: str, with_content: bool) -> None:
     if with_content:
         console.say("It has {contents} contents.", contents=done.contents)
     else:
-        console.say("Without the content. With it: archiver replica git-push --lfs {remote}", remote=done.remote)
+        console.say("Without the content. With it: archiver replica git-push --lfs {remote!q}", remote=done.remote)
     if done.withheld:
         console.say("Sensitive, and kept here: {contents} contents.", contents=done.withheld)
     if done.away:

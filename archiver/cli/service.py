@@ -68,15 +68,15 @@ def _check_owner(archive: Path, user: str) -> None:
         account = pwd.getpwnam(user)
     except KeyError:
         raise UsageProblem(
-            "There is no user {user}. Nothing was written. Make it first: useradd --system --home-dir {archive} "
-            "--shell /usr/sbin/nologin {user}",
+            "There is no user {user}. Nothing was written. Make it first: useradd --system --home-dir {archive!q} "
+            "--shell /usr/sbin/nologin {user!q}",
             user=user,
             archive=archive,
         ) from None
     if archive.exists() and archive.stat().st_uid != account.pw_uid:
         raise UsageProblem(
             "The archive {archive} does not belong to {user}. Nothing was written. Give it to the service first: "
-            "chown -R {user}: {archive}",
+            "chown -R {user!q}: {archive!q}",
             user=user,
             archive=archive,
         )

@@ -98,7 +98,7 @@ def _print_next(session: Session, health: Any) -> None:
         session.console.say("To do: {line}", line=alert)
     for paper in health.unclaimed:
         session.console.say(
-            "To do: record the notice {path} in {submission}: archiver notice add {filing} --file FILE",
+            "To do: record the notice {path} in {submission}: archiver notice add {filing!q} --file FILE",
             path=paper.path,
             submission=paper.submission,
             filing=paper.filing,

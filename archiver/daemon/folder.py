@@ -264,7 +264,7 @@ class WatchedFolder:
             self._set(PARTLY, NOT_ALL, str(len(missing)))
             self._report(
                 "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: they are "
-                "scanned every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough}",
+                "scanned every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
                 problem="watch",
                 count=len(missing),
                 path=self._config.watch,

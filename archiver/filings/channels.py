@@ -33,7 +33,7 @@ def _file(path: Path) -> dict[str, list[str]]:
         if mode & 0o077:
             raise ConfigProblem(
                 "{path} says where reminders go and is readable for others (mode {mode}). Nothing was sent. Make "
-                "it its owner's alone: chmod 600 {path}",
+                "it its owner's alone: chmod 600 {path!q}",
                 path=path,
                 mode=f"{mode:04o}",
             )

@@ -35,8 +35,8 @@ def board(filing: Filing, form: str) -> str:
     """What to put on the website, into the App and into the privacy policy (art. 26); raises UsageProblem."""
     if not filing.number:
         raise UsageProblem(
-            "{filing} has no filing number yet. Nothing was written. Record it with: archiver filing set {filing} "
-            "--number NO --issued-on DATE",
+            "{filing} has no filing number yet. Nothing was written. Record it with: archiver filing set "
+            "{filing!q} --number NO --issued-on DATE",
             filing=filing.name,
         )
     return _FORMS[form](_facts(filing))

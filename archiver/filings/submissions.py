@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -88,21 +87,22 @@ def check_whole(archive: Archive, version: Version) -> None:
     if version.disposed:
         raise SubmissionRefused(
             "The content of {tag} was disposed of under certificate {certificate}. Nothing was recorded. "
-            "To sign the version all the same, say why: archiver submit {name} --version {number} --reason TEXT",
+            "To sign the version all the same, say why: archiver submit {name!q} --version {number!q} "
+            "--reason TEXT",
             tag=version.tag,
             certificate=version.disposed,
-            name=shlex.quote(str(version.submission)),
+            name=str(version.submission),
             number=version.number,
         )
     raise SubmissionRefused(
         "The archive has lost the content of {count} materials of {tag}, or it is damaged; the first is {path}. "
         "Nothing was recorded. Look with archiver verify, and bring the content back from the off-site copy or a "
-        "backup. To sign the version all the same, say why: archiver submit {name} --version {number} "
+        "backup. To sign the version all the same, say why: archiver submit {name!q} --version {number!q} "
         "--reason TEXT",
         count=len(damaged),
         tag=version.tag,
         path=names.text(damaged[0].path),
-        name=shlex.quote(str(version.submission)),
+        name=str(version.submission),
         number=version.number,
     )
 
@@ -112,9 +112,10 @@ def _empty(archive: Archive, version: Version) -> SubmissionRefused:
     older = (v.number for v in archive.index.versions(submission.filing, submission.name) if v.files)
     return SubmissionRefused(
         "{tag} holds no material. Nothing was recorded. If an earlier version was handed in, name it: archiver "
-        "submit {name} --version {older}. To sign {tag} all the same, say why: --version {number} --reason TEXT",
+        "submit {name!q} --version {older!q}. To sign {tag} all the same, say why: --version {number!q} "
+        "--reason TEXT",
         tag=version.tag,
-        name=shlex.quote(str(submission)),
+        name=str(submission),
         older=next((number for number in older if number < version.number), "N"),
         number=version.number,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 import subprocess
 import sys
@@ -77,14 +76,14 @@ def _check_successor(archive: Archive, config: Config, access: Access, kept: byt
         "{config}: watch.path is {given}, but this archive keeps {kept}, which {state}. Of {count} names that "
         "were looked for, {present} are in the new folder. Nothing was changed. Set watch.path back. If the "
         "materials have moved, rename {kept} and start again. To keep both folders, make another archive: "
-        "archiver init --archive DIR --watch {folder}",
+        "archiver init --archive DIR --watch {folder!q}",
         config=config.source,
         given=config.watch,
         kept=names.text(kept),
         state=state,
         count=len(looked_for),
         present=present,
-        folder=shlex.quote(os.fspath(config.watch)),
+        folder=config.watch,
     )
 
 

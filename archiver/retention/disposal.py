@@ -82,7 +82,7 @@ def _refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> A
     names = ", ".join(each.tag for each, _ in left[:3])
     return RetentionRefused(
         "Disposal of {names} is refused. {first} is kept until {until}{open}. Nothing was deleted. "
-        "See why with: archiver explain {first}",
+        "See why with: archiver explain {first!q}",
         names=names + (", ..." if len(left) > 3 else ""),
         first=version.tag,
         until=decision.keep_until.date().isoformat(),
@@ -214,7 +214,7 @@ def _check_approver(archive: Archive, found: Disposal) -> None:
     actor = archive.actor
     if found.begun:
         raise RetentionRefused(
-            "{identity} has begun already. Nothing was changed. Finish it with: archiver dispose run {identity}",
+            "{identity} has begun already. Nothing was changed. Finish it with: archiver dispose run {identity!q}",
             identity=found.identity,
         )
     if actor.uid == found.uid:
@@ -237,7 +237,7 @@ def _check_approved(archive: Archive, found: Disposal, rules: Rules) -> None:
     if missing > 0:
         raise RetentionRefused(
             "{identity} lacks {missing} of {needed} approvals. Nothing was deleted. Another user than the planner "
-            "approves it with: archiver dispose approve {identity} --reason WHY",
+            "approves it with: archiver dispose approve {identity!q} --reason WHY",
             identity=found.identity,
             missing=missing,
             needed=APPROVALS,

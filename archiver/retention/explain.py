@@ -32,7 +32,7 @@ def explain(index: Index, version: Version, path: str, policy: Policy, now: date
         found = next((material for material in materials if material.path == wanted), None)
         if found is None:
             raise NotFound(
-                "{tag} has no material {path}. See them with: archiver show {tag}", tag=version.tag, path=path
+                "{tag} has no material {path}. See them with: archiver show {tag!q}", tag=version.tag, path=path
             )
         if found.sha256:
             holders = index.holding(found.sha256)
