@@ -24,7 +24,7 @@ CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
 CALLS = {"Unreachable", "say", "_word", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
 #: Module constants that are shown through the console.
 CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "_BASIS_IMPACT", "_BASIS_CLASS", "_BASIS_EU", "_BASIS_SEC",
-             "BASIS_PROMISED", "FILING_LIVE", "HELD",
+             "BASIS_PROMISED", "FILING_LIVE", "HELD", "UNREAD",
              "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
              "NOT_ALL", "NOT_HEARD", "PRESENT_STATE", "IMMUTABLE", "_DISPOSED", "_REPLACED", "NOTES",
              "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "UNSTARTED", "_REASONS", "PROMISES", "NO_CREDENTIALS", "UNREACHABLE", "UNTRUSTED", "NO_S3", "OTHER", "CUT", "UNLOCKED", "OFFSITE", "PARTIAL", "SENTENCES", "STATES", "FIELDS", "NOTICE_KINDS", "CHANGE_KINDS", "SCHEMES", "KINDS",

@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from archiver import clock
-from archiver.errors import UsageProblem
+from archiver.errors import Phrase, UsageProblem
 
 #: The action of a stand-in; no release writes it.
 UNREADABLE = "unreadable"
@@ -48,7 +48,7 @@ def check_new(action: str, about: str, details: Mapping[str, Any], attached: Ite
     """Refuse an event that could not be read back, or not by every program; raises UsageProblem with the field."""
     check_text(about, "object")
     if _CONTROL.search(about):
-        raise _unfit("object", "a control character")
+        raise _unfit("object", Phrase("a control character"))
     check_values(details)
     try:
         _check_details(action, details, attached)
@@ -70,17 +70,17 @@ def _check_value(value: object, path: str, depth: int) -> None:
         check_text(value, path)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _unfit(path, "a number that is not finite")
+            raise _unfit(path, Phrase("a number that is not finite"))
     elif isinstance(value, int):
         if not _SMALLEST <= value <= _LARGEST:
-            raise _unfit(path, "a number of more than 64 bits")
+            raise _unfit(path, Phrase("a number of more than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _DEEPEST:
-            raise _unfit(path, f"more than {_DEEPEST} levels")
+            raise _unfit(path, Phrase("more than {levels} levels", levels=_DEEPEST))
         for key, inner in _members(value, path):
             _check_value(inner, f"{path}.{key}", depth + 1)
     elif value is not None:
-        raise _unfit(path, type(value).__name__)
+        raise _unfit(path, Phrase("a value of the kind {kind}", kind=type(value).__name__))
 
 
 def _members(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
@@ -89,7 +89,7 @@ def _members(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tu
     for key in value:
         if not isinstance(key, str):
             # JSON would make text of it, and read another document back.
-            raise _unfit(path, "a name that is no text")
+            raise _unfit(path, Phrase("a name that is no text"))
         check_text(key, path)
     return value.items()
 
@@ -97,14 +97,14 @@ def _members(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tu
 def check_text(text: str, path: str) -> None:
     """Refuse a text that is none for every program; raises UsageProblem with ``path``."""
     if "\0" in text:
-        raise _unfit(path, "a NUL character")
+        raise _unfit(path, Phrase("a NUL character"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise _unfit(path, "bytes that are not UTF-8") from None
+        raise _unfit(path, Phrase("bytes that are not UTF-8")) from None
 
 
-def _unfit(path: str, what: str) -> UsageProblem:
+def _unfit(path: str, what: Phrase) -> UsageProblem:
     return UsageProblem(
         "{field} cannot be journalled: it has {what} in it. Nothing was recorded. Say it in plain text.",
         field=path[:_LONGEST_PATH],
