@@ -192,6 +192,7 @@ class JournalPoint:
     commit: str
 
 
+@dataclass(frozen=True, slots=True)
 class UnreadEvent:
     """An event that this release does not understand; ``action`` is empty where not even that can be read.
 

@@ -317,8 +317,9 @@ _PROMISE: Mapping[str, _Fits] = {
 #: Action -> the details that somebody relies on.  What nobody looks at may be anything, as it may be of
 #: another release.
 _DETAILS: Mapping[str, Mapping[str, _Fits]] = {
-    "init": {"layout": _text, **_PROMISE},
-    "adopt": _PROMISE,
+    "init": {"layout": _text, "watch": _optional(_text), **_PROMISE},
+    "adopt": {"watch": _optional(_text), **_PROMISE},
+    "watch-path": {"to": _text},
     "policy": _PROMISE,
     "capture": {
         "filing": _text,
@@ -331,6 +332,7 @@ _DETAILS: Mapping[str, Mapping[str, _Fits]] = {
         "on": _day,
         "kind": _text,
         **dict.fromkeys(("number", "by", "receipt"), _maybe(_text)),
+        "reason": _optional(_text),
     },
     "hold": {"name": _text, "reason": _text, "by": _maybe(_text)},
     "lift": {"name": _text, "reason": _text},

@@ -142,9 +142,7 @@ class Intake:
         if event.action in _LIFE:
             self._life(event)
         self._lag(event)
-        self._meta("head", event.commit)
-        self._meta("seq", str(event.seq))
-        self._meta("digest", event.sha256)
+        self._reach(event)
 
     def _meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))
@@ -154,8 +152,13 @@ class Intake:
         self._unread(event, "")
         if event.seq == 1:
             self._meta("archive", event.sha256[:16])
+        self._reach(event)
+
+    def _reach(self, event: Event) -> None:
+        """Note the event that the index is complete up to."""
         self._meta("head", event.commit)
         self._meta("seq", str(event.seq))
+        self._meta("digest", event.sha256)
 
     def _unread(self, event: Event, action: str) -> None:
         self._db.execute("insert or replace into unread values (?, ?, ?)", (event.seq, event.commit, action))

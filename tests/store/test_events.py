@@ -37,14 +37,20 @@ def _written() -> Iterator[tuple[str, str]]:
     """Every action that some module writes, with the module; fails for one that cannot be told."""
     for path in sorted((CHECKOUT / "archiver").rglob("*.py")):
         name = path.relative_to(CHECKOUT).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = {
+            ast.unparse(node.targets[0]): node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
             if name in _HANDED_ON and isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_NOTES":
                 yield from ((word, name) for word in ast.literal_eval(node.value))
             if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("Draft", "record"):
                 continue
             first = node.args[0] if node.args else node.keywords[0].value
             choices = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
-            for each in choices:
+            for each in (constants.get(ast.unparse(choice), choice) for choice in choices):
                 if isinstance(each, ast.Constant) and isinstance(each.value, str):
                     yield each.value, name
                 else:
