@@ -24,8 +24,8 @@ CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
 CALLS = {"Unreachable", "say", "_word", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
 #: Module constants that are shown through the console.
 CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "_BASIS_IMPACT", "_BASIS_CLASS", "_BASIS_EU", "_BASIS_SEC",
-             "BASIS_PROMISED", "FILING_LIVE", "HELD", "UNREAD",
-             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "GATHERING", "NO_EVENTS", "NO_WATCH",
+             "BASIS_PROMISED", "FILING_LIVE", "HELD", "UNREAD", "OWN", "TOO_DEEP", "TOO_LONG", "TOO_FAR",
+             "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "BUSY", "GATHERING", "NO_EVENTS", "NO_WATCH",
              "NOT_ALL", "NOT_HEARD", "PRESENT_STATE", "IMMUTABLE", "_DISPOSED", "_REPLACED", "NOTES",
              "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "UNSTARTED", "_REASONS", "PROMISES", "NO_CREDENTIALS", "UNREACHABLE", "UNTRUSTED", "NO_S3", "OTHER", "CUT", "UNLOCKED", "OFFSITE", "PARTIAL", "SENTENCES", "STATES", "FIELDS", "NOTICE_KINDS", "CHANGE_KINDS", "SCHEMES", "KINDS",
              "COMPANY", "REGULATOR", "STATUTE", "POLICY", "STATED"}  # fmt: skip
@@ -106,7 +106,9 @@ def _subclasses(cls: type) -> Iterator[type]:
     for module in pkgutil.walk_packages(archiver.__path__, "archiver."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    yield from cls.__subclasses__()
+    for each in cls.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def _name(node: ast.expr) -> str:

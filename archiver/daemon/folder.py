@@ -78,6 +78,10 @@ class WatchedFolder:
         """Return True if the folder can be trusted to be the watched one."""
         return self._presence.is_there()
 
+    def allow_other_mount(self) -> None:
+        """Note that the folder has moved on purpose."""
+        self._presence.allow_other_mount()
+
     def remember(self) -> None:
         """Note that this folder has been scanned: it is the one from now on."""
         self._presence.remember()

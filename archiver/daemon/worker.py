@@ -211,6 +211,7 @@ class Daemon:
             return
         if moved := changed_watch_path(self._archive, self._config, self._folder.access):
             self._append(moved)
+            self._folder.allow_other_mount()
         self._is_taken = self._folder.is_there()
 
     def _finish(self) -> None:

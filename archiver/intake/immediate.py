@@ -54,7 +54,10 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
         moved = changed_watch_path(archive, config, access)
-        _check_there(Presence(os.fsencode(config.watch), access, snapshot), config, submission)
+        presence = Presence(os.fsencode(config.watch), access, snapshot)
+        if moved is not None:
+            presence.allow_other_mount()
+        _check_there(presence, config, submission)
         newest = capturer.newest(group)
         if newest is not None and not newest.files and not _has_folder(access, group, submission):
             # The deletion was seen when it could be, and is on record.

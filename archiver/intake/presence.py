@@ -54,5 +54,9 @@ class Presence:
         self._snapshot.set_meta("root", self.identity() or "")
         self._snapshot.set_meta("root_mount", self._mount_point())
 
+    def allow_other_mount(self) -> None:
+        """Note that the folder has moved on purpose: it may lie on another mount than before."""
+        self._snapshot.set_meta("root_mount", "")
+
     def _mount_point(self) -> str:
         return names.text(mounts.mount_of(self.place, mounts.parse(mounts.read_table())).point)

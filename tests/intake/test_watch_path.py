@@ -126,6 +126,24 @@ def test_the_same_folder_by_a_bind_mount_is_no_other(filed: Site, tmp_path: Path
     assert len(journalled(filed, "watch-path")) == 1
 
 
+@pytest.mark.needs("root", "mount")
+def test_materials_that_moved_from_a_share_to_the_server_itself(bare_site: Site, tmp_path: Path) -> None:
+    """The new folder lies on no mount of its own, which alone would read as a share that is not mounted."""
+    site, new = bare_site, tmp_path / "new"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", site.watch], check=True)
+    try:
+        site.init()
+        site.write("f/s/a", "1")
+        site.catch_up()
+        shutil.copytree(site.watch, new)
+    finally:
+        subprocess.run(["umount", site.watch], check=True)
+    point_at(site, new)
+    site.catch_up()
+    assert len(journalled(site, "watch-path")) == 1
+    assert "complete" in site.catch_up().stdout
+
+
 def test_an_archive_that_knows_nothing_takes_any_folder(site: Site, tmp_path: Path) -> None:
     point_at(site, fill(tmp_path / "better", "f/s/a"))
     site.catch_up()
