@@ -26,7 +26,7 @@ def command(session: Session, restore_settings: bool) -> None:
 
 def _restore_settings(session: Session) -> None:
     """Only for the archive's owner: the daemon cannot be asked, as it does not open such an archive either."""
-    from archiver.store import guard, rearm
+    from archiver.store import guard, set_aside
 
     archive = session.archive(restores_settings=True)
     archive.check_owner()
@@ -36,6 +36,6 @@ def _restore_settings(session: Session) -> None:
     if foreign:
         session.console.say(
             "What stood there is kept in {path}. Find out who wrote it, and run: archiver verify",
-            path=archive.root / rearm.ASIDE,
+            path=archive.root / set_aside.FOLDER,
         )
     session.console.say("The settings and hooks of the repository are archiver's own.")

@@ -15,7 +15,7 @@ from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
 from archiver.daemon.notify import Notifier
 from archiver.daemon.reception import Reception
 from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
-from archiver.errors import ArchiverError, ConfigProblem, Report
+from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.intake.access import open_access
 from archiver.intake.watch_path import changed_watch_path
 from archiver.replica.cache import attach
@@ -148,9 +148,14 @@ class Service:
         while not self._stopping.is_set() and not self._reloading:
             try:
                 return self._open(config)
+            except StorageProblem as error:
+                # It is there again, and not as it was: somebody has to look.
+                self._report(error.template, problem=error.kind, **error.fields)
             except (ArchiverError, OSError, sqlite3.Error):
-                self._notifier.alive()
-                self._stopping.wait(_LOOK_AGAIN_SECONDS)
+                # Its volume is still away, which was reported.
+                pass
+            self._notifier.alive()
+            self._stopping.wait(_LOOK_AGAIN_SECONDS)
         return None
 
     def _reloaded(self, old: Config) -> Config:

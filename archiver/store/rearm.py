@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.store import guard
+from archiver.store import guard, set_aside
 from archiver.store.durable import sync_filesystem, sync_path
 from archiver.store.guard import FOREIGN, Deviation
 
-#: Beside the repository, where git does not look: what nobody knows is evidence, and is never thrown away.
-ASIDE = "set-aside"
 _NOTE = "settings.replaced"
 _LONGEST_BYTES = 1 << 20
 
@@ -75,7 +72,8 @@ def forget(root: Path) -> None:
 def _replace(root: Path, deviation: Deviation) -> None:
     repository, name = root / "archive.git", deviation.name
     if deviation.reason == FOREIGN:
-        _set_aside(root, name)
+        # As it is and unread, a pipe or a folder too: what nobody knows is evidence.
+        set_aside.put_away(root, repository / name)
     if name == "hooks":
         for hook in guard.HOOKS:
             guard.put(repository, f"hooks/{hook}")
@@ -83,17 +81,6 @@ def _replace(root: Path, deviation: Deviation) -> None:
         guard.put(repository, name)
     else:
         (repository / name).unlink(missing_ok=True)
-
-
-def _set_aside(root: Path, name: str) -> None:
-    """Move it as it is, unread: a link, a pipe or a folder too."""
-    folder = root / ASIDE
-    folder.mkdir(mode=0o700, exist_ok=True)
-    flat = name.replace("/", "_")
-    free = next(path for number in count(1) if not os.path.lexists(path := folder / f"{flat}.{number}"))
-    os.rename(root / "archive.git" / name, free)
-    if free.is_file() and not free.is_symlink():
-        free.chmod(0o600)
 
 
 def _details(found: Sequence[Deviation]) -> list[dict[str, Any]]:

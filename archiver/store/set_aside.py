@@ -41,13 +41,13 @@ def set_aside(root: Path, name: str) -> Path:
 
 
 def put_away(root: Path, path: Path) -> Path:
-    """Move a file or folder out of use, if it is there; returns where it lies now.  Raises OSError."""
+    """Move a file, folder or link out of use, if it is there; returns where it lies now.  Raises OSError."""
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     number = 1
-    while (target := folder / f"{path.name}.{number}").exists():
+    while os.path.lexists(target := folder / f"{path.name}.{number}"):
         number += 1
-    if path.exists():
+    if os.path.lexists(path):
         os.rename(path, target)
     return target
 

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -246,7 +247,6 @@ def test_what_stood_there_is_kept_and_named_in_the_journal(two: Site) -> None:
     two.run("maintain", "--restore-settings")
     [kept] = (two.archive / "set-aside").iterdir()
     assert kept.read_bytes() == before
-    assert kept.stat().st_mode & 0o777 == 0o600
     assert events(two, "repository-settings")[0]["found"] == {"config": hashlib.sha256(before).hexdigest()}
     assert not trace.exists()
     assert "are archiver's own" in two.run("maintain", "--restore-settings").stdout
@@ -354,6 +354,24 @@ def test_the_running_daemon_notices_and_goes_on_after_the_command(
     two.run("maintain", "--restore-settings")
     wait_until(lambda: two.tags()[0] == "f/s/v3", 40)
     two.verified()
+
+
+def test_an_archive_that_comes_back_altered_is_reported(two: Site) -> None:
+    process = two.start("--settle", "0.3")
+    wait_until(lambda: two.json("status")["daemon"])
+    away = two.root / "away"
+    two.archive.rename(away)
+    # The service looks again every second.
+    time.sleep(3)
+    config = away / "archive.git/config"
+    config.write_bytes(config.read_bytes().replace(b"\n", b"\r\n"))
+    away.rename(two.archive)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=30)[0]
+    assert "is missing. Nothing archived was lost" in out
+    assert "config in" in out
+    assert "is not what archiver wrote" in out
 
 
 def test_a_kill_between_replacing_and_journalling_loses_no_event(two: Site) -> None:

@@ -157,7 +157,7 @@ def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
 
 def test_the_private_key_is_for_its_owner_alone(archive: Archive) -> None:
     assert stat.S_IMODE((archive.keys / "signing_key").stat().st_mode) == 0o600
-    assert stat.S_IMODE(archive.keys.stat().st_mode) == 0o2750
+    assert stat.S_IMODE(archive.keys.stat().st_mode) == 0o700
 
 
 def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
