@@ -13,7 +13,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -303,13 +303,19 @@ class _Target:
                 with open(descriptor, "wb", buffering=0) as stream:
                     _copy_checked(content, item, stream.fileno())
                     begin_write_out(stream.fileno())
-                    os.utime(stream.fileno(), ns=(item.material.mtime_ns, item.material.mtime_ns))
+                    _set_mtime(stream.fileno(), item.material.mtime_ns)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
                 kept = True
             finally:
                 if not kept:
                     os.unlink(temporary, dir_fd=folder)
         return item.material.size
+
+
+def _set_mtime(descriptor: int, mtime_ns: int) -> None:
+    # The bytes are what counts: a time that this filesystem cannot hold must not stop the other files.
+    with suppress(OSError, OverflowError):
+        os.utime(descriptor, ns=(mtime_ns, mtime_ns))
 
 
 def _make(name: bytes, folder: int) -> None:

@@ -22,8 +22,10 @@ from archiver.store.database import (
     create_schema,
     file_identity,
     is_damage,
+    read_integer,
     read_point,
     remove,
+    stored_integer,
     write_point,
 )
 from archiver.store.source import Signature
@@ -103,8 +105,7 @@ class Snapshot:
         rows = self._db.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
         )
-        made = tuple.__new__
-        return {row[0]: FOLDER if row[1] else made(Signature, row[2:]) for row in rows}
+        return {row[0]: FOLDER if row[1] else _signature(row[2:]) for row in rows}
 
     def get(self, path: bytes) -> State:
         """The archived state of one path."""
@@ -114,7 +115,7 @@ class Snapshot:
         ).fetchone()
         if row is None:
             return None
-        return FOLDER if row[0] else Signature(*row[1:])
+        return FOLDER if row[0] else _signature(row[1:])
 
     def folders_below(self, path: bytes) -> list[bytes]:
         """Every folder at or below ``path`` that has archived entries."""
@@ -259,9 +260,16 @@ def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
     return point is not None and not archive.has_event(point)
 
 
+def _signature(row: tuple[int | bytes, ...]) -> Signature:
+    # A scan makes one for each of a million files, and hardly one has numbers that need it.
+    if bytes in map(type, row):
+        row = tuple(map(read_integer, row))
+    return tuple.__new__(Signature, row)
+
+
 def _row(path: bytes, state: Signature | Literal["folder"]) -> tuple[object, ...]:
     if isinstance(state, Signature):
-        return (*split(path), 0, state.size, state.mtime_ns, state.ctime_ns, state.inode)
+        return (*split(path), 0, *map(stored_integer, state))
     return (*split(path), 1, 0, 0, 0, 0)
 
 

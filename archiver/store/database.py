@@ -41,6 +41,20 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
             database.execute(f"pragma user_version = {version}")
 
 
+def stored_integer(value: int) -> int | bytes:
+    """Return an integer as it is stored: digits where SQLite's 64 bits, which have a sign, do not hold it.
+
+    Filesystems deliver times past the year 2262 and inode numbers of 64 bits without a sign.  Digits are
+    stored as bytes: of text, a column for integers would make a number that is not exact.
+    """
+    return value if -(1 << 63) <= value < 1 << 63 else b"%d" % value
+
+
+def read_integer(stored: int | bytes) -> int:
+    """Return what :func:`stored_integer` was given."""
+    return int(stored)
+
+
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file itself is bad; locked, read-only or a full disk are no damage."""
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)

@@ -37,7 +37,7 @@ from archiver.store.database import (
     is_damage,
     read_point,
 )
-from archiver.store.indexing import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, submission_id
+from archiver.store.indexing import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
 from archiver.store.lag import Lag
 
 #: Events in one transaction; each costs a sync of the log's pages otherwise.
@@ -349,7 +349,7 @@ class Index:
                 (identity, number, number),
             )
         for row in rows:
-            yield Material(*row)
+            yield material_of(row)
 
     def life(self, filing: str | None = None, until: str = "") -> list[LifeEvent]:
         """The events of filings' lives, oldest first; ``until``: only what was recorded by then (RFC 3339)."""
@@ -381,7 +381,7 @@ class Index:
         self._db.execute("begin")
         try:
             rows = (self._db.execute(query, (identity, path)).fetchone() for path in paths)
-            return {row[0]: Material(*row) for row in rows if row is not None}
+            return {row[0]: material_of(row) for row in rows if row is not None}
         finally:
             self._db.rollback()
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from archiver.model import ACTIONS, Change, Event, Op
+from archiver.model import ACTIONS, Change, Event, Material, Op
 from archiver.store import events, names
+from archiver.store.database import read_integer, stored_integer
 from archiver.store.lag import Lag
 
 SCHEMA_VERSION = 10
@@ -98,6 +99,12 @@ def submission_id(database: sqlite3.Connection, filing: str, name: str) -> int |
     """The row of a submission, if it has one."""
     row = database.execute("select id from submissions where filing = ? and name = ?", (filing, name)).fetchone()
     return None if row is None else int(row[0])
+
+
+def material_of(row: tuple[Any, ...]) -> Material:
+    """Return the material of a row with path, sha256, size, mtime_ns and health."""
+    path, sha256, size, mtime_ns, health = row
+    return Material(path, sha256, size, read_integer(mtime_ns), health)
 
 
 class Intake:
@@ -257,7 +264,7 @@ class Intake:
         self._db.executemany(
             "insert into materials values (?, ?, ?, ?, ?, ?, null, ?)",
             (
-                (submission, c.path, c.sha256, c.size, c.mtime_ns, number, c.health)
+                (submission, c.path, c.sha256, c.size, stored_integer(c.mtime_ns), number, c.health)
                 for c in changes
                 if c.op not in (Op.DELETE, Op.RMDIR)
             ),

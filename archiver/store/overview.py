@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from archiver.model import Material, Submission
 from archiver.store.index import Index
+from archiver.store.indexing import material_of
 
 
 def content_intervals(index: Index) -> Iterator[tuple[Submission, str, int, int, int | None]]:
@@ -33,7 +34,7 @@ def doubtful(index: Index) -> list[tuple[str, Material]]:
         "from materials m join submissions s on s.id = m.submission "
         "where m.until is null and m.health <> '' order by s.filing, s.name, m.path"
     )
-    return [(row[0], Material(*row[1:])) for row in rows]
+    return [(row[0], material_of(row[1:])) for row in rows]
 
 
 def lying_in(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
@@ -46,7 +47,7 @@ def lying_in(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
         "is not null and (s.folder = ?1 or instr(x'2f' || m.path, x'2f' || ?1 || x'2f')) order by 1, 2, 5",
         (folder,),
     )
-    return [(Submission(*row[:4]), Material(*row[4:])) for row in rows]
+    return [(Submission(*row[:4]), material_of(row[4:])) for row in rows]
 
 
 def changed_since_submitted(index: Index) -> list[tuple[str, str]]:

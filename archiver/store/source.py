@@ -85,7 +85,8 @@ class FileSource:
         folder, descriptor = self._descriptors
         if Signature.of(os.fstat(descriptor)) != self.signature:
             return False
-        return os.stat(self._name, dir_fd=folder, follow_symlinks=False).st_ino == self.signature.inode
+        named = Signature.of(os.stat(self._name, dir_fd=folder, follow_symlinks=False))
+        return named.inode == self.signature.inode
 
     def close(self) -> None:
         """Close the descriptors."""
