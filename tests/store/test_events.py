@@ -21,7 +21,9 @@ from archiver.evidence.verify import verify
 from archiver.filings.register import register
 from archiver.health import examine
 from archiver.model import ACTIONS
+from archiver.replica.history import bundle
 from archiver.store import events
+from archiver.store.repository import Repository
 from archiver.store.writer import Draft
 from tests import forged
 from tests.conftest import CHECKOUT, Site
@@ -290,7 +292,26 @@ def test_after_a_version_whose_event_cannot_be_read_the_next_one_is_whole(site: 
     site.write("f/s/a", "content 4")
     site.catch_up()
     assert "f/s/v4" in site.tags()
+    _check_bundles(site, tmp_path)
     site.run("submit", "f/s", "--on", "2026-01-01")
+
+
+def _check_bundles(site: Site, tmp_path: Path) -> None:
+    """What goes to the bucket is whole: nobody can ask it for the version that is in no event."""
+    commits = site.git("rev-list", "--reverse", "journal").stdout.split()
+    repository = Repository.begin(tmp_path / "back.git")
+    archive = site.open()
+    try:
+        refs: dict[str, str] = {}
+        for since, until in ((None, commits[2]), (commits[2], commits[-1])):
+            with bundle(archive, since, until) as (_, path, _):
+                refs |= repository.take_in(path)
+        repository.set_refs(refs)
+        assert repository.resolve("refs/tags/f/s/v4") == archive.repository.resolve("refs/tags/f/s/v4")
+        assert repository.fsck() == []
+    finally:
+        archive.close()
+        repository.close()
 
 
 def _spoil(site: Site, *tags: str) -> None:
