@@ -84,11 +84,13 @@ def check_package(package: Path) -> None:
 # --- as it is
 
 
-def test_the_archive_is_verified_from_its_witness_lines_on(read_only: Site) -> None:
-    report = check_verified(read_only)
+def test_the_archive_is_verified_from_its_witness_lines_on(golden: Site) -> None:
+    report = check_verified(golden)
     assert report["checked"] == FACTS["verify"]["checked"]
     assert report["findings"] == FACTS["verify"]["findings"] == []
-    assert len(report["notes"]) == FACTS["verify"]["notes"]
+    # A later release may note more, such as settings of the repository that an earlier one wrote.
+    assert len(report["notes"]) >= FACTS["verify"]["notes"]
+    assert FACTS["certificate"]["certificate"] in [note["object"] for note in report["notes"]]
 
 
 LISTINGS: list[tuple[str, tuple[str, ...]]] = [
@@ -116,7 +118,9 @@ def test_every_version_and_sheet_says_what_it_said(read_only: Site) -> None:
 
 
 def test_every_event_is_there(read_only: Site) -> None:
-    assert read_only.git("log", "--reverse", "--format=%s", "journal").stdout.splitlines() == FACTS["events"]
+    events = read_only.git("log", "--reverse", "--format=%s", "journal").stdout.splitlines()
+    # What a release journals when it first opens an earlier one's archive comes after them.
+    assert events[: len(FACTS["events"])] == FACTS["events"]
 
 
 def test_every_material_comes_back(golden: Site) -> None:
