@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from archiver.config import Config
 from archiver.errors import ConfigProblem
+
+#: Of network filesystems, and where /proc is missing.
+_NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a new file, whole or not at all, and never over another; raises OSError."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            # Without a name until it is whole: whoever is killed leaves nothing.
+            descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as stream:
+                _fill(stream, text)
+                # With a folder, or Python calls link(2), which follows no link.
+                os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=folder, follow_symlinks=True)
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS_FILES:
+                raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+            stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 - what is there already is not ours to remove
+            with _removed_unless_done(path), stream:
+                _fill(stream, text)
+        with _removed_unless_done(path):
+            os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _removed_unless_done(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _fill(stream: TextIO, text: str) -> None:
+    # Whatever the umask: one that others may write would not be used.
+    os.fchmod(stream.fileno(), 0o644)
+    stream.write(text)
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def render(config: Config) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from archiver import config, config_file, profiles
 from archiver.cli.session import FilePath, Session, Text, entry
@@ -41,41 +45,42 @@ def command(
     tsa_url: str,
     tsa_root: Path | None,
 ) -> None:
-    """Make an archive, its signing key, and archiver.toml."""
-    from archiver.store.adoption import adopt as take_in
-    from archiver.store.archive import Archive
+    """Make an archive, its signing key, and archiver.toml; one that is ready is used as it is."""
+    from archiver.store import creation
     from archiver.store.names import text
 
     settings = config.Config(
-        source=Path(session.config_file or "archiver.toml"),
+        source=Path(session.config_file or config.HERE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
         layout=layout,
         retention_years=retention_years,
         timestamp_url=tsa_url,
     )
-    _check(settings, adopt)
-    roots = _authority(tsa_url, tsa_root, adopt)
-    rendered = config_file.render(settings)
+    ready = _ready(session, settings)
+    settings = ready or settings
     details = {
         "watch": text(os.fsencode(settings.watch)),
-        "layout": layout,
-        "retention_years": retention_years,
+        "layout": settings.layout,
+        "retention_years": settings.retention_years,
         "timezone": settings.timezone,
     }
+    _check(settings)
+    roots = _authority(tsa_url, tsa_root, adopt)
     try:
-        with open(settings.source, "x", encoding="utf-8") as stream:
-            # Whatever the umask: one that others may write would not be used.
-            os.fchmod(stream.fileno(), 0o644)
-            stream.write(rendered)
-        try:
-            made = (
-                take_in(settings.archive, details) if adopt else Archive.create(settings.archive, details, roots)
+        if not adopt:
+            creation.finish(settings.archive)
+        if ready and _is_made(settings, details, roots, adopt):
+            session.console.say(
+                "The archive at {path} is there already. Nothing was changed.", path=settings.archive
             )
-            made.close()
-        except BaseException:
-            settings.source.unlink()
-            raise
+            return
+        if not adopt and creation.is_occupied(settings.archive):
+            raise UsageProblem(
+                "{path} is already there and not empty. Nothing was made. Choose a new folder.",
+                path=settings.archive,
+            )
+        _make(settings, details, roots, adopt, is_ready=ready is not None)
     except OSError as error:
         raise StorageProblem(
             "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
@@ -91,6 +96,76 @@ def command(
         path=settings.archive / "keys",
     )
     console.say("Start archiving with: archiver run")
+
+
+def _make(
+    settings: config.Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool, *, is_ready: bool
+) -> None:
+    """Make both, or neither.  The configuration comes first: with it, whoever was killed says the same again."""
+    from archiver.store.adoption import adopt as take_in
+    from archiver.store.archive import Archive
+
+    if not is_ready:
+        config_file.write_new(settings.source, config_file.render(settings))
+    try:
+        made = take_in(settings.archive, details) if adopt else Archive.create(settings.archive, details, roots)
+    except BaseException:
+        if not is_ready:
+            settings.source.unlink()
+        raise
+    made.close()
+
+
+def _ready(session: Session, wanted: config.Config) -> config.Config | None:
+    """The configuration that is there; raises UsageProblem where it says something else than the command."""
+    if not os.path.lexists(wanted.source):
+        return None
+    ready = config.load(wanted.source, is_found=session.config_file is None)
+    typed = click.get_current_context().get_parameter_source
+    pairs: list[tuple[str, Any, Any]] = [
+        ("archive.path", ready.archive, wanted.archive),
+        ("watch.path", ready.watch, wanted.watch),
+        ("timestamp.url", ready.timestamp_url, wanted.timestamp_url),
+    ]
+    if typed("layout") is not ParameterSource.DEFAULT:
+        pairs.append(("watch.layout", ready.layout, wanted.layout))
+    if typed("retention_years") is not ParameterSource.DEFAULT:
+        pairs.append(("retention.years", ready.retention_years, wanted.retention_years))
+    for key, there, said in pairs:
+        if there != said and not (isinstance(said, Path) and os.path.realpath(there) == os.path.realpath(said)):
+            raise UsageProblem(
+                "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
+                "them, or name another file with --config.",
+                path=wanted.source,
+                key=key,
+                there=there,
+                said=said,
+            )
+    return ready
+
+
+def _is_made(settings: config.Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool) -> bool:
+    """Whether such an archive is there already; raises UsageProblem where it was made for something else."""
+    from archiver.evidence import timestamp
+    from archiver.store.adoption import is_adopted
+    from archiver.store.archive import Archive
+
+    if adopt:
+        return is_adopted(settings.archive, details)
+    if not (settings.archive / "archive.git" / "HEAD").is_file():
+        return False
+    with closing(Archive(settings.archive)) as archive:
+        first = archive.journal.first()
+        layout = first.details.get("layout") if first is not None else ""
+        pinned = timestamp.roots(archive)
+    if layout != settings.layout or pinned != b"".join(roots.values()):
+        raise UsageProblem(
+            "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
+            "same as then, or choose a new folder.",
+            path=settings.archive,
+            key="--layout" if layout != settings.layout else "--tsa-root",
+        )
+    return True
 
 
 def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
@@ -112,7 +187,7 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
     return {tokens.ROOTS_FILE: data}
 
 
-def _check(settings: config.Config, adopt: bool) -> None:
+def _check(settings: config.Config) -> None:
     if not profiles.FLOOR_YEARS <= settings.retention_years <= config.CEILING_YEARS:
         raise ConfigProblem(
             "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
@@ -127,17 +202,3 @@ def _check(settings: config.Config, adopt: bool) -> None:
         )
     config.check_places(settings.archive, settings.watch)
     check_separate(settings.archive, settings.watch, is_new=True)
-    if settings.source.exists():
-        raise UsageProblem(
-            "{path} is already there. Nothing was made. Name another file with --config.",
-            path=settings.source,
-        )
-    if (
-        not adopt
-        and settings.archive.exists()
-        and (not settings.archive.is_dir() or any(settings.archive.iterdir()))
-    ):
-        raise UsageProblem(
-            "{path} is already there and not empty. Nothing was made. Choose a new folder.",
-            path=settings.archive,
-        )

@@ -5,25 +5,37 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.store import guard, permissions
+from archiver.store import creation, guard, permissions
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
 from archiver.store.writer import Draft
+
+_ADOPT = "adopt"
 
 
 def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     """Make ``root``, which holds a mirror clone and its keys, an archive; journals it.
 
     Content and history are taken as they are: ``verify`` tells what they are worth.
-    Raises StorageProblem where the clone or the keys are not there.
+    Raises StorageProblem where the clone or the keys are not there.  The clone is changed in place: whoever
+    was killed at it left a mark, and does it once more.
     """
     with permissions.masked():
         return _adopt(root, details)
+
+
+def is_adopted(root: Path, details: Mapping[str, Any]) -> bool:
+    """Whether ``root`` was made an archive so already, and not left halfway."""
+    if creation.is_unfinished(root) or not all((root / name).exists() for name in ("index.db", "lock", "spool")):
+        return False
+    with closing(Archive(root)) as archive:
+        return any(each.action == _ADOPT and each.details == details for each in archive.journal.since(None))
 
 
 def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
@@ -39,6 +51,7 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
             "--shared and --reference.",
             path=path / outside[0],
         )
+    (root / creation.WORKSPACE).mkdir(mode=0o700, exist_ok=True)
     # Before the first git: a clone has the settings of wherever it comes from.
     Repository(path).arm()
     _close_to_writing(path / "lfs" / "objects")
@@ -47,8 +60,11 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     (root / "spool").mkdir(exist_ok=True)
     archive = Archive(root)
     archive.reindex()
-    with archive.writing(0) as writer:
-        writer.append(Draft("adopt", "archive", details))
+    newest = archive.journal.head()
+    if newest is None or (newest.action, newest.details) != (_ADOPT, details):
+        with archive.writing(0) as writer:
+            writer.append(Draft(_ADOPT, "archive", details))
+    shutil.rmtree(root / creation.WORKSPACE)
     sync_filesystem(root)
     return archive
 

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from archiver import clock
 from archiver.errors import ArchiverError, ConfigProblem, JournalDamaged, Phrase, StorageProblem
 from archiver.model import Actor, JournalPoint
 from archiver.store import (
+    creation,
     database,
     guard,
     journal_repair,
@@ -29,7 +30,6 @@ from archiver.store import (
     users,
 )
 from archiver.store.content import ContentStore
-from archiver.store.durable import sync_filesystem
 from archiver.store.index import Index, IndexDamaged
 from archiver.store.journal import EVENT_FILE, Journal, compliance_clock
 from archiver.store.repository import JOURNAL, Repository
@@ -82,21 +82,19 @@ class Archive:
     def create(
         cls, root: Path, details: Mapping[str, Any], attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
-        """Make a new archive with its key and its first event."""
-        with permissions.masked():
-            root.mkdir(parents=True, exist_ok=True)
-            permissions.make_private(root)
-            (root / "spool").mkdir()
-            keys.create(root / "keys")
-            Repository.create(root / "archive.git").close()
-        archive = cls(root)
-        archive._is_new = True
-        with archive.writing(0) as writer, open(root / "keys" / "allowed_signers", "rb") as signers:
-            attached = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
-            writer.append(Draft("init", "archive", details, {"allowed_signers": signers, **attached}))
-        archive._is_new = False
-        sync_filesystem(root)
-        return archive
+        """Make a new archive with its key and its first event: the whole, or nothing."""
+        with permissions.masked(), creation.made_in(root) as making:
+            new = making.folder
+            (new / "spool").mkdir()
+            keys.create(new / "keys")
+            Repository.create(new / "archive.git").close()
+            with closing(cls(new)) as archive:
+                archive._is_new = True
+                with archive.writing(0) as writer, open(new / "keys" / "allowed_signers", "rb") as signers:
+                    attached = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
+                    writer.append(Draft("init", "archive", details, {"allowed_signers": signers, **attached}))
+            making.put_in_place()
+            return cls(root)
 
     def close(self) -> None:
         """Release processes and files."""
