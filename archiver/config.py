@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from archiver.config_desk import Desk, desk_of
 from archiver.config_document import Document
@@ -199,7 +198,7 @@ def _validate(document: Document) -> Config:
         ignore=document.texts("watch", "ignore", list(DEFAULT_IGNORE)),
         retention_years=_years(document),
         profiles=_profiles(document, "retention.profiles", document.get("retention", "profiles", [DEFAULT])),
-        timezone=_timezone(document),
+        timezone=document.timezone(),
         hold_while_live=hold,
         cooling_off_days=_cooling_off_days(document),
         sensitive=document.texts("sensitive", "patterns", []),
@@ -212,8 +211,8 @@ def _validate(document: Document) -> Config:
         drill_days=_whole(document, "drill_days", 30, 0),
         drill_files=_whole(document, "drill_files", 100, 1),
         sm3=_sm3(document),
-        read_group=_group(document, "read_group"),
-        act_group=_group(document, "act_group"),
+        read_group=document.group("read_group"),
+        act_group=document.group("act_group"),
     )
     check_places(config.archive, config.watch)
     return config
@@ -278,14 +277,6 @@ def _listen(document: Document) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _timezone(document: Document) -> str:
-    name = document.get("retention", "timezone", "Asia/Shanghai")
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise document.problem("retention.timezone", "must be a time zone such as Asia/Shanghai") from None
-
-
 def _years(document: Document) -> int:
     value = document.get("retention", "years", FLOOR_YEARS)
     if isinstance(value, bool) or not isinstance(value, int) or value > CEILING_YEARS:
@@ -329,20 +320,6 @@ def _sm3(document: Document) -> bool:
         raise document.problem("evidence.sm3", "must be true or false")
     if value and "sm3" not in hashlib.algorithms_available:
         raise document.problem("evidence.sm3", "is true, but this system's OpenSSL has no SM3")
-    return value
-
-
-def _group(document: Document, key: str) -> str:
-    value = document.get("access", key, "")
-    if not isinstance(value, str):
-        raise document.problem(f"access.{key}", "must be the name of a group")
-    try:
-        if value:
-            grp.getgrnam(value)
-    except KeyError:
-        raise document.problem(
-            f"access.{key}", "names {group}, which is no group of this server", group=value
-        ) from None
     return value
 
 

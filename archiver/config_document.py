@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import grp
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from archiver.errors import ConfigProblem, Phrase
 from archiver.model import KINDS
@@ -136,3 +138,25 @@ class Document:
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= 10**7:
             raise self.problem(key, "must be a number of at least {least:g}", least=least)
         return float(value)
+
+    def group(self, key: str) -> str:
+        """The name of a group of this server, empty where none is set; raises ConfigProblem."""
+        value = self.get("access", key, "")
+        if not isinstance(value, str):
+            raise self.problem(f"access.{key}", "must be the name of a group")
+        try:
+            if value:
+                grp.getgrnam(value)
+        except KeyError:
+            raise self.problem(
+                f"access.{key}", "names {group}, which is no group of this server", group=value
+            ) from None
+        return value
+
+    def timezone(self) -> str:
+        """The zone in which days end; raises ConfigProblem."""
+        name = self.get("retention", "timezone", "Asia/Shanghai")
+        try:
+            return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+            raise self.problem("retention.timezone", "must be a time zone such as Asia/Shanghai") from None

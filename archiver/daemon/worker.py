@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.reception import let_in
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.replication import Replication
+from archiver.daemon.ticks import journal_tick
 from archiver.daemon.trouble import Troubles
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.evidence.checkpoint import checkpoint, is_due
@@ -43,7 +43,6 @@ _IDLE_SECONDS = 1.0
 _NOTE_SECONDS = 0.5
 _NOTED_PATHS = 1000
 _MANY_PATHS = 5000
-_DAY_NS = 86_400 * 10**9
 #: An event is here long before; what a scan finds that is older than this had none.
 _EVENT_SECONDS = 10.0
 
@@ -79,7 +78,7 @@ class Daemon:
         self._wait = wait_seconds
         self._alive = alive
         self._stopping = threading.Event()
-        self._identity = _identity(archive)
+        self._identity = archive.identity()
         self._snapshot = open_snapshot(archive, wait_seconds)
         self._troubles = Troubles(archive, self._snapshot, report, self._stopping)
         self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
@@ -203,7 +202,7 @@ class Daemon:
         promises = self._archive.index.promises()
         if details := new_promises(in_force(self._config, promises), self._config, promises):
             self._append(Draft("policy", "retention", details))
-        self._tick()
+        journal_tick(self._archive, self._append)
 
     def _take_folder(self) -> None:
         """Take the watched folder for this archive's once it is there; raises ConfigProblem for another's."""
@@ -229,7 +228,7 @@ class Daemon:
     # --- one turn
 
     def _turn(self) -> None:
-        if _identity(self._archive) != self._identity:
+        if self._archive.identity() != self._identity:
             raise ArchiveGone
         try:
             self._work()
@@ -263,7 +262,7 @@ class Daemon:
         self.pipeline.hint(self._folder.hints(), now)
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
-            self._tick()
+            journal_tick(self._archive, self._append)
             self._beside("checkpoint", self._checkpoint)
         self._beside("errands", lambda: self._errands.work(self._archive))
         self._beside("replica", lambda: self._replication.work(self._archive))
@@ -354,24 +353,6 @@ class Daemon:
 
     # --- the journal
 
-    def _tick(self) -> None:
-        """Journal the clock at least daily and after each boot: a gap earns no retention."""
-        newest = self._archive.journal.head()
-        if newest is None:
-            return
-        reading = clock.read()
-        _, before = clock.from_evidence(newest.clock)
-        if before.boot_id != reading.boot_id or reading.boottime_ns - before.boottime_ns > _DAY_NS:
-            self._append(Draft("tick", "clock"))
-
     def _append(self, draft: Draft) -> None:
         with self._archive.writing(self._wait) as writer:
             writer.append(draft)
-
-
-def _identity(archive: Archive) -> tuple[int, int] | None:
-    try:
-        status = os.stat(archive.repository_path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

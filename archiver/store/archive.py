@@ -20,6 +20,7 @@ from archiver.store import (
     creation,
     database,
     guard,
+    index_files,
     journal_repair,
     keys,
     lock,
@@ -118,7 +119,7 @@ class Archive:
         if damage is not None:
             self._notify(Phrase(damage.template, **damage.fields))
             return self._readable_index(path)
-        self._index = self._writable_index(path) if writable else self._foreign_index(path)
+        self._index = index_files.open_writable(path, self._notify) if writable else index_files.open_foreign(path)
         if writable and self._index.head != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
@@ -129,32 +130,6 @@ class Archive:
                 # The newest events are missing from this answer, nothing more.
                 pass
         return self._index
-
-    def _writable_index(self, path: Path) -> Index:
-        """The index of an archive that this process may write; one that cannot be used is begun again, empty."""
-        try:
-            return Index(path)
-        except IndexDamaged as damaged:
-            self._notify(
-                Phrase(
-                    "The index {path} cannot be used ({reason}) and is rebuilt from the journal.",
-                    path=path,
-                    reason=str(damaged),
-                )
-            )
-            database.remove(path)
-            return Index(path)
-
-    def _foreign_index(self, path: Path) -> Index:
-        try:
-            return Index(path, read_only=True)
-        except IndexDamaged as damaged:
-            raise StorageProblem(
-                "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "
-                "was lost. Run archiver reindex as the user who owns the archive.",
-                path=path,
-                reason=damaged,
-            ) from None
 
     def _readable_index(self, path: Path) -> Index:
         """The index as it is, or one in memory of what is whole: nothing is written beside a damaged journal."""
@@ -231,17 +206,8 @@ class Archive:
 
         It is made aside: a journal that turns out to be unreadable costs nothing.
         """
-        path, building = self.root / "index.db", self.root / "index.db.new"
-        database.remove(building)
-        fresh = Index(building)
-        try:
-            fresh.apply(self.journal.since_with_changes(None))
-        except BaseException:
-            fresh.close()
-            database.remove(building)
-            raise
-        fresh.close()
-        database.replace(building, path)
+        path = self.root / "index.db"
+        index_files.rebuild(path, self.journal)
         if self._index is None:
             self._index = Index(path)
         else:
@@ -254,7 +220,7 @@ class Archive:
         """
         path = self.root / "index.db"
         if self._index is None:
-            self._index = self._writable_index(path)
+            self._index = index_files.open_writable(path, self._notify)
         elif self._index.is_replaced:
             self._index.reopen(at=path)
         index = self._index
@@ -355,6 +321,10 @@ class Archive:
         if problem is not None:
             raise self._damaged(problem)
         self._refs_compared = True
+
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the repository, which tell when another one takes its place; None: it is gone."""
+        return database.file_identity(self.repository_path)
 
     def check_owner(self) -> None:
         """Only the owner writes: files of another user would lock the service out, and hide who acted.

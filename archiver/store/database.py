@@ -92,7 +92,7 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     """Return device and inode of a database's file: another process may have put a new one in its place."""
     try:
         status = os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_dev, status.st_ino
 

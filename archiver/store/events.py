@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from archiver import clock
 from archiver.errors import Phrase, UsageProblem
+from archiver.store.event_fields import ABSENT, ATTACHED, DETAILS, LARGEST, MEMBERS, SMALLEST, Fits, fits_refs
 
 #: The action of a stand-in; no release writes it.
 UNREADABLE = "unreadable"
@@ -24,21 +22,10 @@ _DEEPEST = 4
 #: Levels of a whole event that are read.  Python's parser gives up at a depth that depends on who calls it:
 #: the same event was readable for one command and ended the next one.  More than any release wrote by itself.
 _DEEPEST_READ = 100
-#: What SQLite stores.
-_SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
-#: Numbers of events, far below what SQLite stores: the ones after a forged one have to fit too.
-_LAST_SEQ = 10**12 - 1
-#: The compliance clock is added to, and must not run over the calendar's end.
-_LAST_YEAR = 9000
-#: Far more than any period; counted day by day, more would keep everybody waiting.
-_MOST_DAYS = 100_000
 _LONGEST_PATH = 100
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_REF = re.compile(r"refs/[^\x00-\x20\x7f]+")
-_OID = re.compile(r"[0-9a-f]{40}")
-_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#]*)?")
 
 
 # --- before it is written
@@ -72,7 +59,7 @@ def _check_value(value: object, path: str, depth: int) -> None:
         if not math.isfinite(value):
             raise _unfit(path, Phrase("a number that is not finite"))
     elif isinstance(value, int):
-        if not _SMALLEST <= value <= _LARGEST:
+        if not SMALLEST <= value <= LARGEST:
             raise _unfit(path, Phrase("a number of more than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _DEEPEST:
@@ -164,22 +151,22 @@ def _depth(data: bytes) -> int:
 
 def check(document: Mapping[str, Any]) -> None:
     """Raise ValueError where the members, or the details that its action needs, are missing or of another kind."""
-    for name, fits in _MEMBERS.items():
+    for name, fits in MEMBERS.items():
         _check_member(document, name, fits)
     attached = [item["name"] for item in document["attachments"]]
     _check_details(document["action"], document["details"], attached)
 
 
 def _check_details(action: str, details: Mapping[str, Any], attached: Iterable[str]) -> None:
-    for name, fits in _DETAILS.get(action, {}).items():
+    for name, fits in DETAILS.get(action, {}).items():
         _check_member(details, name, fits)
-    if missing := set(_ATTACHED.get(action, ())).difference(attached):
+    if missing := set(ATTACHED.get(action, ())).difference(attached):
         raise ValueError(f"{min(missing)} is not attached")
 
 
-def _check_member(document: Mapping[str, Any], name: str, fits: _Fits) -> None:
+def _check_member(document: Mapping[str, Any], name: str, fits: Fits) -> None:
     try:
-        if fits(document.get(name, _ABSENT)):
+        if fits(document.get(name, ABSENT)):
             return
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError):
         # Looking at a value of any kind; a time zone that is a folder among the zones is an OSError.
@@ -190,206 +177,4 @@ def _check_member(document: Mapping[str, Any], name: str, fits: _Fits) -> None:
 def refs_of(document: Mapping[str, Any]) -> dict[str, str]:
     """The refs of an event that is otherwise of no use; empty where these are of no use either."""
     refs = document.get("refs")
-    return dict(refs) if isinstance(refs, dict) and _refs(refs) else {}
-
-
-_ABSENT = object()
-_Fits = Callable[[Any], object]
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _any(value: Any) -> bool:
-    return value is not _ABSENT
-
-
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and _SMALLEST <= value <= _LARGEST
-
-
-def _maybe(fits: _Fits) -> _Fits:
-    return lambda value: value is None or fits(value)
-
-
-def _optional(fits: _Fits) -> _Fits:
-    return lambda value: value is None or value is _ABSENT or fits(value)
-
-
-def _list(fits: _Fits) -> _Fits:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
-
-
-def _number(value: Any) -> bool:
-    return _whole(value) and 0 < value <= _LAST_SEQ
-
-
-def _moment(value: Any) -> bool:
-    clock.parse(value)
-    return True
-
-
-def _day(value: Any) -> bool:
-    return date.fromisoformat(value).year <= _LAST_YEAR
-
-
-def _days(value: Any) -> bool:
-    """Days of a period: working days are counted one by one."""
-    return _whole(value) and 0 <= value <= _MOST_DAYS
-
-
-def _zone(value: Any) -> bool:
-    return value == "" or bool(ZoneInfo(value).key)
-
-
-def _address(value: Any) -> bool:
-    return isinstance(value, str) and _BUCKET.fullmatch(value) is not None
-
-
-def _endpoint(value: Any) -> bool:
-    return isinstance(value, str) and not set("@?") & set(value)
-
-
-def _years(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_text, value)) and all(map(_whole, value.values()))
-
-
-def _clock(value: Any) -> bool:
-    now, reading = clock.from_evidence(value)
-    return (
-        now.year <= _LAST_YEAR
-        and isinstance(reading.boot_id, str)
-        and _whole(reading.boottime_ns)
-        and _whole(reading.uptime_ns)
-        and isinstance(reading.shifted, bool)
-    )
-
-
-def _actor(value: Any) -> bool:
-    return _whole(value["uid"]) and _text(value["user"])
-
-
-def _refs(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        _REF.fullmatch(ref) and isinstance(oid, str) and _OID.fullmatch(oid) for ref, oid in value.items()
-    )
-
-
-def _attachment(value: Any) -> bool:
-    is_known = value.keys() == {"name", "sha256", "size"}
-    return is_known and _text(value["name"]) and _text(value["sha256"]) and _whole(value["size"])
-
-
-def _sheet(value: Any) -> bool:
-    dates = (value[name] for name in ("issued_on", "service_start", "service_end") if value.get(name))
-    return all(map(_day, dates)) and all(_text(each) or _texts(each) for each in value.values())
-
-
-_texts = _list(_text)
-
-
-def _steps(value: Any) -> bool:
-    return isinstance(value, list) and all(_text(each["uid"]) and _text(each["step"]) for each in value)
-
-
-_MEMBERS: Mapping[str, _Fits] = {
-    "seq": _number,
-    "at": _moment,
-    "clock": _clock,
-    "actor": _actor,
-    "action": _text,
-    "object": _text,
-    "details": lambda value: isinstance(value, dict),
-    "refs": _refs,
-    "attachments": _list(_attachment),
-    "prev": _text,
-}
-_PROMISE: Mapping[str, _Fits] = {
-    "retention_years": _whole,
-    "scopes": _optional(_years),
-    "timezone": _optional(_zone),
-}
-#: Action -> the details that somebody relies on.  What nobody looks at may be anything, as it may be of
-#: another release.
-_DETAILS: Mapping[str, Mapping[str, _Fits]] = {
-    "init": {"layout": _text, "watch": _optional(_text), **_PROMISE},
-    "adopt": {"watch": _optional(_text), **_PROMISE},
-    "watch-path": {"to": _text},
-    "policy": _PROMISE,
-    "capture": {
-        "filing": _text,
-        "submission": _text,
-        **dict.fromkeys(("version", "files", "bytes", "added", "modified", "deleted"), _whole),
-    },
-    "submit": {
-        "version": _text,
-        "tag": _text,
-        "on": _day,
-        "kind": _text,
-        **dict.fromkeys(("number", "by", "receipt"), _maybe(_text)),
-        "reason": _optional(_text),
-    },
-    "hold": {"name": _text, "reason": _text, "by": _maybe(_text)},
-    "lift": {"name": _text, "reason": _text},
-    "filing-set": {
-        "fields": _sheet,
-        "on": _day,
-        **dict.fromkeys(("status", "portal_text", "evidence"), _optional(_text)),
-    },
-    "filing-end": {"on": _day},
-    "notice": {
-        "number": _whole,
-        **dict.fromkeys(("kind", "issuer", "document", "owner"), _text),
-        "received": _day,
-        "due": _maybe(_day),
-        "days": _maybe(_days),
-        "file": _maybe(_text),
-        "sha256": _maybe(_text),
-    },
-    "notice-answer": {"number": _whole, "submission": _text, "on": _day},
-    "change-question": {
-        "number": _whole,
-        "since": _text,
-        "first": _day,
-        "kinds": _texts,
-        "materials": _texts,
-        "signal": _text,
-    },
-    "change-decision": {
-        "number": _whole,
-        "material": _flag,
-        "reason": _text,
-        "on": _day,
-        "by": _maybe(_text),
-    },
-    "display-check": {
-        "on": _day,
-        "source": _text,
-        "problem": _text,
-        "number_found": _any,
-        "link_found": _any,
-    },
-    "signal": {"signal": _text, "value": _text},
-    "reminder": {"to": _text, "channel": _whole, "items": _steps},
-    "timestamp": {"time": _moment},
-    "dispose-plan": {"plan_sha256": _text, "cooling_off_days": _days},
-    "dispose-approve": {"reason": _text},
-    "dispose-begin": {"versions": _texts},
-    "replica-init": {
-        "url": _address,
-        "lock": _any,
-        "endpoint": _optional(_endpoint),
-        **dict.fromkeys(("region", "style"), _optional(_text)),
-    },
-}
-_ATTACHED: Mapping[str, tuple[str, ...]] = {
-    "init": ("allowed_signers",),
-    "key-rotate": ("allowed_signers",),
-    "key-replace": ("allowed_signers",),
-    "dispose-plan": ("plan.json",),
-}
+    return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

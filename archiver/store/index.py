@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from archiver.model import (
     Material,
     Promises,
     Submission,
-    Submitted,
     UnreadEvent,
     Version,
 )
@@ -39,33 +37,11 @@ from archiver.store.database import (
 )
 from archiver.store.indexing import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
 from archiver.store.lag import Lag
+from archiver.store.version_rows import anchor, versions_of
 
 #: Events in one transaction; each costs a sync of the log's pages otherwise.
 _AT_ONCE = 500
 _HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
-
-
-def _anchor(event: str) -> str:
-    """The compliance clock of an event, or the time of the first token after it where that is later."""
-    token = f"select time from tokens where tokens.seq > {event}.seq order by tokens.seq limit 1"
-    return f"max({event}.clock, coalesce(({token}), ''))"
-
-
-# Numbered submissions share one folder: the next one supersedes the last version of the one before.
-_VERSIONS = f"""
-select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
-       {_anchor("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
-       coalesce(
-           (select {_anchor("n")} from versions n where n.submission = v.submission and n.number = v.number + 1),
-           (select {_anchor("n")} from versions n join submissions t on t.id = n.submission
-            where s.folder = x'' and t.folder = x'' and t.filing = s.filing and n.number = 1
-              and s.name glob '[0-9]*' and t.name glob '[0-9]*'
-              and cast(t.name as integer) = cast(s.name as integer) + 1)),
-       not exists (select 1 from ended where ended.filing = s.filing and ended.seq > coalesce(
-           (select max(h.seq) from life h where h.filing = s.filing and h.action = 'submit'), 0)),
-       (select disposal from disposed where disposed.version = v.tag)
-from versions v join submissions s on s.id = v.submission
-"""
 
 
 class IndexDamaged(Exception):
@@ -250,7 +226,7 @@ class Index:
 
     def _approvals(self, identity: str) -> tuple[Approval, ...]:
         rows = self._db.execute(
-            f"select uid, user, reason, at, {_anchor('approvals')} from approvals where disposal = ? order by seq",
+            f"select uid, user, reason, at, {anchor('approvals')} from approvals where disposal = ? order by seq",
             (identity,),
         )
         return tuple(Approval(*row) for row in rows)
@@ -313,25 +289,7 @@ class Index:
         return [row[0] for row in rows]
 
     def _versions(self, where: str, values: Sequence[str], order: str = "") -> list[Version]:
-        """The versions that ``where`` chooses, with what belongs to them: four queries, however many there are."""
-        rows = self._db.execute(f"{_VERSIONS} where {where} {order}", values).fetchall()
-        handed_in: dict[int, list[Submitted]] = defaultdict(list)
-        for version, details, *fields in self._db.execute(
-            "select h.version, (select details from life where life.seq = h.seq), "
-            f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {_anchor("h")} '
-            "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
-            f"where {where} order by h.at",
-            values,
-        ):
-            fields.append(json.loads(details).get("reason"))
-            handed_in[version].append(Submitted(*fields))
-        ended: dict[str, list[str]] = defaultdict(list)
-        for filing, moment in self._db.execute(f"select filing, {_anchor('ended')} from ended order by seq"):
-            ended[filing].append(moment)
-        held: dict[str, list[Hold]] = defaultdict(list)
-        for hold in self.holds():
-            held[hold.object].append(hold)
-        return [_version(row, handed_in, held, ended) for row in rows]
+        return versions_of(self._db, where, values, order, self.holds())
 
     def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:
         """The materials of a version (None: of the newest), by raw path."""
@@ -384,34 +342,3 @@ class Index:
             return {row[0]: material_of(row) for row in rows if row is not None}
         finally:
             self._db.rollback()
-
-
-def _version(
-    row: tuple[Any, ...],
-    handed_in: Mapping[int, Sequence[Submitted]],
-    held: Mapping[str, Sequence[Hold]],
-    ended: Mapping[str, Sequence[str]],
-) -> Version:
-    identity, filing, name, filing_folder, folder, *rest = row
-    number, commit, captured_at, clock, files, size, added, modified, deleted = rest[:9]
-    superseded, live, disposed = rest[9:]
-    objects = (filing, f"{filing}/{name}", f"{filing}/{name}/v{number}")
-    holds = [hold for each in objects for hold in held.get(each, ())]
-    return Version(
-        Submission(filing, name, filing_folder, folder),
-        number,
-        commit,
-        captured_at,
-        clock,
-        files,
-        size,
-        added,
-        modified,
-        deleted,
-        tuple(handed_in.get(identity, ())),
-        tuple(sorted(holds, key=lambda hold: (hold.placed, hold.name))),
-        superseded,
-        tuple(ended.get(filing, ())),
-        bool(live),
-        disposed,
-    )

@@ -22,7 +22,7 @@ from archiver.filings.register import register
 from archiver.health import examine
 from archiver.model import ACTIONS
 from archiver.replica.history import bundle
-from archiver.store import events
+from archiver.store import event_fields, events
 from archiver.store.repository import Repository
 from archiver.store.writer import Draft
 from tests import forged
@@ -386,5 +386,5 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
 
 def test_every_event_that_the_program_writes_can_be_read_back() -> None:
     """The table of what is asked of each action is of actions that there are."""
-    assert events._DETAILS.keys() | events._ATTACHED.keys() <= ACTIONS
+    assert event_fields.DETAILS.keys() | event_fields.ATTACHED.keys() <= ACTIONS
     assert events.UNREADABLE not in ACTIONS
