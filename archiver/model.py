@@ -237,13 +237,13 @@ class Promises:
     """The strictest retention ever in force: years by scope, zones in which days end, hold while live.
 
     A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, readable.
-    ``unread``: numbers of the events that may promise more, because they are not understood.
+    ``unread``: the events that may promise more, because they are not understood.
     """
 
     years: Mapping[str, int]
     zones: tuple[str, ...]
     live: bool
-    unread: tuple[int, ...] = ()
+    unread: tuple[UnreadEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from archiver import clock
 from archiver.config import Config
 from archiver.errors import Phrase
-from archiver.model import Hold, Promises, Submission, Version
+from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
 from archiver.retention.unread import listed
 from archiver.store import names
@@ -34,13 +34,13 @@ class Policy:
     """Which profiles apply to what; periods end with the day in the last of ``zones``.
 
     ``scopes``: empty for everything, a filing's folder, or FILING/SUBMISSION, readable.
-    ``unread``: numbers of the events that are not understood; each may be a hold, so nothing may go.
+    ``unread``: the events that are not understood; each may be a hold, so nothing may go.
     """
 
     scopes: Mapping[str, tuple[Profile, ...]]
     zones: tuple[ZoneInfo, ...]
     hold_while_live: bool
-    unread: tuple[int, ...] = ()
+    unread: tuple[UnreadEvent, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.zones or not self.scopes.get(""):
@@ -126,7 +126,7 @@ class Decision:
     holds: tuple[Hold, ...]
     reasons: tuple[Reason, ...]
     now: datetime
-    unread: tuple[int, ...] = ()
+    unread: tuple[UnreadEvent, ...] = ()
 
     @property
     def open(self) -> tuple[Phrase, ...]:

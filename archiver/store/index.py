@@ -156,8 +156,7 @@ class Index:
         zones = self._db.execute("select key from meta where key like 'zone:%' order by key")
         live = self._db.execute("select 1 from meta where key = 'live'").fetchone()
         names = tuple(row[0].removeprefix("zone:") for row in zones)
-        unread = tuple(event.seq for event in self.unread())
-        return Promises(dict(rows.fetchall()), names, live is not None, unread)
+        return Promises(dict(rows.fetchall()), names, live is not None, tuple(self.unread()))
 
     def unread(self) -> list[UnreadEvent]:
         """The events that this release does not understand, oldest first."""
