@@ -27,8 +27,8 @@ PROGRAMS = (
     "archiver(?= [a-z-])|cat|chattr|chgrp|chmod|chown|cp|git(?= -| (?:clone|config|fetch|fsck|push) )|git-lfs|install|ln"
     "|mkdir|mount|mv|openssl|printf|python3|rm|rmdir|sed|setfacl|ssh-keygen|sudo|sysctl|systemctl|umount|useradd|usermod"
 )
-#: After a colon, to the end of the line or a semicolon: to be copied as it stands.
-COPIED = re.compile(rf"(?:^|[:：;；]\s*|\n\s*)((?:{PROGRAMS}) [^;；。\n]*)")
+#: After a colon, to the end of the sentence or a semicolon: to be copied as it stands.
+COPIED = re.compile(rf"(?:^|[:：;；]\s*|\n\s*)((?:{PROGRAMS}) (?:(?!\. )[^;；。\n])*)")
 #: Within a sentence: as long as there are words of a command.
 NAMED = re.compile(rf"\barchiver (?:{'|'.join(COMMANDS)}|-)(?:[ ]?(?:[a-z-]+|[A-Z/]+|\{{\w+(?:![a-z])?\}}:?))*")
 
@@ -76,7 +76,8 @@ def test_the_test_of_the_templates_sees_what_it_should(template: str, wrong: boo
 
 def test_translations_quote_the_same_fields() -> None:
     for english, chinese in catalogue().items():
-        if isinstance(english, str):
+        # One that is not translated yet is the matter of another test.
+        if isinstance(english, str) and chinese:
             quoted = [sorted(re.findall(r"\{(\w+)!q\}", text)) for text in (english, chinese)]
             assert quoted[0] == quoted[1], english
 
