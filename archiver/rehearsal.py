@@ -6,11 +6,12 @@ earnest, read back from there, and the result journalled.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
 import tempfile
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def drill(archive: Archive, files: int, wait_seconds: float) -> Outcome:
     """
     outcome = Outcome()
     _clear_leftovers(archive.spool)
-    with tempfile.TemporaryDirectory(prefix="drill-", dir=archive.spool) as scratch:
+    scratch = tempfile.mkdtemp(prefix="drill-", dir=archive.spool)
+    try:
         versions = _some_versions(archive)
         share = -(-files // max(1, len(versions)))
         for version in versions:
@@ -53,6 +55,8 @@ def drill(archive: Archive, files: int, wait_seconds: float) -> Outcome:
                 break
             share = min(share, files - outcome.files)
             _rehearse(archive, version, Path(scratch, str(len(outcome.versions))), share, outcome)
+    finally:
+        _remove(scratch)
     details = {
         "versions": sorted(outcome.versions),
         "files": outcome.files,
@@ -76,7 +80,25 @@ def _clear_leftovers(spool: Path) -> None:
     """What a drill that was killed left behind; one that may be running now is younger than a day."""
     for folder in spool.glob("drill-*"):
         if clock.wall_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                _remove(os.fspath(folder))
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder of our own, however deep it is; raises OSError.
+
+    What calls itself for each folder ends at a thousand of them, and no longer path is taken than 4,096
+    bytes: so the folders come up, each beside the one that it lay in.  If it is killed, it can begin again.
+    """
+    while inner := [each for each in os.scandir(folder) if each.is_dir(follow_symlinks=False)]:
+        for each in inner:
+            for entry in list(os.scandir(each.path)):
+                if entry.is_dir(follow_symlinks=False):
+                    os.rename(entry.path, os.path.join(folder, uuid.uuid4().hex))
+                else:
+                    os.unlink(entry.path)
+            os.rmdir(each.path)
+    shutil.rmtree(folder)
 
 
 def is_due(archive: Archive, days: int) -> bool:
@@ -107,12 +129,8 @@ def _rehearse(archive: Archive, version: Version, target: Path, share: int, outc
             target.mkdir(exist_ok=True)
             plan = restore.plan(target, [version.tag], [item])
             restore.apply(archive.content, plan, restore.Overwrite.ALWAYS)
-            if _sha256(target, item.path) != item.material.sha256:
+            # Planned once more, it is read back, and has to be there as it should.
+            if not restore.plan(target, [version.tag], [item]).same:
                 outcome.problems.append(where)
         except ArchiverError:
             outcome.problems.append(where)
-
-
-def _sha256(target: Path, path: bytes) -> str:
-    with open(os.fsencode(target) + b"/" + path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

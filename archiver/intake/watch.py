@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import re
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -38,6 +39,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
+_DEEPEST_WALK = 5000
 _WATCH_LINE = re.compile(r"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) ", re.MULTILINE)
 
 
@@ -64,6 +66,8 @@ class Watcher(FileSystemEventHandler):
     def start(self) -> None:
         """Begin; raises OSError where the kernel grants no watch."""
         logging.getLogger("watchdog").addHandler(self._warnings)
+        # Before Python 3.12 its walk calls itself for each folder; the length of a path ends it at 2,048.
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEEPEST_WALK))
         try:
             # The probe first: the folders below the root take every watch that there is.
             self._observer.start()
