@@ -15,6 +15,7 @@ from typing import Any
 from archiver import clock, wire
 from archiver.config import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
+from archiver.daemon.ticks import UNSIGNED
 from archiver.daemon.trouble import ALARM
 from archiver.errors import Phrase
 from archiver.filings.deadlines import Due, still_open
@@ -88,6 +89,7 @@ class Health:
     journal_problem: Phrase | None
     set_aside: int
     lost_versions: list[LostVersion]
+    unsigned_since: str
     unread: list[UnreadEvent]
     problems: list[Phrase]
 
@@ -150,6 +152,7 @@ class Health:
             "lost_versions": [
                 {"tag": each.tag, "captured_at": each.captured_at or None} for each in self.lost_versions
             ],
+            "unsigned_since": self.unsigned_since or None,
             "unread_events": [
                 {"seq": event.seq, "commit": event.commit, "action": event.action or None} for event in self.unread
             ],
@@ -206,6 +209,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
         set_aside=len(set_aside.databases(archive.root)),
         lost_versions=_lost_versions(archive),
+        unsigned_since=snapshot.meta(UNSIGNED),
         unread=archive.index.unread(),
         problems=[],
     )
@@ -315,6 +319,8 @@ def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
 def _journal_problems(health: Health) -> Iterator[Phrase]:
     if health.journal_problem is not None:
         yield Phrase("the journal cannot be continued: {problem}", problem=health.journal_problem)
+    if health.unsigned_since:
+        yield Phrase("the archive cannot be signed")
     if health.set_aside:
         yield Phrase(
             "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",

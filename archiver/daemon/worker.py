@@ -15,10 +15,9 @@ from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.reception import let_in
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.replication import Replication
-from archiver.daemon.ticks import journal_tick
+from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import Troubles
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
-from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.filings.linkage import open_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.ignore import IgnoreRules
@@ -263,7 +262,7 @@ class Daemon:
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
             journal_tick(self._archive, self._append)
-            self._beside("checkpoint", self._checkpoint)
+            self._beside("checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._wait))
         self._beside("errands", lambda: self._errands.work(self._archive))
         self._beside("replica", lambda: self._replication.work(self._archive))
         self.pipeline.capture_due(self._wait)
@@ -309,10 +308,6 @@ class Daemon:
         elif self._swollen and self.pipeline.is_idle:
             self._swollen = False
             release_memory()
-
-    def _checkpoint(self) -> None:
-        if is_due(self._archive):
-            checkpoint(self._archive, self._wait)
 
     # --- trouble
 

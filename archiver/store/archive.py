@@ -266,7 +266,7 @@ class Archive:
         refs contradict the journal.
         """
         with self._locked(wait_seconds) as clean:
-            if (damage := self.journal_damage()) is not None and not self._is_new:
+            if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
             if not clean:
                 moved = recovery.recover(self.repository, self.journal.head())

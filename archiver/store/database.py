@@ -116,5 +116,5 @@ def remove(path: Path) -> None:
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open without writing a byte, also where the folder cannot be written."""
     # A reader without write access to the folder cannot share the write-ahead log.
-    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=30)

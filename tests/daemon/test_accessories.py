@@ -143,8 +143,10 @@ def test_without_a_key_everything_is_archived_unsigned(site: Site) -> None:
     with running(site):
         wait_until(lambda: "The signing key" in last_problem(site))
         goes_on(site)
+        assert "the archive cannot be signed" in site.run("status", "--check", code=9).stderr
         key.write_bytes(kept)
         wait_until(lambda: site.json("status")["last_checkpoint"] is not None)
+        wait_until(lambda: site.json("status")["unsigned_since"] is None)
     site.verified()
 
 

@@ -268,10 +268,15 @@ def test_without_a_journal_nothing_is_deleted(site: Site, monkeypatch: pytest.Mo
 
 def test_nothing_is_deleted_from_a_damaged_archive(site: Site) -> None:
     name, days = approved(site)
-    site.git("-c", "core.hooksPath=/dev/null", "tag", "-d", "推荐/首次/v2")
+    site.git("tag", "stray", "refs/tags/推荐/首次/v2")
     refused = Later(site, days).run("dispose", "run", name, code=4).stderr
-    assert "A020" in refused
-    assert json.loads(site.git("show", "journal:event.json").stdout)["action"] == "refuse"
+    assert "A022" in refused
+    newest = site.git("show", "journal:event.json").stdout
+    assert json.loads(newest)["action"] == "refuse"
+    # Where a ref is missing nothing is written at all, not even that.
+    site.git("-c", "core.hooksPath=/dev/null", "tag", "-d", "推荐/首次/v2")
+    assert "A020" in Later(site, days).run("dispose", "run", name, code=4).stderr
+    assert site.git("show", "journal:event.json").stdout == newest
 
 
 def test_content_that_comes_in_again_after_a_disposal_is_archived_again(site: Site) -> None:
