@@ -64,7 +64,10 @@ def _show(session: Session, loss: Loss) -> None:
         at = session.local(version.captured_at) if version.captured_at else "-"
         console.say("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=at)
     for ref in loss.beyond:
-        console.say("Kept below refs/lost: {ref}", ref=ref)
+        if ref in loss.empty:
+            console.say("Removed, since what it names is missing: {ref}", ref=ref)
+        else:
+            console.say("Kept below refs/lost: {ref}", ref=ref)
     for ref in loss.restored:
         console.say("Set again from the journal: {ref}", ref=ref)
 

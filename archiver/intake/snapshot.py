@@ -255,7 +255,9 @@ def open_snapshot(archive: Archive, wait_seconds: float) -> Snapshot:
 
 
 def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
-    """Whether the entries tell of a history that is not the journal's."""
+    """Whether the entries tell of a history that is not the journal's; raises JournalDamaged where none tells."""
+    if (damage := archive.journal_damage()) is not None:
+        raise damage
     point = snapshot.point
     return point is not None and not archive.has_event(point)
 

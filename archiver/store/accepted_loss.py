@@ -9,7 +9,7 @@ from archiver.errors import Phrase
 from archiver.model import Event
 from archiver.store import database, journal_repair, set_aside
 from archiver.store.journal_repair import WholeEvent
-from archiver.store.repository import ANY, JOURNAL, ZERO, RefUpdate
+from archiver.store.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
 from archiver.store.set_aside import LostVersion
 from archiver.store.writer import Draft
 
@@ -26,7 +26,7 @@ class Loss:
     """What the journal, from its last whole event on, does not have any more.
 
     ``newest_seq``: the newest event that any database knew; ``beyond``: refs to put away, ``restored``:
-    refs to set again, each with its object id; ``databases``: how many were set aside.
+    refs to set again, each with its object id; ``empty``: those of ``beyond`` whose object is missing; ``databases``: how many were set aside.
     """
 
     last: WholeEvent
@@ -35,6 +35,7 @@ class Loss:
     versions: list[LostVersion] = field(default_factory=list)
     beyond: dict[str, str] = field(default_factory=dict)
     restored: dict[str, str] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)
     databases: int = 0
 
     @property
@@ -47,9 +48,12 @@ class Loss:
         """How many events are known to be missing; more may be."""
         return max(0, self.newest_seq - self.last.seq)
 
-    def kept_as(self, ref: str, seq: int) -> str:
-        """The name under which a ref that the journal does not know is kept, for the event ``seq``."""
-        return f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
+    def kept_as(self, ref: str, seq: int) -> str | None:
+        """The name under which a ref that the journal does not know is kept, for the event ``seq``.
+
+        None where its object is missing: there is nothing to keep.
+        """
+        return None if ref in self.empty else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
 
 
 def assess(archive: Archive) -> Loss:
@@ -62,14 +66,15 @@ def assess(archive: Archive) -> Loss:
     events = list(archive.journal.since(None, tip=last.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
     captured = {event.object: event.refs for event in events if event.action == "capture"}
-    differences = journal_repair.differences(repository.refs(), expected)
+    differences = journal_repair.differences(journal_repair.readable_refs(repository), expected)
     index = archive.index
     point = index.point
     loss = Loss(last, problem, point.seq if point else 0, databases=len(set_aside.databases(archive.root)))
     loss.beyond, loss.restored = differences
+    loss.empty = {ref for ref, oid in loss.beyond.items() if not _is_there(repository, oid)}
     loss.problem = problem or journal_repair.RefDifferences(tuple(loss.restored), tuple(loss.beyond)).problem
-    if repository.resolve(JOURNAL) != last.commit:
-        loss.problem = loss.problem or Phrase("its ref {ref} does not name its newest event", ref=JOURNAL)
+    if loss.problem is None and repository.resolve(JOURNAL) != last.commit:
+        loss.problem = Phrase("its ref {ref} does not name its newest event", ref=JOURNAL)
     known = {
         tag: oid for tag, refs in captured.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
     }
@@ -97,12 +102,13 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
             archive.reindex()
             return loss, None
         repository = archive.repository
-        journal_repair.drop_broken_refs(repository, [JOURNAL, *loss.restored])
+        journal_repair.drop_broken_refs(archive.root, repository, [JOURNAL, *loss.restored])
         if repository.resolve(JOURNAL) != loss.last.commit:
             repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last.commit)], guarded=False)
         archive.reindex()
         seq = writer.next_seq
-        moves = [RefUpdate(loss.kept_as(ref, seq), ZERO, oid) for ref, oid in loss.beyond.items()]
+        kept = {ref: loss.kept_as(ref, seq) for ref in loss.beyond}
+        moves = [RefUpdate(name, ZERO, loss.beyond[ref]) for ref, name in kept.items() if name is not None]
         moves += [RefUpdate(ref, oid, loss.restored.get(ref, ZERO)) for ref, oid in loss.beyond.items()]
         moves += [RefUpdate(ref, ZERO, oid) for ref, oid in loss.restored.items() if ref not in loss.beyond]
         event = writer.append(Draft(ACTION, "archive", _details(loss, seq)), recovered=moves)
@@ -112,6 +118,14 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         set_aside.discard(archive.root)
         _drop_foreign_state(archive)
         return loss, event
+
+
+def _is_there(repository: Repository, oid: str) -> bool:
+    try:
+        repository.object(oid)
+    except KeyError:
+        return False
+    return True
 
 
 def _details(loss: Loss, seq: int) -> dict[str, Any]:

@@ -149,7 +149,14 @@ class Archive:
 
     def journal_damage(self) -> JournalDamaged | None:
         """Why the journal cannot be continued, as far as its own ref tells; None where it can."""
-        problem = journal_repair.ref_problem(self.repository)
+        try:
+            problem = journal_repair.ref_problem(self.repository)
+        except StorageProblem:
+            if os.stat(self.root).st_uid != os.geteuid() or not guard.deviations(self.repository_path):
+                raise
+            # With an empty HEAD, git takes the folder for no repository.
+            self.put_settings_back(wait_seconds=5)
+            problem = journal_repair.ref_problem(self.repository)
         return None if problem is None else self._damaged(problem)
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:

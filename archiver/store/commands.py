@@ -57,6 +57,12 @@ class GitCommands:
             GIT_NO_REPLACE_OBJECTS="1",
             GIT_GRAFT_FILE=os.devnull,
             GIT_SHALLOW_FILE="",
+            # Hints about that come before the reason of a failure; and an object id is never looked for among refs.
+            GIT_CONFIG_COUNT="2",
+            GIT_CONFIG_KEY_0="advice.graftFileDeprecated",
+            GIT_CONFIG_VALUE_0="false",
+            GIT_CONFIG_KEY_1="core.warnAmbiguousRefs",
+            GIT_CONFIG_VALUE_1="false",
             LC_ALL="C",
         )
         return interface

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from archiver.errors import JournalDamaged, Phrase
 from archiver.model import CHECKPOINTS, JournalPoint
+from archiver.store import packed_refs, set_aside
 from archiver.store.index import Index
 from archiver.store.journal import EVENT_FILE, GENESIS
 from archiver.store.repository import JOURNAL, Repository
@@ -85,6 +86,9 @@ def damaged(path: Path, problem: Phrase, last: WholeEvent | None) -> JournalDama
 
 def ref_problem(repository: Repository) -> Phrase | None:
     """Why the journal's ref cannot be used; None where it names an event that can be read."""
+    if not packed_refs.is_whole(repository.path):
+        # No git that looks for a ref answers.
+        return Phrase("the file {path}, which holds its refs, is damaged", path=repository.path / packed_refs.NAME)
     tip = repository.resolve(JOURNAL)
     if tip is not None:
         try:
@@ -96,6 +100,13 @@ def ref_problem(repository: Repository) -> Phrase | None:
     if (repository.path / JOURNAL).exists() or hints:
         return Phrase("its ref {ref} is empty, or names nothing that can be read", ref=JOURNAL)
     return Phrase("its ref {ref} is missing", ref=JOURNAL)
+
+
+def readable_refs(repository: Repository) -> dict[str, str]:
+    """Every ref that can be read, with its object id; also where git refuses to read any."""
+    if packed_refs.is_whole(repository.path):
+        return repository.refs()
+    return packed_refs.read_with_loose(repository.path)
 
 
 def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
@@ -135,7 +146,7 @@ def last_whole_event(repository: Repository, points: Iterable[JournalPoint | Non
     died may have left others.
     """
     whole = _whole_events(repository)
-    refs = repository.refs()
+    refs = readable_refs(repository)
     hints = _journal_hints(repository) | {point.commit for point in points if point is not None}
     hints |= {
         commit
@@ -220,9 +231,18 @@ def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, 
     return refs
 
 
-def drop_broken_refs(repository: Repository, refs: list[str]) -> None:
-    """Remove the files of refs that hold no object id: git refuses to write a ref over one."""
+def drop_broken_refs(root: Path, repository: Repository, refs: list[str]) -> None:
+    """Put what holds no object id out of the way of ``refs``: git refuses to write a ref over it.
+
+    Files are removed; a folder, and a file of packed refs with what cannot be read in it, are set aside.
+    """
+    if not packed_refs.is_whole(repository.path):
+        whole = packed_refs.read(repository.path)
+        set_aside.put_away(root, repository.path / packed_refs.NAME)
+        packed_refs.write(repository.path, whole)
     for ref in refs:
         path = repository.path / ref
-        if path.is_file() and not _OID.fullmatch(_text(path).strip()):
+        if path.is_dir() and not path.is_symlink():
+            set_aside.put_away(root, path)
+        elif os.path.lexists(path) and not _OID.fullmatch(_text(path).strip()):
             os.unlink(path)

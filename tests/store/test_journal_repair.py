@@ -230,3 +230,73 @@ def test_the_daemon_goes_on_when_the_journal_is_back(kept: Site, daemon: subproc
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def _packed(site: Site) -> Path:
+    site.run("maintain")
+    assert not _ref(site).exists()
+    return site.repository / "packed-refs"
+
+
+def _cut_packed(site: Site) -> None:
+    path = _packed(site)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _garble_packed(site: Site) -> None:
+    _packed(site).write_bytes(b"\0" * 700)
+
+
+def _replace_packed(site: Site) -> None:
+    path = _packed(site)
+    path.unlink()
+    path.mkdir()
+
+
+def _put_files_below_the_ref(site: Site) -> None:
+    _ref(site).unlink()
+    _ref(site).mkdir()
+    (_ref(site) / "lost+found").write_text("")
+
+
+@pytest.mark.parametrize("damage", [_cut_packed, _garble_packed, _replace_packed, _put_files_below_the_ref])
+def test_refs_that_git_does_not_read_at_all(kept: Site, tmp_path: Path, damage: Any) -> None:
+    tags = kept.tags()
+    damage(kept)
+    assert kept.tags() == tags
+    kept.run("restore", "甲/首次/v1", "--to", tmp_path / "back")
+    for command in (["run", "--once"], ["hold", "place", "another", "甲", "--reason", "x"], ["reindex"]):
+        assert "reindex --accept" in kept.run(*command, code=8).stderr
+    assert kept.json("status")["journal_problem"]
+    kept.run("reindex", "--accept", code=2)
+    kept.run("reindex", "--accept", "--yes")
+    assert _events(kept)[-1].details["lost_versions"] == []
+    kept.write("甲/首次/报告.md", "three")
+    kept.catch_up()
+    assert kept.tags() == ["甲/首次/v3", *tags]
+    kept.verified()
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/filings/甲/首次", "refs/tags/甲/首次/v9"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_ref_that_names_a_missing_object_is_removed(kept: Site, ref: str, is_packed: bool) -> None:
+    if is_packed:
+        packed = _packed(kept)
+        lines = [line for line in packed.read_text().splitlines() if not line.endswith(f" {ref}")]
+        # Without its first line, git does not take the others for sorted.
+        packed.write_text("\n".join([f"{'12' * 20} {ref}", *lines[1:], ""]))
+    else:
+        (kept.repository / ref).write_text("12" * 20 + "\n")
+    assert ref in kept.run("run", "--once", code=8).stderr
+    kept.run("reindex", "--accept", "--yes")
+    assert _events(kept)[-1].details["lost_refs"] == {ref: None}
+    kept.write("甲/首次/报告.md", "three")
+    kept.catch_up()
+    kept.verified()
+
+
+def test_an_empty_head_is_put_back(kept: Site) -> None:
+    (kept.repository / "HEAD").write_bytes(b"")
+    kept.write("甲/首次/报告.md", "three")
+    assert "put back: HEAD" in kept.catch_up().stderr
+    assert kept.tags()[0] == "甲/首次/v3"
