@@ -33,7 +33,7 @@ from archiver.store import guard, journal_repair, lock, names, overview, permiss
 from archiver.store.archive import Archive
 from archiver.store.lag import Lag
 from archiver.store.permissions import is_immutable
-from archiver.store.set_aside import LostVersion
+from archiver.store.set_aside import LostRecord, LostVersion
 
 _WATCHING = {
     EVENTS: "watched by events and scans",
@@ -89,6 +89,7 @@ class Health:
     journal_problem: Phrase | None
     set_aside: int
     lost_versions: list[LostVersion]
+    lost_records: list[LostRecord]
     unsigned_since: str
     unread: list[UnreadEvent]
     problems: list[Phrase]
@@ -152,6 +153,9 @@ class Health:
             "lost_versions": [
                 {"tag": each.tag, "captured_at": each.captured_at or None} for each in self.lost_versions
             ],
+            "lost_records": [
+                {"action": each.action, "object": each.object, "at": each.at} for each in self.lost_records
+            ],
             "unsigned_since": self.unsigned_since or None,
             "unread_events": [
                 {"seq": event.seq, "commit": event.commit, "action": event.action or None} for event in self.unread
@@ -209,6 +213,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
         set_aside=len(set_aside.databases(archive.root)),
         lost_versions=_lost_versions(archive),
+        lost_records=_lost_records(archive),
         unsigned_since=snapshot.meta(UNSIGNED),
         unread=archive.index.unread(),
         problems=[],
@@ -222,6 +227,12 @@ def _lost_versions(archive: Archive) -> list[LostVersion]:
         return []
     known = {version.tag: version.commit for version in archive.index.versions()}
     return set_aside.lost_versions(archive.root, known)
+
+
+def _lost_records(archive: Archive) -> list[LostRecord]:
+    if not set_aside.databases(archive.root):
+        return []
+    return set_aside.lost_records(archive.root, set(archive.index.records()))
 
 
 def _why(snapshot: Snapshot) -> Phrase | None:

@@ -63,6 +63,8 @@ def _show(session: Session, loss: Loss) -> None:
     for version in loss.versions:
         at = session.local(version.captured_at) if version.captured_at else "-"
         console.say("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=at)
+    for record in loss.records:
+        console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.local(record.at))
     for ref in loss.beyond:
         if ref in loss.empty:
             console.say("Removed, since what it names is missing: {ref}", ref=ref)

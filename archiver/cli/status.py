@@ -125,6 +125,8 @@ def _print_lost(session: Session, health: Any) -> None:
             tag=lost.tag,
             at=session.local(lost.captured_at) if lost.captured_at else "-",
         )
+    for record in health.lost_records:
+        session.console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.local(record.at))
 
 
 def _print_replica(session: Session, replica: Any) -> None:

@@ -19,6 +19,7 @@ from archiver.model import Disposal, Version
 from archiver.retention import certificate, unread
 from archiver.retention.policy import Policy, decide
 from archiver.retention.selection import Selection, needed_content, select
+from archiver.store import set_aside
 from archiver.store.archive import Archive
 from archiver.store.names import screen
 from archiver.store.writer import Draft, Writer
@@ -101,7 +102,7 @@ def approve(archive: Archive, identity: str, reason: str, rules: Rules, wait_sec
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     try:
         with archive.writing(wait_seconds) as writer:
-            unread.refuse(archive.index.unread())
+            _refuse_doubt(archive)
             found = find(archive, identity)
             _check_approver(archive, found)
             _check_fresh(archive, found, rules.policy)
@@ -122,7 +123,7 @@ def run(archive: Archive, identity: str, rules: Rules, wait_seconds: float) -> D
     """
     try:
         with archive.writing(wait_seconds) as writer:
-            unread.refuse(archive.index.unread())
+            _refuse_doubt(archive)
             found = _allowing(archive, identity, rules.policy)
             if found.certified:
                 raise RetentionRefused(
@@ -171,10 +172,20 @@ def refuse_unread(archive: Archive, action: str, wait_seconds: float) -> None:
     Raises RetentionRefused.
     """
     try:
-        unread.refuse(archive.index.unread())
+        _refuse_doubt(archive)
     except RetentionRefused as refused:
         journal_refusal(archive, action, refused, wait_seconds)
         raise
+
+
+def _refuse_doubt(archive: Archive) -> None:
+    unread.refuse(archive.index.unread())
+    if set_aside.databases(archive.root):
+        raise RetentionRefused(
+            "Nothing is disposed of while the repository is older than its databases: a hold may be lost. Nothing "
+            "was deleted. See what is lost: archiver status. Then place lost holds again, and run: "
+            "archiver reindex --accept"
+        )
 
 
 def find(archive: Archive, identity: str) -> Disposal:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archiver.errors import Phrase
 from archiver.model import Event
 from archiver.store import database, journal_repair, set_aside
+from archiver.store.index import Index
 from archiver.store.journal_repair import WholeEvent
 from archiver.store.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
-from archiver.store.set_aside import LostVersion
+from archiver.store.set_aside import LostRecord, LostVersion
 from archiver.store.writer import Draft
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class Loss:
     """What the journal, from its last whole event on, does not have any more.
 
     ``newest_seq``: the newest event that any database knew; ``beyond``: refs to put away, ``restored``:
-    refs to set again, each with its object id; ``empty``: those of ``beyond`` whose object is missing; ``databases``: how many were set aside.
+    refs to set again, each with its object id; ``empty``: those of ``beyond`` whose object is missing;
+    ``databases``: how many were set aside; ``records``: what was recorded beside versions.
     """
 
     last: WholeEvent
@@ -37,6 +40,7 @@ class Loss:
     restored: dict[str, str] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)
     databases: int = 0
+    records: list[LostRecord] = field(default_factory=list)
 
     @property
     def is_nothing(self) -> bool:
@@ -86,6 +90,11 @@ def assess(archive: Archive) -> Loss:
         if (tag := ref.removeprefix("refs/tags/")) != ref and tag.rpartition("/v")[2].isdigit():
             lost.setdefault(tag, LostVersion(tag))
     loss.versions = [lost[tag] for tag in sorted(lost)]
+    with closing(Index.in_memory()) as whole:
+        whole.apply(archive.journal.since_with_changes(None, last.commit))
+        recorded = set(whole.records())
+    beyond = {LostRecord(*each) for each in index.records() if each not in recorded}
+    loss.records = sorted(beyond.union(set_aside.lost_records(archive.root, recorded)))
     loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
     return loss
 
@@ -134,6 +143,7 @@ def _details(loss: Loss, seq: int) -> dict[str, Any]:
         "problem": str(loss.problem) if loss.problem else None,
         "lost_events": loss.lost_events,
         "lost_versions": [{"tag": each.tag, "captured_at": each.captured_at or None} for each in loss.versions],
+        "lost_records": [{"action": each.action, "object": each.object, "at": each.at} for each in loss.records],
         "lost_refs": {ref: loss.kept_as(ref, seq) for ref in loss.beyond},
         "restored_refs": sorted(loss.restored),
     }

@@ -57,7 +57,7 @@ class GitCommands:
             GIT_NO_REPLACE_OBJECTS="1",
             GIT_GRAFT_FILE=os.devnull,
             GIT_SHALLOW_FILE="",
-            # Hints about that come before the reason of a failure; and an object id is never looked for among refs.
+            # Hints about these come before the reason of a failure; and no ref is looked for by an object's id.
             GIT_CONFIG_COUNT="2",
             GIT_CONFIG_KEY_0="advice.graftFileDeprecated",
             GIT_CONFIG_VALUE_0="false",

@@ -41,6 +41,9 @@ from archiver.store.version_rows import anchor, versions_of
 
 #: Events in one transaction; each costs a sync of the log's pages otherwise.
 _AT_ONCE = 500
+#: What was recorded beside versions: an action, what it was done to, and when.
+RECORDS = """select 'hold', name || ' ' || object, placed from holds
+    union select action, filing, at from life union select 'dispose-plan', id, at from disposals"""
 _HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
@@ -196,6 +199,10 @@ class Index:
         where = "1" if lifted else "lifted is null"
         rows = self._db.execute(f"select {_HOLD} from holds where {where} order by placed, name, object")
         return [Hold(*row) for row in rows]
+
+    def records(self) -> list[tuple[str, str, str]]:
+        """Return what was recorded beside versions: the action, what it was done to, and when (RFC 3339)."""
+        return self._db.execute(RECORDS).fetchall()
 
     def last_checkpoint(self) -> tuple[int, str] | None:
         """The newest checkpoint's number in the journal and its time (RFC 3339)."""

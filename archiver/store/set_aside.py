@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.store import database
+from archiver.store.index import RECORDS
 
 FOLDER = "set-aside"
 
@@ -24,6 +25,18 @@ class LostVersion:
 
     tag: str
     captured_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LostRecord:
+    """A hold, a handing-in or the like that a database knew and the journal does not."""
+
+    action: str
+    object: str
+    at: str
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object}"
 
 
 def set_aside(root: Path, name: str) -> Path:
@@ -72,6 +85,15 @@ def lost_versions(root: Path, known: Mapping[str, str]) -> list[LostVersion]:
                 if known.get(tag) != commit:
                     lost[tag] = LostVersion(tag, captured_at or (lost[tag].captured_at if tag in lost else ""))
     return [lost[tag] for tag in sorted(lost)]
+
+
+def lost_records(root: Path, known: Container[tuple[str, str, str]]) -> list[LostRecord]:
+    """What else databases set aside knew beyond the journal; ``known``: the records of the journal's index."""
+    lost: set[LostRecord] = set()
+    for path in databases(root):
+        with suppress(sqlite3.Error), closing(database.connect_read_only(path)) as opened:
+            lost.update(LostRecord(*each) for each in opened.execute(RECORDS) if each not in known)
+    return sorted(lost)
 
 
 def newest_events(root: Path) -> list[int]:

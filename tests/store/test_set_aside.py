@@ -132,3 +132,24 @@ def test_a_repository_put_back_under_a_running_daemon_is_completed(
         "报告.md": "tuesday",
         "新材料.md": "new",
     }
+
+
+def test_a_lost_hold_and_a_lost_handing_in_are_listed_and_nothing_is_disposed_of(monday: Site) -> None:
+    restore = _back_up(monday, "archive.git")
+    monday.run("submit", "甲/首次", "--on", "2026-01-05")
+    monday.run("hold", "place", "审计", "甲", "--reason", "spot check")
+    restore()
+    monday.catch_up()
+    status = monday.run("status").stdout
+    assert "Lost: hold 审计 甲" in status
+    assert "Lost: submit 甲" in status
+    lost = monday.json("status")["lost_records"]
+    assert [(each["action"], each["object"]) for each in lost] == [("hold", "审计 甲"), ("submit", "甲")]
+    assert "a hold may be lost" in monday.run("dispose", "plan", code=4).stderr
+    assert "Lost: hold 审计 甲" in monday.run("reindex", "--accept", "--yes").stdout
+    archive = monday.open()
+    event = list(archive.journal.since(None))[-1]
+    archive.close()
+    assert event.details["lost_records"] == lost
+    assert monday.json("status")["lost_records"] == []
+    assert "a hold may be lost" not in monday.run("dispose", "plan", code=4).stderr
