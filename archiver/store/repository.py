@@ -213,10 +213,7 @@ class Repository:
         """The complaints of ``git fsck --full --strict``."""
         arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
         status, out, err = self.commands.attempt(*arguments, is_long=True)
-        # git explains settings of ours that it finds old-fashioned; nobody complains there.
-        lines = [
-            line for line in (out + err).decode("utf-8", "replace").splitlines() if not line.startswith("hint:")
-        ]
+        lines = (out + err).decode("utf-8", "replace").splitlines()
         return lines if status != 0 else [line for line in lines if line.startswith("error")]
 
     def bundle(self, target: Path, refs: Iterable[str]) -> None:
