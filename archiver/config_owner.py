@@ -84,10 +84,13 @@ def open_found(path: Path) -> FoundFile:
     # Nor may a pipe keep the caller waiting.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(target, flags if is_link else flags | os.O_NOFOLLOW)
-    with open(descriptor, "rb") as stream:
+    # Not open(): it takes no folder, and says so with the descriptor's number for a name.
+    try:
         status = os.fstat(descriptor)
-        data = stream.read(_LARGEST_BYTES) if stat.S_ISREG(status.st_mode) else b""
+        data = os.read(descriptor, _LARGEST_BYTES) if stat.S_ISREG(status.st_mode) else b""
         return FoundFile(path, data, status, itself.st_uid if is_link else None, _has_acl(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 def _has_acl(descriptor: int) -> bool:
@@ -112,7 +115,12 @@ def _only_member(gid: int) -> int | None:
         user = pwd.getpwnam(group.gr_name)
     except KeyError:
         return None
-    return user.pw_uid if user.pw_gid == gid and {*group.gr_mem} <= {group.gr_name} else None
+    if user.pw_gid != gid or not {*group.gr_mem} <= {group.gr_name}:
+        return None
+    # A user's primary group does not list that user.
+    return (
+        None if any(each.pw_gid == gid and each.pw_uid != user.pw_uid for each in pwd.getpwall()) else user.pw_uid
+    )
 
 
 def _user(uid: int) -> str:

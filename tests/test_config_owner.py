@@ -39,6 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         name, members = GROUPS[gid]
         return grp.struct_group((name, "x", gid, members))
 
+    monkeypatch.setattr(pwd, "getpwall", lambda: [user(uid) for uid in USERS])
     monkeypatch.setattr(pwd, "getpwnam", user)
     monkeypatch.setattr(pwd, "getpwuid", user)
     monkeypatch.setattr(grp, "getgrgid", group)
@@ -136,6 +137,23 @@ def test_an_acl_that_lets_another_write_is_seen(here: Path, monkeypatch: pytest.
     os.setxattr(path, "system.posix_acl_access", acl)
     assert oct(path.stat().st_mode)[-3:] == "664"
     assert "may write it" in read(0, monkeypatch)
+
+
+@pytest.mark.parametrize("owner", [0, ALICE])
+def test_a_group_that_is_another_users_primary_one_is_not_private(
+    here: Path, monkeypatch: pytest.MonkeyPatch, owner: int
+) -> None:
+    """Such a user stands in no list of members."""
+    plant(here / "archiver.toml", owner, owner, 0o664)
+    guest = pwd.struct_passwd(("guest", "x", 64301, owner, "", "/", "/bin/sh"))
+    everybody = [*pwd.getpwall(), guest]
+    monkeypatch.setattr(pwd, "getpwall", lambda: everybody)
+    assert f"the group {USERS[owner]} may write it" in read(owner, monkeypatch)
+
+
+def test_a_folder_of_that_name_is_no_configuration(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "archiver.toml").mkdir()
+    assert "it is not a regular file" in read(0, monkeypatch)
 
 
 def test_what_is_no_file_is_not_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
