@@ -33,7 +33,10 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
     is_around = asked == outer and not archived.isdisjoint(_identities(outer, with_parents=False))
     of_archive, of_watch = _place(inner, table), _place(outer, table)
     is_inside = is_inside or _is_at_or_below(of_watch, of_archive)
-    is_around = is_around or (is_new and _is_at_or_below(of_archive, of_watch))
+    if is_new:
+        # What a scan would meet: the folder itself, and what is mounted in it.
+        met = [of_watch, *(_place(each.point, table) for each in table if each.point.startswith(outer + b"/"))]
+        is_around = is_around or any(_is_at_or_below(of_archive, place) for place in met)
     if is_inside or is_around:
         raise ConfigProblem(
             "The archive {archive} and the watched folder {watch} are one folder, or lie inside one another, by "

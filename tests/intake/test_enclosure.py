@@ -138,6 +138,29 @@ def test_init_refuses_it_by_another_path(bare_site: Site, bind: Bind, archive: s
 
 
 @pytest.mark.needs("root")
+@pytest.mark.parametrize("mounted", ["data", "data/archive", "data/archive/deep"])
+def test_init_refuses_an_archive_that_is_mounted_in_the_watched_folder(
+    bare_site: Site, bind: Bind, mounted: str
+) -> None:
+    archive = bare_site.root / "data/archive"
+    (bare_site.root / mounted).mkdir(parents=True)
+    bind(bare_site.root / mounted, bare_site.watch / "f/s/volume")
+    arguments = ["init", "--archive", archive / "deep", "--watch", bare_site.watch]
+    assert "another path" in refused(bare_site, *arguments)
+    assert not bare_site.config.exists()
+
+
+@pytest.mark.needs("root")
+def test_a_neighbour_of_the_archive_may_be_mounted_in_the_watched_folder(bare_site: Site, bind: Bind) -> None:
+    (bare_site.root / "scans").mkdir()
+    bind(bare_site.root / "scans", bare_site.watch / "f/s/scans")
+    bare_site.init()
+    bare_site.write("f/s/scans/a", "1")
+    bare_site.catch_up()
+    assert archived(bare_site) == {"f/s/scans/a"}
+
+
+@pytest.mark.needs("root")
 def test_neighbours_on_one_volume_are_no_trouble(bare_site: Site, bind: Bind) -> None:
     for name in ("archive", "watched"):
         (bare_site.root / "disk" / name).mkdir(parents=True)
