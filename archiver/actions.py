@@ -22,7 +22,7 @@ from archiver.evidence.verify import verify
 from archiver.filings import life
 from archiver.filings.days import day_of
 from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
-from archiver.intake.immediate import capture_now, unsettled
+from archiver.intake.immediate import capture_now, check_nothing_hidden, unsettled
 from archiver.model import Submission, Version
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide
@@ -119,6 +119,8 @@ def _submit(
         find_version(archive, submission.tag(version)) if version is not None else _newest(context, submission)
     )
     reason = (reason or "").strip() or None
+    if version is not None and reason is None:
+        check_nothing_hidden(archive, context.config, submission)
     if version is None or reason is None:
         check_whole(archive, chosen)
     paper = Receipt(receipt, context.attachment) if receipt is not None and context.attachment else None

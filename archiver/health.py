@@ -214,7 +214,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         set_aside=len(set_aside.databases(archive.root)),
         lost_versions=_lost_versions(archive),
         lost_records=_lost_records(archive),
-        unsigned_since=snapshot.meta(UNSIGNED),
+        unsigned_since=snapshot.meta(UNSIGNED) or _without_key(archive),
         unread=archive.index.unread(),
         problems=[],
     )
@@ -227,6 +227,12 @@ def _lost_versions(archive: Archive) -> list[LostVersion]:
         return []
     known = {version.tag: version.commit for version in archive.index.versions()}
     return set_aside.lost_versions(archive.root, known)
+
+
+def _without_key(archive: Archive) -> str:
+    """The time of now where the key is gone, for those who may look: others do not see the folder."""
+    is_owner = os.geteuid() in (0, os.stat(archive.root).st_uid)
+    return clock.stamp(clock.read().wall) if is_owner and not (archive.keys / "signing_key").exists() else ""
 
 
 def _lost_records(archive: Archive) -> list[LostRecord]:

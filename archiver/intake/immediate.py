@@ -39,6 +39,37 @@ def unsettled(archive: Archive, config: Config, submission: Submission) -> list[
         access.close()
 
 
+def differences_beside_a_daemon(archive: Archive, config: Config) -> Findings:
+    """Compare the whole watched folder with what the running daemon has archived; writes nothing.
+
+    Raises FileNotFoundError without a watched folder.
+    """
+    access = open_access(config.watch, archive.root)
+    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    try:
+        return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot)
+    finally:
+        snapshot.close()
+        access.close()
+
+
+def check_nothing_hidden(archive: Archive, config: Config, submission: Submission) -> None:
+    """Check that every path of the submission can be read: a version of it may lack what cannot.
+
+    A folder that is not there hides nothing: its versions were made while it was.  Raises SubmissionRefused.
+    """
+    group = group_of(submission)
+    access = open_access(config.watch, archive.root)
+    snapshot = Snapshot(archive.root / "state.db", read_only=True)
+    try:
+        found = _scan(snapshot, access, config, group)
+        states = _differences(snapshot, found, config, group)
+        _check_readable([*_hidden(found, config, group), *_unopenable(access, states)], submission)
+    finally:
+        snapshot.close()
+        access.close()
+
+
 def capture_now(archive: Archive, config: Config, submission: Submission, wait_seconds: float) -> None:
     """Archive a submission's finished changes at once, whoever else gathers or settles them.
 
@@ -129,7 +160,7 @@ def _check_readable(unreadable: list[Noted], submission: Submission) -> None:
     if unreadable:
         raise SubmissionRefused(
             "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing was recorded. "
-            "Mend that and submit again, or name the version that was handed in with --version N.",
+            "Mend that and submit again, or sign a version all the same, and say why: --version N --reason TEXT",
             count=len(unreadable),
             submission=str(submission),
             path=names.text(unreadable[0].path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -123,7 +124,12 @@ def test_a_file_that_grows_for_ever_stays_pending_and_keeps_nobody_back(site: Si
 
 def test_a_second_daemon_is_refused_with_the_first_ones_pid(site: Site, daemon: subprocess.Popen[str]) -> None:
     assert str(daemon.pid) in site.run("run", code=6).stderr
-    assert str(daemon.pid) in site.run("run", "--once", code=6).stderr
+    # Everything is in, whoever archived it; and what the daemon does not take in within the time is told.
+    assert str(daemon.pid) in site.run("run", "--once").stdout
+    daemon.send_signal(signal.SIGSTOP)
+    site.write("f/s/a", "waits")
+    assert str(daemon.pid) in site.run("run", "--once", "--wait", "0.5", code=6).stderr
+    daemon.send_signal(signal.SIGCONT)
 
 
 def test_commands_work_beside_a_busy_daemon(site: Site, daemon: subprocess.Popen[str]) -> None:

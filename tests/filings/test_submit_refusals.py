@@ -226,3 +226,19 @@ def test_the_reason_is_kept_and_shown(filed: Site) -> None:
 def test_a_number_of_another_form_keeps_its_reason_where_it_was(filed: Site) -> None:
     filed.run("submit", "别的/首次", *ON, "--number", "沪备 2", "--force", "--reason", "moved")
     assert last_submit(filed)["details"]["forced"] == "moved"  # type: ignore[index]
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_a_version_that_may_lack_what_cannot_be_read_needs_a_reason(filed: Site) -> None:
+    """The file was never archived: version 1 is whole by itself, and lacks it all the same."""
+    filed.write("推荐算法/首次/新", "not archived yet").chmod(0)
+
+    def submit(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [*WITHOUT_OVERRIDE, sys.executable, COMMAND, "--config", filed.config, "submit", "推荐算法/首次"]
+        return subprocess.run([*command, *ON, "--version", "1", *more], capture_output=True, text=True)
+
+    done = submit()
+    assert (done.returncode, "--version N --reason TEXT" in done.stderr) == (4, True), done.stderr
+    done = submit("--reason", "the list was not handed in")
+    assert done.returncode == 0, done.stderr
+    assert last_submit(filed)["details"]["reason"] == "the list was not handed in"  # type: ignore[index]
