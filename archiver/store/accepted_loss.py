@@ -109,11 +109,18 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         loss = assess(archive)
         if loss.is_nothing:
             archive.reindex()
+            if any(event.action == ACTION for event in archive.journal.since(None)):
+                # One before may have been killed after its event.
+                _tidy(archive)
             return loss, None
         repository = archive.repository
         journal_repair.drop_broken_refs(archive.root, repository, [JOURNAL, *loss.restored])
         if repository.resolve(JOURNAL) != loss.last.commit:
             repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last.commit)], guarded=False)
+        path = archive.root / "index.db"
+        if (point := database.point_of(path)) is not None and not archive.has_event(point):
+            # Only it may know what is lost, and until the event is written a kill must not cost that.
+            set_aside.set_aside(archive.root, path.name)
         archive.reindex()
         seq = writer.next_seq
         kept = {ref: loss.kept_as(ref, seq) for ref in loss.beyond}
@@ -121,12 +128,17 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         moves += [RefUpdate(ref, oid, loss.restored.get(ref, ZERO)) for ref, oid in loss.beyond.items()]
         moves += [RefUpdate(ref, ZERO, oid) for ref, oid in loss.restored.items() if ref not in loss.beyond]
         event = writer.append(Draft(ACTION, "archive", _details(loss, seq)), recovered=moves)
-        # Former values that are gone would be findings for ever: in packed refs, and in the reflog.
-        set_aside.put_away(archive.root, repository.path / "logs")
-        repository.pack_refs()
-        set_aside.discard(archive.root)
-        _drop_foreign_state(archive)
+        _tidy(archive)
         return loss, event
+
+
+def _tidy(archive: Archive) -> None:
+    """Remove what the event has made needless."""
+    # Former values that are gone would be findings for ever: in packed refs, and in the reflog.
+    set_aside.put_away(archive.root, archive.repository.path / "logs")
+    archive.repository.pack_refs()
+    set_aside.discard(archive.root)
+    _drop_foreign_state(archive)
 
 
 def _is_there(repository: Repository, oid: str) -> bool:

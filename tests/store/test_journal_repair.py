@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from archiver.store.repository import JOURNAL
+from archiver.store.steps import Step
 from tests.conftest import Site, wait_until
+from tests.test_crash import HOOK
 
 
 @pytest.fixture
@@ -300,3 +304,29 @@ def test_an_empty_head_is_put_back(kept: Site) -> None:
     kept.write("甲/首次/报告.md", "three")
     assert "put back: HEAD" in kept.catch_up().stderr
     assert kept.tags()[0] == "甲/首次/v3"
+
+
+@pytest.mark.parametrize(("step", "nth"), [(Step.REFS_DURABLE, 1), (Step.REFS_DURABLE, 2), (Step.REFS_PACKED, 1)])
+def test_an_acceptance_that_is_killed_is_finished_by_the_next(kept: Site, step: Step, nth: int) -> None:
+    """The hold is known to the index alone: its event is gone, and it moved no other ref."""
+    _lose_commit(kept)
+    code = HOOK.format(step=step.value, nth=nth)
+    command = [sys.executable, "-c", code, "--config", os.fspath(kept.config), "reindex", "--accept", "--yes"]
+    assert subprocess.run(command, cwd=kept.root, capture_output=True).returncode == -signal.SIGKILL
+    kept.run("reindex", "--accept", "--yes")
+    recovered = [event for event in _events(kept) if event.action == "recover"]
+    assert [each["object"] for each in recovered[0].details["lost_records"]] == ["审计 甲"]
+    kept.catch_up()
+    assert kept.json("status")["set_aside"] == 0
+    kept.verified()
+
+
+def test_what_only_the_index_knows_survives_a_kill_before_the_event(kept: Site) -> None:
+    _lose_commit(kept)
+    code = HOOK.format(step=Step.GIT_OBJECTS_WRITTEN.value, nth=1)
+    command = [sys.executable, "-c", code, "--config", os.fspath(kept.config), "reindex", "--accept", "--yes"]
+    assert subprocess.run(command, cwd=kept.root, capture_output=True).returncode == -signal.SIGKILL
+    assert "Lost: hold 审计 甲" in kept.run("status").stdout
+    kept.run("reindex", "--accept", "--yes")
+    assert _events(kept)[-1].details["lost_records"]
+    kept.verified()
