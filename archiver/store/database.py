@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from archiver import clock
 from archiver.model import JournalPoint
+from archiver.store.permissions import mask_of
 
 _BUSY_SECONDS = 30.0
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open, or make, a derived database with a write-ahead log."""
+    _make(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     deadline = clock.monotonic() + _BUSY_SECONDS
     while True:
@@ -29,6 +31,19 @@ def connect(path: Path) -> sqlite3.Connection:
             time.sleep(0.02)
     database.execute("pragma synchronous = normal")
     return database
+
+
+def _make(path: Path) -> None:
+    """Make the file of a new one, for those who may read its folder: whoever comes first has any umask.
+
+    SQLite gives the files beside it the same mode, and says itself what stands in the way.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o666 & ~mask_of(path.parent))
+        finally:
+            os.close(descriptor)
 
 
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:

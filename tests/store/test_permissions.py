@@ -212,6 +212,25 @@ def test_a_group_that_comes_later_reads_what_was_made_before(site: Site) -> None
     assert stat.S_IMODE(site.archive.stat().st_mode) == 0o700
 
 
+@pytest.mark.needs("root")
+def test_a_group_reads_databases_that_are_made_anew(site: Site) -> None:
+    """After a restore from a backup, for example; ``status`` and ``audit`` need them."""
+    site.write("f/s/a")
+    site.config.write_text(site.config.read_text() + '[access]\nread_group = "daemon"\n')
+    site.catch_up()
+    for command in (("run", "--once"), ("submit", "f/s", "--on", "2026-03-02"), ("reindex",)):
+        for name in ("index.db", "state.db"):
+            (site.archive / name).unlink()
+        before = os.umask(0o077)
+        try:
+            site.run(*command)
+        finally:
+            os.umask(before)
+        made = [path for path in site.archive.glob("*.db") if stat.S_IMODE(path.stat().st_mode) != 0o640]
+        assert not made, command
+        site.catch_up()
+
+
 @pytest.mark.parametrize("umask", [0o002, 0o077])
 def test_files_for_others_have_the_modes_that_these_need(site: Site, umask: int) -> None:
     metrics = site.root / "metrics"
