@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.cli.remote import opened
 from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
 from archiver.errors import Phrase, UsageProblem, shell_word
 
@@ -87,7 +88,8 @@ def _proposed(session: Session, file: Path) -> Proposal:
     from archiver.filings.proposals import propose
 
     names = {submission.filing for submission in session.archive().index.submissions()}
-    with Reader() as reader:
+    # Before it is read: a pipe would keep the reader waiting.
+    with opened(file), Reader() as reader:
         return propose(reader.read(file, file.name).lines, sorted(names))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,8 +30,11 @@ def opened(path: Path | None) -> Iterator[IO[bytes] | None]:
         return
     with ExitStack() as closing:
         try:
-            stream = closing.enter_context(open(path, "rb"))
-            size = os.fstat(stream.fileno()).st_size if path.is_file() else -1
+            # A pipe that nobody writes to would keep the command waiting.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            stream = closing.enter_context(open(descriptor, "rb"))
+            status = os.fstat(descriptor)
+            size = status.st_size if stat.S_ISREG(status.st_mode) else -1
         except OSError:
             size = -1
         if not 0 <= size <= wire.ATTACHMENT_BYTES:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from archiver import wire
 from archiver.errors import NotFound, Phrase, UsageProblem
-from tests.conftest import CHECKOUT, Site, open_the_way, wait_until
+from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
 
 OFFICER, READER, STRANGER = 65201, 65202, 65203
 GID, OTHER_GID = 65534, 65333
@@ -391,6 +391,25 @@ def test_a_file_that_is_named_and_not_sent_is_refused(served: Site) -> None:
     assert "result" in ask("notice-add", {**NOTICE, "file": "通知.txt"}, 2, b"xy")
     assert served.git("show", "journal:evidence.txt").stdout == "xy"
     served.verified()
+
+
+def test_a_paper_that_is_no_file_is_refused_at_once(site: Site) -> None:
+    """A pipe that nobody writes to kept the command waiting for ever."""
+    site.write("f/s/a")
+    site.catch_up()
+    pipe = site.root / "pipe"
+    os.mkfifo(pipe)
+    before = site.git("rev-parse", "journal").stdout
+    for words in (
+        ("submit", "f/s", "--on", "2026-03-02", "--receipt"),
+        ("filing", "set", "f", "--status", "under_review", "--evidence"),
+        ("notice", "add", "f", "--kind", "correction", "--received", "2026-03-02", "--days", "3", "--file"),
+        ("display", "check", "f", "--page"),
+    ):
+        for paper in (pipe, "/dev/zero"):
+            line = [COMMAND, "--config", site.config, *words, paper]
+            assert subprocess.run(line, capture_output=True, timeout=20, check=False).returncode == 2
+    assert site.git("rev-parse", "journal").stdout == before
 
 
 def test_no_member_of_the_group_writes_what_cannot_be_read_back(served: Site) -> None:
