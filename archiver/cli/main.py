@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gettext
 import importlib
+import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -103,6 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _rebuild_and_call(given, session, damage)
 
 
+#: Bytes of an argument that were no text, in a message of click's: it quotes as Python does.
+_BYTES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
+
+
+def _as_text(escapes: re.Match[str]) -> str:
+    return names.text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
+
+
 class _IndexDamagedInside(Exception):
     """SQLite stumbled over a damaged page while it answered."""
 
@@ -113,7 +123,9 @@ def _call(arguments: list[str], session: Session) -> int:
         _flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(_BYTES.sub(_as_text, said.getvalue()), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
         return 130

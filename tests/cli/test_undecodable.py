@@ -133,6 +133,21 @@ def test_names_of_an_old_file_server_are_found_as_bytes_and_as_text(site: Site) 
     site.run("show", GBK + b"/v9", code=7)
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_click_refuses_is_shown_as_text(site: Site, lang: str) -> None:
+    """It quotes an argument as Python would write it."""
+    for words in (["log", b"--" + GBK], [GBK], ["submit", "f/s", "--on", "2026-01-01", "--kind", GBK]):
+        said = site.run("--lang", lang, *words, code=2).stderr
+        assert "%B1%B8%B0%B8" in said
+        assert "udc" not in said
+    # In an ASCII locale Chinese arrives as bytes, too.
+    ascii_ = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8"}
+    line = [COMMAND, "--config", site.config, "submit", "f/s", "--on", "2026-01-01", "--kind", "首次"]
+    done = subprocess.run(line, env={**os.environ, **ascii_}, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert "首次" in done.stderr.decode()
+
+
 def test_words_for_the_journal_are_refused_in_other_bytes(site: Site) -> None:
     site.write("f/s/a", "1")
     site.catch_up()
