@@ -154,6 +154,22 @@ def test_the_certificate_is_issued_as_it_was(golden: Site) -> None:
         subprocess.run([*check, "-s", folder / "certificate.json.sig"], stdin=signed, check=True)
 
 
+def test_a_seal_that_was_replaced_is_found(golden: Site) -> None:
+    """An archive that is whole would pass a verifier, too, that looks at nothing."""
+    ref = "refs/tags/推荐/首次/submitted"
+    forged = golden.git("cat-file", "tag", ref).stdout.replace("2022-03-02", "2022-03-01")
+    (golden.root / "forged").write_text(forged, "utf-8")
+    tag = golden.git("hash-object", "-w", "-t", "tag", "--literally", golden.root / "forged").stdout.strip()
+    golden.git("-c", "core.hooksPath=/dev/null", "update-ref", ref, tag)
+    assert "A021" in {finding["code"] for finding in golden.json("verify", code=5)["findings"]}
+
+
+def test_a_lost_content_is_found(golden: Site) -> None:
+    sha256 = FACTS["show"]["推荐/首次/v1"]["materials"][0]["sha256"]
+    (golden.repository / "lfs/objects" / sha256[:2] / sha256[2:4] / sha256).unlink()
+    assert "A050" in {finding["code"] for finding in golden.json("verify", code=5)["findings"]}
+
+
 # --- continued
 
 
@@ -214,14 +230,37 @@ def test_the_package_passes_its_own_verifier(package: Path) -> None:
     check_package(package)
 
 
-def test_the_package_passes_the_verifier_of_today(package: Path, tmp_path: Path) -> None:
+def verdict_of_today(package: Path, lang: str = "en") -> int:
     # In the package's own place it would be a file that was altered.
-    shutil.copy(VERIFIER, tmp_path / "today.py")
-    spec = importlib.util.spec_from_file_location("verifier_of_today", tmp_path / "today.py")
+    shutil.copy(VERIFIER, package.parent / "today.py")
+    spec = importlib.util.spec_from_file_location("verifier_of_today", package.parent / "today.py")
     assert spec
     assert spec.loader
     verifier = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(verifier)
     verifier.HERE = os.fspath(package)
+    verdict: int = verifier.main(["--lang", lang, "--witness", FACTS["witness lines"][0]])
+    return verdict
+
+
+def test_the_package_passes_the_verifier_of_today(package: Path) -> None:
     for lang in ("en", "zh"):
-        assert verifier.main(["--lang", lang, "--witness", FACTS["witness lines"][0]]) == 0
+        assert verdict_of_today(package, lang) == 0
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["data/journal.jsonl", "data/journal/10/*", "data/materials/**/*", "data/tags/**/*", "data/versions/**/*"],
+)
+def test_a_package_that_was_altered_with_its_manifests_does_not_pass(package: Path, pattern: str) -> None:
+    altered = next(path for path in sorted(package.glob(pattern)) if path.is_file())
+    data = altered.read_bytes()
+    changed = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:] if len(data) > 9 else data + b"x"
+    altered.write_bytes(changed)
+    was, now = (hashlib.sha256(each).hexdigest() for each in (data, changed))
+    manifest, over = package / "manifest-sha256.txt", package / "tagmanifest-sha256.txt"
+    before = manifest.read_bytes()
+    manifest.write_bytes(before.replace(was.encode(), now.encode()))
+    digests = (hashlib.sha256(each).hexdigest().encode() for each in (before, manifest.read_bytes()))
+    over.write_bytes(over.read_bytes().replace(*digests))
+    assert verdict_of_today(package) != 0
