@@ -29,7 +29,7 @@ from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.opened import Mirror, mirror
 from archiver.retention import unread
-from archiver.store import guard, journal_repair, lock, names, overview, permissions, set_aside
+from archiver.store import accepted_loss, guard, journal_repair, lock, names, overview, permissions, set_aside
 from archiver.store.archive import Archive
 from archiver.store.lag import Lag
 from archiver.store.permissions import is_immutable
@@ -212,8 +212,8 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         replica=replica,
         journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
         set_aside=len(set_aside.databases(archive.root)),
-        lost_versions=_lost_versions(archive),
-        lost_records=_lost_records(archive),
+        lost_versions=accepted_loss.lost_versions(archive),
+        lost_records=accepted_loss.lost_records(archive),
         unsigned_since=snapshot.meta(UNSIGNED) or _without_key(archive),
         unread=archive.index.unread(),
         problems=[],
@@ -222,23 +222,10 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     return health
 
 
-def _lost_versions(archive: Archive) -> list[LostVersion]:
-    if not set_aside.databases(archive.root):
-        return []
-    known = {version.tag: version.commit for version in archive.index.versions()}
-    return set_aside.lost_versions(archive.root, known)
-
-
 def _without_key(archive: Archive) -> str:
     """The time of now where the key is gone, for those who may look: others do not see the folder."""
     is_owner = os.geteuid() in (0, os.stat(archive.root).st_uid)
     return clock.stamp(clock.read().wall) if is_owner and not (archive.keys / "signing_key").exists() else ""
-
-
-def _lost_records(archive: Archive) -> list[LostRecord]:
-    if not set_aside.databases(archive.root):
-        return []
-    return set_aside.lost_records(archive.root, set(archive.index.records()))
 
 
 def _why(snapshot: Snapshot) -> Phrase | None:

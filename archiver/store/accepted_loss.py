@@ -60,6 +60,21 @@ class Loss:
         return None if ref in self.empty else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
 
 
+def lost_versions(archive: Archive) -> list[LostVersion]:
+    """The versions that only databases set aside know, until the loss is accepted."""
+    if not set_aside.databases(archive.root):
+        return []
+    known = {version.tag: version.commit for version in archive.index.versions()}
+    return set_aside.lost_versions(archive.root, known)
+
+
+def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
+    """The holds and submissions that only databases set aside know, until the loss is accepted."""
+    if not set_aside.databases(archive.root):
+        return []
+    return set_aside.lost_records(archive.root, set(archive.index.records()))
+
+
 def assess(archive: Archive) -> Loss:
     """Compare refs and databases with the longest whole journal; raises JournalDamaged where no event is whole."""
     repository = archive.repository
