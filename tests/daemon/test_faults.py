@@ -368,7 +368,7 @@ def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: 
     try:
         site.write("f/s/a", "2")
         wait_until(lambda: "the daemon cannot write to the archive" in site.json("status")["problems"], 5)
-        assert "1 changes could not be archived" in site.run("status", "--check", code=9).stderr
+        wait_until(lambda: "1 changes could not be archived" in site.run("status", "--check", code=9).stderr)
         assert "cannot be written" in str(site.json("status")["last_problem"])
     finally:
         subprocess.run(["umount", "-l", place], check=True)

@@ -73,7 +73,8 @@ def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
     site.catch_up()
     (question,) = site.json("change", "list")
     assert question["signal"] == str(model)
-    signals = list(site.open().journal.since(None))
+    with closing(site.open()) as archive:
+        signals = list(archive.journal.since(None))
     assert "$6$" not in str([event.details for event in signals if event.action == "signal"])
 
 

@@ -123,7 +123,7 @@ class WatchedFolder(RuleBasedStateMachine):
         messages: list[str] = []
         left = Daemon(self.archive, self.config, lambda template, **_: messages.append(template), 0.0).run_once()
         assert all(message.startswith("Archived") for message in messages), messages
-        return list(left)
+        return [*left.pending, *left.unreadable, *([left.refusal] if left.refusal else [])]
 
     @invariant()
     def no_thread_is_left(self) -> None:
