@@ -237,6 +237,8 @@ class Capturer:
         """The number and the parent of the next version, also after some whose events cannot be read."""
         repository = self._archive.repository
         number = latest.number + 1 if latest else 1
+        if not self._archive.index.unread():
+            return number, latest.commit if latest else None
         while repository.resolve(f"refs/tags/{submission.tag(number)}") is not None:
             number += 1
         return number, repository.resolve(submission.branch)

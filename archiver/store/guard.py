@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,7 +151,12 @@ def deviations(repository: Path) -> list[Deviation]:
 
 def check(repository: Path) -> None:
     """Refuse a repository whose settings or hooks nobody knows, before git obeys them; raises StorageProblem."""
-    foreign = [each.name for each in deviations(repository) if each.reason == FOREIGN]
+    refuse_foreign(repository, deviations(repository))
+
+
+def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
+    """The same for deviations that are known already; raises StorageProblem."""
+    foreign = [each.name for each in found if each.reason == FOREIGN]
     if foreign:
         raise StorageProblem(
             "{files} in {repository} is not what archiver wrote there, and git would obey it, so git was not run. "

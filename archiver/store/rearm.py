@@ -28,9 +28,9 @@ def put_back(root: Path, *, foreign: bool) -> None:
     cannot be replaced.
     """
     repository = root / "archive.git"
-    if not foreign:
-        guard.check(repository)
     found = guard.deviations(repository)
+    if not foreign:
+        guard.refuse_foreign(repository, found)
     if not found:
         return
     before = noted(root)
