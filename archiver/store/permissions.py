@@ -13,6 +13,7 @@ import fcntl
 import grp
 import os
 import stat
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,14 +39,44 @@ _FEW_ENTRIES = 2000
 _GETFLAGS, _SETFLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x00000010
 
 
+class _ProcessMask:
+    """The umask, which all threads share: the first that sets it remembers what it was, the last puts it back.
+
+    Each for itself, a thread that leaves second would restore the mask of the one that left first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    def enter(self, mask: int) -> None:
+        """Set it until :meth:`leave`."""
+        with self._lock:
+            before = os.umask(mask)
+            if not self._inside:
+                self._before = before
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Restore it, unless another thread still writes."""
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                os.umask(self._before)
+
+
+_mask = _ProcessMask()
+
+
 @contextmanager
 def masked(root: Path | None = None) -> Iterator[None]:
     """Make new files for the owner, and for the reading group that the archive at ``root`` is open to."""
-    before = os.umask(mask_of(root))
+    _mask.enter(mask_of(root))
     try:
         yield
     finally:
-        os.umask(before)
+        _mask.leave()
 
 
 def mask_of(root: Path | None) -> int:

@@ -348,3 +348,17 @@ def test_without_the_capability_it_says_so(site: Site) -> None:
     assert done.returncode == 8, done.stdout + done.stderr
     assert "CAP_LINUX_IMMUTABLE" in done.stderr
     site.verified()
+
+
+def test_threads_that_write_at_the_same_time_leave_the_mask_as_it_was() -> None:
+    before = os.umask(0o022)
+    try:
+        first, second = permissions.masked(), permissions.masked()
+        first.__enter__()
+        second.__enter__()
+        # Whoever came first leaves first.
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
