@@ -15,8 +15,11 @@ from archiver.errors import Busy, NotArchived
 from archiver.store.permissions import mask_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from archiver.cli.console import Console
     from archiver.errors import Report
+    from archiver.intake.snapshot import Noted
 
 #: While a daemon is busy with what this command asks about.
 _LOOK_AGAIN_SECONDS = 0.5
@@ -71,10 +74,7 @@ def _catch_up(session: Session, teller: Report, settle: float | None) -> None:
             reason=item.reason,
             since=session.local(since),
         )
-    for item in left.unreadable:
-        # The watched folder itself has no name below it.
-        path = item.path or os.fsencode(session.config.watch)
-        teller("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
+    _tell_unreadable(session, teller, left.unreadable)
     if left.refusal is not None:
         raise left.refusal
     if left.failures:
@@ -99,9 +99,7 @@ def _is_kept_complete(session: Session, teller: Report) -> bool:
         found = differences_beside_a_daemon(archive, session.config)
         unreadable = [item for item in found.skipped if is_unreadable(item)]
         if not found.changed and unreadable:
-            for item in unreadable:
-                path = item.path or os.fsencode(session.config.watch)
-                teller("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
+            _tell_unreadable(session, teller, unreadable)
             raise _not_archived(len(unreadable))
         if not found.changed:
             teller("The daemon {holder} keeps the archive complete.", holder=holder)
@@ -110,6 +108,13 @@ def _is_kept_complete(session: Session, teller: Report) -> bool:
             return False
         time.sleep(_LOOK_AGAIN_SECONDS)
     return False
+
+
+def _tell_unreadable(session: Session, teller: Report, unreadable: Iterable[Noted]) -> None:
+    for item in unreadable:
+        # The watched folder itself has no name below it.
+        path = item.path or os.fsencode(session.config.watch)
+        teller("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
 
 
 def _not_archived(count: int) -> NotArchived:
