@@ -38,6 +38,13 @@ def journalled(site: Site, action: str) -> list[dict[str, object]]:
     return [json.loads(site.git("show", f"{commit}:event.json").stdout) for commit in commits]
 
 
+def _latest(site: Site, submission: str) -> set[str]:
+    """The files of the last version: on a busy machine the files become two versions, not one."""
+    versions = [tag for tag in site.tags() if tag.startswith(f"{submission}/v")]
+    last = max(versions, key=lambda tag: int(tag.rpartition("/v")[2]))
+    return {each["path"] for each in site.json("show", last)["materials"]}
+
+
 def test_an_overflow_of_the_queue_loses_nothing(site: Site) -> None:
     """The kernel drops events while nobody reads them; the next scan is 15 minutes away."""
     site.write("f/s/first", "1")
@@ -50,11 +57,8 @@ def test_an_overflow_of_the_queue_loses_nothing(site: Site) -> None:
     site.write("f/s/last", "1")
     site.write("f/new/deep/er", "1")
     daemon.send_signal(signal.SIGCONT)
-    wait_until(lambda: {"f/s/v2", "f/new/v1"} <= set(site.tags()), 60)
-    time.sleep(1)
+    wait_until(lambda: "f/new/v1" in site.tags() and _latest(site, "f/s") == {"first", "drop", "last"}, 60)
     assert "were lost" in end(daemon)
-    assert sorted(site.tags()) == ["f/new/v1", "f/s/v1", "f/s/v2"]
-    assert {m["path"] for m in site.json("show", "f/s/v2")["materials"]} == {"first", "drop", "last"}
     site.verified()
 
 
