@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +15,7 @@ from archiver import clock, wire
 from archiver.config import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.daemon.ticks import UNSIGNED
-from archiver.daemon.trouble import ALARM
+from archiver.disk_problems import disk_problems
 from archiver.errors import Phrase
 from archiver.filings.deadlines import Due, still_open
 from archiver.filings.register import register
@@ -31,6 +30,7 @@ from archiver.replica.opened import Mirror, mirror
 from archiver.retention import unread
 from archiver.store import accepted_loss, guard, journal_repair, lock, names, overview, permissions, set_aside
 from archiver.store.archive import Archive
+from archiver.store.commands import OuterSetting
 from archiver.store.lag import Lag
 from archiver.store.permissions import is_immutable
 from archiver.store.set_aside import LostRecord, LostVersion
@@ -46,9 +46,6 @@ _WATCHING = {
 }
 #: Nothing but drafts on purpose waits longer without somebody having to look.
 _LONG_PENDING = timedelta(hours=1)
-_FEW_INODES = 10_000
-#: Without these no version can be written.
-_WRITTEN = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
 _FEW, _SAMPLE = 5, 100
 PERMISSIONS = "permissions: guard rails against accidents; the owner of the files can still remove them"
 IMMUTABLE = "immutable: content cannot be changed or removed before root takes the flag off"
@@ -79,6 +76,7 @@ class Health:
     unclaimed: list[Paper]
     today: date
     protection: str
+    hooks_path: OuterSetting | None
     clock: str
     lag_seconds: int
     lag: Lag
@@ -133,6 +131,9 @@ class Health:
             "alerts": [str(alert) for alert in self.alerts],
             "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in self.unclaimed],
             "protection": self.protection.partition(":")[0],
+            "hooks_path": (
+                {"value": self.hooks_path.value, "origin": self.hooks_path.origin} if self.hooks_path else None
+            ),
             "clock": {
                 "time": self.clock,
                 "lag_seconds": self.lag_seconds,
@@ -203,6 +204,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         unclaimed=unclaimed(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
         protection=_protection(archive, replica),
+        hooks_path=archive.repository.outer_hooks_path(),
         clock=clock.stamp(compliance),
         lag_seconds=max(0, (reading.wall - compliance) // timedelta(seconds=1)),
         lag=archive.index.lag().now(clock.evidence(compliance, reading)),
@@ -287,7 +289,7 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
         yield Phrase("the watched folder was not compared for too long")
     yield from unread.problems(health.unread)
-    yield from _disk_problems(health)
+    yield from disk_problems(health.archive, health.space.is_scarce)
     yield from _permission_problems(health, config)
 
 
@@ -330,27 +332,3 @@ def _journal_problems(health: Health) -> Iterator[Phrase]:
             "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",
             count=len(health.lost_versions),
         )
-
-
-def _disk_problems(health: Health) -> Iterator[Phrase]:
-    if lock.holder(health.archive / ALARM):
-        yield Phrase("the daemon cannot write to the archive")
-    if not all(_takes_files(health.archive, name) for name in _WRITTEN):
-        yield Phrase("a folder of the archive is missing or takes no files")
-    volume = os.statvfs(health.archive)
-    if volume.f_flag & os.ST_RDONLY:
-        yield Phrase("the archive's disk is mounted read-only")
-    if health.space.is_scarce:
-        yield Phrase("the archive's disk will be full soon")
-    if volume.f_files and volume.f_favail < _FEW_INODES:
-        yield Phrase("the archive's disk has few inodes left")
-
-
-def _takes_files(archive: Path, name: str) -> bool:
-    """Return True if the owner of the archive may write in one of its folders, as far as that shows."""
-    try:
-        folder, root = os.stat(archive / name), os.stat(archive)
-    except OSError:
-        return False
-    is_open = folder.st_mode & stat.S_IRWXU == stat.S_IRWXU
-    return stat.S_ISDIR(folder.st_mode) and is_open and folder.st_uid == root.st_uid

@@ -46,6 +46,7 @@ def _print(session: Session, health: Any) -> None:
         "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
     )
     console.say("Protection: {level}", level=console.text(health.protection))
+    _print_hooks_path(session, health)
     _print_space(session, health.space)
     console.say(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
@@ -146,6 +147,18 @@ def _print_replica(session: Session, replica: Any) -> None:
             materials=replica.materials,
             megabytes=f"{replica.bytes / 1e6:.1f}",
             at=session.local(replica.since),
+        )
+
+
+def _print_hooks_path(session: Session, health: Any) -> None:
+    if health.hooks_path:
+        session.console.say(
+            "  The guard does not hold for git typed by hand in {repository}: {origin} sets core.hooksPath to "
+            "{value}. archiver itself does not obey that. With the guard: git -c core.hooksPath={hooks!q} ...",
+            repository=health.archive / "archive.git",
+            origin=health.hooks_path.origin,
+            value=health.hooks_path.value,
+            hooks=health.archive / "archive.git" / "hooks",
         )
 
 

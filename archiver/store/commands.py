@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,17 @@ _HOOKED = frozenset({"fast-import", "update-ref", "pack-refs"})
 #: These talk to another server; every other command is denied each protocol, so that an object which
 #: is missing here is never fetched by whatever program the repository's settings name.
 _TALKING = frozenset({"push", "ls-remote", "lfs"})
+#: Neither the system's settings nor those of whoever calls; the repository's own remain.
+_NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class OuterSetting:
+    """A setting from outside of the repository: its value, and the file that holds it."""
+
+    value: str
+    origin: str
 
 
 class GitCommands:
@@ -39,18 +50,22 @@ class GitCommands:
     @cached_property
     def _git(self) -> Any:
         """GitPython's interface, made when it is needed: importing it already runs git."""
+        # The git that it runs obeys the caller's settings: where those are broken, it could not be imported.
+        os.environ.update(_NO_OTHER_SETTINGS)
         try:
             import git
         except ImportError:  # GitPython refuses to be imported where no git is installed.
             raise ConfigProblem(
                 "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
             ) from None
+        finally:
+            for name in _NO_OTHER_SETTINGS:
+                del os.environ[name]
         interface = git.cmd.Git()
         # Given to the constructor, a folder named "$HOME" would be expanded.
         interface._working_dir = os.fspath(self.path)
         interface.update_environment(
-            GIT_CONFIG_NOSYSTEM="1",
-            GIT_CONFIG_GLOBAL=os.devnull,
+            **_NO_OTHER_SETTINGS,
             GIT_TERMINAL_PROMPT="0",
             GIT_OPTIONAL_LOCKS="0",
             # What would show another history than the one that is stored.
@@ -150,6 +165,20 @@ class GitCommands:
         }
         settings = [word for name, value in overruled.items() for word in ("-c", f"{name}={value}")]
         return ["git", *settings, f"--git-dir={directory}", *arguments]
+
+    def outer_setting(self, name: str) -> OuterSetting | None:
+        """Look up what git obeys here when the caller types it, of a path such as ``core.hooksPath``.
+
+        Our own commands never do: they have the repository's settings only.  None where no file sets it, or
+        where git cannot read one of them, as it then runs nothing at all.
+        """
+        place = ["git", f"--git-dir={os.fspath(self.path)}"]
+        asked = ["config", "--null", "--show-origin", "--type=path", "--get", name]
+        done = subprocess.run([*place, *asked], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode != 0:
+            return None
+        origin, value = os.fsdecode(done.stdout).split("\0")[:2]
+        return OuterSetting(value, origin.removeprefix("file:"))
 
     def failed(self, command: str, stderr: bytes) -> StorageProblem:
         """What is raised for a git that failed."""

@@ -16,7 +16,7 @@ from typing import IO
 
 from archiver.store import guard
 from archiver.store.catfile import CatFile, GitHangs
-from archiver.store.commands import HANGS, GitCommands
+from archiver.store.commands import HANGS, GitCommands, OuterSetting
 from archiver.store.durable import sync_filesystem
 from archiver.store.fastimport import FastImport, GitEnded, Overseer
 from archiver.store.steps import Step, reached
@@ -78,6 +78,14 @@ class Repository:
             guard.put(self.path, name)
         (self.path / "lfs" / "objects").mkdir(parents=True, exist_ok=True)
         sync_filesystem(self.path)
+
+    def outer_hooks_path(self) -> OuterSetting | None:
+        """Return the ``core.hooksPath`` that keeps git from running our hooks when the caller types it, if any."""
+        setting = self.commands.outer_setting("core.hooksPath")
+        # Relative to the repository, githooks(5); whoever wants our hooks all the same points it there.
+        if setting is None or (self.path / setting.value).resolve() == (self.path / "hooks").resolve():
+            return None
+        return setting
 
     # --- reading
 
