@@ -282,7 +282,7 @@ def _replica_sync(context: Context) -> dict[str, Any]:
     archive, config = context.archive, context.config
     with opened(archive, config) as replica:
         policy, wait = context.rules.policy, context.wait_seconds
-        done = replicate(archive, replica, config, policy, wait, progress=context.progress)
+        done = replicate(archive, replica, policy, wait, progress=context.progress)
     return {
         "done": described(done),
         "sent": done.sent,

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from archiver.config_desk import Desk, desk_of
 from archiver.config_document import Document
 from archiver.config_owner import open_found
-from archiver.config_replica import Access, Store, access_of, store_of
-from archiver.errors import ConfigProblem
+from archiver.config_replica import Access, access_of
+from archiver.errors import ConfigProblem, Phrase
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 
 #: A typing error such as 30000 must not lock materials past the calendar's end.
@@ -88,7 +88,6 @@ class Config:
     lang: str = ""
     desk: Desk = field(default_factory=Desk)
     replica: Access = field(default_factory=Access)
-    store: Store = field(default_factory=Store)
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
     #: A restore is rehearsed this often (0: never), with this many materials.
@@ -99,6 +98,8 @@ class Config:
     #: Who may read the archive's files, and who of them may act through the daemon.
     read_group: str = ""
     act_group: str = ""
+    #: What the file still names that this release does without, and what to do.
+    warnings: tuple[Phrase, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -205,7 +206,7 @@ def _validate(document: Document) -> Config:
         expected={kind: document.texts("expected", kind, []) for kind in document.section("expected")},
         desk=desk_of(document),
         replica=access_of(document),
-        store=store_of(document),
+        warnings=document.warnings(),
         lang=_lang(document),
         timestamp_url=_url(document),
         drill_days=_whole(document, "drill_days", 30, 0),

@@ -52,7 +52,11 @@ SECTIONS: Mapping[str, frozenset[str]] = {
             "alert_hours",
         }
     ),
-    "store": frozenset({"local", "cache_gb"}),
+}
+#: Tables of earlier releases -> why a release does without them, and what to do.
+_REMOVED = {
+    "store": "is not used any more, the archive keeps all contents on its own disk. Remove the table. What lies "
+    "in the bucket only comes back with archiver replica restore, into the archive's own folder"
 }
 FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions", "signals", "pages"})
 
@@ -80,6 +84,8 @@ class Document:
                 for name, settings in table.items():
                     self._check_filing(name, settings)
                 continue
+            if section in _REMOVED:
+                continue
             if section not in SECTIONS:
                 raise self._unknown(section, [*SECTIONS, "filings"])
             if not isinstance(table, dict):
@@ -100,6 +106,14 @@ class Document:
         if near:
             return self.problem(key, "is not a known setting; did you mean {near}", near=near[0])
         return self.problem(key, "is not a known setting")
+
+    def warnings(self) -> tuple[Phrase, ...]:
+        """Name the tables of the file that this release does without."""
+        return tuple(
+            Phrase("{path}: [{table}] {reason}.", path=self.source, table=table, reason=Phrase(reason))
+            for table, reason in _REMOVED.items()
+            if table in self.tables
+        )
 
     def get(self, section: str, key: str, default: Any) -> Any:
         """A value as it stands in the file."""

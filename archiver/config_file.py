@@ -181,10 +181,6 @@ cooling_off_days = 7
 # bandwidth_mb = 0
 # parallel = 8
 # alert_hours = 24
-# Content that the bucket is known to hold, locked, may leave this disk when there is more than cache_gb of it.
-# [store]
-# local = "cache"
-# cache_gb = 100
 
 # For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
 # [metrics]

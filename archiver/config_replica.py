@@ -1,4 +1,4 @@
-"""Settings of the replica: the way to the bucket, and whether content may live there alone."""
+"""Settings of the replica: the way to the bucket."""
 
 from __future__ import annotations
 
@@ -29,14 +29,6 @@ class Access:
     alert_hours: float = 24.0
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    """Where content lives: ``cache``: what the bucket is known to hold may leave the disk, over ``cache_gb``."""
-
-    is_cache: bool = False
-    cache_gb: float = 100.0
-
-
 def access_of(document: Document) -> Access:
     """Read and validate; raises ConfigProblem."""
     style = _text(document, "style") or "auto"
@@ -56,14 +48,6 @@ def access_of(document: Document) -> Access:
         parallel=min(64, int(document.number("replica", "parallel", 8, 1))),
         alert_hours=document.number("replica", "alert_hours", 24.0, 0.01),
     )
-
-
-def store_of(document: Document) -> Store:
-    """Read and validate; raises ConfigProblem."""
-    local = document.get("store", "local", "whole")
-    if local not in ("whole", "cache"):
-        raise document.problem("store.local", 'must be "whole" or "cache"')
-    return Store(local == "cache", document.number("store", "cache_gb", 100.0, 0.0))
 
 
 def _text(document: Document, key: str) -> str:

@@ -182,7 +182,6 @@ def apply(
                 folder.make_folder(item.path)
             items = the_plan.to_write(overwrite)
             total = sum(item.material.size for item in items)
-            content.fetch(item.material.sha256 or "" for item in items if item.material.size)
             for size in _on_every_processor(lambda item: folder.write(content, item), items):
                 written += size
                 progress(written, total)

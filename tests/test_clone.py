@@ -133,15 +133,52 @@ def ssh(tmp_path: Path) -> Iterator[str]:
     server.wait()
 
 
-def mirroring(site: Site) -> list[str]:
-    """The manual's commands for a mirror, for a server at hand."""
-    chapter = (
-        (CHECKOUT / "docs/operations.md").read_text("utf-8").partition("## Disaster recovery from a clone")[2]
-    )
+def console_block(document: str, heading: str) -> str:
+    """The first commands below a heading of the documentation, without prompts."""
+    chapter = (CHECKOUT / document).read_text("utf-8").partition(f"## {heading}\n")[2]
     block = re.search(r"```console\n(.*?)```", chapter, re.DOTALL)
     assert block is not None
-    text = block[1].replace("server:/var/lib/archiver/archive/", f"127.0.0.1:{site.archive}/")
-    return [line.removeprefix("$ ") for line in text.splitlines()]
+    return re.sub(r"^\$ ", "", block[1], flags=re.MULTILINE)
+
+
+def mirroring(site: Site) -> list[str]:
+    """The manual's commands for a mirror, for a server at hand."""
+    text = console_block("docs/operations.md", "Disaster recovery from a clone")
+    return text.replace("server:/var/lib/archiver/archive/", f"127.0.0.1:{site.archive}/").splitlines()
+
+
+def test_stock_tools_send_the_history_to_another_server(open_site: Site, elsewhere: Path) -> None:
+    """The commands of docs/offsite.md, into a repository on a disk; it takes nothing that would rewind it."""
+    site = open_site
+    shutil.copytree(SAMPLES, site.watch, dirs_exist_ok=True)
+    site.catch_up()
+    other = elsewhere / "other.git"
+    run("git", "init", "-q", "--bare", other, cwd=elsewhere, home=elsewhere)
+    text = console_block("docs/offsite.md", "The history on another git server")
+    script = "set -e\n" + text.replace("/path/to/archive", os.fspath(site.archive)).replace(
+        "URL", f"file://{other}"
+    )
+    done = run("sh", "-c", script, cwd=elsewhere, home=elsewhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+    refs = run("git", f"--git-dir={other}", "for-each-ref", cwd=elsewhere, home=elsewhere).stdout
+    assert refs == site.git("for-each-ref").stdout
+    sent = {path.name: path.read_bytes() for path in (other / "lfs/objects").rglob("*") if path.is_file()}
+    assert sent == {
+        path.name: path.read_bytes() for path in (site.repository / "lfs/objects").rglob("*") if path.is_file()
+    }
+    forged = ["-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", "journal^{tree}", "-m", "forged"]
+    commit = run("git", f"--git-dir={other}", *forged, cwd=elsewhere, home=elsewhere)
+    ref = ["update-ref", "refs/heads/journal", commit.stdout.strip()]
+    assert run("git", f"--git-dir={other}", *ref, cwd=elsewhere, home=elsewhere).returncode == 0
+    again = run(
+        "sh",
+        "-c",
+        f"cd mirror && {text.splitlines()[-1].replace('URL', f'file://{other}')}",
+        cwd=elsewhere,
+        home=elsewhere,
+    )
+    assert again.returncode != 0
+    assert "rejected" in again.stderr
 
 
 def test_a_clone_becomes_an_archive_again(open_site: Site, elsewhere: Path, ssh: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from archiver import config, config_file
 from archiver.errors import ConfigProblem
+from tests.conftest import Site
 
 BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
 
@@ -87,3 +88,18 @@ def test_a_folder_name_that_toml_cannot_hold_is_refused(tmp_path: Path) -> None:
     given = config.Config(tmp_path / "c", tmp_path / os.fsdecode(b"\xb1\xb8"), tmp_path / "w")
     with pytest.raises(ConfigProblem, match="not UTF-8"):
         config_file.render(given)
+
+
+def test_a_table_that_was_removed_is_a_warning(site: Site) -> None:
+    """It says what to do, and nothing else changes: the archive must not stand still for it."""
+    text = site.config.read_text("utf-8")
+    site.config.write_text(f'{text}\n[store]\nlocal = "cache"\ncache_gb = 100\n', "utf-8")
+    done = site.run("log")
+    assert done.stderr.count("\n") == 1
+    assert f"{site.config}: [store] is not used any more" in done.stderr
+    assert "archiver replica restore" in done.stderr
+    site.write("f/s/a", "1")
+    assert "[store] is not used any more" in site.catch_up().stderr
+    assert site.tags() == ["f/s/v1"]
+    site.config.write_text(f"{text}\n[stores]\n", "utf-8")
+    site.run("log", code=3)

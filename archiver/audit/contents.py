@@ -73,7 +73,6 @@ class Contents:
 
     def begin(self, versions: list[Version]) -> None:
         """Begin to copy every content, once, to where it first appears; :meth:`write` waits for it."""
-        self._archive.content.fetch(self._needed(versions))
         for version in versions:
             for material in self._archive.index.materials(version.submission, version.number):
                 self._place(version, material)
@@ -120,13 +119,6 @@ class Contents:
         hidden = self._selection.leaves_out
         report = Report(self._archive, self._policy, self._presentation, hidden, self._reader)
         return report.render(lines, events, coverage, self.facts)
-
-    def _needed(self, versions: list[Version]) -> Iterator[str]:
-        """The contents that will be read, to bring those that lie elsewhere all at once."""
-        for version in versions:
-            for material in self._archive.index.materials(version.submission, version.number):
-                if material.sha256 and material.size and not self._selection.leaves_out(material.path):
-                    yield material.sha256
 
     def _add_json(self, name: str, document: Any) -> None:
         self._bag.add_payload(name, [canonical(document)])

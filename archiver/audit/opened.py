@@ -37,7 +37,7 @@ class Opened:
     def _open(self, sha256: str, name: str) -> Document:
         if not may_be_document(name):
             return Document("")
-        found = self._reader.read(self._content.readable(sha256), name, sha256, with_text=False)
+        found = self._reader.read(self._content.path(sha256), name, sha256, with_text=False)
         if found.kind:
             self.outcomes[found.problem or READ] += 1
         if found.thumbnail:

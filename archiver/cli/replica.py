@@ -110,29 +110,6 @@ def _restore(
     console.say("Check it with: archiver --config {path!q} verify", path=config)
 
 
-@entry
-@click.argument("remote")
-@click.option("--lfs", "with_content", is_flag=True, help="The content too, to a server that speaks Git LFS.")
-def _git_push(session: Session, remote: str, with_content: bool) -> None:
-    """Send the history to another git server, which is never rewound."""
-    from archiver.replica.gitserver import push
-
-    console = session.console
-    archive = session.archive()
-    sensitive = session.config.sensitive
-    done = push(archive, remote, sensitive, with_content=with_content, progress=console.progress())
-    console.say("{remote} has every branch and tag.", remote=done.remote)
-    if with_content:
-        console.say("It has {contents} contents.", contents=done.contents)
-    else:
-        console.say("Without the content. With it: archiver replica git-push --lfs {remote!q}", remote=done.remote)
-    if done.withheld:
-        console.say("Sensitive, and kept here: {contents} contents.", contents=done.withheld)
-    if done.away:
-        console.say("In the bucket alone, and not sent: {contents} contents.", contents=done.away)
-
-
 command.add_command(_init, "init")
 command.add_command(_sync, "sync")
 command.add_command(_restore, "restore")
-command.add_command(_git_push, "git-push")

@@ -61,7 +61,12 @@ class Session:
                 "The configuration file {path} does not exist. Nothing was changed. Check the name.",
                 path=self.config_file,
             )
-        return config.in_force(self.config_file, os.environ)
+        found = config.in_force(self.config_file, os.environ)
+        # Not self.console: the language that the settings name counts already.
+        console = Console(language(self.lang or found.lang, os.environ), self.quiet)
+        for warning in found.warnings:
+            console.warn("{warning}", warning=warning)
+        return found
 
     def archive(self, *, restores_settings: bool = False) -> Archive:
         """The open archive; closed by :meth:`close`."""
@@ -72,10 +77,6 @@ class Session:
             notify=lambda text: self.console.warn("{text}", text=text),
             restores_settings=restores_settings,
         )
-        if self.config.store.is_cache:
-            from archiver.replica.cache import attach
-
-            attach(archive, self.config)
         self._opened.append(archive)
         return archive
 

@@ -35,7 +35,7 @@ def command(
     """Check everything, independently of the code that wrote it. Writes nothing."""
     from archiver.evidence.verify import verify
     from archiver.evidence.witness import parse
-    from archiver.replica.opened import check_replica, evicted
+    from archiver.replica.opened import check_replica
 
     witnesses = [parse(line) for line in lines]
     console = session.console
@@ -45,7 +45,7 @@ def command(
         _show_what_needs_no_git(session, as_json)
         raise
     percent = 100.0 if sample is None else sample
-    report = verify(archive, percent, witnesses, console.progress(), evicted(archive))
+    report = verify(archive, percent, witnesses, console.progress())
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.policy(archive), report, replica_sample or 0.0)
     _show(session, report, as_json)

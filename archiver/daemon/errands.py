@@ -21,7 +21,6 @@ from archiver.evidence import timestamp
 from archiver.filings.channels import targets
 from archiver.filings.linkage import open_questions
 from archiver.rehearsal import drill, is_due
-from archiver.replica.cache import attach
 from archiver.store import packing
 from archiver.store.archive import Archive
 
@@ -80,7 +79,6 @@ class Errands:
     def _run(self, errand: Errand) -> None:
         try:
             archive = Archive(self._config.archive)
-            attach(archive, self._config)
             try:
                 errand.run(archive)
                 self._not_before[errand.name] = clock.monotonic() + errand.rest_seconds

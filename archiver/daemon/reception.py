@@ -25,7 +25,6 @@ from archiver.actions import perform
 from archiver.config import Config
 from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
 from archiver.model import Actor
-from archiver.replica.cache import attach
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
 
@@ -170,7 +169,6 @@ class Reception:
         if not isinstance(action, str) or not isinstance(arguments, dict) or not isinstance(wait, int | float):
             raise wire.BadMessage("no action, arguments or waiting time")
         archive = Archive(self._config.archive, actor=actor)
-        attach(archive, self._config)
         try:
             with _received(size, read, archive.spool) as attachment:
                 # Not a number is no waiting time either.

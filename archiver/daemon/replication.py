@@ -87,7 +87,7 @@ class Replication:
             with opened(archive, self._config) as replica:
                 self._bucket = replica.bucket
                 policy = in_force(self._config, archive.index.promises())
-                replicate(archive, replica, self._config, policy, 0, stopping=self._stopping)
+                replicate(archive, replica, policy, 0, stopping=self._stopping)
         finally:
             self._bucket = None
             with suppress(sqlite3.Error):

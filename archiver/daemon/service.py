@@ -18,7 +18,6 @@ from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted, History
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.intake.access import open_access
 from archiver.intake.watch_path import changed_watch_path
-from archiver.replica.cache import attach
 from archiver.store.archive import Archive
 from archiver.wire import SOCKET
 
@@ -90,9 +89,7 @@ class Service:
             self._notifier.stopping()
 
     def _open(self, config: Config) -> Archive:
-        archive = Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
-        attach(archive, config)
-        return archive
+        return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
         try:

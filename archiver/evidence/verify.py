@@ -5,10 +5,9 @@ Findings are collected, never stopped at; nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from archiver.errors import Phrase
 from archiver.evidence.contents import Progress, check_contents
 from archiver.evidence.disposals import check_outcome
 from archiver.evidence.findings import Report
@@ -24,28 +23,17 @@ def verify(
     percent: float = 100.0,
     witnesses: Sequence[Witness] = (),
     progress: Progress = lambda _done, _total: None,
-    elsewhere: Container[str] = frozenset(),
 ) -> Report:
     """Check the whole archive; ``percent`` of the content objects are hashed again.
 
-    ``witnesses``: lines kept elsewhere, that this archive must continue; ``elsewhere``: content that only
-    the replica holds.
+    ``witnesses``: lines kept elsewhere, that this archive must continue.
     """
     report = Report()
     check_permissions(archive.root, report)
     check_repository(archive.repository, report)
     history = check_history(archive.repository, report)
     lfs = archive.repository_path / "lfs"
-    away = {sha256 for sha256 in history.referenced if sha256 in elsewhere and sha256 not in history.gone}
-    present = check_contents(lfs, history.referenced, {*history.gone, *away}, percent, report, progress)
-    if away - present:
-        report.note(
-            "replica",
-            Phrase(
-                "{count} contents lie in the replica only; verify --replica checks them.",
-                count=len(away - present),
-            ),
-        )
+    present = check_contents(lfs, history.referenced, history.gone, percent, report, progress)
     check_outcome(present, history, report)
     for witness, why in contradictions(witnesses, history.digests):
         report.add("A046", f"event {witness.seq}", why)

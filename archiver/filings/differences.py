@@ -37,7 +37,7 @@ def texts(
         if change.op is not Op.MODIFY or held is None or not held.sha256 or not change.sha256:
             continue
         name = names.text(change.path)
-        was, now = (reader.read(content.readable(each), name, each) for each in (held.sha256, change.sha256))
+        was, now = (reader.read(content.path(each), name, each) for each in (held.sha256, change.sha256))
         if was.kind and now.kind and not was.kind == now.kind == PICTURE:
             yield _compared(change, was, now)
 

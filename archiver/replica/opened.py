@@ -110,15 +110,6 @@ def lag_of(archive: Archive) -> tuple[int, int, str | None]:
         state.close()
 
 
-def evicted(archive: Archive) -> set[str]:
-    """The contents that only the bucket has."""
-    state = State(archive.root / STATE, read_only=True)
-    try:
-        return set(state.evicted())
-    finally:
-        state.close()
-
-
 def check_replica(archive: Archive, config: Config, policy: Policy, report: Report, sample: float) -> None:
     """Add to ``report`` what is not as it should be in the bucket; raises BucketProblem, NotFound."""
     with opened(archive, config) as replica:

@@ -15,14 +15,12 @@ from tempfile import NamedTemporaryFile
 
 from archiver.errors import NotFound, StorageProblem
 from archiver.replica import keys
-from archiver.replica.opened import STATE
 from archiver.replica.port import Bucket, BucketProblem, Listed
-from archiver.replica.state import State
 from archiver.replica.sync import Progress
 from archiver.retention.selection import needed_content
 from archiver.store import overview, permissions
 from archiver.store.archive import Archive
-from archiver.store.durable import sync_filesystem, sync_path
+from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
 
 _BATCH = 500
@@ -69,11 +67,8 @@ def recover(
                 signers.write_bytes(archive.signers())
             events = archive.journal.head()
             done: tuple[int, int, tuple[str, ...]] = (0, 0, ())
-            if only_history:
-                _leave_there(archive)
-            else:
+            if not only_history:
                 done = _fetch(bucket, archive, parallel, progress)
-                _all_here(archive)
             sync_filesystem(root)
             return Recovered(events.seq if events else 0, *done)
         finally:
@@ -169,19 +164,6 @@ def _needed(archive: Archive) -> dict[str, int]:
     return {sha256: size for sha256, size in sizes.items() if not archive.content.has(sha256, size)}
 
 
-def _leave_there(archive: Archive) -> None:
-    """Content on demand: reads fall through to the bucket, where the configuration lets them."""
-    state = State(archive.root / STATE)
-    state.note_evicted(_needed(archive).items())
-    state.close()
-
-
-def _all_here(archive: Archive) -> None:
-    state = State(archive.root / STATE)
-    state.note_back(state.evicted())
-    state.close()
-
-
 def _fetch(
     bucket: Bucket, archive: Archive, parallel: int, progress: Progress
 ) -> tuple[int, int, tuple[str, ...]]:
@@ -208,17 +190,6 @@ def _fetch(
             done += sum(wanted[sha256] for sha256 in batch)
             progress(done, total)
     return len(wanted) - len(missing), total - sum(wanted[each] for each in missing), tuple(missing)
-
-
-def bring(bucket: Bucket, archive: Archive, sha256: str) -> bool:
-    """Download one content; whether a version of it has the bytes that it should."""
-    key = keys.content_key(sha256)
-    path = _stage(bucket, archive, [each for each in bucket.versions(key) if each.key == key], sha256)
-    if path is None:
-        return False
-    sync_path(path)
-    _name(archive, path, sha256)
-    return True
 
 
 def _stage(bucket: Bucket, archive: Archive, versions: list[Listed], sha256: str) -> str | None:

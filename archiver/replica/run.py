@@ -1,11 +1,9 @@
-"""One run: bring the bucket up to the archive, then let leave the disk what may live there alone."""
+"""Bring the bucket up to the archive, with the settings of one run."""
 
 from __future__ import annotations
 
 import threading
 
-from archiver.config import Config
-from archiver.replica.cache import evict
 from archiver.replica.opened import Replica
 from archiver.replica.sync import Outcome, Progress, Replicator
 from archiver.retention.policy import Policy
@@ -15,7 +13,6 @@ from archiver.store.archive import Archive
 def replicate(
     archive: Archive,
     replica: Replica,
-    config: Config,
     policy: Policy,
     wait_seconds: float,
     *,
@@ -23,7 +20,7 @@ def replicate(
     progress: Progress = lambda _done, _total: None,
 ) -> Outcome:
     """As :meth:`Replicator.sync`, and raises the same."""
-    done = Replicator(
+    return Replicator(
         archive,
         replica.bucket,
         replica.state,
@@ -32,6 +29,3 @@ def replicate(
         stopping=stopping,
         progress=progress,
     ).sync(policy, wait_seconds)
-    if config.store.is_cache:
-        evict(archive, replica, config.store.cache_gb)
-    return done

@@ -95,11 +95,11 @@ def rebuild(
     path = root.absolute().with_name(f"{root.absolute().name}.toml")
     if not path.exists():
         text = config_file.render(_config(root.absolute(), path))
-        path.write_text(text + _way(access, is_cache=only_history), encoding="utf-8")
+        path.write_text(text + _way(access), encoding="utf-8")
     return done, path
 
 
-def _way(access: Access, *, is_cache: bool) -> str:
+def _way(access: Access) -> str:
     """The tables of the configuration that lead to the bucket; no keys."""
     given = {"endpoint": access.endpoint, "region": access.region, "credentials": access.credentials}
     lines = [
@@ -107,8 +107,7 @@ def _way(access: Access, *, is_cache: bool) -> str:
         for key, value in given.items()
         if value
     ]
-    store = ["[store]", 'local = "cache"'] if is_cache else []
-    return "\n".join(["", "[replica]", *lines, *store, ""])
+    return "\n".join(["", "[replica]", *lines, ""])
 
 
 def _config(root: Path, path: Path) -> Config:

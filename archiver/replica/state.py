@@ -11,12 +11,11 @@ from pathlib import Path
 from archiver import clock
 from archiver.store.database import connect, connect_read_only, create_schema, is_damage, remove
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 create table objects (
     key text primary key, version text not null, size integer not null, until text, held integer not null)
     without rowid;
-create table evicted (sha256 text primary key, size integer not null) without rowid;
 create table meta (key text primary key, value text not null) without rowid;
 """
 
@@ -81,25 +80,6 @@ class State:
         """Forget what was deleted there."""
         with self._db:
             self._db.executemany("delete from objects where key = ?", ((key,) for key in keys))
-
-    def evicted(self) -> dict[str, int]:
-        """Content that only the bucket has now: size by SHA-256."""
-        return dict(self._db.execute("select sha256, size from evicted").fetchall())
-
-    def evicted_size(self, sha256: str) -> int | None:
-        """The size of one such content, None if it is none."""
-        row = self._db.execute("select size from evicted where sha256 = ?", (sha256,)).fetchone()
-        return None if row is None else int(row[0])
-
-    def note_evicted(self, contents: Iterable[tuple[str, int]]) -> None:
-        """Remember, before it is done, that contents leave the disk."""
-        with self._db:
-            self._db.executemany("insert or replace into evicted values (?, ?)", contents)
-
-    def note_back(self, sha256s: Iterable[str]) -> None:
-        """They are on the disk again, or gone for good."""
-        with self._db:
-            self._db.executemany("delete from evicted where sha256 = ?", ((each,) for each in sha256s))
 
     def meta(self, key: str) -> str:
         """The word under ``key``, or an empty one."""

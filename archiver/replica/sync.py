@@ -155,7 +155,7 @@ class Replicator:
     def _send_one(self, sha256: str, each: Wanted, now: datetime) -> Known | None:
         path = self._archive.content.path(sha256)
         if not path.exists():
-            # Damaged here, or evicted and gone there: verify tells of it.
+            # Gone here: verify tells of it.
             self._done.missing.append(sha256)
             return None
         return self._put(keys.content_key(sha256), path, sha256, each, now)
@@ -273,7 +273,6 @@ class Replicator:
                 continue
             gone.append(key)
         self._state.forget(gone)
-        self._state.note_back(sha256 for key in gone if (sha256 := keys.content_of(key)))
         self._done.deleted += len(gone)
 
     # --- inside

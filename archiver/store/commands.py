@@ -24,11 +24,10 @@ HANGS = b"it did not answer and was ended"
 
 #: These move refs, which the archive's own hook looks at; no other command runs a hook.
 _HOOKED = frozenset({"fast-import", "update-ref", "pack-refs"})
-#: These talk to another server; every other command is denied each protocol, so that an object which
-#: is missing here is never fetched by whatever program the repository's settings name.
-_TALKING = frozenset({"push", "ls-remote", "lfs"})
 #: Neither the system's settings nor those of whoever calls; the repository's own remain.
 _NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+#: No command talks to another server: an object that is missing here must not be fetched by whatever program
+#: the repository's settings name.
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 
 
@@ -142,7 +141,7 @@ class GitCommands:
                 self._command(command, arguments),
                 istream=subprocess.PIPE,
                 as_process=True,
-                env={} if command in _TALKING else _SILENT,
+                env=_SILENT,
                 # A Ctrl-C on the daemon's terminal must not cut a version in the making.
                 start_new_session=True,
             )

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from archiver import clock
 from archiver.errors import StorageProblem
@@ -62,16 +61,6 @@ def pointer(sha256: str, size: int) -> bytes:
     return b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n" % (sha256.encode(), size)
 
 
-class Elsewhere(Protocol):
-    """Where contents are that are not on this disk."""
-
-    def size(self, sha256: str) -> int | None:
-        """The size of a content that is only there; None if it is none of those."""
-
-    def bring(self, sha256s: Iterable[str]) -> None:
-        """Put those of them that are only there into place here; raises StorageProblem."""
-
-
 class ContentStore:
     """The content objects below ``archive.git/lfs/objects``."""
 
@@ -80,7 +69,6 @@ class ContentStore:
         self._root = os.fspath(objects)
         self.spool = spool
         self._mine = threading.local()
-        self.elsewhere: Elsewhere | None = None
 
     def path(self, sha256: str) -> Path:
         """Where the object lies, whether or not it exists."""
@@ -95,13 +83,10 @@ class ContentStore:
         try:
             return os.stat(self._name(sha256)).st_size == size
         except OSError:
-            return self.elsewhere is not None and self.elsewhere.size(sha256) == size
+            return False
 
     def is_intact(self, sha256: str, size: int) -> bool:
-        """Read the object and return True if its bytes still have that name.
-
-        One that is only elsewhere is not fetched for this: its size has to do.
-        """
+        """Read the object and return True if its bytes still have that name."""
         if not self.has(sha256, size):
             return False
         digest = hashlib.sha256()
@@ -109,22 +94,10 @@ class ContentStore:
             with open(self._name(sha256), "rb", buffering=0) as stream:
                 while count := stream.readinto(self._buffer()):
                     digest.update(self._buffer()[:count])
-        except FileNotFoundError:
-            return self.elsewhere is not None
         except OSError:
             # An unreadable object is as bad as a missing one.
             return False
         return digest.hexdigest() == sha256
-
-    def fetch(self, sha256s: Iterable[str]) -> None:
-        """See that contents which will be read are on this disk; raises StorageProblem."""
-        if self.elsewhere is not None:
-            self.elsewhere.bring(each for each in sha256s if not os.path.exists(self._name(each)))
-
-    def readable(self, sha256: str) -> Path:
-        """Where the object lies, brought here if it was elsewhere; raises StorageProblem."""
-        self.fetch([sha256])
-        return self.path(sha256)
 
     def stage(self, source: Source, proceed: Callable[[], None] = lambda: None) -> Staged:
         """Copy ``source`` into the spool while hashing it.
@@ -289,22 +262,16 @@ class ContentStore:
             if os.path.isdir(folder):
                 sync_path(folder)
 
-    def evict(self, sha256: str) -> None:
-        """Take an object from this disk that the replica is known to hold; raises OSError."""
-        path = self.path(sha256)
-        allow_deletion(path)
-        path.unlink(missing_ok=True)
-
     def views(self, sha256: str) -> Iterator[memoryview]:
         """The object's bytes in one buffer of this thread's, overwritten each time; raises FileNotFoundError."""
         buffer = self._buffer()
-        with open(self.readable(sha256), "rb", buffering=0) as stream:
+        with open(self.path(sha256), "rb", buffering=0) as stream:
             while count := stream.readinto(buffer):
                 yield buffer[:count]
 
     def chunks(self, sha256: str) -> Iterator[bytes]:
         """The object's bytes; raises FileNotFoundError."""
-        with open(self.readable(sha256), "rb") as stream:
+        with open(self.path(sha256), "rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
 

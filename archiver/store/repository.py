@@ -259,18 +259,6 @@ class Repository:
         )
         sync_filesystem(self.path)
 
-    def push(self, remote: str) -> tuple[int, bytes]:
-        """Send every branch and tag to another repository, which may not be rewound; exit code and complaints."""
-        status, _, err = self.commands.attempt(
-            *("push", "--quiet", "--atomic", remote, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"),
-            is_long=True,
-        )
-        return status, err
-
-    def address_of(self, remote: str) -> str:
-        """Where a remote lies that may be called by a name."""
-        return self.commands.run("ls-remote", "--get-url", remote).decode("utf-8", "surrogateescape").strip()
-
     @contextmanager
     def importing(self) -> Iterator[FastImport]:
         """One ``git fast-import``; its objects are durable when the block ends."""

@@ -20,7 +20,7 @@ from tests.conftest import COMMAND, Site, tree, wait_until
 #: "Filing" in GBK, as an old terminal sends it: nothing that UTF-8 could be.
 GBK = "备案".encode("gbk")
 #: Work for minutes, or wait for somebody outside of this machine; what they take is of the same kinds.
-_ELSEWHERE = {("demo",), ("run",), ("replica", "restore"), ("replica", "git-push")}
+_ELSEWHERE = {("demo",), ("run",), ("replica", "restore")}
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

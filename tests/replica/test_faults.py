@@ -243,7 +243,3 @@ def test_settings_that_cannot_be(site: Site, keys: Path) -> None:
         site.config.read_text("utf-8").replace('style = "round"', 'endpoint = "ftp://x"'), "utf-8"
     )
     assert "replica.endpoint" in site.run("status", code=3).stderr
-    site.config.write_text(
-        site.config.read_text("utf-8").replace('endpoint = "ftp://x"', "") + '[store]\nlocal = "no"\n', "utf-8"
-    )
-    assert "store.local" in site.run("status", code=3).stderr

@@ -287,28 +287,6 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
     assert "the replica is behind by more than 0.01 hours" in later.json("status")["problems"]
 
 
-def test_history_goes_to_another_git_server_and_is_never_rewound(site: Site, tmp_path: Path) -> None:
-    site.write("推荐/首次/材料", "draft")
-    site.catch_up()
-    mirror = tmp_path / "mirror.git"
-    subprocess.run(["git", "init", "-q", "--bare", mirror], check=True)
-    site.run("replica", "git-push", mirror)
-    heads = subprocess.run(
-        ["git", "-C", mirror, "for-each-ref"], capture_output=True, text=True, check=True
-    ).stdout
-    assert heads == site.git("for-each-ref").stdout
-    tree = (
-        subprocess.run(["git", "-C", mirror, "mktree"], input=b"", capture_output=True, check=True)
-        .stdout.decode()
-        .strip()
-    )
-    words = ["git", "-C", mirror, "-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", tree, "-m", "forged"]
-    forged = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    subprocess.run(["git", "-C", mirror, "update-ref", "refs/heads/journal", forged], check=True)
-    assert "history could not be sent" in site.run("replica", "git-push", mirror, code=8).stderr
-    assert "history could not be sent" in site.run("replica", "git-push", tmp_path / "none.git", code=8).stderr
-
-
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
     state = State(tmp_path / "replica.db")
     until = clock.read().wall
