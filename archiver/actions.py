@@ -15,10 +15,8 @@ from typing import Any
 from archiver import clock, desk, rehearsal
 from archiver.acting import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, AsGiven, Context, FileName
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
-from archiver.evidence import timestamp
+from archiver.evidence import request_timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
-from archiver.evidence.disposals import UNFINISHED
-from archiver.evidence.verify import verify
 from archiver.filings import life
 from archiver.filings.days import day_of
 from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
@@ -30,6 +28,8 @@ from archiver.store import events, names, packing
 from archiver.store.journal import canonical
 from archiver.store.lookup import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
+from archiver.verify.disposals import UNFINISHED
+from archiver.verify.whole_archive import verify
 
 _LONGEST_TEXT = 4000
 #: A restore at a time may name thousands of versions.
@@ -237,7 +237,7 @@ def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
 
 def _check_whole(context: Context, plan: str) -> None:
     """Nothing is deleted from an archive that is not as it should be; raises RetentionRefused."""
-    report = verify(context.archive, 0.0)
+    report = verify(context.archive.root, context.archive.repository, 0.0)
     # What was interrupted is finished by this very run.
     found = [each for each in report.findings if (each.code, each.object) != (UNFINISHED, plan)]
     if found:
@@ -257,7 +257,7 @@ def _checkpoint(context: Context) -> dict[str, Any]:
     answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
-            stamped = timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
+            stamped = request_timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
             answer["proven"] = stamped.details["time"]
         except ArchiverError as error:
             answer["problem"] = Phrase(error.template, **error.fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from babel.messages.pofile import read_po
 
-from archiver.evidence.findings import TABLE
+from archiver.verify.findings import TABLE
 from tests.conftest import CHECKOUT
 from tests.messages import CATALOGUE
 
@@ -12,7 +12,7 @@ PAGE = CHECKOUT / "docs" / "findings.md"
 HEAD = """\
 # What `verify` finds
 
-Made from `archiver/evidence/findings.py` by `python -m tests.findings_page`; a test keeps it so. Numbers are never given to another
+Made from `archiver/verify/findings.py` by `python -m tests.findings_page`; a test keeps it so. Numbers are never given to another
 meaning. Any finding makes `verify` exit with 5: change nothing, keep the output, and compare with a clone, a backup or the off-site copy.
 
 | number | meaning | 含义 |

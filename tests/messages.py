@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 
 import archiver
 from archiver.errors import ArchiverError
-from archiver.evidence.findings import TABLE
+from archiver.verify.findings import TABLE
 
 ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"

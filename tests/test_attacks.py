@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.evidence.findings import TABLE
+from archiver.verify.findings import TABLE
 from tests.conftest import CHECKOUT, COMMAND, Site, tree
 
 THREATS = CHECKOUT / "docs" / "threat-model.md"

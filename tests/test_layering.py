@@ -103,9 +103,13 @@ def test_a_room_without_a_floor_is_named(copy: Path) -> None:
 
 
 def test_writing_code_in_verify_is_named(copy: Path) -> None:
+    """All that writes lies in the store, but for what is above verify and forbidden already."""
+    modules = {path.stem for path in (copy / "archiver" / "store").glob("*.py")} - {"__init__"}
+    allowed = {line.rpartition(".")[2] for line in VERIFY["ignore_imports"]}
     planted = []
-    for module, writing in zip(VERIFY["source_modules"], VERIFY["forbidden_modules"] * 2, strict=False):
-        plant(copy / "archiver", module.removeprefix("archiver."), writing)
-        planted.append(f"{module} -> {writing}")
+    for module in sorted(modules - allowed):
+        plant(copy / "archiver", "verify.made_tomorrow", f"archiver.store.{module}")
+        planted.append(f"archiver.verify.made_tomorrow -> archiver.store.{module}")
+    assert len(planted) > 20
     found = complaints(copy)
     assert [line for line in planted if line not in found] == []

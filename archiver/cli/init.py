@@ -146,7 +146,7 @@ def _ready(session: Session, wanted: config.Config) -> config.Config | None:
 
 def _is_made(settings: config.Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool) -> bool:
     """Whether such an archive is there already; raises UsageProblem where it was made for something else."""
-    from archiver.evidence import timestamp
+    from archiver.evidence import request_timestamp
     from archiver.store.adoption import is_adopted
     from archiver.store.archive import Archive
 
@@ -157,7 +157,7 @@ def _is_made(settings: config.Config, details: Mapping[str, Any], roots: Mapping
     with closing(Archive(settings.archive)) as archive:
         first = archive.journal.first()
         layout = first.details.get("layout") if first is not None else ""
-        pinned = timestamp.roots(archive)
+        pinned = request_timestamp.roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
         raise UsageProblem(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
@@ -170,13 +170,13 @@ def _is_made(settings: config.Config, details: Mapping[str, Any], roots: Mapping
 
 def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
     """The certificates to pin; raises UsageProblem where they cannot be."""
-    from archiver.evidence import tokens
+    from archiver.verify import rfc3161
 
     if not url and root is None:
         return {}
     data = root.read_bytes() if root is not None else b""
     try:
-        usable = url.startswith(("http://", "https://")) and tokens.parse_roots(data) > 0
+        usable = url.startswith(("http://", "https://")) and rfc3161.parse_roots(data) > 0
     except ValueError:
         usable = False
     if not usable or adopt:
@@ -184,7 +184,7 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
             "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
             "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
         )
-    return {tokens.ROOTS_FILE: data}
+    return {rfc3161.ROOTS_FILE: data}
 
 
 def _check(settings: config.Config) -> None:

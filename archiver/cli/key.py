@@ -30,7 +30,7 @@ def _replace(session: Session, reason: str) -> None:
 
 def _change(session: Session, reason: str, *, lost: bool) -> None:
     from archiver.evidence.checkpoint import checkpoint, witness
-    from archiver.evidence.signing import change_key
+    from archiver.evidence.key_rotation import change_key
 
     archive = session.archive()
     change_key(archive, reason, lost, session.wait)
@@ -45,7 +45,7 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _backup(session: Session, target: str) -> None:
     """Copy the key: a clone of the archive has none."""
-    from archiver.evidence.signing import back_up_key
+    from archiver.evidence.key_rotation import back_up_key
     from archiver.restore import check_target
 
     folder = Path(target)

@@ -10,7 +10,7 @@ from archiver.cli.session import Session, entry, json_option
 from archiver.errors import FindingsPresent, StorageProblem
 
 if TYPE_CHECKING:
-    from archiver.evidence.findings import Report
+    from archiver.verify.findings import Report
 
 
 @entry
@@ -33,9 +33,9 @@ def command(
     replica_sample: float | None,
 ) -> None:
     """Check everything, independently of the code that wrote it. Writes nothing."""
-    from archiver.evidence.verify import verify
-    from archiver.evidence.witness import parse
     from archiver.replica.opened import check_replica
+    from archiver.verify.whole_archive import verify
+    from archiver.verify.witness import parse
 
     witnesses = [parse(line) for line in lines]
     console = session.console
@@ -45,7 +45,7 @@ def command(
         _show_what_needs_no_git(session, as_json)
         raise
     percent = 100.0 if sample is None else sample
-    report = verify(archive, percent, witnesses, console.progress())
+    report = verify(archive.root, archive.repository, percent, witnesses, console.progress())
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.policy(archive), report, replica_sample or 0.0)
     _show(session, report, as_json)
@@ -63,7 +63,7 @@ def command(
 
 def _show_what_needs_no_git(session: Session, as_json: bool) -> None:
     """The findings of an archive that is not opened; what stands in the way is told by whoever refuses it."""
-    from archiver.evidence.verify import verify_without_git
+    from archiver.verify.whole_archive import verify_without_git
 
     report = verify_without_git(session.config.archive)
     if not report.ok:
@@ -71,7 +71,7 @@ def _show_what_needs_no_git(session: Session, as_json: bool) -> None:
 
 
 def _show(session: Session, report: Report, as_json: bool) -> None:
-    from archiver.evidence.findings import TABLE
+    from archiver.verify.findings import TABLE
 
     console = session.console
     if as_json:

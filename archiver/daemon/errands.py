@@ -17,7 +17,7 @@ from archiver.acting import Context
 from archiver.config import Config
 from archiver.desk import check_displays, remind
 from archiver.errors import ArchiverError, Report
-from archiver.evidence import timestamp
+from archiver.evidence import request_timestamp
 from archiver.filings.channels import targets
 from archiver.filings.linkage import open_questions
 from archiver.rehearsal import drill, is_due
@@ -49,7 +49,9 @@ class Errands:
         self._examined: tuple[str | None, float] = (None, 0.0)
         self._errands = (
             Errand(
-                "timestamp", self._lacks_token, lambda a: timestamp.stamp(a, config.timestamp_url, wait_seconds)
+                "timestamp",
+                self._lacks_token,
+                lambda archive: request_timestamp.stamp(archive, config.timestamp_url, wait_seconds),
             ),
             Errand("changes", self._may_have_changed, self._look_for_changes, _SOON_SECONDS),
             Errand("display", self._has_pages, lambda a: check_displays(self._context(a)), _AGAIN_SECONDS),
@@ -100,7 +102,7 @@ class Errands:
     # --- what is wanted
 
     def _lacks_token(self, archive: Archive) -> bool:
-        return bool(self._config.timestamp_url) and timestamp.is_wanted(archive)
+        return bool(self._config.timestamp_url) and request_timestamp.is_wanted(archive)
 
     def _lacks_drill(self, archive: Archive) -> bool:
         return bool(self._config.drill_days) and is_due(archive, self._config.drill_days)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.evidence.witness import Witness
 from archiver.model import CHECKPOINTS, Event
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
+from archiver.verify.witness import Witness
 
 #: A checkpoint is made at least this often where anything has happened.
 PERIOD_SECONDS = 86_400

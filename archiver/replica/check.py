@@ -15,12 +15,12 @@ from functools import partial
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.evidence.findings import Report
 from archiver.replica import keys
 from archiver.replica.port import Bucket, BucketProblem, Listed, Stored
 from archiver.replica.wanted import Wanted, wanted
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
+from archiver.verify.findings import Report
 
 _BATCH = 1000
 _LONGEST = timedelta(days=35_900)

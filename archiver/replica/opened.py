@@ -12,7 +12,6 @@ from typing import Any
 from archiver import clock
 from archiver.config import Config
 from archiver.errors import NotFound, Phrase
-from archiver.evidence.findings import Report
 from archiver.replica.check import check
 from archiver.replica.port import Bucket
 from archiver.replica.settings import Settings, journalled
@@ -20,6 +19,7 @@ from archiver.replica.state import State
 from archiver.retention.policy import Policy
 from archiver.store import overview
 from archiver.store.archive import Archive
+from archiver.verify.findings import Report
 
 STATE = "replica.db"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.errors import UsageProblem
-from archiver.evidence.witness import Witness, contradictions, parse
+from archiver.verify.witness import Witness, contradictions, parse
 from tests.conftest import Site, wait_until
 
 

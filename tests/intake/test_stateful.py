@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from archiver import clock
 from archiver.config import Config
 from archiver.daemon.worker import Daemon
-from archiver.evidence.verify import verify
 from archiver.store.archive import Archive
+from archiver.verify.whole_archive import verify
 
 FOLDERS = ["f/s", "f/补正", "g/s", "f", ""]
 FILES = ["a", "b.txt", "d/c", "材料 1", "-x", ".gitignore", "n\nl", "空/深/x"]
@@ -56,7 +56,7 @@ class WatchedFolder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.capture()
-        report = verify(self.archive)
+        report = verify(self.archive.root, self.archive.repository)
         assert report.ok, report.findings
         self.archive.reindex()
         for moment, expected in self.history:

@@ -212,8 +212,8 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
     """Whoever owns the archive can write the event; the pinned root tells."""
     import io
 
-    from archiver.evidence import tokens
     from archiver.store.writer import Draft
+    from archiver.verify import rfc3161
 
     other = Authority(tmp_path / "other")
     if fake == "authority":
@@ -227,10 +227,10 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
     head = archive.journal.head()
     assert head is not None
     data = archive.repository.read(f"{head.commit}:event.json")
-    answer = tokens.ask(other.url, data)
+    answer = rfc3161.ask(other.url, data)
     claimed = clock.read().wall + timedelta(days=TEN_YEARS)
     details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(claimed), "authority": other.url}
-    draft = Draft("timestamp", "clock", details, {tokens.ANSWER_FILE: io.BytesIO(answer)}, proven=claimed)
+    draft = Draft("timestamp", "clock", details, {rfc3161.ANSWER_FILE: io.BytesIO(answer)}, proven=claimed)
     with archive.writing(5) as writer:
         writer.append(draft)
     archive.close()

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import Busy, StorageProblem
-from archiver.evidence.signatures import is_signed_by
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
@@ -24,6 +23,7 @@ from archiver.store.journal import change_line, parse_change
 from archiver.store.root_folder import RootFolder
 from archiver.store.source import FileSource, Unstable
 from archiver.store.writer import Draft, Totals
+from archiver.verify.sshsig import is_signed_by
 
 DETAILS = {"watch": "/w", "layout": "{filing}/{submission}", "retention_years": 3, "timezone": "Asia/Shanghai"}
 

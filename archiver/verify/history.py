@@ -15,15 +15,15 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.evidence.disposals import check_disposal
-from archiver.evidence.facts import Entry, History, Watched
-from archiver.evidence.findings import Report
-from archiver.evidence.refs import overridden, peeled_problems, read_refs
-from archiver.evidence.seals import check_checkpoint, check_key, check_submit, check_token, pin
-from archiver.evidence.versions import check_commits, take_in
 from archiver.model import ACTIONS
 from archiver.store import events
 from archiver.store.repository import JOURNAL, Repository
+from archiver.verify.disposals import check_disposal
+from archiver.verify.expected import Entry, History, Watched
+from archiver.verify.findings import Report
+from archiver.verify.refs import overridden, peeled_problems, read_refs
+from archiver.verify.signed_events import check_checkpoint, check_key, check_submit, check_token, pin
+from archiver.verify.versions import check_commits, take_in
 
 _GENESIS = "0" * 64
 _ATTEMPTS = 10

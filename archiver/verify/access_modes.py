@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from archiver.evidence.findings import Report
 from archiver.store import permissions
+from archiver.verify.findings import Report
 
 _FILES = ("index.db", "state.db", "replica.db", "lock", "daemon.lock")
 _FOLDERS = ("spool", "canary", "documents", "set-aside")

@@ -6,11 +6,11 @@ import hashlib
 
 from archiver import clock
 from archiver.errors import Phrase
-from archiver.evidence import tokens
-from archiver.evidence.facts import Entry, History
-from archiver.evidence.findings import Report
-from archiver.evidence.signatures import is_signed_by
 from archiver.store.repository import JOURNAL
+from archiver.verify import rfc3161
+from archiver.verify.expected import Entry, History
+from archiver.verify.findings import Report
+from archiver.verify.sshsig import is_signed_by
 
 _REPLACED = (
     "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that"
@@ -20,8 +20,8 @@ _REPLACED = (
 def pin(entry: Entry, history: History) -> None:
     """What the first event says once and for all: the first key, and the time-stamp authority."""
     history.signers = history.key = entry.read("allowed_signers")
-    if any(item["name"] == tokens.ROOTS_FILE for item in entry.event["attachments"]):
-        history.roots = entry.read(tokens.ROOTS_FILE)
+    if any(item["name"] == rfc3161.ROOTS_FILE for item in entry.event["attachments"]):
+        history.roots = entry.read(rfc3161.ROOTS_FILE)
 
 
 def check_submit(entry: Entry, history: History, report: Report) -> None:
@@ -59,7 +59,7 @@ def check_token(entry: Entry, history: History, report: Report) -> None:
     try:
         seq = int(details["seq"])
         data = entry.repository.read(f"{history.journal[seq - 1]}:event.json")
-        proven = tokens.proven_time(entry.read(tokens.ANSWER_FILE), data, history.roots)
+        proven = rfc3161.proven_time(entry.read(rfc3161.ANSWER_FILE), data, history.roots)
         if clock.stamp(proven) != details["time"]:
             report.add("A047", entry.where, f"its time is {clock.stamp(proven)}")
     except (ValueError, IndexError) as error:

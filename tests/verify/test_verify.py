@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import StorageProblem
-from archiver.evidence.findings import TABLE
-from archiver.evidence.objects import loose_problem
-from archiver.evidence.verify import verify, verify_without_git
 from archiver.store.archive import Archive
+from archiver.verify.findings import TABLE
+from archiver.verify.git_objects import loose_problem
+from archiver.verify.whole_archive import verify, verify_without_git
 from tests.conftest import Site
-from tests.evidence.test_disposals import NUMBERS
+from tests.verify.test_disposals import NUMBERS
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def codes(site: Site) -> set[str]:
         # git is not run with settings that nobody knows.
         return {finding.code for finding in verify_without_git(site.archive).findings}
     try:
-        return {finding.code for finding in verify(archive).findings}
+        return {finding.code for finding in verify(archive.root, archive.repository).findings}
     finally:
         archive.close()
 

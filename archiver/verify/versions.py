@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.evidence.disposals import follow
-from archiver.evidence.facts import Entry, Expected, History, Watched
-from archiver.evidence.findings import Report
 from archiver.model import Op
 from archiver.store import names
 from archiver.store.repository import Repository
+from archiver.verify.disposals import follow
+from archiver.verify.expected import Entry, Expected, History, Watched
+from archiver.verify.findings import Report
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 

@@ -10,9 +10,9 @@ import zlib
 from pathlib import Path
 
 from archiver.errors import Phrase
-from archiver.evidence.findings import Report
 from archiver.store import guard
 from archiver.store.repository import Repository
+from archiver.verify.findings import Report
 
 _LOOSE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
 _KNOWN_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from archiver.evidence.findings import Report
+from archiver.verify.findings import Report
 
 _OID = re.compile(rb"[0-9a-f]{40}")
 _PACKED_HEADER = b"# pack-refs with: peeled fully-peeled sorted "

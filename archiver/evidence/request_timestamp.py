@@ -6,11 +6,11 @@ import io
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.evidence import tokens
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.journal import EVENT_FILE
 from archiver.store.writer import Draft
+from archiver.verify import rfc3161
 
 
 def is_wanted(archive: Archive) -> bool:
@@ -22,9 +22,9 @@ def is_wanted(archive: Archive) -> bool:
 def roots(archive: Archive) -> bytes:
     """The certificates pinned when the archive was made; empty without an authority."""
     first = archive.journal.first()
-    if first is None or all(item.name != tokens.ROOTS_FILE for item in first.attachments):
+    if first is None or all(item.name != rfc3161.ROOTS_FILE for item in first.attachments):
         return b""
-    return archive.journal.attachment(first, tokens.ROOTS_FILE)
+    return archive.journal.attachment(first, rfc3161.ROOTS_FILE)
 
 
 def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
@@ -36,9 +36,9 @@ def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
     if head is None:
         raise StorageProblem("The journal is missing. Nothing was changed. Run archiver verify.")
     data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
-    answer = tokens.ask(url, data)
+    answer = rfc3161.ask(url, data)
     try:
-        proven = tokens.proven_time(answer, data, roots(archive))
+        proven = rfc3161.proven_time(answer, data, roots(archive))
     except ValueError as error:
         raise StorageProblem(
             "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "
@@ -49,5 +49,5 @@ def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
     details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(proven), "authority": url}
     with archive.writing(wait_seconds) as writer:
         return writer.append(
-            Draft("timestamp", "clock", details, {tokens.ANSWER_FILE: io.BytesIO(answer)}, proven=proven)
+            Draft("timestamp", "clock", details, {rfc3161.ANSWER_FILE: io.BytesIO(answer)}, proven=proven)
         )

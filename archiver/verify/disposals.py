@@ -10,10 +10,10 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import Phrase
-from archiver.evidence.facts import Entry, History, Plan, Span
-from archiver.evidence.findings import Report
-from archiver.evidence.signatures import is_signature_of
 from archiver.profiles import FLOOR_YEARS
+from archiver.verify.expected import Entry, History, Plan, Span
+from archiver.verify.findings import Report
+from archiver.verify.sshsig import is_signature_of
 
 #: The number of a disposal without a certificate.
 UNFINISHED = "A054"

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from archiver import clock
-from archiver.evidence.verify import verify
 from archiver.model import Actor
 from archiver.retention import certificate, disposal
 from archiver.retention.selection import Selection
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
+from archiver.verify.whole_archive import verify
 from tests.conftest import Site
 
 NUMBERS = {"A054", "A055", "A056", "A057", "A058"}
@@ -47,7 +47,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **leave: bool
             files["certificate.json.sig"] = files["certificate.json.sig"].replace(b"A", b"B")
         attachments = {name: io.BytesIO(data) for name, data in files.items()}
         _append(archive, Draft("dispose-certify", "D1", {"plan_sha256": sha256, "kept": []}, attachments))
-    codes = {finding.code for finding in verify(archive).findings}
+    codes = {finding.code for finding in verify(archive.root, archive.repository).findings}
     archive.close()
     return codes
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.evidence.findings import Finding, Report
+from archiver.verify.findings import Finding, Report
 
 _OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
 _CHUNK = 1 << 20

@@ -1,0 +1,1 @@
+"""Checks an archive on its own reading of the files."""
