@@ -27,7 +27,7 @@ CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", 
              "BASIS_PROMISED", "FILING_LIVE", "HELD", "UNREAD", "OWN", "TOO_DEEP", "TOO_LONG", "TOO_FAR",
              "IGNORED", "UNREADABLE_FOLDER", "UNREADABLE_FILE", "FAILED", "BUSY", "GATHERING", "NO_EVENTS", "NO_WATCH",
              "NOT_ALL", "NOT_HEARD", "PRESENT_STATE", "IMMUTABLE", "_DISPOSED", "_REPLACED", "NOTES",
-             "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "UNSTARTED", "_REASONS", "PROMISES", "NO_CREDENTIALS", "UNREACHABLE", "UNTRUSTED", "NO_S3", "OTHER", "CUT", "UNLOCKED", "OFFSITE", "PARTIAL", "SENTENCES", "STATES", "FIELDS", "NOTICE_KINDS", "CHANGE_KINDS", "SCHEMES", "KINDS",
+             "ENCRYPTED", "DAMAGED", "LARGE", "SLOW", "HEAVY", "UNSTARTED", "_REASONS", "PROMISES", "NO_CREDENTIALS", "UNREACHABLE", "UNTRUSTED", "NO_S3", "_REMOVED", "OTHER", "CUT", "UNLOCKED", "OFFSITE", "PARTIAL", "SENTENCES", "STATES", "FIELDS", "NOTICE_KINDS", "CHANGE_KINDS", "SCHEMES", "KINDS",
              "COMPANY", "REGULATOR", "STATUTE", "POLICY", "STATED"}  # fmt: skip
 #: Words that reach the console by another way: rules, operations, heads of tables, problems.
 WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rename", "mkdir", "rmdir", "Version", "Captured", "Files",

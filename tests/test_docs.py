@@ -68,7 +68,9 @@ def test_every_alert_and_figure_of_the_operations_manual_exists(name: str) -> No
     source = "".join(path.read_text(encoding="utf-8") for path in Path(archiver.__file__).parent.rglob("*.py"))
     for figure in set(re.findall(r"`archiver_(\w+?)(?:_total)?(?:\{\w+\})?`", text)):
         assert f'"{figure}"' in source or f"archiver_{figure}" in source, figure
-    health = (Path(archiver.__file__).parent / "health.py").read_text(encoding="utf-8")
+    health = "".join(
+        (Path(archiver.__file__).parent / part).read_text("utf-8") for part in ("health.py", "disk_problems.py")
+    )
     alerts = re.findall(r'yield Phrase\("([^"]+)"', health)
     assert len(alerts) >= 10
     if name.endswith("operations.md"):
