@@ -55,12 +55,17 @@ class Session:
     def read_config(self) -> Config:
         """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
         from archiver import config
+        from archiver.config_place import unreadable
+        from archiver.existence import is_there
 
-        if self.config_file and not os.path.exists(self.config_file):
-            raise UsageProblem(
-                "The configuration file {path} does not exist. Nothing was changed. Check the name.",
-                path=self.config_file,
-            )
+        try:
+            if self.config_file and not is_there(self.config_file):
+                raise UsageProblem(
+                    "The configuration file {path} does not exist. Nothing was changed. Check the name.",
+                    path=self.config_file,
+                )
+        except OSError as error:
+            raise unreadable(Path(self.config_file or ""), error) from None
         return config.in_force(self.config_file, os.environ)
 
     def archive(self, *, restores_settings: bool = False) -> Archive:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from archiver.evidence.findings import Report
+from archiver.existence import is_plain_file
 
 _OID = re.compile(rb"[0-9a-f]{40}")
 _PACKED_HEADER = b"# pack-refs with: peeled fully-peeled sorted "
@@ -34,7 +35,7 @@ def read_refs(path: Path, report: Report) -> dict[str, str]:
 def overridden(path: Path) -> list[tuple[str, str]]:
     """Packed refs whose loose file counts instead: (ref, former value)."""
     packed = _packed(path, Report())
-    return [(ref, oid) for ref, oid in packed.items() if (path / ref).is_file()]
+    return [(ref, oid) for ref, oid in packed.items() if is_plain_file(path / ref)]
 
 
 def _packed(path: Path, report: Report) -> dict[str, str]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from archiver import clock
 from archiver.config import Config
 from archiver.errors import StorageProblem
+from archiver.existence import is_there
 from archiver.replica import keys
 from archiver.replica.opened import STATE, Replica, reached, settings_of
 from archiver.replica.port import Bucket
@@ -93,7 +94,7 @@ def _recall(archive: Archive, state: State) -> None:
         return
     found = ((keys.content_of(key), each.size) for key, each in state.objects(keys.OBJECTS).items())
     state.note_evicted(
-        (sha256, size) for sha256, size in found if sha256 and not archive.content.path(sha256).exists()
+        (sha256, size) for sha256, size in found if sha256 and not is_there(archive.content.path(sha256))
     )
     state.set_meta("recalled", "1")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from archiver.errors import ConfigProblem, StorageProblem
+from archiver.existence import is_folder, is_there
 from archiver.replica.sync import Progress
 from archiver.store import overview
 from archiver.store.archive import Archive
@@ -49,7 +50,7 @@ def push(
     Raises StorageProblem where the server refuses, ConfigProblem without git-lfs.
     """
     shown = _shown(remote)
-    if os.path.isdir(remote):
+    if is_folder(remote):
         # git runs in the archive, and would look for it from there.
         remote = os.path.abspath(remote)
     if not with_content:
@@ -83,7 +84,7 @@ def _contents(archive: Archive, sensitive: tuple[str, ...]) -> tuple[dict[str, i
     for _, sha256, size, _, _ in overview.content_intervals(archive.index):
         if sha256 in hidden:
             withheld.add(sha256)
-        elif archive.content.path(sha256).exists():
+        elif is_there(archive.content.path(sha256)):
             there[sha256] = size
         elif archive.content.elsewhere is not None:
             # Brought back all at once they would fill the disk that they have outgrown.
@@ -96,7 +97,7 @@ def _send(archive: Archive, remote: str, contents: dict[str, int], progress: Pro
         return
     address = archive.repository.address_of(remote)
     folder = Path(address.removeprefix("file://"))
-    if folder.is_dir():
+    if is_folder(folder):
         _copy_all(archive, folder, contents, progress)
     else:
         _send_all(archive, address, contents, progress)
@@ -105,11 +106,11 @@ def _send(archive: Archive, remote: str, contents: dict[str, int], progress: Pro
 def _copy_all(archive: Archive, repository: Path, contents: dict[str, int], progress: Progress) -> None:
     """Into a repository on a disk.  Stock git-lfs would hard-link there: one file in two archives."""
     inner = repository / ".git"
-    there = _contents_of(inner if inner.is_dir() else repository)
+    there = _contents_of(inner if is_folder(inner) else repository)
     done, total = 0, sum(contents.values())
     for sha256, size in contents.items():
         target = there.path(sha256)
-        if not target.exists():
+        if not is_there(target):
             try:
                 _copy(archive, sha256, target)
             except OSError as error:

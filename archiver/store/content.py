@@ -19,6 +19,7 @@ from typing import Protocol
 
 from archiver import clock
 from archiver.errors import StorageProblem
+from archiver.existence import is_folder, is_there
 from archiver.store.direct import Copier, Unwritable
 from archiver.store.durable import sync_filesystem, sync_path
 from archiver.store.permissions import allow_deletion
@@ -119,7 +120,7 @@ class ContentStore:
     def fetch(self, sha256s: Iterable[str]) -> None:
         """See that contents which will be read are on this disk; raises StorageProblem."""
         if self.elsewhere is not None:
-            self.elsewhere.bring(each for each in sha256s if not os.path.exists(self._name(each)))
+            self.elsewhere.bring(each for each in sha256s if not is_there(self._name(each)))
 
     def readable(self, sha256: str) -> Path:
         """Where the object lies, brought here if it was elsewhere; raises StorageProblem."""
@@ -286,7 +287,7 @@ class ContentStore:
             reached(Step.CONTENT_DESTROYED)
             folders.add(os.fspath(path.parent))
         for folder in folders:
-            if os.path.isdir(folder):
+            if is_folder(folder):
                 sync_path(folder)
 
     def evict(self, sha256: str) -> None:
