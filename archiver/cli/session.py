@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from archiver import interruption
 from archiver.cli import speaking
 from archiver.cli.console import Console, language
 from archiver.errors import UsageProblem
@@ -202,6 +203,7 @@ def entry(function: Callable[..., Any]) -> click.Command:
     def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
         session = context.ensure_object(Session)
         with closing(session):
+            interruption.raise_in_the_work()
             return function(session, *args, **kwargs)
 
     return click.command(cls=speaking.Command)(global_options(call))
