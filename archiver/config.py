@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from archiver.config_desk import Desk, desk_of
 from archiver.config_document import Document
-from archiver.config_owner import open_found
+from archiver.config_place import HERE, find, read_text
 from archiver.config_replica import Access, access_of
 from archiver.errors import ConfigProblem, Phrase
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
@@ -22,9 +22,6 @@ CEILING_YEARS = 1000
 
 #: Between the last approval of a disposal and the deletion; may be set longer, not shorter than a day.
 COOLING_OFF_DAYS = 7
-
-#: Where a configuration is found that nobody named.
-HERE = Path("archiver.toml")
 
 LAYOUT_SUBMISSION = "{filing}/{submission}"
 LAYOUT_FILING = "{filing}"
@@ -113,26 +110,8 @@ class Config:
         return 60 * (self.min_version_interval_minutes if minutes is None else minutes)
 
 
-def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
-    """The configuration file in force.
-
-    Raises ConfigProblem when none of the usual places has one.
-    """
-    if explicit:
-        return Path(explicit)
-    if named := environment.get("ARCHIVER_CONFIG"):
-        return Path(named)
-    for place in (HERE, Path("/etc/archiver/archiver.toml")):
-        if place.exists():
-            return place
-    raise ConfigProblem(
-        "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
-        "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
-    )
-
-
 def in_force(explicit: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration, and read it; raises ConfigProblem.
+    """Find the configuration, and read it; raises as :func:`load`.
 
     One that nobody named, but that lies in the current folder, has to belong to somebody trusted.
     """
@@ -142,28 +121,11 @@ def in_force(explicit: str | None, environment: Mapping[str, str]) -> Config:
 
 
 def load(source: Path, *, is_found: bool = False) -> Config:
-    """Read and validate ``source``; ``is_found``: nobody named it.  Raises ConfigProblem."""
-    try:
-        if is_found:
-            found = open_found(source)
-            found.check()
-            data = found.data
-        else:
-            data = source.read_bytes()
-        text = data.decode("utf-8")
-    except FileNotFoundError:
-        raise ConfigProblem(
-            "The configuration file {path} does not exist. Nothing was changed. "
-            "Check the name, or make one with: archiver init",
-            path=source,
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigProblem(
-            "The configuration file {path} cannot be read ({reason}). Nothing was changed. "
-            "It must be a readable UTF-8 text file.",
-            path=source,
-            reason=error,
-        ) from None
+    """Read and validate ``source``; ``is_found``: nobody named it.
+
+    Raises ConfigProblem, and StorageProblem where it may not be read.
+    """
+    text = read_text(source, is_found=is_found)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

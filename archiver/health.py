@@ -17,6 +17,7 @@ from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.daemon.ticks import UNSIGNED
 from archiver.disk_problems import disk_problems
 from archiver.errors import Phrase
+from archiver.existence import is_folder, is_there
 from archiver.filings.deadlines import Due, still_open
 from archiver.filings.register import register
 from archiver.filings.reminders import alerts
@@ -177,7 +178,7 @@ def examine(archive: Archive, config: Config) -> Health:
 def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     daemon = lock.holder(archive.root / "daemon.lock")
     state = snapshot.meta("watching") if daemon else ""
-    if not daemon and not config.watch.is_dir():
+    if not daemon and not is_folder(config.watch):
         state = MISSING
     reading = clock.read()
     compliance = archive.compliance_time()
@@ -227,7 +228,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
 def _without_key(archive: Archive) -> str:
     """The time of now where the key is gone, for those who may look: others do not see the folder."""
     is_owner = os.geteuid() in (0, os.stat(archive.root).st_uid)
-    return clock.stamp(clock.read().wall) if is_owner and not (archive.keys / "signing_key").exists() else ""
+    return clock.stamp(clock.read().wall) if is_owner and not is_there(archive.keys / "signing_key") else ""
 
 
 def _why(snapshot: Snapshot) -> Phrase | None:
@@ -267,7 +268,7 @@ def _is_immutable(archive: Archive) -> bool:
     chosen = [archive.content.path(sha256) for sha256 in newest[:_SAMPLE] if sha256]
     there = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
     chosen += list(itertools.islice(there, _SAMPLE))
-    present = [path for path in chosen if path.exists()]
+    present = [path for path in chosen if is_there(path)]
     return bool(present) and all(is_immutable(path) for path in present)
 
 

@@ -6,7 +6,7 @@ import gc
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from archiver.audit.views import Presentation
 from archiver.documents.cache import Cache
 from archiver.documents.reader import Reader
 from archiver.errors import StorageProblem, UsageProblem
+from archiver.existence import is_folder, is_there
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -56,7 +57,7 @@ def export(
     """
     target = Path(os.path.abspath(target))
     final = target.with_name(f"{target.name}.zip") if as_zip else target
-    if final.exists() and (as_zip or not final.is_dir() or any(final.iterdir())):
+    if is_there(final) and (as_zip or not is_folder(final) or any(final.iterdir())):
         raise UsageProblem(
             "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
             target=final,
@@ -78,7 +79,7 @@ def export(
             _zip(aside, packed, target.name)
             os.rename(packed, final)
         else:
-            if final.exists():
+            if is_there(final):
                 final.rmdir()
             os.rename(aside, final)
     except OSError as error:
@@ -107,8 +108,18 @@ def note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
     return {"about": "audit", "details": details}
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Every file of a package; raises OSError for a folder that cannot be listed, which Path.rglob passes over."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, _, files in os.walk(folder, onerror=fail):
+        yield from (Path(place, name) for name in files)
+
+
 def _zip(folder: Path, packed: Path, top: str) -> None:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False) as out:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for file in sorted(_files_below(folder)):
             name = os.fsencode(file.relative_to(folder)).decode("utf-8")
             out.write(file, f"{os.fsencode(top).decode('utf-8', 'replace')}/{name}")

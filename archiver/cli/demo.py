@@ -17,6 +17,7 @@ import click
 
 from archiver.cli.session import Session, entry
 from archiver.errors import ArchiverError, UsageProblem
+from archiver.existence import is_folder, is_plain_file
 
 _SETTLE = "1"
 
@@ -31,7 +32,7 @@ class DemoFailed(ArchiverError):
 def command(session: Session, materials: str | None, scratch: str | None) -> None:
     """Run the whole job on sample materials in a scratch folder."""
     source = Path(materials) if materials else Path("sample_archive/materials")
-    if not source.is_dir():
+    if not is_folder(source):
         raise UsageProblem(
             "There are no sample materials at {path}. Nothing was done. Run this in a checkout, or name a folder "
             "with FILING/SUBMISSION below it with --materials DIR.",
@@ -73,11 +74,11 @@ class _Demo:
     def _with_daemon(self) -> None:
         for filing in sorted(self._source.iterdir()):
             shutil.copytree(filing, self._watch / filing.name)
-        submissions = sorted(path for path in self._watch.glob("*/*") if path.is_dir())
+        submissions = sorted(path for path in self._watch.glob("*/*") if is_folder(path))
         self._wait_for(len(submissions))
         first = submissions[0]
         name = f"{first.parent.name}/{first.name}"
-        original = sorted(path for path in first.iterdir() if path.is_file())[0]
+        original = sorted(path for path in first.iterdir() if is_plain_file(path))[0]
         kept = self._folder / "as-handed-in"
         shutil.copy2(original, kept)
         self._say("Hand the first submission in: its version is sealed.")

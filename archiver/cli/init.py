@@ -13,7 +13,9 @@ from click.core import ParameterSource
 
 from archiver import config, config_file, profiles
 from archiver.cli.session import FilePath, Session, Text, entry
+from archiver.config_place import HERE
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
+from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.enclosure import check_separate
 
 
@@ -50,7 +52,7 @@ def command(
     from archiver.store.names import text
 
     settings = config.Config(
-        source=Path(session.config_file or config.HERE),
+        source=Path(session.config_file or HERE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
         layout=layout,
@@ -118,7 +120,7 @@ def _make(
 
 def _ready(session: Session, wanted: config.Config) -> config.Config | None:
     """The configuration that is there; raises UsageProblem where it says something else than the command."""
-    if not os.path.lexists(wanted.source):
+    if not is_there(wanted.source, follow_links=False):
         return None
     ready = config.load(wanted.source, is_found=session.config_file is None)
     typed = click.get_current_context().get_parameter_source
@@ -152,7 +154,7 @@ def _is_made(settings: config.Config, details: Mapping[str, Any], roots: Mapping
 
     if adopt:
         return is_adopted(settings.archive, details)
-    if not (settings.archive / "archive.git" / "HEAD").is_file():
+    if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
         first = archive.journal.first()
@@ -195,7 +197,7 @@ def _check(settings: config.Config) -> None:
             years=settings.retention_years,
             floor=profiles.FLOOR_YEARS,
         )
-    if not settings.watch.is_dir():
+    if not is_folder(settings.watch):
         raise UsageProblem(
             "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
             path=settings.watch,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from archiver import __version__
+from archiver import __version__, interruption
 from archiver.cli import speaking
 from archiver.cli.console import Console, forgiving, language
 from archiver.cli.session import Session, global_options
@@ -128,7 +128,7 @@ def _call(arguments: list[str], session: Session) -> int:
         click.echo(_BYTES.sub(_as_text, said.getvalue()), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return interruption.INTERRUPTED
     except ArchiverError as error:
         _console(session).warn(error.template, **error.fields)
         return error.exit_code
@@ -216,5 +216,8 @@ def _console(session: Session) -> Console:
 
 
 def run() -> None:
-    """The installed command."""
-    sys.exit(main())
+    """Run the command line, and end the process with its exit code."""
+    code = main()
+    # While Python ends: the work is done, and what it came to stays.
+    interruption.end_at_once(code)
+    sys.exit(code)

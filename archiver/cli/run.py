@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archiver import interruption
 from archiver.cli.session import Session, entry
 from archiver.errors import Busy, NotArchived
 from archiver.store.permissions import mask_of
@@ -33,6 +34,8 @@ _LOOK_AGAIN_SECONDS = 0.5
 )
 def command(session: Session, once: bool, settle: float | None, log: str) -> None:
     """Watch the folder and archive every change. Ctrl-C ends it cleanly."""
+    # The imports are most of the first second, and nothing has begun before them.
+    interruption.end_at_once(interruption.INTERRUPTED)
     from archiver.daemon.log import Log
 
     # The kernel says so to whoever asks about open files, and the default is to die of it.
@@ -56,6 +59,7 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
 def _catch_up(session: Session, teller: Report, settle: float | None) -> None:
     from archiver.daemon.worker import Daemon
 
+    interruption.raise_in_the_work()
     daemon = Daemon(session.archive(), session.config, teller, settle, session.wait)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())

@@ -11,6 +11,7 @@ import click
 
 from archiver.cli.session import Session, Text, entry, group
 from archiver.errors import StorageProblem, UsageProblem
+from archiver.existence import is_there
 
 
 @group
@@ -37,7 +38,7 @@ def command() -> None:
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
 def _install(session: Session, user: str, to: str, only_print: bool) -> None:
     """Write a systemd unit for this configuration, and say what to do next."""
-    from archiver.config import find
+    from archiver.config_place import find
     from archiver.daemon import unit
 
     settings = session.config
@@ -73,7 +74,7 @@ def _check_owner(archive: Path, user: str) -> None:
             user=user,
             archive=archive,
         ) from None
-    if archive.exists() and archive.stat().st_uid != account.pw_uid:
+    if is_there(archive) and archive.stat().st_uid != account.pw_uid:
         raise UsageProblem(
             "The archive {archive} does not belong to {user}. Nothing was written. Give it to the service first: "
             "chown -R {user!q}: {archive!q}",

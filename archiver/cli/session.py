@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from archiver import interruption
 from archiver.cli import speaking
 from archiver.cli.console import Console, language
 from archiver.errors import UsageProblem
@@ -55,12 +56,17 @@ class Session:
     def read_config(self) -> Config:
         """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
         from archiver import config
+        from archiver.config_place import unreadable
+        from archiver.existence import is_there
 
-        if self.config_file and not os.path.exists(self.config_file):
-            raise UsageProblem(
-                "The configuration file {path} does not exist. Nothing was changed. Check the name.",
-                path=self.config_file,
-            )
+        try:
+            if self.config_file and not is_there(self.config_file):
+                raise UsageProblem(
+                    "The configuration file {path} does not exist. Nothing was changed. Check the name.",
+                    path=self.config_file,
+                )
+        except OSError as error:
+            raise unreadable(Path(self.config_file or ""), error) from None
         found = config.in_force(self.config_file, os.environ)
         # Not self.console: the language that the settings name counts already.
         console = Console(language(self.lang or found.lang, os.environ), self.quiet)
@@ -198,6 +204,7 @@ def entry(function: Callable[..., Any]) -> click.Command:
     def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
         session = context.ensure_object(Session)
         with closing(session):
+            interruption.raise_in_the_work()
             return function(session, *args, **kwargs)
 
     return click.command(cls=speaking.Command)(global_options(call))

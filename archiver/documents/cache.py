@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archiver.documents.document import Document
+from archiver.existence import is_there
 
 FOLDER = "documents"
 #: Of what is stored; another release may read documents differently.
@@ -54,13 +55,13 @@ class Cache:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(zlib.compress(json.dumps(document.as_json()).encode("ascii"), 1))
             os.rename(name, path)
-            if not content.exists():
+            if not _is_certainly_there(content):
                 # A disposal took the content while it was read.
                 path.unlink()
 
     def _make(self, folder: Path) -> None:
         """Make a folder that is the owner's alone, in place of one that is not; raises OSError."""
-        if os.path.lexists(folder) and not self._is_own(folder):
+        if is_there(folder, follow_links=False) and not self._is_own(folder):
             if stat.S_ISDIR(os.lstat(folder).st_mode):
                 shutil.rmtree(folder)
             else:
@@ -83,8 +84,19 @@ class Cache:
     def forget(self, contents: Iterable[str]) -> None:
         """Drop what was read of these contents (SHA-256); raises OSError where one stays."""
         for sha256 in contents:
-            for path in self._folder.glob(f"{sha256[:2]}/{sha256}.*"):
-                path.unlink(missing_ok=True)
+            # Not Path.glob: it passes over a folder that cannot be listed, and the text in it would stay.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for path in list((self._folder / sha256[:2]).iterdir()):
+                    if path.name.startswith(f"{sha256}."):
+                        path.unlink(missing_ok=True)
 
     def _path(self, sha256: str, kind: str, with_text: bool) -> Path:
         return self._folder / sha256[:2] / f"{sha256}.{kind}.{'text' if with_text else 'facts'}.{_VERSION}"
+
+
+def _is_certainly_there(path: Path) -> bool:
+    """Return True if there is a file; where that cannot be told, what was read of it is better dropped."""
+    try:
+        return is_there(path)
+    except OSError:
+        return False

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from archiver.errors import Phrase
+from archiver.existence import is_there
 from archiver.model import JournalPoint
 from archiver.store import set_aside
 from archiver.store.archive import Archive
@@ -287,7 +288,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:
-    if not path.exists():
+    if not is_there(path):
         return _empty()
     database = connect_read_only(path)
     database.execute("select count(*) from meta").fetchone()

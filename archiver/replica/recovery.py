@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from archiver.errors import NotFound, StorageProblem
+from archiver.existence import is_there
 from archiver.replica import keys
 from archiver.replica.port import Bucket, BucketProblem, Listed
 from archiver.replica.sync import Progress
@@ -55,7 +56,7 @@ def recover(
     BucketProblem, and StorageProblem where history does not fit together.
     """
     with permissions.masked():
-        if not (root / "archive.git").exists():
+        if not is_there(root / "archive.git"):
             _rebuild_history(bucket, root)
         _lay_out(root, key_folder)
         archive = Archive(root)
@@ -63,7 +64,7 @@ def recover(
             with archive.writing(30):
                 archive.reindex()
             signers = archive.keys / "allowed_signers"
-            if not signers.exists():
+            if not is_there(signers):
                 signers.write_bytes(archive.signers())
             events = archive.journal.head()
             done: tuple[int, int, tuple[str, ...]] = (0, 0, ())

@@ -11,6 +11,7 @@ from archiver import clock, config_file
 from archiver.config import Config
 from archiver.config_replica import Access
 from archiver.errors import Phrase
+from archiver.existence import is_there
 from archiver.replica.opened import STATE
 from archiver.replica.port import BucketProblem
 from archiver.replica.proof import Proof, claim, prove
@@ -93,7 +94,7 @@ def rebuild(
         progress=progress,
     )
     path = root.absolute().with_name(f"{root.absolute().name}.toml")
-    if not path.exists():
+    if not is_there(path):
         text = config_file.render(_config(root.absolute(), path))
         path.write_text(text + _way(access), encoding="utf-8")
     return done, path

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from archiver import clock
+from archiver.existence import is_there
 from archiver.store.database import connect, connect_read_only, create_schema, is_damage, remove
 
 _VERSION = 2
@@ -36,8 +37,10 @@ class State:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or make it; a damaged one is thrown away, which costs a listing."""
         if read_only:
-            self._db = connect_read_only(path) if path.exists() else sqlite3.connect(":memory:")
-            if not path.exists():
+            if is_there(path):
+                self._db = connect_read_only(path)
+            else:
+                self._db = sqlite3.connect(":memory:")
                 self._db.executescript(_SCHEMA)
             return
         try:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from archiver import clock
 from archiver.errors import Phrase, StorageProblem
+from archiver.existence import is_there
 from archiver.replica import keys
 from archiver.replica.history import bundle
 from archiver.replica.port import Bucket, BucketProblem, Refused
@@ -154,7 +155,7 @@ class Replicator:
 
     def _send_one(self, sha256: str, each: Wanted, now: datetime) -> Known | None:
         path = self._archive.content.path(sha256)
-        if not path.exists():
+        if not is_there(path):
             # Gone here: verify tells of it.
             self._done.missing.append(sha256)
             return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
+from archiver.existence import is_plain_file, is_there
 from archiver.store import creation, guard, permissions
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
@@ -32,7 +33,7 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
 
 def is_adopted(root: Path, details: Mapping[str, Any]) -> bool:
     """Whether ``root`` was made an archive so already, and not left halfway."""
-    if creation.is_unfinished(root) or not all((root / name).exists() for name in ("index.db", "lock", "spool")):
+    if creation.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
         return any(each.action == _ADOPT and each.details == details for each in archive.journal.since(None))
@@ -41,7 +42,7 @@ def is_adopted(root: Path, details: Mapping[str, Any]) -> bool:
 def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     path = root / "archive.git"
     for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
-        if not needed.is_file():
+        if not is_plain_file(needed):
             raise _missing(needed)
     if not _has_journal(path):
         raise _missing(path / JOURNAL)
@@ -71,7 +72,7 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
 
 def _has_journal(path: Path) -> bool:
     """Whether the clone has the journal's ref, loose or packed; asks no git."""
-    if (path / JOURNAL).is_file():
+    if is_plain_file(path / JOURNAL):
         return True
     try:
         return f" {JOURNAL}\n".encode() in (path / "packed-refs").read_bytes()

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from archiver import clock
 from archiver.errors import ArchiverError, ConfigProblem, JournalDamaged, Phrase, StorageProblem
+from archiver.existence import is_plain_file
 from archiver.model import Actor, JournalPoint
 from archiver.store import (
     creation,
@@ -48,7 +49,7 @@ class Archive:
         *,
         restores_settings: bool = False,
     ) -> None:
-        """Open the archive at ``root``; raises ConfigProblem where there is none.
+        """Open the archive at ``root``; raises ConfigProblem where there is none, OSError where nobody can tell.
 
         ``notify`` is told what was mended on the way, in one sentence.  ``actor``
         is who everything is done for; None: whoever runs this process.
@@ -60,7 +61,7 @@ class Archive:
         self.repository_path = root / "archive.git"
         self.keys = root / "keys"
         self.spool = root / "spool"
-        if not (self.repository_path / "HEAD").is_file():
+        if not is_plain_file(self.repository_path / "HEAD"):
             raise ConfigProblem(
                 "There is no archive at {path}. Nothing was changed. Check archive.path in the configuration, "
                 "mount the disk, or make an archive with: archiver init --archive DIR --watch DIR",

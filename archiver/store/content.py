@@ -18,6 +18,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.errors import StorageProblem
+from archiver.existence import is_folder
 from archiver.store.direct import Copier, Unwritable
 from archiver.store.durable import sync_filesystem, sync_path
 from archiver.store.permissions import allow_deletion
@@ -259,7 +260,7 @@ class ContentStore:
             reached(Step.CONTENT_DESTROYED)
             folders.add(os.fspath(path.parent))
         for folder in folders:
-            if os.path.isdir(folder):
+            if is_folder(folder):
                 sync_path(folder)
 
     def views(self, sha256: str) -> Iterator[memoryview]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archiver.errors import Busy
+from archiver.existence import is_folder, is_there
 from archiver.store import permissions
 from archiver.store.durable import sync_filesystem
 
@@ -28,21 +29,21 @@ _FILESYSTEMS_OWN = frozenset({"lost+found"})
 
 def is_occupied(root: Path) -> bool:
     """Whether there is anything at ``root`` that no archive may be made over."""
-    if not os.path.lexists(root):
+    if not is_there(root, follow_links=False):
         return False
-    return not root.is_dir() or any(name not in _FILESYSTEMS_OWN for name in os.listdir(root))
+    return not is_folder(root) or any(name not in _FILESYSTEMS_OWN for name in os.listdir(root))
 
 
 def is_unfinished(root: Path) -> bool:
     """Whether somebody who was killed, or who is at it, left a mark there."""
-    return (root / WORKSPACE).is_dir()
+    return is_folder(root / WORKSPACE)
 
 
 def finish(root: Path) -> None:
     """Bring what a killed one left to its end, or away; raises Busy where another one is at work, and OSError."""
     workspace = root / WORKSPACE
     # What another user left is theirs to look at.
-    if workspace.is_symlink() or not workspace.is_dir() or os.stat(workspace).st_uid != os.geteuid():
+    if not is_folder(workspace, follow_links=False) or os.stat(workspace).st_uid != os.geteuid():
         return
     with _alone(root):
         _move_out(root, [])
@@ -76,7 +77,7 @@ def made_in(root: Path) -> Iterator[Making]:
 
     Raises Busy where another process makes one there.
     """
-    missing = [each for each in (root, *root.parents) if not each.exists()]
+    missing = [each for each in (root, *root.parents) if not is_there(each)]
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _alone(root):
@@ -99,11 +100,11 @@ def made_in(root: Path) -> Iterator[Making]:
 
 def _move_out(root: Path, moved: list[str]) -> None:
     whole = root / WORKSPACE / _WHOLE
-    if not whole.is_dir():
+    if not is_folder(whole):
         return
     permissions.make_private(root)
     for name in sorted(os.listdir(whole), key=lambda each: each == _LAST):
-        if os.path.lexists(root / name):
+        if is_there(root / name, follow_links=False):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(root / name))
         # The names before the last are durable when that is.
         if name == _LAST:
@@ -115,7 +116,7 @@ def _move_out(root: Path, moved: list[str]) -> None:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        if path.is_dir():
+        if is_folder(path, follow_links=False):
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from archiver import clock
+from archiver.existence import is_there
 from archiver.model import JournalPoint
 from archiver.store.permissions import mask_of
 
@@ -88,7 +89,7 @@ def point_of(path: Path) -> JournalPoint | None:
     try:
         with closing(connect_read_only(path)) as opened:
             return read_point(opened)
-    except (sqlite3.Error, ValueError):
+    except (sqlite3.Error, ValueError, OSError):
         return None
 
 
@@ -131,5 +132,5 @@ def remove(path: Path) -> None:
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open without writing a byte, also where the folder cannot be written."""
     # A reader without write access to the folder cannot share the write-ahead log.
-    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
+    mode = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=30)

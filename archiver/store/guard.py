@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.errors import StorageProblem
+from archiver.existence import is_there
 from archiver.store import gitlfs
 
 #: Written as a whole, and compared as a whole.
@@ -175,7 +176,7 @@ def is_hook_name(name: str) -> bool:
 
 def redirections(repository: Path) -> list[str]:
     """The files there that make git take settings or objects from another place."""
-    return [name for name in _REDIRECTIONS if os.path.lexists(repository / name)]
+    return [name for name in _REDIRECTIONS if is_there(repository / name, follow_links=False)]
 
 
 def texts() -> dict[str, str]:

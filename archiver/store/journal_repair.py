@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.errors import JournalDamaged, Phrase
+from archiver.existence import is_folder, is_there
 from archiver.model import CHECKPOINTS, JournalPoint
 from archiver.store import packed_refs, set_aside
 from archiver.store.index import Index
@@ -97,7 +98,7 @@ def ref_problem(repository: Repository) -> Phrase | None:
         except KeyError:
             return Phrase("the event {commit}, which its ref names, is missing or damaged", commit=tip[:12])
     hints = _journal_hints(repository)
-    if (repository.path / JOURNAL).exists() or hints:
+    if is_there(repository.path / JOURNAL) or hints:
         return Phrase("its ref {ref} is empty, or names nothing that can be read", ref=JOURNAL)
     return Phrase("its ref {ref} is missing", ref=JOURNAL)
 
@@ -242,7 +243,7 @@ def drop_broken_refs(root: Path, repository: Repository, refs: list[str]) -> Non
         packed_refs.write(repository.path, whole)
     for ref in refs:
         path = repository.path / ref
-        if path.is_dir() and not path.is_symlink():
+        if is_folder(path, follow_links=False):
             set_aside.put_away(root, path)
-        elif os.path.lexists(path) and not _OID.fullmatch(_text(path).strip()):
+        elif is_there(path, follow_links=False) and not _OID.fullmatch(_text(path).strip()):
             os.unlink(path)

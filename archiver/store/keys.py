@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiver.errors import StorageProblem
+from archiver.existence import is_there
 from archiver.store.durable import sync_path
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def install(folder: Path, signers: bytes) -> None:
     Crash window: the journal has the new key and the folder still the old one.
     Recovery calls this again.
     """
-    if not (folder / _NEXT).exists():
+    if not is_there(folder / _NEXT):
         return
     if not signers.endswith(_line(_load(folder / _NEXT))):
         (folder / _NEXT).unlink()

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from archiver.existence import is_there
 from archiver.store import database
 from archiver.store.index import RECORDS
 
@@ -58,9 +59,9 @@ def put_away(root: Path, path: Path) -> Path:
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     number = 1
-    while os.path.lexists(target := folder / f"{path.name}.{number}"):
+    while is_there(target := folder / f"{path.name}.{number}", follow_links=False):
         number += 1
-    if os.path.lexists(path):
+    if is_there(path, follow_links=False):
         os.rename(path, target)
     return target
 

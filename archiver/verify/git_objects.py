@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from archiver.errors import Phrase
+from archiver.existence import is_folder, is_there
 from archiver.store import guard
 from archiver.store.repository import Repository
 from archiver.verify.findings import Report
@@ -51,7 +52,7 @@ def _check_settings(path: Path, report: Report) -> None:
             code = "A002" if each.name.startswith("hooks") else _CODES.get(each.name, "A004")
             report.add(code, f"archive.git/{each.name}", each.reason)
     for name in ("shallow", "info/grafts"):
-        if (path / name).exists():
+        if is_there(path / name):
             report.add("A004", f"archive.git/{name}")
 
 
@@ -60,7 +61,7 @@ def _check_strays(path: Path, report: Report) -> None:
         known = _KNOWN_FOLDERS if entry.is_dir(follow_symlinks=False) else _KNOWN_FILES
         if entry.name not in known and not entry.name.endswith(".lock"):
             report.add("A005", f"archive.git/{entry.name}")
-    hooks = os.listdir(path / "hooks") if (path / "hooks").is_dir() else ()
+    hooks = os.listdir(path / "hooks") if is_folder(path / "hooks") else ()
     for name in sorted(name for name in hooks if not guard.is_hook_name(name)):
         report.add("A005", f"archive.git/hooks/{name}")
 

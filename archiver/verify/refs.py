@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from archiver.existence import is_plain_file
 from archiver.verify.findings import Report
 
 _OID = re.compile(rb"[0-9a-f]{40}")
@@ -34,7 +35,7 @@ def read_refs(path: Path, report: Report) -> dict[str, str]:
 def overridden(path: Path) -> list[tuple[str, str]]:
     """Packed refs whose loose file counts instead: (ref, former value)."""
     packed = _packed(path, Report())
-    return [(ref, oid) for ref, oid in packed.items() if (path / ref).is_file()]
+    return [(ref, oid) for ref, oid in packed.items() if is_plain_file(path / ref)]
 
 
 def _packed(path: Path, report: Report) -> dict[str, str]:
