@@ -11,8 +11,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from archiver import config, config_file, profiles
+from archiver import config_file, profiles
 from archiver.cli.session import FilePath, Session, Text, entry
+from archiver.config import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config, check_places, load
 from archiver.config_place import HERE
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
@@ -24,8 +25,8 @@ from archiver.intake.enclosure import check_separate
 @click.option("--watch", required=True, metavar="DIR", help="The folder to watch; it is only ever read.")
 @click.option(
     "--layout",
-    type=click.Choice(config.LAYOUTS),
-    default=config.LAYOUT_SUBMISSION,
+    type=click.Choice(LAYOUTS),
+    default=LAYOUT_SUBMISSION,
     show_default=True,
     help="What the folder levels mean.",
 )
@@ -51,7 +52,7 @@ def command(
     from archiver.store import creation
     from archiver.store.names import text
 
-    settings = config.Config(
+    settings = Config(
         source=Path(session.config_file or HERE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
@@ -101,7 +102,7 @@ def command(
 
 
 def _make(
-    settings: config.Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool, *, is_ready: bool
+    settings: Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool, *, is_ready: bool
 ) -> None:
     """Make both, or neither.  The configuration comes first: with it, whoever was killed says the same again."""
     from archiver.store.adoption import adopt as take_in
@@ -118,11 +119,11 @@ def _make(
     made.close()
 
 
-def _ready(session: Session, wanted: config.Config) -> config.Config | None:
+def _ready(session: Session, wanted: Config) -> Config | None:
     """The configuration that is there; raises UsageProblem where it says something else than the command."""
     if not is_there(wanted.source, follow_links=False):
         return None
-    ready = config.load(wanted.source, is_found=session.config_file is None)
+    ready = load(wanted.source, is_found=session.config_file is None)
     typed = click.get_current_context().get_parameter_source
     pairs: list[tuple[str, Any, Any]] = [
         ("archive.path", ready.archive, wanted.archive),
@@ -146,7 +147,7 @@ def _ready(session: Session, wanted: config.Config) -> config.Config | None:
     return ready
 
 
-def _is_made(settings: config.Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool) -> bool:
+def _is_made(settings: Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool) -> bool:
     """Whether such an archive is there already; raises UsageProblem where it was made for something else."""
     from archiver.evidence import request_timestamp
     from archiver.store.adoption import is_adopted
@@ -189,8 +190,8 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
     return {rfc3161.ROOTS_FILE: data}
 
 
-def _check(settings: config.Config) -> None:
-    if not profiles.FLOOR_YEARS <= settings.retention_years <= config.CEILING_YEARS:
+def _check(settings: Config) -> None:
+    if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
         raise ConfigProblem(
             "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
             "Nothing was made. Say --retention-years {floor} or more.",
@@ -202,5 +203,5 @@ def _check(settings: config.Config) -> None:
             "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
             path=settings.watch,
         )
-    config.check_places(settings.archive, settings.watch)
+    check_places(settings.archive, settings.watch)
     check_separate(settings.archive, settings.watch, is_new=True)

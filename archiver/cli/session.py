@@ -55,7 +55,7 @@ class Session:
 
     def read_config(self) -> Config:
         """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
-        from archiver import config
+        from archiver.config import in_force
         from archiver.config_place import unreadable
         from archiver.existence import is_there
 
@@ -67,7 +67,7 @@ class Session:
                 )
         except OSError as error:
             raise unreadable(Path(self.config_file or ""), error) from None
-        found = config.in_force(self.config_file, os.environ)
+        found = in_force(self.config_file, os.environ)
         # Not self.console: the language that the settings name counts already.
         console = Console(language(self.lang or found.lang, os.environ), self.quiet)
         for warning in found.warnings:
