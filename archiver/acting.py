@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.retention import disposal
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive

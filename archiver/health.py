@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver import clock, wire
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.daemon.ticks import UNSIGNED
 from archiver.disk_problems import disk_problems

@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.intake.access import open_access
 from archiver.intake.capture import Capturer
 from archiver.intake.layout import group_of

@@ -11,10 +11,18 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from archiver import config_file, profiles
+from archiver import profiles
 from archiver.cli.session import FilePath, Session, Text, entry
-from archiver.config import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config, check_places, load
-from archiver.config_place import HERE
+from archiver.config import template
+from archiver.config.location import HERE
+from archiver.config.settings import (
+    CEILING_YEARS,
+    LAYOUT_SUBMISSION,
+    LAYOUTS,
+    Config,
+    check_places,
+    load,
+)
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.enclosure import check_separate
@@ -109,7 +117,7 @@ def _make(
     from archiver.store.archive import Archive
 
     if not is_ready:
-        config_file.write_new(settings.source, config_file.render(settings))
+        template.write_new(settings.source, template.render(settings))
     try:
         made = take_in(settings.archive, details) if adopt else Archive.create(settings.archive, details, roots)
     except BaseException:

@@ -90,7 +90,7 @@ def _restore(
     only_history: bool,
 ) -> None:
     """Rebuild a complete archive from the bucket alone; run again, it goes on."""
-    from archiver.config_replica import Access
+    from archiver.config.bucket_access import Access
     from archiver.replica import setup
 
     console = session.console

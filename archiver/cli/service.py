@@ -38,7 +38,7 @@ def command() -> None:
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
 def _install(session: Session, user: str, to: str, only_print: bool) -> None:
     """Write a systemd unit for this configuration, and say what to do next."""
-    from archiver.config_place import find
+    from archiver.config.location import find
     from archiver.daemon import unit
 
     settings = session.config

@@ -23,7 +23,7 @@ from archiver.errors import UsageProblem
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from archiver.config import Config
+    from archiver.config.settings import Config
     from archiver.retention.policy import Policy
     from archiver.store.archive import Archive
 
@@ -55,8 +55,8 @@ class Session:
 
     def read_config(self) -> Config:
         """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
-        from archiver.config import in_force
-        from archiver.config_place import unreadable
+        from archiver.config.location import unreadable
+        from archiver.config.settings import in_force
         from archiver.existence import is_there
 
         try:

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from archiver import clock
 from archiver.acting import Context
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.desk import check_displays, remind
 from archiver.errors import ArchiverError, Report
 from archiver.evidence import request_timestamp

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import Report
 from archiver.intake import mounts
 from archiver.intake.access import ThroughChildren, open_access

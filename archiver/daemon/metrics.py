@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
 from archiver.replica.opened import lag_of

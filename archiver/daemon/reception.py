@@ -22,7 +22,7 @@ from typing import IO, Any
 from archiver import clock, wire
 from archiver.acting import Context
 from archiver.actions import perform
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
 from archiver.model import Actor
 from archiver.store import permissions, users

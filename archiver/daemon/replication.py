@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Report
 from archiver.replica.opened import opened
 from archiver.replica.port import Bucket

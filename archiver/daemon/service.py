@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
 from archiver.daemon.notify import Notifier

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.daemon.errands import Errands
 from archiver.daemon.folder import WatchedFolder
 from archiver.daemon.metrics import Gauges, measure

@@ -14,7 +14,7 @@ from datetime import date, tzinfo
 from typing import Any
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.filings.differences import compare
 from archiver.filings.kinds import kind_of
 from archiver.filings.register import Filing, Question, register, released

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import ArchiverError, StorageProblem
 from archiver.intake.access import Access, Direct
 from archiver.intake.current import Current

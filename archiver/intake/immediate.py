@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import SubmissionRefused
 from archiver.intake.access import Access, open_access
 from archiver.intake.capture import Capturer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archiver.config import LAYOUT_FILING
+from archiver.config.settings import LAYOUT_FILING
 from archiver.model import COMMON, UNFILED, Submission
 from archiver.store.names import ref_component
 

@@ -15,7 +15,7 @@ from heapq import nsmallest
 from typing import cast
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Report
 from archiver.intake.capture import Attempt, Capturer, Outcome
 from archiver.intake.layout import Group, locate

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import ConfigProblem, Phrase
 from archiver.intake.access import PATIENCE_SECONDS, Access
 from archiver.intake.seed import open_submissions

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import NotFound, Phrase
 from archiver.replica.check import check
 from archiver.replica.port import Bucket

@@ -7,9 +7,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from archiver import clock, config_file
-from archiver.config import Config
-from archiver.config_replica import Access
+from archiver import clock
+from archiver.config import template
+from archiver.config.bucket_access import Access
+from archiver.config.settings import Config
 from archiver.errors import Phrase
 from archiver.existence import is_there
 from archiver.replica.opened import STATE
@@ -95,7 +96,7 @@ def rebuild(
     )
     path = root.absolute().with_name(f"{root.absolute().name}.toml")
     if not is_there(path):
-        text = config_file.render(_config(root.absolute(), path))
+        text = template.render(_config(root.absolute(), path))
         path.write_text(text + _way(access), encoding="utf-8")
     return done, path
 

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import Phrase
 from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config import load
+from archiver.config.settings import load
 from archiver.store.source import Signature
 from tests.conftest import SAMPLES, Site, tree, wait_until
 

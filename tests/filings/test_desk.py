@@ -19,9 +19,10 @@ import icalendar
 import pytest
 from aiosmtpd.controller import Controller
 
-from archiver import clock, config
+from archiver import clock
 from archiver.acting import Context
 from archiver.actions import perform
+from archiver.config import settings
 from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch
 from tests.conftest import COMMAND, SAMPLES, Site, free_port
@@ -479,7 +480,7 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageProblem):
-        perform(action, Context(archive, config.load(site.config), 5), whole | arguments)
+        perform(action, Context(archive, settings.load(site.config), 5), whole | arguments)
     archive.close()
     site.run("status")
     site.run("deadlines")

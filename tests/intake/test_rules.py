@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.config import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMISSION
+from archiver.config.settings import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMISSION
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.settle import Settler

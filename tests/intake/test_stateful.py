@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from archiver import clock
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.daemon.worker import Daemon
 from archiver.store.archive import Archive
 from archiver.verify.whole_archive import verify

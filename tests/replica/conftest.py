@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config_replica import Access
+from archiver.config.bucket_access import Access
 from archiver.replica.s3 import S3Bucket
 from archiver.replica.settings import of_url
 from tests.conftest import Site

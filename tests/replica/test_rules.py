@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.config_replica import Access
+from archiver.config.bucket_access import Access
 from archiver.errors import UsageProblem
 from archiver.replica import keys
 from archiver.replica.settings import journalled, of_url

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import clock
-from archiver.config import Config, Filing
+from archiver.config.settings import Config, Filing
 from archiver.model import Hold, Promises, Submission, Submitted, Version
 from archiver.profiles import PERMANENT, PROFILES, Profile
 from archiver.retention.policy import (

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from archiver.config import Config
+from archiver.config.settings import Config
 from archiver.errors import ConfigProblem
 
 #: Of network filesystems, and where /proc is missing.

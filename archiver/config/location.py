@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from archiver.config_owner import open_found
+from archiver.config.owner import open_found
 from archiver.errors import ConfigProblem, StorageProblem
 from archiver.existence import is_there
 

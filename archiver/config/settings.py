@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from archiver.config_desk import Desk, desk_of
-from archiver.config_document import Document
-from archiver.config_place import HERE, find, read_text
-from archiver.config_replica import Access, access_of
+from archiver.config.bucket_access import Access, access_of
+from archiver.config.desk import Desk, desk_of
+from archiver.config.document import Document
+from archiver.config.location import HERE, find, read_text
 from archiver.errors import ConfigProblem, Phrase
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from archiver import config, config_file
+from archiver.config import settings, template
 from archiver.errors import ConfigProblem
 from tests.conftest import Site
 
 BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
 
 
-def load(tmp_path: Path, text: str) -> config.Config:
+def load(tmp_path: Path, text: str) -> settings.Config:
     file = tmp_path / "archiver.toml"
     file.write_text(text, encoding="utf-8")
-    return config.load(file)
+    return settings.load(file)
 
 
 def test_paths_count_from_the_file(tmp_path: Path) -> None:
@@ -74,20 +74,20 @@ def test_nesting_through_a_link_is_seen(tmp_path: Path) -> None:
 
 
 def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
-    given = config.Config(
+    given = settings.Config(
         tmp_path / "archiver.toml",
         tmp_path / '档案"\\库',
         tmp_path / "监控\n",
         retention_years=7,
         layout="{filing}",
     )
-    assert load(tmp_path, config_file.render(given)) == given
+    assert load(tmp_path, template.render(given)) == given
 
 
 def test_a_folder_name_that_toml_cannot_hold_is_refused(tmp_path: Path) -> None:
-    given = config.Config(tmp_path / "c", tmp_path / os.fsdecode(b"\xb1\xb8"), tmp_path / "w")
+    given = settings.Config(tmp_path / "c", tmp_path / os.fsdecode(b"\xb1\xb8"), tmp_path / "w")
     with pytest.raises(ConfigProblem, match="not UTF-8"):
-        config_file.render(given)
+        template.render(given)
 
 
 def test_a_table_that_was_removed_is_a_warning(site: Site) -> None:
