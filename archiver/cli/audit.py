@@ -27,7 +27,7 @@ def _sign(session: Session, archive: Archive) -> None:
         session.console.warn(error.template, **error.fields)
 
 
-@entry
+@entry("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
 @click.option("--filing", "filings", type=Name(), multiple=True, metavar="F", help="Only these filings.")
 @click.option(
@@ -57,7 +57,6 @@ def command(
     reason: str | None,
     as_zip: bool,
 ) -> None:
-    """Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier."""
     from pathlib import Path
 
     from archiver.audit.copies import Copies

@@ -13,16 +13,13 @@ from archiver.errors import Phrase
 _FEW = 20
 
 
-@group
-def command() -> None:
-    """Changes of what was filed, and whether they are material."""
+command = group("Changes of what was filed, and whether they are material.")
 
 
-@entry
+@entry("List the changes that wait for a decision.")
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Those that were decided too.")
 def _list(session: Session, as_json: bool, everything: bool) -> None:
-    """List the changes that wait for a decision."""
     from archiver.filings.deadlines import deadlines
     from archiver.filings.linkage import changed_since
     from archiver.filings.register import register
@@ -91,7 +88,7 @@ def _due(due: Any) -> str | None:
     return None if due is None else str(due.on.isoformat())
 
 
-@entry
+@entry("Record whether a change is material (重大变更).")
 @click.argument("number", type=int, metavar="N")
 @click.option(
     "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
@@ -99,7 +96,6 @@ def _due(due: Any) -> str | None:
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _decide(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
-    """Record whether a change is material (重大变更)."""
     done = session.act("change-decide", number=number, material=material == "yes", reason=reason, by=by)
     if material == "yes":
         session.console.say(

@@ -11,11 +11,10 @@ from archiver.cli.session import Session, entry
 from archiver.errors import StorageProblem, UsageProblem
 
 
-@entry
+@entry("Sign everything as it stands now, and give a line that proves it later.")
 @click.option("--print", "only_line", is_flag=True, help="Print the witness line, to keep elsewhere.")
 @click.option("--qr", "picture", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
 def command(session: Session, only_line: bool, picture: str | None) -> None:
-    """Sign everything as it stands now, and give a line that proves it later."""
     if picture is not None and Path(picture).suffix not in (".png", ".svg"):
         raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
     signed = session.act("checkpoint")

@@ -9,7 +9,7 @@ import click
 from archiver.cli.session import Session, entry, json_option
 
 
-@entry
+@entry("What is due, by when, and on what basis.")
 @click.option("--within", type=click.IntRange(min=0), metavar="DAYS", help="Only what is due within so many days.")
 @click.option("--all", "everything", is_flag=True, help="What is done, too.")
 @click.option(
@@ -20,7 +20,6 @@ from archiver.cli.session import Session, entry, json_option
 )
 @json_option
 def command(session: Session, within: int | None, everything: bool, ics: Path | None, as_json: bool) -> None:
-    """What is due, by when, and on what basis."""
     from datetime import timedelta
 
     from archiver import clock

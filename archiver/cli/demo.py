@@ -26,11 +26,10 @@ class DemoFailed(ArchiverError):
     """A step of the demo did not do what it shows."""
 
 
-@entry
+@entry("Run the whole job on sample materials in a scratch folder.")
 @click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
 @click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
 def command(session: Session, materials: str | None, scratch: str | None) -> None:
-    """Run the whole job on sample materials in a scratch folder."""
     source = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(source):
         raise UsageProblem(

@@ -7,13 +7,12 @@ import click
 from archiver.cli.session import Name, Session, entry, json_option
 
 
-@entry
+@entry("What changed between two versions: added, removed, changed, renamed.")
 @click.argument("old", type=Name(), metavar="TAG")
 @click.argument("new", type=Name(), metavar="TAG")
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
 def command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
-    """What changed between two versions: added, removed, changed, renamed."""
     from archiver.documents.cache import Cache
     from archiver.documents.reader import Reader
     from archiver.errors import Phrase

@@ -8,19 +8,15 @@ import click
 
 from archiver.cli.session import FilePath, Name, Session, entry, file_name, group
 
-
-@group
-def command() -> None:
-    """The public display of the filing number."""
+command = group("The public display of the filing number.")
 
 
-@entry
+@entry("Look whether the company's pages display the number and the link; kept as evidence.")
 @click.argument("filing", type=Name())
 @click.option(
     "--page", type=FilePath(), metavar="FILE", help="A saved page, instead of fetching the company's own."
 )
 def _check(session: Session, filing: str, page: Path | None) -> None:
-    """Look whether the company's pages display the number and the link; kept as evidence."""
     from archiver.errors import Unhealthy
 
     done = session.act("display-check", page, filing=filing, page=file_name(page))

@@ -14,16 +14,13 @@ if TYPE_CHECKING:
     from archiver.model import Disposal
 
 
-@group
-def command() -> None:
-    """Deletion after retention; refused (exit 4) before it."""
+command = group("Deletion after retention; refused (exit 4) before it.")
 
 
-@entry
+@entry("List what would go and what stays, and make a plan of it.")
 @click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
-    """List what would go and what stays, and make a plan of it."""
     planned = session.act("dispose-plan", tags=list(tags))
     console = session.console
     if as_json:
@@ -58,11 +55,10 @@ def _listed(each: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@entry
+@entry("Approve a plan; two users have to, neither of them the planner.")
 @click.argument("identity", type=Text(), metavar="ID")
 @click.option("--reason", type=Text(), required=True, help="Why this may go; kept with the record.")
 def _approve(session: Session, identity: str, reason: str) -> None:
-    """Approve a plan; two users have to, neither of them the planner."""
     approved = session.act("dispose-approve", plan=identity, reason=reason)
     if approved["missing"]:
         session.console.say("Approved {plan}. {missing} more approval is needed.", **approved)
@@ -74,10 +70,9 @@ def _approve(session: Session, identity: str, reason: str) -> None:
         )
 
 
-@entry
+@entry("Carry out an approved plan, or finish one that was interrupted.")
 @click.argument("identity", type=Text(), metavar="ID")
 def _run(session: Session, identity: str) -> None:
-    """Carry out an approved plan, or finish one that was interrupted."""
     done = session.act("dispose-run", plan=identity)
     console = session.console
     console.say(
@@ -92,10 +87,9 @@ def _run(session: Session, identity: str) -> None:
     console.unless_signed(done)
 
 
-@entry
+@entry("List plans, newest first.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
-    """List plans, newest first."""
     plans = session.archive().index.disposals()
     console = session.console
     if as_json:
@@ -138,11 +132,10 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
     }
 
 
-@entry
+@entry("Write the certificate of a disposal: JSON, its signature, and a page to print.")
 @click.argument("identity", type=Text(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _certificate(session: Session, identity: str, target: str) -> None:
-    """Write the certificate of a disposal: JSON, its signature, and a page to print."""
     from archiver.restore import check_target
     from archiver.retention.certificate import issued
     from archiver.store import names

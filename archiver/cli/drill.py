@@ -8,13 +8,12 @@ from archiver.cli.session import Session, entry, json_option
 from archiver.rehearsal import FILES
 
 
-@entry
+@entry("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
 @click.option(
     "--files", type=click.IntRange(1, 100_000), default=FILES, show_default=True, help="At most so many."
 )
 @json_option
 def command(session: Session, files: int, as_json: bool) -> None:
-    """Rehearse a restore: a random sample, to a scratch folder, compared and journalled."""
     done = session.act("drill", files=files)
     if as_json:
         session.console.json(done)

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from archiver.retention.explain import Explanation
 
 
-@entry
+@entry("Why something is kept, until when, by which rule, and who could change that.")
 @click.argument("name", type=Name(), metavar="TAG[:PATH]")
 @json_option
 def command(session: Session, name: str, as_json: bool) -> None:
-    """Why something is kept, until when, by which rule, and who could change that."""
     from archiver.retention.explain import explain
     from archiver.store.lookup import find_version
 

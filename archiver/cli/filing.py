@@ -15,15 +15,12 @@ if TYPE_CHECKING:
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
-@group
-def command() -> None:
-    """The life of a filing: its sheet, its review, its end."""
+command = group("The life of a filing: its sheet, its review, its end.")
 
 
-@entry
+@entry("List the filings: state, number, what is due next.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
-    """List the filings: state, number, what is due next."""
     from archiver.filings.deadlines import is_ours, still_open
 
     filings = _register(session)
@@ -52,12 +49,11 @@ def _list(session: Session, as_json: bool) -> None:
     )
 
 
-@entry
+@entry("Show a filing's sheet, review, notices, changes and display.")
 @click.argument("name", type=Name(), metavar="FILING")
 @click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
 def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
-    """Show a filing's sheet, review, notices, changes and display."""
     from archiver.store.lookup import find_filing
 
     found = find_filing(session.archive(), name)
@@ -166,7 +162,7 @@ def _decision(material: bool | None) -> Any:
     return _word("not decided yet" if material is None else "material" if material else "not material")
 
 
-@entry
+@entry("Record what is known of a filing, and its review status; every change is journalled.")
 @click.argument("filing", type=Name())
 @click.option("--company", type=Text(), metavar="NAME", help="The company that files.")
 @click.option("--responsible", type=Text(), metavar="NAME", help="Who is reminded of what is due.")
@@ -202,7 +198,6 @@ def _set(
     by: str | None,
     **fields: str | None,
 ) -> None:
-    """Record what is known of a filing, and its review status; every change is journalled."""
     forced = session.forced(force, reason)
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if products:
@@ -228,13 +223,12 @@ def _set(
         )
 
 
-@entry
+@entry("Record that a filing has ended: from now on its retention periods run out.")
 @click.argument("filing", type=Name())
 @day_option("--on", "The day it ended, for people.", required=True)
 @click.option("--reason", type=Text(), required=True, help="Why it ended; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _end(session: Session, filing: str, on: str, reason: str, by: str | None) -> None:
-    """Record that a filing has ended: from now on its retention periods run out."""
     ended = session.act("filing-end", filing=filing, on=on, reason=reason, by=by)
     session.console.say(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",

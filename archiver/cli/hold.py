@@ -6,39 +6,33 @@ import click
 
 from archiver.cli.session import Name, Session, Text, entry, group, json_option
 
-
-@group
-def command() -> None:
-    """Named reasons not to dispose of something, whatever the date."""
+command = group("Named reasons not to dispose of something, whatever the date.")
 
 
-@entry
+@entry("Place a hold: nothing of it can be disposed of until it is lifted.")
 @click.argument("name", type=Text())
 @click.argument("target", type=Name(), metavar="FILING|FILING/SUBMISSION|TAG")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
 def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
-    """Place a hold: nothing of it can be disposed of until it is lifted."""
     held = session.act("hold-place", name=name, target=target, reason=reason, by=by)
     session.console.say("{object} is held by {name}.", object=held["object"], name=name)
 
 
-@entry
+@entry("Lift a hold, from one thing or from everything that it holds.")
 @click.argument("name", type=Text())
 @click.argument("target", type=Name(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
-    """Lift a hold, from one thing or from everything that it holds."""
     for each in session.act("hold-lift", name=name, target=target, reason=reason, by=by)["objects"]:
         session.console.say("{object} is not held by {name} any more.", object=each, name=name)
 
 
-@entry
+@entry("List the holds in force.")
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Those that were lifted too.")
 def _list(session: Session, as_json: bool, everything: bool) -> None:
-    """List the holds in force."""
     holds = session.archive().index.holds(lifted=everything)
     console = session.console
     if as_json:

@@ -28,7 +28,7 @@ from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.enclosure import check_separate
 
 
-@entry
+@entry("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
 @click.option("--archive", required=True, metavar="DIR", help="Where the archive will lie; new or empty.")
 @click.option("--watch", required=True, metavar="DIR", help="The folder to watch; it is only ever read.")
 @click.option(
@@ -56,7 +56,6 @@ def command(
     tsa_url: str,
     tsa_root: Path | None,
 ) -> None:
-    """Make an archive, its signing key, and archiver.toml; one that is ready is used as it is."""
     from archiver.store import creation
     from archiver.store.names import text
 

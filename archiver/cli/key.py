@@ -8,23 +8,18 @@ import click
 
 from archiver.cli.session import Session, Text, entry, group
 
-
-@group
-def command() -> None:
-    """The signing key; only the archive's owner may change it."""
+command = group("The signing key; only the archive's owner may change it.")
 
 
-@entry
+@entry("Put a new key into force, endorsed by the old one.")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 def _rotate(session: Session, reason: str) -> None:
-    """Put a new key into force, endorsed by the old one."""
     _change(session, reason, lost=False)
 
 
-@entry
+@entry("Put a new key into the place of one that is lost.")
 @click.option("--reason", type=Text(), required=True, help="How the old key was lost; kept with the record.")
 def _replace(session: Session, reason: str) -> None:
-    """Put a new key into the place of one that is lost."""
     _change(session, reason, lost=True)
 
 
@@ -41,10 +36,9 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
     console.line(str(witness(archive, checkpoint(archive, session.wait))))
 
 
-@entry
+@entry("Copy the key: a clone of the archive has none.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _backup(session: Session, target: str) -> None:
-    """Copy the key: a clone of the archive has none."""
     from archiver.evidence.key_rotation import back_up_key
     from archiver.restore import check_target
 
@@ -56,9 +50,8 @@ def _backup(session: Session, target: str) -> None:
     )
 
 
-@entry
+@entry("List the keys, oldest first; the last one signs.")
 def _list(session: Session) -> None:
-    """List the keys, oldest first; the last one signs."""
     for line in session.archive().signers().decode("ascii").splitlines():
         session.console.line(line)
 

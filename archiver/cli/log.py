@@ -9,11 +9,10 @@ import click
 from archiver.cli.session import Name, Session, entry, json_option
 
 
-@entry
+@entry("List versions, newest first.")
 @click.argument("name", type=Name(), required=False, metavar="[FILING[/SUBMISSION]]")
 @json_option
 def command(session: Session, name: str | None, as_json: bool) -> None:
-    """List versions, newest first."""
     from archiver.retention.policy import decide
 
     archive = session.archive()

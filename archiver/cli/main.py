@@ -81,11 +81,15 @@ class _Commands(speaking.Group):
             formatter.write_dl([(name, speaking.spoken(text)) for name, text in COMMANDS.items()])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    help="Archive filing materials, version by version, for at least three years.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="archiver")
 @global_options
 def cli() -> None:
-    """Archive filing materials, version by version, for at least three years."""
+    """Every command, with the global options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

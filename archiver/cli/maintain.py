@@ -7,14 +7,13 @@ import click
 from archiver.cli.session import Session, entry
 
 
-@entry
+@entry("Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough.")
 @click.option(
     "--restore-settings",
     is_flag=True,
     help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
 )
 def command(session: Session, restore_settings: bool) -> None:
-    """Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough."""
     if restore_settings:
         _restore_settings(session)
         return

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
 
-@group
-def command() -> None:
-    """Notices of the regulator, and their answers."""
+command = group("Notices of the regulator, and their answers.")
 
 
-@entry
+@entry("Record a notice. With --file alone, its text is read and a command is proposed.")
 @click.argument("filing", type=Name())
 @click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
 @day_option("--received", "The day it came.")
@@ -48,7 +46,6 @@ def _add(
     file: Path | None,
     by: str | None,
 ) -> None:
-    """Record a notice. With --file alone, its text is read and a command is proposed."""
     proposal = _proposed(session, file) if file else None
     if kind is None or received is None:
         if proposal is None or file is None:
@@ -111,13 +108,12 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
     return " ".join(map(shell_word, [*words, "--file", file]))
 
 
-@entry
+@entry("Record which submission answered a notice.")
 @click.argument("number", type=int, metavar="N")
 @click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
 @day_option("--on", "The day of the answer; else that of the handing-in.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _answer(session: Session, number: int, submission: str, on: str | None, by: str | None) -> None:
-    """Record which submission answered a notice."""
     done = session.act("notice-answer", number=number, submission=submission, on=on, by=by)
     session.console.say(
         "Notice {number} was answered on {on} with {submission}.",
@@ -127,10 +123,9 @@ def _answer(session: Session, number: int, submission: str, on: str | None, by: 
     )
 
 
-@entry
+@entry("List the notices, and papers in the notice folder that no notice names yet.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
-    """List the notices, and papers in the notice folder that no notice names yet."""
     from archiver import clock
     from archiver.filings.deadlines import deadlines
     from archiver.filings.register import register

@@ -9,7 +9,7 @@ import click
 from archiver.cli.session import Name, Session, entry
 
 
-@entry
+@entry("What to put on the website and into the App: number, link, names.")
 @click.argument("filing", type=Name())
 @click.option(
     "--format",
@@ -19,7 +19,6 @@ from archiver.cli.session import Name, Session, entry
     help="For a website, a document, an App's text, an App's program.",
 )
 def command(session: Session, filing: str, form: str) -> None:
-    """What to put on the website and into the App: number, link, names."""
     from archiver.filings.display import board
     from archiver.filings.register import Filing, register
     from archiver.store.lookup import find_filing

@@ -8,10 +8,9 @@ from archiver.cli.session import Session, entry
 from archiver.errors import ArchiverError, StorageProblem
 
 
-@entry
+@entry("Set the immutable flag on all content objects (as root, where the filesystem has it).")
 @click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
 def command(session: Session, off: bool) -> None:
-    """Set the immutable flag on all content objects (as root, where the filesystem has it)."""
     from archiver.store.permissions import protect
 
     archive = session.archive()

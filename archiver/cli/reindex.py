@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from archiver.store.accepted_loss import Loss
 
 
-@entry
+@entry("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
 @click.option("--accept", is_flag=True, help="Go on from the last whole event, and journal what was lost.")
 @click.option("--yes", is_flag=True, help="Answer the question of --accept.")
 def command(session: Session, accept: bool, yes: bool) -> None:
-    """Rebuild the index from the journal; it is derived, and nothing is lost with it."""
     archive = session.archive()
     if accept:
         _accept_loss(session, yes)

@@ -8,10 +8,9 @@ from archiver.cli.session import Session, entry
 from archiver.errors import StorageProblem
 
 
-@entry
+@entry("Send what is due to those who have to know; each step once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 def command(session: Session, dry_run: bool) -> None:
-    """Send what is due to those who have to know; each step once."""
     console = session.console
     if dry_run:
         from archiver.acting import Context

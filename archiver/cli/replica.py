@@ -8,10 +8,7 @@ import click
 
 from archiver.cli.session import Session, Text, entry, group, json_option
 
-
-@group
-def command() -> None:
-    """The off-site copy in a bucket that locks."""
+command = group("The off-site copy in a bucket that locks.")
 
 
 _endpoint = click.option("--endpoint", type=Text(), default="", metavar="URL", help="Another server than AWS.")
@@ -21,7 +18,7 @@ _style = click.option(
 )
 
 
-@entry
+@entry("Prove by trying that a bucket locks, and replicate into it from now on.")
 @click.option(
     "--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive."
 )
@@ -30,7 +27,6 @@ _style = click.option(
 @_style
 @click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
 def _init(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
-    """Prove by trying that a bucket locks, and replicate into it from now on."""
     from archiver.replica import setup
 
     console = session.console
@@ -46,10 +42,9 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
     console.say("The daemon replicates from now on. To do it now: archiver replica sync")
 
 
-@entry
+@entry("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
 def _sync(session: Session, as_json: bool) -> None:
-    """Send what is missing, move locks and holds, delete what was disposed of."""
     answer = session.act("replica-sync")
     done, console = answer.pop("done"), session.console
     if as_json:
@@ -67,7 +62,7 @@ def _sync(session: Session, as_json: bool) -> None:
         console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
 
 
-@entry
+@entry("Rebuild a complete archive from the bucket alone; run again, it goes on.")
 @click.option("--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
 @click.option(
     "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
@@ -89,7 +84,6 @@ def _restore(
     keys: Path | None,
     only_history: bool,
 ) -> None:
-    """Rebuild a complete archive from the bucket alone; run again, it goes on."""
     from archiver.config.bucket_access import Access
     from archiver.replica import setup
 

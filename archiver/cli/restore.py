@@ -8,7 +8,7 @@ from archiver.cli.session import Glob, Name, Session, entry
 from archiver.errors import ArchiverError, UsageProblem
 
 
-@entry
+@entry("Bring a version back: every byte checked, times and empty folders too.")
 @click.argument("name", type=Name(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
 @click.option("--path", "globs", multiple=True, type=Glob(), metavar="GLOB", help="Only these materials.")
@@ -30,7 +30,6 @@ def command(
     overwrite: str,
     dry_run: bool,
 ) -> None:
-    """Bring a version back: every byte checked, times and empty folders too."""
     from pathlib import Path
 
     from archiver import clock, restore

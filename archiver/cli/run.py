@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 _LOOK_AGAIN_SECONDS = 0.5
 
 
-@entry
+@entry("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
 @click.option("--once", is_flag=True, help="Catch up with the watched folder, then end.")
 @click.option("--settle", type=click.FloatRange(min=0), metavar="SECONDS", help="Quiet period for this run.")
 @click.option(
     "--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log; json: a line each."
 )
 def command(session: Session, once: bool, settle: float | None, log: str) -> None:
-    """Watch the folder and archive every change. Ctrl-C ends it cleanly."""
     # The imports are most of the first second, and nothing has begun before them.
     interruption.end_at_once(interruption.INTERRUPTED)
     from archiver.daemon.log import Log

@@ -13,13 +13,10 @@ from archiver.cli.session import Session, Text, entry, group
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.existence import is_there
 
-
-@group
-def command() -> None:
-    """Run archiver as a service of the system."""
+command = group("Run archiver as a service of the system.")
 
 
-@entry
+@entry("Write a systemd unit for this configuration, and say what to do next.")
 @click.option(
     "--user",
     type=Text(),
@@ -37,7 +34,6 @@ def command() -> None:
 )
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
 def _install(session: Session, user: str, to: str, only_print: bool) -> None:
-    """Write a systemd unit for this configuration, and say what to do next."""
     from archiver.config.location import find
     from archiver.daemon import unit
 

@@ -190,24 +190,35 @@ def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def group(function: Callable[..., Any]) -> speaking.Group:
-    """A group of commands with the global options."""
-    made: speaking.Group = click.group(cls=speaking.Group)(global_options(function))
+def group(text: str) -> speaking.Group:
+    """A group of commands with the global options; ``text``: what its --help says."""
+
+    @global_options
+    def call() -> None:
+        pass
+
+    made: speaking.Group = click.group(cls=speaking.Group, help=text)(call)
     return made
 
 
-def entry(function: Callable[..., Any]) -> click.Command:
-    """A command with the global options, handed its Session first."""
+def entry(text: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with the global options, handed its Session first; ``text``: what its --help says.
 
-    @functools.wraps(function)
-    @click.pass_context
-    def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
-        session = context.ensure_object(Session)
-        with closing(session):
-            interruption.raise_in_the_work()
-            return function(session, *args, **kwargs)
+    Not the function's docstring: with PYTHONOPTIMIZE=2 there are none.
+    """
 
-    return click.command(cls=speaking.Command)(global_options(call))
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @functools.wraps(function)
+        @click.pass_context
+        def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+            session = context.ensure_object(Session)
+            with closing(session):
+                interruption.raise_in_the_work()
+                return function(session, *args, **kwargs)
+
+        return click.command(cls=speaking.Command, help=text)(global_options(call))
+
+    return decorate
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")

@@ -7,11 +7,10 @@ import click
 from archiver.cli.session import Name, Session, entry, json_option
 
 
-@entry
+@entry("List one version's materials.")
 @click.argument("tag", type=Name())
 @json_option
 def command(session: Session, tag: str, as_json: bool) -> None:
-    """List one version's materials."""
     from archiver.documents.health import NOTES
     from archiver.errors import Phrase
     from archiver.store.lookup import find_version

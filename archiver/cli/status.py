@@ -14,11 +14,10 @@ _SHORT_SECONDS = 60
 _MOST_DUE = 10
 
 
-@entry
+@entry("Health, backlog, skipped files with reasons, protection level, clock.")
 @json_option
 @click.option("--check", is_flag=True, help="Exit 9 when something needs attention, for monitoring.")
 def command(session: Session, as_json: bool, check: bool) -> None:
-    """Health, backlog, skipped files with reasons, protection level, clock."""
     from archiver.health import examine
 
     health = examine(session.archive(), session.config)

@@ -11,7 +11,7 @@ from archiver.errors import Phrase
 from archiver.model import KINDS
 
 
-@entry
+@entry("Record that a version was handed in: seal it, keep the receipt, start its retention.")
 @click.argument("name", type=Name(), metavar="FILING/SUBMISSION")
 @click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "The day on the portal.", required=True)
@@ -38,7 +38,6 @@ def command(
     receipt: Path | None,
     by: str | None,
 ) -> None:
-    """Record that a version was handed in: seal it, keep the receipt, start its retention."""
     sealed = session.act(
         "submit",
         receipt,

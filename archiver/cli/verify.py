@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from archiver.verify.findings import Report
 
 
-@entry
+@entry("Check everything, independently of the code that wrote it. Writes nothing.")
 @json_option
 @click.option("--replica", "with_replica", is_flag=True, help="Compare the bucket too: inventory, digests, locks.")
 @click.option(
@@ -32,7 +32,6 @@ def command(
     with_replica: bool,
     replica_sample: float | None,
 ) -> None:
-    """Check everything, independently of the code that wrote it. Writes nothing."""
     from archiver.replica.opened import check_replica
     from archiver.verify.whole_archive import verify
     from archiver.verify.witness import parse

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -115,6 +118,33 @@ def test_help_is_chinese_in_chinese_and_english_in_english(
     assert leaks(re.sub(r"^  [a-z-]+(?=  )", "", chinese, flags=re.MULTILINE)) == []
     assert re.search("[\u4e00-\u9fff]", chinese)
     assert not re.findall("[\u4e00-\u9fff]", english.replace("重大变更", ""))
+
+
+ALL_HELP = """
+import sys
+from archiver.cli.main import main
+codes = {main(["--lang", sys.argv[1], *words.split(), "--help"]) for words in sys.argv[2:]}
+sys.exit(max(codes))
+"""
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_help_is_the_same_without_docstrings(lang: str, tmp_path: Path) -> None:
+    """PYTHONOPTIMIZE=2 takes them away, and a server may set it for everything."""
+    line = [sys.executable, "-c", ALL_HELP, lang, *(" ".join(words) for words in [[], *commands()])]
+    kept, stripped = (
+        subprocess.run(
+            line,
+            capture_output=True,
+            text=True,
+            check=True,
+            # Not into the checkout: its compiled modules are those of everybody else.
+            env={**os.environ, "PYTHONOPTIMIZE": level, "PYTHONPYCACHEPREFIX": os.fspath(tmp_path)},
+        ).stdout
+        for level in ("", "2")
+    )
+    assert kept.count("--help") >= len(commands())
+    assert stripped == kept
 
 
 @pytest.mark.parametrize(
