@@ -268,3 +268,16 @@ def test_the_command_is_quoted(reftable: Site) -> None:
     done = reftable.run("init", "--archive", moved, "--watch", reftable.watch, "--adopt", code=8)
     command = done.stderr.strip().rpartition(": ")[2]
     assert shlex.split(command)[1] == f"--git-dir={moved}/archive.git"
+
+
+def test_an_archive_whose_refs_somebody_moved_into_tables_keeps_them(site: Site, reftable: Site) -> None:
+    """With an archive's settings over its own, git would find no ref there any more."""
+    shutil.rmtree(site.repository)
+    reftable.repository.rename(site.repository)
+    before = listing(site.repository)
+    for command in (["status"], ["maintain", "--restore-settings"]):
+        done = site.run(*command, code=8)
+        assert "Nothing was changed" in done.stderr
+    assert "refs migrate --ref-format=files" in done.stderr
+    assert listing(site.repository) == before
+    assert not (site.archive / "set-aside").exists()
