@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import StorageProblem
+from archiver.filings import linkage
 from archiver.store.repository import Repository
 from tests import git_three
 from tests.conftest import CHECKOUT, SAMPLES, Site, wait_until
@@ -281,3 +282,21 @@ def test_an_archive_whose_refs_somebody_moved_into_tables_keeps_them(site: Site,
     assert "refs migrate --ref-format=files" in done.stderr
     assert listing(site.repository) == before
     assert not (site.archive / "set-aside").exists()
+
+
+# --- other commands that meet repositories
+
+
+@pytest.mark.usefixtures("git_3")
+def test_the_tags_of_a_bare_repository_are_a_signal(tmp_path: Path) -> None:
+    bare = tmp_path / "code.git"
+    subprocess.run(["git", "init", "-q", "--bare", bare], check=True)
+
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        words = ["git", *who, f"--git-dir={bare}", *arguments]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("tag", "v1.0", git("commit-tree", "-m", "1", git("mktree")))
+    assert (linkage._value(f"git:{bare}") or "").endswith(" v1.0")
