@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT, SAMPLES, Site, free_port, listens, tree, wait_until
+from tests import git_three
+from tests.conftest import CHECKOUT, SAMPLES, Site, free_port, listens, open_the_way, tree, wait_until
 from tests.test_restore import NAMES
 
 pytestmark = pytest.mark.needs("git-lfs", "root", "mount", "setpriv", "sshd", "rsync")
@@ -26,6 +27,10 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", folder], check=True)
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+#: A member of the reading group, who owns nothing of the archive.
+READER = ("setpriv", "--reuid=65533", "--regid=65534", "--clear-groups")
 
 
 def objects(site: Site) -> dict[str, tuple[int, int, int]]:
@@ -43,6 +48,14 @@ def run(*command: str | Path, cwd: Path, home: Path) -> subprocess.CompletedProc
     )
 
 
+@pytest.fixture(params=[False, True], ids=["git", "git-3"])
+def each_git(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The git that is here, and the same with the defaults of git 3."""
+    open_the_way(tmp_path)
+    if request.param:
+        git_three.take_defaults(tmp_path / "git-3", monkeypatch)
+
+
 @pytest.fixture
 def open_site() -> Iterator[Site]:
     """A site that a group of other users may read."""
@@ -53,6 +66,7 @@ def open_site() -> Iterator[Site]:
         yield site
 
 
+@pytest.mark.usefixtures("each_git")
 def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) -> None:
     site = open_site
     for filing in SAMPLES.iterdir():
@@ -68,6 +82,7 @@ def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) ->
     site.run("submit", "g/s", "--on", "2026-03-20")
     before = objects(site)
     run("git", "lfs", "install", cwd=elsewhere, home=elsewhere)
+    run("git", "config", "--global", "safe.bareRepository", "all", cwd=elsewhere, home=elsewhere)
     done = run("git", "clone", site.repository, "clone", cwd=elsewhere, home=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
@@ -89,9 +104,8 @@ def test_a_stock_clone_checks_out_every_tag(open_site: Site, elsewhere: Path) ->
         assert done.returncode == 0, done.stdout + done.stderr
         assert "error" not in (done.stdout + done.stderr).lower()
     assert site.git("fsck", "--full", "--strict").stdout == ""
-    stranger = ["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups"]
     archive = ["git", "-c", f"safe.directory={site.repository}", f"--git-dir={site.repository}"]
-    fsck = run(*stranger, *archive, "lfs", "fsck", "--dry-run", cwd=Path("/"), home=Path("/nonexistent"))
+    fsck = run(*READER, *archive, "lfs", "fsck", "--dry-run", cwd=Path("/"), home=Path("/nonexistent"))
     assert fsck.returncode == 0, fsck.stdout + fsck.stderr
     after = objects(site)
     assert {path: after[path] for path in before if "/lfs/objects/" in path} == {
@@ -147,18 +161,20 @@ def mirroring(site: Site) -> list[str]:
     return text.replace("server:/var/lib/archiver/archive/", f"127.0.0.1:{site.archive}/").splitlines()
 
 
+@pytest.mark.usefixtures("each_git")
 def test_stock_tools_send_the_history_to_another_server(open_site: Site, elsewhere: Path) -> None:
     """The commands of docs/offsite.md, into a repository on a disk; it takes nothing that would rewind it."""
     site = open_site
+    elsewhere.chmod(0o777)
     shutil.copytree(SAMPLES, site.watch, dirs_exist_ok=True)
     site.catch_up()
     other = elsewhere / "other.git"
-    run("git", "init", "-q", "--bare", other, cwd=elsewhere, home=elsewhere)
+    run(*READER, "git", "init", "-q", "--bare", "--object-format=sha1", other, cwd=elsewhere, home=elsewhere)
     text = console_block("docs/offsite.md", "The history on another git server")
     script = "set -e\n" + text.replace("/path/to/archive", os.fspath(site.archive)).replace(
         "URL", f"file://{other}"
     )
-    done = run("sh", "-c", script, cwd=elsewhere, home=elsewhere)
+    done = run(*READER, "sh", "-c", script, cwd=elsewhere, home=Path("/nonexistent"))
     assert done.returncode == 0, done.stdout + done.stderr
     refs = run("git", f"--git-dir={other}", "for-each-ref", cwd=elsewhere, home=elsewhere).stdout
     assert refs == site.git("for-each-ref").stdout
@@ -170,17 +186,13 @@ def test_stock_tools_send_the_history_to_another_server(open_site: Site, elsewhe
     commit = run("git", f"--git-dir={other}", *forged, cwd=elsewhere, home=elsewhere)
     ref = ["update-ref", "refs/heads/journal", commit.stdout.strip()]
     assert run("git", f"--git-dir={other}", *ref, cwd=elsewhere, home=elsewhere).returncode == 0
-    again = run(
-        "sh",
-        "-c",
-        f"cd mirror && {text.splitlines()[-1].replace('URL', f'file://{other}')}",
-        cwd=elsewhere,
-        home=elsewhere,
-    )
+    line = text.splitlines()[-1].replace("URL", f"file://{other}")
+    again = run(*READER, "sh", "-c", f"cd mirror && {line}", cwd=elsewhere, home=elsewhere)
     assert again.returncode != 0
     assert "rejected" in again.stderr
 
 
+@pytest.mark.usefixtures("each_git")
 def test_a_clone_becomes_an_archive_again(open_site: Site, elsewhere: Path, ssh: str) -> None:
     """The server is gone; a mirror and a copy of the keys are left (docs/operations.md)."""
     site = open_site
@@ -214,8 +226,61 @@ def test_what_is_no_clone_is_not_taken_in(bare_site: Site) -> None:
     site = bare_site
     for _ in range(2):
         done = site.run("init", "--archive", site.archive, "--watch", site.watch, "--adopt", code=8)
-        assert "git clone --mirror" in done.stderr
+        assert "clone --mirror" in done.stderr
         assert not site.config.exists()
         # Now something is there, but no repository.
         site.repository.mkdir(parents=True, exist_ok=True)
         (site.repository / "HEAD").touch()
+
+
+def checking(site: Site, readme: str, tag: str) -> list[str]:
+    """The README's commands for whoever checks without this program."""
+    text = (CHECKOUT / readme).read_text("utf-8")
+    [block] = re.findall(r"```console\n(\$ export HOME=.*?)```", text, re.DOTALL)
+    lines = [line.removeprefix("$ ") for line in block.replace("/path/to/archive", str(site.archive)).splitlines()]
+    return [f"tag={tag}" if line.startswith("tag=") else line for line in lines]
+
+
+@pytest.fixture
+def three(open_site: Site, elsewhere: Path) -> Site:
+    """A version of three materials, one of them empty, and room for whoever may read it."""
+    open_site.write("推荐/首次/材料 一", "1")
+    open_site.write("推荐/首次/\n二", "2")
+    open_site.write("推荐/首次/空", b"")
+    open_site.catch_up()
+    elsewhere.chmod(0o777)
+    return open_site
+
+
+@pytest.mark.usefixtures("each_git")
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"], ids=["en", "zh"])
+def test_a_member_of_the_reading_group_checks_without_this_program(
+    three: Site, elsewhere: Path, readme: str
+) -> None:
+    lines = "\n".join(checking(three, readme, "推荐/首次/v1"))
+    done = run(*READER, "bash", "-c", f"set -e\n{lines}", cwd=elsewhere, home=Path("/nonexistent"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Git LFS fsck OK" in done.stdout
+    assert re.findall(r"\d+", done.stdout.splitlines()[-1]) == ["3", "3"]
+
+
+def test_a_check_of_too_little_fails(
+    three: Site, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line by line, as pasted into a shell: what failed must not be covered by what passes over nothing."""
+    open_the_way(tmp_path)
+    git_three.take_defaults(tmp_path / "git-3", monkeypatch)
+    lines = [line for line in checking(three, "README.md", "推荐/首次/v1") if "safe.bareRepository" not in line]
+    done = run(*READER, "bash", "-c", "\n".join(lines), cwd=elsewhere, home=Path("/nonexistent"))
+    assert done.returncode != 0
+    assert "Git LFS fsck OK" not in done.stdout
+    # The empty one is no pointer, and comes without git-lfs.
+    assert done.stdout.splitlines()[-1] == "1 of 3 materials are here"
+
+
+def test_a_check_of_nothing_fails(open_site: Site, elsewhere: Path) -> None:
+    """Without a clone each command fails, and so must the last, which is what a person looks at."""
+    lines = [line for line in checking(open_site, "README.md", "推荐/首次/v1") if "clone" not in line]
+    done = run("bash", "-c", "\n".join(lines), cwd=elsewhere, home=elsewhere)
+    assert done.returncode != 0
+    assert done.stdout.splitlines()[-1] == "0 of 0 materials are here"

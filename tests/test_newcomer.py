@@ -112,12 +112,13 @@ def test_the_walk_works(newcomer: Newcomer) -> None:
     tag = f"{FILING}/{SUBMISSION}/submitted"
     lines = [line.replace("/path/to/archive", os.fspath(here / "archive")).replace("TAG", tag) for line in check]
     lines = [
-        line.replace("推荐算法/2026-03-首次备案", f"{FILING}/{SUBMISSION}") if "checkout" in line else line
+        line.replace("推荐算法/2026-03-首次备案", f"{FILING}/{SUBMISSION}") if line.startswith("tag=") else line
         for line in lines
     ]
     verify_tag = signature[0].replace("/path/to/archive", os.fspath(here / "archive")).replace("TAG", tag)
     out = newcomer.run(" && ".join([*lines, verify_tag]), newcomer.root / "other")
     assert "Git LFS fsck OK" in out
+    assert re.search(r"^([1-9]\d*) of \1 materials are here$", out, re.M)
     assert 'Good "git" signature' in out
     newcomer.run(f"diff -r {newcomer.root}/other/clone/materials {here}/materials/{FILING}/{SUBMISSION}", here)
     newcomer.run("venv/bin/archiver verify", here)

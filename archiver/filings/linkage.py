@@ -187,7 +187,9 @@ def _content(path: str) -> str:
 def _tags(path: str) -> str:
     """The tags of a repository that is only read; its own settings, hooks and filters have no say."""
     command = [
-        *("git", "-c", f"safe.directory={path}", "-c", "core.fsmonitor=false", "-C", path),
+        # The path stands in the configuration, and may be that of a bare repository.
+        *("git", "-c", f"safe.directory={path}", "-c", "safe.bareRepository=all"),
+        *("-c", "core.fsmonitor=false", "-C", path),
         *("for-each-ref", "--sort=creatordate", "--format=%(refname:short)", "refs/tags"),
     ]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

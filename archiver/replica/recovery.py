@@ -19,7 +19,7 @@ from archiver.replica import keys
 from archiver.replica.port import Bucket, BucketProblem, Listed
 from archiver.replica.sync import Progress
 from archiver.retention.selection import needed_content
-from archiver.store import overview, permissions
+from archiver.store import creation, overview, permissions
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
@@ -80,18 +80,25 @@ def recover(
 
 
 def _rebuild_history(bucket: Bucket, root: Path) -> None:
+    """Make ``archive.git``, or leave nothing; what a killed one left is removed by the next."""
+    missing = creation.missing_folders(root)
     root.mkdir(parents=True, exist_ok=True)
-    permissions.make_private(root)
     building = root / _BUILDING
-    shutil.rmtree(building, ignore_errors=True)
-    repository = Repository.begin(building)
     try:
-        repository.set_refs(_take_in_all(bucket, repository, root))
-        repository.arm()
-    finally:
-        repository.close()
-    # Crash window: an archive.git that is there is whole.
-    os.rename(building, root / "archive.git")
+        permissions.make_private(root)
+        shutil.rmtree(building, ignore_errors=True)
+        repository = Repository.begin(building)
+        try:
+            repository.set_refs(_take_in_all(bucket, repository, root))
+            repository.arm()
+        finally:
+            repository.close()
+        # Crash window: an archive.git that is there is whole.
+        os.rename(building, root / "archive.git")
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        creation.remove_folders(missing)
+        raise
 
 
 def _take_in_all(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:

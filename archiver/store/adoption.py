@@ -11,7 +11,7 @@ from typing import Any
 
 from archiver.errors import StorageProblem
 from archiver.existence import is_plain_file, is_there
-from archiver.store import creation, guard, permissions
+from archiver.store import creation, formats, guard, permissions
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
@@ -44,6 +44,7 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
         if not is_plain_file(needed):
             raise _missing(needed)
+    _check_format(path)
     if not _has_journal(path):
         raise _missing(path / JOURNAL)
     if outside := guard.redirections(path):
@@ -70,6 +71,30 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     return archive
 
 
+def _check_format(path: Path) -> None:
+    """Refuse a clone that would be lost with an archive's settings in the place of its own.
+
+    Raises StorageProblem.  git gets the settings as text alone: it must not obey them.
+    """
+    settings = formats.read_settings(path)
+    odd = [*formats.oddities(path, settings)]
+    if "extensions.refstorage=reftable" in odd:
+        raise formats.reftable_problem(path)
+    if formats.is_partial(settings) or is_there(path / "shallow", follow_links=False):
+        raise StorageProblem(
+            "The clone {path} is not whole: it was made with --filter or --depth. Nothing was changed. Clone "
+            "again without them, from the archive or from another clone of it.",
+            path=path,
+        )
+    if odd:
+        raise StorageProblem(
+            "The clone {path} is of a format that an archive cannot have ({format}). Nothing was changed. Clone "
+            "again from the archive, or from another clone of it.",
+            path=path,
+            format=", ".join(odd),
+        )
+
+
 def _has_journal(path: Path) -> bool:
     """Whether the clone has the journal's ref, loose or packed; asks no git."""
     if is_plain_file(path / JOURNAL):
@@ -89,6 +114,7 @@ def _close_to_writing(objects: Path) -> None:
 def _missing(path: Path) -> StorageProblem:
     return StorageProblem(
         "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
-        "git clone --mirror, with the contents in its lfs/objects, and with its keys in DIR/keys.",
+        "git -c init.defaultRefFormat=files clone --mirror, with the contents in its lfs/objects, and with its "
+        "keys in DIR/keys.",
         path=path,
     )

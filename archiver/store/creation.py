@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def made_in(root: Path) -> Iterator[Making]:
 
     Raises Busy where another process makes one there.
     """
-    missing = [each for each in (root, *root.parents) if not is_there(each)]
+    missing = missing_folders(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _alone(root):
@@ -92,10 +92,20 @@ def made_in(root: Path) -> Iterator[Making]:
                 making.undo()
                 raise
     except BaseException:
-        for each in missing:
-            with suppress(OSError):
-                each.rmdir()
+        remove_folders(missing)
         raise
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """Return the folders that have to be made for ``path`` to be one, the deepest first; raises OSError."""
+    return [each for each in (path, *path.parents) if not is_there(each)]
+
+
+def remove_folders(folders: Iterable[Path]) -> None:
+    """Take away those of them that are empty."""
+    for each in folders:
+        with suppress(OSError):
+            each.rmdir()
 
 
 def _move_out(root: Path, moved: list[str]) -> None:

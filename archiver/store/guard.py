@@ -138,7 +138,7 @@ class Deviation:
         return self.reason not in (EARLIER, GIT_LFS)
 
 
-class _NotPlain(Exception):
+class NotPlain(Exception):
     """A link, a pipe, a folder, or something too long to be one of ours."""
 
 
@@ -225,8 +225,8 @@ def _compared(repository: Path) -> Iterator[Deviation | None]:
 
 def _of_config(repository: Path) -> Deviation | None:
     try:
-        text = _read(repository / "config")
-    except _NotPlain:
+        text = read_plain(repository / "config")
+    except NotPlain:
         return Deviation("config", FOREIGN)
     if text is None:
         return Deviation("config", MISSING)
@@ -244,8 +244,8 @@ def _of_config(repository: Path) -> Deviation | None:
 def _of_head(repository: Path) -> Deviation | None:
     # Whatever a plain file says here, git runs nothing for it.
     try:
-        text = _read(repository / "HEAD")
-    except _NotPlain:
+        text = read_plain(repository / "HEAD")
+    except NotPlain:
         return Deviation("HEAD", FOREIGN)
     if text == HEAD.encode():
         return None
@@ -255,8 +255,8 @@ def _of_head(repository: Path) -> Deviation | None:
 def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
     name = f"hooks/{hook}"
     try:
-        text = _read(repository / name)
-    except _NotPlain:
+        text = read_plain(repository / name)
+    except NotPlain:
         return Deviation(name, FOREIGN)
     if text is None:
         return Deviation(name, MISSING)
@@ -270,8 +270,8 @@ def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
 
 def _of_other_hook(repository: Path, hook: str) -> Deviation:
     try:
-        text = _read(repository / "hooks" / hook)
-    except _NotPlain:
+        text = read_plain(repository / "hooks" / hook)
+    except NotPlain:
         text = None
     if text is None:
         return Deviation(f"hooks/{hook}", FOREIGN)
@@ -280,14 +280,14 @@ def _of_other_hook(repository: Path, hook: str) -> Deviation:
 
 def _foreign(repository: Path, name: str) -> Deviation:
     try:
-        text = _read(repository / name)
-    except _NotPlain:
+        text = read_plain(repository / name)
+    except NotPlain:
         text = None
     return Deviation(name, FOREIGN, "" if text is None else _sha256(text))
 
 
-def _read(path: Path) -> bytes | None:
-    """The bytes of a plain file, None where there is none; raises _NotPlain, and StorageProblem."""
+def read_plain(path: Path) -> bytes | None:
+    """The bytes of a plain file, None where there is none; raises NotPlain, and StorageProblem."""
     try:
         # A pipe must not be waited for, and a link could lead to one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -295,18 +295,18 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
-            raise _NotPlain from None
+            raise NotPlain from None
         raise _unreadable(path, error) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _NotPlain
+            raise NotPlain
         text = os.read(descriptor, _LONGEST_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, error) from None
     finally:
         os.close(descriptor)
     if len(text) > _LONGEST_BYTES:
-        raise _NotPlain
+        raise NotPlain
     return text
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.store import guard, set_aside
+from archiver.store import formats, guard, set_aside
 from archiver.store.durable import sync_filesystem, sync_path
 from archiver.store.guard import FOREIGN, Deviation
 
@@ -33,6 +33,9 @@ def put_back(root: Path, *, foreign: bool) -> None:
         guard.refuse_foreign(repository, found)
     if not found:
         return
+    if formats.keeps_refs_in_tables(repository):
+        # With our settings over its own, git would find no ref any more.
+        raise formats.reftable_problem(repository)
     before = noted(root)
     _note(root, [*before, *_details(found)])
     for each in found:

@@ -7,6 +7,7 @@ configuration but the repository's own is in force.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from archiver.store import guard
+from archiver.store import formats, guard
 from archiver.store.catfile import CatFile, GitHangs
 from archiver.store.commands import HANGS, GitCommands, OuterSetting
 from archiver.store.durable import sync_filesystem
@@ -62,10 +63,21 @@ class Repository:
 
     @classmethod
     def begin(cls, path: Path) -> Repository:
-        """Make one that still lacks settings and hooks: :meth:`arm` gives them."""
+        """Make one that still lacks settings and hooks: :meth:`arm` gives them.
+
+        Raises StorageProblem where git fails or makes one of another format; nothing is left then.
+        """
         path.mkdir(parents=True)
         repository = cls(path)
-        repository.commands.run("init", "--quiet", "--bare", "--template=", "--object-format=sha1", ".")
+        try:
+            repository.commands.run(
+                *("-c", formats.KEEP_REFS_IN_FILES, "init", "--quiet", "--bare"),
+                *("--template=", "--object-format=sha1", "."),
+            )
+            formats.check_made(path)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         return repository
 
     def arm(self) -> None:

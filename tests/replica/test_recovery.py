@@ -149,7 +149,7 @@ def test_killed_and_cut_and_run_again(replicated: Site, server: Server, url: str
 def test_an_empty_prefix_has_no_archive(site: Site, server: Server, url: str) -> None:
     done = restore(site, server, url, site.root / "back", code=7)
     assert "no archive's history" in done.stderr
-    assert not (site.root / "back/archive.git").exists()
+    assert not (site.root / "back").exists()
 
 
 def test_bundles_of_a_stranger_change_nothing(replicated: Site, server: Server, url: str) -> None:
