@@ -20,6 +20,7 @@ from archiver.replica.port import Bucket, BucketProblem, Listed
 from archiver.replica.sync import Progress
 from archiver.retention.selection import needed_content
 from archiver.store import overview, permissions
+from archiver.store.abilities import check_filesystem
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
@@ -80,10 +81,17 @@ def recover(
 
 
 def _rebuild_history(bucket: Bucket, root: Path) -> None:
+    is_new = not is_there(root)
     root.mkdir(parents=True, exist_ok=True)
-    permissions.make_private(root)
     building = root / _BUILDING
     shutil.rmtree(building, ignore_errors=True)
+    try:
+        check_filesystem(building, root)
+    except BaseException:
+        if is_new:
+            root.rmdir()
+        raise
+    permissions.make_private(root)
     repository = Repository.begin(building)
     try:
         repository.set_refs(_take_in_all(bucket, repository, root))
