@@ -127,7 +127,7 @@ class UsageProblem(ArchiverError):
 
 
 class ConfigProblem(ArchiverError):
-    """The configuration is missing, unreadable or not allowed."""
+    """The configuration is missing, no text of ours or not allowed; one that may not be read is the storage's."""
 
     exit_code = 3
 

@@ -20,6 +20,7 @@ from archiver.replica.port import Bucket, BucketProblem, Listed
 from archiver.replica.sync import Progress
 from archiver.retention.selection import needed_content
 from archiver.store import creation, overview, permissions
+from archiver.store.abilities import check_filesystem
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
@@ -85,8 +86,9 @@ def _rebuild_history(bucket: Bucket, root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     building = root / _BUILDING
     try:
-        permissions.make_private(root)
         shutil.rmtree(building, ignore_errors=True)
+        check_filesystem(building, root)
+        permissions.make_private(root)
         repository = Repository.begin(building)
         try:
             repository.set_refs(_take_in_all(bucket, repository, root))

@@ -12,6 +12,7 @@ from typing import Any
 from archiver.errors import StorageProblem
 from archiver.existence import is_plain_file, is_there
 from archiver.store import creation, formats, guard, permissions
+from archiver.store.abilities import check_filesystem
 from archiver.store.archive import Archive
 from archiver.store.durable import sync_filesystem
 from archiver.store.repository import JOURNAL, Repository
@@ -24,7 +25,8 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     """Make ``root``, which holds a mirror clone and its keys, an archive; journals it.
 
     Content and history are taken as they are: ``verify`` tells what they are worth.
-    Raises StorageProblem where the clone or the keys are not there.  The clone is changed in place: whoever
+    Raises StorageProblem where the clone or the keys are not there, or on a filesystem that cannot keep an
+    archive.  The clone is changed in place: whoever
     was killed at it left a mark, and does it once more.
     """
     with permissions.masked():
@@ -53,6 +55,7 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
             "--shared and --reference.",
             path=path / outside[0],
         )
+    check_filesystem(root / creation.WORKSPACE, root)
     (root / creation.WORKSPACE).mkdir(mode=0o700, exist_ok=True)
     # Before the first git: a clone has the settings of wherever it comes from.
     Repository(path).arm()

@@ -18,6 +18,7 @@ from pathlib import Path
 from archiver.errors import Busy
 from archiver.existence import is_folder, is_there
 from archiver.store import permissions
+from archiver.store.abilities import check_filesystem
 from archiver.store.durable import sync_filesystem
 
 WORKSPACE = ".archiver-init"
@@ -75,7 +76,7 @@ class Making:
 def made_in(root: Path) -> Iterator[Making]:
     """Let an archive be made at ``root``; after an exception everything is as it was before.
 
-    Raises Busy where another process makes one there.
+    Raises Busy where another process makes one there, StorageProblem where the filesystem cannot keep one.
     """
     missing = missing_folders(root)
     try:
@@ -83,6 +84,7 @@ def made_in(root: Path) -> Iterator[Making]:
         with _alone(root):
             making = Making(root)
             try:
+                check_filesystem(making.folder.parent, root)
                 making.folder.parent.mkdir(mode=0o700)
                 # Before anything in it could inherit a list.
                 permissions.make_private(making.folder.parent)
