@@ -18,6 +18,7 @@ from tests.conftest import CHECKOUT, COMMAND
 READMES = ["README.md", "README.zh-CN.md"]
 GROUPS = {"replica", "dispose", "filing", "hold", "key", "service"}
 OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
+PLATFORMS = ["docs/platforms.md", "docs/platforms.zh-CN.md"]
 OFFSITE = ["docs/offsite.md", "docs/offsite.zh-CN.md"]
 
 
@@ -53,7 +54,7 @@ def test_every_option_of_the_readme_exists(name: str) -> None:
                 assert option in known, (command, option)
 
 
-@pytest.mark.parametrize("names", [READMES, OPERATIONS, OFFSITE], ids=["readme", "operations", "offsite"])
+@pytest.mark.parametrize("names", [READMES, OPERATIONS, OFFSITE, PLATFORMS], ids=["readme", "operations", "offsite", "platforms"])
 def test_both_languages_have_the_same_parts(names: list[str]) -> None:
     shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in names]
     assert shapes[0] == shapes[1]
