@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 
+from tests import git_three
 from tests.conftest import COMMAND, Site, tree, wait_until
 from tests.replica.conftest import write_keys
 from tests.replica.proxy import proxied
@@ -150,6 +152,27 @@ def test_an_empty_prefix_has_no_archive(site: Site, server: Server, url: str) ->
     done = restore(site, server, url, site.root / "back", code=7)
     assert "no archive's history" in done.stderr
     assert not (site.root / "back").exists()
+
+
+def test_it_comes_back_whatever_format_git_prefers(
+    replicated: Site, server: Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = replicated.git("for-each-ref").stdout
+    git_three.take_defaults(tmp_path / "git-3", monkeypatch)
+    restore(replicated, server, url, replicated.root / "back")
+    again = at(replicated.root / "back")
+    assert again.git("for-each-ref").stdout == refs
+    again.verified()
+
+
+def test_a_repository_of_another_format_is_not_left(
+    replicated: Site, server: Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = r"printf '[extensions]\n\trefstorage = reftable\n' >> config"
+    git_three.change_what_is_made(tmp_path / "bin", change, monkeypatch)
+    done = restore(replicated, server, url, replicated.root / "back", code=8)
+    assert "another format" in done.stderr
+    assert not (replicated.root / "back").exists()
 
 
 def test_bundles_of_a_stranger_change_nothing(replicated: Site, server: Server, url: str) -> None:
