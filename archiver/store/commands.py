@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ class GitCommands:
         """GitPython's interface, made when it is needed: importing it already runs git."""
         # The git that it runs obeys the caller's settings: where those are broken, it could not be imported.
         os.environ.update(_NO_OTHER_SETTINGS)
+        # That one is in our session, unlike all others. A Ctrl-C waits until it has ended, here and in it: killed
+        # by that, it would pass for a git that is missing.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             import git
         except ImportError:  # GitPython refuses to be imported where no git is installed.
@@ -60,6 +64,7 @@ class GitCommands:
         finally:
             for name in _NO_OTHER_SETTINGS:
                 del os.environ[name]
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         interface = git.cmd.Git()
         # Given to the constructor, a folder named "$HOME" would be expanded.
         interface._working_dir = os.fspath(self.path)

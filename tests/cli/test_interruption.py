@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,16 @@ def test_what_has_begun_is_undone(bare_site: Site, form: str) -> None:
         assert done.returncode == 130, done.stdout + done.stderr
         assert entries(bare_site.root) == before
     bare_site.run(*words(bare_site)[2:])
+
+
+def test_the_first_git_may_be_meant_too(site: Site) -> None:
+    """A terminal interrupts every process of the command; a git that dies of it is not a git that is missing."""
+    path = site.root / "bin"
+    path.mkdir()
+    git = path / "git"
+    git.write_text(f'#!/bin/sh\n[ "$1" != version ] || kill -INT $$\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    site.run("log", env={"PATH": f"{path}:{os.environ['PATH']}"})
 
 
 def test_who_was_started_in_the_background_is_not_interrupted(site: Site) -> None:
