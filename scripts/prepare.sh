@@ -15,7 +15,7 @@ extra=${1:-}
 environment=$PWD/.venv
 
 # What the tests drive, as Debian 12 and later name it.
-test_packages="acl bindfs chromium e2fsprogs fonts-noto-cjk fuse3 git git-lfs mount openssh-client openssh-server
+test_packages="acl bindfs chromium e2fsprogs exfat-fuse exfatprogs fonts-noto-cjk fuse3 git git-lfs mount openssh-client openssh-server
     openssl procps rsync strace systemd util-linux util-linux-extra"
 
 stop() {
