@@ -54,7 +54,9 @@ def test_every_option_of_the_readme_exists(name: str) -> None:
                 assert option in known, (command, option)
 
 
-@pytest.mark.parametrize("names", [READMES, OPERATIONS, OFFSITE, PLATFORMS], ids=["readme", "operations", "offsite", "platforms"])
+@pytest.mark.parametrize(
+    "names", [READMES, OPERATIONS, OFFSITE, PLATFORMS], ids=["readme", "operations", "offsite", "platforms"]
+)
 def test_both_languages_have_the_same_parts(names: list[str]) -> None:
     shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in names]
     assert shapes[0] == shapes[1]
@@ -70,7 +72,8 @@ def test_every_alert_and_figure_of_the_operations_manual_exists(name: str) -> No
     for figure in set(re.findall(r"`archiver_(\w+?)(?:_total)?(?:\{\w+\})?`", text)):
         assert f'"{figure}"' in source or f"archiver_{figure}" in source, figure
     health = "".join(
-        (Path(archiver.__file__).parent / part).read_text("utf-8") for part in ("health.py", "disk_problems.py")
+        (Path(archiver.__file__).parent / part).read_text("utf-8")
+        for part in ("status/health_report.py", "status/disk_problems.py")
     )
     alerts = re.findall(r'yield Phrase\("([^"]+)"', health)
     assert len(alerts) >= 10

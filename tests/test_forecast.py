@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.forecast import WINDOW, forecast, window
+from archiver.status.disk_forecast import WINDOW, forecast, window
 from tests.conftest import Site
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

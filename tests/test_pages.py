@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from archiver.pages import template
+from archiver.templating import template
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from archiver.audit.copying import Copied, Failed, copy_all
-from archiver.beside import Beside
 from archiver.store.direct import Copier
+from archiver.workers import Beside
 
 #: What one process is given at a time.
 _BATCH_FILES, _BATCH_BYTES = 128, 32 << 20

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from errno import EIO
 from io import FileIO
 
-from archiver.beside import serve
 from archiver.store.direct import LARGE, Copier
 from archiver.store.durable import begin_write_out
+from archiver.workers import serve
 
 #: Meanwhile the report is made, and takes its share of the processors.
 _AHEAD = 8

@@ -152,7 +152,7 @@ class Report:
         return page
 
     def _template(self) -> Any:
-        from archiver.pages import template
+        from archiver.templating import template
 
         zone = self._policy.zones[0]
         return template(

@@ -63,12 +63,13 @@ def command(
 
     # They take as long to start as this program takes to find out what there is to copy.
     with closing(Copies()) as copies:
-        from archiver import clock, restore
+        from archiver import clock
         from archiver.audit import package
         from archiver.audit.contents import record_of
         from archiver.audit.selection import Selection
         from archiver.audit.views import Presentation
         from archiver.filings.expected import EXPECTED
+        from archiver.restore import restoration
         from archiver.store.lookup import find_filing, find_submission
         from archiver.store.names import typed
 
@@ -77,7 +78,7 @@ def command(
             for each, field in ((recipient, "recipient"), (reason, "reason"))
         )
         archive = session.archive()
-        restore.check_target(Path(target), session.config.watch, session.config.archive)
+        restoration.check_target(Path(target), session.config.watch, session.config.archive)
         selection = Selection(
             [find_filing(archive, filing) for filing in filings],
             [str(find_submission(archive, submission)) for submission in submissions],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from archiver.errors import Phrase
-from archiver.language import of_environment, translator
+from archiver.i18n import of_environment, translator
 from archiver.store import names
 
 

@@ -136,7 +136,7 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
 @click.argument("identity", type=Text(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _certificate(session: Session, identity: str, target: str) -> None:
-    from archiver.restore import check_target
+    from archiver.restore.restoration import check_target
     from archiver.retention.certificate import issued
     from archiver.store import names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archiver.cli.session import Session, entry, json_option
-from archiver.rehearsal import FILES
+from archiver.restore.drill import FILES
 
 
 @entry("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")

@@ -40,7 +40,7 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _backup(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
-    from archiver.restore import check_target
+    from archiver.restore.restoration import check_target
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)

@@ -17,7 +17,7 @@ from archiver.cli import speaking
 from archiver.cli.console import Console, forgiving, language
 from archiver.cli.session import Session, global_options
 from archiver.errors import ArchiverError, StorageProblem, UsageProblem
-from archiver.language import of_environment
+from archiver.i18n import of_environment
 from archiver.store import names
 
 #: Command -> one line of help; imported only when it runs, so that --help is quick.

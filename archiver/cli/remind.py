@@ -13,8 +13,8 @@ from archiver.errors import StorageProblem
 def command(session: Session, dry_run: bool) -> None:
     console = session.console
     if dry_run:
-        from archiver.acting import Context
-        from archiver.desk import waiting
+        from archiver.actions.context import Context
+        from archiver.actions.filings import waiting
 
         _, messages = waiting(Context(session.archive(), session.config, session.wait))
         for message in messages:

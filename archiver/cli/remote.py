@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from archiver import wire
+from archiver.actions import protocol
 from archiver.errors import StorageProblem, UsageProblem
 
 
@@ -37,7 +37,7 @@ def opened(path: Path | None) -> Iterator[IO[bytes] | None]:
             size = status.st_size if stat.S_ISREG(status.st_mode) else -1
         except OSError:
             size = -1
-        if not 0 <= size <= wire.ATTACHMENT_BYTES:
+        if not 0 <= size <= protocol.ATTACHMENT_BYTES:
             raise UsageProblem(
                 "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
                 "Check the name and submit again.",
@@ -61,11 +61,11 @@ def request(
         try:
             # Whoever is turned away is answered before a byte of theirs is read.
             with suppress(BrokenPipeError, ConnectionResetError):
-                daemon.sendall(wire.pack(message) + (data or b""))
-            answer = wire.receive(lambda count: wire.exactly(daemon.recv, count))
-            result = None if "error" in answer else wire.revive(answer.get("result"))
-            problem = wire.to_error(answer) if "error" in answer else None
-        except (OSError, wire.BadMessage) as error:
+                daemon.sendall(protocol.pack(message) + (data or b""))
+            answer = protocol.receive(lambda count: protocol.exactly(daemon.recv, count))
+            result = None if "error" in answer else protocol.revive(answer.get("result"))
+            problem = protocol.to_error(answer) if "error" in answer else None
+        except (OSError, protocol.BadMessage) as error:
             raise StorageProblem(
                 "The daemon of {path} gave no answer ({reason}). Nothing archived was lost. Look with archiver "
                 "log whether it was done, and try again.",
@@ -80,7 +80,7 @@ def request(
 @contextmanager
 def _connected(archive: Path) -> Iterator[socket.socket]:
     try:
-        with wire.short_path(archive) as path:
+        with protocol.short_path(archive) as path:
             daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             daemon.connect(path)
     except OSError as error:

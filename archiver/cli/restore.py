@@ -32,21 +32,22 @@ def command(
 ) -> None:
     from pathlib import Path
 
-    from archiver import clock, restore
+    from archiver import clock
+    from archiver.restore import restoration
     from archiver.store.lookup import find_filing, find_version
 
     archive = session.archive()
     folder = Path(target)
-    restore.check_target(folder, session.config.watch, session.config.archive)
+    restoration.check_target(folder, session.config.watch, session.config.archive)
     if moment is None:
         chosen = [(find_version(archive, name), b"")]
     elif "/" in name:
         raise UsageProblem("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
-        chosen = restore.state_at(archive, filing, clock.stamp(session.moment(moment)))
-    items = [item for version, below in chosen for item in restore.items_of(archive, version, globs, below)]
-    plan = restore.plan(folder, [version.tag for version, _ in chosen], items)
+        chosen = restoration.state_at(archive, filing, clock.stamp(session.moment(moment)))
+    items = [item for version, below in chosen for item in restoration.items_of(archive, version, globs, below)]
+    plan = restoration.plan(folder, [version.tag for version, _ in chosen], items)
     console = session.console
     console.say(
         "{versions}: {new} new, {same} already there, {differing} differ",
@@ -57,10 +58,10 @@ def command(
     )
     if dry_run:
         return
-    written = restore.apply(archive.content, plan, restore.Overwrite(overwrite), console.progress())
+    written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        session.act("note", what="restore", **restore.note(plan, written))
+        session.act("note", what="restore", **restoration.note(plan, written))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The restore is done, but it could not be journalled.")

@@ -97,8 +97,8 @@ class Session:
 
         Raises what the action raises, and StorageProblem where no daemon listens.
         """
-        from archiver.acting import Context
-        from archiver.actions import perform
+        from archiver.actions.context import Context
+        from archiver.actions.registry import perform
         from archiver.cli import remote
 
         if remote.is_owner(self.config.archive):

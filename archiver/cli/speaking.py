@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 
-from archiver.language import FOLDER
+from archiver.i18n import FOLDER
 
 _DOMAIN = "archiver"
 

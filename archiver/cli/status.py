@@ -18,7 +18,7 @@ _MOST_DUE = 10
 @json_option
 @click.option("--check", is_flag=True, help="Exit 9 when something needs attention, for monitoring.")
 def command(session: Session, as_json: bool, check: bool) -> None:
-    from archiver.health import examine
+    from archiver.status.health_report import examine
 
     health = examine(session.archive(), session.config)
     if as_json:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from archiver import clock
-from archiver.acting import Context
+from archiver.actions.context import Context
+from archiver.actions.filings import check_displays, remind
 from archiver.config.settings import Config
-from archiver.desk import check_displays, remind
 from archiver.errors import ArchiverError, Report
 from archiver.evidence import request_timestamp
 from archiver.filings.channels import targets
 from archiver.filings.linkage import open_questions
-from archiver.rehearsal import drill, is_due
+from archiver.restore.drill import drill, is_due
 from archiver.store import packing
 from archiver.store.archive import Archive
 

@@ -19,9 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from archiver import clock, wire
-from archiver.acting import Context
-from archiver.actions import perform
+from archiver import clock
+from archiver.actions import protocol
+from archiver.actions.context import Context
+from archiver.actions.registry import perform
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
 from archiver.model import Actor
@@ -73,7 +74,7 @@ class Reception:
         self._report = report
         self._closing = threading.Event()
         self._socket = _listening(config.archive)
-        self._inode = os.lstat(config.archive / wire.SOCKET).st_ino
+        self._inode = os.lstat(config.archive / protocol.SOCKET).st_ino
         self._workers = ThreadPoolExecutor(_WORKERS, "reception")
         self._free = threading.Semaphore(_WORKERS)
         self._thread = threading.Thread(target=self._accept, name="reception", daemon=True)
@@ -87,13 +88,13 @@ class Reception:
         self._workers.shutdown()
         # On a disk that takes nothing more the next daemon takes it away.
         with suppress(OSError):
-            (self._config.archive / wire.SOCKET).unlink(missing_ok=True)
+            (self._config.archive / protocol.SOCKET).unlink(missing_ok=True)
 
     @property
     def is_reachable(self) -> bool:
         """Whether the name that others know still leads to this socket."""
         try:
-            return os.lstat(self._config.archive / wire.SOCKET).st_ino == self._inode
+            return os.lstat(self._config.archive / protocol.SOCKET).st_ino == self._inode
         except OSError:
             return False
 
@@ -123,12 +124,12 @@ class Reception:
         try:
             actor = self._admitted(peer)
             read = _reader(peer)
-            message = wire.receive(read)
+            message = protocol.receive(read)
             return {"result": self._perform(actor, message, read)}
         except ArchiverError as error:
-            return wire.from_error(error)
-        except (wire.BadMessage, UnicodeError) as error:
-            return wire.from_error(
+            return protocol.from_error(error)
+        except (protocol.BadMessage, UnicodeError) as error:
+            return protocol.from_error(
                 UsageProblem("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
@@ -138,7 +139,7 @@ class Reception:
                 problem="request",
                 reason=repr(error),
             )
-            return wire.from_error(
+            return protocol.from_error(
                 StorageProblem(
                     "The daemon could not do it ({reason}). Nothing archived was lost.", reason=repr(error)
                 )
@@ -167,7 +168,7 @@ class Reception:
         action, arguments = message.get("action"), message.get("arguments")
         wait, size = message.get("wait_seconds"), message.get("attachment")
         if not isinstance(action, str) or not isinstance(arguments, dict) or not isinstance(wait, int | float):
-            raise wire.BadMessage("no action, arguments or waiting time")
+            raise protocol.BadMessage("no action, arguments or waiting time")
         archive = Archive(self._config.archive, actor=actor)
         try:
             with _received(size, read, archive.spool) as attachment:
@@ -180,13 +181,13 @@ class Reception:
 
 
 def _listening(archive: Path) -> socket.socket:
-    (archive / wire.SOCKET).unlink(missing_ok=True)
+    (archive / protocol.SOCKET).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with wire.short_path(archive) as path:
+        with protocol.short_path(archive) as path:
             listening.bind(path)
         # Who may come is asked of the kernel, caller by caller.
-        (archive / wire.SOCKET).chmod(0o666)
+        (archive / protocol.SOCKET).chmod(0o666)
         listening.listen(_BACKLOG)
     except OSError:
         listening.close()
@@ -214,16 +215,16 @@ def _reader(peer: socket.socket) -> Callable[[int], bytes]:
     def receive(count: int) -> bytes:
         left = deadline - clock.monotonic()
         if left <= 0:
-            raise wire.BadMessage("it came too slowly")
+            raise protocol.BadMessage("it came too slowly")
         peer.settimeout(left)
         try:
             return peer.recv(count)
         except TimeoutError:
-            raise wire.BadMessage("it came too slowly") from None
+            raise protocol.BadMessage("it came too slowly") from None
         except OSError as error:
-            raise wire.BadMessage(error.strerror or "it went away") from None
+            raise protocol.BadMessage(error.strerror or "it went away") from None
 
-    return lambda count: wire.exactly(receive, count)
+    return lambda count: protocol.exactly(receive, count)
 
 
 @contextmanager
@@ -232,8 +233,8 @@ def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterat
     if size is None:
         yield None
         return
-    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= wire.ATTACHMENT_BYTES:
-        raise wire.BadMessage("an attachment of no size")
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= protocol.ATTACHMENT_BYTES:
+        raise protocol.BadMessage("an attachment of no size")
     with tempfile.TemporaryFile(dir=spool) as file:
         left = size
         while left:
@@ -247,9 +248,9 @@ def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterat
 def _answer(peer: socket.socket, document: dict[str, Any]) -> None:
     peer.settimeout(_PATIENCE_SECONDS)
     try:
-        data = wire.pack(document)
-    except wire.BadMessage:
-        data = wire.pack({"result": {}})
+        data = protocol.pack(document)
+    except protocol.BadMessage:
+        data = protocol.pack({"result": {}})
     peer.sendall(data)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from archiver import clock
+from archiver.actions.protocol import SOCKET
 from archiver.config.settings import Config
 from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
@@ -19,7 +20,6 @@ from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
 from archiver.intake.access import open_access
 from archiver.intake.watch_path import changed_watch_path
 from archiver.store.archive import Archive
-from archiver.wire import SOCKET
 
 _LOOK_AGAIN_SECONDS = 1.0
 #: The same trouble is told once in this time, not at every attempt.

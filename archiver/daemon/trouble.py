@@ -8,7 +8,8 @@ import threading
 from collections import deque
 from contextlib import suppress
 
-from archiver import clock, wire
+from archiver import clock
+from archiver.actions import protocol
 from archiver.errors import Busy, Report
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
@@ -45,7 +46,7 @@ class Troubles:
     def remember(self, template: str, fields: dict[str, object]) -> None:
         """Leave word of trouble for ``status``, where that can be written."""
         word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
-        self._words.append(json.dumps(word, default=wire.plain))
+        self._words.append(json.dumps(word, default=protocol.plain))
         # Errands and the replica report from threads of their own, to which the database does not listen.
         if threading.get_ident() == self._owner:
             self.leave_words()

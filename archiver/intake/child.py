@@ -6,10 +6,10 @@ import os
 import sys
 from typing import Any
 
-from archiver.beside import serve
 from archiver.intake.access import Direct
 from archiver.store.own_files import OwnFile
 from archiver.store.source import Source, Unstable
+from archiver.workers import serve
 
 
 class Child:

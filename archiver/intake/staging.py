@@ -13,13 +13,13 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
-from archiver.beside import Beside, serve
 from archiver.errors import StorageProblem
 from archiver.intake.access import Direct
 from archiver.intake.reading import FileReader, Read
 from archiver.intake.snapshot import Noted
 from archiver.store.content import ContentStore, Staged
 from archiver.store.source import Signature
+from archiver.workers import Beside, serve
 
 
 class StagingProcesses:

@@ -62,7 +62,7 @@ def issued(archive: Archive, identity: str) -> dict[str, bytes]:
 
 
 def _page(document: Mapping[str, Any]) -> str:
-    from archiver.pages import template
+    from archiver.templating import template
 
     destroyed = [each for each in document["objects"] if each["destroyed"]]
     return template("archiver.retention", "certificate.html.j2").render(

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver import wire
+from archiver.actions import protocol
 from archiver.cli.main import COMMANDS
 from archiver.errors import Phrase, UsageProblem, shell_word
-from archiver.language import translator
+from archiver.i18n import translator
 from tests.cli.test_language import catalogue
 from tests.conftest import COMMAND, Site
 from tests.messages import messages
@@ -138,8 +138,8 @@ def test_any_names_stay_as_many_words(tmp_path_factory: pytest.TempPathFactory, 
 
 def test_a_command_crosses_the_socket() -> None:
     raised = UsageProblem("Look: archiver show {tag!q}", tag="a 'b'", why=Phrase("x {y!q}", y="c d"))
-    packed = wire.pack(wire.from_error(raised))
-    caught = wire.to_error(wire.receive(_reader(packed)))
+    packed = protocol.pack(protocol.from_error(raised))
+    caught = protocol.to_error(protocol.receive(_reader(packed)))
     assert str(caught) == str(raised) == "Look: archiver show 'a '\"'\"'b'\"'\"''"
     assert str(caught.fields["why"]) == "x 'c d'"
 

@@ -229,10 +229,10 @@ def test_trouble_with_a_chinese_name_is_remembered_as_text(site: Site) -> None:
 
 def test_phrases_within_a_remembered_problem_stay_phrases(site: Site) -> None:
     """They were put into English for good."""
-    from archiver import wire
+    from archiver.actions import protocol
 
     inner = Phrase("{path} of {count}", path="坏".encode("gbk"), count=2)
-    carried = json.loads(json.dumps({"reason": inner, "path": Path("甲")}, default=wire.plain))
-    revived = wire.revive(carried)
+    carried = json.loads(json.dumps({"reason": inner, "path": Path("甲")}, default=protocol.plain))
+    revived = protocol.revive(carried)
     assert isinstance(revived["reason"], Phrase)
     assert str(Phrase("{path}: {reason}", **revived)) == "甲: \\xbb\\xb5 of 2"

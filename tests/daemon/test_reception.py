@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver import wire
+from archiver.actions import protocol
 from archiver.errors import NotFound, Phrase, UsageProblem
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
 
@@ -201,7 +201,7 @@ def talk(site: Site, data: bytes, *, slowly: bool = False) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX) as peer:
             peer.settimeout(30)
-            peer.connect(f"/proc/self/fd/{folder}/{wire.SOCKET}")
+            peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET}")
             try:
                 peer.sendall(data)
                 if not slowly:
@@ -277,7 +277,7 @@ def test_slow_callers_keep_nobody_out_for_long(served: Site) -> None:
     slow = []
     for _ in range(12):
         peer = socket.socket(socket.AF_UNIX)
-        peer.connect(f"/proc/self/fd/{folder}/{wire.SOCKET}")
+        peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET}")
         peer.sendall(b"\0")
         slow.append(peer)
     start = time.monotonic()
@@ -300,7 +300,7 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
     document.pop("archiver", None)
-    data = wire.pack(document)
+    data = protocol.pack(document)
     place = 0
 
     def read(count: int) -> bytes:
@@ -308,7 +308,7 @@ def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
         place += count
         return data[place - count : place]
 
-    assert wire.receive(read) == document
+    assert protocol.receive(read) == document
 
 
 @given(st.binary(max_size=300))
@@ -318,16 +318,16 @@ def test_any_bytes_are_a_message_or_a_clear_error(data: bytes) -> None:
     def read(count: int) -> bytes:
         part, left[0] = left[0][:count], left[0][count:]
         if len(part) < count:
-            raise wire.BadMessage("it ended too early")
+            raise protocol.BadMessage("it ended too early")
         return part
 
-    with contextlib.suppress(wire.BadMessage):
-        wire.receive(read)
+    with contextlib.suppress(protocol.BadMessage):
+        protocol.receive(read)
 
 
 def test_errors_cross_as_they_are() -> None:
     error = NotFound("{what} is not there{more}", what=Path("/x"), more=Phrase(" ({n})", n=Phrase("one")))
-    back = wire.to_error(json.loads(wire.pack(wire.from_error(error))[4:]))
+    back = protocol.to_error(json.loads(protocol.pack(protocol.from_error(error))[4:]))
     assert isinstance(back, NotFound)
     assert str(back) == str(error) == "/x is not there (one)"
     for document in (
@@ -337,9 +337,9 @@ def test_errors_cross_as_they_are() -> None:
         {"error": "UsageProblem", "template": "", "fields": []},
         {},
     ):
-        with pytest.raises(wire.BadMessage):
-            wire.to_error(document)
-    assert isinstance(wire.to_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem)
+        with pytest.raises(protocol.BadMessage):
+            protocol.to_error(document)
+    assert isinstance(protocol.to_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem)
 
 
 NUMBER = "网信算备110108823483901230031号"
@@ -359,8 +359,8 @@ PAPERS = [
 
 
 def test_every_action_that_takes_a_file_is_tried_below() -> None:
-    from archiver.acting import FileName
-    from archiver.actions import _ACTIONS
+    from archiver.actions.context import FileName
+    from archiver.actions.registry import _ACTIONS
 
     taking = {
         (name, key) for name, (_, kinds) in _ACTIONS.items() for key, kind in kinds.items() if FileName in kind

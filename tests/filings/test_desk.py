@@ -20,8 +20,8 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from archiver import clock
-from archiver.acting import Context
-from archiver.actions import perform
+from archiver.actions.context import Context
+from archiver.actions.registry import perform
 from archiver.config import settings
 from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch

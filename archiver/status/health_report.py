@@ -11,24 +11,25 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from archiver import clock, wire
+from archiver import clock
+from archiver.actions import protocol
 from archiver.config.settings import Config
 from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.daemon.ticks import UNSIGNED
-from archiver.disk_problems import disk_problems
 from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
 from archiver.filings.deadlines import Due, still_open
 from archiver.filings.register import register
 from archiver.filings.reminders import alerts
 from archiver.filings.unclaimed import Paper, unclaimed
-from archiver.forecast import Forecast, forecast, window
 from archiver.intake.pipeline import FAILED, GATHERING
 from archiver.intake.scan import OWN, is_unreadable
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.opened import Mirror, mirror
 from archiver.retention import unread
+from archiver.status.disk_forecast import Forecast, forecast, window
+from archiver.status.disk_problems import disk_problems
 from archiver.store import accepted_loss, guard, journal_repair, lock, names, overview, permissions, set_aside
 from archiver.store.archive import Archive
 from archiver.store.commands import OuterSetting
@@ -241,7 +242,7 @@ def _last_problem(snapshot: Snapshot) -> tuple[str, Phrase] | None:
     if not word:
         return None
     document = json.loads(word)
-    return document["at"], Phrase(document["template"], **wire.revive(document["fields"]))
+    return document["at"], Phrase(document["template"], **protocol.revive(document["fields"]))
 
 
 def _space(archive: Archive, now: datetime) -> Forecast:

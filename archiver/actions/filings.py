@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from archiver import clock, language
-from archiver.acting import FILE, MAYBE, NAME, TEXT, Action, Context
+from archiver import clock, i18n
+from archiver.actions.context import FILE, MAYBE, NAME, TEXT, Action, Context
 from archiver.errors import Phrase, UsageProblem
 from archiver.filings import channels, records
 from archiver.filings.days import day_of
@@ -203,7 +203,7 @@ def remind(context: Context) -> dict[str, Any]:
             "Nobody is named to be reminded. Nothing was sent. Set reminders.targets in the settings, or "
             "ARCHIVER_TARGET_OWNER in the environment."
         )
-    speak = language.translator(context.config.lang or language.of_environment(os.environ))
+    speak = i18n.translator(context.config.lang or i18n.of_environment(os.environ))
     sent, failed = 0, []
     for message in messages:
         title = speak(Phrase("archiver: {count} matters need you", count=len(message.items)))

@@ -12,8 +12,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from archiver import clock, desk, rehearsal
-from archiver.acting import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, AsGiven, Context, FileName
+from archiver import clock
+from archiver.actions import filings
+from archiver.actions.context import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, AsGiven, Context, FileName
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import request_timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
@@ -22,6 +23,7 @@ from archiver.filings.days import day_of
 from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
 from archiver.intake.immediate import capture_now, check_nothing_hidden, unsettled
 from archiver.model import Submission, Version
+from archiver.restore import drill
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide
 from archiver.store import events, names, packing
@@ -265,7 +267,7 @@ def _checkpoint(context: Context) -> dict[str, Any]:
 
 
 def _drill(context: Context, files: int) -> dict[str, Any]:
-    done = rehearsal.drill(context.archive, min(max(files, 1), 100_000), context.wait_seconds)
+    done = drill.drill(context.archive, min(max(files, 1), 100_000), context.wait_seconds)
     return {"versions": sorted(done.versions), "files": done.files, "bytes": done.bytes}
 
 
@@ -338,5 +340,5 @@ _ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
     "maintain": (_maintain, {}),
     "drill": (_drill, {"files": (int,)}),
     "note": (_note, {"what": NAME, "about": NAME, "details": (dict,)}),
-    **desk.ACTIONS,
+    **filings.ACTIONS,
 }

@@ -15,9 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archiver import clock, restore
+from archiver import clock
 from archiver.errors import ArchiverError, StorageProblem
 from archiver.model import Version
+from archiver.restore import restoration
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
@@ -114,7 +115,7 @@ def _some_versions(archive: Archive) -> list[Version]:
 
 
 def _rehearse(archive: Archive, version: Version, target: Path, share: int, outcome: Outcome) -> None:
-    items = [item for item in restore.items_of(archive, version, ()) if item.material.sha256]
+    items = [item for item in restoration.items_of(archive, version, ()) if item.material.sha256]
     chosen, size = [], outcome.bytes
     for item in random.sample(items, min(share, len(items))):
         if size + item.material.size <= _LARGEST_BYTES:
@@ -127,10 +128,10 @@ def _rehearse(archive: Archive, version: Version, target: Path, share: int, outc
         where = f"{version.tag}:{names.text(item.path)}"
         try:
             target.mkdir(exist_ok=True)
-            plan = restore.plan(target, [version.tag], [item])
-            restore.apply(archive.content, plan, restore.Overwrite.ALWAYS)
+            plan = restoration.plan(target, [version.tag], [item])
+            restoration.apply(archive.content, plan, restoration.Overwrite.ALWAYS)
             # Planned once more, it is read back, and has to be there as it should.
-            if not restore.plan(target, [version.tag], [item]).same:
+            if not restoration.plan(target, [version.tag], [item]).same:
                 outcome.problems.append(where)
         except ArchiverError:
             outcome.problems.append(where)
