@@ -20,8 +20,8 @@ import pytest
 from hypothesis import settings
 
 from archiver.store.archive import Archive
+from tests.other_user import CHECKOUT, is_open
 
-CHECKOUT = Path(__file__).parent.parent
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
 COMMAND = Path(sys.executable).parent / "archiver"
 
@@ -29,6 +29,13 @@ settings.register_profile("default", deadline=None, print_blob=True)
 #: For the long run of the stateful test: pytest --hypothesis-profile=long tests/intake/test_stateful.py
 settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what other users must read out of a TMPDIR that nobody but root gets to."""
+    if os.geteuid() == 0 and not is_open(Path(tempfile.gettempdir())):
+        os.environ["TMPDIR"] = "/var/tmp"
+        tempfile.tempdir = None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -54,7 +54,9 @@ def test_every_option_of_the_readme_exists(name: str) -> None:
                 assert option in known, (command, option)
 
 
-@pytest.mark.parametrize("names", [READMES, OPERATIONS, OFFSITE, PLATFORMS], ids=["readme", "operations", "offsite", "platforms"])
+@pytest.mark.parametrize(
+    "names", [READMES, OPERATIONS, OFFSITE, PLATFORMS], ids=["readme", "operations", "offsite", "platforms"]
+)
 def test_both_languages_have_the_same_parts(names: list[str]) -> None:
     shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in names]
     assert shapes[0] == shapes[1]

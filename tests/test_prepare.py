@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT, open_the_way
+from tests.other_user import become_user
 
 #: Answers what prepare.sh asks of a Python; "calls" beside it notes what changes something.
 PYTHON = r"""#!/bin/sh
@@ -63,7 +64,7 @@ class Checkout:
         environment["PATH"] = f"{self.tools}:{os.environ['PATH']}"
         command = ["sh", os.fspath(self.root / "scripts" / "prepare.sh"), *arguments]
         if as_user:
-            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+            command = [*become_user(65534), *command]
         return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=self.tools)
 
     def calls(self) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 
 from archiver.store import permissions
 from tests.conftest import COMMAND, Site, open_the_way, wait_until
+from tests.other_user import become_user
 
 #: A group that nobody has.
 STAFF = 65432
@@ -93,8 +94,7 @@ def lists(root: Path) -> list[Path]:
 
 def as_member(*command: str | Path) -> int:
     """The exit code of a command of somebody who is of the group only."""
-    member = ["setpriv", "--reuid=65531", f"--regid={STAFF}", "--clear-groups"]
-    return subprocess.run([*member, *command], capture_output=True).returncode
+    return subprocess.run([*become_user(65531, STAFF), *command], capture_output=True).returncode
 
 
 @pytest.mark.needs("root", "setpriv", "setfacl")
