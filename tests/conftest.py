@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -20,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 from archiver.store.archive import Archive
+from tests.needs import find_trouble
 from tests.other_user import CHECKOUT, is_open
 
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
@@ -41,13 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("needs"):
-            missing = [tool for tool in mark.args if not _has(tool)]
-            if missing:
-                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
-
-
-def _has(tool: str) -> bool:
-    return os.geteuid() == 0 if tool == "root" else shutil.which(tool) is not None
+            reason = next((trouble for need in mark.args if (trouble := find_trouble(need))), None)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

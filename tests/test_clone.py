@@ -17,7 +17,7 @@ from tests.conftest import CHECKOUT, SAMPLES, Site, free_port, listens, open_the
 from tests.other_user import become_user
 from tests.test_restore import NAMES
 
-pytestmark = pytest.mark.needs("root", "mount", "setpriv", "git-lfs", "sshd", "rsync")
+pytestmark = pytest.mark.needs("root", "mount", "another user", "git-lfs", "sshd", "rsync")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.conftest import open_the_way
 from tests.other_user import become_user
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_another_user_gets_to_what_is_needed_and_nowhere_else(tmp_path: Path) -> None:
     open_the_way(tmp_path)
     closed = tmp_path / "it's closed"

@@ -174,7 +174,7 @@ def test_what_pip_could_not_install_is_tried_again(checkout: Checkout) -> None:
     assert checkout.calls() == ["venv", ".", "."]
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_an_ordinary_user_reads_which_package_is_missing(checkout: Checkout) -> None:
     open_the_way(checkout.root)
     open_the_way(checkout.tools)
@@ -210,7 +210,7 @@ def test_root_reads_what_could_not_be_installed(checkout: Checkout) -> None:
     assert not checkout.environment.exists()
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_another_users_environment_is_left_alone(checkout: Checkout) -> None:
     checkout.prepare()
     open_the_way(checkout.root)

@@ -167,7 +167,7 @@ def test_unusual_files_all_at_once(site: Site) -> None:
     assert len(site.run("status").stdout.splitlines()) > 6
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_a_file_without_read_permission_is_named_and_archived_later(tmp_path: Path) -> None:
     import shutil
     import tempfile

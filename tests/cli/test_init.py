@@ -240,7 +240,7 @@ def test_a_failure_leaves_a_ready_configuration_alone(bare_site: Site) -> None:
     assert entries(site.root) == before
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_an_archive_at_a_mount_point(bare_site: Site) -> None:
     """Nothing can be renamed over it, and the filesystem has put something of its own there."""
     site = bare_site
@@ -306,7 +306,7 @@ def test_an_adoption_that_was_killed_is_done_once_more(site: Site) -> None:
     site.verified()
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_a_folder_that_the_service_was_given_is_enough(bare_site: Site) -> None:
     """Its parent is root's: nothing can be made beside it."""
     site = bare_site

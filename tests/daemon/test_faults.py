@@ -52,7 +52,7 @@ def small(bare_site: Site) -> Iterator[Site]:
     volume.end()
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_a_full_disk_loses_nothing_and_heals_by_itself(small: Site) -> None:
     site = small
     site.set("watch", "maximum_delay_seconds", 3)
@@ -72,7 +72,7 @@ def test_a_full_disk_loses_nothing_and_heals_by_itself(small: Site) -> None:
     assert list((site.archive / "spool").iterdir()) == []
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_a_disk_that_is_full_to_the_last_byte_and_inode(bare_site: Site) -> None:
     """Not even the database and the lock's text can be written; then there is room again."""
     volume = Volume(bare_site.archive, "-N", "400")
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full_to_the_last_byte_and_inode(bare_site: Site) -> None
         volume.end()
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_an_archive_that_becomes_read_only_is_told_and_waited_for(small: Site) -> None:
     site = small
     site.set("watch", "maximum_delay_seconds", 3)

@@ -28,7 +28,7 @@ from tests.other_user import become_user
 OFFICER, READER, STRANGER = 65201, 65202, 65203
 GID, OTHER_GID = 65534, 65333
 
-root_only = pytest.mark.needs("root", "setpriv")
+root_only = pytest.mark.needs("root", "another user")
 
 
 @pytest.fixture

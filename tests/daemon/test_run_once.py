@@ -82,7 +82,7 @@ def test_a_file_that_is_still_written_to_is_not_finished(site: Site) -> None:
     assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["done"]
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_a_full_disk_ends_it_at_once(bare_site: Site) -> None:
     """Once more, because a git may die by chance; but not for the maximum delay of five minutes."""
     volume = Volume(bare_site.archive)

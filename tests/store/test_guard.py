@@ -270,7 +270,7 @@ def test_settings_of_an_earlier_release_are_read_and_replaced_by_the_next_writin
     assert "earlier release" not in two.run("verify").stdout
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_others_read_on_and_change_nothing(tmp_path: Path) -> None:
     open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()

@@ -32,7 +32,7 @@ def test_a_pattern_that_is_the_name_fits(name: bytes) -> None:
     assert fitting(name, []) == ""
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_the_reading_group_reads_everything_else(tmp_path: Path) -> None:
     open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
