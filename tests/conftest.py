@@ -24,6 +24,8 @@ from tests.other_user import CHECKOUT, is_open
 
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
 COMMAND = Path(sys.executable).parent / "archiver"
+#: Of a parameter that stands in a test's id as it is.
+LONGEST_VALUE = 60
 
 settings.register_profile("default", deadline=None, print_blob=True)
 #: For the long run of the stateful test: pytest --hypothesis-profile=long tests/intake/test_stateful.py
@@ -44,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             reason = next((trouble for need in mark.args if (trouble := find_trouble(need))), None)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their argument; pytest adds a number, and later versions of it do so by themselves."""
+    return argname if isinstance(val, str | bytes) and len(ascii(val)) > LONGEST_VALUE else None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
