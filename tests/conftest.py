@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -20,10 +19,13 @@ import pytest
 from hypothesis import settings
 
 from archiver.store.archive import Archive
+from tests.needs import find_trouble
+from tests.other_user import CHECKOUT, is_open
 
-CHECKOUT = Path(__file__).parent.parent
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
 COMMAND = Path(sys.executable).parent / "archiver"
+#: Of a parameter that stands in a test's id as it is.
+LONGEST_VALUE = 60
 
 settings.register_profile("default", deadline=None, print_blob=True)
 #: For the long run of the stateful test: pytest --hypothesis-profile=long tests/intake/test_stateful.py
@@ -31,16 +33,24 @@ settings.register_profile("long", deadline=None, print_blob=True, max_examples=5
 settings.load_profile("default")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what other users must read out of a TMPDIR that nobody but root gets to."""
+    if os.geteuid() == 0 and not is_open(Path(tempfile.gettempdir())):
+        os.environ["TMPDIR"] = "/var/tmp"
+        tempfile.tempdir = None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("needs"):
-            missing = [tool for tool in mark.args if not _has(tool)]
-            if missing:
-                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
+            reason = next((trouble for need in mark.args if (trouble := find_trouble(need))), None)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _has(tool: str) -> bool:
-    return os.geteuid() == 0 if tool == "root" else shutil.which(tool) is not None
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their argument; pytest adds a number, and later versions of it do so by themselves."""
+    return argname if isinstance(val, str | bytes) and len(ascii(val)) > LONGEST_VALUE else None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

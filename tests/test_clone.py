@@ -14,9 +14,10 @@ import pytest
 
 from tests import git_three
 from tests.conftest import CHECKOUT, SAMPLES, Site, free_port, listens, open_the_way, tree, wait_until
+from tests.other_user import become_user
 from tests.test_restore import NAMES
 
-pytestmark = pytest.mark.needs("git-lfs", "root", "mount", "setpriv", "sshd", "rsync")
+pytestmark = pytest.mark.needs("root", "mount", "another user", "git-lfs", "sshd", "rsync")
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 #: A member of the reading group, who owns nothing of the archive.
-READER = ("setpriv", "--reuid=65533", "--regid=65534", "--clear-groups")
+READER = become_user(65533)
 
 
 def objects(site: Site) -> dict[str, tuple[int, int, int]]:

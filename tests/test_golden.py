@@ -144,6 +144,7 @@ def test_every_material_comes_back(golden: Site) -> None:
         assert tree(golden.root / f"whole{number}") == kept
 
 
+@pytest.mark.needs("ssh-keygen")
 def test_the_certificate_is_issued_as_it_was(golden: Site) -> None:
     plan, folder = FACTS["certificate"]["certificate"], golden.root / "certificate"
     golden.run("dispose", "certificate", plan, "--to", folder)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import CHECKOUT, SAMPLES
 
-pytestmark = pytest.mark.needs("root", "setpriv", "git-lfs", "mount", "ssh-keygen")
+pytestmark = pytest.mark.needs("root", "mount", "setpriv", "git-lfs", "ssh-keygen")
 
 USER = 65534  # nobody: ssh-keygen insists on a name
 FILING, SUBMISSION = "星河听雨个性化推荐算法", "2026-03-首次备案"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT, open_the_way
+from tests.other_user import become_user
 
 #: Answers what prepare.sh asks of a Python; "calls" beside it notes what changes something.
 PYTHON = r"""#!/bin/sh
@@ -63,7 +64,7 @@ class Checkout:
         environment["PATH"] = f"{self.tools}:{os.environ['PATH']}"
         command = ["sh", os.fspath(self.root / "scripts" / "prepare.sh"), *arguments]
         if as_user:
-            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+            command = [*become_user(65534), *command]
         return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=self.tools)
 
     def calls(self) -> list[str]:
@@ -173,7 +174,7 @@ def test_what_pip_could_not_install_is_tried_again(checkout: Checkout) -> None:
     assert checkout.calls() == ["venv", ".", "."]
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_an_ordinary_user_reads_which_package_is_missing(checkout: Checkout) -> None:
     open_the_way(checkout.root)
     open_the_way(checkout.tools)
@@ -209,7 +210,7 @@ def test_root_reads_what_could_not_be_installed(checkout: Checkout) -> None:
     assert not checkout.environment.exists()
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_another_users_environment_is_left_alone(checkout: Checkout) -> None:
     checkout.prepare()
     open_the_way(checkout.root)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.bags import open_bag
 from tests.conftest import Site, wait_until
 
 
@@ -62,6 +63,4 @@ def test_manifests_carry_sm3_where_it_is_wanted(filled: Site) -> None:
     for line in manifest[:5]:
         digest, name = line.split("  ", 1)
         assert hashlib.new("sm3", (filled.root / "package" / name).read_bytes()).hexdigest() == digest
-    import bagit
-
-    bagit.Bag(str(filled.root / "package"))
+    open_bag(filled.root / "package")

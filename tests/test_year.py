@@ -22,7 +22,7 @@ from archiver import clock
 from tests.conftest import Site, open_the_way
 from tests.retention.test_disposal import FIRST, GROUP, PLANNER, SECOND, Later, Served
 
-pytestmark = pytest.mark.needs("root", "setpriv")
+pytestmark = pytest.mark.needs("root", "another user")
 
 NUMBER = "网信算备110108823483901230031号"
 LINK = "https://beian.example/public/1"

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from archiver.errors import Phrase
@@ -41,7 +42,9 @@ def check_files(path: Path, report: Report) -> None:
     _check_strays(path, report)
     for folder, _, files in os.walk(path / "objects"):
         for name in sorted(files):
-            _check_object_file(Path(folder) / name, path / "objects", report)
+            # A writer renames temporary files and packs loose objects meanwhile; fsck names what is missing.
+            with suppress(FileNotFoundError):
+                _check_object_file(Path(folder) / name, path / "objects", report)
 
 
 def _check_settings(path: Path, report: Report) -> None:
@@ -67,8 +70,11 @@ def _check_strays(path: Path, report: Report) -> None:
 
 
 def _check_object_file(file: Path, objects: Path, report: Report) -> None:
+    """Report what is wrong with a file of git's.  Raises FileNotFoundError if it is gone since it was listed."""
     name = file.relative_to(objects).as_posix()
     where = f"archive.git/objects/{name}"
+    if not stat.S_ISREG(os.lstat(file).st_mode):
+        report.add("A005", where, "it is not a plain file")
     if _LOOSE.fullmatch(name):
         problem = loose_problem(_read(file), name.replace("/", ""))
         if problem:
@@ -80,8 +86,6 @@ def _check_object_file(file: Path, objects: Path, report: Report) -> None:
             report.add("A011", where, "its checksum does not hold")
     elif "/tmp_" not in name and not name.startswith("info/"):
         report.add("A005", where)
-    if not stat.S_ISREG(os.lstat(file).st_mode):
-        report.add("A005", where, "it is not a plain file")
 
 
 def loose_problem(data: bytes, oid: str) -> str:
@@ -133,5 +137,7 @@ def _trailer_holds(file: Path) -> bool:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        raise
     except OSError:
         return b""

@@ -10,13 +10,13 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
-import bagit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.audit.portable import PortableNames
 from archiver.store.names import raw
+from tests.bags import open_bag
 from tests.conftest import SAMPLES, Site, tree
 from tests.test_restore import NAMES
 
@@ -68,7 +68,7 @@ def filled(site: Site) -> Site:
 def test_the_package_is_a_valid_bag_that_holds_every_byte(filled: Site) -> None:
     filled.run("audit", "--to", filled.root / "pkg")
     package = filled.root / "pkg"
-    bagit.Bag(os.fspath(package)).validate()
+    open_bag(package).validate()
     subprocess.run(["sha256sum", "-c", "--quiet", "manifest-sha256.txt"], cwd=package, check=True)
     mapping = json.loads((package / "data/names.json").read_bytes())
     names = {portable: raw(shown) for portable, shown in mapping.items()}
@@ -125,7 +125,7 @@ def test_the_zip_holds_the_same(filled: Site) -> None:
     filled.run("audit", "--to", filled.root / "pkg", "--zip", "--filing", "g")
     with zipfile.ZipFile(filled.root / "pkg.zip") as packed:
         packed.extractall(filled.root / "out")
-    bagit.Bag(os.fspath(filled.root / "out/pkg")).validate()
+    open_bag(filled.root / "out/pkg").validate()
     assert not (filled.root / "pkg").exists()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import COMMAND, Site, tree
+from tests.other_user import become_user
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def test_unusual_files_all_at_once(site: Site) -> None:
     assert len(site.run("status").stdout.splitlines()) > 6
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_a_file_without_read_permission_is_named_and_archived_later(tmp_path: Path) -> None:
     import shutil
     import tempfile
@@ -180,11 +181,9 @@ def test_a_file_without_read_permission_is_named_and_archived_later(tmp_path: Pa
         for path in [root, *root.rglob("*")]:
             os.chown(path, 65534, 65534, follow_symlinks=False)
         os.chown(site.watch / "f/s/secret", 0, 0)
-        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        python = _as_user_can_run(root)
 
         def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-            command = [*user, *python, "--config", site.config, *map(str, arguments)]
+            command = [*become_user(65534), COMMAND, "--config", site.config, *map(str, arguments)]
             done = subprocess.run(command, cwd=site.root, capture_output=True, text=True)
             assert done.returncode == code, done.stdout + done.stderr
             return done
@@ -201,18 +200,6 @@ def test_a_file_without_read_permission_is_named_and_archived_later(tmp_path: Pa
         run("verify")
     finally:
         shutil.rmtree(root)
-
-
-def _as_user_can_run(root: Path) -> list[object]:
-    """A Python that another user may run, with this environment's packages."""
-    import shutil
-    import sysconfig
-
-    packages = root / "packages"
-    shutil.copytree(sysconfig.get_path("purelib"), packages, symlinks=True)
-    shutil.copytree(Path(__file__).parents[2] / "archiver", packages / "archiver", dirs_exist_ok=True)
-    code = f"import sys; sys.path.insert(0, {os.fspath(packages)!r}); from archiver.cli.main import run; run()"
-    return ["/usr/bin/python3", "-c", code]
 
 
 def test_an_archive_that_another_process_writes_to(site: Site) -> None:

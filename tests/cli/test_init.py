@@ -15,8 +15,9 @@ import pytest
 
 from archiver.cli.main import main
 from archiver.store import creation
-from tests.conftest import COMMAND, Site, open_the_way, tree
+from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, tree
 from tests.daemon.test_faults import Volume
+from tests.other_user import become_user
 
 #: What a step of init begins with, as Python's audit events name it.
 STEPS = (
@@ -239,7 +240,7 @@ def test_a_failure_leaves_a_ready_configuration_alone(bare_site: Site) -> None:
     assert entries(site.root) == before
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_an_archive_at_a_mount_point(bare_site: Site) -> None:
     """Nothing can be renamed over it, and the filesystem has put something of its own there."""
     site = bare_site
@@ -305,7 +306,7 @@ def test_an_adoption_that_was_killed_is_done_once_more(site: Site) -> None:
     site.verified()
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_a_folder_that_the_service_was_given_is_enough(bare_site: Site) -> None:
     """Its parent is root's: nothing can be made beside it."""
     site = bare_site
@@ -316,12 +317,7 @@ def test_a_folder_that_the_service_was_given_is_enough(bare_site: Site) -> None:
     os.chown(settings, 64103, 64103)
     open_the_way(site.root)
     open_the_way(settings)
-    os.umask(0o022)
-    child = os.fork()
-    if child == 0:
-        os.setgid(64103)
-        os.setuid(64103)
-        os._exit(main(["--config", os.fspath(settings / "a.toml"), *words(site)[2:]]))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    line = [sys.executable, "-m", "archiver", "--config", settings / "a.toml", *words(site)[2:]]
+    subprocess.run([*become_user(64103, 64103), *line], cwd=CHECKOUT, check=True)
     assert site.archive.stat().st_uid == 64103
     assert (site.repository / "HEAD").is_file()

@@ -23,11 +23,12 @@ from hypothesis import strategies as st
 from archiver.actions import protocol
 from archiver.errors import NotFound, Phrase, UsageProblem
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
+from tests.other_user import become_user
 
 OFFICER, READER, STRANGER = 65201, 65202, 65203
 GID, OTHER_GID = 65534, 65333
 
-root_only = pytest.mark.needs("root", "setpriv")
+root_only = pytest.mark.needs("root", "another user")
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def as_user(
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [
-            *("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+            *become_user(uid, gid),
             *(sys.executable, "-m", "archiver", "--config", site.config, *map(str, arguments)),
         ],
         cwd=CHECKOUT,
@@ -181,17 +182,8 @@ def test_the_reading_group_reads_and_others_do_not(served: Site) -> None:
     served.write("f/s/a", "2")
     wait_until(lambda: len(served.tags()) == 2)
     as_user(served, READER, "show", "f/s/v2")
-    key = subprocess.run(
-        [
-            "setpriv",
-            f"--reuid={READER}",
-            f"--regid={GID}",
-            "--clear-groups",
-            "cat",
-            served.archive / "keys/signing_key",
-        ],
-        capture_output=True,
-    )
+    read = [*become_user(READER, GID), "cat", served.archive / "keys/signing_key"]
+    key = subprocess.run(read, capture_output=True)
     assert key.returncode != 0
     assert key.stdout == b""
 

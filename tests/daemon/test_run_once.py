@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +21,7 @@ WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search
 
 
 def once(site: Site, *before: object) -> subprocess.CompletedProcess[str]:
-    python = "/usr/bin/python3" if not os.access(sys.executable, os.X_OK) else sys.executable
-    command = [*map(str, before), python, COMMAND, "--config", site.config, "run", "--once", "--settle", "0.05"]
+    command = [*map(str, before), COMMAND, "--config", site.config, "run", "--once", "--settle", "0.05"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -84,7 +82,7 @@ def test_a_file_that_is_still_written_to_is_not_finished(site: Site) -> None:
     assert [m["path"] for m in site.json("show", "f/s/v1")["materials"]] == ["done"]
 
 
-@pytest.mark.needs("root", "mkfs.ext4", "mount")
+@pytest.mark.needs("root", "loop device")
 def test_a_full_disk_ends_it_at_once(bare_site: Site) -> None:
     """Once more, because a git may die by chance; but not for the maximum delay of five minutes."""
     volume = Volume(bare_site.archive)

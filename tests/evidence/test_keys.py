@@ -33,6 +33,7 @@ def public(site: Site) -> str:
     ).stdout.split()[1]
 
 
+@pytest.mark.needs("ssh-keygen")
 @pytest.mark.parametrize("how", ["rotate", "replace"])
 def test_a_new_key_signs_and_the_old_signatures_are_still_checked(sealed: Site, how: str) -> None:
     old = public(sealed)
@@ -91,6 +92,7 @@ def test_a_key_change_that_the_old_key_did_not_sign_is_found(sealed: Site) -> No
     assert {each["code"] for each in sealed.findings()} == {"A048"}
 
 
+@pytest.mark.needs("ssh-keygen")
 def test_killed_between_journal_and_key_the_next_writer_finishes_it(sealed: Site) -> None:
     old = public(sealed)
     killer = (

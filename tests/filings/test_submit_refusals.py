@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,10 +130,9 @@ def test_what_cannot_be_read_is_not_signed(filed: Site, locked: str) -> None:
     filed.write("推荐算法/首次/新", "not archived yet")
     filed.write("别的/首次/x", "changed, and readable")
     (filed.watch / locked).chmod(0)
-    python = "/usr/bin/python3" if not os.access(sys.executable, os.X_OK) else sys.executable
 
     def submit(name: str) -> subprocess.CompletedProcess[str]:
-        command = [*WITHOUT_OVERRIDE, python, COMMAND, "--config", filed.config, "submit", name, *ON]
+        command = [*WITHOUT_OVERRIDE, COMMAND, "--config", filed.config, "submit", name, *ON]
         return subprocess.run(command, capture_output=True, text=True)
 
     before = events(filed)
@@ -234,7 +232,7 @@ def test_a_version_that_may_lack_what_cannot_be_read_needs_a_reason(filed: Site)
     filed.write("推荐算法/首次/新", "not archived yet").chmod(0)
 
     def submit(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [*WITHOUT_OVERRIDE, sys.executable, COMMAND, "--config", filed.config, "submit", "推荐算法/首次"]
+        command = [*WITHOUT_OVERRIDE, COMMAND, "--config", filed.config, "submit", "推荐算法/首次"]
         return subprocess.run([*command, *ON, "--version", "1", *more], capture_output=True, text=True)
 
     done = submit()

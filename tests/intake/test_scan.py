@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Findings, Scanner
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.source import Signature
+from tests.conftest import open_the_way
 
 
 @pytest.fixture
@@ -102,9 +102,7 @@ def test_a_folder_that_cannot_be_read_is_not_a_deletion(root: Path, snapshot: Sn
         code = 1
         try:
             os.chmod(root / "f", 0)
-            for parent in [root.parent, *root.parent.parents]:
-                if stat.S_IMODE(parent.stat().st_mode) == 0o700:
-                    parent.chmod(0o755)
+            open_the_way(root.parent)
             os.chmod(root.parent / "state.db", 0o666)
             os.seteuid(65534)
             found = scan(root, snapshot)

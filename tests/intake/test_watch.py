@@ -62,7 +62,7 @@ def test_an_overflow_of_the_queue_loses_nothing(site: Site) -> None:
     site.verified()
 
 
-@pytest.mark.needs("root", "unshare", "nsenter")
+@pytest.mark.needs("root", "user namespace")
 def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_path: Path) -> None:
     site.set("watch", "poll_seconds", 0.5)
     for number in range(20):

@@ -41,6 +41,7 @@ def way(site: Site, line: str) -> None:
     site.config.write_text(text.replace("\n[replica]\n", f"\n[replica]\n{line}\n"), "utf-8")
 
 
+@pytest.mark.needs("openssl")
 def test_a_ca_of_ones_own(plain: Site, server: Server, url: str, certificate: Path, keys: Path) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate / "leaf.pem", certificate / "leaf.key")

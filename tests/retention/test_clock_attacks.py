@@ -69,7 +69,7 @@ def test_the_wall_clock_ten_years_ahead_and_back(ended: Site) -> None:
     ended.verified()
 
 
-@pytest.mark.needs("unshare", "root")
+@pytest.mark.needs("root", "time namespace")
 @pytest.mark.parametrize("days", [0, TEN_YEARS])
 def test_the_boot_clock_shifted_by_a_time_namespace(ended: Site, days: int) -> None:
     before = show("before", ended)

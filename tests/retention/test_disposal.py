@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import CHECKOUT, Site, open_the_way, tree, wait_until
+from tests.other_user import become_user
 
-pytestmark = pytest.mark.needs("root", "setpriv")
+pytestmark = pytest.mark.needs("root", "another user")
 
 PLANNER, FIRST, SECOND, STRANGER = 65101, 65102, 65103, 65104
 FOUR_YEARS = 4 * 366
@@ -36,7 +37,7 @@ class Later:
         return [*start, *map(str, arguments)]
 
     def run(self, *arguments: object, code: int = 0, uid: int | None = None) -> subprocess.CompletedProcess[str]:
-        user = [] if uid is None else ["setpriv", f"--reuid={uid}", f"--regid={GID}", "--clear-groups"]
+        user = [] if uid is None else become_user(uid, GID)
         done = subprocess.run(
             [*user, *self.command(*arguments)],
             cwd=CHECKOUT,
@@ -96,6 +97,7 @@ class Served:
         assert self.process.wait(timeout=30) == 0
 
 
+@pytest.mark.needs("ssh-keygen", "git-lfs")
 def test_a_full_life(site: Site, tmp_path: Path) -> None:
     before = tree(site.watch)
     assert "not while the filing is live" in Later(site, FOUR_YEARS).run("dispose", "plan", code=4).stderr

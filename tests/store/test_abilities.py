@@ -48,7 +48,7 @@ def stick(tmp_path: Path) -> Iterator[Path]:
         volume.end()
 
 
-exfat = pytest.mark.needs("root", "mkfs.exfat", "mount.exfat-fuse", "losetup", "umount")
+exfat = pytest.mark.needs("root", "exFAT")
 
 
 @exfat

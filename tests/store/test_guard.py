@@ -23,6 +23,7 @@ from archiver.errors import ArchiverError
 from archiver.store import gitlfs, guard, rearm
 from archiver.store.repository import Repository
 from tests.conftest import CHECKOUT, Site, open_the_way, wait_until
+from tests.other_user import become_user
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ def test_settings_of_an_earlier_release_are_read_and_replaced_by_the_next_writin
     assert "earlier release" not in two.run("verify").stdout
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_others_read_on_and_change_nothing(tmp_path: Path) -> None:
     open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
@@ -278,8 +279,7 @@ def test_others_read_on_and_change_nothing(tmp_path: Path) -> None:
     site.catch_up()
     as_before(site)
     before = (site.repository / "config").read_bytes()
-    reader = ["setpriv", "--reuid=65533", "--regid=65534", "--clear-groups", sys.executable, "-m", "archiver"]
-    run = [*reader, "--config", site.config]
+    run = [*become_user(65533), sys.executable, "-m", "archiver", "--config", site.config]
     for command in (["log"], ["verify"]):
         done = subprocess.run([*run, *command], cwd=CHECKOUT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _events(site: Site) -> list[Any]:
 
 
 def _index_head(site: Site) -> str:
-    with sqlite3.connect(site.archive / "index.db") as index:
+    with closing(sqlite3.connect(site.archive / "index.db")) as index:
         return str(index.execute("select value from meta where key = 'head'").fetchone()[0])
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from archiver.store import permissions
 from tests.conftest import COMMAND, Site, open_the_way, wait_until
+from tests.other_user import become_user
 
 #: A group that nobody has.
 STAFF = 65432
@@ -93,11 +94,10 @@ def lists(root: Path) -> list[Path]:
 
 def as_member(*command: str | Path) -> int:
     """The exit code of a command of somebody who is of the group only."""
-    member = ["setpriv", "--reuid=65531", f"--regid={STAFF}", "--clear-groups"]
-    return subprocess.run([*member, *command], capture_output=True).returncode
+    return subprocess.run([*become_user(65531, STAFF), *command], capture_output=True).returncode
 
 
-@pytest.mark.needs("root", "setpriv", "setfacl")
+@pytest.mark.needs("root", "another user", "setfacl")
 def test_below_a_folder_with_a_default_list_the_archive_is_still_nobody_elses(shared: Path) -> None:
     site = Site(shared / "site").init()
     site.write("f/s/a", "1")
@@ -123,7 +123,7 @@ def test_below_a_folder_with_a_default_list_the_archive_is_still_nobody_elses(sh
     assert modes(copy)["keys/signing_key"] == 0o600
 
 
-@pytest.mark.needs("root", "setpriv", "setfacl")
+@pytest.mark.needs("root", "another user", "setfacl")
 def test_an_archive_of_before_is_closed_by_the_daemon_which_says_so(shared: Path) -> None:
     site = Site(shared / "site").init()
     site.write("f/s/a", "1")
@@ -141,7 +141,7 @@ def test_an_archive_of_before_is_closed_by_the_daemon_which_says_so(shared: Path
     assert "The permissions of" not in site.catch_up().stdout
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_without_a_reading_group_the_owners_own_group_does_not_read(site: Site) -> None:
     """On a NAS everybody is of one primary group; archives were 2750 before."""
     site.write("f/s/a", "1")

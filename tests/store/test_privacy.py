@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from archiver.store.privacy import fitting
 from tests.conftest import Site, open_the_way
+from tests.other_user import become_user
 
 
 def mode(site: Site, data: str) -> int:
@@ -31,7 +32,7 @@ def test_a_pattern_that_is_the_name_fits(name: bytes) -> None:
     assert fitting(name, []) == ""
 
 
-@pytest.mark.needs("root", "setpriv")
+@pytest.mark.needs("root", "another user")
 def test_the_reading_group_reads_everything_else(tmp_path: Path) -> None:
     open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
@@ -44,7 +45,7 @@ def test_the_reading_group_reads_everything_else(tmp_path: Path) -> None:
     def reads(name: str) -> bool:
         path = site.repository / "lfs/objects"
         sha256 = hashlib.sha256(name.encode()).hexdigest()
-        user = ["setpriv", "--reuid=65101", "--regid=65534", "--clear-groups"]
+        user = become_user(65101)
         return subprocess.run([*user, "cat", path / sha256[:2] / sha256[2:4] / sha256]).returncode == 0
 
     assert (reads("scan"), reads("report")) == (False, True)

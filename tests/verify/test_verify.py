@@ -9,15 +9,15 @@ import random
 import shutil
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from archiver.errors import StorageProblem
 from archiver.store.archive import Archive
-from archiver.verify.findings import TABLE
-from archiver.verify.git_objects import loose_problem
+from archiver.verify.findings import TABLE, Report
+from archiver.verify.git_objects import check_files, loose_problem
 from archiver.verify.whole_archive import verify, verify_without_git
 from tests.conftest import Site
 from tests.verify.test_disposals import NUMBERS
@@ -64,6 +64,21 @@ def codes(site: Site) -> set[str]:
         return {finding.code for finding in verify(archive.root, archive.repository).findings}
     finally:
         archive.close()
+
+
+def test_files_that_git_takes_away_meanwhile_are_no_finding(copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary one gets its name, a loose one goes into a pack, a pack into a larger one, after they were listed."""
+    gone = ["tmp_obj_HVa6PC", "0" * 38, "pack-0.pack", "multi-pack-index"]
+    walk = os.walk
+
+    def list_too_early(top: str | Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for folder, folders, files in walk(top):
+            yield os.fspath(folder), folders, [*files, *gone]
+
+    monkeypatch.setattr(os, "walk", list_too_early)
+    report = Report()
+    check_files(copy.repository, report)
+    assert report.findings == []
 
 
 def overwrite(path: Path, data: bytes) -> None:
