@@ -31,8 +31,8 @@ from peers import COMMAND
 from archiver import clock
 from archiver.replica import keys
 from archiver.replica.state import Known, State
-from archiver.store import overview
 from archiver.store.archive import Archive
+from archiver.store.index import overview
 from tests.replica.seaweed import Seaweed
 from tests.replica.server import ACCESS, SECRET, free_base
 

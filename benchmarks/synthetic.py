@@ -22,8 +22,8 @@ from archiver import clock
 from archiver.model import Change, Op, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content import pointer
-from archiver.store.fastimport import IDENTITY
+from archiver.store.content.objects import pointer
+from archiver.store.git.fast_import import IDENTITY
 from archiver.store.journal import canonical, change_line
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.store.steps import Step
+from archiver.store.failpoints import Step
 from tests.conftest import COMMAND, Site
 
 

@@ -17,7 +17,7 @@ from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
 from archiver.filings.register import Filing, register
 from archiver.filings.reminders import Digest, digests
 from archiver.store import names
-from archiver.store.lookup import find_filing, find_submission
+from archiver.store.resolve import find_filing, find_submission
 from archiver.store.writer import Draft
 
 _REMINDERS = "reminders"

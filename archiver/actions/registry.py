@@ -26,9 +26,9 @@ from archiver.model import Submission, Version
 from archiver.restore import drill
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide
-from archiver.store import events, names, packing
+from archiver.store import events, maintenance, names
 from archiver.store.journal import canonical
-from archiver.store.lookup import find_filing, find_object, find_submission, find_version
+from archiver.store.resolve import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
 from archiver.verify.disposals import UNFINISHED
 from archiver.verify.whole_archive import verify
@@ -272,7 +272,7 @@ def _drill(context: Context, files: int) -> dict[str, Any]:
 
 
 def _maintain(context: Context) -> dict[str, Any]:
-    done = packing.maintain(context.archive, context.wait_seconds)
+    done = maintenance.maintain(context.archive, context.wait_seconds)
     return {"objects": done.objects, "packs": done.packs}
 
 

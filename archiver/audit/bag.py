@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from archiver.audit.copies import Copies
-from archiver.store.durable import begin_write_out
+from archiver.store.fsync import begin_write_out
 
 _CHUNK = 1 << 20
 Buffer = bytes | memoryview

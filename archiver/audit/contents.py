@@ -28,8 +28,8 @@ from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events import UNREADABLE
+from archiver.store.git.repository import JOURNAL
 from archiver.store.journal import CHANGES_FILE, EVENT_FILE, canonical
-from archiver.store.repository import JOURNAL
 
 #: Attachments that everybody needs to check what the journal says; others belong to their submission.
 _PROOFS = frozenset(

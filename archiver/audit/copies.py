@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from archiver.audit.copying import Copied, Failed, copy_all
-from archiver.store.direct import Copier
+from archiver.store.content.copier import Copier
 from archiver.workers import Beside
 
 #: What one process is given at a time.

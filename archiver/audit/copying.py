@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from errno import EIO
 from io import FileIO
 
-from archiver.store.direct import LARGE, Copier
-from archiver.store.durable import begin_write_out
+from archiver.store.content.copier import LARGE, Copier
+from archiver.store.fsync import begin_write_out
 from archiver.workers import serve
 
 #: Meanwhile the report is made, and takes its share of the processors.

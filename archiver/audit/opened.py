@@ -10,7 +10,7 @@ from archiver.documents.kinds import may_be_document
 from archiver.documents.reader import Reader
 from archiver.model import Material
 from archiver.store import names
-from archiver.store.content import ContentStore
+from archiver.store.content.objects import ContentStore
 
 #: A report is one file that opens at once; further pictures are told by their size alone.
 _MOST_THUMBNAILS = 300

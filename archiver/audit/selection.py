@@ -9,7 +9,7 @@ from typing import Any
 from archiver.errors import NotFound, Phrase
 from archiver.model import Version
 from archiver.store.archive import Archive
-from archiver.store.privacy import fitting
+from archiver.store.sensitive import fitting
 
 
 @dataclass(frozen=True, slots=True)

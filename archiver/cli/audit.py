@@ -70,8 +70,8 @@ def command(
         from archiver.audit.views import Presentation
         from archiver.filings.expected import EXPECTED
         from archiver.restore import restoration
-        from archiver.store.lookup import find_filing, find_submission
         from archiver.store.names import typed
+        from archiver.store.resolve import find_filing, find_submission
 
         recipient, reason = (
             None if each is None else typed(each, field)

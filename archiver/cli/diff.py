@@ -17,8 +17,8 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
     from archiver.documents.reader import Reader
     from archiver.errors import Phrase
     from archiver.filings.differences import compare, texts
-    from archiver.store.lookup import find_version
     from archiver.store.names import text
+    from archiver.store.resolve import find_version
 
     archive = session.archive()
     before, after = (find_version(archive, tag) for tag in (old, new))

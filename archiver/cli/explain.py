@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @json_option
 def command(session: Session, name: str, as_json: bool) -> None:
     from archiver.retention.explain import explain
-    from archiver.store.lookup import find_version
+    from archiver.store.resolve import find_version
 
     archive = session.archive()
     tag, _, path = name.partition(":")

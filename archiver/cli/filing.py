@@ -54,7 +54,7 @@ def _list(session: Session, as_json: bool) -> None:
 @click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
 def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
-    from archiver.store.lookup import find_filing
+    from archiver.store.resolve import find_filing
 
     found = find_filing(session.archive(), name)
     filing = next(each for each in _register(session, at, found) if each.name == found)

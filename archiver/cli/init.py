@@ -56,7 +56,7 @@ def command(
     tsa_url: str,
     tsa_root: Path | None,
 ) -> None:
-    from archiver.store import creation
+    from archiver.store.creation import new_archive
     from archiver.store.names import text
 
     settings = Config(
@@ -79,13 +79,13 @@ def command(
     roots = _authority(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
-            creation.finish(settings.archive)
+            new_archive.finish(settings.archive)
         if ready and _is_made(settings, details, roots, adopt):
             session.console.say(
                 "The archive at {path} is there already. Nothing was changed.", path=settings.archive
             )
             return
-        if not adopt and creation.is_occupied(settings.archive):
+        if not adopt and new_archive.is_occupied(settings.archive):
             raise UsageProblem(
                 "{path} is already there and not empty. Nothing was made. Choose a new folder.",
                 path=settings.archive,
@@ -112,8 +112,8 @@ def _make(
     settings: Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool, *, is_ready: bool
 ) -> None:
     """Make both, or neither.  The configuration comes first: with it, whoever was killed says the same again."""
-    from archiver.store.adoption import adopt as take_in
     from archiver.store.archive import Archive
+    from archiver.store.creation.adoption import adopt as take_in
 
     if not is_ready:
         template.write_new(settings.source, template.render(settings))
@@ -157,8 +157,8 @@ def _ready(session: Session, wanted: Config) -> Config | None:
 def _is_made(settings: Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool) -> bool:
     """Whether such an archive is there already; raises UsageProblem where it was made for something else."""
     from archiver.evidence import request_timestamp
-    from archiver.store.adoption import is_adopted
     from archiver.store.archive import Archive
+    from archiver.store.creation.adoption import is_adopted
 
     if adopt:
         return is_adopted(settings.archive, details)

@@ -44,14 +44,14 @@ def command(session: Session, name: str | None, as_json: bool) -> None:
 
 
 def _choice(archive: Any, name: str | None) -> tuple[str | None, str | None]:
-    from archiver.store import lookup
+    from archiver.store import resolve
 
     if name is None:
         return None, None
     if "/" in name:
-        submission = lookup.find_submission(archive, name)
+        submission = resolve.find_submission(archive, name)
         return submission.filing, submission.name
-    return lookup.find_filing(archive, name), None
+    return resolve.find_filing(archive, name), None
 
 
 def _as_json(version: Any, decision: Any) -> dict[str, Any]:

@@ -25,11 +25,12 @@ def command(session: Session, restore_settings: bool) -> None:
 
 def _restore_settings(session: Session) -> None:
     """Only for the archive's owner: the daemon cannot be asked, as it does not open such an archive either."""
-    from archiver.store import guard, set_aside
+    from archiver.store.git import hooks
+    from archiver.store.repair import set_aside
 
     archive = session.archive(restores_settings=True)
     archive.check_owner()
-    foreign = [each for each in guard.deviations(archive.repository_path) if each.reason == guard.FOREIGN]
+    foreign = [each for each in hooks.deviations(archive.repository_path) if each.reason == hooks.FOREIGN]
     with archive.writing(session.wait):
         pass
     if foreign:

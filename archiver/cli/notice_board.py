@@ -21,7 +21,7 @@ from archiver.cli.session import Name, Session, entry
 def command(session: Session, filing: str, form: str) -> None:
     from archiver.filings.display import board
     from archiver.filings.register import Filing, register
-    from archiver.store.lookup import find_filing
+    from archiver.store.resolve import find_filing
 
     archive = session.archive()
     found = find_filing(archive, filing)

@@ -11,7 +11,7 @@ from archiver.cli.session import Session, entry
 from archiver.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from archiver.store.accepted_loss import Loss
+    from archiver.store.repair.accepted_loss import Loss
 
 
 @entry("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
@@ -29,7 +29,7 @@ def command(session: Session, accept: bool, yes: bool) -> None:
 
 
 def _accept_loss(session: Session, yes: bool) -> None:
-    from archiver.store import accepted_loss
+    from archiver.store.repair import accepted_loss
 
     archive, console = session.archive(), session.console
     archive.check_owner()

@@ -34,7 +34,7 @@ def command(
 
     from archiver import clock
     from archiver.restore import restoration
-    from archiver.store.lookup import find_filing, find_version
+    from archiver.store.resolve import find_filing, find_version
 
     archive = session.archive()
     folder = Path(target)

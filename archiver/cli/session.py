@@ -257,7 +257,7 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later 
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Filings, submissions and tags of the archive, as far as they can be read without a word."""
-        from archiver.store.index import Index
+        from archiver.store.index.queries import Index
 
         try:
             config = ctx.ensure_object(Session).config

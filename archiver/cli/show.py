@@ -13,8 +13,8 @@ from archiver.cli.session import Name, Session, entry, json_option
 def command(session: Session, tag: str, as_json: bool) -> None:
     from archiver.documents.health import NOTES
     from archiver.errors import Phrase
-    from archiver.store.lookup import find_version
     from archiver.store.names import text
+    from archiver.store.resolve import find_version
 
     archive = session.archive()
     version = find_version(archive, tag)

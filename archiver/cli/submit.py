@@ -66,8 +66,8 @@ def command(
 def _warn_of_doubtful(session: Session, tag: str) -> None:
     """What was handed in is sealed as it is; but a broken file is better known before the regulator says so."""
     from archiver.documents.health import NOTES
-    from archiver.store.lookup import find_version
     from archiver.store.names import text
+    from archiver.store.resolve import find_version
 
     archive = session.archive()
     version = find_version(archive, tag)

@@ -21,7 +21,7 @@ from archiver.evidence import request_timestamp
 from archiver.filings.channels import targets
 from archiver.filings.linkage import open_questions
 from archiver.restore.drill import drill, is_due
-from archiver.store import packing
+from archiver.store import maintenance
 from archiver.store.archive import Archive
 
 _AGAIN_SECONDS = 900.0
@@ -58,8 +58,8 @@ class Errands:
             Errand("remind", self._is_hour, lambda a: remind(self._context(a)), _AGAIN_SECONDS),
             Errand(
                 "maintain",
-                lambda a: packing.is_wanted(a.repository_path),
-                lambda a: packing.maintain(a, wait_seconds),
+                lambda a: maintenance.is_wanted(a.repository_path),
+                lambda a: maintenance.maintain(a, wait_seconds),
             ),
             Errand("drill", self._lacks_drill, lambda a: drill(a, config.drill_files, wait_seconds)),
         )

@@ -255,7 +255,7 @@ def _answer(peer: socket.socket, document: dict[str, Any]) -> None:
 
 
 def _leave_word(archive: Path, uid: int) -> None:
-    """The daemon journals what was refused, many at once; see :mod:`archiver.store.guard`."""
+    """The daemon journals what was refused, many at once; see :mod:`archiver.store.git.hooks`."""
     try:
         with open(archive / "spool" / "refused", "a", encoding="ascii") as note:
             note.write(f"act\tsocket\t{uid}\n")

@@ -30,10 +30,11 @@ from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
 from archiver.intake.watch_path import changed_watch_path
 from archiver.retention import unread
 from archiver.retention.policy import in_force, new_promises
-from archiver.store import guard, lock, privacy
+from archiver.store import lock, sensitive
 from archiver.store.archive import Archive
-from archiver.store.database import is_damage
-from archiver.store.durable import release_memory
+from archiver.store.fsync import release_memory
+from archiver.store.git import hooks
+from archiver.store.sqlite import is_damage
 from archiver.store.writer import Draft
 
 _TICK_SECONDS = 0.05
@@ -103,7 +104,7 @@ class Daemon:
         """A new rule counts for what was archived under the old one too."""
         rule = json.dumps(self._config.sensitive)
         if rule != (self._snapshot.meta("sensitive") or "[]"):
-            privacy.hide(self._archive.index, self._archive.content, self._config.sensitive)
+            sensitive.hide(self._archive.index, self._archive.content, self._config.sensitive)
             self._snapshot.set_meta("sensitive", rule)
 
     def stop(self) -> None:
@@ -254,7 +255,7 @@ class Daemon:
         self._take_folder()
         self._troubles.leave_words()
         # Before any git of this turn.
-        guard.check(self._archive.repository_path)
+        hooks.check(self._archive.repository_path)
         now = clock.monotonic()
         if self._folder.watch() or self._folder.lost_events(now):
             self._scanned = None

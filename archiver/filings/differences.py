@@ -11,8 +11,8 @@ from archiver.documents.reader import Reader, difference
 from archiver.model import Change, Op, Version
 from archiver.store import names
 from archiver.store.changes import between
-from archiver.store.content import ContentStore
-from archiver.store.index import Index
+from archiver.store.content.objects import ContentStore
+from archiver.store.index.queries import Index
 
 #: Said of documents of which the lines are not all there.
 PARTIAL = "only the beginning was compared"

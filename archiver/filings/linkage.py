@@ -21,7 +21,7 @@ from archiver.filings.register import Filing, Question, register, released
 from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.privacy import fitting
+from archiver.store.sensitive import fitting
 from archiver.store.writer import Draft
 
 #: Folders of these kinds say nothing of the algorithm.

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from archiver.filings.register import Filing
-from archiver.store import names, overview
+from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.index import overview
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple, Protocol
 
 from archiver.intake import mounts
 from archiver.intake.enclosure import check_separate
-from archiver.store.own_files import OwnFile, OwnFiles
-from archiver.store.root_folder import RootFolder
-from archiver.store.source import FileSource, Signature, Source, Unstable
+from archiver.store.content.own_files import OwnFile, OwnFiles
+from archiver.store.content.root_folder import RootFolder
+from archiver.store.content.source import FileSource, Signature, Source, Unstable
 from archiver.workers import read_frame, write_frame
 
 #: A child that is silent for longer has met a filesystem that hangs.

@@ -23,10 +23,10 @@ from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.intake.staging import StagingProcesses
 from archiver.model import Change, JournalPoint, Material, Op, Submission, Version
 from archiver.store.archive import Archive
-from archiver.store.content import Staged
-from archiver.store.privacy import fitting
-from archiver.store.source import Signature
-from archiver.store.steps import Step, reached
+from archiver.store.content.objects import Staged
+from archiver.store.content.source import Signature
+from archiver.store.failpoints import Step, reached
+from archiver.store.sensitive import fitting
 from archiver.store.writer import Totals, Writer
 
 _WORKERS = 2

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 from archiver.intake.access import Direct
-from archiver.store.own_files import OwnFile
-from archiver.store.source import Source, Unstable
+from archiver.store.content.own_files import OwnFile
+from archiver.store.content.source import Source, Unstable
 from archiver.workers import serve
 
 

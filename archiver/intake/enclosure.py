@@ -12,7 +12,7 @@ from pathlib import Path
 from archiver.errors import ConfigProblem
 from archiver.intake import mounts
 from archiver.intake.mounts import Mount
-from archiver.store.own_files import OwnFiles
+from archiver.store.content.own_files import OwnFiles
 
 _Place = tuple[bytes, bytes]
 

@@ -24,7 +24,7 @@ from archiver.intake.watch_path import changed_watch_path
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.source import Signature, Unstable
+from archiver.store.content.source import Signature, Unstable
 
 
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:

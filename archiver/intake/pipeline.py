@@ -22,7 +22,7 @@ from archiver.intake.layout import Group, locate
 from archiver.intake.scan import Findings, Scanner, is_unreadable
 from archiver.intake.settle import Pending, Settler
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.store.source import Signature
+from archiver.store.content.source import Signature
 
 SETTLING = "waits until it has not changed for {value} s"
 STILL_CHANGING = "changes while it is read; tried {value} times"

@@ -10,8 +10,8 @@ from archiver.errors import ArchiverError
 from archiver.intake.access import Access
 from archiver.intake.scan import UNREADABLE_FILE
 from archiver.intake.snapshot import Noted
-from archiver.store.content import ContentStore, Staged
-from archiver.store.source import Unstable
+from archiver.store.content.objects import ContentStore, Staged
+from archiver.store.content.source import Unstable
 
 
 class Stopped(Exception):

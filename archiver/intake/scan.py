@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from archiver.intake.access import Access
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.store.own_files import OwnFile
-from archiver.store.source import Signature
+from archiver.store.content.own_files import OwnFile
+from archiver.store.content.source import Signature
 
 IGNORED = "matches the ignore pattern {value}"
 UNREADABLE_FOLDER = "the folder cannot be read: {value}"

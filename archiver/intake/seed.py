@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from archiver.intake.layout import Group, group_of
 from archiver.intake.snapshot import FOLDER, Snapshot, State
 from archiver.model import Submission
-from archiver.store.index import Index
-from archiver.store.source import Signature
+from archiver.store.content.source import Signature
+from archiver.store.index.queries import Index
 
 
 def seed(snapshot: Snapshot, index: Index) -> None:

@@ -15,9 +15,10 @@ from typing import Literal
 from archiver.errors import Phrase
 from archiver.existence import is_there
 from archiver.model import JournalPoint
-from archiver.store import set_aside
 from archiver.store.archive import Archive
-from archiver.store.database import (
+from archiver.store.content.source import Signature
+from archiver.store.repair import set_aside
+from archiver.store.sqlite import (
     connect,
     connect_read_only,
     create_schema,
@@ -29,7 +30,6 @@ from archiver.store.database import (
     stored_integer,
     write_point,
 )
-from archiver.store.source import Signature
 
 #: In place of a signature: an empty folder.
 FOLDER: Literal["folder"] = "folder"

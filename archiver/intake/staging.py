@@ -17,8 +17,8 @@ from archiver.errors import StorageProblem
 from archiver.intake.access import Direct
 from archiver.intake.reading import FileReader, Read
 from archiver.intake.snapshot import Noted
-from archiver.store.content import ContentStore, Staged
-from archiver.store.source import Signature
+from archiver.store.content.objects import ContentStore, Staged
+from archiver.store.content.source import Signature
 from archiver.workers import Beside, serve
 
 

@@ -20,7 +20,7 @@ from archiver.intake.access import PATIENCE_SECONDS, Access
 from archiver.intake.seed import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.index import Index
+from archiver.store.index.queries import Index
 from archiver.store.writer import Draft
 
 #: Names that are looked for in the new folder: enough to tell two folders apart, few enough for a slow share.

@@ -15,7 +15,7 @@ from typing import IO
 
 from archiver.replica.keys import Span
 from archiver.store.archive import Archive
-from archiver.store.repository import JOURNAL
+from archiver.store.git.repository import JOURNAL
 
 _BRANCHES = "refs/heads/"
 

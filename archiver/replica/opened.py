@@ -17,8 +17,8 @@ from archiver.replica.port import Bucket
 from archiver.replica.settings import Settings, journalled
 from archiver.replica.state import State
 from archiver.retention.policy import Policy
-from archiver.store import overview
 from archiver.store.archive import Archive
+from archiver.store.index import overview
 from archiver.verify.findings import Report
 
 STATE = "replica.db"

@@ -19,11 +19,13 @@ from archiver.replica import keys
 from archiver.replica.port import Bucket, BucketProblem, Listed
 from archiver.replica.sync import Progress
 from archiver.retention.selection import needed_content
-from archiver.store import creation, overview, permissions
-from archiver.store.abilities import check_filesystem
+from archiver.store import permissions
 from archiver.store.archive import Archive
-from archiver.store.durable import sync_filesystem
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.creation import new_archive
+from archiver.store.creation.filesystem_abilities import check_filesystem
+from archiver.store.fsync import sync_filesystem
+from archiver.store.git.repository import JOURNAL, Repository
+from archiver.store.index import overview
 
 _BATCH = 500
 _SHARED = 0o444
@@ -82,7 +84,7 @@ def recover(
 
 def _rebuild_history(bucket: Bucket, root: Path) -> None:
     """Make ``archive.git``, or leave nothing; what a killed one left is removed by the next."""
-    missing = creation.missing_folders(root)
+    missing = new_archive.missing_folders(root)
     root.mkdir(parents=True, exist_ok=True)
     building = root / _BUILDING
     try:
@@ -99,7 +101,7 @@ def _rebuild_history(bucket: Bucket, root: Path) -> None:
         os.rename(building, root / "archive.git")
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
-        creation.remove_folders(missing)
+        new_archive.remove_folders(missing)
         raise
 
 

@@ -21,7 +21,7 @@ from archiver.replica.s3 import S3Bucket
 from archiver.replica.settings import Settings, of_url
 from archiver.replica.sync import Progress
 from archiver.replica.wanted import history, lock_date
-from archiver.store import database, names
+from archiver.store import names, sqlite
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
@@ -64,7 +64,7 @@ def begin(archive: Archive, chosen: Settings, wait_seconds: float) -> Proof:
     with archive.writing(wait_seconds) as writer:
         writer.append(Draft("replica-init", "replica", details))
     # What was known is of another bucket.
-    database.remove(archive.root / STATE)
+    sqlite.remove(archive.root / STATE)
     return proof
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.existence import is_there
-from archiver.store.database import connect, connect_read_only, create_schema, is_damage, remove
+from archiver.store.sqlite import connect, connect_read_only, create_schema, is_damage, remove
 
 _VERSION = 2
 _SCHEMA = """

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from archiver.model import Submission
 from archiver.profiles import FLOOR_YEARS
 from archiver.retention.policy import Policy, decide, end_of_period
-from archiver.store import overview
-from archiver.store.index import Index
+from archiver.store.index import overview
+from archiver.store.index.queries import Index
 
 #: What has no date is locked this long, and renewed when that much less is left.
 _RENEW = timedelta(days=90)

@@ -23,8 +23,8 @@ from archiver.errors import NotFound, StorageProblem, UsageProblem
 from archiver.model import Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content import ContentStore
-from archiver.store.durable import begin_write_out
+from archiver.store.content.objects import ContentStore
+from archiver.store.fsync import begin_write_out
 
 
 class Overwrite(StrEnum):

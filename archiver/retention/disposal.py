@@ -19,9 +19,9 @@ from archiver.model import Disposal, Version
 from archiver.retention import certificate, unread
 from archiver.retention.policy import Policy, decide
 from archiver.retention.selection import Selection, needed_content, select
-from archiver.store import set_aside
 from archiver.store.archive import Archive
 from archiver.store.names import screen
+from archiver.store.repair import set_aside
 from archiver.store.writer import Draft, Writer
 
 APPROVALS = 2

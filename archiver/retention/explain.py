@@ -9,7 +9,7 @@ from archiver.errors import NotFound
 from archiver.model import Version
 from archiver.retention.policy import Decision, Policy, decide, decide_content
 from archiver.store import names
-from archiver.store.index import Index
+from archiver.store.index.queries import Index
 
 
 @dataclass(frozen=True, slots=True)

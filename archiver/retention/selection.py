@@ -12,8 +12,8 @@ from typing import Any
 
 from archiver.model import Submission, Version
 from archiver.retention.policy import Decision, Policy, decide
-from archiver.store import overview
-from archiver.store.index import Index
+from archiver.store.index import overview
+from archiver.store.index.queries import Index
 from archiver.store.journal import canonical
 
 

@@ -30,12 +30,15 @@ from archiver.replica.opened import Mirror, mirror
 from archiver.retention import unread
 from archiver.status.disk_forecast import Forecast, forecast, window
 from archiver.status.disk_problems import disk_problems
-from archiver.store import accepted_loss, guard, journal_repair, lock, names, overview, permissions, set_aside
+from archiver.store import lock, names, permissions
 from archiver.store.archive import Archive
-from archiver.store.commands import OuterSetting
-from archiver.store.lag import Lag
+from archiver.store.clock_lag import Lag
+from archiver.store.git import hooks
+from archiver.store.git.commands import OuterSetting
+from archiver.store.index import overview
 from archiver.store.permissions import is_immutable
-from archiver.store.set_aside import LostRecord, LostVersion
+from archiver.store.repair import accepted_loss, journal_repair, set_aside
+from archiver.store.repair.set_aside import LostRecord, LostVersion
 
 _WATCHING = {
     EVENTS: "watched by events and scans",
@@ -255,7 +258,7 @@ def _space(archive: Archive, now: datetime) -> Forecast:
 
 
 def _protection(archive: Archive, replica: Mirror | None) -> str:
-    if any(each.weakens for each in guard.deviations(archive.repository_path)):
+    if any(each.weakens for each in hooks.deviations(archive.repository_path)):
         return DETECT_ONLY
     if replica is not None and replica.locks and replica.synced_at:
         return OFFSITE

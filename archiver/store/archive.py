@@ -17,24 +17,15 @@ from archiver import clock
 from archiver.errors import ArchiverError, ConfigProblem, JournalDamaged, Phrase, StorageProblem
 from archiver.existence import is_plain_file
 from archiver.model import Actor, JournalPoint
-from archiver.store import (
-    creation,
-    database,
-    guard,
-    index_files,
-    journal_repair,
-    keys,
-    lock,
-    permissions,
-    rearm,
-    recovery,
-    set_aside,
-    users,
-)
-from archiver.store.content import ContentStore
-from archiver.store.index import Index, IndexDamaged
+from archiver.store import keys, lock, permissions, sqlite, users
+from archiver.store.content.objects import ContentStore
+from archiver.store.creation import new_archive
+from archiver.store.git import hooks, interrupted_write, restore_settings
+from archiver.store.git.repository import JOURNAL, Repository
+from archiver.store.index import index_files
+from archiver.store.index.queries import Index, IndexDamaged
 from archiver.store.journal import EVENT_FILE, Journal, compliance_clock
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.repair import journal_repair, set_aside
 from archiver.store.writer import Draft, Writer
 
 
@@ -69,7 +60,7 @@ class Archive:
             )
         self._restores_settings = restores_settings
         if not restores_settings:
-            guard.check(self.repository_path)
+            hooks.check(self.repository_path)
         self.repository = Repository(self.repository_path)
         self.journal = Journal(self.repository)
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool)
@@ -85,7 +76,7 @@ class Archive:
         cls, root: Path, details: Mapping[str, Any], attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
         """Make a new archive with its key and its first event: the whole, or nothing."""
-        with permissions.masked(), creation.made_in(root) as making:
+        with permissions.masked(), new_archive.made_in(root) as making:
             new = making.folder
             (new / "spool").mkdir()
             keys.create(new / "keys")
@@ -153,7 +144,7 @@ class Archive:
         try:
             problem = journal_repair.ref_problem(self.repository)
         except StorageProblem:
-            if os.stat(self.root).st_uid != os.geteuid() or not guard.deviations(self.repository_path):
+            if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
             # With an empty HEAD, git takes the folder for no repository.
             self.put_settings_back(wait_seconds=5)
@@ -162,7 +153,7 @@ class Archive:
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:
         """The newest event that the archive can go on from, as refs and databases tell; reads every commit."""
-        points = [database.point_of(self.root / name) for name in ("index.db", "state.db")]
+        points = [sqlite.point_of(self.root / name) for name in ("index.db", "state.db")]
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> Phrase | None:
@@ -256,7 +247,7 @@ class Archive:
                 raise self._damaged(problem)
             index.close()
             aside = set_aside.set_aside(self.root, "index.db")
-            database.replace(fresh.path, path)
+            sqlite.replace(fresh.path, path)
         index.reopen(at=path)
         self._notify(
             Phrase(
@@ -277,7 +268,7 @@ class Archive:
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
             if not clean:
-                moved = recovery.recover(self.repository, self.journal.head())
+                moved = interrupted_write.recover(self.repository, self.journal.head())
                 if moved:
                     self._notify(Phrase("Finished after a crash: {refs}.", refs=", ".join(moved)))
             self.catch_up()
@@ -294,24 +285,24 @@ class Archive:
 
         Raises as :meth:`writing`.
         """
-        if guard.deviations(self.repository_path):
+        if hooks.deviations(self.repository_path):
             with self.writing(wait_seconds):
                 pass
 
     def _journal_replaced(self, writer: Writer) -> None:
         """Journal the settings and hooks that were put back, also before a crash."""
-        for details in rearm.noted(self.root):
+        for details in restore_settings.noted(self.root):
             writer.append(Draft("repository-settings", "archive.git", details))
             replaced = ", ".join(details["replaced"])
             self._notify(Phrase("Settings of the repository were put back: {files}.", files=replaced))
-        rearm.forget(self.root)
+        restore_settings.forget(self.root)
 
     @contextmanager
     def repairing(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock although the journal may be damaged: for ``archiver reindex --accept`` alone."""
         with self._locked(wait_seconds) as clean:
             if not clean:
-                recovery.recover(self.repository, None)
+                interrupted_write.recover(self.repository, None)
             yield Writer(self)
             self._damages.clear()
             self._refs_compared = False
@@ -320,7 +311,7 @@ class Archive:
     def _locked(self, wait_seconds: float) -> Iterator[bool]:
         self.check_owner()
         with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as clean:
-            rearm.put_back(self.root, foreign=self._restores_settings)
+            restore_settings.put_back(self.root, foreign=self._restores_settings)
             yield clean
 
     def _compare_refs(self) -> None:
@@ -332,7 +323,7 @@ class Archive:
 
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of the repository, which tell when another one takes its place; None: it is gone."""
-        return database.file_identity(self.repository_path)
+        return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:
         """Only the owner writes: files of another user would lock the service out, and hide who acted.

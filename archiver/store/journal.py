@@ -17,7 +17,7 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.model import Attachment, Change, Event, Op
 from archiver.store import events, names
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.git.repository import JOURNAL, Repository
 
 EVENT_FILE = "event.json"
 CHANGES_FILE = "changes.jsonl"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from archiver.errors import StorageProblem
 from archiver.existence import is_there
-from archiver.store.durable import sync_path
+from archiver.store.fsync import sync_path
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -13,8 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 from archiver import __version__, clock
 from archiver.model import Attachment, Change, Event, Op, Submission
 from archiver.store import events, keys, names
-from archiver.store.content import pointer
-from archiver.store.fastimport import IDENTITY, FastImport
+from archiver.store.content.objects import pointer
+from archiver.store.failpoints import Step, reached
+from archiver.store.git.fast_import import IDENTITY, FastImport
+from archiver.store.git.repository import JOURNAL, ZERO, RefUpdate
 from archiver.store.journal import (
     CHANGES_FILE,
     EVENT_FILE,
@@ -23,8 +25,6 @@ from archiver.store.journal import (
     change_line,
     compliance_clock,
 )
-from archiver.store.repository import JOURNAL, ZERO, RefUpdate
-from archiver.store.steps import Step, reached
 
 if TYPE_CHECKING:
     from archiver.store.archive import Archive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from archiver.store.repository import Repository
+from archiver.store.git.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

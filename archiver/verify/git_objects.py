@@ -12,8 +12,8 @@ from pathlib import Path
 
 from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
-from archiver.store import guard
-from archiver.store.repository import Repository
+from archiver.store.git import hooks
+from archiver.store.git.repository import Repository
 from archiver.verify.findings import Report
 
 _LOOSE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
@@ -24,8 +24,8 @@ _KNOWN_FOLDERS = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "
 #: File -> its number; every other one is a hook, or leads out of the archive.
 _CODES = {"config": "A001", "HEAD": "A003"}
 _NOTES = {
-    guard.EARLIER: "{file} is as an earlier release wrote it. The next command that writes replaces it.",
-    guard.GIT_LFS: "git-lfs ran in the archive and added to {file}. The next command that writes puts it right.",
+    hooks.EARLIER: "{file} is as an earlier release wrote it. The next command that writes replaces it.",
+    hooks.GIT_LFS: "git-lfs ran in the archive and added to {file}. The next command that writes puts it right.",
 }
 
 
@@ -48,7 +48,7 @@ def check_files(path: Path, report: Report) -> None:
 
 
 def _check_settings(path: Path, report: Report) -> None:
-    for each in guard.deviations(path):
+    for each in hooks.deviations(path):
         if note := _NOTES.get(each.reason):
             report.note(f"archive.git/{each.name}", Phrase(note, file=f"archive.git/{each.name}"))
         else:
@@ -64,8 +64,8 @@ def _check_strays(path: Path, report: Report) -> None:
         known = _KNOWN_FOLDERS if entry.is_dir(follow_symlinks=False) else _KNOWN_FILES
         if entry.name not in known and not entry.name.endswith(".lock"):
             report.add("A005", f"archive.git/{entry.name}")
-    hooks = os.listdir(path / "hooks") if is_folder(path / "hooks") else ()
-    for name in sorted(name for name in hooks if not guard.is_hook_name(name)):
+    hook_files = os.listdir(path / "hooks") if is_folder(path / "hooks") else ()
+    for name in sorted(name for name in hook_files if not hooks.is_hook_name(name)):
         report.add("A005", f"archive.git/hooks/{name}")
 
 

@@ -17,7 +17,7 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.model import ACTIONS
 from archiver.store import events
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.disposals import check_disposal
 from archiver.verify.expected import Entry, History, Watched
 from archiver.verify.findings import Report

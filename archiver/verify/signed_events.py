@@ -6,7 +6,7 @@ import hashlib
 
 from archiver import clock
 from archiver.errors import Phrase
-from archiver.store.repository import JOURNAL
+from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
 from archiver.verify.expected import Entry, History
 from archiver.verify.findings import Report

@@ -9,7 +9,7 @@ from typing import Any
 from archiver.errors import StorageProblem
 from archiver.model import Op
 from archiver.store import names
-from archiver.store.repository import Repository
+from archiver.store.git.repository import Repository
 from archiver.verify.disposals import follow
 from archiver.verify.expected import Entry, Expected, History, Watched
 from archiver.verify.findings import Report

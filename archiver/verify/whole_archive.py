@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from archiver.store.repository import Repository
+from archiver.store.git.repository import Repository
 from archiver.verify.access_modes import check_permissions
 from archiver.verify.content_objects import Progress, check_contents
 from archiver.verify.disposals import check_outcome

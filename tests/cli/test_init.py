@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.cli.main import main
-from archiver.store import creation
+from archiver.store.creation import new_archive
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, tree
 from tests.daemon.test_faults import Volume
 from tests.other_user import become_user
@@ -150,7 +150,9 @@ def test_after_a_failure_at_any_step_nothing_is_left(bare_site: Site, trouble: s
     for code in each_step(words(site), act):
         if code == 0:
             # What failed was the removal of what nobody needs any more.
-            assert sorted(set(os.listdir(site.archive)) - {"lost+found", creation.WORKSPACE})[0] == "archive.git"
+            assert (
+                sorted(set(os.listdir(site.archive)) - {"lost+found", new_archive.WORKSPACE})[0] == "archive.git"
+            )
             wipe(site)
             if place == "there":
                 site.archive.mkdir(mode=0o755)
@@ -252,7 +254,7 @@ def test_an_archive_at_a_mount_point(bare_site: Site) -> None:
         site.write("f/s/a", "1")
         site.catch_up()
         site.verified()
-        assert creation.WORKSPACE not in os.listdir(site.archive)
+        assert new_archive.WORKSPACE not in os.listdir(site.archive)
         assert (site.archive / "lost+found").is_dir()
     finally:
         volume.end()
@@ -299,7 +301,7 @@ def test_an_adoption_that_was_killed_is_done_once_more(site: Site) -> None:
         assert [event["action"] for event in events(site)].count("adopt") == 1
         assert main(line) == 0
         assert [event["action"] for event in events(site)].count("adopt") == 1
-        assert creation.WORKSPACE not in os.listdir(site.archive)
+        assert new_archive.WORKSPACE not in os.listdir(site.archive)
         wipe(site)
         shutil.copytree(site.root / "clone", site.archive)
     site.catch_up()

@@ -227,7 +227,7 @@ def test_a_git_that_hangs_or_dies(site: Site, tmp_path: Path, command: str, act:
     wrapper.parent.mkdir()
     wrapper.write_text(GIT.format(command=command, armed=armed, act=act, git=shutil.which("git")))
     wrapper.chmod(0o755)
-    code = "import archiver.store.commands as c; c._PATIENCE_SECONDS = 2; from archiver.cli.main import run; run()"
+    code = "import archiver.store.git.commands as c; c._PATIENCE_SECONDS = 2; from archiver.cli.main import run; run()"
     daemon = subprocess.Popen(
         [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"],
         env={**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"},

@@ -15,8 +15,8 @@ import pytest
 
 from archiver.intake import mounts
 from archiver.intake.access import Direct, ThroughChildren
-from archiver.store.root_folder import RootFolder
-from archiver.store.source import FileSource, Unstable
+from archiver.store.content.root_folder import RootFolder
+from archiver.store.content.source import FileSource, Unstable
 from tests.conftest import Site, wait_until
 
 TABLES = Path(__file__).parent / "mount_tables"

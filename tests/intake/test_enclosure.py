@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archiver.intake import mounts
-from archiver.store.own_files import OwnFile, OwnFiles
+from archiver.store.content.own_files import OwnFile, OwnFiles
 from tests.conftest import Site, wait_until
 
 Bind = Callable[[Path, Path], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.access import Access, Direct, ThroughChildren
-from archiver.store.source import Unstable
+from archiver.store.content.source import Unstable
 from tests.conftest import Site, wait_until
 
 SECRET = "root:$6$salt$digest:20000:0:99999:7:::"

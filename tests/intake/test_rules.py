@@ -10,7 +10,7 @@ from archiver.config.settings import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMI
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.settle import Settler
-from archiver.store.source import Signature
+from archiver.store.content.source import Signature
 
 QUIET, MAXIMUM = 5.0, 300.0
 

@@ -11,7 +11,7 @@ from archiver.intake.access import Direct
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Findings, Scanner
 from archiver.intake.snapshot import FOLDER, Snapshot
-from archiver.store.source import Signature
+from archiver.store.content.source import Signature
 from tests.conftest import open_the_way
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from archiver.errors import StorageProblem
 from archiver.intake.staging import StagingProcesses
-from archiver.store.content import ContentStore
+from archiver.store.content.objects import ContentStore
 from tests.conftest import Site, tree
 
 

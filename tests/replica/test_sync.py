@@ -20,7 +20,7 @@ from archiver.replica.history import bundle
 from archiver.replica.s3 import S3Bucket
 from archiver.replica.state import Known, State
 from archiver.store import lock
-from archiver.store.repository import Repository
+from archiver.store.git.repository import Repository
 from tests.conftest import COMMAND, Site, wait_until
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied

@@ -15,7 +15,7 @@ from archiver.cli.main import main
 from archiver.errors import StorageProblem
 from archiver.replica.port import Bucket
 from archiver.replica.recovery import recover
-from archiver.store import abilities
+from archiver.store.creation import filesystem_abilities
 from tests.cli.test_init import clone, entries, words
 from tests.conftest import Site
 
@@ -122,7 +122,7 @@ def _refusing(fchmod: Call) -> Call:
 
 
 def _is_tried(descriptor: int) -> bool:
-    return abilities._TRIAL in os.readlink(f"/proc/self/fd/{descriptor}")
+    return filesystem_abilities._TRIAL in os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 def _folding(stat: Call) -> Call:

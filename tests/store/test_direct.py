@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from archiver.store import direct
-from archiver.store.direct import LARGE, Copier, Unwritable
+from archiver.store.content import copier as copier_module
+from archiver.store.content.copier import LARGE, Copier, Unwritable
 
-PIECE = direct._LARGE_PIECE
+PIECE = copier_module._LARGE_PIECE
 BYTES = random.Random(1).randbytes(4 * PIECE + 5000)
 
 
@@ -52,7 +52,7 @@ def copied(copier: Copier, *arguments) -> int:
 
 def goes_direct(folder: Path) -> bool:
     with new(folder / "probe") as descriptor:
-        return direct._set_direct(descriptor, wanted=True)
+        return copier_module._set_direct(descriptor, wanted=True)
 
 
 @pytest.fixture(scope="module")

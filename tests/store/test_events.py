@@ -22,7 +22,7 @@ from archiver.model import ACTIONS
 from archiver.replica.history import bundle
 from archiver.status.health_report import examine
 from archiver.store import event_fields, events
-from archiver.store.repository import Repository
+from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify
 from tests import forged

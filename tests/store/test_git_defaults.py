@@ -15,7 +15,7 @@ import pytest
 
 from archiver.errors import StorageProblem
 from archiver.filings import linkage
-from archiver.store.repository import Repository
+from archiver.store.git.repository import Repository
 from tests import git_three
 from tests.conftest import CHECKOUT, SAMPLES, Site, wait_until
 

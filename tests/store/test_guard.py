@@ -20,8 +20,8 @@ from unittest.mock import ANY
 import pytest
 
 from archiver.errors import ArchiverError
-from archiver.store import gitlfs, guard, rearm
-from archiver.store.repository import Repository
+from archiver.store.git import hooks, lfs_additions, restore_settings
+from archiver.store.git.repository import Repository
 from tests.conftest import CHECKOUT, Site, open_the_way, wait_until
 from tests.other_user import become_user
 
@@ -162,8 +162,8 @@ def events(site: Site, action: str) -> list[dict[str, Any]]:
 
 def as_before(site: Site) -> None:
     """The settings as the release before wrote them."""
-    text = guard.CONFIG.replace("[lfs]\n\tpruneverifyremotealways = true\n", "")
-    assert text != guard.CONFIG
+    text = hooks.CONFIG.replace("[lfs]\n\tpruneverifyremotealways = true\n", "")
+    assert text != hooks.CONFIG
     (site.repository / "config").write_text(text)
 
 
@@ -264,7 +264,7 @@ def test_settings_of_an_earlier_release_are_read_and_replaced_by_the_next_writin
     assert events(two, "repository-settings") == [
         {"replaced": ["config"], "reason": "earlier release", "found": {"config": ANY}}
     ]
-    assert (two.repository / "config").read_text() == guard.CONFIG
+    assert (two.repository / "config").read_text() == hooks.CONFIG
     two.catch_up()
     assert len(events(two, "repository-settings")) == 1
     assert "earlier release" not in two.run("verify").stdout
@@ -306,19 +306,19 @@ def test_what_git_lfs_adds_by_itself_is_known(two: Site, old: bool) -> None:
     assert two.tags()[0] == "f/s/v3"
     [details] = events(two, "repository-settings")
     assert details["reason"] == "git-lfs"
-    hooks = [f"hooks/{name}" for name in ("post-checkout", "post-commit", "post-merge", "pre-push")]
-    assert details["replaced"] == ["config", *hooks]
+    of_git_lfs = [f"hooks/{name}" for name in ("post-checkout", "post-commit", "post-merge", "pre-push")]
+    assert details["replaced"] == ["config", *of_git_lfs]
     assert sorted(os.listdir(two.repository / "hooks")) == ["pre-receive", "reference-transaction"]
     assert two.git("config", "lfs.pruneverifyremotealways").stdout == "true\n"
     two.verified()
 
 
 def test_every_release_of_git_lfs_is_known() -> None:
-    assert len(gitlfs.hook_texts("post-merge")) == 4
-    assert len(gitlfs.hook_texts("pre-push")) == 9
-    assert gitlfs.hook_texts("reference-transaction") == set()
+    assert len(lfs_additions.hook_texts("post-merge")) == 4
+    assert len(lfs_additions.hook_texts("pre-push")) == 9
+    assert lfs_additions.hook_texts("reference-transaction") == set()
     for hook in ("post-checkout", "pre-push"):
-        for text in gitlfs.hook_texts(hook):
+        for text in lfs_additions.hook_texts(hook):
             assert text.startswith(b"#!/bin/sh\n")
             assert f" {hook} ".encode() in text or b" push " in text
 
@@ -376,8 +376,8 @@ def test_an_archive_that_comes_back_altered_is_reported(two: Site) -> None:
 
 def test_a_kill_between_replacing_and_journalling_loses_no_event(two: Site) -> None:
     as_before(two)
-    rearm.put_back(two.archive, foreign=False)
-    assert guard.deviations(two.repository) == []
+    restore_settings.put_back(two.archive, foreign=False)
+    assert hooks.deviations(two.repository) == []
     two.run("reindex")
     assert [each["replaced"] for each in events(two, "repository-settings")] == [["config"]]
     assert not (two.archive / "settings.replaced").exists()

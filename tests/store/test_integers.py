@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.snapshot import FOLDER, Snapshot
-from archiver.store.database import read_integer, stored_integer
-from archiver.store.source import Signature
+from archiver.store.content.source import Signature
+from archiver.store.sqlite import read_integer, stored_integer
 from tests.conftest import Site, tree
 
 SECOND = 10**9
@@ -79,7 +79,7 @@ def test_a_filesystem_that_cannot_hold_a_time_takes_the_bytes(
 
 
 INODES = """
-import archiver.store.source as source
+import archiver.store.content.source as source
 def of(status, given=source.Signature.of):
     return given(status)._replace(inode=status.st_ino + (1 << 64) - (1 << 32))
 source.Signature.of = of

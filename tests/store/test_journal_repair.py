@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from archiver.store.repository import JOURNAL
-from archiver.store.steps import Step
+from archiver.store.failpoints import Step
+from archiver.store.git.repository import JOURNAL
 from tests.conftest import Site, wait_until
 from tests.test_crash import HOOK
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from archiver.store import packing
-from archiver.store.steps import Step
+from archiver.store import maintenance
+from archiver.store.failpoints import Step
 from tests.conftest import Site, tree, wait_until
 from tests.test_crash import HOOK
 
-FEW = "import archiver.store.packing as packing; packing._MANY_PACKS = 2\n"
+FEW = "import archiver.store.maintenance as packing; packing._MANY_PACKS = 2\n"
 
 
 def versions(site: Site, start: int, count: int) -> None:
@@ -77,11 +77,11 @@ def test_what_nobody_points_at_stays_too(site: Site) -> None:
 
 
 def test_packs_become_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "_MANY_PACKS", 3)
+    monkeypatch.setattr(maintenance, "_MANY_PACKS", 3)
     for start in range(0, 8, 2):
         versions(site, start, 2)
         archive = site.open()
-        packing.maintain(archive, 5)
+        maintenance.maintain(archive, 5)
         archive.close()
     before = everything(site)
     assert len(list(site.repository.glob("objects/pack/*.pack"))) <= 3
@@ -156,4 +156,4 @@ def test_the_daemon_goes_on_beside_it_and_does_it_by_itself(site: Site, tmp_path
         assert daemon.stdout is not None
         daemon.stdout.close()
     site.verified()
-    assert not packing.is_wanted(site.repository)
+    assert not maintenance.is_wanted(site.repository)

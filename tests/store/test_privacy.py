@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.store.privacy import fitting
+from archiver.store.sensitive import fitting
 from tests.conftest import Site, open_the_way
 from tests.other_user import become_user
 

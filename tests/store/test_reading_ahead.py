@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import StorageProblem
-from archiver.store.index import Index
+from archiver.store.index.queries import Index
 from tests.conftest import CHECKOUT, Site
 
 sys.path.insert(0, str(CHECKOUT / "benchmarks"))

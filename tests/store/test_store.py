@@ -18,10 +18,10 @@ from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
 from archiver.store.changes import between
-from archiver.store.content import ContentStore, pointer
+from archiver.store.content.objects import ContentStore, pointer
+from archiver.store.content.root_folder import RootFolder
+from archiver.store.content.source import FileSource, Unstable
 from archiver.store.journal import change_line, parse_change
-from archiver.store.root_folder import RootFolder
-from archiver.store.source import FileSource, Unstable
 from archiver.store.writer import Draft, Totals
 from archiver.verify.sshsig import is_signed_by
 
@@ -275,7 +275,7 @@ def test_changes_between_two_states() -> None:
 
 
 def test_two_processes_may_make_the_index_at_the_same_time(tmp_path: Path) -> None:
-    from archiver.store.index import Index
+    from archiver.store.index.queries import Index
 
     for round_ in range(20):
         path = tmp_path / f"index{round_}.db"

@@ -27,7 +27,10 @@ from archiver.model import (
     Version,
 )
 from archiver.store import names
-from archiver.store.database import (
+from archiver.store.clock_lag import Lag
+from archiver.store.index.apply import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
+from archiver.store.index.version_rows import anchor, versions_of
+from archiver.store.sqlite import (
     connect,
     connect_read_only,
     create_schema,
@@ -35,9 +38,6 @@ from archiver.store.database import (
     is_damage,
     read_point,
 )
-from archiver.store.indexing import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
-from archiver.store.lag import Lag
-from archiver.store.version_rows import anchor, versions_of
 
 #: Events in one transaction; each costs a sync of the log's pages otherwise.
 _AT_ONCE = 500
@@ -191,7 +191,7 @@ class Index:
     # --- reading
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a question of :mod:`archiver.store.overview`."""
+        """The rows of a question of :mod:`archiver.store.index.overview`."""
         yield from self._db.execute(sql, values)
 
     def holds(self, lifted: bool = False) -> list[Hold]:

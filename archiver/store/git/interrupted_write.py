@@ -14,7 +14,7 @@ from pathlib import Path
 from archiver import clock
 from archiver.errors import Busy
 from archiver.model import Event
-from archiver.store.repository import ZERO, RefUpdate, Repository
+from archiver.store.git.repository import ZERO, RefUpdate, Repository
 
 _WAIT_SECONDS = 10.0
 

@@ -7,7 +7,7 @@ import select
 from collections.abc import Iterable
 from typing import Any
 
-from archiver.store.fastimport import GitEnded, end_process
+from archiver.store.git.fast_import import GitEnded, end_process
 
 _READ_BYTES = 1 << 16
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from archiver.errors import Phrase
 from archiver.model import Event
-from archiver.store import database, journal_repair, set_aside
-from archiver.store.index import Index
-from archiver.store.journal_repair import WholeEvent
-from archiver.store.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
-from archiver.store.set_aside import LostRecord, LostVersion
+from archiver.store import sqlite
+from archiver.store.git.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
+from archiver.store.index.queries import Index
+from archiver.store.repair import journal_repair, set_aside
+from archiver.store.repair.journal_repair import WholeEvent
+from archiver.store.repair.set_aside import LostRecord, LostVersion
 from archiver.store.writer import Draft
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         if repository.resolve(JOURNAL) != loss.last.commit:
             repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last.commit)], guarded=False)
         path = archive.root / "index.db"
-        if (point := database.point_of(path)) is not None and not archive.has_event(point):
+        if (point := sqlite.point_of(path)) is not None and not archive.has_event(point):
             # Only it may know what is lost, and until the event is written a kill must not cost that.
             set_aside.set_aside(archive.root, path.name)
         archive.reindex()
@@ -179,6 +180,6 @@ def _details(loss: Loss, seq: int) -> dict[str, Any]:
 def _drop_foreign_state(archive: Archive) -> None:
     """What the state of before knew is in the event now; the folder is read once in full."""
     path = archive.root / "state.db"
-    point = database.point_of(path)
+    point = sqlite.point_of(path)
     if point is not None and not archive.has_event(point):
-        database.remove(path)
+        sqlite.remove(path)

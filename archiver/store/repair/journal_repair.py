@@ -18,10 +18,11 @@ from pathlib import Path
 from archiver.errors import JournalDamaged, Phrase
 from archiver.existence import is_folder, is_there
 from archiver.model import CHECKPOINTS, JournalPoint
-from archiver.store import packed_refs, set_aside
-from archiver.store.index import Index
+from archiver.store.git import packed_refs
+from archiver.store.git.repository import JOURNAL, Repository
+from archiver.store.index.queries import Index
 from archiver.store.journal import EVENT_FILE, GENESIS
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.repair import set_aside
 
 #: Tags as this program makes them.  A tag of another form that somebody made by hand is for ``verify`` to find,
 #: and must not stop the archive.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from archiver.errors import Phrase, StorageProblem
 from archiver.existence import is_plain_file
-from archiver.store import guard
-from archiver.store.commands import GitCommands
+from archiver.store.git import hooks
+from archiver.store.git.commands import GitCommands
 
 #: As ``-c`` of every command that makes a repository.  Not --ref-format=files: git before 2.45 would refuse that,
 #: while it passes over a setting that it does not know.
@@ -39,8 +39,8 @@ def read_settings(repository: Path) -> dict[str, str]:
     """
     path = repository / "config"
     try:
-        text = guard.read_plain(path)
-    except guard.NotPlain:
+        text = hooks.read_plain(path)
+    except hooks.NotPlain:
         raise _unreadable(path, Phrase("it is no plain file, or too long")) from None
     # Of no repository, not even of this one: its settings would be in force.
     nowhere = GitCommands(Path("/"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from archiver.model import Material, Submission
-from archiver.store.index import Index
-from archiver.store.indexing import material_of
+from archiver.store.index.apply import material_of
+from archiver.store.index.queries import Index
 
 
 def content_intervals(index: Index) -> Iterator[tuple[Submission, str, int, int, int | None]]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.existence import is_there
-from archiver.store import database
-from archiver.store.index import RECORDS
+from archiver.store import sqlite
+from archiver.store.index.queries import RECORDS
 
 FOLDER = "set-aside"
 
@@ -92,14 +92,14 @@ def lost_records(root: Path, known: Container[tuple[str, str, str]]) -> list[Los
     """What else databases set aside knew beyond the journal; ``known``: the records of the journal's index."""
     lost: set[LostRecord] = set()
     for path in databases(root):
-        with suppress(sqlite3.Error), closing(database.connect_read_only(path)) as opened:
+        with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as opened:
             lost.update(LostRecord(*each) for each in opened.execute(RECORDS) if each not in known)
     return sorted(lost)
 
 
 def newest_events(root: Path) -> list[int]:
     """The number of the newest event that each database set aside knew."""
-    points = [database.point_of(path) for path in databases(root)]
+    points = [sqlite.point_of(path) for path in databases(root)]
     return [point.seq for point in points if point is not None]
 
 
@@ -108,11 +108,11 @@ def _versions(path: Path) -> Iterator[tuple[str, str, str]]:
     query = 'select tag, "commit", captured_at from versions'
     if path.name.startswith("state.db"):
         query = """select tag, "commit", '' from captured"""
-    with closing(database.connect_read_only(path)) as opened:
+    with closing(sqlite.connect_read_only(path)) as opened:
         yield from opened.execute(query)
 
 
 def discard(root: Path) -> None:
     """Remove what was set aside, once the journal has a list of it."""
     for path in databases(root):
-        database.remove(path)
+        sqlite.remove(path)

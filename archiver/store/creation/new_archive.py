@@ -18,8 +18,8 @@ from pathlib import Path
 from archiver.errors import Busy
 from archiver.existence import is_folder, is_there
 from archiver.store import permissions
-from archiver.store.abilities import check_filesystem
-from archiver.store.durable import sync_filesystem
+from archiver.store.creation.filesystem_abilities import check_filesystem
+from archiver.store.fsync import sync_filesystem
 
 WORKSPACE = ".archiver-init"
 _NEW, _WHOLE = "new", "whole"

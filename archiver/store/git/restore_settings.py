@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import StorageProblem
-from archiver.store import formats, guard, set_aside
-from archiver.store.durable import sync_filesystem, sync_path
-from archiver.store.guard import FOREIGN, Deviation
+from archiver.store.fsync import sync_filesystem, sync_path
+from archiver.store.git import hooks, repository_format
+from archiver.store.git.hooks import FOREIGN, Deviation
+from archiver.store.repair import set_aside
 
 _NOTE = "settings.replaced"
 _LONGEST_BYTES = 1 << 20
@@ -28,14 +29,14 @@ def put_back(root: Path, *, foreign: bool) -> None:
     cannot be replaced.
     """
     repository = root / "archive.git"
-    found = guard.deviations(repository)
+    found = hooks.deviations(repository)
     if not foreign:
-        guard.refuse_foreign(repository, found)
+        hooks.refuse_foreign(repository, found)
     if not found:
         return
-    if formats.keeps_refs_in_tables(repository):
+    if repository_format.keeps_refs_in_tables(repository):
         # With our settings over its own, git would find no ref any more.
-        raise formats.reftable_problem(repository)
+        raise repository_format.reftable_problem(repository)
     before = noted(root)
     _note(root, [*before, *_details(found)])
     for each in found:
@@ -51,7 +52,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
                     reason=error.strerror,
                 ) from None
     sync_filesystem(root)
-    left = {each.name for each in guard.deviations(repository)}
+    left = {each.name for each in hooks.deviations(repository)}
     # On a filesystem without execute bits a hook never is as it should be: no event at every writing.
     _note(root, [*before, *_details([each for each in found if each.name not in left])])
 
@@ -78,10 +79,10 @@ def _replace(root: Path, deviation: Deviation) -> None:
         # As it is and unread, a pipe or a folder too: what nobody knows is evidence.
         set_aside.put_away(root, repository / name)
     if name == "hooks":
-        for hook in guard.HOOKS:
-            guard.put(repository, f"hooks/{hook}")
-    elif name in guard.texts():
-        guard.put(repository, name)
+        for hook in hooks.HOOKS:
+            hooks.put(repository, f"hooks/{hook}")
+    elif name in hooks.texts():
+        hooks.put(repository, name)
     else:
         (repository / name).unlink(missing_ok=True)
 

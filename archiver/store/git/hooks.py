@@ -20,7 +20,7 @@ from pathlib import Path
 
 from archiver.errors import StorageProblem
 from archiver.existence import is_there
-from archiver.store import gitlfs
+from archiver.store.git import lfs_additions
 
 #: Written as a whole, and compared as a whole.
 CONFIG = """\
@@ -236,7 +236,7 @@ def _of_config(repository: Path) -> Deviation | None:
     ours = {_sha256(CONFIG.encode()), *_EARLIER["config"]}
     if digest in ours:
         return Deviation("config", EARLIER, digest)
-    if any(text.endswith(added) and _sha256(text.removesuffix(added)) in ours for added in gitlfs.SETTINGS):
+    if any(text.endswith(added) and _sha256(text.removesuffix(added)) in ours for added in lfs_additions.SETTINGS):
         return Deviation("config", GIT_LFS, digest)
     return Deviation("config", FOREIGN, digest)
 
@@ -275,7 +275,9 @@ def _of_other_hook(repository: Path, hook: str) -> Deviation:
         text = None
     if text is None:
         return Deviation(f"hooks/{hook}", FOREIGN)
-    return Deviation(f"hooks/{hook}", GIT_LFS if text in gitlfs.hook_texts(hook) else FOREIGN, _sha256(text))
+    return Deviation(
+        f"hooks/{hook}", GIT_LFS if text in lfs_additions.hook_texts(hook) else FOREIGN, _sha256(text)
+    )
 
 
 def _foreign(repository: Path, name: str) -> Deviation:

@@ -14,8 +14,8 @@ from typing import Any
 
 from archiver.model import ACTIONS, Change, Event, Material, Op
 from archiver.store import events, names
-from archiver.store.database import read_integer, stored_integer
-from archiver.store.lag import Lag
+from archiver.store.clock_lag import Lag
+from archiver.store.sqlite import read_integer, stored_integer
 
 SCHEMA_VERSION = 10
 SCHEMA = """

@@ -8,7 +8,7 @@ import os
 import stat
 from typing import NamedTuple, Protocol
 
-from archiver.store.root_folder import RootFolder
+from archiver.store.content.root_folder import RootFolder
 
 
 class Unstable(Exception):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archiver.errors import Phrase, StorageProblem
-from archiver.store import database
-from archiver.store.index import Index, IndexDamaged
+from archiver.store import sqlite
+from archiver.store.index.queries import Index, IndexDamaged
 from archiver.store.journal import Journal
 
 
@@ -23,7 +23,7 @@ def open_writable(path: Path, notify: Callable[[Phrase], None]) -> Index:
                 reason=str(damaged),
             )
         )
-        database.remove(path)
+        sqlite.remove(path)
         return Index(path)
 
 
@@ -46,13 +46,13 @@ def rebuild(path: Path, journal: Journal) -> None:
     It is made aside: a journal that turns out to be unreadable costs nothing.
     """
     building = path.with_name(f"{path.name}.new")
-    database.remove(building)
+    sqlite.remove(building)
     fresh = Index(building)
     try:
         fresh.apply(journal.since_with_changes(None))
     except BaseException:
         fresh.close()
-        database.remove(building)
+        sqlite.remove(building)
         raise
     fresh.close()
-    database.replace(building, path)
+    sqlite.replace(building, path)

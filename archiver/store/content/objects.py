@@ -19,11 +19,11 @@ from pathlib import Path
 from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.existence import is_folder
-from archiver.store.direct import Copier, Unwritable
-from archiver.store.durable import sync_filesystem, sync_path
+from archiver.store.content.copier import Copier, Unwritable
+from archiver.store.content.source import Signature, Source, Unstable
+from archiver.store.failpoints import Step, reached
+from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import allow_deletion
-from archiver.store.source import Signature, Source, Unstable
-from archiver.store.steps import Step, reached
 
 CHUNK_BYTES = 1 << 20
 _SHARED, _PRIVATE = 0o444, 0o400

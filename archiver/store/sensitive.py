@@ -6,9 +6,10 @@ import fnmatch
 from collections.abc import Sequence
 from contextlib import suppress
 
-from archiver.store import names, overview
-from archiver.store.content import ContentStore
-from archiver.store.index import Index
+from archiver.store import names
+from archiver.store.content.objects import ContentStore
+from archiver.store.index import overview
+from archiver.store.index.queries import Index
 
 
 def fitting(path: bytes, patterns: Sequence[str]) -> str:

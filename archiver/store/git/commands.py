@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from archiver.errors import ConfigProblem, StorageProblem
-from archiver.store.fastimport import end_process
+from archiver.store.git.fast_import import end_process
 
 #: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
 _PATIENCE_SECONDS = 300.0
@@ -156,7 +156,7 @@ class GitCommands:
     def _command(self, command: str, arguments: Iterable[str]) -> list[str]:
         """The whole command line.
 
-        The settings were compared before (:mod:`archiver.store.guard`); what would run another program
+        The settings were compared before (:mod:`archiver.store.git.hooks`); what would run another program
         is overruled all the same, for root, while the archive's owner may swap the file meanwhile.
         """
         directory = os.fspath(self.path)

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from archiver.store.durable import sync_filesystem
+from archiver.store.fsync import sync_filesystem
 
 NAME = "packed-refs"
 _REF = rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)\n"

@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from archiver.store import formats, guard
-from archiver.store.catfile import CatFile, GitHangs
-from archiver.store.commands import HANGS, GitCommands, OuterSetting
-from archiver.store.durable import sync_filesystem
-from archiver.store.fastimport import FastImport, GitEnded, Overseer
-from archiver.store.steps import Step, reached
+from archiver.store.failpoints import Step, reached
+from archiver.store.fsync import sync_filesystem
+from archiver.store.git import hooks, repository_format
+from archiver.store.git.cat_file import CatFile, GitHangs
+from archiver.store.git.commands import HANGS, GitCommands, OuterSetting
+from archiver.store.git.fast_import import FastImport, GitEnded, Overseer
 
 #: Questions asked of git ahead: a few kilobytes, so that neither side waits for the other.
 _AHEAD = 50
@@ -71,10 +71,10 @@ class Repository:
         repository = cls(path)
         try:
             repository.commands.run(
-                *("-c", formats.KEEP_REFS_IN_FILES, "init", "--quiet", "--bare"),
+                *("-c", repository_format.KEEP_REFS_IN_FILES, "init", "--quiet", "--bare"),
                 *("--template=", "--object-format=sha1", "."),
             )
-            formats.check_made(path)
+            repository_format.check_made(path)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
@@ -82,12 +82,12 @@ class Repository:
 
     def arm(self) -> None:
         """Give it the archive's settings and hooks, and no others, durably."""
-        hooks = self.path / "hooks"
-        hooks.mkdir(exist_ok=True)
-        for stray in hooks.iterdir():
+        folder = self.path / "hooks"
+        folder.mkdir(exist_ok=True)
+        for stray in folder.iterdir():
             stray.unlink()
-        for name in guard.texts():
-            guard.put(self.path, name)
+        for name in hooks.texts():
+            hooks.put(self.path, name)
         (self.path / "lfs" / "objects").mkdir(parents=True, exist_ok=True)
         sync_filesystem(self.path)
 

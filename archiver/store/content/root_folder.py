@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archiver.store.own_files import OwnFiles
+from archiver.store.content.own_files import OwnFiles
 
 # O_PATH needs no right to list a folder that is only passed through, as a path needs none.
 _ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC

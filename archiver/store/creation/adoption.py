@@ -11,11 +11,13 @@ from typing import Any
 
 from archiver.errors import StorageProblem
 from archiver.existence import is_plain_file, is_there
-from archiver.store import creation, formats, guard, permissions
-from archiver.store.abilities import check_filesystem
+from archiver.store import permissions
 from archiver.store.archive import Archive
-from archiver.store.durable import sync_filesystem
-from archiver.store.repository import JOURNAL, Repository
+from archiver.store.creation import new_archive
+from archiver.store.creation.filesystem_abilities import check_filesystem
+from archiver.store.fsync import sync_filesystem
+from archiver.store.git import hooks, repository_format
+from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.writer import Draft
 
 _ADOPT = "adopt"
@@ -35,7 +37,7 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
 
 def is_adopted(root: Path, details: Mapping[str, Any]) -> bool:
     """Whether ``root`` was made an archive so already, and not left halfway."""
-    if creation.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
+    if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
         return any(each.action == _ADOPT and each.details == details for each in archive.journal.since(None))
@@ -49,14 +51,14 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     _check_format(path)
     if not _has_journal(path):
         raise _missing(path / JOURNAL)
-    if outside := guard.redirections(path):
+    if outside := hooks.redirections(path):
         raise StorageProblem(
             "{path} makes the clone depend on files outside of it. Nothing was changed. Clone again, without "
             "--shared and --reference.",
             path=path / outside[0],
         )
-    check_filesystem(root / creation.WORKSPACE, root)
-    (root / creation.WORKSPACE).mkdir(mode=0o700, exist_ok=True)
+    check_filesystem(root / new_archive.WORKSPACE, root)
+    (root / new_archive.WORKSPACE).mkdir(mode=0o700, exist_ok=True)
     # Before the first git: a clone has the settings of wherever it comes from.
     Repository(path).arm()
     _close_to_writing(path / "lfs" / "objects")
@@ -69,7 +71,7 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     if newest is None or (newest.action, newest.details) != (_ADOPT, details):
         with archive.writing(0) as writer:
             writer.append(Draft(_ADOPT, "archive", details))
-    shutil.rmtree(root / creation.WORKSPACE)
+    shutil.rmtree(root / new_archive.WORKSPACE)
     sync_filesystem(root)
     return archive
 
@@ -79,11 +81,11 @@ def _check_format(path: Path) -> None:
 
     Raises StorageProblem.  git gets the settings as text alone: it must not obey them.
     """
-    settings = formats.read_settings(path)
-    odd = [*formats.oddities(path, settings)]
+    settings = repository_format.read_settings(path)
+    odd = [*repository_format.oddities(path, settings)]
     if "extensions.refstorage=reftable" in odd:
-        raise formats.reftable_problem(path)
-    if formats.is_partial(settings) or is_there(path / "shallow", follow_links=False):
+        raise repository_format.reftable_problem(path)
+    if repository_format.is_partial(settings) or is_there(path / "shallow", follow_links=False):
         raise StorageProblem(
             "The clone {path} is not whole: it was made with --filter or --depth. Nothing was changed. Clone "
             "again without them, from the archive or from another clone of it.",
