@@ -106,7 +106,7 @@ class Submission:
 class Material:
     """One file of a submission, or an empty folder (``sha256`` is None).
 
-    ``health`` is what was noted at capture, a word of :data:`archiver.documents.health.NOTES`.
+    ``health`` is what was noted at capture, a word of :data:`archiver.documents.integrity.NOTES`.
     """
 
     path: bytes

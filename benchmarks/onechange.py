@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from archiver.config.settings import Config
-from archiver.intake.access import open_access
 from archiver.intake.capture import Capturer
+from archiver.intake.folder.access import open_access
 from archiver.intake.layout import group_of
 from archiver.intake.snapshot import Snapshot
 from archiver.model import Submission

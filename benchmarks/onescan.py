@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from archiver.config.settings import load
-from archiver.intake.access import Direct
+from archiver.intake.folder.access import Direct
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner
 from archiver.intake.snapshot import Snapshot

@@ -29,8 +29,8 @@ from measure import Run, run
 from peers import COMMAND
 
 from archiver import clock
-from archiver.replica import keys
-from archiver.replica.state import Known, State
+from archiver.replica import object_names
+from archiver.replica.known_objects import Known, State
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 from tests.replica.seaweed import Seaweed
@@ -156,7 +156,9 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
     state = State(place / "archive/replica.db")
     contents = {sha: size for _, sha, size, _, _ in overview.content_intervals(archive.index)}
     far = clock.read().wall + timedelta(days=4 * 365)
-    state.record((keys.content_key(sha), Known("1", size, far, held=False)) for sha, size in contents.items())
+    state.record(
+        (object_names.content_key(sha), Known("1", size, far, held=False)) for sha, size in contents.items()
+    )
     state.set_meta("listed", "1")
     state.close()
     archive.close()

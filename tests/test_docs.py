@@ -143,3 +143,17 @@ def test_the_page_of_findings_is_that_of_the_code() -> None:
     from tests.findings_page import PAGE, render
 
     assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.findings_page"
+
+
+def test_the_map_of_the_packages_is_whole() -> None:
+    """docs/design.md names every module of every package, and none that is not there."""
+    text = (CHECKOUT / "docs/design.md").read_text("utf-8")
+    rows = re.findall(r"^\| `archiver/([a-z/]+)/` \| (.*)$", text, re.MULTILINE)
+    packages = {path.parent for path in Path(archiver.__file__).parent.glob("*/**/__init__.py")}
+    assert {name for name, _ in rows} == {
+        path.relative_to(Path(archiver.__file__).parent).as_posix() for path in packages
+    }
+    for name, row in rows:
+        if name != "cli":
+            there = {path.name for path in (CHECKOUT / "archiver" / name).glob("*.py")} - {"__init__.py"}
+            assert set(re.findall(r"`(\w+\.py)`", row)) == there, name

@@ -10,12 +10,13 @@ from typing import Any
 from archiver import clock, i18n
 from archiver.actions.context import FILE, MAYBE, NAME, TEXT, Action, Context
 from archiver.errors import Phrase, UsageProblem
-from archiver.filings import channels, records
-from archiver.filings.days import day_of
-from archiver.filings.display import look
+from archiver.filings import records
+from archiver.filings.due import delivery
+from archiver.filings.due.reminders import Digest, digests
 from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
+from archiver.filings.public_display import look
 from archiver.filings.register import Filing, register
-from archiver.filings.reminders import Digest, digests
+from archiver.filings.typed_days import day_of
 from archiver.store import names
 from archiver.store.resolve import find_filing, find_submission
 from archiver.store.writer import Draft
@@ -189,7 +190,7 @@ def check_displays(context: Context) -> None:
 
 def waiting(context: Context) -> tuple[dict[str, list[str]], list[Digest]]:
     """Where reminders go, and what is to be sent now; raises ConfigProblem."""
-    where = channels.targets(context.config.desk.targets, os.environ)
+    where = delivery.targets(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
     today = clock.today(context.config.zone)
     return where, digests(register(events).values(), events, today, where)
@@ -207,7 +208,7 @@ def remind(context: Context) -> dict[str, Any]:
     sent, failed = 0, []
     for message in messages:
         title = speak(Phrase("archiver: {count} matters need you", count=len(message.items)))
-        if channels.send(
+        if delivery.send(
             where[message.role][message.channel], title, "\n".join(speak(item.line) for item in message.items)
         ):
             _note_sent(context, message)

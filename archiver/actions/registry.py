@@ -18,10 +18,10 @@ from archiver.actions.context import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import request_timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
-from archiver.filings import life
-from archiver.filings.days import day_of
+from archiver.filings import end_of_filing
 from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
-from archiver.intake.immediate import capture_now, check_nothing_hidden, unsettled
+from archiver.filings.typed_days import day_of
+from archiver.intake.capture_now import capture_now, check_nothing_hidden, unsettled
 from archiver.model import Submission, Version
 from archiver.restore import drill
 from archiver.retention import disposal, holds
@@ -183,7 +183,7 @@ def _hold_lift(context: Context, name: str, target: str | None, reason: str, by:
 
 def _filing_end(context: Context, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
     found = find_filing(context.archive, filing)
-    event = life.end(context.archive, found, day_of(on), reason, by, context.wait_seconds)
+    event = end_of_filing.end(context.archive, found, day_of(on), reason, by, context.wait_seconds)
     return {"filing": event.object}
 
 
@@ -277,8 +277,8 @@ def _maintain(context: Context) -> dict[str, Any]:
 
 
 def _replica_sync(context: Context) -> dict[str, Any]:
-    from archiver.replica.opened import opened
-    from archiver.replica.run import replicate
+    from archiver.replica.connect import opened
+    from archiver.replica.replicate import replicate
     from archiver.replica.sync import described
 
     archive, config = context.archive, context.config

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from archiver.audit.copies import Copies
+from archiver.audit.copy_pool import Copies
 from archiver.store.fsync import begin_write_out
 
 _CHUNK = 1 << 20

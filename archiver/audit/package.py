@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from archiver.audit.bag import BagWriter
-from archiver.audit.contents import Contents
-from archiver.audit.copies import Copies
-from archiver.audit.selection import Selection
-from archiver.audit.views import Presentation
+from archiver.audit.copy_pool import Copies
+from archiver.audit.export_selection import Selection
+from archiver.audit.package_writer import Contents
+from archiver.audit.report_model import Presentation
 from archiver.documents.cache import Cache
 from archiver.documents.reader import Reader
 from archiver.errors import StorageProblem, UsageProblem

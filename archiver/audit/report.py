@@ -11,15 +11,15 @@ from typing import Any
 from urllib.parse import quote
 
 from archiver import clock
+from archiver.audit.report_model import Facts, Presentation, VersionLine
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, timeline
-from archiver.audit.views import Facts, Presentation, VersionLine
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase
-from archiver.filings.deadlines import Due, deadlines
-from archiver.filings.differences import TextChange, compare, texts
-from archiver.filings.expected import compared
-from archiver.filings.kinds import kind_of
+from archiver.filings.due.deadlines import Due, deadlines
+from archiver.filings.expected_materials import compared
 from archiver.filings.register import FIELDS, Filing, register
+from archiver.filings.submission_kinds import kind_of
+from archiver.filings.version_differences import TextChange, compare, texts
 from archiver.model import ACTIONS, Change, Event, Version
 from archiver.retention.policy import Policy
 from archiver.store import names

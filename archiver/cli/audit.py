@@ -59,16 +59,16 @@ def command(
 ) -> None:
     from pathlib import Path
 
-    from archiver.audit.copies import Copies
+    from archiver.audit.copy_pool import Copies
 
     # They take as long to start as this program takes to find out what there is to copy.
     with closing(Copies()) as copies:
         from archiver import clock
         from archiver.audit import package
-        from archiver.audit.contents import record_of
-        from archiver.audit.selection import Selection
-        from archiver.audit.views import Presentation
-        from archiver.filings.expected import EXPECTED
+        from archiver.audit.export_selection import Selection
+        from archiver.audit.package_writer import record_of
+        from archiver.audit.report_model import Presentation
+        from archiver.filings.expected_materials import EXPECTED
         from archiver.restore import restoration
         from archiver.store.names import typed
         from archiver.store.resolve import find_filing, find_submission

@@ -20,8 +20,8 @@ command = group("Changes of what was filed, and whether they are material.")
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Those that were decided too.")
 def _list(session: Session, as_json: bool, everything: bool) -> None:
-    from archiver.filings.deadlines import deadlines
-    from archiver.filings.linkage import changed_since
+    from archiver.filings.change_detection import changed_since
+    from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
 
     archive = session.archive()

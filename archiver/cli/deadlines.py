@@ -24,7 +24,7 @@ def command(session: Session, within: int | None, everything: bool, ics: Path | 
 
     from archiver import clock
     from archiver.errors import Phrase
-    from archiver.filings.deadlines import deadlines, still_open
+    from archiver.filings.due.deadlines import deadlines, still_open
     from archiver.filings.register import register
 
     archive = session.archive()
@@ -35,7 +35,7 @@ def command(session: Session, within: int | None, everything: bool, ics: Path | 
         dues = [due for due in dues if due.on <= today + timedelta(days=within)]
     console = session.console
     if ics is not None:
-        from archiver.filings.calendar import calendar
+        from archiver.filings.due.ical import calendar
 
         now = clock.read().wall.replace(microsecond=0)
         ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.phrase))

@@ -16,7 +16,7 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
     from archiver.documents.cache import Cache
     from archiver.documents.reader import Reader
     from archiver.errors import Phrase
-    from archiver.filings.differences import compare, texts
+    from archiver.filings.version_differences import compare, texts
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 

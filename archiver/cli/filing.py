@@ -21,7 +21,7 @@ command = group("The life of a filing: its sheet, its review, its end.")
 @entry("List the filings: state, number, what is due next.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
-    from archiver.filings.deadlines import is_ours, still_open
+    from archiver.filings.due.deadlines import is_ours, still_open
 
     filings = _register(session)
     rows = []

@@ -25,7 +25,7 @@ from archiver.config.settings import (
 )
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
-from archiver.intake.enclosure import check_separate
+from archiver.intake.folder.enclosure import check_separate
 
 
 @entry("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")

@@ -12,7 +12,7 @@ from archiver.cli.session import FilePath, Name, Session, Text, day_option, entr
 from archiver.errors import Phrase, UsageProblem, shell_word
 
 if TYPE_CHECKING:
-    from archiver.filings.proposals import Proposal
+    from archiver.filings.notice_parser import Proposal
 
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
@@ -82,7 +82,7 @@ def _add(
 
 def _proposed(session: Session, file: Path) -> Proposal:
     from archiver.documents.reader import Reader
-    from archiver.filings.proposals import propose
+    from archiver.filings.notice_parser import propose
 
     names = {submission.filing for submission in session.archive().index.submissions()}
     # Before it is read: a pipe would keep the reader waiting.
@@ -127,9 +127,9 @@ def _answer(session: Session, number: int, submission: str, on: str | None, by: 
 @json_option
 def _list(session: Session, as_json: bool) -> None:
     from archiver import clock
-    from archiver.filings.deadlines import deadlines
+    from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
-    from archiver.filings.unclaimed import unclaimed
+    from archiver.filings.unrecorded_papers import unclaimed
 
     archive = session.archive()
     filings = register(archive.index.life())

@@ -19,7 +19,7 @@ from archiver.cli.session import Name, Session, entry
     help="For a website, a document, an App's text, an App's program.",
 )
 def command(session: Session, filing: str, form: str) -> None:
-    from archiver.filings.display import board
+    from archiver.filings.public_display import board
     from archiver.filings.register import Filing, register
     from archiver.store.resolve import find_filing
 

@@ -27,12 +27,12 @@ _style = click.option(
 @_style
 @click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
 def _init(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
-    from archiver.replica import setup
+    from archiver.replica import create
 
     console = session.console
     archive = session.archive()
-    settings = setup.settings(session.config, url, endpoint, region, style, lock=not no_lock)
-    proof = setup.begin(archive, settings, session.wait)
+    settings = create.settings(session.config, url, endpoint, region, style, lock=not no_lock)
+    proof = create.begin(archive, settings, session.wait)
     if settings.lock:
         console.say("{url} locks: every attempt on a locked object was refused.", url=settings.url)
     else:
@@ -85,11 +85,13 @@ def _restore(
     only_history: bool,
 ) -> None:
     from archiver.config.bucket_access import Access
-    from archiver.replica import setup
+    from archiver.replica import create
 
     console = session.console
     access = Access(endpoint=endpoint, region=region, style=style, credentials=credentials)
-    done, config = setup.rebuild(url, access, target, keys, only_history=only_history, progress=console.progress())
+    done, config = create.rebuild(
+        url, access, target, keys, only_history=only_history, progress=console.progress()
+    )
     console.say(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
         events=done.events,

@@ -56,7 +56,7 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
 
 
 def _catch_up(session: Session, teller: Report, settle: float | None) -> None:
-    from archiver.daemon.worker import Daemon
+    from archiver.daemon.capture_loop import Daemon
 
     interruption.raise_in_the_work()
     daemon = Daemon(session.archive(), session.config, teller, settle, session.wait)
@@ -92,7 +92,7 @@ def _is_kept_complete(session: Session, teller: Report) -> bool:
     Raises NotArchived for what it cannot read.
     """
     from archiver import clock
-    from archiver.intake.immediate import differences_beside_a_daemon
+    from archiver.intake.capture_now import differences_beside_a_daemon
     from archiver.intake.scan import is_unreadable
     from archiver.store import lock
 

@@ -315,7 +315,7 @@ class Day(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
         """Refuse what is no day; raises UsageProblem."""
-        from archiver.filings.days import day_of
+        from archiver.filings.typed_days import day_of
 
         return day_of(value).isoformat()
 

@@ -11,7 +11,7 @@ from archiver.cli.session import Name, Session, entry, json_option
 @click.argument("tag", type=Name())
 @json_option
 def command(session: Session, tag: str, as_json: bool) -> None:
-    from archiver.documents.health import NOTES
+    from archiver.documents.integrity import NOTES
     from archiver.errors import Phrase
     from archiver.store.names import text
     from archiver.store.resolve import find_version

@@ -88,7 +88,7 @@ def _print(session: Session, health: Any) -> None:
 
 def _print_next(session: Session, health: Any) -> None:
     """What a person has to do, the most urgent first."""
-    from archiver.filings.reminders import line
+    from archiver.filings.due.reminders import line
 
     for due in health.next[:_MOST_DUE]:
         session.console.say("To do: {line}", line=line(due, health.today))
@@ -106,7 +106,7 @@ def _print_next(session: Session, health: Any) -> None:
 
 
 def _print_doubtful(session: Session, health: Any) -> None:
-    from archiver.documents.health import NOTES
+    from archiver.documents.integrity import NOTES
     from archiver.store.names import text
 
     for tag, material in health.doubtful:

@@ -65,7 +65,7 @@ def command(
 
 def _warn_of_doubtful(session: Session, tag: str) -> None:
     """What was handed in is sealed as it is; but a broken file is better known before the regulator says so."""
-    from archiver.documents.health import NOTES
+    from archiver.documents.integrity import NOTES
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 

@@ -32,7 +32,7 @@ def command(
     with_replica: bool,
     replica_sample: float | None,
 ) -> None:
-    from archiver.replica.opened import check_replica
+    from archiver.replica.connect import check_replica
     from archiver.verify.whole_archive import verify
     from archiver.verify.witness import parse
 

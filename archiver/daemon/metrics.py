@@ -12,7 +12,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
-from archiver.replica.opened import lag_of
+from archiver.replica.connect import lag_of
 from archiver.store.archive import Archive
 
 _READABLE = 0o644

@@ -9,9 +9,9 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Report
-from archiver.replica.opened import opened
-from archiver.replica.port import Bucket
-from archiver.replica.run import replicate
+from archiver.replica.bucket import Bucket
+from archiver.replica.connect import opened
+from archiver.replica.replicate import replicate
 from archiver.replica.sync import Ended
 from archiver.replica.throttle import Stopped
 from archiver.retention.policy import in_force

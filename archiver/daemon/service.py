@@ -11,14 +11,14 @@ from collections.abc import Callable
 from archiver import clock
 from archiver.actions.protocol import SOCKET
 from archiver.config.settings import Config
+from archiver.daemon.capture_loop import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
 from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
-from archiver.daemon.notify import Notifier
-from archiver.daemon.reception import Reception
-from archiver.daemon.worker import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
+from archiver.daemon.sd_notify import Notifier
+from archiver.daemon.socket_server import Reception
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
-from archiver.intake.access import open_access
-from archiver.intake.watch_path import changed_watch_path
+from archiver.intake.folder.access import open_access
+from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.store.archive import Archive
 
 _LOOK_AGAIN_SECONDS = 1.0

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from archiver.documents.cache import Cache
 from archiver.documents.document import HEAVY, LARGE, SLOW, UNSTARTED, Document
-from archiver.documents.kinds import PICTURE, kind_of
+from archiver.documents.document_types import PICTURE, kind_of
 
 _PATIENCE_SECONDS = 40.0
 _LARGEST_BYTES = 256 << 20
@@ -79,7 +79,7 @@ class Reader:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:
-            command = [sys.executable, "-I", "-m", "archiver.documents.child"]
+            command = [sys.executable, "-I", "-m", "archiver.documents.document_worker"]
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )

@@ -12,9 +12,9 @@ from datetime import date
 from typing import IO, Any
 
 from archiver.errors import NotFound, UsageProblem
-from archiver.filings.days import day_of
-from archiver.filings.numbers import scheme_of
+from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
+from archiver.filings.typed_days import day_of
 from archiver.model import Event
 from archiver.store import names
 from archiver.store.archive import Archive

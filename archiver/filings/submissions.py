@@ -11,8 +11,8 @@ from datetime import date
 from typing import IO, Any
 
 from archiver.errors import SubmissionRefused, UsageProblem
-from archiver.filings.kinds import kind_of
-from archiver.filings.numbers import scheme_of
+from archiver.filings.filing_numbers import scheme_of
+from archiver.filings.submission_kinds import kind_of
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive

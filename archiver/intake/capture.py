@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, StorageProblem
-from archiver.intake.access import Access, Direct
-from archiver.intake.current import Current
+from archiver.intake.changeset import Current
+from archiver.intake.folder.access import Access, Direct
 from archiver.intake.layout import Group, locate
-from archiver.intake.reading import FileReader, Read, Stopped
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.intake.staging import StagingProcesses
+from archiver.intake.staging import FileReader, Read, Stopped
+from archiver.intake.staging_worker import StagingProcesses
 from archiver.model import Change, JournalPoint, Material, Op, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.content.objects import Staged

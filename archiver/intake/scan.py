@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from archiver.intake.access import Access
+from archiver.intake.folder.access import Access
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
 from archiver.store.content.own_files import OwnFile

@@ -1,86 +1,85 @@
-"""Reading many small files in processes beside this one.
-
-A small file costs a dozen system calls and next to no waiting, so threads of one Python spend their
-time handing its lock to each other: 20,000 files took 10 s of system time in futexes that two
-processes do not need.
-"""
+"""Reading files into the spool: what became of each is a value, never a stop for the others."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Container, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field, replace
 
-from archiver.errors import StorageProblem
-from archiver.intake.access import Direct
-from archiver.intake.reading import FileReader, Read
+from archiver.documents import integrity
+from archiver.errors import ArchiverError
+from archiver.intake.folder.access import Access
+from archiver.intake.scan import UNREADABLE_FILE
 from archiver.intake.snapshot import Noted
 from archiver.store.content.objects import ContentStore, Staged
-from archiver.store.content.source import Signature
-from archiver.workers import Beside, serve
+from archiver.store.content.source import Unstable
 
 
-class StagingProcesses:
-    """The processes that read for one archive and one folder."""
-
-    def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
-        """``archive``: the folder whose files must not be archived."""
-        places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
-        self._beside = Beside("archiver.intake.staging", *places)
-
-    def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> Read:
-        """As :meth:`FileReader.read`; raises StorageProblem, and OSError where the child died."""
-        answer = self._beside.ask((list(paths), [path for path in paths if path in overdue]))
-        if isinstance(answer, dict):
-            raise StorageProblem(answer.pop(""), **answer)
-        return _unpacked(answer)
-
-    def end(self) -> None:
-        """End the processes; only while no thread reads."""
-        self._beside.end()
+class Stopped(Exception):
+    """The daemon was told to end; nothing of this attempt was kept."""
 
 
-def _packed(read: Read) -> tuple[Any, ...]:
-    staged = [(path, s.sha256, tuple(s.signature), s.spool, s.fresh, s.health) for path, s in read.staged.items()]
-    unreadable = [(noted.path, noted.template, noted.value) for noted in read.unreadable]
-    return staged, read.unstable, read.held, unreadable
+class _Held(Exception):
+    """A process of this machine still holds the file open for writing."""
 
 
-def _unpacked(answer: tuple[Any, ...]) -> Read:
-    staged, unstable, held, unreadable = answer
-    return Read(
-        {path: Staged(sha, Signature(*signature), *rest) for path, sha, signature, *rest in staged},
-        unstable,
-        held,
-        [Noted(*each) for each in unreadable],
-    )
+@dataclass(slots=True)
+class Read:
+    """What reading files came to."""
+
+    staged: dict[bytes, Staged] = field(default_factory=dict)
+    unstable: list[bytes] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
+    unreadable: list[Noted] = field(default_factory=list)
+
+    def add(self, part: Read) -> None:
+        """Take in what a batch came to."""
+        self.staged |= part.staged
+        self.unstable += part.unstable
+        self.held += part.held
+        self.unreadable += part.unreadable
 
 
-def _carried(value: object) -> object:
-    """What a pipe between our processes carries: names stay bytes, which ``str()`` would turn into source."""
-    if isinstance(value, os.PathLike):
-        return os.fsencode(value)
-    return value if isinstance(value, bytes | int | float) else str(value)
+class FileReader:
+    """Copies files into the spool while hashing them."""
 
+    def __init__(self, access: Access, content: ContentStore, proceed: Callable[[], None] = lambda: None) -> None:
+        """``proceed`` is called before each piece and may raise Stopped."""
+        self._access = access
+        self._content = content
+        self._proceed = proceed
 
-def main() -> None:
-    """Serve until the parent closes its end."""
-    root, objects, spool, archive = map(os.fsencode, sys.argv[1:])
-    reader = FileReader(
-        Direct(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
-    )
+    def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> Read:
+        """Stage every path; one that is open for writing waits, unless it is overdue.
 
-    def answer(request: tuple[list[bytes], list[bytes]]) -> Any:
-        paths, overdue = request
+        Raises StorageProblem or Stopped; nothing is left in the spool then.
+        """
+        read = Read()
         try:
-            return _packed(reader.read(paths, frozenset(overdue)))
-        except StorageProblem as problem:
-            return {"": problem.template, **{name: _carried(value) for name, value in problem.fields.items()}}
+            for path in paths:
+                self._read_one(path, path in overdue, read)
+        except (ArchiverError, Stopped):
+            self._content.discard(read.staged.values())
+            raise
+        return read
 
-    serve(answer)
+    def _read_one(self, path: bytes, overdue: bool, read: Read) -> None:
+        try:
+            read.staged[path] = self._stage(path, overdue)
+        except _Held:
+            read.held.append(path)
+        except (Unstable, FileNotFoundError, NotADirectoryError):
+            read.unstable.append(path)
+        except OSError as error:
+            read.unreadable.append(Noted(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
 
-
-if __name__ == "__main__":
-    main()
+    def _stage(self, path: bytes, overdue: bool) -> Staged:
+        self._proceed()
+        source = self._access.open(path)
+        try:
+            if source.is_being_written and not overdue:
+                raise _Held
+            staged = self._content.stage(source, self._proceed)
+        finally:
+            source.close()
+        noted = integrity.note(staged.spool, path)
+        return replace(staged, health=noted) if noted else staged

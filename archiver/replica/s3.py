@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from archiver.errors import ConfigProblem, Phrase
-from archiver.replica.port import Bucket, BucketProblem, Listed, Refused, Stored
-from archiver.replica.settings import Settings
+from archiver.replica.bucket import Bucket, BucketProblem, Listed, Refused, Stored
+from archiver.replica.bucket_settings import Settings
 from archiver.replica.throttle import Throttle
 
 _MULTIPART_FROM = 32 << 20

@@ -17,12 +17,12 @@ from typing import TypeVar
 from archiver import clock
 from archiver.errors import Phrase, StorageProblem
 from archiver.existence import is_there
-from archiver.replica import keys
-from archiver.replica.history import bundle
-from archiver.replica.port import Bucket, BucketProblem, Refused
-from archiver.replica.proof import claim
-from archiver.replica.state import Known, State
-from archiver.replica.wanted import Wanted, history, is_short, lock_date, wanted
+from archiver.replica import object_names
+from archiver.replica.bucket import Bucket, BucketProblem, Refused
+from archiver.replica.bundles import bundle
+from archiver.replica.desired_objects import Wanted, history, is_short, lock_date, wanted
+from archiver.replica.known_objects import Known, State
+from archiver.replica.lock_probe import claim
 from archiver.retention.policy import Policy
 from archiver.store import lock
 from archiver.store.archive import Archive
@@ -97,7 +97,7 @@ class Replicator:
         contents = wanted(index, policy, self._archive.compliance_time())
         self._adopt(now)
         self._state.set_meta("unfinished", "1")
-        known = self._state.objects(keys.OBJECTS)
+        known = self._state.objects(object_names.OBJECTS)
         self._send(contents, known, now)
         self._lock(contents, now)
         self._send_history(head, history(contents, now), now)
@@ -114,7 +114,9 @@ class Replicator:
             return
         known = set(self._state.objects(""))
         found = (
-            each for each in self._bucket.versions(keys.OBJECTS) if not each.is_marker and each.key not in known
+            each
+            for each in self._bucket.versions(object_names.OBJECTS)
+            if not each.is_marker and each.key not in known
         )
         for batch in _batches(found, _BATCH):
             # Of several versions the oldest is ours: whoever came later could only add.
@@ -124,7 +126,7 @@ class Replicator:
             self._state.record(
                 (each.key, Known(each.version, each.size, head.locked_until, head.held))
                 for each, head in zip(oldest.values(), heads, strict=True)
-                if head is not None and head.sha256 == keys.content_of(each.key)
+                if head is not None and head.sha256 == object_names.content_of(each.key)
             )
         until = lock_date(history({}, now), now) if self._has_lock else None
         claimed = claim(self._bucket, self._archive.index.archive_id, until)
@@ -137,13 +139,13 @@ class Replicator:
         missing = [
             (sha256, each)
             for sha256, each in contents.items()
-            if (there := known.get(keys.content_key(sha256))) is None or there.size != each.size
+            if (there := known.get(object_names.content_key(sha256))) is None or there.size != each.size
         ]
         total, done = sum(each.size for _, each in missing), 0
         for batch in _batches(iter(missing), _BATCH):
             results = self._each(lambda item: self._send_one(*item, now), batch)
             sent = [
-                (keys.content_key(sha256), found)
+                (object_names.content_key(sha256), found)
                 for (sha256, _), found in zip(batch, results, strict=True)
                 if found
             ]
@@ -159,7 +161,7 @@ class Replicator:
             # Gone here: verify tells of it.
             self._done.missing.append(sha256)
             return None
-        return self._put(keys.content_key(sha256), path, sha256, each, now)
+        return self._put(object_names.content_key(sha256), path, sha256, each, now)
 
     def _put(self, key: str, path: Path, sha256: str, each: Wanted, now: datetime) -> Known:
         until = lock_date(each, now) if self._has_lock else None
@@ -173,10 +175,10 @@ class Replicator:
     def _lock(self, contents: dict[str, Wanted], now: datetime) -> None:
         if not self._has_lock:
             return
-        known = self._state.objects(keys.OBJECTS)
+        known = self._state.objects(object_names.OBJECTS)
         work = [
             (key, known[key], each)
-            for key, each in ((keys.content_key(sha256), each) for sha256, each in contents.items())
+            for key, each in ((object_names.content_key(sha256), each) for sha256, each in contents.items())
             if key in known and (is_short(known[key].until, each, now) or self._moves_hold(known[key], each))
         ]
         for batch in _batches(iter(work), _BATCH):
@@ -207,29 +209,29 @@ class Replicator:
     # --- history
 
     def _send_history(self, head: str | None, each: Wanted, now: datetime) -> None:
-        known = self._state.objects(keys.HISTORY)
-        spans = {key: span for key in known if (span := keys.span_of(key))}
+        known = self._state.objects(object_names.HISTORY)
+        spans = {key: span for key in known if (span := object_names.span_of(key))}
         last = max(spans.values(), key=lambda span: span.last, default=None)
         last = self._take_in_bundles(last)
         if head is not None and (last is None or self._archive.journal.event(head).seq > last.last):
             with bundle(self._archive, last.head if last else None, head) as (span, path, sha256):
-                found = self._put(keys.bundle_key(span), path, sha256, each, now)
-                self._state.record([(keys.bundle_key(span), found)])
+                found = self._put(object_names.bundle_key(span), path, sha256, each, now)
+                self._state.record([(object_names.bundle_key(span), found)])
                 self._done.sent_bytes += found.size
                 last = span
         if last is not None:
             self._state.set_meta("seq", str(last.last))
         if self._has_lock:
-            known |= self._state.objects(keys.IDENTITY)
+            known |= self._state.objects(object_names.IDENTITY)
             short = [(key, there, each) for key, there in known.items() if is_short(there.until, each, now)]
             moved = self._each(lambda item: self._strengthen(*item, now), short)
             self._state.record(zip((key for key, _, _ in short), moved, strict=True))
 
-    def _take_in_bundles(self, last: keys.Span | None) -> keys.Span | None:
+    def _take_in_bundles(self, last: object_names.Span | None) -> object_names.Span | None:
         """Bundles behind the last one that is known: ours from before a crash, or those of a second writer."""
-        after = keys.bundle_key(last) if last else ""
-        for found in self._bucket.versions(keys.HISTORY, after):
-            span = keys.span_of(found.key)
+        after = object_names.bundle_key(last) if last else ""
+        for found in self._bucket.versions(object_names.HISTORY, after):
+            span = object_names.span_of(found.key)
             if found.is_marker or self._state.object(found.key) is not None:
                 continue
             if span is None or not self._is_ours(span):
@@ -245,7 +247,7 @@ class Replicator:
                 last = span if last is None or span.last > last.last else last
         return last
 
-    def _is_ours(self, span: keys.Span) -> bool:
+    def _is_ours(self, span: object_names.Span) -> bool:
         try:
             return self._archive.journal.event(span.head).seq == span.last
         except StorageProblem:
@@ -258,8 +260,8 @@ class Replicator:
         if not self._may_release:
             return
         gone = []
-        for key, there in self._state.objects(keys.OBJECTS).items():
-            sha256 = keys.content_of(key)
+        for key, there in self._state.objects(object_names.OBJECTS).items():
+            sha256 = object_names.content_of(key)
             if sha256 is None or sha256 in contents:
                 continue
             if there.held:

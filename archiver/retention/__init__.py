@@ -1,1 +1,5 @@
-"""How long everything is kept, why, and the refusal of anything earlier."""
+"""How long everything is kept and why, and the refusal of anything earlier.
+
+A *promise* is a period that was once in force for a material; it can only grow.  A *hold* keeps something whatever
+the date.  A *disposal* is planned, approved by two people, carried out after a cooling-off, and certified.
+"""

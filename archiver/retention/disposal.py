@@ -17,8 +17,8 @@ from archiver.documents.cache import Cache
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.model import Disposal, Version
 from archiver.retention import certificate, unread
+from archiver.retention.disposal_selection import Selection, needed_content, select
 from archiver.retention.policy import Policy, decide
-from archiver.retention.selection import Selection, needed_content, select
 from archiver.store.archive import Archive
 from archiver.store.names import screen
 from archiver.store.repair import set_aside

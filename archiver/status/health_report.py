@@ -14,19 +14,19 @@ from typing import Any
 from archiver import clock
 from archiver.actions import protocol
 from archiver.config.settings import Config
-from archiver.daemon.folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.daemon.ticks import UNSIGNED
+from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
-from archiver.filings.deadlines import Due, still_open
+from archiver.filings.due.deadlines import Due, still_open
+from archiver.filings.due.reminders import alerts
 from archiver.filings.register import register
-from archiver.filings.reminders import alerts
-from archiver.filings.unclaimed import Paper, unclaimed
+from archiver.filings.unrecorded_papers import Paper, unclaimed
 from archiver.intake.pipeline import FAILED, GATHERING
 from archiver.intake.scan import OWN, is_unreadable
 from archiver.intake.snapshot import Noted, Snapshot
 from archiver.model import Material, UnreadEvent
-from archiver.replica.opened import Mirror, mirror
+from archiver.replica.connect import Mirror, mirror
 from archiver.retention import unread
 from archiver.status.disk_forecast import Forecast, forecast, window
 from archiver.status.disk_problems import disk_problems

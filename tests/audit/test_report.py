@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.audit.timeline import LABEL, WIDTH, Mark, timeline
-from archiver.filings.expected import EXPECTED, compared
+from archiver.filings.expected_materials import EXPECTED, compared
 from tests.conftest import SAMPLES, Site
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))

@@ -147,7 +147,7 @@ def test_commands_work_beside_a_busy_daemon(site: Site, daemon: subprocess.Popen
 def test_a_scan_finds_what_events_did_not_tell(site: Site) -> None:
     """Deaf: no event arrives, and still everything is archived."""
     site.set("watch", "scan_minutes", 0.02)
-    deaf = "import archiver.intake.watch as w; w.Watcher.on_any_event = lambda *a: None; "
+    deaf = "import archiver.intake.folder.watcher as w; w.Watcher.on_any_event = lambda *a: None; "
     code = f"{deaf}from archiver.cli.main import run; run()"
     daemon = subprocess.Popen(
         [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"], stdout=subprocess.DEVNULL
@@ -256,7 +256,7 @@ def test_a_full_archive_disk_loses_nothing_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -> None:
     """Same size, same times: the kernel's file times cannot tell the two states apart."""
-    from archiver.daemon.worker import Daemon
+    from archiver.daemon.capture_loop import Daemon
     from archiver.intake.capture import Capturer
 
     target = site.write("f/s/a", "one")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfWriter
 
-from archiver.documents.health import NOTES, note
+from archiver.documents.integrity import NOTES, note
 from tests.conftest import SAMPLES, Site
 
 FIRST = next(SAMPLES.glob("*/2026-03-首次备案"))

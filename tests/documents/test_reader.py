@@ -19,7 +19,7 @@ from pypdf import PdfWriter
 
 from archiver.documents.cache import Cache
 from archiver.documents.document import ENCRYPTED, UNSTARTED, Document
-from archiver.documents.kinds import kind_of
+from archiver.documents.document_types import kind_of
 from archiver.documents.reader import Reader, difference
 from tests.conftest import SAMPLES, Site
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import UsageProblem
-from archiver.filings.kinds import kind_of
-from archiver.filings.numbers import scheme_of
+from archiver.filings.filing_numbers import scheme_of
+from archiver.filings.submission_kinds import kind_of
 from tests.conftest import Site
 
 

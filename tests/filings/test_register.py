@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.filings.deadlines import DONE, LATE, OVERDUE, TODAY, Due, deadlines, still_open
-from archiver.filings.proposals import propose
+from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Due, deadlines, still_open
+from archiver.filings.due.reminders import MANAGER, OWNER, digests
+from archiver.filings.due.rules import RULES, SENTENCES, rule
+from archiver.filings.notice_parser import propose
 from archiver.filings.register import STATES, Filing, register
-from archiver.filings.reminders import MANAGER, OWNER, digests
-from archiver.filings.rules import RULES, SENTENCES, rule
 from archiver.model import LifeEvent
 
 NAME = "推荐"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.filings import linkage
+from archiver.filings import change_detection
 from archiver.store.writer import Draft
 from tests.conftest import Site
 from tests.filings.test_desk import filed
@@ -18,7 +18,7 @@ SECRET = "root:$6$salt$digest:20000:0:99999:7:::\n"
 
 
 def shown(path: Path) -> str | None:
-    return linkage._value(os.fspath(path))
+    return change_detection._value(os.fspath(path))
 
 
 @pytest.mark.parametrize("word", ["1.4.2", "v2.0_rc-1+build.7", "模型二号", "a" * 60, "字" * 60])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.filings.workdays import after, between, is_working_day
+from archiver.filings.due.working_days import after, between, is_working_day
 
 #: start, then the days 10, 20 and 30 working days after it (domain notes, section 3).
 VECTORS = [

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake import mounts
-from archiver.intake.access import Direct, ThroughChildren
+from archiver.intake.folder import mounts
+from archiver.intake.folder.access import Direct, ThroughChildren
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Unstable
 from tests.conftest import Site, wait_until
@@ -127,7 +127,7 @@ def share(site: Site) -> Iterator[Mounted]:
 
 
 def start_impatient(site: Site) -> subprocess.Popen[bytes]:
-    code = "import archiver.intake.access as a; a.PATIENCE_SECONDS = 1; from archiver.cli.main import run; run()"
+    code = "import archiver.intake.folder.access as a; a.PATIENCE_SECONDS = 1; from archiver.cli.main import run; run()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"], stdout=subprocess.DEVNULL
     )

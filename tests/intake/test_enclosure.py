@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake import mounts
+from archiver.intake.folder import mounts
 from archiver.store.content.own_files import OwnFile, OwnFiles
 from tests.conftest import Site, wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.access import Access, Direct, ThroughChildren
+from archiver.intake.folder.access import Access, Direct, ThroughChildren
 from archiver.store.content.source import Unstable
 from tests.conftest import Site, wait_until
 

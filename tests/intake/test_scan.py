@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.access import Direct
+from archiver.intake.folder.access import Direct
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Findings, Scanner
 from archiver.intake.snapshot import FOLDER, Snapshot

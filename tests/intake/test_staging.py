@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import StorageProblem
-from archiver.intake.staging import StagingProcesses
+from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
 from tests.conftest import Site, tree
 
@@ -91,7 +91,7 @@ def test_without_them_the_files_are_read_here(site: Site) -> None:
     for number in range(520):
         site.write(f"推荐/首次/{number}", f"{number}")
     code = (
-        "import archiver.intake.staging as s, sys\n"
+        "import archiver.intake.staging_worker as s, sys\n"
         "s.StagingProcesses._child = lambda self: (_ for _ in ()).throw(BlockingIOError())\n"
         "from archiver.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.worker import Daemon
+from archiver.daemon.capture_loop import Daemon
 from archiver.store.archive import Archive
 from archiver.verify.whole_archive import verify
 

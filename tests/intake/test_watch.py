@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.canary import PATIENCE_SECONDS, PERIOD_SECONDS, Canary
+from archiver.intake.folder.canary import PATIENCE_SECONDS, PERIOD_SECONDS, Canary
 from tests.conftest import Site, wait_until
 
 
@@ -69,7 +69,7 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
         site.write(f"f/s/d{number:02d}/a", "1")
     limit = tmp_path / "limit"
     limit.write_text("8\n")
-    patch = f"import archiver.daemon.folder as f\nfrom pathlib import Path\nf._LIMIT = Path({os.fspath(limit)!r})"
+    patch = f"import archiver.daemon.watched_folder as f\nfrom pathlib import Path\nf._LIMIT = Path({os.fspath(limit)!r})"
     own = "/proc/sys/user/max_inotify_watches"
     wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
@@ -94,7 +94,7 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
 def test_no_watch_at_all_is_told_and_polled(site: Site) -> None:
     site.set("watch", "poll_seconds", 0.5)
     patch = (
-        "import archiver.intake.watch as w\n"
+        "import archiver.intake.folder.watcher as w\n"
         "def start(self): raise OSError(24, 'inotify instance limit reached')\n"
         "w.Watcher.start = start"
     )
@@ -106,14 +106,14 @@ def test_no_watch_at_all_is_told_and_polled(site: Site) -> None:
     assert "max_user_instances" in end(daemon)
 
 
-DEAF = "import archiver.intake.watch as w\nw.Watcher.on_any_event = lambda *_: None\n"
+DEAF = "import archiver.intake.folder.watcher as w\nw.Watcher.on_any_event = lambda *_: None\n"
 
 
 def test_a_canary_that_is_not_heard_makes_the_watch_anew(site: Site) -> None:
     site.set("watch", "poll_seconds", 0.5)
     patch = (
         f"{DEAF}w._ProbeHandler.on_any_event = lambda *_: None\n"
-        "import archiver.intake.canary as c\nc.PATIENCE_SECONDS = 0.5"
+        "import archiver.intake.folder.canary as c\nc.PATIENCE_SECONDS = 0.5"
     )
     daemon = start(site, patch)
     wait_until(lambda: site.json("status")["watching_reason"] == "events do not arrive")
@@ -128,7 +128,7 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
     """The canary sings, and still the folder is deaf."""
     site.set("watch", "scan_minutes", 0.02)
     # Below zero, so that it does not matter how shortly before the scan the file was written.
-    daemon = start(site, f"{DEAF}import archiver.daemon.worker as d\nd._EVENT_SECONDS = -5")
+    daemon = start(site, f"{DEAF}import archiver.daemon.capture_loop as d\nd._EVENT_SECONDS = -5")
     time.sleep(2)
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
@@ -140,7 +140,7 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
 
 def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
     site.set("watch", "scan_minutes", 0.01)
-    patch = "import archiver.daemon.worker as d\nd._EVENT_SECONDS = 0.3\nimport archiver.intake.canary as c\nc.PERIOD_SECONDS = 0.2"
+    patch = "import archiver.daemon.capture_loop as d\nd._EVENT_SECONDS = 0.3\nimport archiver.intake.folder.canary as c\nc.PERIOD_SECONDS = 0.2"
     daemon = start(site, patch)
     for number in range(20):
         site.write(f"f/s/d{number}/a", str(number))

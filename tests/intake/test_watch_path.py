@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from archiver.intake import watch_path
+from archiver.intake.folder import watch_path
 from archiver.store import names
 from tests.conftest import Site, wait_until
 

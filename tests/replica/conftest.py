@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from archiver.config.bucket_access import Access
+from archiver.replica.bucket_settings import of_url
 from archiver.replica.s3 import S3Bucket
-from archiver.replica.settings import of_url
 from tests.conftest import Site
 from tests.replica.ceph import Ceph
 from tests.replica.seaweed import Seaweed

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from archiver.config.bucket_access import Access
 from archiver.errors import UsageProblem
-from archiver.replica import keys
-from archiver.replica.settings import journalled, of_url
+from archiver.replica import object_names
+from archiver.replica.bucket_settings import journalled, of_url
+from archiver.replica.desired_objects import Wanted, history, is_short, lock_date
 from archiver.replica.throttle import Stopped, Throttle
-from archiver.replica.wanted import Wanted, history, is_short, lock_date
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -62,21 +62,21 @@ def test_what_has_no_lock_is_short_and_history_is_open() -> None:
 
 @given(st.binary(min_size=32, max_size=32))
 def test_keys_of_content(digest: bytes) -> None:
-    assert keys.content_of(keys.content_key(digest.hex())) == digest.hex()
+    assert object_names.content_of(object_names.content_key(digest.hex())) == digest.hex()
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.binary(min_size=20, max_size=20))
 def test_keys_of_bundles(first: int, last: int, head: bytes) -> None:
-    span = keys.Span(first, last, head.hex())
-    assert keys.span_of(keys.bundle_key(span)) == span
+    span = object_names.Span(first, last, head.hex())
+    assert object_names.span_of(object_names.bundle_key(span)) == span
 
 
 @pytest.mark.parametrize(
     "key", ["objects/aa/bb/aabb", "objects/aa/bb/" + "c" * 64, "history/1-2-x.bundle", "other"]
 )
 def test_other_keys_are_none(key: str) -> None:
-    assert keys.content_of(key) is None
-    assert keys.span_of(key) is None
+    assert object_names.content_of(key) is None
+    assert object_names.span_of(key) is None
 
 
 def test_addresses() -> None:

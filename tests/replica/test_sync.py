@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
-from archiver.replica import keys as names
-from archiver.replica.history import bundle
+from archiver.replica import object_names as names
+from archiver.replica.bundles import bundle
+from archiver.replica.known_objects import Known, State
 from archiver.replica.s3 import S3Bucket
-from archiver.replica.state import Known, State
 from archiver.store import lock
 from archiver.store.git.repository import Repository
 from tests.conftest import COMMAND, Site, wait_until

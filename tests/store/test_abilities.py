@@ -13,8 +13,8 @@ import pytest
 
 from archiver.cli.main import main
 from archiver.errors import StorageProblem
-from archiver.replica.port import Bucket
-from archiver.replica.recovery import recover
+from archiver.replica.bucket import Bucket
+from archiver.replica.rebuild import recover
 from archiver.store.creation import filesystem_abilities
 from tests.cli.test_init import clone, entries, words
 from tests.conftest import Site

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver import clock
-from archiver.filings import life
+from archiver.filings import end_of_filing
 from archiver.filings.submissions import HandingIn, submit
 from archiver.model import Submission
 from archiver.store.archive import Archive
@@ -55,7 +55,7 @@ def check(archive: Archive, history: list[str]) -> None:
         elif what == "submit":
             event = submit(archive, latest, HandingIn(date(2026, 1, 1)), 5)
         else:
-            event = life.end(archive, "f", date(2026, 1, 1), "closed", None, 5)
+            event = end_of_filing.end(archive, "f", date(2026, 1, 1), "closed", None, 5)
         known[what] += 1
         anchors[what, known[what]] = clock.parse(event.clock["time"])
         waiting.append((what, known[what]))

@@ -19,7 +19,7 @@ from archiver.errors import UsageProblem
 from archiver.evidence.checkpoint import checkpoint
 from archiver.filings.register import register
 from archiver.model import ACTIONS
-from archiver.replica.history import bundle
+from archiver.replica.bundles import bundle
 from archiver.status.health_report import examine
 from archiver.store import event_fields, events
 from archiver.store.git.repository import Repository

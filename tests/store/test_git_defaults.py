@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import StorageProblem
-from archiver.filings import linkage
+from archiver.filings import change_detection
 from archiver.store.git.repository import Repository
 from tests import git_three
 from tests.conftest import CHECKOUT, SAMPLES, Site, wait_until
@@ -299,4 +299,4 @@ def test_the_tags_of_a_bare_repository_are_a_signal(tmp_path: Path) -> None:
         return done.stdout.strip()
 
     git("tag", "v1.0", git("commit-tree", "-m", "1", git("mktree")))
-    assert (linkage._value(f"git:{bare}") or "").endswith(" v1.0")
+    assert (change_detection._value(f"git:{bare}") or "").endswith(" v1.0")

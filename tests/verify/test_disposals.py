@@ -13,7 +13,7 @@ import pytest
 from archiver import clock
 from archiver.model import Actor
 from archiver.retention import certificate, disposal
-from archiver.retention.selection import Selection
+from archiver.retention.disposal_selection import Selection
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify

@@ -15,9 +15,9 @@ from typing import Any
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.filings.differences import compare
-from archiver.filings.kinds import kind_of
 from archiver.filings.register import Filing, Question, register, released
+from archiver.filings.submission_kinds import kind_of
+from archiver.filings.version_differences import compare
 from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive

@@ -1,4 +1,4 @@
-"""Reads documents in a process with little memory and time: ``python -m archiver.documents.child``.
+"""Reads documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
 
 A document may be made to harm whoever opens it (bombs of pages, pixels, zip or
 XML), so it is opened nowhere else.  One request a line, one answer a line; the

@@ -11,16 +11,16 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import SubmissionRefused
-from archiver.intake.access import Access, open_access
 from archiver.intake.capture import Capturer
+from archiver.intake.folder.access import Access, open_access
+from archiver.intake.folder.presence import Presence
+from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.pipeline import groups_of
-from archiver.intake.presence import Presence
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Findings, Scanner, is_unreadable
-from archiver.intake.seed import seed
+from archiver.intake.seed_snapshot import seed
 from archiver.intake.snapshot import Noted, Snapshot, State, open_snapshot
-from archiver.intake.watch_path import changed_watch_path
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive

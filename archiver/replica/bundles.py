@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from archiver.replica.keys import Span
+from archiver.replica.object_names import Span
 from archiver.store.archive import Archive
 from archiver.store.git.repository import JOURNAL
 

@@ -1,4 +1,4 @@
-"""The child process of :class:`archiver.intake.access.ThroughChildren`: reads a folder that may hang."""
+"""The child process of :class:`archiver.intake.folder.access.ThroughChildren`: reads a folder that may hang."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from archiver.intake.access import Direct
+from archiver.intake.folder.access import Direct
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import Source, Unstable
 from archiver.workers import serve

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from archiver import __version__
 from archiver.errors import Phrase
-from archiver.filings.deadlines import Due
+from archiver.filings.due.deadlines import Due
 
 _ALARM = timedelta(hours=-15)
 

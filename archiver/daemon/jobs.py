@@ -18,8 +18,8 @@ from archiver.actions.filings import check_displays, remind
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Report
 from archiver.evidence import request_timestamp
-from archiver.filings.channels import targets
-from archiver.filings.linkage import open_questions
+from archiver.filings.change_detection import open_questions
+from archiver.filings.due.delivery import targets
 from archiver.restore.drill import drill, is_due
 from archiver.store import maintenance
 from archiver.store.archive import Archive

@@ -13,14 +13,14 @@ from archiver.config.bucket_access import Access
 from archiver.config.settings import Config
 from archiver.errors import Phrase
 from archiver.existence import is_there
-from archiver.replica.opened import STATE
-from archiver.replica.port import BucketProblem
-from archiver.replica.proof import Proof, claim, prove
-from archiver.replica.recovery import Recovered, recover
+from archiver.replica.bucket import BucketProblem
+from archiver.replica.bucket_settings import Settings, of_url
+from archiver.replica.connect import STATE
+from archiver.replica.desired_objects import history, lock_date
+from archiver.replica.lock_probe import Proof, claim, prove
+from archiver.replica.rebuild import Recovered, recover
 from archiver.replica.s3 import S3Bucket
-from archiver.replica.settings import Settings, of_url
 from archiver.replica.sync import Progress
-from archiver.replica.wanted import history, lock_date
 from archiver.store import names, sqlite
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft

@@ -12,10 +12,10 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import NotFound, Phrase
-from archiver.replica.check import check
-from archiver.replica.port import Bucket
-from archiver.replica.settings import Settings, journalled
-from archiver.replica.state import State
+from archiver.replica.bucket import Bucket
+from archiver.replica.bucket_settings import Settings, journalled
+from archiver.replica.inventory_check import check
+from archiver.replica.known_objects import State
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
 from archiver.store.index import overview

@@ -15,9 +15,9 @@ from functools import partial
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.replica import keys
-from archiver.replica.port import Bucket, BucketProblem, Listed, Stored
-from archiver.replica.wanted import Wanted, wanted
+from archiver.replica import object_names
+from archiver.replica.bucket import Bucket, BucketProblem, Listed, Stored
+from archiver.replica.desired_objects import Wanted, wanted
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
 from archiver.verify.findings import Report
@@ -43,12 +43,12 @@ def check(
     contents = wanted(archive.index, policy, archive.compliance_time())
     found: dict[str, list[Listed]] = defaultdict(list)
     for each in bucket.versions(""):
-        if not each.key.startswith(keys.PROBES):
+        if not each.key.startswith(object_names.PROBES):
             found[each.key].append(each)
     _check_markers(found, report)
     ours = {key: versions for key, versions in ((key, _real(each)) for key, each in found.items()) if versions}
     _check_strangers(ours, report)
-    expected = {keys.content_key(sha256): (sha256, each) for sha256, each in contents.items()}
+    expected = {object_names.content_key(sha256): (sha256, each) for sha256, each in contents.items()}
     for key in sorted(expected.keys() - ours.keys()):
         report.add("A070", key)
     there = [(key, ours[key], *expected[key]) for key in sorted(expected.keys() & ours.keys())]
@@ -74,7 +74,7 @@ def _check_markers(found: dict[str, list[Listed]], report: Report) -> None:
 
 def _check_strangers(ours: dict[str, list[Listed]], report: Report) -> None:
     for key, versions in sorted(ours.items()):
-        known = keys.content_of(key) or keys.span_of(key) or key == keys.IDENTITY
+        known = object_names.content_of(key) or object_names.span_of(key) or key == object_names.IDENTITY
         if not known:
             report.add("A074", key)
         for each in versions[1:]:
@@ -133,7 +133,7 @@ def _check_history(
 ) -> None:
     """Every event that was sent has its bundle, one after the other."""
     last = 0
-    for span, key in sorted((span, key) for key in ours if (span := keys.span_of(key))):
+    for span, key in sorted((span, key) for key in ours if (span := object_names.span_of(key))):
         if not _is_of(archive, span):
             report.add("A074", key, "it is not of this archive's journal")
             continue
@@ -148,7 +148,7 @@ def _check_history(
         report.add("A070", f"events 1 to {newest.seq}", "their history is not there")
 
 
-def _is_of(archive: Archive, span: keys.Span) -> bool:
+def _is_of(archive: Archive, span: object_names.Span) -> bool:
     try:
         return archive.journal.event(span.head).seq == span.last
     except StorageProblem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from archiver.replica.opened import Replica
+from archiver.replica.connect import Replica
 from archiver.replica.sync import Outcome, Progress, Replicator
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive

@@ -15,10 +15,10 @@ from tempfile import NamedTemporaryFile
 
 from archiver.errors import NotFound, StorageProblem
 from archiver.existence import is_there
-from archiver.replica import keys
-from archiver.replica.port import Bucket, BucketProblem, Listed
+from archiver.replica import object_names
+from archiver.replica.bucket import Bucket, BucketProblem, Listed
 from archiver.replica.sync import Progress
-from archiver.retention.selection import needed_content
+from archiver.retention.disposal_selection import needed_content
 from archiver.store import permissions
 from archiver.store.archive import Archive
 from archiver.store.creation import new_archive
@@ -107,9 +107,9 @@ def _rebuild_history(bucket: Bucket, root: Path) -> None:
 
 def _take_in_all(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
     """The refs after all bundles, each of which has to continue the journal of the ones before."""
-    waiting: dict[int, list[tuple[keys.Span, Listed]]] = defaultdict(list)
-    for each in bucket.versions(keys.HISTORY):
-        span = keys.span_of(each.key)
+    waiting: dict[int, list[tuple[object_names.Span, Listed]]] = defaultdict(list)
+    for each in bucket.versions(object_names.HISTORY):
+        span = object_names.span_of(each.key)
         if span is not None and not each.is_marker:
             waiting[span.first].append((span, each))
     refs: dict[str, str] = {}
@@ -181,8 +181,8 @@ def _fetch(
 ) -> tuple[int, int, tuple[str, ...]]:
     wanted = _needed(archive)
     places: dict[str, list[Listed]] = defaultdict(list)
-    for each in bucket.versions(keys.OBJECTS):
-        if not each.is_marker and (sha256 := keys.content_of(each.key)) in wanted:
+    for each in bucket.versions(object_names.OBJECTS):
+        if not each.is_marker and (sha256 := object_names.content_of(each.key)) in wanted:
             places[str(sha256)].append(each)
     total, done, missing = sum(wanted.values()), 0, []
     order = sorted(wanted)

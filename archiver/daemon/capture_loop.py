@@ -9,25 +9,25 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.errands import Errands
-from archiver.daemon.folder import WatchedFolder
+from archiver.daemon.jobs import Errands
 from archiver.daemon.metrics import Gauges, measure
-from archiver.daemon.reception import let_in
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.replication import Replication
+from archiver.daemon.socket_server import let_in
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import Troubles
+from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
-from archiver.filings.linkage import open_questions
+from archiver.filings.change_detection import open_questions
 from archiver.intake.capture import Capturer
+from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.pipeline import Pipeline, Remainder
-from archiver.intake.reading import Stopped
 from archiver.intake.scan import Scanner
-from archiver.intake.seed import seed
+from archiver.intake.seed_snapshot import seed
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
-from archiver.intake.watch_path import changed_watch_path
+from archiver.intake.staging import Stopped
 from archiver.retention import unread
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, sensitive

@@ -16,8 +16,8 @@ from contextlib import suppress
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigProblem, Phrase
-from archiver.intake.access import PATIENCE_SECONDS, Access
-from archiver.intake.seed import open_submissions
+from archiver.intake.folder.access import PATIENCE_SECONDS, Access
+from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.index.queries import Index

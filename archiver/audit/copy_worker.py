@@ -1,4 +1,4 @@
-"""Copying content into a package while hashing it: the child process of :class:`archiver.audit.copies.Copies`."""
+"""Copy content into a package while hashing it: the child process of ``archiver.audit.copy_pool``."""
 
 from __future__ import annotations
 

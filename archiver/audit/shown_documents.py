@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from archiver.documents.document import Document
-from archiver.documents.kinds import may_be_document
+from archiver.documents.document_types import may_be_document
 from archiver.documents.reader import Reader
 from archiver.model import Material
 from archiver.store import names

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from archiver.errors import Phrase
+from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule
+from archiver.filings.due.working_days import Day, after, between
 from archiver.filings.register import ENDED, PENDING, Filing, Notice, Question
-from archiver.filings.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule
-from archiver.filings.workdays import Day, after, between
 
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
 _SOON_DAYS = 3

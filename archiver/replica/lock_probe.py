@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 from archiver import clock
 from archiver.errors import Phrase, UsageProblem
-from archiver.replica import keys
-from archiver.replica.port import Bucket, Listed
-from archiver.replica.state import Known
+from archiver.replica import object_names
+from archiver.replica.bucket import Bucket, Listed
+from archiver.replica.known_objects import Known
 
 #: A probe stays in the bucket at least this long: nobody can delete it sooner.
 _PROBE = timedelta(minutes=2)
@@ -51,7 +51,7 @@ def prove(bucket: Bucket) -> Proof:
     kept = {"versions": bucket.is_versioned(), "lock": bucket.has_object_lock()}
     if not all(kept.values()):
         return Proof(kept)
-    key = keys.PROBES + secrets.token_hex(8)
+    key = object_names.PROBES + secrets.token_hex(8)
     until = clock.read().wall.replace(microsecond=0) + _PROBE
     with TemporaryDirectory() as folder:
         probe = Path(folder) / "probe"
@@ -69,7 +69,11 @@ def claim(bucket: Bucket, archive_id: str, until: datetime | None) -> tuple[str,
 
     Raises UsageProblem where it is another archive's, BucketProblem where that cannot be told.
     """
-    words = [each for each in bucket.versions(keys.IDENTITY) if each.key == keys.IDENTITY and not each.is_marker]
+    words = [
+        each
+        for each in bucket.versions(object_names.IDENTITY)
+        if each.key == object_names.IDENTITY and not each.is_marker
+    ]
     for each in sorted(words, key=lambda each: each.at):
         stored = bucket.head(each.key, each.version)
         if stored is None:
@@ -84,10 +88,10 @@ def claim(bucket: Bucket, archive_id: str, until: datetime | None) -> tuple[str,
         return each.key, Known(each.version, stored.size, stored.locked_until, stored.held)
     data = json.dumps({"format": 1, "archive": archive_id}).encode("ascii")
     with TemporaryDirectory() as folder:
-        path = Path(folder) / keys.IDENTITY
+        path = Path(folder) / object_names.IDENTITY
         path.write_bytes(data)
-        version = bucket.put(keys.IDENTITY, path, hashlib.sha256(data).hexdigest(), until)
-    return keys.IDENTITY, Known(version, len(data), until, held=False)
+        version = bucket.put(object_names.IDENTITY, path, hashlib.sha256(data).hexdigest(), until)
+    return object_names.IDENTITY, Known(version, len(data), until, held=False)
 
 
 def _owner(bucket: Bucket, each: Listed) -> str:

@@ -19,8 +19,8 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from archiver.intake import mounts
-from archiver.intake.enclosure import check_separate
+from archiver.intake.folder import mounts
+from archiver.intake.folder.enclosure import check_separate
 from archiver.store.content.own_files import OwnFile, OwnFiles
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Signature, Source, Unstable
@@ -207,12 +207,12 @@ def open_access(root: Path, archive: Path) -> Access:
 
 
 class _Child:
-    """One ``python -m archiver.intake.child``, asked one question at a time."""
+    """One ``python -m archiver.intake.folder.access_worker``, asked one question at a time."""
 
     def __init__(self, places: tuple[bytes, bytes]) -> None:
         # -P: a file in the current folder must not pass for one of our modules.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "archiver.intake.child", *places],
+            [sys.executable, "-P", "-m", "archiver.intake.folder.access_worker", *places],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from archiver.config.settings import Config
 from archiver.errors import Report
-from archiver.intake import mounts
-from archiver.intake.access import ThroughChildren, open_access
-from archiver.intake.canary import Canary
-from archiver.intake.presence import Presence
+from archiver.intake.folder import mounts
+from archiver.intake.folder.access import ThroughChildren, open_access
+from archiver.intake.folder.canary import Canary
+from archiver.intake.folder.presence import Presence
+from archiver.intake.folder.watcher import Watcher
 from archiver.intake.scan import UNREADABLE_FOLDER, Findings
 from archiver.intake.snapshot import Snapshot
-from archiver.intake.watch import Watcher
 from archiver.store import names
 from archiver.store.writer import Draft
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from archiver.intake import mounts
-from archiver.intake.access import Access
+from archiver.intake.folder import mounts
+from archiver.intake.folder.access import Access
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from archiver.errors import ConfigProblem
-from archiver.intake import mounts
-from archiver.intake.mounts import Mount
+from archiver.intake.folder import mounts
+from archiver.intake.folder.mounts import Mount
 from archiver.store.content.own_files import OwnFiles
 
 _Place = tuple[bytes, bytes]

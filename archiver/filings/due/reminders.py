@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from archiver.errors import Phrase
-from archiver.filings.deadlines import Due, is_ours, still_open
+from archiver.filings.due.deadlines import Due, is_ours, still_open
+from archiver.filings.due.working_days import between
 from archiver.filings.register import PENDING, Filing
-from archiver.filings.workdays import between
 from archiver.model import LifeEvent
 
 OWNER, MANAGER = "owner", "manager"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from archiver.documents.document import Document
-from archiver.documents.kinds import PICTURE
+from archiver.documents.document_types import PICTURE
 from archiver.documents.reader import Reader, difference
 from archiver.model import Change, Op, Version
 from archiver.store import names

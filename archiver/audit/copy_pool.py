@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-from archiver.audit.copying import Copied, Failed, copy_all
+from archiver.audit.copy_worker import Copied, Failed, copy_all
 from archiver.store.content.copier import Copier
 from archiver.workers import Beside
 
@@ -27,7 +27,7 @@ class Copies:
     """Begins at once to start its processes: that takes as long as finding out what there is to copy."""
 
     def __init__(self) -> None:
-        self._beside = Beside("archiver.audit.copying")
+        self._beside = Beside("archiver.audit.copy_worker")
         threads = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(threads)
         for _ in range(threads):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archiver.errors import ConfigProblem
-from archiver.filings.reminders import MANAGER, OWNER
+from archiver.filings.due.reminders import MANAGER, OWNER
 
 _VARIABLE = "ARCHIVER_TARGET_"
 

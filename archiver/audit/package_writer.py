@@ -14,11 +14,11 @@ from typing import Any
 
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
-from archiver.audit.opened import Opened
+from archiver.audit.export_selection import Selection
 from archiver.audit.portable import PortableNames
-from archiver.audit.selection import Selection
-from archiver.audit.views import Facts, MaterialLine, Presentation, VersionLine
-from archiver.documents.health import NOTES
+from archiver.audit.report_model import Facts, MaterialLine, Presentation, VersionLine
+from archiver.audit.shown_documents import Opened
+from archiver.documents.integrity import NOTES
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase, StorageProblem
 from archiver.filings.records import EVIDENCE

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.filings.numbers import ALGORITHM
+from archiver.filings.filing_numbers import ALGORITHM
 
 _KINDS = (
     ("correction", ("补正",)),
