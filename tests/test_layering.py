@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,26 @@ def test_a_room_without_a_floor_is_named(copy: Path) -> None:
 
 def test_writing_code_in_verify_is_named(copy: Path) -> None:
     """All that writes lies in the store, but for what is above verify and forbidden already."""
-    modules = {path.stem for path in (copy / "archiver" / "store").glob("*.py")} - {"__init__"}
-    allowed = {line.rpartition(".")[2] for line in VERIFY["ignore_imports"]}
+    store = (copy / "archiver").rglob("store/**/*.py")
+    modules = {
+        ".".join(path.relative_to(copy).with_suffix("").parts) for path in store if path.name != "__init__.py"
+    }
+    allowed = {line.rpartition(" ")[2] for line in VERIFY["ignore_imports"]}
     planted = []
     for module in sorted(modules - allowed):
-        plant(copy / "archiver", "verify.made_tomorrow", f"archiver.store.{module}")
-        planted.append(f"archiver.verify.made_tomorrow -> archiver.store.{module}")
+        plant(copy / "archiver", "verify.made_tomorrow", module)
+        planted.append(f"archiver.verify.made_tomorrow -> {module}")
     assert len(planted) > 20
     found = complaints(copy)
     assert [line for line in planted if line not in found] == []
+
+
+def test_the_rooms_are_small_and_no_name_is_given_twice() -> None:
+    """Somebody new finds a module by its name; ``cli`` has one file per command, named like it."""
+    package = CHECKOUT / "archiver"
+    rooms = {path.parent for path in package.rglob("__init__.py")} - {package / "cli"}
+    modules = {room: [path for path in room.glob("*.py") if path.name != "__init__.py"] for room in rooms}
+    assert len(modules[package]) <= 10
+    assert {room.name: len(found) for room, found in modules.items() if len(found) > 20} == {}
+    names = Counter(path.name for found in modules.values() for path in found)
+    assert {name for name, times in names.items() if times > 1} == set()

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.config.document import Document
+from archiver.config.toml_document import Document
 
 STYLES = ("auto", "path", "virtual")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archiver.config.document import Document
+from archiver.config.toml_document import Document
 
 #: What a change may be about, as the filing's form asks (domain notes, section 1).
 CHANGE_KINDS = ("model", "logic", "data", "mechanism")

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from archiver.config.bucket_access import Access, access_of
 from archiver.config.desk import Desk, desk_of
-from archiver.config.document import Document
 from archiver.config.location import HERE, find, read_text
+from archiver.config.toml_document import Document
 from archiver.errors import ConfigProblem, Phrase
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 
