@@ -18,7 +18,8 @@ _TABLE = Path("/proc/self/mountinfo")
 #: What the program gives its files: the signing key, content, a hook.
 _MODES = (0o600, 0o444, 0o750)
 #: Characters that git takes in the name of a ref, and a filesystem made for Windows in no name.
-_ODD_NAME = '算法<"|>'
+#: As bytes: under an ASCII locale the text would be no name at all.
+_ODD_NAME = '算法<"|>'.encode()
 _TRIAL = ".archiver-trial"
 
 
@@ -58,7 +59,7 @@ def _first_lacking(trial: Path) -> Phrase | None:
     if is_there(trial / "case"):
         return Phrase("takes names that differ in upper and lower case for one")
     try:
-        _make(trial / _ODD_NAME)
+        _make(trial / os.fsdecode(_ODD_NAME))
     except OSError:
         return Phrase("does not take every name that a filing may have")
     return None
