@@ -84,16 +84,18 @@ def find_trouble(name: str) -> str:
                 [*become_user(65534), sys.executable, "-m", "archiver", "--version"],
                 os.fspath(CHECKOUT),
             )
-        reason = _fail_reason(command, cwd)
+        # chromium makes a folder in its user's home even to tell its version.
+        reason = _fail_reason(command, cwd, {**os.environ, "HOME": folder})
     package = f" (Debian: {need.packages})" if need.packages else ""
     return reason and f"needs {name}: {reason}{package}"
 
 
-def _fail_reason(command: list[str], cwd: str) -> str:
+def _fail_reason(command: list[str], cwd: str, env: dict[str, str]) -> str:
     try:
         done = subprocess.run(
             command,
             cwd=cwd,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -34,6 +34,18 @@ def test_a_tool_that_is_not_there_is_missing(tmp_path: Path, monkeypatch: pytest
     assert "not found (Debian: chromium)" in find_trouble.__wrapped__("chromium")
 
 
+def test_the_home_of_whoever_runs_the_tests_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openssl").write_text('#!/bin/sh\nmkdir -p "$HOME/.openssl"\n')
+    (tmp_path / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", os.fspath(tmp_path / "home"))
+    assert find_trouble.__wrapped__("openssl") == ""
+    assert list((tmp_path / "home").iterdir()) == []
+
+
 def test_what_nobody_described_is_not_skipped() -> None:
     with pytest.raises(pytest.UsageError, match="does not describe"):
         find_trouble("a good night's sleep")

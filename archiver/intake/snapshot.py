@@ -19,6 +19,7 @@ from archiver.store.archive import Archive
 from archiver.store.content.source import Signature
 from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
+    close_on_error,
     connect,
     connect_read_only,
     create_schema,
@@ -278,12 +279,12 @@ def _row(path: bytes, state: Signature | Literal["folder"]) -> tuple[object, ...
 
 def _open(path: Path) -> sqlite3.Connection:
     database = connect(path)
-    (version,) = database.execute("pragma user_version").fetchone()
-    if version == 0:
-        create_schema(database, _SCHEMA, _SCHEMA_VERSION)
-    elif version != _SCHEMA_VERSION:
-        database.close()
-        raise sqlite3.DatabaseError(f"schema {version}")
+    with close_on_error(database):
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version == 0:
+            create_schema(database, _SCHEMA, _SCHEMA_VERSION)
+        elif version != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"schema {version}")
     return database
 
 
@@ -291,7 +292,8 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     if not is_there(path):
         return _empty()
     database = connect_read_only(path)
-    database.execute("select count(*) from meta").fetchone()
+    with close_on_error(database):
+        database.execute("select count(*) from meta").fetchone()
     return database
 
 

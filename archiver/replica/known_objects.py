@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.existence import is_there
-from archiver.store.sqlite import connect, connect_read_only, create_schema, is_damage, remove
+from archiver.store.sqlite import close_on_error, connect, connect_read_only, create_schema, is_damage, remove
 
 _VERSION = 2
 _SCHEMA = """
@@ -101,10 +101,10 @@ def _known(version: str, size: int, until: str | None, held: int) -> Known:
 
 def _open(path: Path) -> sqlite3.Connection:
     database = connect(path)
-    (version,) = database.execute("pragma user_version").fetchone()
-    if version == 0:
-        create_schema(database, _SCHEMA, _VERSION)
-    elif version != _VERSION:
-        database.close()
-        raise sqlite3.DatabaseError(f"schema {version}")
+    with close_on_error(database):
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version == 0:
+            create_schema(database, _SCHEMA, _VERSION)
+        elif version != _VERSION:
+            raise sqlite3.DatabaseError(f"schema {version}")
     return database

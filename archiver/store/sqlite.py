@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from archiver import clock
@@ -20,18 +21,32 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open, or make, a derived database with a write-ahead log."""
     _make(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
-    deadline = clock.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            database.execute("pragma journal_mode = wal")
-            break
-        except sqlite3.OperationalError as error:
-            # Changing the mode does not wait for a process that is just doing the same.
-            if "locked" not in str(error) or clock.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-    database.execute("pragma synchronous = normal")
+    with close_on_error(database):
+        deadline = clock.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                database.execute("pragma journal_mode = wal")
+                break
+            except sqlite3.OperationalError as error:
+                # Changing the mode does not wait for a process that is just doing the same.
+                if "locked" not in str(error) or clock.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        database.execute("pragma synchronous = normal")
     return database
+
+
+@contextmanager
+def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
+    """Close a new connection when the first use of it fails, and let the error pass.
+
+    It lies in a cycle with its cache of statements: its descriptors would stay open until the collector comes.
+    """
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
 
 
 def _make(path: Path) -> None:

@@ -31,6 +31,7 @@ from archiver.store.clock_lag import Lag
 from archiver.store.index.apply import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
+    close_on_error,
     connect,
     connect_read_only,
     create_schema,
@@ -68,7 +69,8 @@ class Index:
     def _open(self) -> None:
         try:
             self._db = connect_read_only(self.path) if self._read_only else connect(self.path)
-            self._prepare(self._read_only)
+            with close_on_error(self._db):
+                self._prepare(self._read_only)
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 raise IndexDamaged(str(error)) from error

@@ -1,0 +1,52 @@
+"""Derived databases that cannot be opened."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver.intake.snapshot import Snapshot
+from archiver.replica.state import State
+from archiver.store.index.queries import Index, IndexDamaged
+
+
+def open_files() -> set[str]:
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(" (deleted)"))
+    return found
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "other layout"])
+@pytest.mark.parametrize(
+    "opened",
+    [Snapshot, partial(Snapshot, read_only=True), State, Index, partial(Index, read_only=True)],
+    ids=["snapshot", "snapshot read only", "replica state", "index", "index read only"],
+)
+def test_what_cannot_be_opened_is_closed_at_once(
+    tmp_path: Path, opened: Callable[[Path], Any], damage: str
+) -> None:
+    path = tmp_path / "a.db"
+    if damage == "other bytes":
+        path.write_bytes(b"not a database, not at all" * 400)
+    else:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("pragma user_version = 99")
+            database.execute("create table something (name text)")
+    gc.disable()
+    try:
+        with suppress(IndexDamaged, sqlite3.DatabaseError):
+            # A new one in its place is closed below; a descriptor of the old one would still be there.
+            opened(path).close()
+        assert os.fspath(path) not in open_files()
+    finally:
+        gc.enable()
