@@ -121,12 +121,30 @@ def test_a_choice_of_filings(filled: Site) -> None:
     assert [p.name for p in (filled.root / "pkg/data/materials").iterdir()] == ["g"]
 
 
+def digests(package: Path) -> dict[str, str]:
+    return {
+        os.fspath(path.relative_to(package)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in package.rglob("*")
+        if path.is_file()
+    }
+
+
 def test_the_zip_holds_the_same(filled: Site) -> None:
+    # Of a copy: the second export of one archive would hold the event of the first.
+    shutil.copytree(filled.archive, filled.root / "copy", symlinks=True)
     filled.run("audit", "--to", filled.root / "pkg", "--zip", "--filing", "g")
+    shutil.rmtree(filled.archive)
+    (filled.root / "copy").rename(filled.archive)
+    filled.run("audit", "--to", filled.root / "folder", "--filing", "g")
     with zipfile.ZipFile(filled.root / "pkg.zip") as packed:
         packed.extractall(filled.root / "out")
     open_bag(filled.root / "out/pkg").validate()
     assert not (filled.root / "pkg").exists()
+    zipped, written = digests(filled.root / "out/pkg"), digests(filled.root / "folder")
+    assert zipped.keys() == written.keys()
+    # The record of the export names its time and target, and the manifests have its digest.
+    record = {"export.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"}
+    assert {name for name in zipped if zipped[name] != written[name]} <= record
 
 
 def test_a_damaged_archive_gives_no_half_package(filled: Site) -> None:
