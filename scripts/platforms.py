@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,8 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         parser.error("this needs root, and debootstrap: apt-get install debootstrap")
+    # Whoever ends it ends what runs in the system too, and what was made is removed.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     failed = []
     for name in chosen.platforms or DEFAULT_PLATFORMS:
         # On a disk: /tmp may be small, or mounted without executables and devices.
