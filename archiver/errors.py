@@ -110,7 +110,7 @@ class ArchiverError(Exception):
         return type(self).__name__.removesuffix("Problem").lower()
 
 
-class Report(Protocol):
+class Reporter(Protocol):
     """Where what happened is told, as a message template and its fields.
 
     ``problem`` is a word for the kind of trouble; empty where there is none.

@@ -1,4 +1,4 @@
-"""Work in processes beside this one: a child for each thread, asked and answered in frames.
+"""Run work in processes beside this one: a child for each thread, called and answered in frames.
 
 Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
 """
@@ -41,20 +41,23 @@ def _read(descriptor: int, count: int) -> bytes:
     return bytes(data)
 
 
-class Beside:
-    """Children that run one module, each started when its thread asks first."""
+class WorkerPool:
+    """Own one child process per thread, which runs ``module`` and answers calls.
+
+    A child is started when its thread calls first.  :meth:`close` ends all of them.
+    """
 
     def __init__(self, module: str, *arguments: bytes) -> None:
         self._module, self._arguments = module, arguments
         self._mine = threading.local()
         self._all: list[subprocess.Popen[bytes]] = []
 
-    def begin(self) -> None:
-        """Start this thread's child before there is a question; raises OSError."""
+    def start(self) -> None:
+        """Start this thread's child before there is a request; raises OSError."""
         self._child()
 
-    def ask(self, request: Any) -> Any:
-        """The answer of this thread's child; raises OSError where there is none, or it died."""
+    def call(self, request: Any) -> Any:
+        """Return what this thread's child answers; raises OSError where it cannot be started, or died."""
         child = self._child()
         assert child.stdin is not None
         assert child.stdout is not None
@@ -62,7 +65,7 @@ class Beside:
             write_frame(child.stdin.fileno(), request)
             return read_frame(child.stdout.fileno())
         except (OSError, EOFError):
-            # Whatever it had answered late would pass for the answer to the next question.
+            # Whatever it had answered late would pass for the answer to the next request.
             child.kill()
             self._mine.child = None
             raise BrokenPipeError from None
@@ -81,23 +84,23 @@ class Beside:
             self._all.append(child)
         return child
 
-    def dismiss(self) -> None:
-        """Tell the children to end, and wait for none; only while no thread asks."""
+    def release(self) -> None:
+        """Tell the children to end, and wait for none; only while no thread calls."""
         self._mine = threading.local()
         for child in self._all:
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
 
-    def end(self) -> None:
-        """End the children; only while no thread asks."""
-        self.dismiss()
+    def close(self) -> None:
+        """End the children, and wait for each; only while no thread calls."""
+        self.release()
         while self._all:
             self._all.pop().wait()
 
 
 def serve(answer: Callable[[Any], Any]) -> None:
-    """Be such a child, until the parent closes its end."""
+    """Be such a child: answer requests until the parent closes its end."""
     try:
         while True:
             write_frame(1, answer(read_frame(0)))

@@ -21,7 +21,19 @@ from archiver.verify.findings import TABLE
 
 ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
-CALLS = {"Unreachable", "say", "_word", "warn", "text", "report", "_report", "_say", "teller", "Noted", "Phrase"}
+CALLS = {
+    "Unreachable",
+    "say",
+    "_word",
+    "warn",
+    "text",
+    "report",
+    "_report",
+    "_say",
+    "teller",
+    "SkippedPath",
+    "Phrase",
+}
 #: Module constants that are shown through the console.
 CONSTANTS = {"_WATCHING", "_SPECIAL", "PERMISSIONS", "DETECT_ONLY", "SETTLING", "STILL_CHANGING", "BASIS", "_BASIS_IMPACT", "_BASIS_CLASS", "_BASIS_EU", "_BASIS_SEC",
              "BASIS_PROMISED", "FILING_LIVE", "HELD", "UNREAD", "OWN", "TOO_DEEP", "TOO_LONG", "TOO_FAR",

@@ -28,7 +28,7 @@ Action = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ActionContext:
     """What an action works on, and how many seconds it may wait for another writer."""
 
     archive: Archive

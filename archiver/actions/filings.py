@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import clock, i18n
-from archiver.actions.context import FILE, MAYBE, NAME, TEXT, Action, Context
+from archiver.actions.context import FILE, MAYBE, NAME, TEXT, Action, ActionContext
 from archiver.errors import Phrase, UsageProblem
 from archiver.filings import records
 from archiver.filings.due import delivery
-from archiver.filings.due.reminders import Digest, digests
+from archiver.filings.due.reminders import ReminderDigest, digests
 from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
 from archiver.filings.public_display import look
 from archiver.filings.register import Filing, register
@@ -24,13 +24,13 @@ from archiver.store.writer import Draft
 _REMINDERS = "reminders"
 
 
-def _records(context: Context, file: str | None) -> records.Context:
-    paper = records.Paper(file, context.attachment) if file is not None and context.attachment else None
-    return records.Context(context.archive, context.wait_seconds, clock.today(context.config.zone), paper)
+def _records(context: ActionContext, file: str | None) -> records.RecordContext:
+    paper = records.NoticePaper(file, context.attachment) if file is not None and context.attachment else None
+    return records.RecordContext(context.archive, context.wait_seconds, clock.today(context.config.zone), paper)
 
 
 def _filing_set(
-    context: Context,
+    context: ActionContext,
     filing: str,
     fields: dict[str, Any],
     status: str | None,
@@ -66,7 +66,7 @@ def _kept(name: str, value: Any) -> Any:
 
 
 def _notice_add(
-    context: Context,
+    context: ActionContext,
     filing: str,
     kind: str,
     received: str,
@@ -95,7 +95,7 @@ def _notice_add(
 
 
 def _notice_answer(
-    context: Context, number: int, submission: str, on: str | None, by: str | None
+    context: ActionContext, number: int, submission: str, on: str | None, by: str | None
 ) -> dict[str, Any]:
     archive = context.archive
     notice = records.find_notice(archive, number)
@@ -115,12 +115,14 @@ def _notice_answer(
     return {"filing": notice.filing, "submission": str(found), "on": day.isoformat()}
 
 
-def _change_decide(context: Context, number: int, material: bool, reason: str, by: str | None) -> dict[str, Any]:
+def _change_decide(
+    context: ActionContext, number: int, material: bool, reason: str, by: str | None
+) -> dict[str, Any]:
     question = records.decide(_records(context, None), number, material, reason, by)
     return {"filing": question.filing}
 
 
-def _display_check(context: Context, filing: str, page: str | None) -> dict[str, Any]:
+def _display_check(context: ActionContext, filing: str, page: str | None) -> dict[str, Any]:
     archive, config = context.archive, context.config
     name = find_filing(archive, filing)
     known = _records(context, None).filing(name)
@@ -151,7 +153,7 @@ def _display_check(context: Context, filing: str, page: str | None) -> dict[str,
     return {"filing": name, "pages": [_look_at(context, known, address) for address in pages]}
 
 
-def _look_at(context: Context, filing: Filing, address: str) -> dict[str, Any]:
+def _look_at(context: ActionContext, filing: Filing, address: str) -> dict[str, Any]:
     try:
         page = fetch(address, allow_private=context.config.desk.allow_private)
     except Unreachable as trouble:
@@ -160,7 +162,7 @@ def _look_at(context: Context, filing: Filing, address: str) -> dict[str, Any]:
 
 
 def _record_page(
-    context: Context, filing: Filing, source: str, data: bytes, problem: Phrase | None
+    context: ActionContext, filing: Filing, source: str, data: bytes, problem: Phrase | None
 ) -> dict[str, Any]:
     shown = look(filing, data)
     details = {
@@ -176,7 +178,7 @@ def _record_page(
     return {"source": source, "number": shown.number, "link": shown.link, "problem": problem}
 
 
-def check_displays(context: Context) -> None:
+def check_displays(context: ActionContext) -> None:
     """Look at the pages of filed filings that were not looked at for ``display.every_days``."""
     archive, config = context.archive, context.config
     today = clock.today(config.zone)
@@ -188,7 +190,7 @@ def check_displays(context: Context) -> None:
                 _look_at(context, filing, address)
 
 
-def waiting(context: Context) -> tuple[dict[str, list[str]], list[Digest]]:
+def waiting(context: ActionContext) -> tuple[dict[str, list[str]], list[ReminderDigest]]:
     """Where reminders go, and what is to be sent now; raises ConfigProblem."""
     where = delivery.targets(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
@@ -196,7 +198,7 @@ def waiting(context: Context) -> tuple[dict[str, list[str]], list[Digest]]:
     return where, digests(register(events).values(), events, today, where)
 
 
-def remind(context: Context) -> dict[str, Any]:
+def remind(context: ActionContext) -> dict[str, Any]:
     """Send what is due and was not sent; what could not be sent is tried again the next time."""
     where, messages = waiting(context)
     if not where:
@@ -218,7 +220,7 @@ def remind(context: Context) -> dict[str, Any]:
     return {"sent": sent, "failed": failed}
 
 
-def _note_sent(context: Context, message: Digest) -> None:
+def _note_sent(context: ActionContext, message: ReminderDigest) -> None:
     items = [{"uid": item.uid, "step": item.step} for item in message.items]
     with context.archive.writing(context.wait_seconds) as writer:
         writer.append(

@@ -14,7 +14,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.actions import filings
-from archiver.actions.context import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, AsGiven, Context, FileName
+from archiver.actions.context import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, ActionContext, AsGiven, FileName
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import request_timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
@@ -41,7 +41,7 @@ _NOTES = ("restore", "export", "protect")
 _TYPED = frozenset({"recipient", "reason"})
 
 
-def perform(name: str, context: Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def perform(name: str, context: ActionContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Do what ``name`` says; raises UsageProblem for what it does not know or cannot be."""
     if name not in _ACTIONS:
         raise UsageProblem("There is no action {name}. Nothing was changed.", name=str(name)[:100])
@@ -70,7 +70,7 @@ def _kept(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
     return names.typed(value, key) if is_typed else value
 
 
-def _check_attachment(action: str, context: Context, file: str | None) -> None:
+def _check_attachment(action: str, context: ActionContext, file: str | None) -> None:
     """Refuse a file that was named and not sent, sent and not named, or is empty; raises UsageProblem.
 
     Journalled as an empty attachment, it would look like evidence for ever.
@@ -101,7 +101,7 @@ def _check_attachment(action: str, context: Context, file: str | None) -> None:
 
 
 def _submit(
-    context: Context,
+    context: ActionContext,
     name: str,
     version: int | None,
     on: str,
@@ -142,7 +142,7 @@ def _submit(
     }
 
 
-def _newest(context: Context, submission: Submission) -> Version:
+def _newest(context: ActionContext, submission: Submission) -> Version:
     """The newest version, after what is finished in the watched folder was captured."""
     archive, config = context.archive, context.config
     capture_now(archive, config, submission, context.wait_seconds)
@@ -161,7 +161,7 @@ def _newest(context: Context, submission: Submission) -> Version:
     return latest
 
 
-def _sign(context: Context) -> Phrase | None:
+def _sign(context: ActionContext) -> Phrase | None:
     """A checkpoint after what matters; what was done stands without it too."""
     try:
         checkpoint(context.archive, context.wait_seconds)
@@ -170,24 +170,26 @@ def _sign(context: Context) -> Phrase | None:
     return None
 
 
-def _hold_place(context: Context, name: str, target: str, reason: str, by: str | None) -> dict[str, Any]:
+def _hold_place(context: ActionContext, name: str, target: str, reason: str, by: str | None) -> dict[str, Any]:
     held = find_object(context.archive, target)
     return {"object": holds.place(context.archive, name, held, reason, by, context.wait_seconds).object}
 
 
-def _hold_lift(context: Context, name: str, target: str | None, reason: str, by: str | None) -> dict[str, Any]:
+def _hold_lift(
+    context: ActionContext, name: str, target: str | None, reason: str, by: str | None
+) -> dict[str, Any]:
     held = None if target is None else find_object(context.archive, target)
     lifted = holds.lift(context.archive, name, held, reason, by, context.wait_seconds)
     return {"objects": [event.object for event in lifted]}
 
 
-def _filing_end(context: Context, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
+def _filing_end(context: ActionContext, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
     found = find_filing(context.archive, filing)
     event = end_of_filing.end(context.archive, found, day_of(on), reason, by, context.wait_seconds)
     return {"filing": event.object}
 
 
-def _dispose_plan(context: Context, tags: list[str]) -> dict[str, Any]:
+def _dispose_plan(context: ActionContext, tags: list[str]) -> dict[str, Any]:
     archive = context.archive
     versions = [find_version(archive, str(tag)) for tag in tags] or archive.index.versions()
     identity, selection = disposal.plan(archive, versions, context.rules, context.wait_seconds)
@@ -217,14 +219,14 @@ def _dispose_plan(context: Context, tags: list[str]) -> dict[str, Any]:
     }
 
 
-def _dispose_approve(context: Context, plan: str, reason: str) -> dict[str, Any]:
+def _dispose_approve(context: ActionContext, plan: str, reason: str) -> dict[str, Any]:
     found = disposal.approve(context.archive, plan, reason, context.rules, context.wait_seconds)
     missing = max(0, disposal.APPROVALS - len(found.approvals))
     until = None if missing else clock.stamp(disposal.cooled_off(found, context.rules))
     return {"plan": found.identity, "missing": missing, "not_before": until}
 
 
-def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
+def _dispose_run(context: ActionContext, plan: str) -> dict[str, Any]:
     disposal.refuse_unread(context.archive, "dispose run", context.wait_seconds)
     _check_whole(context, plan)
     done = disposal.run(context.archive, plan, context.rules, context.wait_seconds)
@@ -237,7 +239,7 @@ def _dispose_run(context: Context, plan: str) -> dict[str, Any]:
     }
 
 
-def _check_whole(context: Context, plan: str) -> None:
+def _check_whole(context: ActionContext, plan: str) -> None:
     """Nothing is deleted from an archive that is not as it should be; raises RetentionRefused."""
     report = verify(context.archive.root, context.archive.repository, 0.0)
     # What was interrupted is finished by this very run.
@@ -254,7 +256,7 @@ def _check_whole(context: Context, plan: str) -> None:
         raise refused
 
 
-def _checkpoint(context: Context) -> dict[str, Any]:
+def _checkpoint(context: ActionContext) -> dict[str, Any]:
     event = checkpoint(context.archive, context.wait_seconds)
     answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
     if context.config.timestamp_url:
@@ -266,17 +268,17 @@ def _checkpoint(context: Context) -> dict[str, Any]:
     return answer
 
 
-def _drill(context: Context, files: int) -> dict[str, Any]:
+def _drill(context: ActionContext, files: int) -> dict[str, Any]:
     done = drill.drill(context.archive, min(max(files, 1), 100_000), context.wait_seconds)
     return {"versions": sorted(done.versions), "files": done.files, "bytes": done.bytes}
 
 
-def _maintain(context: Context) -> dict[str, Any]:
+def _maintain(context: ActionContext) -> dict[str, Any]:
     done = maintenance.maintain(context.archive, context.wait_seconds)
     return {"objects": done.objects, "packs": done.packs}
 
 
-def _replica_sync(context: Context) -> dict[str, Any]:
+def _replica_sync(context: ActionContext) -> dict[str, Any]:
     from archiver.replica.connect import opened
     from archiver.replica.replicate import replicate
     from archiver.replica.sync import described
@@ -297,7 +299,7 @@ def _replica_sync(context: Context) -> dict[str, Any]:
     }
 
 
-def _note(context: Context, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
+def _note(context: ActionContext, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
     """Journal what somebody did who may not write the journal."""
     if what not in _NOTES:
         raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])

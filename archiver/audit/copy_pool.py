@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from archiver.audit.copy_worker import Copied, Failed, copy_all
 from archiver.store.content.copier import Copier
-from archiver.workers import Beside
+from archiver.workers import WorkerPool
 
 #: What one process is given at a time.
 _BATCH_FILES, _BATCH_BYTES = 128, 32 << 20
@@ -27,11 +27,11 @@ class Copies:
     """Begins at once to start its processes: that takes as long as finding out what there is to copy."""
 
     def __init__(self) -> None:
-        self._beside = Beside("archiver.audit.copy_worker")
+        self._workers = WorkerPool("archiver.audit.copy_worker")
         threads = len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(threads)
         for _ in range(threads):
-            self._pool.submit(self._beside.begin)
+            self._pool.submit(self._workers.start)
         self._waiting: list[_Wanted] = []
         self._waiting_bytes = 0
         self._begun: list[tuple[list[_Wanted], Future[list[Copied | Failed]]]] = []
@@ -39,7 +39,7 @@ class Copies:
     def close(self) -> None:
         """Begin no more, and wait for those in hand."""
         self._pool.shutdown(cancel_futures=True)
-        self._beside.end()
+        self._workers.close()
 
     def add(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
         """Copy a file of ``size`` bytes, soon; ``name``: what :meth:`settle` calls it."""
@@ -57,7 +57,7 @@ class Copies:
     def _copy(self, batch: list[_Wanted], algorithms: list[str]) -> list[Copied | Failed]:
         pairs = [(each.source, each.target) for each in batch]
         try:
-            answer: list[Copied | Failed] = self._beside.ask((pairs, algorithms))
+            answer: list[Copied | Failed] = self._workers.call((pairs, algorithms))
         except OSError:
             # No process could be had for it; what it may have begun is begun again.
             for _, target in pairs:
@@ -78,4 +78,4 @@ class Copies:
                     raise OSError(done[0], done[1], done[2])
                 yield wanted.name, done
         self._begun.clear()
-        self._beside.dismiss()
+        self._workers.release()

@@ -13,7 +13,7 @@ from archiver.store.sensitive import fitting
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ExportSelection:
     """``since`` and ``until`` are capture times, UTC; ``kinds`` those of handing-ins.
 
     ``without``, ``sensitive``: patterns of materials whose bytes are left out,

@@ -13,7 +13,7 @@ from typing import Any
 
 from archiver.audit.bag import BagWriter
 from archiver.audit.copy_pool import Copies
-from archiver.audit.export_selection import Selection
+from archiver.audit.export_selection import ExportSelection
 from archiver.audit.package_writer import Contents
 from archiver.audit.report_model import Presentation
 from archiver.documents.cache import Cache
@@ -38,7 +38,7 @@ class Package:
 def export(
     archive: Archive,
     copies: Copies,
-    selection: Selection,
+    selection: ExportSelection,
     target: Path,
     policy: Policy,
     record: Mapping[str, Any],

@@ -14,7 +14,7 @@ from typing import Any
 
 from archiver import __version__, clock
 from archiver.audit.bag import BagWriter
-from archiver.audit.export_selection import Selection
+from archiver.audit.export_selection import ExportSelection
 from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import Facts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import Opened
@@ -22,7 +22,7 @@ from archiver.documents.integrity import NOTES
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase, StorageProblem
 from archiver.filings.records import EVIDENCE
-from archiver.intake.snapshot import Noted, Snapshot
+from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
@@ -54,7 +54,7 @@ class Contents:
         self,
         archive: Archive,
         bag: BagWriter,
-        selection: Selection,
+        selection: ExportSelection,
         policy: Policy,
         presentation: Presentation,
         reader: Reader,
@@ -114,10 +114,10 @@ class Contents:
 
     def _page(self, lines: list[VersionLine], events: list[Event], coverage: dict[str, Any]) -> str:
         # Not before it is needed: meanwhile the first content is on its way.
-        from archiver.audit.report import Report
+        from archiver.audit.report import PackageReport
 
         hidden = self._selection.leaves_out
-        report = Report(self._archive, self._policy, self._presentation, hidden, self._reader)
+        report = PackageReport(self._archive, self._policy, self._presentation, hidden, self._reader)
         return report.render(lines, events, coverage, self.facts)
 
     def _add_json(self, name: str, document: Any) -> None:
@@ -302,12 +302,14 @@ class Contents:
         finally:
             snapshot.close()
 
-    def _noted(self, item: Noted) -> dict[str, str]:
+    def _noted(self, item: SkippedPath) -> dict[str, str]:
         reasons = {"reason": str(item.reason), "reason_zh": self._presentation.chinese(item.reason)}
         return {"path": names.text(item.path), **reasons}
 
 
-def record_of(archive: Archive, selection: Selection, recipient: str | None, reason: str | None) -> dict[str, Any]:
+def record_of(
+    archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
+) -> dict[str, Any]:
     """The export's own record: when, by whom, for whom, why, and what was chosen."""
     return {
         "at": clock.stamp(clock.read().wall),

@@ -101,7 +101,7 @@ class FilingView:
     timeline: Timeline
 
 
-class Report:
+class PackageReport:
     """Makes the report of one package: self-contained, no script, no network, both languages.
 
     ``hidden`` tells of what path nothing of its content may be shown.

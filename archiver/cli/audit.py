@@ -65,7 +65,7 @@ def command(
     with closing(Copies()) as copies:
         from archiver import clock
         from archiver.audit import package
-        from archiver.audit.export_selection import Selection
+        from archiver.audit.export_selection import ExportSelection
         from archiver.audit.package_writer import record_of
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED
@@ -79,7 +79,7 @@ def command(
         )
         archive = session.archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
-        selection = Selection(
+        selection = ExportSelection(
             [find_filing(archive, filing) for filing in filings],
             [str(find_submission(archive, submission)) for submission in submissions],
             kinds,

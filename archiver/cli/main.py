@@ -54,7 +54,7 @@ COMMANDS = {
 }
 
 
-class _Commands(speaking.Group):
+class _Commands(speaking.LocalizedGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

@@ -13,10 +13,10 @@ from archiver.errors import StorageProblem
 def command(session: Session, dry_run: bool) -> None:
     console = session.console
     if dry_run:
-        from archiver.actions.context import Context
+        from archiver.actions.context import ActionContext
         from archiver.actions.filings import waiting
 
-        _, messages = waiting(Context(session.archive(), session.config, session.wait))
+        _, messages = waiting(ActionContext(session.archive(), session.config, session.wait))
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:

@@ -84,11 +84,11 @@ def _restore(
     keys: Path | None,
     only_history: bool,
 ) -> None:
-    from archiver.config.bucket_access import Access
+    from archiver.config.bucket_access import BucketAccess
     from archiver.replica import create
 
     console = session.console
-    access = Access(endpoint=endpoint, region=region, style=style, credentials=credentials)
+    access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials)
     done, config = create.rebuild(
         url, access, target, keys, only_history=only_history, progress=console.progress()
     )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archiver.cli.console import Console
-    from archiver.errors import Report
-    from archiver.intake.snapshot import Noted
+    from archiver.errors import Reporter
+    from archiver.intake.snapshot import SkippedPath
 
 #: While a daemon is busy with what this command asks about.
 _LOOK_AGAIN_SECONDS = 0.5
@@ -55,7 +55,7 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
     Log(teller)("Ended. Everything that was reported as archived is durable.")
 
 
-def _catch_up(session: Session, teller: Report, settle: float | None) -> None:
+def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
     from archiver.daemon.capture_loop import Daemon
 
     interruption.raise_in_the_work()
@@ -86,7 +86,7 @@ def _catch_up(session: Session, teller: Report, settle: float | None) -> None:
         teller("The archive is complete.")
 
 
-def _is_kept_complete(session: Session, teller: Report) -> bool:
+def _is_kept_complete(session: Session, teller: Reporter) -> bool:
     """Wait until the daemon that runs has archived everything that is finished; False where it does not in time.
 
     Raises NotArchived for what it cannot read.
@@ -113,7 +113,7 @@ def _is_kept_complete(session: Session, teller: Report) -> bool:
     return False
 
 
-def _tell_unreadable(session: Session, teller: Report, unreadable: Iterable[Noted]) -> None:
+def _tell_unreadable(session: Session, teller: Reporter, unreadable: Iterable[SkippedPath]) -> None:
     for item in unreadable:
         # The watched folder itself has no name below it.
         path = item.path or os.fsencode(session.config.watch)

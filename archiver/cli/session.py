@@ -97,14 +97,14 @@ class Session:
 
         Raises what the action raises, and StorageProblem where no daemon listens.
         """
-        from archiver.actions.context import Context
+        from archiver.actions.context import ActionContext
         from archiver.actions.registry import perform
         from archiver.cli import remote
 
         if remote.is_owner(self.config.archive):
             with remote.opened(attachment) as stream:
                 archive = self._opened[-1] if self._opened else self.archive()
-                context = Context(archive, self.config, self.wait, stream, self.console.progress())
+                context = ActionContext(archive, self.config, self.wait, stream, self.console.progress())
                 return perform(action, context, arguments)
         return remote.request(self.config.archive, action, arguments, self.wait, attachment)
 
@@ -190,14 +190,14 @@ def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def group(text: str) -> speaking.Group:
+def group(text: str) -> speaking.LocalizedGroup:
     """A group of commands with the global options; ``text``: what its --help says."""
 
     @global_options
     def call() -> None:
         pass
 
-    made: speaking.Group = click.group(cls=speaking.Group, help=text)(call)
+    made: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=text)(call)
     return made
 
 
@@ -308,7 +308,7 @@ class Glob(Name):
         )
 
 
-class Day(click.ParamType):  # type: ignore[type-arg]
+class DayParameter(click.ParamType):  # type: ignore[type-arg]
     """A day such as 2026-05-01, handed on in that form."""
 
     name = "date"
@@ -324,7 +324,7 @@ def day_option(
     name: str, text: str, *, required: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that takes a day."""
-    return click.option(name, type=Day(), required=required, metavar="DATE", help=text)
+    return click.option(name, type=DayParameter(), required=required, metavar="DATE", help=text)
 
 
 class FilePath(click.Path):

@@ -49,7 +49,7 @@ class Command(click.Command):
         _write_options(self, ctx, formatter)
 
 
-class Group(click.Group):
+class LocalizedGroup(click.Group):
     """A group whose help is spoken."""
 
     command_class = Command

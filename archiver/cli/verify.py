@@ -10,7 +10,7 @@ from archiver.cli.session import Session, entry, json_option
 from archiver.errors import FindingsPresent, StorageProblem
 
 if TYPE_CHECKING:
-    from archiver.verify.findings import Report
+    from archiver.verify.findings import VerifyReport
 
 
 @entry("Check everything, independently of the code that wrote it. Writes nothing.")
@@ -69,7 +69,7 @@ def _show_what_needs_no_git(session: Session, as_json: bool) -> None:
         _show(session, report, as_json)
 
 
-def _show(session: Session, report: Report, as_json: bool) -> None:
+def _show(session: Session, report: VerifyReport, as_json: bool) -> None:
     from archiver.verify.findings import TABLE
 
     console = session.console

@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.config.toml_document import Document
+from archiver.config.toml_document import TomlDocument
 
 STYLES = ("auto", "path", "virtual")
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class BucketAccess:
     """How the bucket is reached; which one it is, ``replica init`` journalled."""
 
     endpoint: str = ""
@@ -29,7 +29,7 @@ class Access:
     alert_hours: float = 24.0
 
 
-def access_of(document: Document) -> Access:
+def access_of(document: TomlDocument) -> BucketAccess:
     """Read and validate; raises ConfigProblem."""
     style = _text(document, "style") or "auto"
     if style not in STYLES:
@@ -37,7 +37,7 @@ def access_of(document: Document) -> Access:
     endpoint = _text(document, "endpoint")
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise document.problem("replica.endpoint", "must be an address that begins with http:// or https://")
-    return Access(
+    return BucketAccess(
         endpoint=endpoint,
         region=_text(document, "region"),
         style=style,
@@ -50,14 +50,14 @@ def access_of(document: Document) -> Access:
     )
 
 
-def _text(document: Document, key: str) -> str:
+def _text(document: TomlDocument, key: str) -> str:
     value = document.get("replica", key, "")
     if not isinstance(value, str):
         raise document.problem(f"replica.{key}", "must be a text")
     return value
 
 
-def _path(document: Document, key: str) -> Path | None:
+def _path(document: TomlDocument, key: str) -> Path | None:
     value = _text(document, key)
     # The file is UTF-8 whatever the locale, and a path is its bytes.
     return Path(os.path.abspath(document.source.parent / os.fsdecode(value.encode("utf-8")))) if value else None

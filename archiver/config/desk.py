@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archiver.config.toml_document import Document
+from archiver.config.toml_document import TomlDocument
 
 #: What a change may be about, as the filing's form asks (domain notes, section 1).
 CHANGE_KINDS = ("model", "logic", "data", "mechanism")
@@ -29,7 +29,7 @@ class Desk:
     notice_folder: str = "通知"
 
 
-def desk_of(document: Document) -> Desk:
+def desk_of(document: TomlDocument) -> Desk:
     """Read and validate; raises ConfigProblem."""
     return Desk(
         reminder_hour=_whole(document, "reminders", "hour", 9, 0, 23),
@@ -45,7 +45,7 @@ def desk_of(document: Document) -> Desk:
     )
 
 
-def _targets(document: Document) -> Path | None:
+def _targets(document: TomlDocument) -> Path | None:
     value = document.get("reminders", "targets", None)
     if value is None:
         return None
@@ -55,7 +55,7 @@ def _targets(document: Document) -> Path | None:
     return Path(os.path.abspath(document.source.parent / os.fsdecode(value.encode("utf-8"))))
 
 
-def _whole(document: Document, section: str, key: str, default: int, least: int, most: int) -> int:
+def _whole(document: TomlDocument, section: str, key: str, default: int, least: int, most: int) -> int:
     value = document.get(section, key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise document.problem(
@@ -64,14 +64,14 @@ def _whole(document: Document, section: str, key: str, default: int, least: int,
     return value
 
 
-def _truth(document: Document, section: str, key: str) -> bool:
+def _truth(document: TomlDocument, section: str, key: str) -> bool:
     value = document.get(section, key, False)
     if not isinstance(value, bool):
         raise document.problem(f"{section}.{key}", "must be true or false")
     return value
 
 
-def _name(document: Document, section: str, key: str, default: str) -> str:
+def _name(document: TomlDocument, section: str, key: str, default: str) -> str:
     value = document.get(section, key, default)
     if not isinstance(value, str) or not value or "/" in value:
         raise document.problem(f"{section}.{key}", "must be the name of a folder")

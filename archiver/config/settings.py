@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from archiver.config.bucket_access import Access, access_of
+from archiver.config.bucket_access import BucketAccess, access_of
 from archiver.config.desk import Desk, desk_of
 from archiver.config.location import HERE, find, read_text
-from archiver.config.toml_document import Document
+from archiver.config.toml_document import TomlDocument
 from archiver.errors import ConfigProblem, Phrase
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
 
@@ -42,7 +42,7 @@ DEFAULT_IGNORE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Filing:
+class FilingSettings:
     """What is set for one filing only; None: as for all."""
 
     min_version_interval_minutes: float | None = None
@@ -68,7 +68,7 @@ class Config:
     scan_minutes: float = 15.0
     poll_seconds: float = 30.0
     min_version_interval_minutes: float = 0.0
-    filings: Mapping[str, Filing] = field(default_factory=dict)
+    filings: Mapping[str, FilingSettings] = field(default_factory=dict)
     metrics_textfile: Path | None = None
     metrics_listen: tuple[str, int] | None = None
     ignore: tuple[str, ...] = DEFAULT_IGNORE
@@ -84,7 +84,7 @@ class Config:
     #: Language of messages and reminders: zh, en; empty: as the locale says.
     lang: str = ""
     desk: Desk = field(default_factory=Desk)
-    replica: Access = field(default_factory=Access)
+    replica: BucketAccess = field(default_factory=BucketAccess)
     #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
     timestamp_url: str = ""
     #: A restore is rehearsed this often (0: never), with this many materials.
@@ -134,10 +134,10 @@ def load(source: Path, *, is_found: bool = False) -> Config:
             path=source,
             reason=error,
         ) from None
-    return _validate(Document(source, document))
+    return _validate(TomlDocument(source, document))
 
 
-def _validate(document: Document) -> Config:
+def _validate(document: TomlDocument) -> Config:
     document.check_keys()
     layout = document.get("watch", "layout", LAYOUT_SUBMISSION)
     if layout not in LAYOUTS:
@@ -181,7 +181,7 @@ def _validate(document: Document) -> Config:
     return config
 
 
-def _filings(document: Document) -> dict[str, Filing]:
+def _filings(document: TomlDocument) -> dict[str, FilingSettings]:
     filings = {}
     for name, settings in document.tables.get("filings", {}).items():
         where = f"filings.{name}"
@@ -191,7 +191,7 @@ def _filings(document: Document) -> dict[str, Filing]:
         submissions = settings.get("submissions", {})
         if not isinstance(submissions, dict):
             raise document.problem(f"{where}.submissions", "must be a table in square brackets")
-        filings[_folder(name)] = Filing(
+        filings[_folder(name)] = FilingSettings(
             minutes,
             _profiles(document, f"{where}.profiles", settings.get("profiles", [])),
             {
@@ -209,7 +209,7 @@ def _folder(name: str) -> str:
     return os.fsdecode(name.encode("utf-8"))
 
 
-def _profiles(document: Document, key: str, value: object) -> tuple[str, ...]:
+def _profiles(document: TomlDocument, key: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise document.problem(key, "must be a list of profiles: {known}", known=", ".join(PROFILES))
     for each in value:
@@ -220,7 +220,7 @@ def _profiles(document: Document, key: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _textfile(document: Document) -> Path | None:
+def _textfile(document: TomlDocument) -> Path | None:
     value = document.get("metrics", "textfile", None)
     if value is None:
         return None
@@ -230,7 +230,7 @@ def _textfile(document: Document) -> Path | None:
     return Path(os.path.abspath(document.source.parent / value))
 
 
-def _listen(document: Document) -> tuple[str, int] | None:
+def _listen(document: TomlDocument) -> tuple[str, int] | None:
     value = document.get("metrics", "listen", None)
     if value is None:
         return None
@@ -240,7 +240,7 @@ def _listen(document: Document) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def _years(document: Document) -> int:
+def _years(document: TomlDocument) -> int:
     value = document.get("retention", "years", FLOOR_YEARS)
     if isinstance(value, bool) or not isinstance(value, int) or value > CEILING_YEARS:
         raise document.problem(
@@ -256,28 +256,28 @@ def _years(document: Document) -> int:
     return value
 
 
-def _lang(document: Document) -> str:
+def _lang(document: TomlDocument) -> str:
     value = document.get("archive", "lang", "")
     if value not in ("", "zh", "en"):
         raise document.problem("archive.lang", 'must be "zh" or "en"')
     return str(value)
 
 
-def _url(document: Document) -> str:
+def _url(document: TomlDocument) -> str:
     value = document.get("timestamp", "url", "")
     if not isinstance(value, str) or (value and not value.startswith(("http://", "https://"))):
         raise document.problem("timestamp.url", "must be an address that begins with http:// or https://")
     return value
 
 
-def _whole(document: Document, key: str, default: int, least: int) -> int:
+def _whole(document: TomlDocument, key: str, default: int, least: int) -> int:
     value = document.get("evidence", key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 100_000:
         raise document.problem(f"evidence.{key}", "must be a whole number, {least} or more", least=least)
     return value
 
 
-def _sm3(document: Document) -> bool:
+def _sm3(document: TomlDocument) -> bool:
     value = document.get("evidence", "sm3", False)
     if not isinstance(value, bool):
         raise document.problem("evidence.sm3", "must be true or false")
@@ -286,7 +286,7 @@ def _sm3(document: Document) -> bool:
     return value
 
 
-def _cooling_off_days(document: Document) -> int:
+def _cooling_off_days(document: TomlDocument) -> int:
     value = document.get("retention", "cooling_off_days", COOLING_OFF_DAYS)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3650:
         raise document.problem("retention.cooling_off_days", "must be a whole number of days, 1 or more")

@@ -62,7 +62,7 @@ FILING = frozenset({"min_version_interval_minutes", "profiles", "submissions", "
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class TomlDocument:
     """One file's tables, and how a person is told what is wrong in them."""
 
     source: Path

@@ -17,7 +17,7 @@ from archiver.daemon.socket_server import let_in
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import Troubles
 from archiver.daemon.watched_folder import WatchedFolder
-from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
+from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
 from archiver.filings.change_detection import open_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.watch_path import changed_watch_path
@@ -26,8 +26,8 @@ from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.scan import Scanner
 from archiver.intake.seed_snapshot import seed
 from archiver.intake.settle import Settler
-from archiver.intake.snapshot import Noted, is_foreign, open_snapshot
-from archiver.intake.staging import Stopped
+from archiver.intake.snapshot import SkippedPath, is_foreign, open_snapshot
+from archiver.intake.staging import ReadingStopped
 from archiver.retention import unread
 from archiver.retention.policy import in_force, new_promises
 from archiver.store import lock, sensitive
@@ -66,7 +66,7 @@ class Daemon:
         self,
         archive: Archive,
         config: Config,
-        report: Report,
+        report: Reporter,
         settle_seconds: float | None = None,
         wait_seconds: float = 30,
         alive: Callable[[], None] = lambda: None,
@@ -95,7 +95,7 @@ class Daemon:
         #: When everything was scanned last; None makes the next scan due at once.
         self._scanned: float | None = None
         self._next_note = 0.0
-        self._noted: list[tuple[Noted, str]] = []
+        self._noted: list[tuple[SkippedPath, str]] = []
         self._interrupted = False
         self._is_taken = False
         self._swollen = False
@@ -138,7 +138,7 @@ class Daemon:
                 while not self._stopping.is_set() and not self._interrupted:
                     self._alive()
                     self._turn()
-            except Stopped:
+            except ReadingStopped:
                 pass
             finally:
                 self._finish()
@@ -174,7 +174,7 @@ class Daemon:
                     "Start again with: archiver run --once",
                     path=self._archive.root,
                 ) from None
-            except Stopped:
+            except ReadingStopped:
                 return self.pipeline.remainder()
             finally:
                 self._finish()
@@ -263,15 +263,15 @@ class Daemon:
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
             journal_tick(self._archive, self._append)
-            self._beside("checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._wait))
-        self._beside("errands", lambda: self._errands.work(self._archive))
-        self._beside("replica", lambda: self._replication.work(self._archive))
+            self._do_aside("checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._wait))
+        self._do_aside("errands", lambda: self._errands.work(self._archive))
+        self._do_aside("replica", lambda: self._replication.work(self._archive))
         self.pipeline.capture_due(self._wait)
         self._troubles.note(self.pipeline.refusal)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._release_memory()
-        self._beside("refusals", lambda: journal_refusals(self._archive, self._append))
+        self._do_aside("refusals", lambda: journal_refusals(self._archive, self._append))
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
@@ -312,7 +312,7 @@ class Daemon:
 
     # --- trouble
 
-    def _beside(self, name: str, work: Callable[[], object]) -> None:
+    def _do_aside(self, name: str, work: Callable[[], object]) -> None:
         """Do what capturing does not need: it fails alone, says so, and is tried again by itself."""
         try:
             work()

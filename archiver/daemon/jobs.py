@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from archiver import clock
-from archiver.actions.context import Context
+from archiver.actions.context import ActionContext
 from archiver.actions.filings import check_displays, remind
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Report
+from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import open_questions
 from archiver.filings.due.delivery import targets
@@ -41,7 +41,7 @@ class Errand:
 class Errands:
     """One errand at a time; what fails is tried again later."""
 
-    def __init__(self, config: Config, report: Report, wait_seconds: float) -> None:
+    def __init__(self, config: Config, report: Reporter, wait_seconds: float) -> None:
         self._config = config
         self._report = report
         self._wait = wait_seconds
@@ -96,8 +96,8 @@ class Errands:
                 reason=getattr(error, "strerror", None) or error,
             )
 
-    def _context(self, archive: Archive) -> Context:
-        return Context(archive, self._config, self._wait)
+    def _context(self, archive: Archive) -> ActionContext:
+        return ActionContext(archive, self._config, self._wait)
 
     # --- what is wanted
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archiver.errors import Report
+from archiver.errors import Reporter
 
 LOG_LOST = "{count} lines of the log could not be written. Nothing archived was lost. Check where the log goes."
 
@@ -10,7 +10,7 @@ LOG_LOST = "{count} lines of the log could not be written. Nothing archived was 
 class Log:
     """Tells what happened where that can be told, and later how much could not."""
 
-    def __init__(self, tell: Report) -> None:
+    def __init__(self, tell: Reporter) -> None:
         self._tell = tell
         #: Lines that could not be written since the last that could.
         self.lost = 0

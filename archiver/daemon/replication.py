@@ -8,12 +8,12 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, Report
+from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket
 from archiver.replica.connect import opened
 from archiver.replica.replicate import replicate
 from archiver.replica.sync import Ended
-from archiver.replica.throttle import Stopped
+from archiver.replica.throttle import TransferStopped
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
 
@@ -26,7 +26,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 1800.0
 class Replication:
     """Replicates after something was journalled, and once an hour; after a failure ever more rarely."""
 
-    def __init__(self, config: Config, report: Report) -> None:
+    def __init__(self, config: Config, report: Reporter) -> None:
         self._config = config
         self._report = report
         self._stopping = threading.Event()
@@ -61,7 +61,7 @@ class Replication:
             self._not_before = clock.monotonic() + _REST_SECONDS
             self._look_at = clock.monotonic() + _LOOK_SECONDS
             return
-        except (Ended, Stopped):
+        except (Ended, TransferStopped):
             return
         except Busy:
             # Somebody runs it by hand just now.

@@ -16,7 +16,7 @@ from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
 from archiver.daemon.sd_notify import Notifier
 from archiver.daemon.socket_server import Reception
-from archiver.errors import ArchiverError, ConfigProblem, Report, StorageProblem
+from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.store.archive import Archive
@@ -33,7 +33,7 @@ class Service:
     def __init__(
         self,
         load: Callable[[], Config],
-        tell: Report,
+        tell: Reporter,
         settle_seconds: float | None = None,
         wait_seconds: float = 30,
     ) -> None:

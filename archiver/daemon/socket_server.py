@@ -21,10 +21,10 @@ from typing import IO, Any
 
 from archiver import clock
 from archiver.actions import protocol
-from archiver.actions.context import Context
+from archiver.actions.context import ActionContext
 from archiver.actions.registry import perform
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Report, StorageProblem, UsageProblem
+from archiver.errors import ArchiverError, Reporter, StorageProblem, UsageProblem
 from archiver.model import Actor
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
@@ -40,7 +40,7 @@ _SO_PEERGROUPS = 59
 _FEW_GROUPS = 256
 
 
-def let_in(config: Config, report: Report) -> None:
+def let_in(config: Config, report: Reporter) -> None:
     """Let the reading group, and nobody else, read the archive's files, also those that this process makes."""
     try:
         group = permissions.reading_group(config.read_group)
@@ -69,7 +69,7 @@ def let_in(config: Config, report: Report) -> None:
 class Reception:
     """Serves one archive's socket while it is open."""
 
-    def __init__(self, config: Config, report: Report) -> None:
+    def __init__(self, config: Config, report: Reporter) -> None:
         self._config = config
         self._report = report
         self._closing = threading.Event()
@@ -174,7 +174,7 @@ class Reception:
             with _received(size, read, archive.spool) as attachment:
                 # Not a number is no waiting time either.
                 seconds = float(wait) if 0 <= wait <= _LONGEST_WAIT_SECONDS else _LONGEST_WAIT_SECONDS
-                context = Context(archive, self._config, seconds, attachment)
+                context = ActionContext(archive, self._config, seconds, attachment)
                 return perform(action, context, arguments)
         finally:
             archive.close()

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.actions import protocol
-from archiver.errors import Busy, Report
+from archiver.errors import Busy, Reporter
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
@@ -26,7 +26,7 @@ _MOST_WORDS = 100
 class Troubles:
     """Failures of one daemon: its last words for ``status``, an alarm while they last, pauses between attempts."""
 
-    def __init__(self, archive: Archive, snapshot: Snapshot, report: Report, stopping: threading.Event) -> None:
+    def __init__(self, archive: Archive, snapshot: Snapshot, report: Reporter, stopping: threading.Event) -> None:
         self._snapshot = snapshot
         self._report = report
         self._stopping = stopping

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archiver.config.settings import Config
-from archiver.errors import Report
+from archiver.errors import Reporter
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import ThroughChildren, open_access
 from archiver.intake.folder.canary import Canary
 from archiver.intake.folder.presence import Presence
 from archiver.intake.folder.watcher import Watcher
-from archiver.intake.scan import UNREADABLE_FOLDER, Findings
+from archiver.intake.scan import UNREADABLE_FOLDER, ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.writer import Draft
@@ -37,7 +37,7 @@ class WatchedFolder:
     """Presence, events and their loss, of one watched folder.  Times are monotonic seconds."""
 
     def __init__(
-        self, config: Config, snapshot: Snapshot, probe: Path, report: Report, journal: Callable[[Draft], None]
+        self, config: Config, snapshot: Snapshot, probe: Path, report: Reporter, journal: Callable[[Draft], None]
     ) -> None:
         """``probe``: a folder of our own, made where it is missing, in which the canary's events are made."""
         self._config = config
@@ -237,7 +237,7 @@ class WatchedFolder:
         self.unwatch()
         self._set(*self._start())
 
-    def compare(self, found: Findings, now: float) -> None:
+    def compare(self, found: ScanResult, now: float) -> None:
         """After a scan of everything: are all its folders watched?"""
         self._uncovered = {}
         if self._watcher is None:

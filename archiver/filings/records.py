@@ -28,7 +28,7 @@ _DATES = ("issued_on", "service_start", "service_end")
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class NoticePaper:
     """A file that is kept with a record: its name without folders, and its bytes."""
 
     name: str
@@ -47,13 +47,13 @@ class Paper:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class RecordContext:
     """Where a record goes: who waits how long, and what day it is for people."""
 
     archive: Archive
     wait_seconds: float
     today: date
-    paper: Paper | None = None
+    paper: NoticePaper | None = None
 
     def filing(self, name: str) -> Filing:
         """What is known of a filing."""
@@ -68,7 +68,7 @@ class Context:
 
 
 def set_sheet(
-    context: Context,
+    context: RecordContext,
     filing: str,
     fields: Mapping[str, Any],
     *,
@@ -133,7 +133,7 @@ def _check_fields(known: Filing, fields: Mapping[str, Any], forced: str | None) 
 
 
 def add_notice(
-    context: Context,
+    context: RecordContext,
     filing: str,
     kind: str,
     received: date,
@@ -186,7 +186,7 @@ def add_notice(
     return number
 
 
-def answer_notice(context: Context, number: int, submission: str, on: date, by: str | None) -> Notice:
+def answer_notice(context: RecordContext, number: int, submission: str, on: date, by: str | None) -> Notice:
     """Record that a notice was answered by a submission, on a day.
 
     Raises NotFound for an unknown notice, UsageProblem where it was answered
@@ -220,7 +220,7 @@ def _check_answer(notice: Notice, on: date) -> None:
         )
 
 
-def decide(context: Context, number: int, material: bool, reason: str, by: str | None) -> Question:
+def decide(context: RecordContext, number: int, material: bool, reason: str, by: str | None) -> Question:
     """Record whether a change is material; raises NotFound, or UsageProblem where it is decided already."""
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
@@ -264,7 +264,7 @@ def _filings(archive: Archive) -> Iterable[Filing]:
     return register(archive.index.life()).values()
 
 
-def check_past(context: Context, day: date) -> None:
+def check_past(context: RecordContext, day: date) -> None:
     """Refuse a day that has not come."""
     if day > context.today:
         raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=day)

@@ -12,7 +12,7 @@ from archiver.store.index import overview
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class UnrecordedPaper:
     """A material that may be a notice; ``path`` is readable."""
 
     filing: str
@@ -20,11 +20,11 @@ class Paper:
     path: str
 
 
-def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[Paper]:
+def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
     """Materials of the newest versions that lie in a folder of that name, and whose content no notice has."""
     known = {notice.sha256 for filing in filings for notice in filing.notices}
     return [
-        Paper(submission.filing, str(submission), names.text(material.path))
+        UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
         for submission, material in overview.lying_in(archive.index, folder.encode("utf-8"))
         if material.sha256 not in known
     ]

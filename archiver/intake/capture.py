@@ -16,15 +16,15 @@ from dataclasses import dataclass, field, replace
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, StorageProblem
 from archiver.intake.changeset import Current
-from archiver.intake.folder.access import Access, Direct
+from archiver.intake.folder.access import Direct, FolderAccess
 from archiver.intake.layout import Group, locate
-from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.intake.staging import FileReader, Read, Stopped
+from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
+from archiver.intake.staging import FileReader, ReadingStopped, StagingResult
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.model import Change, JournalPoint, Material, Op, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.content.objects import Staged
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, reached
 from archiver.store.sensitive import fitting
 from archiver.store.writer import Totals, Writer
@@ -39,7 +39,7 @@ _SMALL_BYTES = 256 << 10
 
 
 @dataclass(slots=True)
-class Outcome:
+class CaptureResult:
     """What became of one attempt: a version (or none), and what is left to do."""
 
     tag: str | None = None
@@ -50,17 +50,17 @@ class Outcome:
     fresh: list[bytes] = field(default_factory=list)
     unstable: list[bytes] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
-    unreadable: list[Noted] = field(default_factory=list)
+    unreadable: list[SkippedPath] = field(default_factory=list)
     point: JournalPoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class CaptureJob:
     """A group whose files are being read and published."""
 
     group: Group
     states: Mapping[bytes, State]
-    read: Future[Read]
+    read: Future[StagingResult]
 
     def is_read(self, seconds: float) -> bool:
         """Wait, at most ``seconds``, until everything is read or has failed."""
@@ -71,7 +71,7 @@ class Capturer:
     """Captures groups of settled paths into one archive."""
 
     def __init__(
-        self, archive: Archive, snapshot: Snapshot, access: Access, config: Config, stopping: threading.Event
+        self, archive: Archive, snapshot: Snapshot, access: FolderAccess, config: Config, stopping: threading.Event
     ) -> None:
         self._archive = archive
         self._readers = ThreadPoolExecutor(_WORKERS)
@@ -79,7 +79,7 @@ class Capturer:
         self._stopping = stopping
         self._snapshot = snapshot
         self._reader = FileReader(access, archive.content, self._proceed)
-        self._beside = (
+        self._staging_processes = (
             StagingProcesses(access.root, archive.content, os.fsencode(archive.root))
             if isinstance(access, Direct)
             else None
@@ -89,23 +89,23 @@ class Capturer:
 
     def stage(
         self, group: Group, states: Mapping[bytes, State], overdue: Container[bytes] = frozenset()
-    ) -> Attempt:
+    ) -> CaptureJob:
         """Begin to read, hash, copy and publish the group's files; returns at once.
 
         While one attempt is finished, the files of the next ones are on their
         way.  A file that is still open for writing waits, unless it is overdue.
         """
-        files = [(path, state) for path, state in states.items() if isinstance(state, Signature)]
+        files = [(path, state) for path, state in states.items() if isinstance(state, StatData)]
         small = [each for each in files if each[1].size <= _SMALL_BYTES]
         read_small = self._read
-        if self._beside is not None and len(small) >= _MANY_SMALL:
-            read_small = self._read_beside
+        if self._staging_processes is not None and len(small) >= _MANY_SMALL:
+            read_small = self._read_in_processes
         batches = [self._readers.submit(read_small, batch, overdue) for batch in _batches(small)]
         large = [each for each in files if each[1].size > _SMALL_BYTES]
         batches += [self._readers.submit(self._read, batch, overdue) for batch in _batches(large)]
-        return Attempt(group, states, self._publisher.submit(self._publish, batches))
+        return CaptureJob(group, states, self._publisher.submit(self._publish, batches))
 
-    def finish(self, attempt: Attempt, wait_seconds: float) -> Outcome:
+    def finish(self, attempt: CaptureJob, wait_seconds: float) -> CaptureResult:
         """Archive what was staged as one version.
 
         Raises StorageProblem, Busy or Stopped; nothing is half done then, and
@@ -113,26 +113,26 @@ class Capturer:
         """
         read = attempt.read.result()
         settled: dict[bytes, State] = {path: item.signature for path, item in read.staged.items()}
-        settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, Signature)}
-        outcome = Outcome(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
+        settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, StatData)}
+        outcome = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
             outcome.point = self._archive.index.point
         outcome.fresh = [path for path, item in read.staged.items() if item.fresh]
-        self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, Signature.unknown()), outcome)
+        self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, StatData.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
         reached(Step.SNAPSHOT_SAVED)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome
 
-    def drop(self, attempt: Attempt) -> None:
+    def drop(self, attempt: CaptureJob) -> None:
         """Give an attempt up: content that was published already waits for the next one."""
         attempt.read.cancel()
 
     def rest(self) -> None:
         """Nothing is being read any more: the processes for many small files end."""
-        if self._beside is not None:
-            self._beside.end()
+        if self._staging_processes is not None:
+            self._staging_processes.close()
 
     def close(self) -> None:
         """End the threads and processes, and with them what is still being read."""
@@ -141,14 +141,14 @@ class Capturer:
         self._readers.shutdown()
         self.rest()
 
-    def _publish(self, batches: list[Future[Read]]) -> Read:
-        whole = Read()
+    def _publish(self, batches: list[Future[StagingResult]]) -> StagingResult:
+        whole = StagingResult()
         try:
             for batch in batches:
                 whole.add(batch.result())
             whole.staged = {path: self._marked(path, item) for path, item in whole.staged.items()}
             self._archive.content.publish(whole.staged.values())
-        except (ArchiverError, Stopped):
+        except (ArchiverError, ReadingStopped):
             for batch in batches:
                 if not batch.cancel() and batch.exception() is None:
                     whole.add(batch.result())
@@ -161,23 +161,23 @@ class Capturer:
             return staged
         return replace(staged, private=True)
 
-    def _read(self, paths: list[bytes], overdue: Container[bytes]) -> Read:
+    def _read(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
         return self._reader.read(paths, overdue)
 
-    def _read_beside(self, paths: list[bytes], overdue: Container[bytes]) -> Read:
+    def _read_in_processes(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
         """The same in a process beside this one; where that dies, here."""
         self._proceed()
         try:
-            assert self._beside is not None
-            return self._beside.read(paths, overdue)
+            assert self._staging_processes is not None
+            return self._staging_processes.read(paths, overdue)
         except OSError:
             return self._read(paths, overdue)
 
     def _proceed(self) -> None:
         if self._stopping.is_set():
-            raise Stopped
+            raise ReadingStopped
 
-    def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: Outcome) -> None:
+    def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: CaptureResult) -> None:
         """Enter what is archived now, but for what another group has still to archive.
 
         Crash window: a file of one group became a folder of another.  Until the
@@ -194,7 +194,7 @@ class Capturer:
         )
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
-        return isinstance(self._snapshot.get(path), Signature) and locate(path, self._layout)[0] != group
+        return isinstance(self._snapshot.get(path), StatData) and locate(path, self._layout)[0] != group
 
     def _write(
         self,
@@ -202,7 +202,7 @@ class Capturer:
         group: Group,
         settled: Mapping[bytes, State],
         staged: Mapping[bytes, Staged],
-        outcome: Outcome,
+        outcome: CaptureResult,
     ) -> None:
         latest = self.newest(group)
         outcome.before = latest.tag if latest else ""
@@ -277,7 +277,7 @@ class Capturer:
                 )
 
 
-def _batches(files: list[tuple[bytes, Signature]]) -> Iterator[list[bytes]]:
+def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     size = 0
     for path, signature in files:

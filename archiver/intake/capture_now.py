@@ -12,19 +12,19 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import SubmissionRefused
 from archiver.intake.capture import Capturer
-from archiver.intake.folder.access import Access, open_access
+from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import Presence
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.pipeline import groups_of
-from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Findings, Scanner, is_unreadable
+from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed
-from archiver.intake.snapshot import Noted, Snapshot, State, open_snapshot
+from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content.source import Signature, Unstable
+from archiver.store.content.source import StatData, Unstable
 
 
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
@@ -39,7 +39,7 @@ def unsettled(archive: Archive, config: Config, submission: Submission) -> list[
         access.close()
 
 
-def differences_beside_a_daemon(archive: Archive, config: Config) -> Findings:
+def differences_beside_a_daemon(archive: Archive, config: Config) -> ScanResult:
     """Compare the whole watched folder with what the running daemon has archived; writes nothing.
 
     Raises FileNotFoundError without a watched folder.
@@ -104,7 +104,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
             with archive.writing(wait_seconds) as writer:
                 writer.append(moved)
         limit = clock.wall_ns() - int(config.settle_seconds * 1e9)
-        if states and all(not isinstance(each, Signature) or each.ctime_ns <= limit for each in states.values()):
+        if states and all(not isinstance(each, StatData) or each.ctime_ns <= limit for each in states.values()):
             attempt = capturer.stage(group, states)
             # A disk may fail halfway through a file that it opened.
             _check_readable(attempt.read.result().unreadable, submission)
@@ -129,7 +129,7 @@ def _check_there(presence: Presence, config: Config, submission: Submission) -> 
         )
 
 
-def _check_folder(access: Access, group: Group, submission: Submission) -> None:
+def _check_folder(access: FolderAccess, group: Group, submission: Submission) -> None:
     if not _has_folder(access, group, submission):
         raise SubmissionRefused(
             "The folder {path} of {submission} is not in the watched folder. Nothing was recorded. Bring it back "
@@ -139,7 +139,7 @@ def _check_folder(access: Access, group: Group, submission: Submission) -> None:
         )
 
 
-def _has_folder(access: Access, group: Group, submission: Submission) -> bool:
+def _has_folder(access: FolderAccess, group: Group, submission: Submission) -> bool:
     """Return True if the submission's folder, and each one above it, is a folder and no link.
 
     Raises SubmissionRefused where one cannot be looked at.
@@ -152,11 +152,11 @@ def _has_folder(access: Access, group: Group, submission: Submission) -> bool:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            _check_readable([Noted(path, UNREADABLE_FOLDER, error.strerror or "")], submission)
+            _check_readable([SkippedPath(path, UNREADABLE_FOLDER, error.strerror or "")], submission)
     return True
 
 
-def _check_readable(unreadable: list[Noted], submission: Submission) -> None:
+def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> None:
     if unreadable:
         raise SubmissionRefused(
             "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing was recorded. "
@@ -184,10 +184,10 @@ def _check_not_emptied(
 
 
 def _is_file(state: State) -> bool:
-    return isinstance(state, Signature)
+    return isinstance(state, StatData)
 
 
-def _hidden(found: Findings, config: Config, group: Group) -> list[Noted]:
+def _hidden(found: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
     """What the scan could not read of this submission; an unreadable folder above it hides all of it."""
     return [
         item
@@ -198,31 +198,31 @@ def _hidden(found: Findings, config: Config, group: Group) -> list[Noted]:
     ]
 
 
-def _unopenable(access: Access, states: dict[bytes, State]) -> list[Noted]:
+def _unopenable(access: FolderAccess, states: dict[bytes, State]) -> list[SkippedPath]:
     """What differs from the archive and cannot even be opened, whether or not it is finished."""
     refused = []
     for path, state in states.items():
-        if isinstance(state, Signature):
+        if isinstance(state, StatData):
             try:
                 # What has gone or turned into something else meanwhile is a change, not a refusal.
                 with suppress(FileNotFoundError, NotADirectoryError, Unstable):
                     access.open(path).close()
             except OSError as error:
-                refused.append(Noted(path, UNREADABLE_FILE, error.strerror or ""))
+                refused.append(SkippedPath(path, UNREADABLE_FILE, error.strerror or ""))
     return refused
 
 
 # --- the comparison
 
 
-def _scan(snapshot: Snapshot, access: Access, config: Config, group: Group) -> Findings:
+def _scan(snapshot: Snapshot, access: FolderAccess, config: Config, group: Group) -> ScanResult:
     try:
         return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
-        return Findings()
+        return ScanResult()
 
 
-def _differences(snapshot: Snapshot, found: Findings, config: Config, group: Group) -> dict[bytes, State]:
+def _differences(snapshot: Snapshot, found: ScanResult, config: Config, group: Group) -> dict[bytes, State]:
     return {
         path: state
         for path, state in found.changed.items()

@@ -16,13 +16,13 @@ from typing import cast
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, Report
-from archiver.intake.capture import Attempt, Capturer, Outcome
+from archiver.errors import ArchiverError, Busy, Reporter
+from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
 from archiver.intake.layout import Group, locate
-from archiver.intake.scan import Findings, Scanner, is_unreadable
+from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.settle import Pending, Settler
-from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
-from archiver.store.content.source import Signature
+from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
+from archiver.store.content.source import StatData
 
 SETTLING = "waits until it has not changed for {value} s"
 STILL_CHANGING = "changes while it is read; tried {value} times"
@@ -46,9 +46,9 @@ class Remainder:
     """What a catch-up leaves behind."""
 
     #: What is not archived yet, oldest first, and since when (RFC 3339).
-    pending: list[tuple[Noted, str]]
+    pending: list[tuple[SkippedPath, str]]
     #: Files and folders that cannot be read.
-    unreadable: list[Noted]
+    unreadable: list[SkippedPath]
     #: Why the archive takes nothing of what waits.
     refusal: ArchiverError | None
 
@@ -68,7 +68,7 @@ class Pipeline:
         settler: Settler,
         capturer: Capturer,
         config: Config,
-        report: Report,
+        report: Reporter,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._alive = alive
@@ -81,7 +81,7 @@ class Pipeline:
         #: Why the archive took nothing at a group's last attempt.
         self._refusals: dict[Group, ArchiverError] = {}
 
-    def scan(self, now: float, start: bytes = b"") -> Findings:
+    def scan(self, now: float, start: bytes = b"") -> ScanResult:
         """Compare a folder with the snapshot; raises FileNotFoundError without a watched folder."""
         found = self._scanner.scan(self._snapshot, start)
         for path, state in found.changed.items():
@@ -130,7 +130,7 @@ class Pipeline:
         """Every path that waits."""
         return {path for _, path, _ in self._settler.pending()}
 
-    def missed(self, found: Findings, known: Container[bytes], seconds: float) -> list[bytes]:
+    def missed(self, found: ScanResult, known: Container[bytes], seconds: float) -> list[bytes]:
         """What a scan found although no event told of it, of changes older than ``seconds``.
 
         ``known``: the paths that were pending before the scan.
@@ -140,13 +140,13 @@ class Pipeline:
         return [
             path
             for path, state in found.changed.items()
-            if isinstance(state, Signature) and state.ctime_ns < before
+            if isinstance(state, StatData) and state.ctime_ns < before
             if path not in known and path not in explained
         ]
 
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
         """Capture every group that has settled, reading ahead."""
-        ahead: deque[Attempt] = deque()
+        ahead: deque[CaptureJob] = deque()
         try:
             for key, states in self._settler.due(clock.monotonic()):
                 group = cast(Group, key)
@@ -198,7 +198,7 @@ class Pipeline:
         states |= moved
         return bool(states)
 
-    def _finish(self, attempt: Attempt, wait_seconds: float) -> None:
+    def _finish(self, attempt: CaptureJob, wait_seconds: float) -> None:
         group = attempt.group
         try:
             # Reading gigabytes takes minutes: all the time it makes progress, somebody must hear of it.
@@ -224,7 +224,7 @@ class Pipeline:
             self._settler.defer(group, path, now, held=True)
         self._tell(outcome)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: CaptureResult) -> None:
         if outcome.tag is not None:
             self._report("Archived {tag} ({changes} changes).", tag=outcome.tag, changes=outcome.changes)
         for item in outcome.unreadable:
@@ -276,7 +276,7 @@ class Pipeline:
         oldest = self._settler.oldest()
         return 0.0 if oldest is None else clock.monotonic() - oldest
 
-    def pending(self, limit: int | None = None) -> list[tuple[Noted, str]]:
+    def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
         """What is not archived yet, oldest first: path, reason, and since when (RFC 3339)."""
         wall, now = clock.read().wall, clock.monotonic()
         waiting = self._settler.pending()
@@ -296,17 +296,17 @@ class Pipeline:
             self.pending(), [each for each in self._snapshot.skipped() if is_unreadable(each)], self.refusal
         )
 
-    def _reason(self, group: Group, path: bytes, pending: Pending, now: float) -> Noted:
+    def _reason(self, group: Group, path: bytes, pending: Pending, now: float) -> SkippedPath:
         if self._settler.is_gathering(group, now):
-            return Noted(
+            return SkippedPath(
                 path, GATHERING, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
             )
         if pending.failures:
             is_busy = isinstance(self._refusals.get(group), Busy)
             failed = BUSY if is_busy else FAILED
             template = HELD if pending.held else STILL_CHANGING if pending.unstable else failed
-            return Noted(path, template, str(pending.failures))
-        return Noted(path, SETTLING, f"{self._settler.quiet_seconds:g}")
+            return SkippedPath(path, template, str(pending.failures))
+        return SkippedPath(path, SETTLING, f"{self._settler.quiet_seconds:g}")
 
 
 def _topmost(folders: set[bytes]) -> list[bytes]:
@@ -321,7 +321,7 @@ def _topmost(folders: set[bytes]) -> list[bytes]:
 def groups_of(path: bytes, before: State, state: State, layout: str) -> set[Group]:
     """Whose path this is: of two groups where a file became a folder of the same name."""
     groups = set()
-    if isinstance(before, Signature) or isinstance(state, Signature) or before is state is None:
+    if isinstance(before, StatData) or isinstance(state, StatData) or before is state is None:
         groups.add(locate(path, layout)[0])
     if FOLDER in (before, state):
         groups.add(locate(path, layout, is_folder=True)[0])

@@ -8,11 +8,11 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from archiver.intake.folder.access import Access
+from archiver.intake.folder.access import FolderAccess
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.snapshot import FOLDER, Noted, Snapshot, State
+from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.own_files import OwnFile
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 
 IGNORED = "matches the ignore pattern {value}"
 UNREADABLE_FOLDER = "the folder cannot be read: {value}"
@@ -38,13 +38,13 @@ _SPECIAL: Mapping[int, str] = {
 }
 
 
-def is_unreadable(item: Noted) -> bool:
+def is_unreadable(item: SkippedPath) -> bool:
     """Return True for what should be archived and cannot be read; a link or an ignored name is no such thing."""
     return item.template in _UNREADABLE
 
 
 @dataclass(slots=True)
-class Findings:
+class ScanResult:
     """What a scan found: paths whose state differs from the snapshot, and skips.
 
     ``folders`` has the inode of every folder that was walked, to compare with
@@ -52,24 +52,24 @@ class Findings:
     """
 
     changed: dict[bytes, State] = field(default_factory=dict)
-    skipped: list[Noted] = field(default_factory=list)
+    skipped: list[SkippedPath] = field(default_factory=list)
     folders: dict[int, bytes] = field(default_factory=dict)
 
 
 class Scanner:
     """Walks the watched folder."""
 
-    def __init__(self, access: Access, ignore: IgnoreRules) -> None:
+    def __init__(self, access: FolderAccess, ignore: IgnoreRules) -> None:
         self._access = access
         self._ignore = ignore
 
-    def scan(self, snapshot: Snapshot, start: bytes = b"") -> Findings:
+    def scan(self, snapshot: Snapshot, start: bytes = b"") -> ScanResult:
         """Compare everything at or below ``start`` with the snapshot.
 
         What lies below a folder that cannot be read counts as unchanged, never
         as deleted.  Raises FileNotFoundError where the watched folder is gone.
         """
-        found = Findings()
+        found = ScanResult()
         visited: set[bytes] = set()
         stack = [start]
         while stack:
@@ -81,10 +81,10 @@ class Scanner:
                     raise
                 continue
             except OwnFile as error:
-                found.skipped.append(Noted(error.path, OWN))
+                found.skipped.append(SkippedPath(error.path, OWN))
                 continue
             except OSError as error:
-                found.skipped.append(Noted(folder, UNREADABLE_FOLDER, error.strerror or ""))
+                found.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER, error.strerror or ""))
                 continue
             visited.add(folder)
         self._vanished(snapshot, start, visited, found)
@@ -111,7 +111,7 @@ class Scanner:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def _folder(self, folder: bytes, snapshot: Snapshot, found: Findings) -> list[bytes]:
+    def _folder(self, folder: bytes, snapshot: Snapshot, found: ScanResult) -> list[bytes]:
         entries = self._access.entries(folder)
         known = snapshot.folder(folder)
         prefix = folder + b"/" if folder else b""
@@ -136,7 +136,7 @@ class Scanner:
             else:
                 subfolders.append(path)
                 found.folders[signature.inode] = path
-                if isinstance(before, Signature):
+                if isinstance(before, StatData):
                     changed[path] = FOLDER
         if is_empty and folder and snapshot.get(folder) != FOLDER:
             changed[folder] = FOLDER
@@ -145,14 +145,14 @@ class Scanner:
         found.changed.update(changed)
         return subfolders
 
-    def _skipped(self, path: bytes, name: bytes, mode: int, is_own: bool) -> Noted:
+    def _skipped(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
         if is_own:
-            return Noted(path, OWN)
+            return SkippedPath(path, OWN)
         if special := _SPECIAL.get(stat.S_IFMT(mode)):
-            return Noted(path, special)
-        return Noted(path, IGNORED, self._ignore.match(name) or "")
+            return SkippedPath(path, special)
+        return SkippedPath(path, IGNORED, self._ignore.match(name) or "")
 
-    def _vanished(self, snapshot: Snapshot, start: bytes, visited: set[bytes], found: Findings) -> None:
+    def _vanished(self, snapshot: Snapshot, start: bytes, visited: set[bytes], found: ScanResult) -> None:
         blocked = [item.path for item in found.skipped if item.template in _NOT_ENTERED]
         for folder in snapshot.folders_below(start):
             if folder in visited or any(_below(folder, top) for top in blocked):
@@ -165,8 +165,8 @@ def _below(path: bytes, top: bytes) -> bool:
     return not top or path == top or path.startswith(top + b"/")
 
 
-def _beyond(folder: bytes) -> Noted | None:
+def _beyond(folder: bytes) -> SkippedPath | None:
     """Why nothing in a folder is archived that lies so deep; None: it does not."""
     if len(folder) > _LONGEST_BYTES:
-        return Noted(folder, TOO_LONG, str(_LONGEST_BYTES))
-    return Noted(folder, TOO_DEEP, str(_DEEPEST)) if folder.count(b"/") >= _DEEPEST else None
+        return SkippedPath(folder, TOO_LONG, str(_LONGEST_BYTES))
+    return SkippedPath(folder, TOO_DEEP, str(_DEEPEST)) if folder.count(b"/") >= _DEEPEST else None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from archiver.intake.layout import Group, group_of
 from archiver.intake.snapshot import FOLDER, Snapshot, State
 from archiver.model import Submission
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 from archiver.store.index.queries import Index
 
 
@@ -36,7 +36,7 @@ def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State
     for material in index.materials(submission):
         path = prefix + b"/" + material.path if prefix else material.path
         # What is still there is read again, what is not counts as deleted.
-        yield path, Signature.unknown() if material.sha256 else FOLDER
+        yield path, StatData.unknown() if material.sha256 else FOLDER
 
 
 def open_submissions(index: Index) -> list[Submission]:

@@ -16,7 +16,7 @@ from archiver.errors import Phrase
 from archiver.existence import is_there
 from archiver.model import JournalPoint
 from archiver.store.archive import Archive
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
     close_on_error,
@@ -34,7 +34,7 @@ from archiver.store.sqlite import (
 
 #: In place of a signature: an empty folder.
 FOLDER: Literal["folder"] = "folder"
-State = Signature | Literal["folder"] | None
+State = StatData | Literal["folder"] | None
 
 _SCHEMA_VERSION = 3
 _SCHEMA = """
@@ -48,7 +48,7 @@ create table meta (key text primary key, value text) without rowid;
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class SkippedPath:
     """A path with a reason (a message template and its one value)."""
 
     path: bytes
@@ -145,7 +145,7 @@ class Snapshot:
         for folder in self.folders_below(prefix):
             for name, state in self.folder(folder).items():
                 if state != FOLDER:
-                    states[folder + b"/" + name if folder else name] = Signature.unknown()
+                    states[folder + b"/" + name if folder else name] = StatData.unknown()
         self.record(states)
         with self._db:
             self._db.execute("delete from captured where prefix = ?", (prefix,))
@@ -184,7 +184,7 @@ class Snapshot:
 
     # --- word for status
 
-    def note_scan(self, start: bytes, skipped: Iterable[Noted], changed: Container[bytes]) -> None:
+    def note_scan(self, start: bytes, skipped: Iterable[SkippedPath], changed: Container[bytes]) -> None:
         """Replace what the last scan below ``start`` skipped.
 
         A file that could not be read before, and is not in ``changed`` now, has gone.
@@ -199,23 +199,23 @@ class Snapshot:
             )
             self._note(skipped, "scan")
 
-    def note_unreadable(self, skipped: Iterable[Noted]) -> None:
+    def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
         """Add files that could not be read; they are tried again at every scan."""
         with self._db:
             self._note(skipped, "read")
 
-    def _note(self, skipped: Iterable[Noted], source: str) -> None:
+    def _note(self, skipped: Iterable[SkippedPath], source: str) -> None:
         self._db.executemany(
             "insert or replace into skipped values (?, ?, ?, ?)",
             ((item.path, item.template, item.value, source) for item in skipped),
         )
 
-    def skipped(self) -> list[Noted]:
+    def skipped(self) -> list[SkippedPath]:
         """Everything that is not archived, and why."""
         rows = self._db.execute("select path, template, value from skipped order by path")
-        return [Noted(*row) for row in rows]
+        return [SkippedPath(*row) for row in rows]
 
-    def note_pending(self, pending: Iterable[tuple[Noted, str]]) -> None:
+    def note_pending(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
         """Replace the list of what is still to be archived; with the time since when."""
         with self._db:
             self._db.execute("delete from pending")
@@ -224,10 +224,10 @@ class Snapshot:
                 ((item.path, since, item.template, item.value) for item, since in pending),
             )
 
-    def pending(self) -> list[tuple[Noted, str]]:
+    def pending(self) -> list[tuple[SkippedPath, str]]:
         """What is still to be archived."""
         rows = self._db.execute("select path, template, value, since from pending order by path")
-        return [(Noted(*row[:3]), row[3]) for row in rows]
+        return [(SkippedPath(*row[:3]), row[3]) for row in rows]
 
     def set_meta(self, key: str, value: str) -> None:
         """Leave a word under ``key``."""
@@ -264,15 +264,15 @@ def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
     return point is not None and not archive.has_event(point)
 
 
-def _signature(row: tuple[int | bytes, ...]) -> Signature:
+def _signature(row: tuple[int | bytes, ...]) -> StatData:
     # A scan makes one for each of a million files, and hardly one has numbers that need it.
     if bytes in map(type, row):
         row = tuple(map(read_integer, row))
-    return tuple.__new__(Signature, row)
+    return tuple.__new__(StatData, row)
 
 
-def _row(path: bytes, state: Signature | Literal["folder"]) -> tuple[object, ...]:
-    if isinstance(state, Signature):
+def _row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:
+    if isinstance(state, StatData):
         return (*split(path), 0, *map(stored_integer, state))
     return (*split(path), 1, 0, 0, 0, 0)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from archiver.documents import integrity
 from archiver.errors import ArchiverError
-from archiver.intake.folder.access import Access
+from archiver.intake.folder.access import FolderAccess
 from archiver.intake.scan import UNREADABLE_FILE
-from archiver.intake.snapshot import Noted
+from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore, Staged
 from archiver.store.content.source import Unstable
 
 
-class Stopped(Exception):
+class ReadingStopped(Exception):
     """The daemon was told to end; nothing of this attempt was kept."""
 
 
@@ -23,15 +23,15 @@ class _Held(Exception):
 
 
 @dataclass(slots=True)
-class Read:
+class StagingResult:
     """What reading files came to."""
 
     staged: dict[bytes, Staged] = field(default_factory=dict)
     unstable: list[bytes] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
-    unreadable: list[Noted] = field(default_factory=list)
+    unreadable: list[SkippedPath] = field(default_factory=list)
 
-    def add(self, part: Read) -> None:
+    def add(self, part: StagingResult) -> None:
         """Take in what a batch came to."""
         self.staged |= part.staged
         self.unstable += part.unstable
@@ -42,27 +42,29 @@ class Read:
 class FileReader:
     """Copies files into the spool while hashing them."""
 
-    def __init__(self, access: Access, content: ContentStore, proceed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
+    ) -> None:
         """``proceed`` is called before each piece and may raise Stopped."""
         self._access = access
         self._content = content
         self._proceed = proceed
 
-    def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> Read:
+    def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
         """Stage every path; one that is open for writing waits, unless it is overdue.
 
         Raises StorageProblem or Stopped; nothing is left in the spool then.
         """
-        read = Read()
+        read = StagingResult()
         try:
             for path in paths:
                 self._read_one(path, path in overdue, read)
-        except (ArchiverError, Stopped):
+        except (ArchiverError, ReadingStopped):
             self._content.discard(read.staged.values())
             raise
         return read
 
-    def _read_one(self, path: bytes, overdue: bool, read: Read) -> None:
+    def _read_one(self, path: bytes, overdue: bool, read: StagingResult) -> None:
         try:
             read.staged[path] = self._stage(path, overdue)
         except _Held:
@@ -70,7 +72,7 @@ class FileReader:
         except (Unstable, FileNotFoundError, NotADirectoryError):
             read.unstable.append(path)
         except OSError as error:
-            read.unreadable.append(Noted(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
+            read.unreadable.append(SkippedPath(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
 
     def _stage(self, path: bytes, overdue: bool) -> Staged:
         self._proceed()

@@ -15,11 +15,11 @@ from typing import Any
 
 from archiver.errors import StorageProblem
 from archiver.intake.folder.access import Direct
-from archiver.intake.snapshot import Noted
-from archiver.intake.staging import FileReader, Read
+from archiver.intake.snapshot import SkippedPath
+from archiver.intake.staging import FileReader, StagingResult
 from archiver.store.content.objects import ContentStore, Staged
-from archiver.store.content.source import Signature
-from archiver.workers import Beside, serve
+from archiver.store.content.source import StatData
+from archiver.workers import WorkerPool, serve
 
 
 class StagingProcesses:
@@ -28,33 +28,33 @@ class StagingProcesses:
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
         """``archive``: the folder whose files must not be archived."""
         places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
-        self._beside = Beside("archiver.intake.staging_worker", *places)
+        self._workers = WorkerPool("archiver.intake.staging_worker", *places)
 
-    def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> Read:
+    def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:
         """As :meth:`FileReader.read`; raises StorageProblem, and OSError where the child died."""
-        answer = self._beside.ask((list(paths), [path for path in paths if path in overdue]))
+        answer = self._workers.call((list(paths), [path for path in paths if path in overdue]))
         if isinstance(answer, dict):
             raise StorageProblem(answer.pop(""), **answer)
         return _unpacked(answer)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End the processes; only while no thread reads."""
-        self._beside.end()
+        self._workers.close()
 
 
-def _packed(read: Read) -> tuple[Any, ...]:
+def _packed(read: StagingResult) -> tuple[Any, ...]:
     staged = [(path, s.sha256, tuple(s.signature), s.spool, s.fresh, s.health) for path, s in read.staged.items()]
     unreadable = [(noted.path, noted.template, noted.value) for noted in read.unreadable]
     return staged, read.unstable, read.held, unreadable
 
 
-def _unpacked(answer: tuple[Any, ...]) -> Read:
+def _unpacked(answer: tuple[Any, ...]) -> StagingResult:
     staged, unstable, held, unreadable = answer
-    return Read(
-        {path: Staged(sha, Signature(*signature), *rest) for path, sha, signature, *rest in staged},
+    return StagingResult(
+        {path: Staged(sha, StatData(*signature), *rest) for path, sha, signature, *rest in staged},
         unstable,
         held,
-        [Noted(*each) for each in unreadable],
+        [SkippedPath(*each) for each in unreadable],
     )
 
 

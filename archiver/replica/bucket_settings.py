@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.config.bucket_access import Access
+from archiver.config.bucket_access import BucketAccess
 from archiver.errors import UsageProblem
 
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
@@ -36,7 +36,7 @@ class Settings:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
 
-def of_url(url: str, access: Access, *, lock: bool = True) -> Settings:
+def of_url(url: str, access: BucketAccess, *, lock: bool = True) -> Settings:
     """Settings for ``s3://BUCKET/PREFIX``; raises UsageProblem."""
     match = _URL.fullmatch(url)
     if match is None:
@@ -64,9 +64,9 @@ def of_url(url: str, access: Access, *, lock: bool = True) -> Settings:
     )
 
 
-def journalled(details: Mapping[str, Any], access: Access) -> Settings:
+def journalled(details: Mapping[str, Any], access: BucketAccess) -> Settings:
     """The settings of ``replica init``, and over them what the configuration says of the way there."""
-    way = Access(
+    way = BucketAccess(
         endpoint=access.endpoint or details.get("endpoint", ""),
         region=access.region or details.get("region", ""),
         style=access.style if access.style != "auto" else details.get("style", "auto"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from archiver.replica.object_names import Span
+from archiver.replica.object_names import EventSpan
 from archiver.store.archive import Archive
 from archiver.store.git.repository import JOURNAL
 
@@ -21,7 +21,7 @@ _BRANCHES = "refs/heads/"
 
 
 @contextmanager
-def bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[Span, Path, str]]:
+def bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[EventSpan, Path, str]]:
     """A file with everything journalled after the commit ``since`` (None: all) up to ``until``, and its SHA-256.
 
     It is gone afterwards.
@@ -39,7 +39,7 @@ def bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[Sp
         stream.flush()
         with open(stream.name, "rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
-        yield Span(events[0][0], events[-1][0], head), Path(stream.name), digest
+        yield EventSpan(events[0][0], events[-1][0], head), Path(stream.name), digest
 
 
 def _events(archive: Archive, since: str | None, until: str) -> Iterator[tuple[int, str, dict[str, str]]]:

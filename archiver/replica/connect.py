@@ -19,7 +19,7 @@ from archiver.replica.known_objects import State
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
 from archiver.store.index import overview
-from archiver.verify.findings import Report
+from archiver.verify.findings import VerifyReport
 
 STATE = "replica.db"
 
@@ -110,7 +110,7 @@ def lag_of(archive: Archive) -> tuple[int, int, str | None]:
         state.close()
 
 
-def check_replica(archive: Archive, config: Config, policy: Policy, report: Report, sample: float) -> None:
+def check_replica(archive: Archive, config: Config, policy: Policy, report: VerifyReport, sample: float) -> None:
     """Add to ``report`` what is not as it should be in the bucket; raises BucketProblem, NotFound."""
     with opened(archive, config) as replica:
         check(

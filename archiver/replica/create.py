@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.config import template
-from archiver.config.bucket_access import Access
+from archiver.config.bucket_access import BucketAccess
 from archiver.config.settings import Config
 from archiver.errors import Phrase
 from archiver.existence import is_there
@@ -77,7 +77,7 @@ def _all(phrases: list[Phrase]) -> Phrase:
 
 def rebuild(
     url: str,
-    access: Access,
+    access: BucketAccess,
     root: Path,
     key_folder: Path | None,
     *,
@@ -101,7 +101,7 @@ def rebuild(
     return done, path
 
 
-def _way(access: Access) -> str:
+def _way(access: BucketAccess) -> str:
     """The tables of the configuration that lead to the bucket; no keys."""
     given = {"endpoint": access.endpoint, "region": access.region, "credentials": access.credentials}
     lines = [

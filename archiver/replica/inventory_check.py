@@ -20,7 +20,7 @@ from archiver.replica.bucket import Bucket, BucketProblem, Listed, Stored
 from archiver.replica.desired_objects import Wanted, wanted
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
-from archiver.verify.findings import Report
+from archiver.verify.findings import VerifyReport
 
 _BATCH = 1000
 _LONGEST = timedelta(days=35_900)
@@ -30,7 +30,7 @@ def check(
     archive: Archive,
     bucket: Bucket,
     policy: Policy,
-    report: Report,
+    report: VerifyReport,
     *,
     has_lock: bool,
     parallel: int,
@@ -65,14 +65,14 @@ def _real(versions: Iterable[Listed]) -> list[Listed]:
     return sorted((each for each in versions if not each.is_marker), key=lambda each: each.at)
 
 
-def _check_markers(found: dict[str, list[Listed]], report: Report) -> None:
+def _check_markers(found: dict[str, list[Listed]], report: VerifyReport) -> None:
     for key, versions in sorted(found.items()):
         for each in versions:
             if each.is_marker and each.is_newest:
                 report.add("A075", key, f"delete the marker, version {each.version}; the data lies below it")
 
 
-def _check_strangers(ours: dict[str, list[Listed]], report: Report) -> None:
+def _check_strangers(ours: dict[str, list[Listed]], report: VerifyReport) -> None:
     for key, versions in sorted(ours.items()):
         known = object_names.content_of(key) or object_names.span_of(key) or key == object_names.IDENTITY
         if not known:
@@ -129,7 +129,7 @@ def _lock_problems(stored: Stored, each: Wanted, now: datetime) -> Iterable[tupl
 
 
 def _check_history(
-    archive: Archive, bucket: Bucket, ours: dict[str, list[Listed]], report: Report, *, has_lock: bool
+    archive: Archive, bucket: Bucket, ours: dict[str, list[Listed]], report: VerifyReport, *, has_lock: bool
 ) -> None:
     """Every event that was sent has its bundle, one after the other."""
     last = 0
@@ -148,7 +148,7 @@ def _check_history(
         report.add("A070", f"events 1 to {newest.seq}", "their history is not there")
 
 
-def _is_of(archive: Archive, span: object_names.Span) -> bool:
+def _is_of(archive: Archive, span: object_names.EventSpan) -> bool:
     try:
         return archive.journal.event(span.head).seq == span.last
     except StorageProblem:

@@ -14,7 +14,7 @@ _OBJECT = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
 _BUNDLE = re.compile(r"history/(\d{10})-(\d{10})-([0-9a-f]{40})\.bundle")
 
 
-class Span(NamedTuple):
+class EventSpan(NamedTuple):
     """The events of one bundle, and the journal's commit at its end."""
 
     first: int
@@ -33,12 +33,12 @@ def content_of(key: str) -> str | None:
     return match[3] if match else None
 
 
-def bundle_key(span: Span) -> str:
+def bundle_key(span: EventSpan) -> str:
     """Where the bundle of some events lies."""
     return f"{HISTORY}{span.first:010}-{span.last:010}-{span.head}.bundle"
 
 
-def span_of(key: str) -> Span | None:
+def span_of(key: str) -> EventSpan | None:
     """The inverse of :func:`bundle_key`."""
     match = _BUNDLE.fullmatch(key)
-    return Span(int(match[1]), int(match[2]), match[3]) if match else None
+    return EventSpan(int(match[1]), int(match[2]), match[3]) if match else None

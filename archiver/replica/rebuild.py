@@ -107,7 +107,7 @@ def _rebuild_history(bucket: Bucket, root: Path) -> None:
 
 def _take_in_all(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
     """The refs after all bundles, each of which has to continue the journal of the ones before."""
-    waiting: dict[int, list[tuple[object_names.Span, Listed]]] = defaultdict(list)
+    waiting: dict[int, list[tuple[object_names.EventSpan, Listed]]] = defaultdict(list)
     for each in bucket.versions(object_names.HISTORY):
         span = object_names.span_of(each.key)
         if span is not None and not each.is_marker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from archiver.replica.connect import Replica
-from archiver.replica.sync import Outcome, Progress, Replicator
+from archiver.replica.sync import Progress, Replicator, SyncResult
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
 
@@ -18,7 +18,7 @@ def replicate(
     *,
     stopping: threading.Event | None = None,
     progress: Progress = lambda _done, _total: None,
-) -> Outcome:
+) -> SyncResult:
     """As :meth:`Replicator.sync`, and raises the same."""
     return Replicator(
         archive,

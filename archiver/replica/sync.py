@@ -44,7 +44,7 @@ class Ended(Exception):
 
 
 @dataclass(slots=True)
-class Outcome:
+class SyncResult:
     """What one run did.  ``locked``: disposed of here, but locked there until then."""
 
     sent: int = 0
@@ -77,10 +77,10 @@ class Replicator:
         self._parallel = parallel
         self._stopping = stopping or threading.Event()
         self._progress = progress
-        self._done = Outcome()
+        self._done = SyncResult()
         self._may_release = False
 
-    def sync(self, policy: Policy, wait_seconds: float) -> Outcome:
+    def sync(self, policy: Policy, wait_seconds: float) -> SyncResult:
         """Send what is missing, move locks and holds, delete what may go.
 
         Raises BucketProblem, SecondWriter, and Busy where another process is at it for longer than that.
@@ -88,7 +88,7 @@ class Replicator:
         with lock.hold(self._archive.root / "replica.lock", wait_seconds):
             return self._sync(policy)
 
-    def _sync(self, policy: Policy) -> Outcome:
+    def _sync(self, policy: Policy) -> SyncResult:
         index = self._archive.index
         head = index.head
         # An event that is not understood may be a hold: until it is, no hold is lifted and nothing deleted.
@@ -227,7 +227,7 @@ class Replicator:
             moved = self._each(lambda item: self._strengthen(*item, now), short)
             self._state.record(zip((key for key, _, _ in short), moved, strict=True))
 
-    def _take_in_bundles(self, last: object_names.Span | None) -> object_names.Span | None:
+    def _take_in_bundles(self, last: object_names.EventSpan | None) -> object_names.EventSpan | None:
         """Bundles behind the last one that is known: ours from before a crash, or those of a second writer."""
         after = object_names.bundle_key(last) if last else ""
         for found in self._bucket.versions(object_names.HISTORY, after):
@@ -247,7 +247,7 @@ class Replicator:
                 last = span if last is None or span.last > last.last else last
         return last
 
-    def _is_ours(self, span: object_names.Span) -> bool:
+    def _is_ours(self, span: object_names.EventSpan) -> bool:
         try:
             return self._archive.journal.event(span.head).seq == span.last
         except StorageProblem:
@@ -311,7 +311,7 @@ def _batches(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
         yield batch
 
 
-def described(outcome: Outcome) -> Phrase:
+def described(outcome: SyncResult) -> Phrase:
     """One sentence on what was done."""
     return Phrase(
         "Sent {sent} objects ({megabytes} MB), moved {extended} locks and {holds} holds, deleted {deleted}.",

@@ -12,7 +12,7 @@ _NAP_SECONDS = 0.2
 _PIECE_BYTES = 1 << 16
 
 
-class Stopped(Exception):
+class TransferStopped(Exception):
     """The service ends: nothing more is sent or fetched."""
 
 
@@ -32,7 +32,7 @@ class Throttle:
     def take(self, count: int) -> None:
         """Wait until ``count`` more bytes may pass; raises Stopped."""
         if self._stopped:
-            raise Stopped
+            raise TransferStopped
         if not self._rate:
             return
         with self._lock:
@@ -41,7 +41,7 @@ class Throttle:
         while (left := begin - clock.monotonic()) > 0:
             time.sleep(min(left, _NAP_SECONDS))
             if self._stopped:
-                raise Stopped
+                raise TransferStopped
 
     def read(self, stream: IO[bytes], count: int) -> bytes:
         """Read, no faster than that."""

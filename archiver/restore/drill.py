@@ -31,7 +31,7 @@ _SOME = 20
 
 
 @dataclass(slots=True)
-class Outcome:
+class DrillResult:
     """What a drill has tried; ``problems``: path and reason."""
 
     versions: set[str] = field(default_factory=set)
@@ -40,12 +40,12 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def drill(archive: Archive, files: int, wait_seconds: float) -> Outcome:
+def drill(archive: Archive, files: int, wait_seconds: float) -> DrillResult:
     """Restore up to ``files`` random materials of random versions, compare, journal the result.
 
     Raises StorageProblem where one did not come back as it was archived.
     """
-    outcome = Outcome()
+    outcome = DrillResult()
     _clear_leftovers(archive.spool)
     scratch = tempfile.mkdtemp(prefix="drill-", dir=archive.spool)
     try:
@@ -114,7 +114,7 @@ def _some_versions(archive: Archive) -> list[Version]:
     return random.sample(versions, min(len(versions), _SOME))
 
 
-def _rehearse(archive: Archive, version: Version, target: Path, share: int, outcome: Outcome) -> None:
+def _rehearse(archive: Archive, version: Version, target: Path, share: int, outcome: DrillResult) -> None:
     items = [item for item in restoration.items_of(archive, version, ()) if item.material.sha256]
     chosen, size = [], outcome.bytes
     for item in random.sample(items, min(share, len(items))):

@@ -36,7 +36,7 @@ class Overwrite(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class RestoreItem:
     """One thing to write; ``path`` is relative to the target."""
 
     path: bytes
@@ -44,17 +44,17 @@ class Item:
 
 
 @dataclass(slots=True)
-class Plan:
+class RestorePlan:
     """What a restore will do."""
 
     target: Path
     versions: list[str] = field(default_factory=list)
-    new: list[Item] = field(default_factory=list)
-    same: list[Item] = field(default_factory=list)
-    differing: list[Item] = field(default_factory=list)
-    folders: list[Item] = field(default_factory=list)
+    new: list[RestoreItem] = field(default_factory=list)
+    same: list[RestoreItem] = field(default_factory=list)
+    differing: list[RestoreItem] = field(default_factory=list)
+    folders: list[RestoreItem] = field(default_factory=list)
 
-    def to_write(self, overwrite: Overwrite) -> list[Item]:
+    def to_write(self, overwrite: Overwrite) -> list[RestoreItem]:
         """The files that will be written."""
         if overwrite is Overwrite.ALWAYS:
             return self.new + self.differing + self.same
@@ -75,7 +75,7 @@ def check_target(target: Path, watch: Path, archive: Path) -> None:
             )
 
 
-def items_of(archive: Archive, version: Version, globs: Sequence[str], below: bytes = b"") -> list[Item]:
+def items_of(archive: Archive, version: Version, globs: Sequence[str], below: bytes = b"") -> list[RestoreItem]:
     """A version's materials as items; raises NotFound where ``globs`` fit nothing, or it was disposed of."""
     if version.disposed:
         raise NotFound(
@@ -89,7 +89,7 @@ def items_of(archive: Archive, version: Version, globs: Sequence[str], below: by
         if globs and not any(_matches(material.path, glob) for glob in globs):
             continue
         path = below + b"/" + material.path if below else material.path
-        items.append(Item(_safe(path), material))
+        items.append(RestoreItem(_safe(path), material))
     if globs and not items:
         raise NotFound(
             "No material of {tag} fits {globs}. Nothing was written. See the names with: archiver show {tag!q}",
@@ -138,9 +138,9 @@ def state_at(archive: Archive, filing: str, moment: str) -> list[tuple[Version, 
     return [(version, submission.folder) for submission, version in newest.items()]
 
 
-def plan(target: Path, versions: Sequence[str], items: Iterable[Item]) -> Plan:
+def plan(target: Path, versions: Sequence[str], items: Iterable[RestoreItem]) -> RestorePlan:
     """Compare the items with what is in the target."""
-    result = Plan(target, list(versions))
+    result = RestorePlan(target, list(versions))
     with _Target(target, create=False) as folder:
         for item in items:
             if item.material.sha256 is None:
@@ -156,7 +156,7 @@ def plan(target: Path, versions: Sequence[str], items: Iterable[Item]) -> Plan:
 
 def apply(
     content: ContentStore,
-    the_plan: Plan,
+    the_plan: RestorePlan,
     overwrite: Overwrite,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
@@ -195,7 +195,7 @@ def apply(
     return written
 
 
-def _on_every_processor(write: Callable[[Item], int], items: Sequence[Item]) -> Iterator[int]:
+def _on_every_processor(write: Callable[[RestoreItem], int], items: Sequence[RestoreItem]) -> Iterator[int]:
     """Hashing and writing let go of the interpreter; the first failure ends what has not begun."""
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
@@ -204,7 +204,7 @@ def _on_every_processor(write: Callable[[Item], int], items: Sequence[Item]) -> 
         pool.shutdown(cancel_futures=True)
 
 
-def note(the_plan: Plan, written: int) -> dict[str, Any]:
+def note(the_plan: RestorePlan, written: int) -> dict[str, Any]:
     """What the journal is told of it: what was restored, and to where."""
     details = {
         "target": names.text(os.fsencode(os.path.abspath(the_plan.target))),
@@ -291,7 +291,7 @@ class _Target:
             if folder is not None:
                 _make(name, folder)
 
-    def write(self, content: ContentStore, item: Item) -> int:
+    def write(self, content: ContentStore, item: RestoreItem) -> int:
         """Write one file under a temporary name, check it, give it its name; returns its size."""
         with self._parent(item.path) as (folder, name):
             temporary = b".archiver-restore-%d-%d" % (os.getpid(), threading.get_ident())
@@ -325,7 +325,7 @@ def _make(name: bytes, folder: int) -> None:
             raise NotADirectoryError(f"{names.text(name)} is in the way") from None
 
 
-def _copy_checked(content: ContentStore, item: Item, out: int) -> None:
+def _copy_checked(content: ContentStore, item: RestoreItem, out: int) -> None:
     material = item.material
     if material.size == 0:
         return

@@ -17,7 +17,7 @@ from archiver.documents.cache import Cache
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.model import Disposal, Version
 from archiver.retention import certificate, unread
-from archiver.retention.disposal_selection import Selection, needed_content, select
+from archiver.retention.disposal_selection import DisposalSelection, needed_content, select
 from archiver.retention.policy import Policy, decide
 from archiver.store.archive import Archive
 from archiver.store.names import screen
@@ -48,7 +48,7 @@ class Destroyed:
 
 def plan(
     archive: Archive, versions: Sequence[Version], rules: Rules, wait_seconds: float
-) -> tuple[str, Selection]:
+) -> tuple[str, DisposalSelection]:
     """Journal what may be disposed of; returns the plan's name.
 
     Raises RetentionRefused, with the earliest date on which anything could go,
@@ -269,7 +269,7 @@ def cooled_off(found: Disposal, rules: Rules) -> datetime:
     return max(clock.parse(approval.clock) for approval in found.approvals) + timedelta(days=days)
 
 
-def _check_fresh(archive: Archive, found: Disposal, policy: Policy) -> Selection:
+def _check_fresh(archive: Archive, found: Disposal, policy: Policy) -> DisposalSelection:
     """What goes now, if that is exactly what was planned; raises RetentionRefused."""
     tags = planned(archive, found)["versions"]
     versions = [version for tag in tags if (version := archive.index.version(str(tag))) is not None]

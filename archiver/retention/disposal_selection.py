@@ -18,7 +18,7 @@ from archiver.store.journal import canonical
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class DisposalSelection:
     """Versions that go and stay, with the decision for each, and the content objects that go (size by SHA-256).
 
     ``shared``: how many objects of the versions that go stay, because a version that stays needs them.
@@ -51,7 +51,7 @@ class Selection:
         )
 
 
-def select(index: Index, versions: Iterable[Version], policy: Policy, now: datetime) -> Selection:
+def select(index: Index, versions: Iterable[Version], policy: Policy, now: datetime) -> DisposalSelection:
     """Of ``versions``, those that may go at the compliance clock's ``now``, and their content."""
     going: list[tuple[Version, Decision]] = []
     staying: list[tuple[Version, Decision]] = []
@@ -61,7 +61,7 @@ def select(index: Index, versions: Iterable[Version], policy: Policy, now: datet
             (going if decision.disposable else staying).append((version, decision))
     leaving, needed = _content(index, [version for version, _ in going])
     objects = {sha256: size for sha256, size in leaving.items() if sha256 not in needed}
-    return Selection(tuple(going), tuple(staying), objects, len(leaving) - len(objects))
+    return DisposalSelection(tuple(going), tuple(staying), objects, len(leaving) - len(objects))
 
 
 def needed_content(index: Index) -> set[str]:

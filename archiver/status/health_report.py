@@ -21,10 +21,10 @@ from archiver.existence import is_folder, is_there
 from archiver.filings.due.deadlines import Due, still_open
 from archiver.filings.due.reminders import alerts
 from archiver.filings.register import register
-from archiver.filings.unrecorded_papers import Paper, unclaimed
+from archiver.filings.unrecorded_papers import UnrecordedPaper, unclaimed
 from archiver.intake.pipeline import FAILED, GATHERING
 from archiver.intake.scan import OWN, is_unreadable
-from archiver.intake.snapshot import Noted, Snapshot
+from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.connect import Mirror, mirror
 from archiver.retention import unread
@@ -69,16 +69,16 @@ class Health:
     daemon: str | None
     last_scan: str
     last_problem: tuple[str, Phrase] | None
-    pending: list[tuple[Noted, str]]
+    pending: list[tuple[SkippedPath, str]]
     pending_count: int
-    skipped: list[Noted]
+    skipped: list[SkippedPath]
     versions: int
     submissions: int
     changed_since_submitted: list[tuple[str, str]]
     doubtful: list[tuple[str, Material]]
     next: list[Due]
     alerts: list[Phrase]
-    unclaimed: list[Paper]
+    unclaimed: list[UnrecordedPaper]
     today: date
     protection: str
     hooks_path: OuterSetting | None

@@ -7,13 +7,13 @@ import stat
 from pathlib import Path
 
 from archiver.store import permissions
-from archiver.verify.findings import Report
+from archiver.verify.findings import VerifyReport
 
 _FILES = ("index.db", "state.db", "replica.db", "lock", "daemon.lock")
 _FOLDERS = ("spool", "canary", "documents", "set-aside")
 
 
-def check_permissions(root: Path, report: Report) -> None:
+def check_permissions(root: Path, report: VerifyReport) -> None:
     """Only the owner writes, only the reading group reads beside the owner, and nobody sees the key."""
     top = os.fspath(root)
     check = _Check(top, report)
@@ -33,7 +33,7 @@ def check_permissions(root: Path, report: Report) -> None:
 
 
 class _Check:
-    def __init__(self, root: str, report: Report) -> None:
+    def __init__(self, root: str, report: VerifyReport) -> None:
         self._root = root
         self._report = report
         self._owner = os.lstat(root).st_uid

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.verify.findings import Finding, Report
+from archiver.verify.findings import Finding, VerifyReport
 
 _OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
 _CHUNK = 1 << 20
@@ -34,7 +34,7 @@ def check_contents(
     referenced: Mapping[str, int],
     gone: Container[str],
     percent: float,
-    report: Report,
+    report: VerifyReport,
     progress: Progress,
 ) -> set[str]:
     """Look at every file below ``lfs``, and hash ``percent`` of the objects again; returns what is there.
@@ -70,7 +70,7 @@ def _files(folder: str) -> Iterator[str]:
             yield f"{parent}/{name}"
 
 
-def _look(sha256: str, file: str, wanted: int | None, owner: int, report: Report) -> int | None:
+def _look(sha256: str, file: str, wanted: int | None, owner: int, report: VerifyReport) -> int | None:
     """What the file system says of an object; its size, None where there is nothing to hash."""
     status = os.lstat(file)
     if not stat.S_ISREG(status.st_mode):
@@ -86,7 +86,7 @@ def _look(sha256: str, file: str, wanted: int | None, owner: int, report: Report
     return status.st_size
 
 
-def _hash_all(chosen: list[_Object], report: Report, progress: Progress) -> None:
+def _hash_all(chosen: list[_Object], report: VerifyReport, progress: Progress) -> None:
     """On every processor: hashing lets go of the interpreter."""
     total, done = sum(each.size for each in chosen), 0
     buffers = threading.local()

@@ -11,8 +11,8 @@ from typing import Any
 from archiver import clock
 from archiver.errors import Phrase
 from archiver.profiles import FLOOR_YEARS
-from archiver.verify.expected import Entry, History, Plan, Span
-from archiver.verify.findings import Report
+from archiver.verify.expected import DisposalPlan, JournalEntry, JournalState, RetentionSpan
+from archiver.verify.findings import VerifyReport
 from archiver.verify.sshsig import is_signature_of
 
 #: The number of a disposal without a certificate.
@@ -23,7 +23,7 @@ _DISPOSED = "{count} content objects were disposed of under certificate {name}"
 _FLOOR_DAYS = 365 * FLOOR_YEARS
 
 
-def check_disposal(entry: Entry, history: History, report: Report) -> None:
+def check_disposal(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """Take one step of a disposal into ``history``; raises KeyError and ValueError for what is no event."""
     event = entry.event
     name, details = event["object"], event["details"]
@@ -52,13 +52,13 @@ def check_disposal(entry: Entry, history: History, report: Report) -> None:
         _check_certificate(entry, plan, history, report)
 
 
-def _planned(entry: Entry, report: Report) -> Plan:
+def _planned(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     event, document = entry.event, json.loads(entry.read("plan.json"))
     what = {"versions": document["versions"], "objects": document["objects"]}
     text = json.dumps(what, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != event["details"]["plan_sha256"]:
         report.add("A055", event["object"], "its plan is not the one that was approved")
-    return Plan(
+    return DisposalPlan(
         event["actor"]["uid"],
         event["details"]["plan_sha256"],
         list(document["versions"]),
@@ -67,7 +67,7 @@ def _planned(entry: Entry, report: Report) -> Plan:
     )
 
 
-def _check_begin(event: dict[str, Any], plan: Plan, history: History, report: Report) -> None:
+def _check_begin(event: dict[str, Any], plan: DisposalPlan, history: JournalState, report: VerifyReport) -> None:
     name, now = event["object"], clock.parse(event["clock"]["time"])
     if len(plan.approvals) < _APPROVALS:
         report.add("A055", name, f"{len(plan.approvals)} approvals by others than the planner")
@@ -85,7 +85,7 @@ def _check_begin(event: dict[str, Any], plan: Plan, history: History, report: Re
                 report.add("A056", tag, f"it was held: {hold}")
 
 
-def _check_needed(name: str, plan: Plan, history: History, report: Report) -> None:
+def _check_needed(name: str, plan: DisposalPlan, history: JournalState, report: VerifyReport) -> None:
     for sha256 in plan.objects:
         for span in history.spans.get(sha256, ()):
             until = span.until or history.numbers[span.branch] + 1
@@ -95,7 +95,9 @@ def _check_needed(name: str, plan: Plan, history: History, report: Report) -> No
                 report.add("A057", sha256, f"{name} destroyed it, but {needed} needs it")
 
 
-def _check_certificate(entry: Entry, plan: Plan, history: History, report: Report) -> None:
+def _check_certificate(
+    entry: JournalEntry, plan: DisposalPlan, history: JournalState, report: VerifyReport
+) -> None:
     event, data = entry.event, entry.read("certificate.json")
     certificate = json.loads(data)
     listed = {each["sha256"]: each["destroyed"] for each in certificate["objects"]}
@@ -106,7 +108,7 @@ def _check_certificate(entry: Entry, plan: Plan, history: History, report: Repor
         report.add("A054", event["object"], "it does not list what was planned")
 
 
-def check_outcome(present: set[str], history: History, report: Report) -> None:
+def check_outcome(present: set[str], history: JournalState, report: VerifyReport) -> None:
     """What is gone is explained by a certificate, and what a certificate calls gone is gone."""
     counted: dict[str, int] = {}
     for sha256, name in history.gone.items():
@@ -124,7 +126,7 @@ def check_outcome(present: set[str], history: History, report: Report) -> None:
 
 
 def follow(
-    branch: str, number: int, lines: list[dict[str, Any]], planned: Collection[str], history: History
+    branch: str, number: int, lines: list[dict[str, Any]], planned: Collection[str], history: JournalState
 ) -> None:
     """Note where planned content begins and ends to be held; before the changes are taken in."""
     history.numbers[branch] = number
@@ -138,7 +140,7 @@ def follow(
     for line in lines:
         sha256 = str(line.get("sha256") or "") if line["op"] != "delete" else ""
         if sha256 in planned:
-            history.spans.setdefault(sha256, []).append(Span(branch, line["path"], number))
+            history.spans.setdefault(sha256, []).append(RetentionSpan(branch, line["path"], number))
         if sha256:
             # The same bytes came in again: from now on they have to be there.
             history.gone.pop(sha256, None)

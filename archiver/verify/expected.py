@@ -9,7 +9,7 @@ from archiver.store.git.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One event of the journal, where its attachments can be read."""
 
     repository: Repository
@@ -53,7 +53,7 @@ class Watched:
 
 
 @dataclass(slots=True)
-class Plan:
+class DisposalPlan:
     """A disposal, as its events tell it; ``approvals``: user id -> compliance clock (RFC 3339)."""
 
     uid: int
@@ -67,7 +67,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Span:
+class RetentionSpan:
     """From which version of a branch on, and up to but without which, some path held a content."""
 
     branch: str
@@ -77,7 +77,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class History:
+class JournalState:
     """The archive's past.
 
     ``states``: branch -> path -> (sha256, size) of the newest version so far;
@@ -108,8 +108,8 @@ class History:
     unproven: list[str] = field(default_factory=list)
     unproven_approvals: list[tuple[str, int]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
-    spans: dict[str, list[Span]] = field(default_factory=dict)
+    spans: dict[str, list[RetentionSpan]] = field(default_factory=dict)
     holds: set[tuple[str, str]] = field(default_factory=set)
-    plans: dict[str, Plan] = field(default_factory=dict)
+    plans: dict[str, DisposalPlan] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
     disposed: set[str] = field(default_factory=set)

@@ -72,7 +72,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class VerifyReport:
     """Everything that was found, and how much was looked at."""
 
     findings: list[Finding] = field(default_factory=list)

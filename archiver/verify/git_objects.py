@@ -14,7 +14,7 @@ from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
-from archiver.verify.findings import Report
+from archiver.verify.findings import VerifyReport
 
 _LOOSE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
 _KNOWN_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
@@ -29,14 +29,14 @@ _NOTES = {
 }
 
 
-def check_repository(repository: Repository, report: Report) -> None:
+def check_repository(repository: Repository, report: VerifyReport) -> None:
     """Settings, hooks, every object file, and git's own check."""
     check_files(repository.path, report)
     for line in repository.fsck():
         report.add("A010", repository.path.name, line)
 
 
-def check_files(path: Path, report: Report) -> None:
+def check_files(path: Path, report: VerifyReport) -> None:
     """What can be checked without git: settings, hooks, every object file."""
     _check_settings(path, report)
     _check_strays(path, report)
@@ -47,7 +47,7 @@ def check_files(path: Path, report: Report) -> None:
                 _check_object_file(Path(folder) / name, path / "objects", report)
 
 
-def _check_settings(path: Path, report: Report) -> None:
+def _check_settings(path: Path, report: VerifyReport) -> None:
     for each in hooks.deviations(path):
         if note := _NOTES.get(each.reason):
             report.note(f"archive.git/{each.name}", Phrase(note, file=f"archive.git/{each.name}"))
@@ -59,7 +59,7 @@ def _check_settings(path: Path, report: Report) -> None:
             report.add("A004", f"archive.git/{name}")
 
 
-def _check_strays(path: Path, report: Report) -> None:
+def _check_strays(path: Path, report: VerifyReport) -> None:
     for entry in os.scandir(path):
         known = _KNOWN_FOLDERS if entry.is_dir(follow_symlinks=False) else _KNOWN_FILES
         if entry.name not in known and not entry.name.endswith(".lock"):
@@ -69,7 +69,7 @@ def _check_strays(path: Path, report: Report) -> None:
         report.add("A005", f"archive.git/hooks/{name}")
 
 
-def _check_object_file(file: Path, objects: Path, report: Report) -> None:
+def _check_object_file(file: Path, objects: Path, report: VerifyReport) -> None:
     """Report what is wrong with a file of git's.  Raises FileNotFoundError if it is gone since it was listed."""
     name = file.relative_to(objects).as_posix()
     where = f"archive.git/objects/{name}"

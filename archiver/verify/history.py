@@ -19,8 +19,8 @@ from archiver.model import ACTIONS
 from archiver.store import events
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.disposals import check_disposal
-from archiver.verify.expected import Entry, History, Watched
-from archiver.verify.findings import Report
+from archiver.verify.expected import JournalEntry, JournalState, Watched
+from archiver.verify.findings import VerifyReport
 from archiver.verify.refs import overridden, peeled_problems, read_refs
 from archiver.verify.signed_events import check_checkpoint, check_key, check_submit, check_token, pin
 from archiver.verify.versions import check_commits, take_in
@@ -30,9 +30,9 @@ _ATTEMPTS = 10
 _PAUSE_SECONDS = 0.1
 
 
-def check_history(repository: Repository, report: Report) -> History:
+def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     """Walk the journal from its first event, then compare refs and trees with it."""
-    history = History()
+    history = JournalState()
     refs = _refs_between_moves(repository, report)
     tip = refs.get(JOURNAL)
     if tip is None:
@@ -43,10 +43,10 @@ def check_history(repository: Repository, report: Report) -> History:
     watched = _watched(repository, commits)
     for commit, event in _walk(repository, commits, history, report):
         if event is not None:
-            _event(Entry(repository, commit, event), history, watched, report)
+            _event(JournalEntry(repository, commit, event), history, watched, report)
         history.last_commit = commit
     history.refs[JOURNAL] = tip
-    _compare_refs(refs, read_refs(repository.path, Report()), history, report)
+    _compare_refs(refs, read_refs(repository.path, VerifyReport()), history, report)
     check_commits(repository, history, report)
     # Tags that a recovery put away are annotated ones too.
     tags = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
@@ -60,14 +60,14 @@ def check_history(repository: Repository, report: Report) -> History:
     return history
 
 
-def _refs_between_moves(repository: Repository, report: Report) -> dict[str, str]:
+def _refs_between_moves(repository: Repository, report: VerifyReport) -> dict[str, str]:
     """The refs, read when no transaction is half done.
 
     A writer moves the journal first and the rest right after: what the newest
     event names and is not there yet is waited for, a little.
     """
     for attempt in range(_ATTEMPTS):
-        seen = Report()
+        seen = VerifyReport()
         refs = read_refs(repository.path, seen)
         try:
             newest = events.refs_of(events.load(repository.read(f"{refs[JOURNAL]}:event.json")))
@@ -82,7 +82,7 @@ def _refs_between_moves(repository: Repository, report: Report) -> dict[str, str
     return refs
 
 
-def _journal_commits(repository: Repository, tip: str, report: Report) -> list[str]:
+def _journal_commits(repository: Repository, tip: str, report: VerifyReport) -> list[str]:
     """The journal's commits, oldest first, as far as they can be read."""
     commits: list[str] = []
     commit: str | None = tip
@@ -93,7 +93,7 @@ def _journal_commits(repository: Repository, tip: str, report: Report) -> list[s
 
 
 def _walk(
-    repository: Repository, commits: list[str], history: History, report: Report
+    repository: Repository, commits: list[str], history: JournalState, report: VerifyReport
 ) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Journal commits with their parsed events, None for one that cannot be read; the chain is checked here."""
     prev, seq = _GENESIS, 0
@@ -124,7 +124,7 @@ def _walk(
         yield each, event
 
 
-def _read(data: bytes, history: History) -> dict[str, Any]:
+def _read(data: bytes, history: JournalState) -> dict[str, Any]:
     """Parse an event; raises ValueError for one that does not fit, of which the refs are believed at most."""
     event = events.load(data)
     try:
@@ -136,7 +136,7 @@ def _read(data: bytes, history: History) -> dict[str, Any]:
 
 
 def _check_clock(
-    event: dict[str, Any], before: tuple[datetime, clock.Reading] | None, report: Report
+    event: dict[str, Any], before: tuple[datetime, clock.Reading] | None, report: VerifyReport
 ) -> tuple[datetime, clock.Reading]:
     """The rule of docs/design.md, section 4.6, once more over what the events carry."""
     now, reading = clock.from_evidence(event["clock"])
@@ -153,7 +153,7 @@ def _check_clock(
     return now, reading
 
 
-def _parent(repository: Repository, commit: str, report: Report) -> str | None:
+def _parent(repository: Repository, commit: str, report: VerifyReport) -> str | None:
     try:
         kind, data = repository.object(commit)
     except KeyError:
@@ -181,7 +181,7 @@ def _watched(repository: Repository, commits: list[str]) -> Watched:
     return Watched(frozenset(sealed), frozenset(planned))
 
 
-def _event(entry: Entry, history: History, watched: Watched, report: Report) -> None:
+def _event(entry: JournalEntry, history: JournalState, watched: Watched, report: VerifyReport) -> None:
     action = entry.event["action"]
     try:
         _attachments(entry, report)
@@ -204,7 +204,7 @@ def _event(entry: Entry, history: History, watched: Watched, report: Report) -> 
         report.add("A030", entry.where, f"{type(error).__name__}: {error}")
 
 
-_CHECKS: Mapping[str, Callable[[Entry, History, Report], None]] = {
+_CHECKS: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
     "submit": check_submit,
     "timestamp": check_token,
     "key-rotate": check_key,
@@ -216,7 +216,7 @@ _CHECKS: Mapping[str, Callable[[Entry, History, Report], None]] = {
 }
 
 
-def _attachments(entry: Entry, report: Report) -> None:
+def _attachments(entry: JournalEntry, report: VerifyReport) -> None:
     where = entry.where
     expected = {item["name"]: item for item in entry.event["attachments"]}
     present = {name.decode("utf-8", "replace") for name in entry.repository.names_in(entry.commit)} - {
@@ -231,7 +231,9 @@ def _attachments(entry: Entry, report: Report) -> None:
             report.add("A032", where, f"{name} was altered")
 
 
-def _compare_refs(before: dict[str, str], after: dict[str, str], history: History, report: Report) -> None:
+def _compare_refs(
+    before: dict[str, str], after: dict[str, str], history: JournalState, report: VerifyReport
+) -> None:
     for ref, oid in history.refs.items():
         if ref not in before:
             report.add("A020", ref, f"it should be {oid[:12]}")

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 from archiver.existence import is_plain_file
-from archiver.verify.findings import Report
+from archiver.verify.findings import VerifyReport
 
 _OID = re.compile(rb"[0-9a-f]{40}")
 _PACKED_HEADER = b"# pack-refs with: peeled fully-peeled sorted "
 
 
-def read_refs(path: Path, report: Report) -> dict[str, str]:
+def read_refs(path: Path, report: VerifyReport) -> dict[str, str]:
     """Every ref of the repository at ``path``; unreadable ones become findings."""
     refs = _packed(path, report)
     for folder, _, files in os.walk(os.fsencode(path / "refs")):
@@ -34,11 +34,11 @@ def read_refs(path: Path, report: Report) -> dict[str, str]:
 
 def overridden(path: Path) -> list[tuple[str, str]]:
     """Packed refs whose loose file counts instead: (ref, former value)."""
-    packed = _packed(path, Report())
+    packed = _packed(path, VerifyReport())
     return [(ref, oid) for ref, oid in packed.items() if is_plain_file(path / ref)]
 
 
-def _packed(path: Path, report: Report) -> dict[str, str]:
+def _packed(path: Path, report: VerifyReport) -> dict[str, str]:
     try:
         lines = (path / "packed-refs").read_bytes().split(b"\n")
     except FileNotFoundError:

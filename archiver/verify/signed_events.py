@@ -8,8 +8,8 @@ from archiver import clock
 from archiver.errors import Phrase
 from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
-from archiver.verify.expected import Entry, History
-from archiver.verify.findings import Report
+from archiver.verify.expected import JournalEntry, JournalState
+from archiver.verify.findings import VerifyReport
 from archiver.verify.sshsig import is_signed_by
 
 _REPLACED = (
@@ -17,14 +17,14 @@ _REPLACED = (
 )
 
 
-def pin(entry: Entry, history: History) -> None:
+def pin(entry: JournalEntry, history: JournalState) -> None:
     """What the first event says once and for all: the first key, and the time-stamp authority."""
     history.signers = history.key = entry.read("allowed_signers")
     if any(item["name"] == rfc3161.ROOTS_FILE for item in entry.event["attachments"]):
         history.roots = entry.read(rfc3161.ROOTS_FILE)
 
 
-def check_submit(entry: Entry, history: History, report: Report) -> None:
+def check_submit(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """The signature and the manifest of a handing-in."""
     details = entry.event["details"]
     tag = details["tag"]
@@ -37,7 +37,7 @@ def check_submit(entry: Entry, history: History, report: Report) -> None:
         report.add("A043", tag, f"{details['version']}, by SM3")
 
 
-def check_checkpoint(entry: Entry, history: History, report: Report) -> None:
+def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """The signature and the roll-up of a checkpoint."""
     refs = {**history.refs, JOURNAL: history.last_commit}
     lines = [
@@ -53,7 +53,7 @@ def check_checkpoint(entry: Entry, history: History, report: Report) -> None:
         report.add("A044", event["object"])
 
 
-def check_token(entry: Entry, history: History, report: Report) -> None:
+def check_token(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """A time-stamp: over an event of this journal, by the pinned authority; anchors move to it."""
     details = entry.event["details"]
     try:
@@ -74,7 +74,7 @@ def check_token(entry: Entry, history: History, report: Report) -> None:
     history.unproven_approvals.clear()
 
 
-def check_key(entry: Entry, history: History, report: Report) -> None:
+def check_key(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """A new key: endorsed by the old one, or said to replace a lost one; what was signed before stays so."""
     event, signers = entry.event, entry.read("allowed_signers")
     added = signers.removeprefix(history.signers)

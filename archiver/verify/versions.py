@@ -11,13 +11,13 @@ from archiver.model import Op
 from archiver.store import names
 from archiver.store.git.repository import Repository
 from archiver.verify.disposals import follow
-from archiver.verify.expected import Entry, Expected, History, Watched
-from archiver.verify.findings import Report
+from archiver.verify.expected import Expected, JournalEntry, JournalState, Watched
+from archiver.verify.findings import VerifyReport
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
 
-def take_in(entry: Entry, history: History, watched: Watched) -> None:
+def take_in(entry: JournalEntry, history: JournalState, watched: Watched) -> None:
     """Take a capture event into ``history``."""
     event = entry.event
     tag = event["object"]
@@ -63,7 +63,7 @@ def _apply(
     return blobs
 
 
-def check_commits(repository: Repository, history: History, report: Report) -> None:
+def check_commits(repository: Repository, history: JournalState, report: VerifyReport) -> None:
     """Compare what every commit changed with what its event says."""
     seen = set()
     try:
@@ -82,7 +82,7 @@ def check_commits(repository: Repository, history: History, report: Report) -> N
 
 
 def _check_commit(
-    repository: Repository, commit: str, expected: Expected, history: History, report: Report
+    repository: Repository, commit: str, expected: Expected, history: JournalState, report: VerifyReport
 ) -> None:
     try:
         head = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")

@@ -12,7 +12,7 @@ from archiver.store.git.repository import Repository
 from archiver.verify.access_modes import check_permissions
 from archiver.verify.content_objects import Progress, check_contents
 from archiver.verify.disposals import check_outcome
-from archiver.verify.findings import Report
+from archiver.verify.findings import VerifyReport
 from archiver.verify.git_objects import check_files, check_repository
 from archiver.verify.history import check_history
 from archiver.verify.witness import Witness, contradictions
@@ -24,13 +24,13 @@ def verify(
     percent: float = 100.0,
     witnesses: Sequence[Witness] = (),
     progress: Progress = lambda _done, _total: None,
-) -> Report:
+) -> VerifyReport:
     """Check the whole archive at ``root``, and return what is not as it should be.
 
     ``percent`` of the content objects are hashed again.  ``witnesses``: lines kept elsewhere, that this
     archive must continue.  Raises StorageProblem where git cannot be run there.
     """
-    report = Report()
+    report = VerifyReport()
     check_permissions(root, report)
     check_repository(repository, report)
     history = check_history(repository, report)
@@ -44,9 +44,9 @@ def verify(
     return report
 
 
-def verify_without_git(root: Path) -> Report:
+def verify_without_git(root: Path) -> VerifyReport:
     """Check what can be checked of an archive whose settings git must not obey: modes, settings, object files."""
-    report = Report()
+    report = VerifyReport()
     check_permissions(root, report)
     check_files(root / "archive.git", report)
     return report

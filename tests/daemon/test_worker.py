@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.config.settings import load
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 from tests.conftest import SAMPLES, Site, tree, wait_until
 
 
@@ -287,8 +287,8 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
     assert len(site.tags()) == 2
 
 
-def _without_ctime(status: os.stat_result) -> Signature:
-    return Signature(status.st_size, status.st_mtime_ns, 0, status.st_ino)
+def _without_ctime(status: os.stat_result) -> StatData:
+    return StatData(status.st_size, status.st_mtime_ns, 0, status.st_ino)
 
 
 def test_a_longer_period_once_promised_stays(site: Site) -> None:

@@ -20,7 +20,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from archiver import clock
-from archiver.actions.context import Context
+from archiver.actions.context import ActionContext
 from archiver.actions.registry import perform
 from archiver.config import settings
 from archiver.errors import UsageProblem
@@ -480,7 +480,7 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageProblem):
-        perform(action, Context(archive, settings.load(site.config), 5), whole | arguments)
+        perform(action, ActionContext(archive, settings.load(site.config), 5), whole | arguments)
     archive.close()
     site.run("status")
     site.run("deadlines")

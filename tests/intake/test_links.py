@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.folder.access import Access, Direct, ThroughChildren
+from archiver.intake.folder.access import Direct, FolderAccess, ThroughChildren
 from archiver.store.content.source import Unstable
 from tests.conftest import Site, wait_until
 
@@ -27,11 +27,11 @@ def outside(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["direct", "children"])
-def access(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Access]:
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FolderAccess]:
     root = tmp_path / "watched"
     (root / "f/s").mkdir(parents=True)
     (root / "f/s/a.txt").write_text("ours")
-    opened: Access = Direct(root) if request.param == "direct" else ThroughChildren(root, 20)
+    opened: FolderAccess = Direct(root) if request.param == "direct" else ThroughChildren(root, 20)
     yield opened
     opened.close()
 
@@ -49,7 +49,7 @@ def contents(site: Site) -> set[bytes]:
 
 @pytest.mark.parametrize("link", ["f", "f/s"])
 def test_a_path_with_a_link_in_its_middle_leads_nowhere(
-    access: Access, tmp_path: Path, outside: Path, link: str
+    access: FolderAccess, tmp_path: Path, outside: Path, link: str
 ) -> None:
     (outside / "s").symlink_to(".")
     swap(tmp_path / "watched" / link, outside)
@@ -62,7 +62,7 @@ def test_a_path_with_a_link_in_its_middle_leads_nowhere(
 
 
 @pytest.mark.parametrize("path", [b"f/../f/s/a.txt", b"f/./s/a.txt", b"../outside/shadow", b"/etc/passwd"])
-def test_a_forged_path_leads_nowhere(access: Access, outside: Path, path: bytes) -> None:
+def test_a_forged_path_leads_nowhere(access: FolderAccess, outside: Path, path: bytes) -> None:
     with pytest.raises((FileNotFoundError, Unstable)):
         access.open(path)
 

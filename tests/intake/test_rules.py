@@ -10,13 +10,13 @@ from archiver.config.settings import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMI
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate
 from archiver.intake.settle import Settler
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 
 QUIET, MAXIMUM = 5.0, 300.0
 
 
-def state(number: int) -> Signature:
-    return Signature(number, number, number, number)
+def state(number: int) -> StatData:
+    return StatData(number, number, number, number)
 
 
 @pytest.fixture

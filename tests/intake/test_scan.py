@@ -9,9 +9,9 @@ import pytest
 
 from archiver.intake.folder.access import Direct
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.scan import Findings, Scanner
+from archiver.intake.scan import Scanner, ScanResult
 from archiver.intake.snapshot import FOLDER, Snapshot
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 from tests.conftest import open_the_way
 
 
@@ -28,7 +28,7 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
     opened.close()
 
 
-def scan(root: Path, snapshot: Snapshot, start: bytes = b"") -> Findings:
+def scan(root: Path, snapshot: Snapshot, start: bytes = b"") -> ScanResult:
     return Scanner(Direct(root), IgnoreRules(["*.swp"])).scan(snapshot, start)
 
 
@@ -66,7 +66,7 @@ def test_every_kind_of_change_is_seen(root: Path, snapshot: Snapshot) -> None:
     changed = scan(root, snapshot).changed
     gone = {path for path, state in changed.items() if state is None}
     assert gone == {b"gone", b"d1/x", b"d1/d2/y", b"emptied/x", b"empty-gone"}
-    assert {path for path, state in changed.items() if isinstance(state, Signature)} == {
+    assert {path for path, state in changed.items() if isinstance(state, StatData)} == {
         *(b"grown", b"touched-back", b"moved/x", b"moved/d2/y", b"new"),
     }
     assert {path for path, state in changed.items() if state == FOLDER} == {b"becomes-folder", b"emptied"}

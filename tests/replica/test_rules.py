@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.config.bucket_access import Access
+from archiver.config.bucket_access import BucketAccess
 from archiver.errors import UsageProblem
 from archiver.replica import object_names
 from archiver.replica.bucket_settings import journalled, of_url
 from archiver.replica.desired_objects import Wanted, history, is_short, lock_date
-from archiver.replica.throttle import Stopped, Throttle
+from archiver.replica.throttle import Throttle, TransferStopped
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -67,7 +67,7 @@ def test_keys_of_content(digest: bytes) -> None:
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.binary(min_size=20, max_size=20))
 def test_keys_of_bundles(first: int, last: int, head: bytes) -> None:
-    span = object_names.Span(first, last, head.hex())
+    span = object_names.EventSpan(first, last, head.hex())
     assert object_names.span_of(object_names.bundle_key(span)) == span
 
 
@@ -80,18 +80,18 @@ def test_other_keys_are_none(key: str) -> None:
 
 
 def test_addresses() -> None:
-    settings = of_url("s3://a-bucket/档案/二", Access())
+    settings = of_url("s3://a-bucket/档案/二", BucketAccess())
     assert (settings.bucket, settings.prefix, settings.url) == ("a-bucket", "档案/二/", "s3://a-bucket/档案/二")
-    assert of_url("s3://a-bucket", Access()).prefix == ""
-    assert of_url("s3://a-bucket/", Access()).url == "s3://a-bucket"
+    assert of_url("s3://a-bucket", BucketAccess()).prefix == ""
+    assert of_url("s3://a-bucket/", BucketAccess()).url == "s3://a-bucket"
     with pytest.raises(UsageProblem):
-        of_url("s3://a", Access())
+        of_url("s3://a", BucketAccess())
     with pytest.raises(UsageProblem):
-        of_url("s3://a-bucket/x", Access(endpoint="https://user:secret@host"))
+        of_url("s3://a-bucket/x", BucketAccess(endpoint="https://user:secret@host"))
     details = {"url": "s3://a-bucket/x", "endpoint": "http://one", "lock": False}
-    assert journalled(details, Access()).endpoint == "http://one"
-    assert journalled(details, Access(endpoint="http://two")).endpoint == "http://two"
-    assert not journalled(details, Access()).lock
+    assert journalled(details, BucketAccess()).endpoint == "http://one"
+    assert journalled(details, BucketAccess(endpoint="http://two")).endpoint == "http://two"
+    assert not journalled(details, BucketAccess()).lock
 
 
 def test_the_limit_holds_over_all_and_ends_at_once() -> None:
@@ -101,6 +101,6 @@ def test_the_limit_holds_over_all_and_ends_at_once() -> None:
         throttle.take(50_000)
     assert time.monotonic() - started >= 0.14
     throttle.stop()
-    with pytest.raises(Stopped):
+    with pytest.raises(TransferStopped):
         throttle.take(1)
     Throttle(0).take(10**12)

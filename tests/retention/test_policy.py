@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import clock
-from archiver.config.settings import Config, Filing
+from archiver.config.settings import Config, FilingSettings
 from archiver.model import Hold, Promises, Submission, Submitted, Version
 from archiver.profiles import PERMANENT, PROFILES, Profile
 from archiver.retention.policy import (
@@ -123,7 +123,7 @@ configurations = st.builds(
     lambda years, general, filing, submission, zone, live: {
         "retention_years": years,
         "profiles": general,
-        "filings": {"f": Filing(profiles=filing, submissions={"s": submission})},
+        "filings": {"f": FilingSettings(profiles=filing, submissions={"s": submission})},
         "timezone": zone,
         "hold_while_live": live,
     },

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.snapshot import FOLDER, Snapshot
-from archiver.store.content.source import Signature
+from archiver.store.content.source import StatData
 from archiver.store.sqlite import read_integer, stored_integer
 from tests.conftest import Site, tree
 
@@ -26,7 +26,7 @@ MTIMES += [-1, -2208988800 * SECOND, -(1 << 63), -(1 << 63) - 1, -(1 << 62) * SE
 @pytest.mark.parametrize("value", [0, -1, *MTIMES, (1 << 64) - 1])
 def test_every_integer_comes_back(tmp_path: Path, value: int) -> None:
     with closing(Snapshot(tmp_path / "state.db")) as snapshot:
-        states = {b"f/a": Signature(1, value, value, abs(value) % (1 << 64)), b"f/b": FOLDER}
+        states = {b"f/a": StatData(1, value, value, abs(value) % (1 << 64)), b"f/b": FOLDER}
         snapshot.record(states)
         assert snapshot.folder(b"f") == {b"a": states[b"f/a"], b"b": FOLDER}
         assert snapshot.get(b"f/a") == states[b"f/a"]
@@ -98,5 +98,5 @@ def test_inode_numbers_without_a_sign_are_archived_once(site: Site) -> None:
     assert site.tags() == ["f/s/v1"]
     with closing(Snapshot(site.archive / "state.db")) as snapshot:
         state = snapshot.get(b"f/s/a")
-    assert isinstance(state, Signature)
+    assert isinstance(state, StatData)
     assert state.inode >= 1 << 63

@@ -13,7 +13,7 @@ import pytest
 from archiver import clock
 from archiver.model import Actor
 from archiver.retention import certificate, disposal
-from archiver.retention.disposal_selection import Selection
+from archiver.retention.disposal_selection import DisposalSelection
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify
@@ -30,7 +30,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **leave: bool
     shas = {m.sha256: m.size for m in archive.index.materials(old.submission, 1) if m.path == b"gone"}
     if needed:
         shas |= {m.sha256: m.size for m in archive.index.materials(old.submission, 1)}
-    selection = Selection(((old, _decision(archive, old)),), (), shas, 0)  # type: ignore[arg-type]
+    selection = DisposalSelection(((old, _decision(archive, old)),), (), shas, 0)  # type: ignore[arg-type]
     sha256 = selection.sha256 if not leave.get("other_plan") else "0" * 64
     details = {"plan_sha256": sha256, "cooling_off_days": 0 if not leave.get("hasty") else 7}
     _append(archive, Draft("dispose-plan", "D1", details, {"plan.json": io.BytesIO(selection.document())}))

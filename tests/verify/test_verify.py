@@ -16,7 +16,7 @@ import pytest
 
 from archiver.errors import StorageProblem
 from archiver.store.archive import Archive
-from archiver.verify.findings import TABLE, Report
+from archiver.verify.findings import TABLE, VerifyReport
 from archiver.verify.git_objects import check_files, loose_problem
 from archiver.verify.whole_archive import verify, verify_without_git
 from tests.conftest import Site
@@ -76,7 +76,7 @@ def test_files_that_git_takes_away_meanwhile_are_no_finding(copy: Site, monkeypa
             yield os.fspath(folder), folders, [*files, *gone]
 
     monkeypatch.setattr(os, "walk", list_too_early)
-    report = Report()
+    report = VerifyReport()
     check_files(copy.repository, report)
     assert report.findings == []
 

@@ -8,7 +8,7 @@ from datetime import date
 
 from archiver.errors import Phrase
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule
-from archiver.filings.due.working_days import Day, after, between
+from archiver.filings.due.working_days import CalendarDay, after, between
 from archiver.filings.register import ENDED, PENDING, Filing, Notice, Question
 
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
@@ -117,7 +117,9 @@ def _change(filing: Filing, question: Question) -> Iterator[Due]:
 def _notice(filing: Filing, notice: Notice) -> Due:
     key = "inspection" if notice.kind == "inspection" else "notice"
     sentence = Phrase(SENTENCES[key], number=notice.number, kind=Phrase(notice.kind))
-    stated = Day(notice.due) if notice.due else after(notice.received, notice.days) if notice.days else None
+    stated = (
+        CalendarDay(notice.due) if notice.due else after(notice.received, notice.days) if notice.days else None
+    )
     uid = f"notice:{notice.number}"
     return _due(
         filing, uid, key, notice.received, stated, sentence=sentence, done=notice.answered_on, owner=notice.owner
@@ -129,7 +131,7 @@ def _due(
     uid: str,
     key: str,
     started: date,
-    stated: Day | None = None,
+    stated: CalendarDay | None = None,
     *,
     sentence: Phrase | None = None,
     done: date | None = None,

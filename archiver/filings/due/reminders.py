@@ -19,7 +19,7 @@ _EARLY, _SOON, _LAST = 7, 3, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ReminderItem:
     """One line of a message; ``uid`` and ``step`` together are sent once to each role."""
 
     uid: str
@@ -28,17 +28,17 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class ReminderDigest:
     """Everything for one address of a role or person; ``channel`` is its place among them."""
 
     role: str
     channel: int
-    items: tuple[Item, ...]
+    items: tuple[ReminderItem, ...]
 
 
 def digests(
     filings: Iterable[Filing], sent: Iterable[LifeEvent], today: date, known_roles: Mapping[str, Sequence[str]]
-) -> list[Digest]:
+) -> list[ReminderDigest]:
     """What is to be sent today and was not sent yet; a person without a target of their own is the owner."""
     done = {
         (event.details["to"], event.details["channel"], item["uid"], item["step"])
@@ -46,7 +46,7 @@ def digests(
         if event.action == "reminder"
         for item in event.details["items"]
     }
-    waiting: dict[str, list[Item]] = defaultdict(list)
+    waiting: dict[str, list[ReminderItem]] = defaultdict(list)
     for role, item in _items(list(filings), today):
         to = role if role in known_roles else MANAGER if role == MANAGER else OWNER
         if item not in waiting[to]:
@@ -55,18 +55,18 @@ def digests(
     for role, items in sorted(waiting.items()):
         for channel in range(len(known_roles.get(role, ()))):
             left = tuple(item for item in items if (role, channel, item.uid, item.step) not in done)
-            found += [Digest(role, channel, left)] if left else []
+            found += [ReminderDigest(role, channel, left)] if left else []
     return found
 
 
-def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, Item]]:
+def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, ReminderItem]]:
     for due in still_open(filings):
         step, roles = _step(due, today)
         for role in roles:
-            yield due.owner if role == OWNER and due.owner else role, Item(due.uid, step, line(due, today))
+            yield due.owner if role == OWNER and due.owner else role, ReminderItem(due.uid, step, line(due, today))
     for filing in filings:
         for uid, phrase, on in alerts(filing):
-            yield OWNER, Item(uid, f"missing:{on.isoformat()}", phrase)
+            yield OWNER, ReminderItem(uid, f"missing:{on.isoformat()}", phrase)
 
 
 def _step(due: Due, today: date) -> tuple[str, tuple[str, ...]]:

@@ -20,7 +20,7 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class CalendarDay:
     """A date that was counted; ``provisional`` while a year on the way to it is not published.
 
     ``latest`` is then the other candidate; the earlier one is ``on``.
@@ -31,12 +31,12 @@ class Day:
     latest: date | None = None
 
 
-def after(start: date, count: int) -> Day:
+def after(start: date, count: int) -> CalendarDay:
     """The working day that is ``count`` working days after ``start``, which is not counted itself."""
     if count <= 0 or start.year > _LAST_YEAR:
-        return Day(start)
+        return CalendarDay(start)
     if (published := _step(start, count, _published)) is not None:
-        return Day(published)
+        return CalendarDay(published)
     guessed = _step(start, count, _guessed)
     by_weekends = _step(start, count, _weekday_or_published)
     assert guessed is not None
@@ -45,7 +45,7 @@ def after(start: date, count: int) -> Day:
         by_weekends -= _DAY
     # Stepping back over a holiday must not lead before the first day that counts.
     earlier = max(min(guessed, by_weekends), _first_working_day(start))
-    return Day(earlier, provisional=True, latest=max(guessed, earlier))
+    return CalendarDay(earlier, provisional=True, latest=max(guessed, earlier))
 
 
 def is_working_day(day: date) -> bool:

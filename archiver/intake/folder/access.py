@@ -23,7 +23,7 @@ from archiver.intake.folder import mounts
 from archiver.intake.folder.enclosure import check_separate
 from archiver.store.content.own_files import OwnFile, OwnFiles
 from archiver.store.content.root_folder import RootFolder
-from archiver.store.content.source import FileSource, Signature, Source, Unstable
+from archiver.store.content.source import FileSource, Source, StatData, Unstable
 from archiver.workers import read_frame, write_frame
 
 #: A child that is silent for longer has met a filesystem that hangs.
@@ -31,26 +31,26 @@ PATIENCE_SECONDS = 20.0
 _FAREWELL_SECONDS = 0.5
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """One name in a folder: what it is (``st_mode``), its signature, and whether it belongs to the archive."""
 
     name: bytes
     mode: int
-    signature: Signature
+    signature: StatData
     is_own: bool = False
 
 
-class Access(Protocol):
+class FolderAccess(Protocol):
     """The watched folder; every path is relative to it, every method raises OSError.
 
     No link is followed but the watched folder itself.  What belongs to the archive is listed and never
     entered: OwnFile is raised instead.
     """
 
-    def entries(self, path: bytes) -> Iterator[Entry]:
+    def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
         """What lies directly in a folder."""
 
-    def entry(self, path: bytes) -> Entry:
+    def entry(self, path: bytes) -> DirectoryEntry:
         """One path."""
 
     def open(self, path: bytes) -> Source:
@@ -68,9 +68,9 @@ class Direct:
         self.root = os.fsencode(root)
         self._folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
-    def entries(self, path: bytes) -> Iterator[Entry]:
+    def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
         """What lies directly in a folder."""
-        made, of, stat_of, own = tuple.__new__, Signature.of, os.stat, self._folder.own
+        made, of, stat_of, own = tuple.__new__, StatData.of, os.stat, self._folder.own
         with self._folder.folder(path) as folder, _listing(folder) as listing:
             for each in listing:
                 name = each.name
@@ -79,18 +79,18 @@ class Direct:
                 except FileNotFoundError:
                     continue
                 is_own = (status.st_dev, status.st_ino) in own.known and own.holds(status)
-                yield made(Entry, (name, status.st_mode, of(status), is_own))
+                yield made(DirectoryEntry, (name, status.st_mode, of(status), is_own))
 
     def names(self, path: bytes) -> list[bytes]:
         """The names in a folder, without looking at what they are."""
         with self._folder.folder(path) as folder, _listing(folder) as listing:
             return [each.name for each in listing]
 
-    def entry(self, path: bytes) -> Entry:
+    def entry(self, path: bytes) -> DirectoryEntry:
         """One path; raises OwnFile for a file of the archive, too."""
         status = self._folder.status(path)
         self._folder.own.refuse(status, path)
-        return Entry(os.path.basename(path), status.st_mode, Signature.of(status))
+        return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
 
     def open(self, path: bytes) -> Source:
         """A file, to be read."""
@@ -122,15 +122,15 @@ class ThroughChildren:
         #: Per filing (first level of a path; empty: the folder itself) the child that hangs there.
         self._hanging: dict[bytes, _Child] = {}
 
-    def entries(self, path: bytes) -> Iterator[Entry]:
+    def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
         """What lies directly in a folder."""
         if not path:
             yield from self._filings()
             return
         for name, mode, is_own, *signature in self._ask("entries", path):
-            yield Entry(name, mode, Signature(*signature), is_own)
+            yield DirectoryEntry(name, mode, StatData(*signature), is_own)
 
-    def _filings(self) -> Iterator[Entry]:
+    def _filings(self) -> Iterator[DirectoryEntry]:
         # One by one: the mount point of a share that hangs must not hide the others.
         for name in self._ask("names", b""):
             try:
@@ -138,15 +138,15 @@ class ThroughChildren:
             except FileNotFoundError:
                 continue
             except OwnFile:
-                yield Entry(name, stat.S_IFDIR, Signature.unknown(), is_own=True)
+                yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown(), is_own=True)
             except TimeoutError:
                 # Surely a folder; whoever looks into it learns that it hangs.
-                yield Entry(name, stat.S_IFDIR, Signature.unknown())
+                yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
 
-    def entry(self, path: bytes) -> Entry:
+    def entry(self, path: bytes) -> DirectoryEntry:
         """One path, links not followed."""
         name, mode, *signature = self._ask("entry", path)
-        return Entry(name, mode, Signature(*signature))
+        return DirectoryEntry(name, mode, StatData(*signature))
 
     def open(self, path: bytes) -> Source:
         """A file, to be read; its child is its own until it is closed."""
@@ -156,7 +156,7 @@ class ThroughChildren:
         except (OSError, Unstable):
             self.give_back(child)
             raise
-        return _RemoteSource(self, child, path, Signature(*signature), written)
+        return _RemoteSource(self, child, path, StatData(*signature), written)
 
     def close(self) -> None:
         """End the children that listen; those that hang end when they can."""
@@ -196,7 +196,7 @@ class ThroughChildren:
                 self._idle.append(child)
 
 
-def open_access(root: Path, archive: Path) -> Access:
+def open_access(root: Path, archive: Path) -> FolderAccess:
     """The way that suits what is mounted at or below ``root``, past what belongs to ``archive``.
 
     Raises ConfigProblem where the two are one, or ``root`` lies in the archive.
@@ -258,7 +258,7 @@ class _RemoteSource:
     """A file that a child holds open."""
 
     def __init__(
-        self, access: ThroughChildren, child: _Child, path: bytes, signature: Signature, written: bool
+        self, access: ThroughChildren, child: _Child, path: bytes, signature: StatData, written: bool
     ) -> None:
         self._access = access
         self._child = child

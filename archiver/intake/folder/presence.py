@@ -6,7 +6,7 @@ import os
 import stat
 
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import Access
+from archiver.intake.folder.access import FolderAccess
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 
@@ -14,7 +14,7 @@ from archiver.store import names
 class Presence:
     """Whether the folder at one path is the one that was compared with the archive before."""
 
-    def __init__(self, watched_path: bytes, access: Access, snapshot: Snapshot) -> None:
+    def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
         self._access = access
         self._snapshot = snapshot
         # Once: on a share that hangs, even this waits.

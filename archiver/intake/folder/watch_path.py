@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigProblem, Phrase
-from archiver.intake.folder.access import PATIENCE_SECONDS, Access
+from archiver.intake.folder.access import PATIENCE_SECONDS, FolderAccess
 from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -40,7 +40,7 @@ except OSError as error:
 Place = tuple[int, int]
 
 
-def changed_watch_path(archive: Archive, config: Config, access: Access) -> Draft | None:
+def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
     """Check that the folder at ``watch.path`` may be taken for this archive's; returns what is to be journalled.
 
     A folder at another path is taken if it is the same one, if the one before
@@ -67,7 +67,7 @@ def changed_watch_path(archive: Archive, config: Config, access: Access) -> Draf
     return Draft("watch-path", "watch", {"from": names.text(kept), "to": names.text(given)})
 
 
-def _check_successor(archive: Archive, config: Config, access: Access, kept: bytes, state: Phrase) -> None:
+def _check_successor(archive: Archive, config: Config, access: FolderAccess, kept: bytes, state: Phrase) -> None:
     looked_for = list(_known_names(archive.index))
     present = sum(_is_file(access, path) for path in looked_for)
     if 2 * present >= len(looked_for):
@@ -101,7 +101,7 @@ def _known_names(index: Index) -> Iterator[bytes]:
                 count += 1
 
 
-def _is_file(access: Access, path: bytes) -> bool:
+def _is_file(access: FolderAccess, path: bytes) -> bool:
     try:
         return stat.S_ISREG(access.entry(path).mode)
     except OSError:

@@ -33,7 +33,7 @@ class Unwritable(OSError):
     """The copy could not be written; what it was read from is not to blame."""
 
 
-class Digest(Protocol):
+class HashDigest(Protocol):
     """One of those of :mod:`hashlib`."""
 
     def update(self, data: memoryview, /) -> None:
@@ -107,7 +107,7 @@ class Copier:
         readinto: Callable[[memoryview], int],
         descriptor: int,
         size: int,
-        digests: Sequence[Digest],
+        digests: Sequence[HashDigest],
         proceed: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Hash what ``readinto`` gives until its end, and write it; the number of bytes.

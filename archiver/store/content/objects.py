@@ -20,7 +20,7 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.existence import is_folder
 from archiver.store.content.copier import Copier, Unwritable
-from archiver.store.content.source import Signature, Source, Unstable
+from archiver.store.content.source import Source, StatData, Unstable
 from archiver.store.failpoints import Step, reached
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import allow_deletion
@@ -45,7 +45,7 @@ class Staged:
     """
 
     sha256: str
-    signature: Signature
+    signature: StatData
     spool: str | None
     fresh: bool = False
     health: str = ""

@@ -15,7 +15,7 @@ class Unstable(Exception):
     """The file changed while it was read; nothing of it was kept."""
 
 
-class Signature(NamedTuple):
+class StatData(NamedTuple):
     """What tells one state of a file from the next without reading it.
 
     ``ctime_ns`` is there because a write can be hidden by setting mtime back.
@@ -27,12 +27,12 @@ class Signature(NamedTuple):
     inode: int
 
     @classmethod
-    def unknown(cls) -> Signature:
+    def unknown(cls) -> StatData:
         """A signature that fits no file: whatever is there must be read again."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Signature:
+    def of(cls, status: os.stat_result) -> StatData:
         """The signature of a ``stat`` result."""
         # A scan makes one for each of a million files; this takes half the time of a call.
         return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
@@ -42,7 +42,7 @@ class Source(Protocol):
     """An open file of the watched folder, here or behind a child process."""
 
     #: The state at opening.
-    signature: Signature
+    signature: StatData
     #: Whether a process of this machine holds it open for writing.
     is_being_written: bool
 
@@ -70,7 +70,7 @@ class FileSource:
             root.own.refuse(status, path)
             if not stat.S_ISREG(status.st_mode):
                 raise Unstable
-            self.signature = Signature.of(status)
+            self.signature = StatData.of(status)
             self.is_being_written = _has_writer(self._descriptors[1])
         except BaseException:
             self.close()
@@ -83,9 +83,9 @@ class FileSource:
     def is_unchanged(self) -> bool:
         """Whether file and name still are what was opened; raises OSError."""
         folder, descriptor = self._descriptors
-        if Signature.of(os.fstat(descriptor)) != self.signature:
+        if StatData.of(os.fstat(descriptor)) != self.signature:
             return False
-        named = Signature.of(os.stat(self._name, dir_fd=folder, follow_symlinks=False))
+        named = StatData.of(os.stat(self._name, dir_fd=folder, follow_symlinks=False))
         return named.inode == self.signature.inode
 
     def close(self) -> None:
