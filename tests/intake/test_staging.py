@@ -47,7 +47,7 @@ def test_what_became_of_each_file(store: ContentStore) -> None:
     with open(watched / "open", "ab"):
         read = processes.read([b"good.pdf", b"open", b"gone", b"link"], frozenset())
         overdue = processes.read([b"open"], frozenset({b"open"}))
-    processes.end()
+    processes.close()
     assert {path: item.health for path, item in read.staged.items()} == {b"good.pdf": "cut"}
     assert read.unstable == [b"gone"]
     assert [noted.path for noted in read.unreadable] == [b"link"]
@@ -68,7 +68,7 @@ def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> Non
             processes.read([b"large"], frozenset())
         (tmp_path / "watched/small").write_bytes(b"fits")
         assert list(processes.read([b"small"], frozenset()).staged) == [b"small"]
-        processes.end()
+        processes.close()
     finally:
         subprocess.run(["umount", "-l", store.spool], check=True)
 
@@ -83,7 +83,7 @@ def test_a_process_that_dies_is_an_error_and_is_replaced(
         processes.read([b"file"], frozenset())
     monkeypatch.undo()
     assert list(processes.read([b"file"], frozenset()).staged) == [b"file"]
-    processes.end()
+    processes.close()
 
 
 def test_without_them_the_files_are_read_here(site: Site) -> None:
@@ -91,8 +91,8 @@ def test_without_them_the_files_are_read_here(site: Site) -> None:
     for number in range(520):
         site.write(f"推荐/首次/{number}", f"{number}")
     code = (
-        "import archiver.intake.staging_worker as s, sys\n"
-        "s.StagingProcesses._child = lambda self: (_ for _ in ()).throw(BlockingIOError())\n"
+        "import archiver.workers as w, sys\n"
+        "w.WorkerPool._child = lambda self: (_ for _ in ()).throw(BlockingIOError())\n"
         "from archiver.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
