@@ -26,7 +26,7 @@ def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
         return Path(named)
     for place in (HERE, _OF_THE_SERVER):
         try:
-            if is_there(place):
+            if _is_found(place):
                 return place
         except OSError as error:
             raise unreadable(place, error) from None
@@ -34,6 +34,17 @@ def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
         "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
         "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
     )
+
+
+def _is_found(place: Path) -> bool:
+    try:
+        return is_there(place)
+    except OSError:
+        # In a folder that everybody may write the kernel follows nobody else's link (protected_symlinks, proc(5)).
+        # Such a link is there all the same: whose it is, decides where it is opened.
+        if is_there(place, follow_links=False):
+            return True
+        raise
 
 
 def read_text(source: Path, *, is_found: bool) -> str:

@@ -125,9 +125,9 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
     forged.append(site, lambda event: event.update(action="hold", object="f", details=details))
     as_older = (
         "import sys; from archiver import model\n"
-        "from archiver.store import index, indexing\n"
-        "index.ACTIONS = indexing.ACTIONS = model.ACTIONS - {'hold'}\n"
-        "indexing.Intake._hold = lambda self, event: self._unread(event, event.action)\n"
+        "from archiver.store.index import apply, queries\n"
+        "queries.ACTIONS = apply.ACTIONS = model.ACTIONS - {'hold'}\n"
+        "apply.Intake._hold = lambda self, event: self._unread(event, event.action)\n"
         "from archiver.cli.main import main; sys.exit(main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", as_older, "--config", site.config, "hold", "list"]

@@ -22,7 +22,7 @@ import pytest
 from archiver.errors import ArchiverError
 from archiver.store.git import hooks, lfs_additions, restore_settings
 from archiver.store.git.repository import Repository
-from tests.conftest import CHECKOUT, Site, open_the_way, wait_until
+from tests.conftest import CHECKOUT, Site, open_the_way, tree, wait_until
 from tests.other_user import become_user
 
 
@@ -389,7 +389,21 @@ def test_a_clones_own_settings_are_not_obeyed_when_it_is_adopted(two: Site) -> N
     shutil.copytree(two.archive / "keys", fresh.archive / "keys")
     subprocess.run(["git", "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
     shutil.copytree(two.repository / "lfs", fresh.repository / "lfs")
-    trace = planted(fresh, *PROMISOR)
+    trace = planted(fresh, PROMISOR[1], "[core]\n\thooksPath = {program}\n\tfsmonitor = {program}")
     fresh.init("--adopt")
     assert not trace.exists()
     fresh.verified()
+
+
+def test_nor_when_it_is_refused(two: Site) -> None:
+    """Objects are missing from a partial clone, which git would fetch by a command that its settings name."""
+    fresh = Site(two.root / "fresh")
+    fresh.archive.mkdir()
+    shutil.copytree(two.archive / "keys", fresh.archive / "keys")
+    subprocess.run(["git", "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
+    trace = planted(fresh, *PROMISOR)
+    before = tree(fresh.archive)
+    words = ("init", "--archive", fresh.archive, "--watch", fresh.watch, "--adopt")
+    assert "made with --filter or --depth" in fresh.run(*words, code=8).stderr
+    assert tree(fresh.archive) == before
+    assert not trace.exists()
