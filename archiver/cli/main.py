@@ -129,7 +129,9 @@ def _call(arguments: list[str], session: Session) -> int:
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)
-        click.echo(_BYTES.sub(_as_text, said.getvalue()), err=True, nl=False)
+        # Before 8.4, click put some arguments into its messages as they are.
+        escaped = said.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+        click.echo(_BYTES.sub(_as_text, escaped), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
         return interruption.INTERRUPTED
