@@ -22,6 +22,10 @@ DEFAULTS = {
 }
 
 
+#: For a clone that becomes an archive, as the manual has it.
+IN_FILES = ("-c", "init.defaultRefFormat=files")
+
+
 def put_first(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``script`` be what is found as ``git``, also by what git starts; in it, ``$GIT`` is the real one."""
     folder.mkdir(mode=0o755)

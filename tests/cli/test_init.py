@@ -17,6 +17,7 @@ from archiver.cli.main import main
 from archiver.store.creation import new_archive
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, tree
 from tests.daemon.test_faults import Volume
+from tests.git_three import IN_FILES
 from tests.other_user import become_user
 
 #: What a step of init begins with, as Python's audit events name it.
@@ -284,7 +285,9 @@ def clone(site: Site) -> None:
     """The server is lost: what is left is a mirror and a backup of the keys."""
     lost = site.archive.rename(site.root / "lost")
     site.config.unlink()
-    subprocess.run(["git", "clone", "-q", "--mirror", lost / "archive.git", site.repository], check=True)
+    subprocess.run(
+        ["git", *IN_FILES, "clone", "-q", "--mirror", lost / "archive.git", site.repository], check=True
+    )
     shutil.copytree(lost / "archive.git" / "lfs", site.repository / "lfs")
     shutil.copytree(lost / "keys", site.archive / "keys")
 

@@ -157,10 +157,10 @@ def test_what_git_refused_cannot_be_read_and_nothing_stops(site: Site) -> None:
         goes_on(site)
 
 
-@pytest.mark.parametrize("how", ["errands", "replication"])
+@pytest.mark.parametrize("how", ["jobs", "replication"])
 def test_what_is_done_beside_the_work_may_fail_in_any_way(site: Site, how: str) -> None:
     broken = "def broken(self, archive): raise RuntimeError('no more threads')"
-    owner = {"errands": "Errands", "replication": "Replication"}[how]
+    owner = {"jobs": "Errands", "replication": "Replication"}[how]
     code = f"import archiver.daemon.{how} as m\n{broken}\nm.{owner}.work = broken\nfrom archiver.cli.main import run; run()"
     daemon = subprocess.Popen(
         [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"], stderr=subprocess.DEVNULL

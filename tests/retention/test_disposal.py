@@ -172,12 +172,13 @@ def check_certificate(site: Site, name: str, folder: Path) -> None:
 
 
 def check_clone(site: Site, tmp_path: Path) -> None:
-    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.fspath(tmp_path / "gitconfig"), "GIT_LFS_SKIP_SMUDGE": "0"}
+    env = {**os.environ, "HOME": os.fspath(tmp_path), "GIT_LFS_SKIP_SMUDGE": "0"}
 
     def git(*arguments: str, cwd: Path = tmp_path) -> None:
         subprocess.run(["git", *arguments], cwd=cwd, env=env, check=True, capture_output=True)
 
     git("config", "--global", "--add", "safe.directory", os.fspath(site.repository))
+    git("config", "--global", "safe.bareRepository", "all")
     git("lfs", "install", "--skip-repo")
     git("-c", "lfs.skipdownloaderrors=true", "clone", "--no-checkout", os.fspath(site.repository), "clone")
     git("-c", "lfs.skipdownloaderrors=true", "checkout", "推荐/首次/v1", cwd=tmp_path / "clone")

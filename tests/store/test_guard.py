@@ -23,6 +23,7 @@ from archiver.errors import ArchiverError
 from archiver.store.git import hooks, lfs_additions, restore_settings
 from archiver.store.git.repository import Repository
 from tests.conftest import CHECKOUT, Site, open_the_way, tree, wait_until
+from tests.git_three import IN_FILES
 from tests.other_user import become_user
 
 
@@ -82,10 +83,14 @@ def test_packing_refs_is_allowed(two: Site) -> None:
 )
 def test_pushes_are_refused(two: Site, refspec: str) -> None:
     clone = two.root / "clone.git"
-    subprocess.run(["git", "clone", "-q", "--mirror", two.repository, clone], check=True, capture_output=True)
+    subprocess.run(
+        ["git", *IN_FILES, "clone", "-q", "--mirror", two.repository, clone], check=True, capture_output=True
+    )
     before = refs(two)
-    done = subprocess.run(["git", "-C", clone, "push", two.repository, refspec], capture_output=True, text=True)
+    push = ["git", f"--git-dir={clone}", "push", two.repository, refspec]
+    done = subprocess.run(push, capture_output=True, text=True)
     assert done.returncode != 0
+    assert "archiver: pushes into the archive are refused" in done.stderr
     assert refs(two) == before
     two.verified()
 
@@ -387,7 +392,7 @@ def test_a_clones_own_settings_are_not_obeyed_when_it_is_adopted(two: Site) -> N
     fresh = Site(two.root / "fresh")
     fresh.archive.mkdir()
     shutil.copytree(two.archive / "keys", fresh.archive / "keys")
-    subprocess.run(["git", "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
+    subprocess.run(["git", *IN_FILES, "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
     shutil.copytree(two.repository / "lfs", fresh.repository / "lfs")
     trace = planted(fresh, PROMISOR[1], "[core]\n\thooksPath = {program}\n\tfsmonitor = {program}")
     fresh.init("--adopt")
@@ -400,7 +405,7 @@ def test_nor_when_it_is_refused(two: Site) -> None:
     fresh = Site(two.root / "fresh")
     fresh.archive.mkdir()
     shutil.copytree(two.archive / "keys", fresh.archive / "keys")
-    subprocess.run(["git", "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
+    subprocess.run(["git", *IN_FILES, "clone", "-q", "--mirror", two.repository, fresh.repository], check=True)
     trace = planted(fresh, *PROMISOR)
     before = tree(fresh.archive)
     words = ("init", "--archive", fresh.archive, "--watch", fresh.watch, "--adopt")

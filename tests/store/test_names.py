@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -72,8 +71,8 @@ def test_screen_lets_no_name_forge_a_line() -> None:
 
 def test_git_accepts_every_ref_and_tree(tmp_path: Path) -> None:
     """One repository with every awkward name as tag and as path; git itself is the judge."""
-    git = ["git", "-C", os.fspath(tmp_path)]
-    subprocess.run([*git, "init", "-q", "--bare", "."], check=True)
+    git = ["git", f"--git-dir={tmp_path}"]
+    subprocess.run([*git, "init", "-q", "--bare"], check=True)
     stream = [b"commit refs/heads/x\ncommitter a <a@b> 1 +0000\ndata 0\n"]
     for name in AWKWARD:
         quoted = "".join(f"\\{byte:03o}" for byte in names.tree_path(name)).encode()

@@ -15,6 +15,7 @@ import pytest
 
 from archiver.store import permissions
 from tests.conftest import COMMAND, Site, open_the_way, wait_until
+from tests.git_three import IN_FILES
 from tests.other_user import become_user
 
 #: A group that nobody has.
@@ -112,7 +113,9 @@ def test_below_a_folder_with_a_default_list_the_archive_is_still_nobody_elses(sh
     copy = shared / "copy"
     copy.mkdir()
     shutil.copytree(site.archive / "keys", copy / "keys")
-    subprocess.run(["git", "clone", "-q", "--mirror", site.repository, copy / "archive.git"], check=True)
+    subprocess.run(
+        ["git", *IN_FILES, "clone", "-q", "--mirror", site.repository, copy / "archive.git"], check=True
+    )
     shutil.copytree(site.repository / "lfs", copy / "archive.git/lfs")
     other = Site(shared / "other")
     other.archive = copy

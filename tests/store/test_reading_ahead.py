@@ -83,7 +83,7 @@ def test_a_synthetic_archive_is_one_but_for_its_content(tmp_path: Path) -> None:
     assert {each["code"] for each in site.findings()} == {"A050"}
     assert (
         subprocess.run(
-            ["git", "-C", site.repository, "rev-list", "--count", "journal"],
+            ["git", f"--git-dir={site.repository}", "rev-list", "--count", "journal"],
             capture_output=True,
             text=True,
             check=True,
