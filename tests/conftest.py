@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from archiver.store.archive import Archive
 from tests.needs import find_trouble
@@ -27,9 +27,11 @@ COMMAND = Path(sys.executable).parent / "archiver"
 #: Of a parameter that stands in a test's id as it is.
 LONGEST_VALUE = 60
 
-settings.register_profile("default", deadline=None, print_blob=True)
+#: How slowly data is generated says something of the machine, and nothing of the program.
+_UNHURRIED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", print_blob=True, **_UNHURRIED)
 #: For the long run of the stateful test: pytest --hypothesis-profile=long tests/intake/test_stateful.py
-settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
+settings.register_profile("long", print_blob=True, max_examples=500, **_UNHURRIED)
 settings.load_profile("default")
 
 
