@@ -97,12 +97,17 @@ def _fail_reason(command: list[str], cwd: str, env: dict[str, str]) -> str:
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
+            text=True,
+            errors="replace",
             timeout=PATIENCE_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    lines = done.stdout.decode(errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return "" if done.returncode == 0 else said[-1] if said else f"it ends with {done.returncode}"
+    if done.returncode == 0:
+        return ""
+    said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    if not said:
+        return f"it ends with {done.returncode}"
+    # After the reason, mount and git give advice; Python gives the reason last.
+    return said[-1] if said[0].startswith("Traceback") else said[0]

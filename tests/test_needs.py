@@ -13,7 +13,9 @@ from tests.needs import find_trouble
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("echo first; echo no library >&2; exit 3", "no library"),
+        ("echo first; echo no library >&2; echo See the manual. >&2; exit 3", "no library"),
+        ("echo only this; exit 3", "only this"),
+        ("echo 'Traceback (most recent call last):' >&2; echo ImportError: no >&2; exit 1", "ImportError: no"),
         ("exit 3", "it ends with 3"),
     ],
 )
