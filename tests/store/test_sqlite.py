@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archiver.replica.state import State
 
 from archiver.intake.snapshot import Snapshot
+from archiver.replica.known_objects import State
 from archiver.store.index.queries import Index, IndexDamaged
 
 
