@@ -115,14 +115,15 @@ class _Demo:
 
     def _guard_in_force(self, repository: Path) -> list[str]:
         """Return what the command needs for git to run the archive's hooks, which is nothing as a rule."""
-        ask = ["git", f"--git-dir={repository}", "config", "--get", "core.hooksPath"]
-        done = subprocess.run(ask, cwd=self._folder, stdout=subprocess.PIPE, check=False)
-        if done.returncode != 0:
+        from archiver.store.git.repository import Repository
+
+        setting = Repository(repository).outer_hooks_path()
+        if setting is None:
             return []
         self._console.say(
             "Your git settings say core.hooksPath = {path}: git then runs the hooks there and not the archive's, "
             "which guard it. The demo names the archive's own.",
-            path=os.fsdecode(done.stdout).strip(),
+            path=setting.value,
         )
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 

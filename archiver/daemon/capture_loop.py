@@ -263,15 +263,15 @@ class Daemon:
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
             journal_tick(self._archive, self._append)
-            self._do_aside("checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._wait))
-        self._do_aside("errands", lambda: self._errands.work(self._archive))
-        self._do_aside("replica", lambda: self._replication.work(self._archive))
+            self._try_side_task("checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._wait))
+        self._try_side_task("errands", lambda: self._errands.work(self._archive))
+        self._try_side_task("replica", lambda: self._replication.work(self._archive))
         self.pipeline.capture_due(self._wait)
         self._troubles.note(self.pipeline.refusal)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._release_memory()
-        self._do_aside("refusals", lambda: journal_refusals(self._archive, self._append))
+        self._try_side_task("refusals", lambda: journal_refusals(self._archive, self._append))
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
@@ -312,7 +312,7 @@ class Daemon:
 
     # --- trouble
 
-    def _do_aside(self, name: str, work: Callable[[], object]) -> None:
+    def _try_side_task(self, name: str, work: Callable[[], object]) -> None:
         """Do what capturing does not need: it fails alone, says so, and is tried again by itself."""
         try:
             work()
