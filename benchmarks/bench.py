@@ -18,6 +18,7 @@ import page
 import peers
 import scaling
 import works
+from measure import Result
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def memory(result: works.Result) -> list[scaling.Row]:
+def memory(result: Result) -> list[scaling.Row]:
     """What the largest of our processes took."""
     peak = max(run.peak_mb for run in result.runs[result.ours])
     return [(f"memory: {result.title}", f"{peak:.0f} MB", "150 MB", peak <= 150)]

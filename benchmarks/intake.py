@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 COMMAND = Path(sys.executable).parent / "archiver"
@@ -36,14 +37,19 @@ class Site:
         self.call("init", "--archive", self.archive, "--watch", self.watch)
 
     def call(self, *arguments: object) -> str:
-        command = [COMMAND, "--config", self.config, *map(str, arguments)]
+        command = [*map(str, (COMMAND, "--config", self.config, *arguments))]
         return subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.root).stdout
 
     def status(self) -> dict[str, object]:
-        return json.loads(self.call("status", "--json"))
+        report: dict[str, object] = json.loads(self.call("status", "--json"))
+        return report
+
+    def has_scanned_since(self, scan: object) -> bool:
+        report = self.status()
+        return bool(report["daemon"]) and report["last_scan"] != scan
 
     def start(self) -> subprocess.Popen[bytes]:
-        command = [COMMAND, "--config", self.config, "run", "--settle", str(QUIET)]
+        command = [str(COMMAND), "--config", str(self.config), "run", "--settle", str(QUIET)]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def archived(self) -> int:
@@ -117,7 +123,7 @@ def latency(site: Site, rounds: int = 30) -> None:
     for number in range(rounds):
         (target / "材料.txt").write_text(f"{number}")
         written = time.monotonic()
-        until(lambda count=number: site.tag(f"单独/首次/v{count + 1}"), pause=0.002)
+        until(partial(site.tag, f"单独/首次/v{number + 1}"), pause=0.002)
         waits.append((time.monotonic() - written - QUIET) * 1000)
     print(
         f"last write to durable tag: quiet period + {statistics.median(waits):.0f} ms ({max(waits):.0f} at most)"
@@ -142,7 +148,7 @@ def restart(site: Site, daemon: subprocess.Popen[bytes], rounds: int = 5) -> sub
         started = time.monotonic()
         daemon = site.start()
         scan = site.status()["last_scan"]
-        until(lambda old=scan: site.status()["daemon"] and site.status()["last_scan"] != old, pause=0.02)
+        until(partial(site.has_scanned_since, scan), pause=0.02)
         waits.append(time.monotonic() - started)
     print(
         f"kill -9 to healthy (running and everything compared): {statistics.median(waits):.2f} s, {max(waits):.2f} at most"

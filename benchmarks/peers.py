@@ -71,7 +71,7 @@ def archiver(places: Places) -> Tool:
     def prepare(number: int) -> None:
         place = places.of("archiver", number)
         place.mkdir(parents=True)
-        init = [
+        init: list[str | Path] = [
             COMMAND,
             "-q",
             "--config",
@@ -171,4 +171,4 @@ def quick(places: Places) -> dict[str, Tool]:
 
 
 def _call(*command: str | Path) -> None:
-    subprocess.run([*map(os.fspath, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(list(command), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

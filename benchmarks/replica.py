@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -91,7 +92,7 @@ def compare(site: Site, rounds: int) -> None:
         peak = max(peak, taken.peak_mb)
         plain = site.server.bucket(f"plain{number}")
         files = [path for path in (site.folder / "archive/archive.git/lfs").rglob("*") if path.is_file()]
-        seconds["upload"].append(each(files, lambda path, to=plain: upload(site.server, to, path)))
+        seconds["upload"].append(each(files, partial(upload, site.server, plain)))
         back = site.folder / f"back{number}"
         words = (
             f"replica restore --url {url} --endpoint {site.server.endpoint} --credentials {site.keys} --to {back}"
@@ -102,7 +103,7 @@ def compare(site: Site, rounds: int) -> None:
         target = site.folder / f"down{number}"
         target.mkdir()
         started = time.perf_counter()
-        each(files, lambda path, of=plain, to=target: download(site.server, of, path, to))
+        each(files, partial(download, site.server, plain, target))
         subprocess.run(["sync"], check=True)
         seconds["download"].append(time.perf_counter() - started)
         for done in (back, target):
@@ -135,7 +136,7 @@ def upload(server: Seaweed, bucket: str, path: Path) -> None:
     client(server).upload_file(os.fspath(path), bucket, path.name)  # type: ignore[attr-defined]
 
 
-def download(server: Seaweed, bucket: str, path: Path, to: Path) -> None:
+def download(server: Seaweed, bucket: str, to: Path, path: Path) -> None:
     client(server).download_file(bucket, path.name, os.fspath(to / path.name))  # type: ignore[attr-defined]
 
 
