@@ -11,7 +11,9 @@ from archiver.intake.folder.access import FolderAccess
 from archiver.intake.scan import UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore, Staged
-from archiver.store.content.source import Unstable
+from archiver.store.content.source import Source, Unstable
+
+_OpenFile = Callable[[bytes], Source]
 
 
 class ReadingStopped(Exception):
@@ -57,16 +59,17 @@ class FileReader:
         """
         read = StagingResult()
         try:
-            for path in paths:
-                self._read_one(path, path in overdue, read)
+            with self._access.opened_in_turn() as open_file:
+                for path in paths:
+                    self._read_one(path, open_file, path in overdue, read)
         except (ArchiverError, ReadingStopped):
             self._content.discard(read.staged.values())
             raise
         return read
 
-    def _read_one(self, path: bytes, overdue: bool, read: StagingResult) -> None:
+    def _read_one(self, path: bytes, open_file: _OpenFile, overdue: bool, read: StagingResult) -> None:
         try:
-            read.staged[path] = self._stage(path, overdue)
+            read.staged[path] = self._stage(path, open_file, overdue)
         except _Held:
             read.held.append(path)
         except (Unstable, FileNotFoundError, NotADirectoryError):
@@ -74,9 +77,9 @@ class FileReader:
         except OSError as error:
             read.unreadable.append(SkippedPath(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
 
-    def _stage(self, path: bytes, overdue: bool) -> Staged:
+    def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> Staged:
         self._proceed()
-        source = self._access.open(path)
+        source = open_file(path)
         try:
             if source.is_being_written and not overdue:
                 raise _Held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,31 @@ def test_a_path_with_a_link_in_its_middle_leads_nowhere(
         access.entry(b"f/s/a.txt")
     with pytest.raises(NotADirectoryError):
         list(access.entries(b"f/s"))
+
+
+def test_a_link_that_comes_in_the_middle_of_a_row_of_files_leads_nowhere(
+    access: FolderAccess, tmp_path: Path, outside: Path
+) -> None:
+    root = tmp_path / "watched"
+    (root / "f/s/b.txt").write_text("ours too")
+    (root / "g").mkdir()
+    (root / "g/a.txt").write_text("ours as well")
+    held = os.listdir("/proc/self/fd")
+    with access.opened_in_turn() as open_file:
+        open_file(b"f/s/a.txt").close()
+        for folder in ("f/s", "g"):
+            swap(root / folder, outside)
+        with suppress(NotADirectoryError):
+            # The folder that was entered, not the one that the path would lead to now.
+            source = open_file(b"f/s/b.txt")
+            buffer = bytearray(100)
+            assert buffer[: source.readinto(memoryview(buffer))] == b"ours too"
+            source.close()
+        for path in (b"g/a.txt", b"f/s/a.txt"):
+            with pytest.raises(NotADirectoryError):
+                open_file(path)
+    if isinstance(access, Direct):
+        assert os.listdir("/proc/self/fd") == held
 
 
 @pytest.mark.parametrize("path", [b"f/../f/s/a.txt", b"f/./s/a.txt", b"../outside/shadow", b"/etc/passwd"])

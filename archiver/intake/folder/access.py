@@ -14,8 +14,8 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -56,6 +56,9 @@ class FolderAccess(Protocol):
     def open(self, path: bytes) -> Source:
         """A file, to be read; raises Unstable where it is no file any more."""
 
+    def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
+        """A function that opens as :meth:`open` does, for a short row of files, one open at a time."""
+
     def close(self) -> None:
         """Release what is held."""
 
@@ -95,6 +98,12 @@ class Direct:
     def open(self, path: bytes) -> Source:
         """A file, to be read."""
         return FileSource(self._folder, path)
+
+    @contextmanager
+    def opened_in_turn(self) -> Iterator[Callable[[bytes], Source]]:
+        """A function that opens one file after the other, and enters each folder once."""
+        with self._folder.parent_folders() as parent_folder:
+            yield lambda path: FileSource(self._folder, path, parent_folder(path))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -157,6 +166,10 @@ class ThroughChildren:
             self.give_back(child)
             raise
         return _RemoteSource(self, child, path, StatData(*signature), written)
+
+    def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
+        """A function that opens one file after the other."""
+        return nullcontext(self.open)
 
     def close(self) -> None:
         """End the children that listen; those that hang end when they can."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from archiver.store.content.own_files import OwnFiles
@@ -67,6 +67,31 @@ class RootFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def parent_folders(self) -> Iterator[Callable[[bytes], int]]:
+        """Yield a function that enters the folder of each file of a row, once for files that follow each other.
+
+        Five system calls a file, from two threads that hand the interpreter's lock to each other at each, made
+        the first capture of small files a fifth slower.  For one thread and a short row: a folder that is
+        moved away meanwhile is read to the end of the row, as if it had been moved just after.
+        The descriptors end with the row; the function raises as :meth:`enter` does.
+        """
+        entered: list[tuple[bytes, int]] = []
+
+        def enter(file: bytes) -> int:
+            path = file.rpartition(b"/")[0]
+            if entered and entered[0][0] != path:
+                os.close(entered.pop()[1])
+            if not entered:
+                entered.append((path, self.enter(path, past_own=True)))
+            return entered[0][1]
+
+        try:
+            yield enter
+        finally:
+            for _, descriptor in entered:
+                os.close(descriptor)
 
     def status(self, path: bytes) -> os.stat_result:
         """What ``stat`` tells of a path, the last name not followed; raises OSError."""

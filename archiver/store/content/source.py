@@ -59,39 +59,48 @@ class Source(Protocol):
 class FileSource:
     """A file opened by this process, below a root and without following a link."""
 
-    def __init__(self, root: RootFolder, path: bytes) -> None:
-        """Open it; raises OSError, and Unstable where it is no regular file any more."""
+    def __init__(self, root: RootFolder, path: bytes, folder: int | None = None) -> None:
+        """Open it.
+
+        ``folder``: a descriptor of the folder that it lies in, which the caller keeps open for longer than
+        this file; None: it is entered here.
+        Raises OSError, and Unstable where it is no regular file any more.
+        """
         parent, _, self._name = path.rpartition(b"/")
+        self._owned: list[int] = []
+        if folder is None:
+            folder = root.enter(parent, past_own=True)
+            self._owned.append(folder)
         # Held until the end: the name is looked at again in the folder that it was opened in.
-        self._descriptors = [root.enter(parent, past_own=True)]
+        self._folder = folder
         try:
-            self._descriptors.append(open_quietly(self._name, self._descriptors[0]))
-            status = os.fstat(self._descriptors[1])
+            self._descriptor = open_quietly(self._name, folder)
+            self._owned.append(self._descriptor)
+            status = os.fstat(self._descriptor)
             root.own.refuse(status, path)
             if not stat.S_ISREG(status.st_mode):
                 raise Unstable
             self.signature = StatData.of(status)
-            self.is_being_written = _has_writer(self._descriptors[1])
+            self.is_being_written = _has_writer(self._descriptor)
         except BaseException:
             self.close()
             raise
 
     def readinto(self, buffer: memoryview) -> int:
         """Read the next bytes; 0 at the end; raises OSError."""
-        return os.readv(self._descriptors[1], [buffer])
+        return os.readv(self._descriptor, [buffer])
 
     def is_unchanged(self) -> bool:
         """Whether file and name still are what was opened; raises OSError."""
-        folder, descriptor = self._descriptors
-        if StatData.of(os.fstat(descriptor)) != self.signature:
+        if StatData.of(os.fstat(self._descriptor)) != self.signature:
             return False
-        named = StatData.of(os.stat(self._name, dir_fd=folder, follow_symlinks=False))
+        named = StatData.of(os.stat(self._name, dir_fd=self._folder, follow_symlinks=False))
         return named.inode == self.signature.inode
 
     def close(self) -> None:
-        """Close the descriptors."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        """Close what was opened here."""
+        while self._owned:
+            os.close(self._owned.pop())
 
 
 def open_quietly(name: bytes, folder: int) -> int:
