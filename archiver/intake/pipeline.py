@@ -20,7 +20,7 @@ from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
 from archiver.intake.layout import Group, locate
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
-from archiver.intake.settle import Pending, Settler
+from archiver.intake.settle import PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.source import StatData
 
@@ -112,23 +112,23 @@ class Pipeline:
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return
         if state == self._snapshot.get(path):
-            self._settler.forget_path(path)
+            self._settler.discard_everywhere(path)
         else:
             self._observe(path, state, now, stirred=True)
 
     def _observe(self, path: bytes, state: State, now: float, stirred: bool = False) -> None:
         for group in groups_of(path, self._snapshot.get(path), state, self._config.layout):
-            self._settler.observe(group, path, state, now, stirred)
+            self._settler.observe_change(group, path, state, now, stirred)
 
     def _drop_settled(self, different: Container[bytes]) -> None:
         """What a whole scan found equal to the archive is not pending any more."""
-        for group, path, _ in self._settler.pending():
+        for group, path, _ in self._settler.pending_paths():
             if path not in different:
-                self._settler.forget(group, [path])
+                self._settler.discard(group, [path])
 
     def pending_paths(self) -> set[bytes]:
         """Every path that waits."""
-        return {path for _, path, _ in self._settler.pending()}
+        return {path for _, path, _ in self._settler.pending_paths()}
 
     def missed(self, found: ScanResult, known: Container[bytes], seconds: float) -> list[bytes]:
         """What a scan found although no event told of it, of changes older than ``seconds``.
@@ -148,11 +148,11 @@ class Pipeline:
         """Capture every group that has settled, reading ahead."""
         ahead: deque[CaptureJob] = deque()
         try:
-            for key, states in self._settler.due(clock.monotonic()):
+            for key, states in self._settler.due_groups(clock.monotonic()):
                 group = cast(Group, key)
                 if (gather and self._gathers(group)) or not self._confirmed(group, states):
                     continue
-                overdue = self._settler.overdue(group, clock.monotonic())
+                overdue = self._settler.overdue_paths(group, clock.monotonic())
                 ahead.append(self._capturer.stage(group, states, overdue))
                 if len(ahead) > _AHEAD:
                     self._finish(ahead.popleft(), wait_seconds)
@@ -192,8 +192,8 @@ class Pipeline:
                 continue
             if state != before:
                 moved[path] = state
-                self._settler.observe(group, path, state, now)
-        if moved and not self._settler.overdue(group, now):
+                self._settler.observe_change(group, path, state, now)
+        if moved and not self._settler.overdue_paths(group, now):
             return False
         states |= moved
         return bool(states)
@@ -214,14 +214,14 @@ class Pipeline:
             return
         self._refusals.pop(group, None)
         now = clock.monotonic()
-        self._settler.forget(group, outcome.done)
+        self._settler.discard(group, outcome.done)
         for path in (*outcome.fresh, *outcome.unstable):
             with suppress(OSError):
-                self._settler.observe(group, path, self._scanner.state(path), now)
+                self._settler.observe_change(group, path, self._scanner.state(path), now)
         for path in outcome.unstable:
-            self._settler.defer(group, path, now, unstable=True)
+            self._settler.defer(group, path, now, is_unstable=True)
         for path in outcome.held:
-            self._settler.defer(group, path, now, held=True)
+            self._settler.defer(group, path, now, is_held_open=True)
         self._tell(outcome)
 
     def _tell(self, outcome: CaptureResult) -> None:
@@ -237,9 +237,9 @@ class Pipeline:
 
     def drop_captured_elsewhere(self) -> None:
         """A submit captures first what is gathered here."""
-        for group, path, each in self._settler.gathered(clock.monotonic()):
+        for group, path, each in self._settler.gathering_paths(clock.monotonic()):
             if self._snapshot.get(path) == each.state:
-                self._settler.forget(group, [path])
+                self._settler.discard(group, [path])
 
     def pause(self, longest: float) -> float:
         """Seconds until something can be due, at most ``longest``."""
@@ -254,7 +254,7 @@ class Pipeline:
     @property
     def refusal(self) -> ArchiverError | None:
         """Why the archive takes nothing of what waits; None if it does.  That it is busy comes last."""
-        waiting = [error for group, error in self._refusals.items() if self._settler.is_waiting(group)]
+        waiting = [error for group, error in self._refusals.items() if self._settler.is_group_pending(group)]
         return min(waiting, key=lambda error: isinstance(error, Busy), default=None)
 
     @property
@@ -262,30 +262,30 @@ class Pipeline:
         """Whether everything that waits was refused by the archive again and again."""
         return bool(self._refusals) and all(
             group in self._refusals and each.failures >= _HOPELESS_ATTEMPTS
-            for group, _, each in self._settler.pending()
+            for group, _, each in self._settler.pending_paths()
         )
 
     @property
     def pending_count(self) -> int:
         """How many paths wait."""
-        return self._settler.count
+        return self._settler.path_count
 
     @property
     def oldest_pending_seconds(self) -> float:
         """For how long the oldest of them has been waiting; 0 if none is."""
-        oldest = self._settler.oldest()
+        oldest = self._settler.oldest_change()
         return 0.0 if oldest is None else clock.monotonic() - oldest
 
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
         """What is not archived yet, oldest first: path, reason, and since when (RFC 3339)."""
         wall, now = clock.read().wall, clock.monotonic()
-        waiting = self._settler.pending()
+        waiting = self._settler.pending_paths()
         if limit is not None and len(waiting) > limit:
-            waiting = nsmallest(limit, waiting, key=lambda item: item[2].since)
+            waiting = nsmallest(limit, waiting, key=lambda item: item[2].first_change)
         return [
             (
                 self._reason(cast(Group, group), path, each, now),
-                clock.stamp(wall - timedelta(seconds=now - each.since)),
+                clock.stamp(wall - timedelta(seconds=now - each.first_change)),
             )
             for group, path, each in waiting
         ]
@@ -296,7 +296,7 @@ class Pipeline:
             self.pending(), [each for each in self._snapshot.skipped() if is_unreadable(each)], self.refusal
         )
 
-    def _reason(self, group: Group, path: bytes, pending: Pending, now: float) -> SkippedPath:
+    def _reason(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
         if self._settler.is_gathering(group, now):
             return SkippedPath(
                 path, GATHERING, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
@@ -304,7 +304,7 @@ class Pipeline:
         if pending.failures:
             is_busy = isinstance(self._refusals.get(group), Busy)
             failed = BUSY if is_busy else FAILED
-            template = HELD if pending.held else STILL_CHANGING if pending.unstable else failed
+            template = HELD if pending.is_held_open else STILL_CHANGING if pending.is_unstable else failed
             return SkippedPath(path, template, str(pending.failures))
         return SkippedPath(path, SETTLING, f"{self._settler.quiet_seconds:g}")
 

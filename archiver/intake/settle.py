@@ -1,10 +1,9 @@
-"""When a changed path is finished: a pure state machine, told the time.
+"""Decide when changed paths are finished: a pure state machine that is told the time.
 
-Times are monotonic seconds.  A path is *quiet* once nothing has happened to it
-for the quiet period.  A group is due when all of it is quiet, so that files
-saved together become one version; or, under constant writing, when its oldest
-change is older than the maximum delay, and then without what is not quiet.
-A path whose last attempt failed waits for its own retry and keeps nobody back.
+Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period.  A group is
+due when all of its paths are quiet, so that files saved together become one version; or, under constant writing,
+when its oldest change exceeds the maximum delay, and then without the paths that are not quiet.  A path whose last
+attempt failed waits for its own retry and does not delay the rest of its group.
 """
 
 from __future__ import annotations
@@ -14,165 +13,188 @@ from dataclasses import dataclass, field
 
 from archiver.intake.snapshot import State
 
+#: Even without a quiet period, a failing file must not be tried in a loop that takes a processor.
+_SHORTEST_RETRY_SECONDS = 0.1
+#: A power of two beyond this exceeds every maximum delay, and would soon exceed a float.
+_MAX_DOUBLINGS = 20
+
 
 @dataclass(slots=True)
-class Pending:
-    """One path that differs from the archive.
-
-    ``since`` is the first change not archived yet, ``changed`` the last one seen,
-    ``retry`` the earliest next attempt after ``failures`` failed ones; the last of
-    them found it open for writing (``held``), or changing (``unstable``).
-    """
+class PendingPath:
+    """One path that differs from the archive."""
 
     state: State
-    since: float
-    changed: float
-    retry: float = 0.0
+    first_change: float  # the oldest change that is not archived yet
+    last_change: float
+    retry_at: float = 0.0  # the earliest next attempt, after failed ones
     failures: int = 0
-    held: bool = False
-    unstable: bool = False
+    is_held_open: bool = False  # a process had it open for writing at the last attempt
+    is_unstable: bool = False  # it changed while it was read at the last attempt
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """The pending paths of one group; nothing of it is due before ``wake``."""
+class _PendingGroup:
+    """The pending paths of one group."""
 
-    wake: float
-    paths: dict[bytes, Pending] = field(default_factory=dict)
+    wake_at: float  # nothing is due earlier; later is possible
+    paths: dict[bytes, PendingPath] = field(default_factory=dict)
     gather_until: float = 0.0
 
 
 class Settler:
-    """Collects changes until they are finished."""
+    """Collect changed paths by group until they are finished."""
 
     def __init__(self, quiet_seconds: float, maximum_seconds: float) -> None:
         self.quiet_seconds = quiet_seconds
         self.maximum_seconds = maximum_seconds
-        self._groups: dict[Hashable, _Waiting] = {}
+        self._groups: dict[Hashable, _PendingGroup] = {}
 
-    def observe(self, group: Hashable, path: bytes, state: State, now: float, stirred: bool = False) -> None:
-        """A path was seen to differ from the archive, in this state.
+    def observe_change(
+        self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
+    ) -> None:
+        """Note that a path differs from the archive, and in which state.
 
-        ``stirred``: something happened to it just now, so that it is not quiet
-        even if its state is as before: a file closed and opened again.
+        With ``has_event`` something happened to the path just now, so the quiet period restarts although the state
+        is as before: a file that was closed and opened again, for example.
         """
-        waiting = self._groups.setdefault(group, _Waiting(now))
-        # A lower bound: what becomes due later is found out when this is reached.
-        waiting.wake = min(waiting.wake, now + min(self.quiet_seconds, self.maximum_seconds))
-        pending = waiting.paths.get(path)
+        group = self._groups.setdefault(group_key, _PendingGroup(now))
+        # A lower bound is enough: a group that turns out not to be due is asked again at its next wake-up.
+        group.wake_at = min(group.wake_at, now + min(self.quiet_seconds, self.maximum_seconds))
+        pending = group.paths.get(path)
         if pending is None:
-            waiting.paths[path] = Pending(state, since=now, changed=now)
-        elif pending.state != state or stirred:
+            group.paths[path] = PendingPath(state, first_change=now, last_change=now)
+        elif pending.state != state or has_event:
             pending.state = state
-            pending.changed = now
-            if pending.held:
-                pending.held, pending.retry = False, 0.0
+            pending.last_change = now
+            if pending.is_held_open:
+                # Its writer has done something, perhaps closed the file: the back-off starts anew.
+                pending.is_held_open, pending.retry_at = False, 0.0
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is pending."""
+        """Return True if nothing is pending."""
         return not self._groups
 
-    def is_waiting(self, group: Hashable) -> bool:
+    def is_group_pending(self, group_key: Hashable) -> bool:
         """Return True if a path of the group is pending."""
-        return group in self._groups
+        return group_key in self._groups
 
     @property
-    def count(self) -> int:
-        """How many paths are pending."""
-        return sum(len(waiting.paths) for waiting in self._groups.values())
+    def path_count(self) -> int:
+        """Count the pending paths."""
+        return sum(len(group.paths) for group in self._groups.values())
 
-    def oldest(self) -> float | None:
-        """Since when the oldest of them waits."""
-        return min((each.since for _, _, each in self.pending()), default=None)
+    def oldest_change(self) -> float | None:
+        """Return the time of the oldest pending change; None if nothing is pending."""
+        return min((pending.first_change for _, _, pending in self.pending_paths()), default=None)
 
-    def forget(self, group: Hashable, paths: Iterable[bytes]) -> None:
-        """These paths are archived, or are as the archive has them again."""
-        waiting = self._groups.get(group)
-        if waiting is None:
+    def discard(self, group_key: Hashable, paths: Iterable[bytes]) -> None:
+        """Drop paths that are archived, or equal to the archive again."""
+        group = self._groups.get(group_key)
+        if group is None:
             return
         for path in paths:
-            waiting.paths.pop(path, None)
-        if not waiting.paths:
-            del self._groups[group]
+            group.paths.pop(path, None)
+        if not group.paths:
+            del self._groups[group_key]
 
-    def forget_path(self, path: bytes) -> None:
-        """This path is as the archive has it, in whichever group it was pending."""
-        for group in [group for group, waiting in self._groups.items() if path in waiting.paths]:
-            self.forget(group, [path])
+    def discard_everywhere(self, path: bytes) -> None:
+        """Drop a path that equals the archive, in whichever group it is pending."""
+        for group_key in [key for key, group in self._groups.items() if path in group.paths]:
+            self.discard(group_key, [path])
 
-    def overdue(self, group: Hashable, now: float) -> frozenset[bytes]:
-        """The paths of the group that wait for longer than the maximum delay."""
-        waiting = self._groups.get(group)
-        return frozenset() if waiting is None else frozenset(self._overdue(waiting, now))
+    def overdue_paths(self, group_key: Hashable, now: float) -> frozenset[bytes]:
+        """Return the paths of the group that have waited for longer than the maximum delay."""
+        group = self._groups.get(group_key)
+        return frozenset() if group is None else frozenset(self._overdue(group, now))
 
-    def defer(self, group: Hashable, path: bytes, now: float, held: bool = False, unstable: bool = False) -> None:
-        """An attempt failed: try again later, each time later, for ever."""
-        waiting = self._groups.get(group)
-        pending = waiting.paths.get(path) if waiting is not None else None
+    def defer(
+        self, group_key: Hashable, path: bytes, now: float, is_held_open: bool = False, is_unstable: bool = False
+    ) -> None:
+        """Schedule another attempt after a failed one: with doubled waits up to the maximum delay, for ever."""
+        group = self._groups.get(group_key)
+        pending = group.paths.get(path) if group is not None else None
         if pending is not None:
             pending.failures += 1
-            pending.held, pending.unstable = held, unstable
-            wait = max(self.quiet_seconds, 0.1) * 2 ** min(pending.failures, 20)
-            pending.retry = now + min(wait, self.maximum_seconds)
+            pending.is_held_open, pending.is_unstable = is_held_open, is_unstable
+            doubled = max(self.quiet_seconds, _SHORTEST_RETRY_SECONDS) * 2 ** min(pending.failures, _MAX_DOUBLINGS)
+            pending.retry_at = now + min(doubled, self.maximum_seconds)
 
-    def gather(self, group: Hashable, until: float) -> None:
-        """Nothing of the group is due before ``until``: frequent saves become one version."""
-        waiting = self._groups.get(group)
-        if waiting is not None:
-            waiting.wake = waiting.gather_until = until
+    def gather(self, group_key: Hashable, until: float) -> None:
+        """Hold the whole group back until ``until``, so that frequent saves become one version."""
+        group = self._groups.get(group_key)
+        if group is not None:
+            group.wake_at = group.gather_until = until
 
-    def is_gathering(self, group: Hashable, now: float) -> bool:
-        """Whether the group waits to be gathered with later changes."""
-        waiting = self._groups.get(group)
-        return waiting is not None and now < waiting.gather_until
+    def is_gathering(self, group_key: Hashable, now: float) -> bool:
+        """Return True if the group is held back to be captured with later changes."""
+        group = self._groups.get(group_key)
+        return group is not None and now < group.gather_until
 
-    def gathered(self, now: float) -> list[tuple[Hashable, bytes, Pending]]:
-        """What waits to be gathered."""
+    def gathering_paths(self, now: float) -> list[tuple[Hashable, bytes, PendingPath]]:
+        """List the paths of all groups that are held back."""
         return [
-            (group, path, each)
-            for group, waiting in self._groups.items()
-            if now < waiting.gather_until
-            for path, each in waiting.paths.items()
+            (group_key, path, pending)
+            for group_key, group in self._groups.items()
+            if now < group.gather_until
+            for path, pending in group.paths.items()
         ]
 
     def next_due(self) -> float | None:
-        """Before this moment nothing is due, if nothing more happens; None if nothing is pending."""
-        return min((max(each.wake, each.gather_until) for each in self._groups.values()), default=None)
+        """Return the time before which nothing is due unless more happens; None if nothing is pending."""
+        return min((max(group.wake_at, group.gather_until) for group in self._groups.values()), default=None)
 
-    def due(self, now: float) -> list[tuple[Hashable, dict[bytes, State]]]:
-        """Groups to capture now, with the paths and the states they settled in."""
+    def due_groups(self, now: float) -> list[tuple[Hashable, dict[bytes, State]]]:
+        """List the groups to capture now, with their finished paths and the states they settled in."""
         return [
-            (group, ready)
-            for group, waiting in self._groups.items()
-            if now >= max(waiting.wake, waiting.gather_until) and (ready := self._ready(waiting, now))
+            (group_key, finished)
+            for group_key, group in self._groups.items()
+            if now >= max(group.wake_at, group.gather_until) and (finished := self._finished_paths(group, now))
         ]
 
-    def _ready(self, waiting: _Waiting, now: float) -> dict[bytes, State]:
-        willing = {path: each for path, each in waiting.paths.items() if now >= each.retry}
-        quiet = {path: each.state for path, each in willing.items() if now - each.changed >= self.quiet_seconds}
-        if len(quiet) < len(willing):
-            overdue = self._overdue(waiting, now)
-            # One file that never ends must not keep back its neighbours for longer.
-            quiet = {**quiet, **{path: each.state for path, each in overdue.items()}} if overdue else {}
-        if not quiet:
-            waiting.wake = self._next_wake(waiting, willing)
-        return quiet
+    def _finished_paths(self, group: _PendingGroup, now: float) -> dict[bytes, State]:
+        """Return what of the group can be captured now; postpone the group's wake-up if that is nothing.
 
-    def _overdue(self, waiting: _Waiting, now: float) -> dict[bytes, Pending]:
+        One path that is still being written keeps the whole group back until a path is overdue: then the quiet
+        and the overdue ones go, so that a file that is never finished delays its neighbours no longer.
+        """
+        triable = {path: pending for path, pending in group.paths.items() if now >= pending.retry_at}
+        finished = {
+            path: pending.state
+            for path, pending in triable.items()
+            if now - pending.last_change >= self.quiet_seconds
+        }
+        if len(finished) < len(triable):
+            overdue = self._overdue(group, now)
+            finished |= {path: pending.state for path, pending in overdue.items()}
+            if not overdue:
+                finished = {}
+        if not finished:
+            group.wake_at = self._next_wake(group, triable)
+        return finished
+
+    def _overdue(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
         limit = now - self.maximum_seconds
-        return {path: each for path, each in waiting.paths.items() if each.since <= limit and now >= each.retry}
+        return {
+            path: pending
+            for path, pending in group.paths.items()
+            if pending.first_change <= limit and now >= pending.retry_at
+        }
 
-    def _next_wake(self, waiting: _Waiting, willing: dict[bytes, Pending]) -> float:
-        """The first moment at which the group can be due, if nothing happens until then."""
-        moments = [max(each.retry, each.since + self.maximum_seconds) for each in waiting.paths.values()]
-        moments += [each.retry for path, each in waiting.paths.items() if path not in willing]
-        if willing:
-            moments.append(max(each.changed for each in willing.values()) + self.quiet_seconds)
-        return min(moments)
+    def _next_wake(self, group: _PendingGroup, triable: dict[bytes, PendingPath]) -> float:
+        """Return the first time at which the group can be due if nothing happens until then."""
+        times = [
+            max(pending.retry_at, pending.first_change + self.maximum_seconds) for pending in group.paths.values()
+        ]
+        times += [pending.retry_at for path, pending in group.paths.items() if path not in triable]
+        if triable:
+            times.append(max(pending.last_change for pending in triable.values()) + self.quiet_seconds)
+        return min(times)
 
-    def pending(self) -> list[tuple[Hashable, bytes, Pending]]:
-        """Everything not archived yet."""
+    def pending_paths(self) -> list[tuple[Hashable, bytes, PendingPath]]:
+        """List everything that is not archived yet."""
         return [
-            (group, path, each) for group, waiting in self._groups.items() for path, each in waiting.paths.items()
+            (group_key, path, pending)
+            for group_key, group in self._groups.items()
+            for path, pending in group.paths.items()
         ]

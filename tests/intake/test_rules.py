@@ -25,55 +25,55 @@ def settler() -> Settler:
 
 
 def test_a_quiet_file_is_due_after_the_quiet_period(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
-    assert settler.due(4.9) == []
-    assert settler.due(5) == [("g", {b"a": state(1)})]
+    settler.observe_change("g", b"a", state(1), 0)
+    assert settler.due_groups(4.9) == []
+    assert settler.due_groups(5) == [("g", {b"a": state(1)})]
 
 
 def test_seeing_the_same_state_again_does_not_start_over(settler: Settler) -> None:
     for now in range(5):
-        settler.observe("g", b"a", state(1), now)
-    assert settler.due(5) != []
+        settler.observe_change("g", b"a", state(1), now)
+    assert settler.due_groups(5) != []
 
 
 def test_a_change_starts_the_quiet_period_over(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
-    settler.observe("g", b"a", state(2), 4)
-    assert settler.due(8.9) == []
-    assert settler.due(9) == [("g", {b"a": state(2)})]
+    settler.observe_change("g", b"a", state(1), 0)
+    settler.observe_change("g", b"a", state(2), 4)
+    assert settler.due_groups(8.9) == []
+    assert settler.due_groups(9) == [("g", {b"a": state(2)})]
 
 
 def test_files_saved_together_become_due_together(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
-    settler.observe("g", b"b", state(1), 4)
-    settler.observe("other", b"c", state(1), 0)
-    assert settler.due(5) == [("other", {b"c": state(1)})]
-    assert dict(settler.due(9))["g"] == {b"a": state(1), b"b": state(1)}
+    settler.observe_change("g", b"a", state(1), 0)
+    settler.observe_change("g", b"b", state(1), 4)
+    settler.observe_change("other", b"c", state(1), 0)
+    assert settler.due_groups(5) == [("other", {b"c": state(1)})]
+    assert dict(settler.due_groups(9))["g"] == {b"a": state(1), b"b": state(1)}
 
 
 def test_one_file_that_never_ends_does_not_keep_back_its_neighbours(settler: Settler) -> None:
-    settler.observe("g", b"quiet", state(1), 0)
+    settler.observe_change("g", b"quiet", state(1), 0)
     for now in range(299):
-        settler.observe("g", b"grows", state(now), now)
-        assert settler.due(now) == []
-    settler.observe("g", b"grows", state(1000), 300)
-    assert dict(settler.due(300))["g"] == {b"quiet": state(1), b"grows": state(1000)}
-    settler.forget("g", [b"quiet"])
+        settler.observe_change("g", b"grows", state(now), now)
+        assert settler.due_groups(now) == []
+    settler.observe_change("g", b"grows", state(1000), 300)
+    assert dict(settler.due_groups(300))["g"] == {b"quiet": state(1), b"grows": state(1000)}
+    settler.discard("g", [b"quiet"])
     settler.defer("g", b"grows", 300)
-    settler.observe("g", b"late", state(1), 301)
-    assert settler.due(303) == []
-    assert dict(settler.due(306))["g"] == {b"late": state(1)}
+    settler.observe_change("g", b"late", state(1), 301)
+    assert settler.due_groups(303) == []
+    assert dict(settler.due_groups(306))["g"] == {b"late": state(1)}
 
 
 def test_failures_are_retried_for_ever_with_growing_pauses(settler: Settler) -> None:
     now, pauses = 0.0, []
-    settler.observe("g", b"a", state(1), now)
+    settler.observe_change("g", b"a", state(1), now)
     now += QUIET
     for _ in range(20):
-        assert settler.due(now) != []
+        assert settler.due_groups(now) != []
         settler.defer("g", b"a", now)
         start = now
-        while not settler.due(now):
+        while not settler.due_groups(now):
             now += 1
         pauses.append(now - start)
     assert pauses == sorted(pauses)
@@ -81,51 +81,51 @@ def test_failures_are_retried_for_ever_with_growing_pauses(settler: Settler) -> 
 
 
 def test_a_path_that_failed_keeps_nobody_back(settler: Settler) -> None:
-    settler.observe("g", b"bad", state(1), 0)
-    assert settler.due(5) == [("g", {b"bad": state(1)})]
+    settler.observe_change("g", b"bad", state(1), 0)
+    assert settler.due_groups(5) == [("g", {b"bad": state(1)})]
     for _ in range(6):
         settler.defer("g", b"bad", 5)
-    settler.observe("g", b"good", state(1), 6)
-    assert settler.due(10.9) == []
-    assert settler.due(11) == [("g", {b"good": state(1)})]
+    settler.observe_change("g", b"good", state(1), 6)
+    assert settler.due_groups(10.9) == []
+    assert settler.due_groups(11) == [("g", {b"good": state(1)})]
 
 
 def test_closing_and_opening_again_starts_the_quiet_period_over(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
-    settler.observe("g", b"a", state(1), 4, stirred=True)
-    assert settler.due(5) == []
-    assert settler.due(9) == [("g", {b"a": state(1)})]
+    settler.observe_change("g", b"a", state(1), 0)
+    settler.observe_change("g", b"a", state(1), 4, has_event=True)
+    assert settler.due_groups(5) == []
+    assert settler.due_groups(9) == [("g", {b"a": state(1)})]
 
 
 def test_a_file_held_open_is_tried_as_soon_as_something_happens_to_it(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
+    settler.observe_change("g", b"a", state(1), 0)
     for _ in range(5):
-        settler.defer("g", b"a", 10, held=True)
-    assert settler.due(100) == []
-    settler.observe("g", b"a", state(1), 100, stirred=True)
-    assert settler.due(105) == [("g", {b"a": state(1)})]
+        settler.defer("g", b"a", 10, is_held_open=True)
+    assert settler.due_groups(100) == []
+    settler.observe_change("g", b"a", state(1), 100, has_event=True)
+    assert settler.due_groups(105) == [("g", {b"a": state(1)})]
 
 
 def test_a_file_that_changes_all_the_time_is_not_read_all_the_time(settler: Settler) -> None:
-    settler.observe("g", b"a", state(0), 0)
+    settler.observe_change("g", b"a", state(0), 0)
     attempts = 0
     for now in range(1, 2000):
-        settler.observe("g", b"a", state(now), now, stirred=True)
-        if settler.due(now):
+        settler.observe_change("g", b"a", state(now), now, has_event=True)
+        if settler.due_groups(now):
             attempts += 1
-            settler.defer("g", b"a", now, unstable=True)
+            settler.defer("g", b"a", now, is_unstable=True)
     assert 5 <= attempts <= 20
 
 
 def test_gathered_saves_are_due_together(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
+    settler.observe_change("g", b"a", state(1), 0)
     settler.gather("g", 1000)
-    settler.observe("g", b"b", state(1), 500)
+    settler.observe_change("g", b"b", state(1), 500)
     assert settler.is_gathering("g", 999)
-    assert settler.due(999) == []
+    assert settler.due_groups(999) == []
     assert settler.next_due() == 1000
-    assert {path for _, path, _ in settler.gathered(999)} == {b"a", b"b"}
-    assert dict(settler.due(1000))["g"] == {b"a": state(1), b"b": state(1)}
+    assert {path for _, path, _ in settler.gathering_paths(999)} == {b"a", b"b"}
+    assert dict(settler.due_groups(1000))["g"] == {b"a": state(1), b"b": state(1)}
 
 
 @given(
@@ -151,22 +151,22 @@ def test_nothing_becomes_due_before_the_moment_that_was_told(
         told = settler.next_due()
         for step in range(pause):
             if told is not None and now + step < told:
-                assert settler.due(now + step) == []
+                assert settler.due_groups(now + step) == []
         now += pause
-        settler.observe(group, path, state(number), now)
-        for each, ready in settler.due(now):
+        settler.observe_change(group, path, state(number), now)
+        for each, ready in settler.due_groups(now):
             if fails:
                 for name in ready:
                     settler.defer(each, name, now)
             else:
-                settler.forget(each, ready)
+                settler.discard(each, ready)
 
 
 def test_what_is_archived_is_forgotten(settler: Settler) -> None:
-    settler.observe("g", b"a", state(1), 0)
-    settler.forget("g", [b"a"])
-    assert settler.due(1000) == []
-    assert settler.pending() == []
+    settler.observe_change("g", b"a", state(1), 0)
+    settler.discard("g", [b"a"])
+    assert settler.due_groups(1000) == []
+    assert settler.pending_paths() == []
 
 
 @given(
@@ -184,12 +184,12 @@ def test_nothing_is_due_before_it_was_quiet_and_nothing_waits_for_ever(
         if last.get(path, (None, 0.0))[0] != number:
             last[path] = (number, now)
         first.setdefault(path, now)
-        settler.observe("g", path, state(number), now)
-        for _, ready in settler.due(now):
+        settler.observe_change("g", path, state(number), now)
+        for _, ready in settler.due_groups(now):
             for each in ready:
                 assert now - last[each][1] >= QUIET or now - first[each] >= MAXIMUM
     if last:
-        assert {path for _, ready in settler.due(now + QUIET) for path in ready} == set(last)
+        assert {path for _, ready in settler.due_groups(now + QUIET) for path in ready} == set(last)
 
 
 NAMES = [b"f", b"s", b"x", "材料".encode(), b"_common", b"_unfiled", b"\xb2\xc4"]
