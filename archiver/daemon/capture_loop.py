@@ -24,7 +24,7 @@ from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.scan import Scanner
-from archiver.intake.seed_snapshot import seed
+from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.settle import Settler
 from archiver.intake.snapshot import SkippedPath, is_foreign, open_snapshot
 from archiver.intake.staging import ReadingStopped
@@ -152,7 +152,7 @@ class Daemon:
         with lock.hold(self._archive.root / "daemon.lock", 0):
             self._prepare()
             try:
-                if not self._folder.is_there():
+                if not self._folder.is_present():
                     raise StorageProblem(
                         "The watched folder {path} is missing. Nothing archived was lost. Mount it, or mend "
                         "watch.path in the configuration, and start again.",
@@ -211,7 +211,7 @@ class Daemon:
         if moved := changed_watch_path(self._archive, self._config, self._folder.access):
             self._append(moved)
             self._folder.allow_other_mount()
-        self._is_taken = self._folder.is_there()
+        self._is_taken = self._folder.is_present()
 
     def _finish(self) -> None:
         self._replication.stop()
@@ -240,13 +240,13 @@ class Daemon:
             self._database_problem(error)
         except OSError as error:
             # The watched folder may have gone while it was walked: the next turn sees that.
-            if self._folder.is_there():
+            if self._folder.is_present():
                 self._troubles.report_disk(error.filename or self._archive.root, error.strerror)
                 self._pause(error)
 
     def _work(self) -> None:
-        if not self._folder.is_there():
-            self._folder.lost()
+        if not self._folder.is_present():
+            self._folder.report_missing()
             self._scanned = None
             self._stopping.wait(_IDLE_SECONDS)
             return
@@ -257,9 +257,9 @@ class Daemon:
         # Before any git of this turn.
         hooks.check(self._archive.repository_path)
         now = clock.monotonic()
-        if self._folder.watch() or self._folder.lost_events(now):
+        if self._folder.ensure_watched() or self._folder.check_for_lost_events(now):
             self._scanned = None
-        self.pipeline.hint(self._folder.hints(), now)
+        self.pipeline.hint(self._folder.take_hints(), now)
         if self._scanned is None or now >= self._scanned + self._folder.scan_seconds:
             self._scan()
             journal_tick(self._archive, self._append)
@@ -283,15 +283,15 @@ class Daemon:
         by_timer = self._scanned is not None
         known = self.pipeline.pending_paths()
         # A new snapshot is empty, and a process may have died between a version and its entries.
-        seed(self._snapshot, self._archive.index)
+        seed_snapshot(self._snapshot, self._archive.index)
         found = self.pipeline.scan(clock.monotonic())
         self._scanned = clock.monotonic()
-        self._folder.compare(found, clock.monotonic())
+        self._folder.note_unwatched_folders(found, clock.monotonic())
         self._folder.remember()
         if by_timer and self._folder.expects_events:
             missed = self.pipeline.missed(found, known, _EVENT_SECONDS)
             if missed:
-                self._folder.is_deaf(missed[0], len(missed))
+                self._folder.rewatch_after_silence(missed[0], len(missed))
 
     def _note(self) -> None:
         self.pipeline.drop_captured_elsewhere()

@@ -1,4 +1,4 @@
-"""The watched folder as the daemon sees it: there or not, and how changes become known."""
+"""Watch a folder that may vanish, and detect when events of it are lost or stop arriving."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archiver.errors import Reporter
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import ThroughChildren, open_access
 from archiver.intake.folder.canary import Canary
-from archiver.intake.folder.presence import Presence
+from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watcher import Watcher
 from archiver.intake.scan import UNREADABLE_FOLDER, ScanResult
 from archiver.intake.snapshot import Snapshot
@@ -26,68 +26,74 @@ NOT_ALL = "{value} folders are not watched; raise fs.inotify.max_user_watches"
 TOO_FAR = "{value} folders lie too deep to be watched"
 NOT_HEARD = "events do not arrive"
 
-_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
-#: The kernel takes no longer path (PATH_MAX, with the slash and the NUL), and a watch is asked for by path.
-_LONGEST_PATH = 4094
-#: A folder made during a scan is watched a moment later; only then is its lack a loss.
+_WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+#: A watch is requested by path, and the kernel takes no longer one: PATH_MAX without the slash and the NUL.
+_MAX_PATH_BYTES = 4094
+#: What is suggested to an administrator whose limit is lower; the default of recent kernels with much memory.
+_SUGGESTED_WATCHES = 524_288
+#: A folder made during a scan is watched a moment later: a shorter wait would report it as not watched.
 _GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """Presence, events and their loss, of one watched folder.  Times are monotonic seconds."""
+    """Know of one folder whether it is present, whether its events arrive, and which were lost.
+
+    Owns the watch, and the children through which a network mount is read; :meth:`close` ends them.  ``state`` is
+    one of the words above, kept in ``state.db`` for ``archiver status``; empty before the first watch.  Times are
+    monotonic seconds.
+    """
 
     def __init__(
         self, config: Config, snapshot: Snapshot, probe: Path, report: Reporter, journal: Callable[[Draft], None]
     ) -> None:
-        """``probe``: a folder of our own, made where it is missing, in which the canary's events are made."""
+        """``probe``: a folder of our own for the canary's events; it is made if it is missing."""
         self._config = config
         self._snapshot = snapshot
         self._probe = probe
         self._report = report
         self._journal = journal
         self.access = open_access(config.watch, config.archive)
-        self._presence = Presence(os.fsencode(config.watch), self.access, snapshot)
-        self._mounted = mounts.untrusted(self._presence.place, _mounts())
+        self._presence = FolderPresence(os.fsencode(config.watch), self.access, snapshot)
+        self._network_mount = self._find_network_mount()
         self._watcher: Watcher | None = None
         self._canary = Canary()
-        self._identity: str | None = None
-        self._limit = ""
-        self._uncovered: dict[int, bytes] = {}
-        self._look_again = 0.0
+        self._watched_identity: str | None = None
+        self._watch_limit = ""
+        self._unwatched_folders: dict[int, bytes] = {}
+        self._cover_check_at = 0.0
         self.state = ""
 
     @property
     def scan_seconds(self) -> float:
-        """How often everything is scanned: often, where events cannot be trusted."""
+        """Return the seconds between two scans of everything: few where events cannot be trusted."""
         return self._config.scan_minutes * 60 if self.state == EVENTS else self._config.poll_seconds
 
     @property
     def expects_events(self) -> bool:
-        """Whether every change should be told by an event."""
+        """Return True if every change should raise an event."""
         return self.state == EVENTS
 
     @property
     def is_reached_as_before(self) -> bool:
-        """Whether what is mounted there still is of the kind that it was at the start."""
-        now = mounts.untrusted(self._presence.place, _mounts())
-        return (now is None) == (not isinstance(self.access, ThroughChildren))
+        """Return True if what is mounted there now has to be read in the way that was chosen at the start."""
+        return (self._find_network_mount() is None) == (not isinstance(self.access, ThroughChildren))
 
     # --- presence
 
-    def is_there(self) -> bool:
+    def is_present(self) -> bool:
         """Return True if the folder can be trusted to be the watched one."""
-        return self._presence.is_there()
+        return self._presence.is_present()
 
     def allow_other_mount(self) -> None:
-        """Note that the folder has moved on purpose."""
+        """Record that the folder has moved on purpose."""
         self._presence.allow_other_mount()
 
     def remember(self) -> None:
-        """Note that this folder has been scanned: it is the one from now on."""
+        """Record that this folder has been scanned: it is the watched one from now on."""
         self._presence.remember()
 
-    def lost(self) -> None:
-        """The folder is not there: say so once, and wait."""
+    def report_missing(self) -> None:
+        """Stop watching a folder that has vanished; report and journal it once."""
         if self.state == MISSING:
             return
         self.unwatch()
@@ -97,27 +103,34 @@ class WatchedFolder:
             path=self._config.watch,
         )
         self._journal(Draft("watch-lost", "watch", {"path": names.text(os.fsencode(self._config.watch))}))
-        self._set(MISSING)
+        self._set_state(MISSING)
 
     # --- events
 
-    def watch(self) -> bool:
-        """Watch it, if that is not the case yet; whether the watch is new, so that a scan is due."""
-        if self.state not in ("", MISSING) and self._presence.identity() == self._identity:
+    def ensure_watched(self) -> bool:
+        """Start watching the folder, or a folder that replaced it; return True if a scan of everything is due.
+
+        Does nothing while the watched folder is still the same one.  inotify follows the inode, so after a rename
+        it would go on watching the old folder.
+        """
+        if self.state not in ("", MISSING) and self._presence.identity() == self._watched_identity:
             return False
-        # A folder of the same name in another place: inotify still holds the old one.
         self.unwatch()
-        self._identity = self._presence.identity()
-        self._limit = _limit()
-        if self._mounted is not None:
-            self._set(POLLING, NO_EVENTS, self._mounted.filesystem)
+        self._watched_identity = self._presence.identity()
+        self._watch_limit = _read_watch_limit()
+        if self._network_mount is not None:
+            self._set_state(POLLING, NO_EVENTS, self._network_mount.filesystem)
         else:
-            self._set(*self._start())
+            self._set_state(*self._start_watcher())
         self._report("Watching {path}.", path=self._config.watch)
         return True
 
-    def _start(self) -> tuple[str, str, str]:
-        watcher = Watcher(self._config.watch, self._made_probe())
+    def _start_watcher(self) -> tuple[str, str, str]:
+        """Start watching; return the state, and reason and value where events are missing.
+
+        Reports a kernel that grants no watch: the folder is then scanned often.
+        """
+        watcher = Watcher(self._config.watch, self._ensure_probe_folder())
         try:
             watcher.start()
         except OSError as error:
@@ -134,23 +147,23 @@ class WatchedFolder:
         return (DEAF, NOT_HEARD, "") if self._canary.is_deaf else (EVENTS, "", "")
 
     def unwatch(self) -> None:
-        """End the watch."""
+        """Stop watching; the state stays as it is."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
 
     def close(self) -> None:
-        """End the watch and the children."""
+        """Stop watching, and end the children."""
         self.unwatch()
-        self._set("")
+        self._set_state("")
         self.access.close()
 
-    def hints(self) -> set[tuple[bytes, bool]]:
-        """What events named since the last call."""
-        return self._watcher.take() if self._watcher is not None else set()
+    def take_hints(self) -> set[tuple[bytes, bool]]:
+        """Return the paths that events named since the last call, each with True if it is a folder."""
+        return self._watcher.take_hints() if self._watcher is not None else set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until there is a hint; whether there is something to wait on."""
+        """Sleep until there is a hint, at most ``seconds``; return False at once if nothing is watched."""
         if self._watcher is None:
             return False
         self._watcher.wait(seconds)
@@ -161,14 +174,17 @@ class WatchedFolder:
         if self._watcher is not None:
             self._watcher.wake()
 
-    # --- what may have been lost
+    # --- lost events
 
-    def lost_events(self, now: float) -> bool:
-        """Whether events were lost, or arrive no more, so that a scan is due."""
+    def check_for_lost_events(self, now: float) -> bool:
+        """Return True if events were lost or stopped arriving, so that a scan of everything is due.
+
+        Makes the probe events, and watches the folder anew where that is needed.
+        """
         watcher = self._watcher
         if watcher is None:
             return False
-        if reason := watcher.trouble():
+        if reason := watcher.loss_reason():
             self._report(
                 "Events from {path} were lost ({reason}). Nothing is lost: the folder is scanned now. If this "
                 "comes often, raise fs.inotify.max_queued_events with sysctl.",
@@ -178,38 +194,39 @@ class WatchedFolder:
             )
             self._rewatch()
             return True
-        if self._canary.listen(watcher.is_heard, now):
-            self.is_deaf()
+        if self._canary.notices_deafness(watcher.has_probe_arrived, now):
+            self.rewatch_after_silence()
             return True
-        if self._canary.wants_beat(now) and not self._beat(watcher, now):
+        if self._canary.is_probe_due(now) and not self._send_probe(watcher, now):
             return True
         if self.state == DEAF and not self._canary.is_deaf:
-            self._set(EVENTS)
-        return self._check_cover(now)
+            self._set_state(EVENTS)
+        return self._check_unwatched_folders(now)
 
-    def _beat(self, watcher: Watcher, now: float) -> bool:
-        """Make a beat; whether the watch may go on as it is."""
+    def _send_probe(self, watcher: Watcher, now: float) -> bool:
+        """Make a probe event; return False if the folder had to be watched anew."""
         try:
-            watcher.beat()
-            self._canary.beaten(now)
+            watcher.send_probe()
+            self._canary.probe_sent(now)
         except OSError as error:
-            # Events arrive without it; only nobody would hear when they do not.
+            # Events arrive without it, but a deaf watch would go unnoticed until the next scan.
             self._canary.postpone(now)
-            if isinstance(error, FileNotFoundError) and self._made_probe() is not None:
+            if isinstance(error, FileNotFoundError) and self._ensure_probe_folder() is not None:
                 self._rewatch()
                 return False
-            self._tell_of_probe(error)
+            self._report_probe_problem(error)
         return True
 
-    def _made_probe(self) -> Path | None:
+    def _ensure_probe_folder(self) -> Path | None:
+        """Make the folder for probe events if it is missing; return None, and report it, if that fails."""
         try:
             self._probe.mkdir(exist_ok=True)
         except OSError as error:
-            self._tell_of_probe(error)
+            self._report_probe_problem(error)
             return None
         return self._probe
 
-    def _tell_of_probe(self, error: OSError) -> None:
+    def _report_probe_problem(self, error: OSError) -> None:
         self._report(
             "Whether events arrive cannot be tried in {path} ({reason}). Nothing is lost: the folder is scanned "
             "all the same. Remove what lies there.",
@@ -218,10 +235,10 @@ class WatchedFolder:
             reason=error.strerror,
         )
 
-    def is_deaf(self, path: bytes | None = None, count: int = 0) -> None:
-        """Events do not arrive any more: watch anew, and journal it the first time.
+    def rewatch_after_silence(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
+        """Watch the folder anew since events stopped arriving; journal it the first time.
 
-        ``path`` and ``count``: what a scan found instead.
+        ``missed_path`` is one of ``missed_count`` changes that a scan found although no event named them.
         """
         self._report(
             "The watch of {path} is deaf. Nothing is lost: the folder is scanned and watched anew.",
@@ -229,76 +246,81 @@ class WatchedFolder:
             path=self._config.watch,
         )
         if self.state != DEAF:
-            found = {} if path is None else {"path": names.text(path), "missed": count}
-            self._journal(Draft("watch-deaf", "watch", found))
+            details = {} if missed_path is None else {"path": names.text(missed_path), "missed": missed_count}
+            self._journal(Draft("watch-deaf", "watch", details))
         self._rewatch()
 
     def _rewatch(self) -> None:
         self.unwatch()
-        self._set(*self._start())
+        self._set_state(*self._start_watcher())
 
-    def compare(self, found: ScanResult, now: float) -> None:
-        """After a scan of everything: are all its folders watched?"""
-        self._uncovered = {}
+    def note_unwatched_folders(self, scan: ScanResult, now: float) -> None:
+        """Find folders of a complete scan that are not watched; they are reported a moment later."""
+        self._unwatched_folders = {}
         if self._watcher is None:
             return
-        unreadable = {item.path for item in found.skipped if item.template == UNREADABLE_FOLDER}
-        self._uncovered = {
-            inode: path for inode, path in self._without_watch(found.folders).items() if path not in unreadable
+        unreadable = {item.path for item in scan.skipped if item.template == UNREADABLE_FOLDER}
+        self._unwatched_folders = {
+            inode: path for inode, path in self._without_watch(scan.folders).items() if path not in unreadable
         }
-        self._look_again = now + _GRACE_SECONDS
-        if not self._uncovered and self.state == PARTLY:
-            self._set(EVENTS)
+        self._cover_check_at = now + _GRACE_SECONDS
+        if not self._unwatched_folders and self.state == PARTLY:
+            self._set_state(EVENTS)
 
-    def _check_cover(self, now: float) -> bool:
-        if self.state == PARTLY and _limit() != self._limit:
-            # The admin has done what was asked.
-            self._limit = _limit()
+    def _check_unwatched_folders(self, now: float) -> bool:
+        """Report folders that are still not watched; return True if a scan of everything is due.
+
+        Watches everything anew once the administrator has changed the kernel's limit.
+        """
+        if self.state == PARTLY and _read_watch_limit() != self._watch_limit:
+            self._watch_limit = _read_watch_limit()
             self._rewatch()
             return True
-        if not self._uncovered or now < self._look_again:
+        if not self._unwatched_folders or now < self._cover_check_at:
             return False
-        missing = self._without_watch(self._uncovered)
-        self._uncovered = {}
-        room = _LONGEST_PATH - len(self._presence.place)
-        if missing and all(len(path) >= room for path in missing.values()):
-            self._set(PARTLY, TOO_FAR, str(len(missing)))
-        elif missing and self.state != PARTLY:
-            first = min(missing.values())
-            self._set(PARTLY, NOT_ALL, str(len(missing)))
+        unwatched = self._without_watch(self._unwatched_folders)
+        self._unwatched_folders = {}
+        max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
+        if unwatched and all(len(path) >= max_relative_bytes for path in unwatched.values()):
+            # No limit helps these, so the advice below would be wrong.
+            self._set_state(PARTLY, TOO_FAR, str(len(unwatched)))
+        elif unwatched and self.state != PARTLY:
+            first_path = min(unwatched.values())
+            self._set_state(PARTLY, NOT_ALL, str(len(unwatched)))
             self._report(
                 "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: they are "
                 "scanned every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
                 problem="watch",
-                count=len(missing),
+                count=len(unwatched),
                 path=self._config.watch,
-                first=first,
+                first=first_path,
                 seconds=self._config.poll_seconds,
-                enough=max(2 * int(self._limit or 0), 524288),
+                enough=max(2 * int(self._watch_limit or 0), _SUGGESTED_WATCHES),
             )
         return False
 
     def _without_watch(self, folders: dict[int, bytes]) -> dict[int, bytes]:
-        watched = Watcher.watched_inodes()
-        missing = {inode: path for inode, path in folders.items() if inode not in watched}
-        if len(missing) == len(folders) and len(watched) >= len(folders):
-            # A filesystem whose inode numbers differ inside the kernel (overlay): only the count tells.
+        """Return the folders, by inode, that no watch of this process is on."""
+        watched_inodes = Watcher.watched_inodes()
+        unwatched = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
+        if len(unwatched) == len(folders) and len(watched_inodes) >= len(folders):
+            # overlayfs has other inode numbers inside the kernel: only the count can be compared there.
             return {}
-        return missing
+        return unwatched
 
-    def _set(self, state: str, template: str = "", value: str = "") -> None:
+    def _find_network_mount(self) -> mounts.Mount | None:
+        return mounts.untrusted_mount(self._presence.real_path, mounts.read_mounts())
+
+    def _set_state(self, state: str, template: str = "", value: str = "") -> None:
         self.state = state
         self._snapshot.set_meta("watching", state)
         self._snapshot.set_meta("watching_why", template)
         self._snapshot.set_meta("watching_value", value)
 
 
-def _mounts() -> list[mounts.Mount]:
-    return mounts.parse(mounts.read_table())
-
-
-def _limit() -> str:
+def _read_watch_limit() -> str:
     try:
-        return _LIMIT.read_text("ascii").strip()
+        return _WATCH_LIMIT.read_text("ascii").strip()
     except OSError:
+        # A kernel without inotify, or a container without /proc: there is no limit to compare.
         return ""

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, StorageProblem
-from archiver.intake.changeset import Current
+from archiver.intake.changeset import Changeset
 from archiver.intake.folder.access import Direct, FolderAccess
-from archiver.intake.layout import Group, locate
+from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.staging import FileReader, ReadingStopped, StagingResult
 from archiver.intake.staging_worker import StagingProcesses
@@ -157,7 +157,7 @@ class Capturer:
         return whole
 
     def _marked(self, path: bytes, staged: Staged) -> Staged:
-        if not self._sensitive or not fitting(locate(path, self._layout)[1], self._sensitive):
+        if not self._sensitive or not fitting(locate_path(path, self._layout)[1], self._sensitive):
             return staged
         return replace(staged, private=True)
 
@@ -185,7 +185,7 @@ class Capturer:
         """
         entries: dict[bytes, State] = {}
         for path, state in seen.items():
-            if state == FOLDER and locate(path, self._layout, is_folder=True)[0] != group:
+            if state == FOLDER and locate_path(path, self._layout, is_folder=True)[0] != group:
                 entries[path] = None
             elif state != FOLDER or not self._is_file_of_another(group, path):
                 entries[path] = state
@@ -194,7 +194,7 @@ class Capturer:
         )
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
-        return isinstance(self._snapshot.get(path), StatData) and locate(path, self._layout)[0] != group
+        return isinstance(self._snapshot.get(path), StatData) and locate_path(path, self._layout)[0] != group
 
     def _write(
         self,
@@ -209,26 +209,26 @@ class Capturer:
         submission = latest.submission if latest else group.submission()
         after: dict[bytes, Material | None] = {}
         for path, state in sorted(settled.items()):
-            place, material = locate(path, self._layout, is_folder=state == FOLDER)
+            place, material = locate_path(path, self._layout, is_folder=state == FOLDER)
             if place != group:
                 # The name now belongs to a folder of another submission.
-                place, material, state = group, locate(path, self._layout)[1], None
+                place, material, state = group, locate_path(path, self._layout)[1], None
             if material:
                 after[material] = _as_material(material, state, staged.get(path))
-        current = Current(self._archive, submission, after)
-        changes = current.changes()
+        changeset = Changeset(self._archive, submission, after)
+        changes = changeset.changes()
         if not changes or (latest is None and not any(change.op is Op.ADD for change in changes)):
             # A submission begins with its first material, not with an empty folder.
             return
-        if group.folder is None and latest is not None and self._is_sealed(submission):
+        if group.submission_folder is None and latest is not None and self._is_sealed(submission):
             submission = group.submission((submission.number or 0) + 1)
-            changes = current.everything()
+            changes = changeset.full_state()
             latest = None
         self._check_content(changes)
         number, parent = self._place(submission, latest)
         # After a version whose event cannot be read, what its tree holds is not known: the next one is whole.
-        whole = None if parent == (latest.commit if latest else None) else current.everything()
-        totals = self._totals(latest, changes, current)
+        whole = None if parent == (latest.commit if latest else None) else changeset.full_state()
+        totals = self._totals(latest, changes, changeset)
         event = writer.write_version(submission, number, parent, changes, totals, whole)
         outcome.tag, outcome.commit = event.object, event.refs[submission.branch]
         outcome.changes = len(changes)
@@ -243,9 +243,9 @@ class Capturer:
             number += 1
         return number, repository.resolve(submission.branch)
 
-    def _totals(self, latest: Version | None, changes: list[Change], current: Current) -> Totals:
+    def _totals(self, latest: Version | None, changes: list[Change], changeset: Changeset) -> Totals:
         counts = Counter(change.op for change in changes)
-        files, size = current.totals(latest)
+        files, size = changeset.totals_after(latest)
         return Totals(
             files,
             size,
@@ -257,7 +257,7 @@ class Capturer:
     def newest(self, group: Group) -> Version | None:
         """The newest version of the group's open submission."""
         index = self._archive.index
-        if group.folder is not None:
+        if group.submission_folder is not None:
             return index.latest(group.submission())
         filing = group.submission().filing
         numbered = [s for s in index.submissions() if s.filing == filing and s.number is not None]

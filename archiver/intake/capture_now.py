@@ -13,13 +13,13 @@ from archiver.config.settings import Config
 from archiver.errors import SubmissionRefused
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
-from archiver.intake.folder.presence import Presence
+from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.layout import Group, group_of, locate
+from archiver.intake.layout import Group, group_of, locate_path
 from archiver.intake.pipeline import groups_of
 from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Scanner, ScanResult, is_unreadable
-from archiver.intake.seed_snapshot import seed
+from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot
 from archiver.model import Material, Submission
 from archiver.store import names
@@ -85,7 +85,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
         moved = changed_watch_path(archive, config, access)
-        presence = Presence(os.fsencode(config.watch), access, snapshot)
+        presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
         if moved is not None:
             presence.allow_other_mount()
         _check_there(presence, config, submission)
@@ -94,7 +94,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
             # The deletion was seen when it could be, and is on record.
             return
         _check_folder(access, group, submission)
-        seed(snapshot, archive.index)
+        seed_snapshot(snapshot, archive.index)
         found = _scan(snapshot, access, config, group)
         states = _differences(snapshot, found, config, group)
         _check_readable([*_hidden(found, config, group), *_unopenable(access, states)], submission)
@@ -118,8 +118,8 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
 # --- what stands in the way of a signature
 
 
-def _check_there(presence: Presence, config: Config, submission: Submission) -> None:
-    if not presence.is_there():
+def _check_there(presence: FolderPresence, config: Config, submission: Submission) -> None:
+    if not presence.is_present():
         raise SubmissionRefused(
             "The watched folder {path} is missing, or is not the one that was watched before. Nothing was "
             "recorded. Mount it and submit {submission} again, or name the version that was handed in with "
@@ -194,7 +194,7 @@ def _hidden(found: ScanResult, config: Config, group: Group) -> list[SkippedPath
         for item in found.skipped
         if is_unreadable(item)
         if item.path == group.prefix
-        or locate(item.path, config.layout, is_folder=item.template != UNREADABLE_FILE)[0] == group
+        or locate_path(item.path, config.layout, is_folder=item.template != UNREADABLE_FILE)[0] == group
     ]
 
 

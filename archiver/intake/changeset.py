@@ -1,4 +1,4 @@
-"""The newest version's materials, and what a capture makes of them."""
+"""Compare settled paths with a submission's newest version: what a capture is about to change."""
 
 from __future__ import annotations
 
@@ -9,37 +9,46 @@ from archiver.store.archive import Archive
 from archiver.store.changes import addition, between
 
 
-class Current:
-    """The newest version's materials and what becomes of them; None: nothing."""
+class Changeset:
+    """The paths of one capture, with their materials before and after it.
 
-    def __init__(self, archive: Archive, submission: Submission, after: Mapping[bytes, Material | None]) -> None:
+    ``materials_after`` has None for a path that is gone.  Valid only while the writer's lock is held: the newest
+    version is read from the index when this object is made.
+    """
+
+    def __init__(
+        self, archive: Archive, submission: Submission, materials_after: Mapping[bytes, Material | None]
+    ) -> None:
         self._index = archive.index
         self._submission = submission
-        self._after = after
-        self._before = archive.index.present(submission, after)
+        self._materials_after = materials_after
+        self._materials_before = archive.index.present(submission, materials_after)
 
     def changes(self) -> list[Change]:
-        """What differs from the newest version."""
-        return between((self._before.get(path), after) for path, after in self._after.items())
+        """List the differences from the newest version; empty if the capture would repeat it."""
+        return between((self._materials_before.get(path), after) for path, after in self._materials_after.items())
 
-    def everything(self) -> list[Change]:
-        """The whole state, as the first version of a new submission."""
-        state = {m.path: m for m in self._index.materials(self._submission)}
-        for path, after in self._after.items():
-            state.pop(path, None)
+    def full_state(self) -> list[Change]:
+        """List every material after the capture as an addition: the first version of a new submission."""
+        materials = {material.path: material for material in self._index.materials(self._submission)}
+        for path, after in self._materials_after.items():
+            materials.pop(path, None)
             if after is not None:
-                state[path] = after
-        return [addition(material) for _, material in sorted(state.items())]
+                materials[path] = after
+        return [addition(material) for _, material in sorted(materials.items())]
 
-    def totals(self, latest: Version | None) -> tuple[int, int]:
-        """Number of files and bytes after the changes."""
+    def totals_after(self, latest: Version | None) -> tuple[int, int]:
+        """Return the number of files and of bytes after the capture.
+
+        Counts from ``latest``, so that a submission of a million materials is not listed for one changed file.
+        """
         if latest is None:
-            state = [change for change in self.everything() if change.sha256]
-            return len(state), sum(change.size for change in state)
-        files, size = latest.files, latest.bytes
-        for path, after in self._after.items():
-            for material, sign in ((self._before.get(path), -1), (after, 1)):
+            additions = [change for change in self.full_state() if change.sha256]
+            return len(additions), sum(change.size for change in additions)
+        file_count, byte_count = latest.files, latest.bytes
+        for path, after in self._materials_after.items():
+            for material, sign in ((self._materials_before.get(path), -1), (after, 1)):
                 if material is not None and material.sha256:
-                    files += sign
-                    size += sign * material.size
-        return files, size
+                    file_count += sign
+                    byte_count += sign * material.size
+        return file_count, byte_count

@@ -1,4 +1,4 @@
-"""Which submission a path of the watched folder belongs to.  Pure."""
+"""Assign each path of the watched folder to a submission, by the names of its folders.  Pure."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from archiver.store.names import ref_component
 class Group:
     """The paths that become one version together.
 
-    ``folder`` is None where submissions are numbered (layout ``{filing}``) and
-    the archive has to be asked which one is open.
+    ``submission_folder`` is None where submissions are numbered (layout ``{filing}``): then only the archive knows
+    which one is open.
     """
 
     filing_folder: bytes
-    folder: bytes | None
+    submission_folder: bytes | None
 
     @property
     def prefix(self) -> bytes:
-        """Where the group's materials lie, relative to the watched folder."""
-        return b"/".join(part for part in (self.filing_folder, self.folder) if part)
+        """Return the path of the group's folder, relative to the watched folder; empty for the folder itself."""
+        return b"/".join(part for part in (self.filing_folder, self.submission_folder) if part)
 
     def submission(self, number: int | None = None) -> Submission:
-        """The submission of this group; ``number`` for a numbered one."""
+        """Return the group's submission; ``number`` counts only where submissions are numbered."""
         filing = ref_component(self.filing_folder) if self.filing_folder else UNFILED
-        if self.folder is None:
+        if self.submission_folder is None:
             return Submission(filing, f"{number or 1:02d}", self.filing_folder, b"")
-        name = ref_component(self.folder) if self.folder else COMMON
-        return Submission(filing, name, self.filing_folder, self.folder)
+        name = ref_component(self.submission_folder) if self.submission_folder else COMMON
+        return Submission(filing, name, self.filing_folder, self.submission_folder)
 
 
 def group_of(submission: Submission) -> Group:
-    """The group whose paths a submission's materials come from."""
+    """Return the group that a submission's materials come from."""
     return Group(submission.filing_folder, submission.folder if submission.number is None else None)
 
 
-def locate(path: bytes, layout: str, is_folder: bool = False) -> tuple[Group, bytes]:
-    """A path's group and its path as a material; the latter is empty for the group's own folder.
+def locate_path(path: bytes, layout: str, is_folder: bool = False) -> tuple[Group, bytes]:
+    """Return the group of a path, and its path as a material; the latter is empty for the group's own folder.
 
-    Nothing is left out for lying in the wrong place: what lies directly in a
-    filing's folder is ``_common``, directly in the watched folder ``_unfiled``.
+    Every path has a group, so that a file in an unexpected place is archived too: a file directly in a filing's
+    folder goes to ``_common``, one directly in the watched folder to ``_unfiled``.
     """
     parts = path.split(b"/")
     if len(parts) == 1 and not is_folder:
@@ -52,5 +52,5 @@ def locate(path: bytes, layout: str, is_folder: bool = False) -> tuple[Group, by
         return Group(parts[0], None), b"/".join(parts[1:])
     if len(parts) == 2 and not is_folder:
         return Group(parts[0], b""), parts[1]
-    folder = parts[1] if len(parts) > 1 else b""
-    return Group(parts[0], folder), b"/".join(parts[2:])
+    submission_folder = parts[1] if len(parts) > 1 else b""
+    return Group(parts[0], submission_folder), b"/".join(parts[2:])

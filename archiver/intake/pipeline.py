@@ -18,7 +18,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
-from archiver.intake.layout import Group, locate
+from archiver.intake.layout import Group, locate_path
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.settle import PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
@@ -322,7 +322,7 @@ def groups_of(path: bytes, before: State, state: State, layout: str) -> set[Grou
     """Whose path this is: of two groups where a file became a folder of the same name."""
     groups = set()
     if isinstance(before, StatData) or isinstance(state, StatData) or before is state is None:
-        groups.add(locate(path, layout)[0])
+        groups.add(locate_path(path, layout)[0])
     if FOLDER in (before, state):
-        groups.add(locate(path, layout, is_folder=True)[0])
+        groups.add(locate_path(path, layout, is_folder=True)[0])
     return groups

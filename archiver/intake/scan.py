@@ -100,7 +100,7 @@ class Scanner:
             return None
         if stat.S_ISDIR(mode):
             return FOLDER
-        if stat.S_ISREG(mode) and self._ignore.match(os.path.basename(path)) is None:
+        if stat.S_ISREG(mode) and self._ignore.matching_pattern(os.path.basename(path)) is None:
             return signature
         return None
 
@@ -118,7 +118,7 @@ class Scanner:
         subfolders = []
         changed: dict[bytes, State] = {}
         is_empty = True
-        is_ignored, forget = self._ignore.match, known.pop
+        is_ignored, forget = self._ignore.matching_pattern, known.pop
         for name, mode, signature, is_own in entries:
             is_empty = False
             before = forget(name, None)
@@ -150,7 +150,7 @@ class Scanner:
             return SkippedPath(path, OWN)
         if special := _SPECIAL.get(stat.S_IFMT(mode)):
             return SkippedPath(path, special)
-        return SkippedPath(path, IGNORED, self._ignore.match(name) or "")
+        return SkippedPath(path, IGNORED, self._ignore.matching_pattern(name) or "")
 
     def _vanished(self, snapshot: Snapshot, start: bytes, visited: set[bytes], found: ScanResult) -> None:
         blocked = [item.path for item in found.skipped if item.template in _NOT_ENTERED]

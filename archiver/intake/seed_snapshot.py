@@ -1,8 +1,7 @@
-"""What the archive has and ``state.db`` does not know: without it, a deletion would go unnoticed.
+"""Enter into ``state.db`` what the archive has and the snapshot lacks, so that no deletion goes unnoticed.
 
-A new ``state.db`` knows nothing.  And there is a crash window: a version is
-durable before its entries are written; if the process dies in between and the
-file is deleted then, a scan sees neither the file nor an entry of it.
+A new ``state.db`` has no entries at all.  And there is a crash window: a version is durable before its entries are
+written.  If the process dies in between and the file is deleted then, a scan sees neither the file nor an entry.
 """
 
 from __future__ import annotations
@@ -16,34 +15,40 @@ from archiver.store.content.source import StatData
 from archiver.store.index.queries import Index
 
 
-def seed(snapshot: Snapshot, index: Index) -> None:
-    """Enter what newest versions hold, where the entries are not known to be complete."""
+def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
+    """Enter the materials of each newest version that the snapshot has not recorded as captured.
+
+    Entries that exist stay as they are.  A group whose last captured version the index does not know is marked as
+    not to be trusted: nobody else knows what that version held.
+    """
     for prefix, tag in snapshot.captured_tags().items():
         if index.version(tag) is None:
-            # Its event cannot be read: nobody else knows what that version held.
             snapshot.distrust(prefix)
     for submission in open_submissions(index):
         newest = index.latest(submission)
         prefix = group_of(submission).prefix
-        before = snapshot.captured(prefix)
-        if newest is not None and before != newest.tag:
-            missing = {path: state for path, state in _states(submission, index) if snapshot.get(path) is None}
-            snapshot.record(missing, prefix, before, newest.tag, newest.commit, index.point)
+        captured_tag = snapshot.captured(prefix)
+        if newest is not None and captured_tag != newest.tag:
+            missing_entries = {
+                path: state for path, state in _archived_states(submission, index) if snapshot.get(path) is None
+            }
+            snapshot.record(missing_entries, prefix, captured_tag, newest.tag, newest.commit, index.point)
 
 
-def _states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:
+def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:
     prefix = submission.prefix
     for material in index.materials(submission):
         path = prefix + b"/" + material.path if prefix else material.path
-        # What is still there is read again, what is not counts as deleted.
+        # A signature that fits no file: one that still exists is read again, one that does not counts as deleted.
         yield path, StatData.unknown() if material.sha256 else FOLDER
 
 
 def open_submissions(index: Index) -> list[Submission]:
-    """Of numbered submissions, which share one folder, only the newest counts."""
-    newest: dict[Group, Submission] = {}
+    """List the submissions that still take materials: of numbered ones, which share a folder, the newest only."""
+    newest_by_group: dict[Group, Submission] = {}
     for submission in index.submissions():
-        known = newest.setdefault(group_of(submission), submission)
-        if (submission.number or 0) > (known.number or 0):
-            newest[group_of(submission)] = submission
-    return list(newest.values())
+        group = group_of(submission)
+        newest = newest_by_group.setdefault(group, submission)
+        if (submission.number or 0) > (newest.number or 0):
+            newest_by_group[group] = submission
+    return list(newest_by_group.values())

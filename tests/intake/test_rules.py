@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archiver.config.settings import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMISSION
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.layout import Group, group_of, locate
+from archiver.intake.layout import Group, group_of, locate_path
 from archiver.intake.settle import Settler
 from archiver.store.content.source import StatData
 
@@ -200,7 +200,7 @@ NAMES = [b"f", b"s", b"x", "材料".encode(), b"_common", b"_unfiled", b"\xb2\xc
 )
 def test_every_file_has_exactly_one_place(parts: list[bytes], layout: str) -> None:
     path = b"/".join(parts)
-    group, material = locate(path, layout)
+    group, material = locate_path(path, layout)
     assert material
     prefix = group.prefix
     assert path == (prefix + b"/" + material if prefix else material)
@@ -223,14 +223,14 @@ def test_every_file_has_exactly_one_place(parts: list[bytes], layout: str) -> No
     ],
 )
 def test_where_paths_belong(path: bytes, layout: str, submission: str, material: bytes) -> None:
-    group, name = locate(path, layout)
+    group, name = locate_path(path, layout)
     assert (str(group.submission()), name) == (submission, material)
 
 
 def test_folders_have_a_place_too() -> None:
-    assert locate(b"f/s/empty", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"empty")
-    assert locate(b"f/s", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"")
-    assert locate(b"f", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b""), b"")
+    assert locate_path(b"f/s/empty", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"empty")
+    assert locate_path(b"f/s", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b"s"), b"")
+    assert locate_path(b"f", LAYOUT_SUBMISSION, is_folder=True) == (Group(b"f", b""), b"")
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def test_folders_have_a_place_too() -> None:
     ],
 )
 def test_default_ignores(name: str) -> None:
-    assert IgnoreRules(DEFAULT_IGNORE).match(name.encode()) is not None
+    assert IgnoreRules(DEFAULT_IGNORE).matching_pattern(name.encode()) is not None
 
 
 @pytest.mark.parametrize("name", ["报告.docx", "a.tmp", ".gitignore", "~x", "part", "\ufeff.swp.txt"])
 def test_everything_else_is_archived(name: str) -> None:
-    assert IgnoreRules(DEFAULT_IGNORE).match(name.encode()) is None
+    assert IgnoreRules(DEFAULT_IGNORE).matching_pattern(name.encode()) is None

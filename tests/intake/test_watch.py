@@ -153,24 +153,24 @@ def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
 
 def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
     canary = Canary()
-    assert canary.wants_beat(0)
-    canary.beaten(0)
-    assert not canary.wants_beat(1)
-    assert not canary.listen(True, 1)
+    assert canary.is_probe_due(0)
+    canary.probe_sent(0)
+    assert not canary.is_probe_due(1)
+    assert not canary.notices_deafness(True, 1)
     assert not canary.is_deaf
-    assert not canary.wants_beat(1 + PERIOD_SECONDS - 0.1)
+    assert not canary.is_probe_due(1 + PERIOD_SECONDS - 0.1)
     now, pauses = 1 + PERIOD_SECONDS, []
     for _ in range(10):
-        assert canary.wants_beat(now)
-        canary.beaten(now)
-        assert not canary.listen(False, now + PATIENCE_SECONDS - 0.1)
-        assert canary.listen(False, now + PATIENCE_SECONDS)
-        assert not canary.listen(False, now + PATIENCE_SECONDS)
+        assert canary.is_probe_due(now)
+        canary.probe_sent(now)
+        assert not canary.notices_deafness(False, now + PATIENCE_SECONDS - 0.1)
+        assert canary.notices_deafness(False, now + PATIENCE_SECONDS)
+        assert not canary.notices_deafness(False, now + PATIENCE_SECONDS)
         assert canary.is_deaf
-        pauses.append(canary.next_beat - now)
-        now = canary.next_beat
+        pauses.append(canary.next_probe - now)
+        now = canary.next_probe
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2]
-    canary.beaten(now)
-    assert not canary.listen(True, now)
+    canary.probe_sent(now)
+    assert not canary.notices_deafness(True, now)
     assert not canary.is_deaf

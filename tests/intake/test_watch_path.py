@@ -196,22 +196,22 @@ def test_a_folder_that_comes_back_later_is_looked_at_then(filed: Site, tmp_path:
 
 def test_a_place_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No share that hangs can be made here: a child that sleeps does the same."""
-    monkeypatch.setattr(watch_path, "_LOOK", "import time; time.sleep(100)")
+    monkeypatch.setattr(watch_path, "_STAT_PROGRAM", "import time; time.sleep(100)")
     monkeypatch.setattr(watch_path, "PATIENCE_SECONDS", 0.2)
     with pytest.raises(TimeoutError):
-        watch_path._place(os.fsencode(tmp_path))
+        watch_path._folder_identity(os.fsencode(tmp_path))
 
 
 def test_a_place_is_told_from_others(tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"GBK \xb1\xb8\xb0\xb8\n")
     odd.mkdir()
     status = os.stat(odd)
-    assert watch_path._place(os.fsencode(odd)) == (status.st_dev, status.st_ino)
-    assert watch_path._place(os.fsencode(tmp_path / "none")) is None
+    assert watch_path._folder_identity(os.fsencode(odd)) == (status.st_dev, status.st_ino)
+    assert watch_path._folder_identity(os.fsencode(tmp_path / "none")) is None
     (tmp_path / "file").touch()
-    assert watch_path._place(os.fsencode(tmp_path / "file")) is None
-    assert watch_path._place(os.fsencode(tmp_path / "file/below")) is None
+    assert watch_path._folder_identity(os.fsencode(tmp_path / "file")) is None
+    assert watch_path._folder_identity(os.fsencode(tmp_path / "file/below")) is None
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OSError, match="symbolic links"):
-        watch_path._place(os.fsencode(tmp_path / "loop"))
+        watch_path._folder_identity(os.fsencode(tmp_path / "loop"))
     assert names.raw(names.text(os.fsencode(odd))) == os.fsencode(odd)

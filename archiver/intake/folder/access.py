@@ -215,7 +215,7 @@ def open_access(root: Path, archive: Path) -> FolderAccess:
     Raises ConfigProblem where the two are one, or ``root`` lies in the archive.
     """
     check_separate(archive, root)
-    mounted = mounts.untrusted(os.path.realpath(os.fsencode(root)), mounts.parse(mounts.read_table()))
+    mounted = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
     return Direct(root, archive) if mounted is None else ThroughChildren(root, PATIENCE_SECONDS, archive)
 
 

@@ -1,42 +1,51 @@
-"""Whether archive and watched folder lie inside one another, by whatever path.
+"""Detect that the archive and the watched folder lie inside one another, by whatever path.
 
-A bind mount or a container volume gives one folder several paths.  Device and inode tell it again, and the
-mount table tells from which folder of its filesystem a mount is taken.
+A bind mount or a container volume gives one folder several paths.  Device and inode identify it all the same, and
+the mount table says from which folder of its filesystem a mount is taken.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.errors import ConfigProblem
 from archiver.intake.folder import mounts
 from archiver.intake.folder.mounts import Mount
 from archiver.store.content.own_files import OwnFiles
 
-_Place = tuple[bytes, bytes]
+
+class _Location(NamedTuple):
+    """A path within a filesystem, which stays the same however the filesystem is mounted."""
+
+    device: bytes
+    path: bytes
 
 
 def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
-    """Refuse an archive and a watched folder that are one, or lie inside one another; raises ConfigProblem.
+    """Refuse an archive and a watched folder that are one, or lie inside one another.
 
-    An archive deeper inside the watched folder is refused only if it ``is_new``: a running service passes
-    it over when a scan meets it, and the other filings stay archived.
+    An archive deeper inside the watched folder is refused only if it ``is_new``: a running service passes over it
+    when a scan meets it, and the other filings stay archived.
+
+    Raises ConfigProblem.
     """
-    inner, outer = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
-    table = mounts.parse(mounts.read_table())
-    # A filesystem that may hang is not asked; it cannot be the archive's either.
-    asked = outer if mounts.untrusted(outer, table) is None else os.path.dirname(outer)
-    own = OwnFiles(inner)
-    watched, archived = _identities(asked), _identities(inner)
-    is_inside = bool(own.known & watched)
-    is_around = asked == outer and not archived.isdisjoint(_identities(outer, with_parents=False))
-    of_archive, of_watch = _place(inner, table), _place(outer, table)
-    is_inside = is_inside or _is_at_or_below(of_watch, of_archive)
+    archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
+    mount_table = mounts.read_mounts()
+    # A folder on a filesystem that may hang is not looked at; such a filesystem does not hold the archive either.
+    may_hang = mounts.untrusted_mount(watch_path, mount_table) is not None
+    examined_path = os.path.dirname(watch_path) if may_hang else watch_path
+    watch_identities, archive_identities = _identities(examined_path), _identities(archive_path)
+    is_inside = bool(OwnFiles(archive_path).known & watch_identities)
+    is_around = not may_hang and not archive_identities.isdisjoint(_identities(watch_path, with_parents=False))
+    archive_location, watch_location = _location(archive_path, mount_table), _location(watch_path, mount_table)
+    is_inside = is_inside or _is_at_or_below(watch_location, archive_location)
     if is_new:
-        # What a scan would meet: the folder itself, and what is mounted in it.
-        met = [of_watch, *(_place(each.point, table) for each in table if each.point.startswith(outer + b"/"))]
-        is_around = is_around or any(_is_at_or_below(of_archive, place) for place in met)
+        # What a scan would walk: the folder itself, and what is mounted in it.
+        inner_mounts = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
+        scanned = [watch_location, *(_location(point, mount_table) for point in inner_mounts)]
+        is_around = is_around or any(_is_at_or_below(archive_location, location) for location in scanned)
     if is_inside or is_around:
         raise ConfigProblem(
             "The archive {archive} and the watched folder {watch} are one folder, or lie inside one another, by "
@@ -47,15 +56,16 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
 
 
 def _identities(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
-    """Device and inode of a folder and of those that it lies in, as far as they can be asked."""
-    found = set()
-    for each in (path, *(_parents(path) if with_parents else ())):
+    """Return device and inode of a folder and of the folders around it, as far as they can be read."""
+    identities = set()
+    for folder in (path, *(_parents(path) if with_parents else ())):
         try:
-            status = os.stat(each)
+            status = os.stat(folder)
         except OSError:
+            # Not there yet, or closed to this user: it cannot be compared, and the mount table still is.
             continue
-        found.add((status.st_dev, status.st_ino))
-    return found
+        identities.add((status.st_dev, status.st_ino))
+    return identities
 
 
 def _parents(path: bytes) -> list[bytes]:
@@ -65,17 +75,17 @@ def _parents(path: bytes) -> list[bytes]:
     return parents
 
 
-def _place(path: bytes, table: list[Mount]) -> _Place | None:
-    """The filesystem (its device number), and the path within it; None where the table does not tell."""
-    mount = mounts.mount_of(path, table)
+def _location(path: bytes, mount_table: list[Mount]) -> _Location | None:
+    """Return the place of a path within its filesystem; None if the mount table does not tell."""
+    mount = mounts.mount_of(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have one number, and each calls its root "/".
         return None
-    rest = path[len(mount.point.rstrip(b"/")) :]
-    return mount.device, (mount.root.rstrip(b"/") + rest).rstrip(b"/")
+    below_mount = path[len(mount.point.rstrip(b"/")) :]
+    return _Location(mount.device, (mount.root.rstrip(b"/") + below_mount).rstrip(b"/"))
 
 
-def _is_at_or_below(place: _Place | None, top: _Place | None) -> bool:
-    if place is None or top is None or place[0] != top[0]:
+def _is_at_or_below(location: _Location | None, top: _Location | None) -> bool:
+    if location is None or top is None or location.device != top.device:
         return False
-    return place[1] == top[1] or place[1].startswith(top[1] + b"/")
+    return location.path == top.path or location.path.startswith(top.path + b"/")

@@ -1,4 +1,4 @@
-"""Telling the watched folder from what else may be found at its path: an empty mount point, another folder."""
+"""Tell the watched folder from whatever else may lie at its path: an empty mount point, another folder."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 
 
-class Presence:
-    """Whether the folder at one path is the one that was compared with the archive before."""
+class FolderPresence:
+    """Compare the folder at one path with the one that was scanned before, as ``state.db`` remembers it."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
         self._access = access
         self._snapshot = snapshot
-        # Once: on a share that hangs, even this waits.
-        self.place = os.path.realpath(watched_path)
+        # Resolved once: on a share that hangs, even this waits.
+        self.real_path = os.path.realpath(watched_path)
 
-    def is_there(self) -> bool:
+    def is_present(self) -> bool:
         """Return True if the folder can be trusted to be the watched one.
 
-        An unmounted share leaves its mount point behind.  If that is empty, or
-        the folder was on a mount of its own before and is not now, that is no
-        deletion of everything.
+        An unmounted share leaves its mount point behind.  If that is empty, or the folder was on a mount of its
+        own before and is not now, this is not a deletion of everything.
         """
         identity = self.identity()
         if identity is None:
             return False
-        known = self._snapshot.meta("root")
-        if identity == known or not known:
+        scanned_identity = self._snapshot.meta("root")
+        if identity == scanned_identity or not scanned_identity:
             return True
-        point = self._snapshot.meta("root_mount")
-        if len(self._mount_point()) < len(point):
+        if len(self._mount_point()) < len(self._snapshot.meta("root_mount")):
             return False
         try:
             return next(self._access.entries(b""), None) is not None or not self._snapshot.folders_below(b"")
         except OSError:
+            # A folder that cannot be listed shows nothing that would prove it to be the watched one.
             return False
 
     def identity(self) -> str | None:
-        """Return what tells this folder from another one at the same place; None without a folder."""
+        """Return mount point and inode, which tell this folder from its successors; None without a folder."""
         try:
             entry = self._access.entry(b"")
         except OSError:
+            # Gone, unmounted or hanging; whoever asks waits until it is back.
             return None
         return f"{self._mount_point()}:{entry.signature.inode}" if stat.S_ISDIR(entry.mode) else None
 
     def remember(self) -> None:
-        """Note that this folder has been scanned: it is the one from now on."""
+        """Record that this folder has been scanned: it is the watched one from now on."""
         self._snapshot.set_meta("root", self.identity() or "")
         self._snapshot.set_meta("root_mount", self._mount_point())
 
     def allow_other_mount(self) -> None:
-        """Note that the folder has moved on purpose: it may lie on another mount than before."""
+        """Record that the folder has moved on purpose: it may lie on another mount than before."""
         self._snapshot.set_meta("root_mount", "")
 
     def _mount_point(self) -> str:
-        return names.text(mounts.mount_of(self.place, mounts.parse(mounts.read_table())).point)
+        return names.text(mounts.mount_of(self.real_path, mounts.read_mounts()).point)

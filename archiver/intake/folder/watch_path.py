@@ -1,4 +1,4 @@
-"""A changed ``watch.path``: the folder in another place, a successor of it, or another folder altogether.
+"""Check a changed ``watch.path``: is it the same folder in another place, its successor, or another folder?
 
 Two configurations with different folders on one archive would each record the
 deletion of the other's files.
@@ -23,11 +23,12 @@ from archiver.store.archive import Archive
 from archiver.store.index.queries import Index
 from archiver.store.writer import Draft
 
-#: Names that are looked for in the new folder: enough to tell two folders apart, few enough for a slow share.
-_MOST_NAMES = 1000
+#: Names to look for in the new folder: enough to tell two folders apart, few enough for a slow share.
+_MAX_SAMPLE = 1000
+#: How long a killed child may take to end before it is left behind.
 _FAREWELL_SECONDS = 0.5
-#: What the child runs: device, inode and kind of a folder, or the error's number.
-_LOOK = """
+#: The child's program: prints device, inode and mode of a folder, or the error's number.
+_STAT_PROGRAM = """
 import os, sys
 try:
     status = os.stat(sys.argv[1])
@@ -37,40 +38,49 @@ except OSError as error:
 """
 
 #: Device and inode.
-Place = tuple[int, int]
+_FolderIdentity = tuple[int, int]
 
 
 def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
-    """Check that the folder at ``watch.path`` may be taken for this archive's; returns what is to be journalled.
+    """Check that the folder at ``watch.path`` may be taken for this archive's; return the event to journal.
 
-    A folder at another path is taken if it is the same one, if the one before
-    has gone, or if at least half of the names that the archive knows are in it.
-    None: nothing has changed, or there is no folder to look at yet.  Raises
-    ConfigProblem where the folder before is still there as another one.
+    A folder at another path is taken if it is the same one, if the one before has gone, or if at least half of the
+    names that the archive knows are in it.  Returns None if nothing has changed, or there is no folder to look at
+    yet.
+
+    Raises ConfigProblem if the folder before still exists and this is another one.
     """
-    kept, given = archive.index.watch_path, os.fsencode(config.watch)
-    if kept is None or kept == given:
+    recorded_path, new_path = archive.index.watch_path, os.fsencode(config.watch)
+    if recorded_path is None or recorded_path == new_path:
         return None
     try:
-        place = _place(given)
+        new_folder = _folder_identity(new_path)
     except OSError:
-        place = None
-    if place is None:
+        # A share that hangs or is closed: asked again when the folder is there.
+        new_folder = None
+    if new_folder is None:
         return None
+    state = Phrase("is still there and is another folder")
     try:
-        before = _place(kept)
-        state = Phrase("is still there and is another folder")
+        recorded_folder = _folder_identity(recorded_path)
     except OSError as error:
-        before, state = (0, 0), Phrase("cannot be looked at ({reason})", reason=error.strerror)
-    if before not in (None, place):
-        _check_successor(archive, config, access, kept, state)
-    return Draft("watch-path", "watch", {"from": names.text(kept), "to": names.text(given)})
+        # It may still be there: treated as another folder.
+        recorded_folder, state = (0, 0), Phrase("cannot be looked at ({reason})", reason=error.strerror)
+    if recorded_folder not in (None, new_folder):
+        _check_successor(archive, config, access, recorded_path, state)
+    return Draft("watch-path", "watch", {"from": names.text(recorded_path), "to": names.text(new_path)})
 
 
-def _check_successor(archive: Archive, config: Config, access: FolderAccess, kept: bytes, state: Phrase) -> None:
-    looked_for = list(_known_names(archive.index))
-    present = sum(_is_file(access, path) for path in looked_for)
-    if 2 * present >= len(looked_for):
+def _check_successor(
+    archive: Archive, config: Config, access: FolderAccess, recorded_path: bytes, state: Phrase
+) -> None:
+    """Refuse a folder that holds less than half of the names that the archive knows; raises ConfigProblem.
+
+    ``state``: what is known of the folder at the recorded path.
+    """
+    sample = list(_archived_path_sample(archive.index))
+    present_count = sum(_is_file(access, path) for path in sample)
+    if 2 * present_count >= len(sample):
         return
     raise ConfigProblem(
         "{config}: watch.path is {given}, but this archive keeps {kept}, which {state}. Of {count} names that "
@@ -79,44 +89,46 @@ def _check_successor(archive: Archive, config: Config, access: FolderAccess, kep
         "archiver init --archive DIR --watch {folder!q}",
         config=config.source,
         given=config.watch,
-        kept=names.text(kept),
+        kept=names.text(recorded_path),
         state=state,
-        count=len(looked_for),
-        present=present,
+        count=len(sample),
+        present=present_count,
         folder=config.watch,
     )
 
 
-def _known_names(index: Index) -> Iterator[bytes]:
-    """The paths of what the newest versions hold: all, or an even sample of very many."""
-    newest = [version for version in map(index.latest, open_submissions(index)) if version is not None]
-    step = sum(version.files for version in newest) // _MOST_NAMES + 1
-    count = 0
-    for version in newest:
+def _archived_path_sample(index: Index) -> Iterator[bytes]:
+    """Yield paths that the newest versions hold: all of them, or an even sample of very many."""
+    newest_versions = [version for version in map(index.latest, open_submissions(index)) if version is not None]
+    step = sum(version.files for version in newest_versions) // _MAX_SAMPLE + 1
+    file_number = 0
+    for version in newest_versions:
         prefix = version.submission.prefix + b"/" if version.submission.prefix else b""
         for material in index.materials(version.submission):
             if material.sha256 is not None:
-                if count % step == 0:
+                if file_number % step == 0:
                     yield prefix + material.path
-                count += 1
+                file_number += 1
 
 
 def _is_file(access: FolderAccess, path: bytes) -> bool:
     try:
         return stat.S_ISREG(access.entry(path).mode)
     except OSError:
-        # Not seen is not there: the folder has to show what it claims to be.
+        # A file that cannot be seen does not count: the folder has to prove what it is.
         return False
 
 
-def _place(path: bytes) -> Place | None:
-    """Return what tells a folder from every other one; None where there is no folder.
+def _folder_identity(path: bytes) -> _FolderIdentity | None:
+    """Return what tells a folder from every other one; None if there is no folder.
 
-    A child looks, since a share that hangs would keep this process and its locks
-    for ever.  Raises OSError, and TimeoutError after a while.
+    A child looks, since a share that hangs would keep this process and its locks for ever; it is killed after a
+    while, and left behind if it hangs in the kernel.
+
+    Raises OSError, and TimeoutError if the child does not answer.
     """
     child = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _LOOK, path],
+        [sys.executable, "-I", "-S", "-c", _STAT_PROGRAM, path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -131,11 +143,11 @@ def _place(path: bytes) -> Place | None:
         with suppress(subprocess.TimeoutExpired):
             child.wait(_FAREWELL_SECONDS)
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
-    # A child that was killed says nothing.
-    code, *found = [int(each) for each in answer.split()] or [errno.ECHILD]
-    if code in (errno.ENOENT, errno.ENOTDIR):
+    # A child that was killed prints nothing.
+    error_number, *values = [int(word) for word in answer.split()] or [errno.ECHILD]
+    if error_number in (errno.ENOENT, errno.ENOTDIR):
         return None
-    if code:
-        raise OSError(code, os.strerror(code))
-    device, inode, mode = found
+    if error_number:
+        raise OSError(error_number, os.strerror(error_number))
+    device, inode, mode = values
     return (device, inode) if stat.S_ISDIR(mode) else None
