@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.jobs import Errands
+from archiver.daemon.jobs import JobRunner
 from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import let_in
 from archiver.daemon.ticks import journal_tick, sign_daily
-from archiver.daemon.trouble import Troubles
+from archiver.daemon.trouble import FailureState
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
 from archiver.filings.change_detection import open_questions
@@ -80,13 +80,13 @@ class Daemon:
         self._stopping = threading.Event()
         self._identity = archive.identity()
         self._snapshot = open_snapshot(archive, wait_seconds)
-        self._troubles = Troubles(archive, self._snapshot, report, self._stopping)
+        self._failures = FailureState(archive, self._snapshot, report, self._stopping)
         self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
         self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
         self._hide_sensitive()
-        self._errands = Errands(config, report, wait_seconds)
+        self._jobs = JobRunner(config, report, wait_seconds)
         self._replication = Replication(config, report)
         self._settler = Settler(quiet, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
@@ -123,7 +123,7 @@ class Daemon:
 
     def remember_problem(self, template: str, fields: dict[str, object]) -> None:
         """Leave word of trouble for ``status``, where that can be written."""
-        self._troubles.remember(template, fields)
+        self._failures.remember(template, fields)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop`; ``ready`` is called once everything is open.
@@ -191,7 +191,7 @@ class Daemon:
                 made=self._archive.index.layout,
             )
         self._archive.check_owner()
-        self._troubles.prepare()
+        self._failures.prepare()
         let_in(self._config, self._report)
         with self._archive.writing(self._wait):
             # Refs that contradict the journal end it here, before a file is read.
@@ -222,7 +222,7 @@ class Daemon:
         except (sqlite3.Error, OSError):
             # The archive's disk is full, read-only or gone: what is noted there can be lost.
             self._folder.unwatch()
-        self._troubles.close()
+        self._failures.close()
         self._snapshot.close()
 
     # --- one turn
@@ -232,7 +232,7 @@ class Daemon:
             raise ArchiveGone
         try:
             self._work()
-            self._troubles.over()
+            self._failures.reset_pause()
         except ArchiverError as error:
             self._report(error.template, problem=error.kind, **error.fields)
             self._pause(error)
@@ -241,7 +241,7 @@ class Daemon:
         except OSError as error:
             # The watched folder may have gone while it was walked: the next turn sees that.
             if self._folder.is_present():
-                self._troubles.report_disk(error.filename or self._archive.root, error.strerror)
+                self._failures.report_disk(error.filename or self._archive.root, error.strerror)
                 self._pause(error)
 
     def _work(self) -> None:
@@ -253,7 +253,7 @@ class Daemon:
         if not self._folder.is_reached_as_before:
             raise FolderRemounted
         self._take_folder()
-        self._troubles.leave_words()
+        self._failures.write_queued_problems()
         # Before any git of this turn.
         hooks.check(self._archive.repository_path)
         now = clock.monotonic()
@@ -264,10 +264,10 @@ class Daemon:
             self._scan()
             journal_tick(self._archive, self._append)
             self._try_side_task("checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._wait))
-        self._try_side_task("errands", lambda: self._errands.work(self._archive))
-        self._try_side_task("replica", lambda: self._replication.work(self._archive))
+        self._try_side_task("errands", lambda: self._jobs.start_due_job(self._archive))
+        self._try_side_task("replica", lambda: self._replication.start_if_due(self._archive))
         self.pipeline.capture_due(self._wait)
-        self._troubles.note(self.pipeline.refusal)
+        self._failures.update_alarm(self.pipeline.refusal)
         if self.pipeline.is_idle or clock.monotonic() >= self._next_note:
             self._note()
         self._release_memory()
@@ -332,12 +332,12 @@ class Daemon:
     def _pause(self, error: Exception) -> None:
         """Wait before trying again, longer each time; and scan then, as hints may be lost."""
         self._scanned = None
-        self._troubles.note(error)
-        self._troubles.pause()
+        self._failures.update_alarm(error)
+        self._failures.pause()
 
     def _database_problem(self, error: sqlite3.DatabaseError) -> None:
         if not is_damage(error):
-            self._troubles.report_disk(self._archive.root, error)
+            self._failures.report_disk(self._archive.root, error)
             self._pause(error)
             return
         self._report(

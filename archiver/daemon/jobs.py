@@ -1,6 +1,6 @@
-"""What the daemon does beside its work, on a thread of its own: time-stamp tokens, restore drills, the desk.
+"""Run the daemon's side jobs on a thread of their own: time-stamp tokens, restore drills, reminders, page checks.
 
-An authority that is slow, a page that hangs or a drill of a gigabyte delays no version.
+A slow authority, a page that hangs or a drill of a gigabyte delays no version.
 """
 
 from __future__ import annotations
@@ -24,105 +24,137 @@ from archiver.restore.drill import drill, is_due
 from archiver.store import maintenance
 from archiver.store.archive import Archive
 
-_AGAIN_SECONDS = 900.0
-_SOON_SECONDS = 30.0
+#: Between two attempts of a job that failed, and between two looks at things that nothing announces.
+_RETRY_SECONDS = 900.0
+#: A change of the archive is examined at most this often: many small captures cost one look.
+_CHANGE_REST_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """``is_wanted`` is asked often and has to be quick; ``rest_seconds``: at the least until the next time."""
+class SideJob:
+    """One kind of work beside capturing."""
 
-    name: str
-    is_wanted: Callable[[Archive], bool]
+    name: str  # of the thread, and of the problem that is reported
+    is_due: Callable[[Archive], bool]  # asked at every turn of the daemon, so it has to be quick
     run: Callable[[Archive], object]
-    rest_seconds: float = 0.0
+    rest_seconds: float = 0.0  # the shortest time between two successful runs
 
 
-class Errands:
-    """One errand at a time; what fails is tried again later."""
+class JobRunner:
+    """Run one side job at a time, each when it is due; a job that failed is tried again later.
 
-    def __init__(self, config: Config, report: Reporter, wait_seconds: float) -> None:
+    The thread that runs a job opens an archive of its own.  At the end of the daemon nobody waits for it: whatever
+    it has not journalled by then is done again after the next start.
+    """
+
+    def __init__(self, config: Config, report: Reporter, lock_timeout: float) -> None:
         self._config = config
         self._report = report
-        self._wait = wait_seconds
+        self._lock_timeout = lock_timeout
         self._thread: threading.Thread | None = None
-        self._examined: tuple[str | None, float] = (None, 0.0)
-        self._errands = (
-            Errand(
-                "timestamp",
-                self._lacks_token,
-                lambda archive: request_timestamp.stamp(archive, config.timestamp_url, wait_seconds),
-            ),
-            Errand("changes", self._may_have_changed, self._look_for_changes, _SOON_SECONDS),
-            Errand("display", self._has_pages, lambda a: check_displays(self._context(a)), _AGAIN_SECONDS),
-            Errand("remind", self._is_hour, lambda a: remind(self._context(a)), _AGAIN_SECONDS),
-            Errand(
-                "maintain",
-                lambda a: maintenance.is_wanted(a.repository_path),
-                lambda a: maintenance.maintain(a, wait_seconds),
-            ),
-            Errand("drill", self._lacks_drill, lambda a: drill(a, config.drill_files, wait_seconds)),
+        self._examined_head: str | None = None
+        self._examined_at = 0.0
+        self._jobs = (
+            SideJob("timestamp", self._lacks_token, self._request_timestamp),
+            SideJob("changes", self._may_have_changed, self._detect_changes, _CHANGE_REST_SECONDS),
+            SideJob("display", self._has_pages, self._check_displays, _RETRY_SECONDS),
+            SideJob("remind", self._is_reminder_time, self._send_reminders, _RETRY_SECONDS),
+            SideJob("maintain", self._needs_maintenance, self._maintain),
+            SideJob("drill", self._lacks_drill, self._run_drill),
         )
-        self._not_before = dict.fromkeys((errand.name for errand in self._errands), 0.0)
+        self._not_before = dict.fromkeys((job.name for job in self._jobs), 0.0)
 
-    def work(self, archive: Archive) -> None:
-        """Begin one, if there is something to do; returns at once, and raises where one cannot be begun."""
+    def start_due_job(self, archive: Archive) -> None:
+        """Start the first job that is due, if none is running; return at once.
+
+        Raises what reading the archive raises, and RuntimeError if no thread can be started.
+        """
         if self._thread is not None and self._thread.is_alive():
             return
         now = clock.monotonic()
-        for errand in self._errands:
-            if now >= self._not_before[errand.name] and errand.is_wanted(archive):
-                self._not_before[errand.name] = now + _AGAIN_SECONDS
-                # Not waited for at the end: what it has not journalled by then is done again.
-                self._thread = threading.Thread(target=self._run, args=(errand,), name=errand.name, daemon=True)
+        for job in self._jobs:
+            if now >= self._not_before[job.name] and job.is_due(archive):
+                self._not_before[job.name] = now + _RETRY_SECONDS
+                self._thread = threading.Thread(target=self._run, args=(job,), name=job.name, daemon=True)
                 self._thread.start()
                 return
 
-    def _run(self, errand: Errand) -> None:
+    def _run(self, job: SideJob) -> None:
+        """Run a job on this thread, and report its failure; the next attempt is then ``_RETRY_SECONDS`` away."""
         try:
             archive = Archive(self._config.archive)
             try:
-                errand.run(archive)
-                self._not_before[errand.name] = clock.monotonic() + errand.rest_seconds
+                job.run(archive)
+                self._not_before[job.name] = clock.monotonic() + job.rest_seconds
             finally:
                 archive.close()
         except ArchiverError as error:
-            self._report(error.template, problem=errand.name, **error.fields)
+            self._report(error.template, problem=job.name, **error.fields)
         except (OSError, sqlite3.Error) as error:
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-                problem=errand.name,
+                problem=job.name,
                 path=getattr(error, "filename", None) or self._config.archive,
                 reason=getattr(error, "strerror", None) or error,
             )
 
     def _context(self, archive: Archive) -> ActionContext:
-        return ActionContext(archive, self._config, self._wait)
+        return ActionContext(archive, self._config, self._lock_timeout)
 
-    # --- what is wanted
+    # --- time-stamp tokens
 
     def _lacks_token(self, archive: Archive) -> bool:
         return bool(self._config.timestamp_url) and request_timestamp.is_wanted(archive)
 
+    def _request_timestamp(self, archive: Archive) -> None:
+        request_timestamp.stamp(archive, self._config.timestamp_url, self._lock_timeout)
+
+    # --- changes that the law may ask about
+
+    def _may_have_changed(self, archive: Archive) -> bool:
+        """Return True after something was journalled, and now and then where releases are watched.
+
+        A release in another folder raises no event here, so its version file is read every few minutes.
+        """
+        watches_releases = any(filing.signals for filing in self._config.filings.values())
+        is_release_check_due = watches_releases and clock.monotonic() >= self._examined_at + _RETRY_SECONDS
+        return archive.index.head != self._examined_head or is_release_check_due
+
+    def _detect_changes(self, archive: Archive) -> None:
+        self._examined_head, self._examined_at = archive.index.head, clock.monotonic()
+        open_questions(archive, self._config, self._lock_timeout)
+
+    # --- the public display of the filing number
+
+    def _has_pages(self, _: Archive) -> bool:
+        has_pages = any(filing.pages for filing in self._config.filings.values())
+        return has_pages and self._config.desk.display_days > 0
+
+    def _check_displays(self, archive: Archive) -> None:
+        check_displays(self._context(archive))
+
+    # --- reminders
+
+    def _is_reminder_time(self, _: Archive) -> bool:
+        """Return True from the configured hour on, in the archive's time zone, if there are recipients."""
+        desk = self._config.desk
+        local_time = clock.read().wall.astimezone(self._config.zone)
+        since_hour = local_time - local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
+        return since_hour >= timedelta(0) and bool(desk.targets or targets(None, os.environ))
+
+    def _send_reminders(self, archive: Archive) -> None:
+        remind(self._context(archive))
+
+    # --- upkeep
+
+    def _needs_maintenance(self, archive: Archive) -> bool:
+        return maintenance.is_wanted(archive.repository_path)
+
+    def _maintain(self, archive: Archive) -> None:
+        maintenance.maintain(archive, self._lock_timeout)
+
     def _lacks_drill(self, archive: Archive) -> bool:
         return bool(self._config.drill_days) and is_due(archive, self._config.drill_days)
 
-    def _may_have_changed(self, archive: Archive) -> bool:
-        """After something was journalled; releases elsewhere tell nobody, so they are looked at now and then."""
-        head, at = self._examined
-        watches = any(filing.signals for filing in self._config.filings.values())
-        return archive.index.head != head or (watches and clock.monotonic() >= at + _AGAIN_SECONDS)
-
-    def _look_for_changes(self, archive: Archive) -> None:
-        self._examined = (archive.index.head, clock.monotonic())
-        open_questions(archive, self._config, self._wait)
-
-    def _has_pages(self, _: Archive) -> bool:
-        pages = any(filing.pages for filing in self._config.filings.values())
-        return pages and self._config.desk.display_days > 0
-
-    def _is_hour(self, _: Archive) -> bool:
-        desk = self._config.desk
-        local = clock.read().wall.astimezone(self._config.zone)
-        past = local - local.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
-        return past >= timedelta(0) and bool(desk.targets or targets(None, os.environ))
+    def _run_drill(self, archive: Archive) -> None:
+        drill(archive, self._config.drill_files, self._lock_timeout)

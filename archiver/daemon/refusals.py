@@ -1,4 +1,4 @@
-"""Attempts that a git hook or the socket refused: neither can journal, so they leave word in the spool."""
+"""Journal the attempts that a git hook or the socket refused: neither can journal, so both write to the spool."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from archiver.existence import is_there
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
-_AT_ONCE = 100
+#: Of a script that tries for hours, one event lists so many attempts and counts the rest.
+_MAX_LISTED = 100
 
 
 def journal_refusals(archive: Archive, append: Callable[[Draft], None]) -> None:
-    """Journal what was refused since the last call, many at once in one event."""
-    note, taken = (archive.spool / name for name in ("refused", "refused.taken"))
-    # A crash may have left what was taken before it was journalled.
-    if not is_there(taken):
+    """Journal the attempts since the last call as one event.
+
+    Crash window: the note is renamed first and removed after the event was written, so that an attempt can be
+    journalled twice, and never lost.
+    """
+    note, taken_note = (archive.spool / name for name in ("refused", "refused.taken"))
+    if not is_there(taken_note):
         if not is_there(note):
             return
-        note.rename(taken)
-    # Whoever may write there could keep every refusal out of the journal with a NUL.
-    lines = taken.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
-    append(Draft("refuse", "git", {"attempts": lines[:_AT_ONCE], "count": len(lines)}))
-    taken.unlink()
+        note.rename(taken_note)
+    # An event cannot hold a NUL: one in the note would keep every later refusal out of the journal.
+    attempts = taken_note.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
+    append(Draft("refuse", "git", {"attempts": attempts[:_MAX_LISTED], "count": len(attempts)}))
+    taken_note.unlink()

@@ -1,4 +1,4 @@
-"""Keeping the bucket up with the archive, on a thread of its own: a bucket that is slow or gone delays nothing."""
+"""Replicate the archive to the bucket on a thread of its own: a slow or absent bucket delays no version."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from archiver.replica.throttle import TransferStopped
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
 
+#: Between two runs: captures that follow each other closely are sent together.
 _REST_SECONDS = 10.0
-#: Dates move and locks end without anything being journalled.
-_LOOK_SECONDS = 3600.0
+#: Retention dates move and locks run out without anything being journalled.
+_CHECK_SECONDS = 3600.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 1800.0
 
 
 class Replication:
-    """Replicates after something was journalled, and once an hour; after a failure ever more rarely."""
+    """Replicate after something was journalled, and once an hour; after failures ever more rarely.
+
+    The thread opens an archive of its own.  :meth:`stop` ends a transfer at its next piece; nobody waits for that,
+    as the next run adopts what was uploaded and not recorded.
+    """
 
     def __init__(self, config: Config, report: Reporter) -> None:
         self._config = config
@@ -32,24 +37,24 @@ class Replication:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._bucket: Bucket | None = None
-        self._seen: str | None = None
+        self._replicated_head: str | None = None
         self._not_before = 0.0
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._failures = 0
 
-    def work(self, archive: Archive) -> None:
-        """Begin, if there is something to do; returns at once."""
+    def start_if_due(self, archive: Archive) -> None:
+        """Start a run if there is something to send or to check, and none is running; return at once."""
         now = clock.monotonic()
         if now < self._not_before or (self._thread is not None and self._thread.is_alive()):
             return
         head = archive.index.head
-        if archive.index.replica() is None or (head == self._seen and now < self._look_at):
+        if archive.index.replica() is None or (head == self._replicated_head and now < self._check_at):
             return
         self._thread = threading.Thread(target=self._run, args=(head,), name="replica", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End what is on its way at its next piece."""
+        """End a running transfer at its next piece."""
         self._stopping.set()
         if self._bucket is not None:
             self._bucket.stop()
@@ -57,14 +62,15 @@ class Replication:
     def _run(self, head: str | None) -> None:
         try:
             self._replicate()
-            self._seen, self._failures = head, 0
+            self._replicated_head, self._failures = head, 0
             self._not_before = clock.monotonic() + _REST_SECONDS
-            self._look_at = clock.monotonic() + _LOOK_SECONDS
+            self._check_at = clock.monotonic() + _CHECK_SECONDS
             return
         except (Ended, TransferStopped):
+            # The daemon stops: the next start goes on from here.
             return
         except Busy:
-            # Somebody runs it by hand just now.
+            # Somebody replicates by hand just now.
             self._not_before = clock.monotonic() + _REST_SECONDS
             return
         except ArchiverError as error:
@@ -90,5 +96,6 @@ class Replication:
                 replicate(archive, replica, policy, 0, stopping=self._stopping)
         finally:
             self._bucket = None
+            # A database that cannot be closed cleanly must not hide why the run failed.
             with suppress(sqlite3.Error):
                 archive.close()

@@ -1,4 +1,4 @@
-"""What the daemon journals daily, whether or not anything happens: the compliance clock, and a checkpoint."""
+"""Journal the compliance clock and sign a checkpoint daily, whether or not anything is captured."""
 
 from __future__ import annotations
 
@@ -11,31 +11,37 @@ from archiver.intake.snapshot import Snapshot
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
-#: Under this name ``state.db`` holds when a checkpoint failed first (RFC 3339); empty once one succeeds.
+#: Key of ``state.db`` for the time when a checkpoint failed first (RFC 3339); empty once one succeeds.
 UNSIGNED = "unsigned_since"
 _DAY_NS = 86_400 * 10**9
 
 
 def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
-    """Journal the clock at least daily and after each boot: a gap earns no retention."""
-    newest = archive.journal.head()
-    if newest is None:
+    """Journal the clock at least daily and after each boot.
+
+    Retention counts only time that two events of one boot span, so a gap without events earns none.
+    """
+    newest_event = archive.journal.head()
+    if newest_event is None:
         return
     reading = clock.read()
-    _, before = clock.from_evidence(newest.clock)
-    if before.boot_id != reading.boot_id or reading.boottime_ns - before.boottime_ns > _DAY_NS:
+    _, last_reading = clock.from_evidence(newest_event.clock)
+    has_rebooted = last_reading.boot_id != reading.boot_id
+    if has_rebooted or reading.boottime_ns - last_reading.boottime_ns > _DAY_NS:
         append(Draft("tick", "clock"))
 
 
-def sign_daily(archive: Archive, snapshot: Snapshot, wait_seconds: float) -> None:
-    """Sign the archive where that is due; leave word for ``status`` while it fails, as without a usable key.
+def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
+    """Sign a checkpoint if one is due; while that fails, ``state.db`` keeps the time of the first failure.
 
-    Capture goes on unsigned; the next checkpoint covers what came before.  Raises what signing raises.
+    Capturing goes on unsigned, for example without a usable key: the next checkpoint covers what came before.
+
+    Raises what signing raises.
     """
     if not is_due(archive):
         return
     try:
-        checkpoint(archive, wait_seconds)
+        checkpoint(archive, lock_timeout)
     except ArchiverError:
         if not snapshot.meta(UNSIGNED):
             snapshot.set_meta(UNSIGNED, clock.stamp(clock.read().wall))

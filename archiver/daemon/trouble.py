@@ -1,4 +1,4 @@
-"""What stands in the daemon's way: told to ``status``, also where the archive's disk takes no word of it."""
+"""Pass the daemon's failures on to ``archiver status``, even if the archive's disk takes no write."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ from archiver.store.archive import Archive
 #: Beside ``daemon.lock``; locked for as long as the daemon cannot write the archive.
 ALARM = "failing"
 _FIRST_PAUSE_SECONDS = 1.0
+#: Longer, and capture would go on late after an administrator has freed the disk.
 _LONGEST_PAUSE_SECONDS = 30.0
-#: More words than this between two turns come from one trouble, and only the last is shown.
-_MOST_WORDS = 100
+#: More problems than this between two turns have one cause, and only the last is shown.
+_MAX_QUEUED = 100
 
 
-class Troubles:
-    """Failures of one daemon: its last words for ``status``, an alarm while they last, pauses between attempts."""
+class FailureState:
+    """Keep the last problem for ``status``, raise an alarm while the archive cannot be written, pace the attempts.
+
+    The alarm is a lock on a file that is opened at the start: ``status`` sees it although the disk is full.
+    """
 
     def __init__(self, archive: Archive, snapshot: Snapshot, report: Reporter, stopping: threading.Event) -> None:
         self._snapshot = snapshot
         self._report = report
         self._stopping = stopping
-        self._words: deque[str] = deque(maxlen=_MOST_WORDS)
-        self._owner = threading.get_ident()
+        self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
+        self._database_thread = threading.get_ident()
         self._failures = 0
         self._alarm = lock.Flag(archive.root / ALARM)
 
     def prepare(self) -> None:
-        """Make ready what a full disk would refuse later; raises StorageProblem."""
+        """Make the alarm's file, which a full disk would refuse later; raises StorageProblem."""
         self._alarm.open()
 
     def close(self) -> None:
@@ -44,22 +48,22 @@ class Troubles:
         self._alarm.close()
 
     def remember(self, template: str, fields: dict[str, object]) -> None:
-        """Leave word of trouble for ``status``, where that can be written."""
-        word = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
-        self._words.append(json.dumps(word, default=protocol.plain))
-        # Errands and the replica report from threads of their own, to which the database does not listen.
-        if threading.get_ident() == self._owner:
-            self.leave_words()
+        """Keep a problem for ``status``; a thread that must not use the database leaves it to the next turn."""
+        problem = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
+        self._queued_problems.append(json.dumps(problem, default=protocol.plain))
+        # Side jobs and the replica report from threads of their own; SQLite connections serve one thread.
+        if threading.get_ident() == self._database_thread:
+            self.write_queued_problems()
 
-    def leave_words(self) -> None:
-        """Write the words that other threads left."""
-        while self._words:
-            # A disk that takes no word is what the alarm is for.
+    def write_queued_problems(self) -> None:
+        """Write the problems that other threads left."""
+        while self._queued_problems:
+            # If the disk takes no write, the alarm tells it.
             with suppress(sqlite3.Error):
-                self._snapshot.set_meta("last_problem", self._words.popleft())
+                self._snapshot.set_meta("last_problem", self._queued_problems.popleft())
 
     def report_disk(self, path: object, reason: object) -> None:
-        """Report an error of the operating system's, or of SQLite's."""
+        """Report an error of the operating system or of SQLite."""
         self._report(
             "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
             problem="storage",
@@ -67,22 +71,22 @@ class Troubles:
             reason=reason,
         )
 
-    def note(self, error: Exception | None) -> None:
-        """Raise the alarm for an error of the archive's, and end it without one.
+    def update_alarm(self, error: Exception | None) -> None:
+        """Raise the alarm for an error of the archive; end it if ``error`` is None.
 
-        Another writer that holds the archive for a while is no reason to call somebody.
+        A writer that holds the archive for a while changes nothing: it is no reason to call somebody.
         """
         if error is not None and not _is_busy(error):
             self._alarm.show()
         elif error is None:
             self._alarm.hide()
 
-    def over(self) -> None:
-        """Note that a turn went well, so that the next failure is a first one."""
+    def reset_pause(self) -> None:
+        """Note that a turn went well: the pause after the next failure is the shortest."""
         self._failures = 0
 
     def pause(self) -> None:
-        """Wait before the next attempt, longer each time."""
+        """Wait before the next attempt, twice as long each time; returns early when the daemon is told to stop."""
         self._failures += 1
         self._stopping.wait(min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS))
 

@@ -160,8 +160,8 @@ def test_what_git_refused_cannot_be_read_and_nothing_stops(site: Site) -> None:
 @pytest.mark.parametrize("how", ["jobs", "replication"])
 def test_what_is_done_beside_the_work_may_fail_in_any_way(site: Site, how: str) -> None:
     broken = "def broken(self, archive): raise RuntimeError('no more threads')"
-    owner = {"jobs": "Errands", "replication": "Replication"}[how]
-    code = f"import archiver.daemon.{how} as m\n{broken}\nm.{owner}.work = broken\nfrom archiver.cli.main import run; run()"
+    method = {"jobs": "JobRunner.start_due_job", "replication": "Replication.start_if_due"}[how]
+    code = f"import archiver.daemon.{how} as m\n{broken}\nm.{method} = broken\nfrom archiver.cli.main import run; run()"
     daemon = subprocess.Popen(
         [sys.executable, "-c", code, "--config", site.config, "run", "--settle", "0.2"], stderr=subprocess.DEVNULL
     )
