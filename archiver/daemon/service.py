@@ -11,9 +11,10 @@ from collections.abc import Callable
 from archiver import clock
 from archiver.actions.protocol import SOCKET
 from archiver.config.settings import Config
-from archiver.daemon.capture_loop import ArchiveGone, Daemon, FolderRemounted, HistoryReplaced
+from archiver.daemon.capture_loop import Daemon
 from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
+from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.sd_notify import Notifier
 from archiver.daemon.socket_server import Reception
 from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem

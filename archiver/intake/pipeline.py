@@ -35,7 +35,7 @@ GATHERING = "is gathered with other changes into one version every {value} minut
 _AHEAD = 2
 #: More hints than this at once cost more than a scan of everything.
 _MANY_HINTS = 20_000
-_ALIVE_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 5.0
 #: After so many attempts of a run that has to end, the archive will not recover by itself: a full disk,
 #: say.  One alone may have met a git that died by chance.
 _HOPELESS_ATTEMPTS = 2
@@ -69,9 +69,9 @@ class Pipeline:
         capturer: Capturer,
         config: Config,
         report: Reporter,
-        alive: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._alive = alive
+        self._heartbeat = heartbeat
         self._scanner = scanner
         self._snapshot = snapshot
         self._settler = settler
@@ -92,7 +92,7 @@ class Pipeline:
             self._snapshot.set_meta("last_scan", clock.stamp(clock.read().wall))
         return found
 
-    def hint(self, hints: set[tuple[bytes, bool]], now: float) -> None:
+    def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
         """Look at the paths that events named."""
         if len(hints) > _MANY_HINTS:
             self.scan(now)
@@ -202,8 +202,8 @@ class Pipeline:
         group = attempt.group
         try:
             # Reading gigabytes takes minutes: all the time it makes progress, somebody must hear of it.
-            while not attempt.is_read(_ALIVE_SECONDS):
-                self._alive()
+            while not attempt.is_read(_HEARTBEAT_SECONDS):
+                self._heartbeat()
             outcome = self._capturer.finish(attempt, wait_seconds)
         except ArchiverError as error:
             now = clock.monotonic()
