@@ -188,7 +188,7 @@ def test_what_cannot_be_listed_is_not_passed_over(tmp_path: Path) -> None:
     Cache(tmp_path).forget(["cd" * 32])
     Cache(tmp_path / "none").forget(["ab" * 32])
     with pytest.raises(OSError, match="symbolic links"):
-        package._zip(tmp_path / "documents", tmp_path / "documents.zip", "documents")
+        package._write_zip(tmp_path / "documents", tmp_path / "documents.zip", "documents")
 
 
 #: Each answers False where it may not look: os.path on every Python, pathlib from 3.14 on.

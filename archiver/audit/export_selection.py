@@ -1,4 +1,4 @@
-"""Which versions go into a package, and which materials are left out of it."""
+"""Select the versions of a package, and the materials whose content it leaves out."""
 
 from __future__ import annotations
 
@@ -14,55 +14,51 @@ from archiver.store.sensitive import fitting
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """``since`` and ``until`` are capture times, UTC; ``kinds`` those of handing-ins.
-
-    ``without``, ``sensitive``: patterns of materials whose bytes are left out,
-    though their lines stay; ``expand``: every version with all of its files.
-    """
+    """The choice of whoever exports; an empty field restricts nothing."""
 
     filings: Sequence[str] = ()
-    submissions: Sequence[str] = ()
-    kinds: Sequence[str] = ()
-    since: str = ""
+    submissions: Sequence[str] = ()  # as filing/submission
+    kinds: Sequence[str] = ()  # of submissions to the regulator
+    since: str = ""  # capture times, UTC, RFC 3339
     until: str = ""
-    without: Sequence[str] = ()
-    sensitive: Sequence[str] = ()
-    expand: bool = False
+    without: Sequence[str] = ()  # patterns of materials that are listed without their content
+    sensitive: Sequence[str] = ()  # the same, from the settings
+    expand: bool = False  # every version with all of its files, instead of each content once
 
     @property
-    def is_everything(self) -> bool:
-        """Whether no filing and no submission is left out."""
+    def includes_every_filing(self) -> bool:
+        """Return True if the choice names no filings, submissions or kinds."""
         return not (self.filings or self.submissions or self.kinds)
 
     def versions(self, archive: Archive) -> list[Version]:
-        """The chosen versions, oldest first; raises NotFound where none is."""
-        chosen = [version for version in reversed(archive.index.versions()) if self._holds(version)]
-        if not chosen:
+        """Return the selected versions, oldest first; raises NotFound if there is none."""
+        selected = [version for version in reversed(archive.index.versions()) if self._includes(version)]
+        if not selected:
             raise NotFound(
                 "No version fits this choice of filings and dates, so no package was written. "
                 "See what there is with: archiver log"
             )
-        return chosen
+        return selected
 
-    def _holds(self, version: Version) -> bool:
+    def _includes(self, version: Version) -> bool:
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)
-            and (not self.kinds or any(each.kind in self.kinds for each in version.submitted))
+            and (not self.kinds or any(submission.kind in self.kinds for submission in version.submitted))
             and version.captured_at >= self.since
             and (not self.until or version.captured_at <= self.until)
         )
 
-    def leaves_out(self, path: bytes) -> Phrase | None:
-        """Why a material's bytes are left out; None if they are not."""
+    def omission_reason(self, path: bytes) -> Phrase | None:
+        """Return why a material's content is left out; None if the package holds it."""
         if pattern := fitting(path, self.without):
             return Phrase("left out: {pattern}", pattern=pattern)
         if pattern := fitting(path, self.sensitive):
             return Phrase("sensitive: {pattern}", pattern=pattern)
         return None
 
-    def described(self) -> dict[str, Any]:
-        """For the journal and the export's record."""
+    def to_record(self) -> dict[str, Any]:
+        """Return the choice as the journal and ``export.json`` record it."""
         return {
             "filings": list(self.filings),
             "submissions": list(self.submissions),

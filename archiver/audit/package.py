@@ -1,4 +1,4 @@
-"""Building the inspection package: aside first, then moved into place as a whole."""
+"""Build an inspection package under a temporary name, then move it into place as a whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from archiver.audit.bag import BagWriter
 from archiver.audit.copy_pool import Copies
 from archiver.audit.export_selection import ExportSelection
-from archiver.audit.package_writer import Contents
+from archiver.audit.package_writer import PackageWriter
 from archiver.audit.report_model import Presentation
 from archiver.documents.cache import Cache
 from archiver.documents.reader import Reader
@@ -27,7 +27,7 @@ from archiver.store.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was written."""
+    """The package that was written."""
 
     path: Path
     versions: int
@@ -35,7 +35,7 @@ class Package:
     bytes: int
 
 
-def export(
+def export_package(
     archive: Archive,
     copies: Copies,
     selection: ExportSelection,
@@ -48,56 +48,57 @@ def export(
     sm3: bool = False,
     sign: Callable[[], None] = lambda: None,
 ) -> Package:
-    """Write the package to ``target`` (a folder, or a zip file beside it); ``sm3``: with those digests too.
-    ``presentation``: how its report speaks; ``sign``: seals the journal, while content is copied already;
-    ``copies`` are closed when it is done.
+    """Write the package to ``target``: a folder, or a zip file beside it.
 
-    Raises UsageProblem where the target exists, NotFound where nothing is
-    chosen, StorageProblem where it cannot be written; nothing is left then.
+    ``record``: what ``export.json`` says of the export (see :func:`export_record`); ``sm3``: with SM3 digests too;
+    ``sign``: signs a checkpoint of the journal, while content is copied already.  Closes ``copies``.
+
+    Raises UsageProblem if the target exists, NotFound if nothing is selected, StorageProblem if the package cannot
+    be written; nothing is left then.
     """
     target = Path(os.path.abspath(target))
-    final = target.with_name(f"{target.name}.zip") if as_zip else target
-    if is_there(final) and (as_zip or not is_folder(final) or any(final.iterdir())):
+    final_path = target.with_name(f"{target.name}.zip") if as_zip else target
+    if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
         raise UsageProblem(
             "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
-            target=final,
+            target=final_path,
         )
     versions = selection.versions(archive)
-    # What is there by now stays: no collection has to walk through it again.
+    # Modules and settings stay to the end: no garbage collection has to walk through them again.
     gc.freeze()
-    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    partial_path = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
-        aside.mkdir(parents=True)
-        bag = BagWriter(aside, copies, ("sha256", "sm3") if sm3 else ("sha256",))
+        partial_path.mkdir(parents=True)
+        bag = BagWriter(partial_path, copies, ("sha256", "sm3") if sm3 else ("sha256",))
         with Reader(Cache(archive.root)) as reader:
-            contents = Contents(archive, bag, selection, policy, presentation, reader)
-            contents.begin(versions)
+            writer = PackageWriter(archive, bag, selection, policy, presentation, reader)
+            writer.start_copies(versions)
             sign()
-            contents.write(versions, record)
+            writer.write(versions, record)
         if as_zip:
-            packed = aside.with_name(aside.name + ".zip")
-            _zip(aside, packed, target.name)
-            os.rename(packed, final)
+            zip_path = partial_path.with_name(partial_path.name + ".zip")
+            _write_zip(partial_path, zip_path, target.name)
+            os.rename(zip_path, final_path)
         else:
-            if is_there(final):
-                final.rmdir()
-            os.rename(aside, final)
+            if is_there(final_path):
+                final_path.rmdir()
+            os.rename(partial_path, final_path)
     except OSError as error:
         raise StorageProblem(
             "The package {target} cannot be written ({reason}). Nothing archived was lost and no half package "
             "was left. Make room or name another folder with --to.",
-            target=final,
+            target=final_path,
             reason=error.strerror or error,
         ) from None
     finally:
         copies.close()
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.with_name(aside.name + ".zip").unlink(missing_ok=True)
-    return Package(final, len(versions), contents.facts.files, contents.facts.bytes)
+        shutil.rmtree(partial_path, ignore_errors=True)
+        partial_path.with_name(partial_path.name + ".zip").unlink(missing_ok=True)
+    return Package(final_path, len(versions), writer.counts.files, writer.counts.bytes)
 
 
-def note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the journal is told of it: what was exported, for whom, and to where."""
+def export_note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the event that journals the export: what was exported, for whom, and to where."""
     details = {
         "target": names.text(os.fsencode(package.path)),
         "recipient": record["recipient"],
@@ -109,7 +110,7 @@ def note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Every file of a package; raises OSError for a folder that cannot be listed, which Path.rglob passes over."""
+    """Yield every file of a package; raises OSError for an unlistable folder, which Path.rglob would skip."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -118,8 +119,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files)
 
 
-def _zip(folder: Path, packed: Path, top: str) -> None:
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False) as out:
+def _write_zip(folder: Path, zip_path: Path, top_name: str) -> None:
+    with zipfile.ZipFile(
+        zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
+    ) as archive_file:
         for file in sorted(_files_below(folder)):
             name = os.fsencode(file.relative_to(folder)).decode("utf-8")
-            out.write(file, f"{os.fsencode(top).decode('utf-8', 'replace')}/{name}")
+            archive_file.write(file, f"{os.fsencode(top_name).decode('utf-8', 'replace')}/{name}")

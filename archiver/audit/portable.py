@@ -1,7 +1,7 @@
-"""Names that every reader of the package can hold.  Pure.
+"""Make names that every reader of a package can hold.  Pure.
 
-Bag readers, Windows and ``sha256sum -c`` each refuse other names; such a name is
-replaced, and ``names.json`` maps it to the original bytes.
+Bag readers, Windows and ``sha256sum -c`` each refuse other names.  Such a name is replaced, and ``names.json``
+maps the replacement to the original bytes.
 """
 
 from __future__ import annotations
@@ -11,71 +11,82 @@ import re
 import unicodedata
 from functools import lru_cache
 
+#: Windows refuses the punctuation, RFC 8493 escapes "%", terminals obey control characters, Python splits lines at
+#: U+2028 and U+2029, and U+FFFD stands for bytes that are not UTF-8.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f"*:<>?\\|%\ufffd\u2028\u2029]')
+#: Device names of Windows, with whatever suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_LIMIT_BYTES = 200
+#: Filesystems hold 255 bytes; encrypting ones and tools that append a suffix need the rest.
+_MAX_NAME_BYTES = 200
+#: Of a name that is replaced, so much stays readable, and so long a suffix is one.
+_KEPT_STEM_BYTES, _MAX_SUFFIX_CHARACTERS = 120, 8
 #: Of a whole path: a package lies in some folder, and the kernel opens no path over 4,096 bytes (macOS: 1,024).
-_PATH_BYTES = 1000
+_MAX_PATH_BYTES = 1000
 #: Readers that call themselves for each folder end at a thousand of them.
-_PATH_FOLDERS = 100
+_MAX_FOLDERS = 100
 
 
 class PortableNames:
-    """Hands out portable paths, no two of which fall together in case or NFC."""
+    """Assign portable paths, of which no two are equal after folding case and Unicode form."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, bytes] = {}
+        self._original_by_folded: dict[str, bytes] = {}
         #: Portable path -> original bytes, where the two differ.
         self.replaced: dict[str, bytes] = {}
 
     def path(self, original: bytes) -> str:
-        """The portable form of a whole path."""
-        shown = _shortened([_component(part) for part in original.split(b"/")], original)
-        if self._taken.setdefault(_folded(shown), original) != original:
-            stem, dot, suffix = shown.rpartition(".")
+        """Return the portable form of a whole path; the same one whenever it is asked again."""
+        portable = _shorten([_portable_name(part) for part in original.split(b"/")], original)
+        if self._original_by_folded.setdefault(_fold(portable), original) != original:
+            stem, dot, suffix = portable.rpartition(".")
             mark = _mark(original)
-            shown = f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else shown + mark
-            self._taken[_folded(shown)] = original
-        if shown.encode("utf-8") != original:
-            self.replaced[shown] = original
-        return shown
+            portable = f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else portable + mark
+            self._original_by_folded[_fold(portable)] = original
+        if portable.encode("utf-8") != original:
+            self.replaced[portable] = original
+        return portable
 
 
 @lru_cache(maxsize=4096)
-def _component(part: bytes) -> str:
-    shown = part.decode("utf-8", "replace")
-    safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", shown)).rstrip(". ")
-    if safe.encode("utf-8") == part and not _RESERVED.fullmatch(safe) and len(part) <= _LIMIT_BYTES:
+def _portable_name(name: bytes) -> str:
+    """Return one name of a path as it is, or replaced and marked with a digest of its bytes."""
+    decoded = name.decode("utf-8", "replace")
+    safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded)).rstrip(". ")
+    if safe.encode("utf-8") == name and not _RESERVED.fullmatch(safe) and len(name) <= _MAX_NAME_BYTES:
         # A leading dash or tilde would read as an option or a home folder.
-        return safe if safe[0] not in "-~" else f"_{safe}{_mark(part)}"
+        return safe if safe[0] not in "-~" else f"_{safe}{_mark(name)}"
     stem, dot, suffix = safe.rpartition(".")
-    if not dot or len(suffix) > 8:
+    if not dot or len(suffix) > _MAX_SUFFIX_CHARACTERS:
         stem, suffix = safe, ""
-    kept = stem.encode("utf-8")[:120].decode("utf-8", "ignore") or "_"
-    kept = f"_{kept}" if kept[0] in "-~" or _RESERVED.fullmatch(kept) else kept
-    return f"{kept}{_mark(part)}" + (f".{suffix}" if suffix else "")
+    short_stem = stem.encode("utf-8")[:_KEPT_STEM_BYTES].decode("utf-8", "ignore") or "_"
+    if short_stem[0] in "-~" or _RESERVED.fullmatch(short_stem):
+        short_stem = f"_{short_stem}"
+    return f"{short_stem}{_mark(name)}" + (f".{suffix}" if suffix else "")
 
 
-def _shortened(parts: list[str], original: bytes) -> str:
-    """The path, without its inner folders where it would be too long; its mark keeps it apart from others."""
-    shown = "/".join(parts)
-    if len(parts) <= _PATH_FOLDERS and len(shown.encode("utf-8")) <= _PATH_BYTES:
-        return shown
-    stem, dot, suffix = parts[-1].rpartition(".")
-    last = f"{stem}{_mark(original)}.{suffix}" if dot else parts[-1] + _mark(original)
-    room = _PATH_BYTES - len(last.encode("utf-8"))
-    kept = []
-    for part in parts[: _PATH_FOLDERS - 1]:
-        room -= len(part.encode("utf-8")) + 1
-        if room < 0:
+def _shorten(names: list[str], original: bytes) -> str:
+    """Join the names of a path; leave out inner folders if it would be too long.
+
+    The mark in the last name keeps a shortened path apart from others.
+    """
+    whole_path = "/".join(names)
+    if len(names) <= _MAX_FOLDERS and len(whole_path.encode("utf-8")) <= _MAX_PATH_BYTES:
+        return whole_path
+    stem, dot, suffix = names[-1].rpartition(".")
+    marked_name = f"{stem}{_mark(original)}.{suffix}" if dot else names[-1] + _mark(original)
+    remaining_bytes = _MAX_PATH_BYTES - len(marked_name.encode("utf-8"))
+    folders = []
+    for name in names[: _MAX_FOLDERS - 1]:
+        remaining_bytes -= len(name.encode("utf-8")) + 1
+        if remaining_bytes < 0:
             break
-        kept.append(part)
-    return "/".join([*kept, last])
+        folders.append(name)
+    return "/".join([*folders, marked_name])
 
 
 def _mark(original: bytes) -> str:
     return "~" + hashlib.sha256(original).hexdigest()[:8]
 
 
-def _folded(path: str) -> str:
+def _fold(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()

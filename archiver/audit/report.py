@@ -1,4 +1,4 @@
-"""What the report shows: facts gathered from the archive, ready for the template."""
+"""Gather what ``report.html`` shows, and render it: self-contained, no script, no network, both languages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import quote
 
 from archiver import clock
-from archiver.audit.report_model import Facts, Presentation, VersionLine
-from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, timeline
+from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
+from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, lay_out_timeline
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase
 from archiver.filings.due.deadlines import Due, deadlines
@@ -25,8 +25,8 @@ from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
 
-#: Events that tell who looked, took, refused or destroyed something.
-_LOGGED = frozenset(
+#: Actions of the access log: who looked, took, was refused, or destroyed something.
+_LOGGED_ACTIONS = frozenset(
     [
         "export",
         "restore",
@@ -58,96 +58,109 @@ _LOGGED = frozenset(
         "dispose-certify",
     ]
 )
-_LONGEST_LOG = 2000
-_MOST_CHANGES = 500
-_MOST_TEXTS = 20
+#: A browser still scrolls through so many rows; the whole journal lies beside the report.
+_MAX_LOG_ENTRIES = 2000
+_MAX_CHANGES = 500
+#: Each comparison of texts opens two documents in a child process.
+_MAX_TEXT_CHANGES = 20
 
 
-#: Why nothing of a path may be shown; None: it may.
-Hidden = Callable[[bytes], Phrase | None]
+#: Returns why the content at a path must not be shown; None if it may be.
+OmissionReason = Callable[[bytes], Phrase | None]
 
 
 @dataclass(frozen=True, slots=True)
-class SubmissionView:
-    """One submission: its versions, newest first, and the expected materials that were found."""
+class SubmissionSection:
+    """One submission of the report."""
 
     name: str
     kind: str
-    versions: list[VersionLine]
-    expected: list[tuple[str, list[str]]]
+    versions: list[VersionLine]  # newest first
+    expected: list[tuple[str, list[str]]]  # expected material -> the materials that may be it
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """What changed between two handing-ins that follow one another."""
+class SubmissionDifference:
+    """The changes between two consecutive submissions to the regulator."""
 
-    old: str
+    old: str  # tags of the two submissions
     new: str
     changes: list[Change]
-    more: int
+    omitted_count: int  # changes beyond those that are listed
     texts: list[TextChange]
 
 
 @dataclass(frozen=True, slots=True)
-class FilingView:
-    """One filing."""
+class FilingSection:
+    """One filing of the report."""
 
     name: str
-    live: bool
+    is_live: bool
     sheet: Filing
     dues: list[Due]
-    submissions: list[SubmissionView]
-    differences: list[Difference]
+    submissions: list[SubmissionSection]
+    differences: list[SubmissionDifference]
     timeline: Timeline
 
 
 class PackageReport:
-    """Makes the report of one package: self-contained, no script, no network, both languages.
-
-    ``hidden`` tells of what path nothing of its content may be shown.
-    """
+    """Render the report of one package from the archive and from what the package's writer counted."""
 
     def __init__(
-        self, archive: Archive, policy: Policy, presentation: Presentation, hidden: Hidden, reader: Reader
+        self,
+        archive: Archive,
+        policy: Policy,
+        presentation: Presentation,
+        omission_reason: OmissionReason,
+        reader: Reader,
     ) -> None:
         self._archive = archive
         self._policy = policy
         self._presentation = presentation
-        self._hidden = hidden
+        self._omission_reason = omission_reason
         self._reader = reader
 
     def render(
-        self, lines: Sequence[VersionLine], events: Sequence[Event], coverage: Mapping[str, Any], facts: Facts
+        self,
+        lines: Sequence[VersionLine],
+        events: Sequence[Event],
+        coverage: Mapping[str, Any],
+        counts: ExportCounts,
     ) -> str:
-        """The whole page."""
-        head = events[-1]
-        logged = [event for event in events if event.action in _LOGGED or event.action not in ACTIONS]
+        """Return the whole page.
+
+        ``lines``: the versions of the package, oldest first; ``events``: the whole journal.  Depends on no clock
+        but the journal's, so that the same archive gives the same page.
+        """
+        newest_event = events[-1]
+        # An action that this release does not know may be one of those, so it is listed too.
+        log_entries = [event for event in events if event.action in _LOGGED_ACTIONS or event.action not in ACTIONS]
         index = self._archive.index
         page: str = self._template().render(
             lang=self._presentation.opens,
             archive=index.archive_id,
-            head=head,
+            head=newest_event,
             zone=self._policy.zones[0].key,
             policy=self._policy,
-            filings=self._filings(lines, events),
+            filings=self._filing_sections(lines, events),
             lines=lines,
             submitted=sum(len(line.version.submitted) for line in lines),
             actions=Counter(event.action for event in events),
             actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
-            log=logged[-_LONGEST_LOG:][::-1],
-            log_left_out=max(0, len(logged) - _LONGEST_LOG),
+            log=log_entries[-_MAX_LOG_ENTRIES:][::-1],
+            log_left_out=max(0, len(log_entries) - _MAX_LOG_ENTRIES),
             holds=index.holds(lifted=True),
             disposals=index.disposals(),
             token=index.last_token(),
             checkpoint=index.last_checkpoint(),
             drill=next((event for event in reversed(events) if event.action == "drill"), None),
             coverage=coverage,
-            facts=facts,
+            counts=counts,
             width=WIDTH,
             label=LABEL,
             row=ROW,
             fields=FIELDS,
-            today=clock.parse(head.at).astimezone(self._policy.zones[0]).date(),
+            today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
         )
         return page
 
@@ -161,70 +174,79 @@ class PackageReport:
             local=lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             href=quote,
             shown=lambda raw: names.screen(names.text(raw)),
-            size=_size,
+            size=_format_size,
             chinese=self._chinese,
         )
 
     def _chinese(self, text: Phrase | str) -> str:
         return self._presentation.chinese(text if isinstance(text, Phrase) else Phrase(text))
 
-    def _filings(self, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingView]:
-        known = register(self._archive.index.life())
-        grouped: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
+    def _filing_sections(self, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingSection]:
+        sheets = register(self._archive.index.life())
+        lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for line in lines:
-            grouped[line.version.submission.filing][line.version.submission.name].append(line)
+            lines_by_filing[line.version.submission.filing][line.version.submission.name].append(line)
         return [
-            self._filing(known.get(filing) or Filing(filing), submissions, events)
-            for filing, submissions in sorted(grouped.items())
+            self._filing_section(sheets.get(filing) or Filing(filing), lines_by_submission, events)
+            for filing, lines_by_submission in sorted(lines_by_filing.items())
         ]
 
-    def _filing(
-        self, sheet: Filing, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]
-    ) -> FilingView:
-        return FilingView(
+    def _filing_section(
+        self, sheet: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
+    ) -> FilingSection:
+        return FilingSection(
             sheet.name,
-            any(each[-1].version.live for each in submissions.values()),
+            any(lines[-1].version.live for lines in lines_by_submission.values()),
             sheet,
             deadlines([sheet]),
-            [self._submission(name, each) for name, each in sorted(submissions.items())],
-            self._differences([line.version for each in submissions.values() for line in each]),
-            _timeline(sheet, submissions, events),
+            [self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())],
+            self._differences([line.version for lines in lines_by_submission.values() for line in lines]),
+            _filing_timeline(sheet, lines_by_submission, events),
         )
 
-    def _submission(self, name: str, lines: list[VersionLine]) -> SubmissionView:
-        newest = lines[-1]
+    def _submission_section(self, name: str, lines: list[VersionLine]) -> SubmissionSection:
+        """Describe a submission; its kind is that of the last submission to the regulator, or of its folder."""
+        newest_line = lines[-1]
         kind = next(
             (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
-            kind_of(newest.version.submission.folder),
+            kind_of(newest_line.version.submission.folder),
         )
-        there = [material.path for material in newest.materials if material.sha256]
-        return SubmissionView(name, kind, lines[::-1], compared(kind, there, self._presentation.expected))
+        paths = [material.path for material in newest_line.materials if material.sha256]
+        return SubmissionSection(name, kind, lines[::-1], compared(kind, paths, self._presentation.expected))
 
-    def _differences(self, versions: Sequence[Version]) -> list[Difference]:
-        """Between each handing-in and the one before, by the time at which they were recorded."""
-        handed_in = sorted(
-            ((each.at, each.tag, version) for version in versions for each in version.submitted),
-            key=lambda item: item[:2],
+    def _differences(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
+        """Compare every submission to the regulator with the one before it, in order of recording.
+
+        The order is that of the journal, not of the days that people entered: those can be corrected later.
+        """
+        submissions = sorted(
+            ((record, version) for version in versions for record in version.submitted),
+            key=lambda pair: (pair[0].at, pair[0].tag),
         )
-        found = []
-        for (_, old_tag, old), (_, new_tag, new) in zip(handed_in, handed_in[1:], strict=False):
+        differences = []
+        for (old_record, old), (new_record, new) in pairwise(submissions):
             changes = compare(self._archive.index, old, new)
-            more = max(0, len(changes) - _MOST_CHANGES)
-            found.append(
-                Difference(old_tag, new_tag, changes[:_MOST_CHANGES], more, self._texts(old, new, changes))
+            differences.append(
+                SubmissionDifference(
+                    old_record.tag,
+                    new_record.tag,
+                    changes[:_MAX_CHANGES],
+                    max(0, len(changes) - _MAX_CHANGES),
+                    self._text_changes(old, new, changes),
+                )
             )
-        return found
+        return differences
 
-    def _texts(self, old: Version, new: Version, changes: Sequence[Change]) -> list[TextChange]:
+    def _text_changes(self, old: Version, new: Version, changes: Sequence[Change]) -> list[TextChange]:
         if old.disposed or new.disposed:
             return []
-        shown = [change for change in changes if not self._hidden(change.path)]
-        found = texts(self._archive.index, self._archive.content, self._reader, old, shown)
-        return list(islice(found, _MOST_TEXTS))
+        permitted = [change for change in changes if not self._omission_reason(change.path)]
+        text_changes = texts(self._archive.index, self._archive.content, self._reader, old, permitted)
+        return list(islice(text_changes, _MAX_TEXT_CHANGES))
 
 
-def _size(number: int) -> str:
-    amount = float(number)
+def _format_size(byte_count: int) -> str:
+    amount = float(byte_count)
     for unit in ("B", "KB", "MB", "GB"):
         if amount < 1000 or unit == "GB":
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
@@ -232,39 +254,50 @@ def _size(number: int) -> str:
     return ""
 
 
-def _timeline(sheet: Filing, submissions: Mapping[str, list[VersionLine]], events: Sequence[Event]) -> Timeline:
+def _filing_timeline(
+    sheet: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
+) -> Timeline:
+    """Draw a row for each submission, and one for what concerns the whole filing."""
     rows: list[tuple[str, list[Mark]]] = []
-    for name, lines in sorted(submissions.items()):
-        marks = [Mark("version", _at(line.version.captured_at), line.version.tag) for line in lines]
-        for line in lines:
-            marks += [Mark("submitted", _at(each.at), f"{each.tag} {each.on}") for each in line.version.submitted]
-        for line in lines[-1:]:
-            marks += [
-                Mark(
-                    "hold",
-                    _at(hold.placed),
-                    f"{hold.name}: {hold.reason}",
-                    _at(hold.lifted) if hold.lifted else None,
-                )
-                for hold in line.version.holds
-            ]
+    for name, lines in sorted(lines_by_submission.items()):
+        marks = [Mark("version", _time_of(line.version.captured_at), line.version.tag) for line in lines]
+        marks += [
+            Mark("submitted", _time_of(record.at), f"{record.tag} {record.on}")
+            for line in lines
+            for record in line.version.submitted
+        ]
+        marks += [
+            Mark(
+                "hold",
+                _time_of(hold.placed),
+                f"{hold.name}: {hold.reason}",
+                _time_of(hold.lifted) if hold.lifted else None,
+            )
+            for hold in lines[-1].version.holds
+        ]
         rows.append((name, marks))
-    ours = [event for event in events if event.action == "filing-end" and event.object == sheet.name]
-    sealed = [event for event in events if event.action in ("checkpoint", "timestamp")]
-    told = [Mark("notice", _noon(each.received), f"{each.kind} {each.document}") for each in sheet.notices]
-    rows.append(
-        ("", [*told, *(Mark("end", _at(e.at), e.object) for e in ours), *(_checkpoint(e) for e in sealed)])
-    )
-    return timeline(rows, _at(events[-1].at))
+    filing_marks = [
+        Mark("notice", _noon_in_china(notice.received), f"{notice.kind} {notice.document}")
+        for notice in sheet.notices
+    ]
+    filing_marks += [
+        Mark("end", _time_of(event.at), event.object)
+        for event in events
+        if event.action == "filing-end" and event.object == sheet.name
+    ]
+    filing_marks += [
+        Mark(event.action, _time_of(event.at), event.object)
+        for event in events
+        if event.action in ("checkpoint", "timestamp")
+    ]
+    rows.append(("", filing_marks))
+    return lay_out_timeline(rows, _time_of(events[-1].at))
 
 
-def _checkpoint(event: Event) -> Mark:
-    return Mark(event.action, _at(event.at), event.object)
-
-
-def _noon(day: date) -> datetime:
+def _noon_in_china(day: date) -> datetime:
+    # A notice has a day and no hour; noon keeps its mark on that day in either time zone.
     return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
 
 
-def _at(stamp: str) -> datetime:
+def _time_of(stamp: str) -> datetime:
     return clock.parse(stamp)

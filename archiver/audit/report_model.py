@@ -1,4 +1,4 @@
-"""What the report is given: how to speak, the lines of each version, and what was counted on the way."""
+"""The data that the writer of a package hands to its report."""
 
 from __future__ import annotations
 
@@ -14,45 +14,43 @@ from archiver.retention.policy import Decision
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """How the report is made: the language in which it opens (zh, en), what puts a phrase into Chinese,
-    and the materials that each kind of submission is expected to hold.
-    """
+    """The choices of whoever exports that change how the report looks, not what it says."""
 
-    opens: str
-    chinese: Callable[[Phrase], str]
-    expected: Mapping[str, tuple[str, ...]]
+    opens: str  # the language in which it opens: "zh" or "en"
+    chinese: Callable[[Phrase], str]  # translates a message
+    expected: Mapping[str, tuple[str, ...]]  # kind of submission -> materials that it should hold
 
 
 @dataclass(frozen=True, slots=True)
 class MaterialLine:
-    """One material of one version, and where the package holds it."""
+    """One material of one version, and where the package holds its content."""
 
     path: str
-    sha256: str | None
+    sha256: str | None  # None for an empty folder
     size: int
     mtime_ns: int
-    file: str | None
-    why: Phrase | None = None
-    health: str = ""
+    file: str | None  # path in the package; None if the content is left out
+    why: Phrase | None = None  # why it is left out
+    health: str = ""  # doubts that were noted at capture, such as a truncated PDF
     document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """One version with its retention; its materials where they are listed, and their list in the package."""
+    """One version with its retention and the place of its list of materials in the package."""
 
     version: Version
     decision: Decision
-    materials: list[MaterialLine]
+    materials: list[MaterialLine]  # empty for versions whose materials the report does not list
     list_file: str
 
 
 @dataclass(slots=True)
-class Facts:
-    """What the builder has counted on its way; ``outcomes``: documents opened, by what came of it."""
+class ExportCounts:
+    """What was counted while the package was written."""
 
     files: int = 0
     bytes: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    #: Event -> where the package holds the paper that came with it: a notice, a screenshot, a page.
+    outcomes: Counter[str] = field(default_factory=Counter)  # of opening documents, by result
+    #: Event number -> where the package holds its attachment: a notice, a screenshot, a page.
     papers: dict[int, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Opening the documents of a package for its report: pages, pictures, and what could not be opened."""
+"""Open the documents of a package for its report: page counts, thumbnails, and why a document cannot be read."""
 
 from __future__ import annotations
 
@@ -12,34 +12,40 @@ from archiver.model import Material
 from archiver.store import names
 from archiver.store.content.objects import ContentStore
 
-#: A report is one file that opens at once; further pictures are told by their size alone.
-_MOST_THUMBNAILS = 300
+#: A report is one file that opens at once; of further pictures it states the size alone.
+_MAX_THUMBNAILS = 300
+#: The outcome of a document that could be read; other outcomes are the reasons of
+#: :mod:`archiver.documents.document`.
 READ = "read"
 
 
-class Opened:
-    """Opens each content once; ``outcomes`` counts them, under READ or the reason."""
+class ShownDocuments:
+    """Open each content once, and count the outcomes."""
 
     def __init__(self, content: ContentStore, reader: Reader) -> None:
         self._content = content
         self._reader = reader
-        self._known: dict[str, Document] = {}
-        self._thumbnails = 0
+        self._document_by_sha256: dict[str, Document] = {}
+        self._thumbnail_count = 0
         self.outcomes: Counter[str] = Counter()
 
-    def look(self, material: Material) -> Document:
-        """What could be told of it; raises nothing for what is in it."""
-        sha256 = material.sha256 or ""
-        if sha256 not in self._known:
-            self._known[sha256] = self._open(sha256, names.text(material.path)) if material.size else Document("")
-        return self._known[sha256]
+    def describe(self, material: Material) -> Document:
+        """Return what can be shown of a material; ``Document.problem`` says why that is nothing.
 
-    def _open(self, sha256: str, name: str) -> Document:
-        if not may_be_document(name):
+        Never raises for bad content.  The name decides only whether a content is opened at all.
+        """
+        sha256 = material.sha256 or ""
+        if sha256 not in self._document_by_sha256:
+            document = self._open(sha256, names.text(material.path)) if material.size else Document("")
+            self._document_by_sha256[sha256] = document
+        return self._document_by_sha256[sha256]
+
+    def _open(self, sha256: str, filename: str) -> Document:
+        if not may_be_document(filename):
             return Document("")
-        found = self._reader.read(self._content.path(sha256), name, sha256, with_text=False)
-        if found.kind:
-            self.outcomes[found.problem or READ] += 1
-        if found.thumbnail:
-            self._thumbnails += 1
-        return found if self._thumbnails <= _MOST_THUMBNAILS else replace(found, thumbnail="")
+        document = self._reader.read(self._content.path(sha256), filename, sha256, with_text=False)
+        if document.kind:
+            self.outcomes[document.problem or READ] += 1
+        if document.thumbnail:
+            self._thumbnail_count += 1
+        return document if self._thumbnail_count <= _MAX_THUMBNAILS else replace(document, thumbnail="")

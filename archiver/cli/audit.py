@@ -66,7 +66,7 @@ def command(
         from archiver import clock
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection
-        from archiver.audit.package_writer import record_of
+        from archiver.audit.package_writer import export_record
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED
         from archiver.restore import restoration
@@ -89,9 +89,9 @@ def command(
             () if with_sensitive else session.config.sensitive,
             expand,
         )
-        record = record_of(archive, selection, recipient, reason)
+        record = export_record(archive, selection, recipient, reason)
         policy = session.policy(archive)
-        written = package.export(
+        written = package.export_package(
             archive,
             copies,
             selection,
@@ -115,7 +115,7 @@ def command(
     )
     console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.act("note", what="export", **package.note(written, record))
+        session.act("note", what="export", **package.export_note(written, record))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

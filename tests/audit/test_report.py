@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.audit.timeline import LABEL, WIDTH, Mark, timeline
+from archiver.audit.timeline import LABEL, WIDTH, Mark, lay_out_timeline
 from archiver.filings.expected_materials import EXPECTED, compared
 from tests.conftest import SAMPLES, Site
 
@@ -29,7 +29,7 @@ marks = st.builds(
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.lists(marks, max_size=20)), max_size=4), moments)
 def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], end: datetime) -> None:
-    picture = timeline(rows, end)
+    picture = lay_out_timeline(rows, end)
     for (_, given_marks), row in zip(rows, picture.rows, strict=True):
         for mark in row.marks:
             assert LABEL <= mark.x <= WIDTH
@@ -45,7 +45,7 @@ def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], 
 def test_thousands_of_versions_become_as_many_marks_as_there_are_pixels() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     many = [Mark("version", start + timedelta(hours=n), str(n)) for n in range(20_000)]
-    assert len(timeline([("s", many)], start + timedelta(days=900)).rows[0].marks) <= WIDTH
+    assert len(lay_out_timeline([("s", many)], start + timedelta(days=900)).rows[0].marks) <= WIDTH
 
 
 def test_what_is_expected_of_a_submission() -> None:

@@ -39,6 +39,9 @@ class HashDigest(Protocol):
     def update(self, data: memoryview, /) -> None:
         """Take in the next bytes."""
 
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes so far."""
+
 
 class _Buffer:
     """Memory that is being filled or being written."""
