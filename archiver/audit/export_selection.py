@@ -9,7 +9,7 @@ from typing import Any
 from archiver.errors import NotFound, Phrase
 from archiver.model import Version
 from archiver.store.archive import Archive
-from archiver.store.sensitive import fitting
+from archiver.store.sensitive import matching_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class ExportSelection:
 
     def omission_reason(self, path: bytes) -> Phrase | None:
         """Return why a material's content is left out; None if the package holds it."""
-        if pattern := fitting(path, self.without):
+        if pattern := matching_pattern(path, self.without):
             return Phrase("left out: {pattern}", pattern=pattern)
-        if pattern := fitting(path, self.sensitive):
+        if pattern := matching_pattern(path, self.sensitive):
             return Phrase("sensitive: {pattern}", pattern=pattern)
         return None
 

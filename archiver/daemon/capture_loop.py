@@ -95,7 +95,7 @@ class Daemon:
         """Apply changed [sensitive] patterns to materials that were archived under the old ones too."""
         patterns = json.dumps(self._config.sensitive)
         if patterns != (self._snapshot.meta("sensitive") or "[]"):
-            sensitive.hide(self._archive.index, self._archive.content, self._config.sensitive)
+            sensitive.hide_archived(self._archive.index, self._archive.content, self._config.sensitive)
             self._snapshot.set_meta("sensitive", patterns)
 
     def stop(self) -> None:

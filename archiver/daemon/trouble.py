@@ -37,7 +37,7 @@ class FailureState:
         self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
         self._database_thread = threading.get_ident()
         self._failures = 0
-        self._alarm = lock.Flag(archive.root / ALARM)
+        self._alarm = lock.LockFlag(archive.root / ALARM)
 
     def prepare(self) -> None:
         """Make the alarm's file, which a full disk would refuse later; raises StorageProblem."""

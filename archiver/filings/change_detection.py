@@ -21,7 +21,7 @@ from archiver.filings.version_differences import compare
 from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.sensitive import fitting
+from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Draft
 
 #: Folders of these kinds say nothing of the algorithm.
@@ -130,7 +130,9 @@ def _before(archive: Archive, filing: str, name: str, since: str) -> list[Versio
 def _kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
     given = list(paths)
     return tuple(
-        kind for kind, patterns in config.desk.changes.items() if any(fitting(path, patterns) for path in given)
+        kind
+        for kind, patterns in config.desk.changes.items()
+        if any(matching_pattern(path, patterns) for path in given)
     )
 
 

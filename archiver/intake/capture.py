@@ -26,7 +26,7 @@ from archiver.store.archive import Archive
 from archiver.store.content.objects import Staged
 from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, reached
-from archiver.store.sensitive import fitting
+from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Totals, Writer
 
 _WORKERS = 2
@@ -157,7 +157,7 @@ class Capturer:
         return whole
 
     def _marked(self, path: bytes, staged: Staged) -> Staged:
-        if not self._sensitive or not fitting(locate_path(path, self._layout)[1], self._sensitive):
+        if not self._sensitive or not matching_pattern(locate_path(path, self._layout)[1], self._sensitive):
             return staged
         return replace(staged, private=True)
 

@@ -1,7 +1,6 @@
-"""Locks between processes: one daemon, one writer per batch.
+"""Lock an archive between processes: one daemon, and one writer at a time.
 
-``flock`` locks end with their process, so a crash leaves no stale lock; the
-file's text only says who holds it.
+``flock`` locks end with their process, so a crash leaves no stale lock; the file's text only says who holds it.
 """
 
 from __future__ import annotations
@@ -18,35 +17,38 @@ from archiver import clock
 from archiver.errors import Busy, StorageProblem
 
 _RETRY_SECONDS = 0.02
+#: More than any mark or description of a holder has.
+_MAX_TEXT_BYTES = 500
 
 
 @contextmanager
 def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
-    """Hold the lock file ``path``; yields whether the holder before ended cleanly.
+    """Hold the lock file ``path``; yield True if the last holder ended cleanly.
 
-    "Cleanly" is a mark of this boot, left when the block ends without an error,
-    so that a crash and a power cut both read as "not".  Raises Busy with the
-    holder's pid and command after ``wait_seconds``, and StorageProblem where the
-    file cannot be opened for writing.
+    A holder that ends without an error leaves a mark with the number of this boot, so that after a crash as well
+    as after a power cut the next one learns that something may be unfinished.
+
+    Raises Busy with the holder's pid and command after ``wait_seconds``, StorageProblem if the file cannot be
+    opened for writing.
     """
     descriptor = _open(path)
     try:
         _acquire(path, descriptor, wait_seconds)
-        mark = f"clean {clock.read().boot_id}".encode()
-        clean = os.pread(descriptor, 500, 0) == mark
-        _write(descriptor, _holder())
-        yield clean
-        # A disk that takes no mark leaves the next holder more work, nothing worse.
+        clean_mark = f"clean {clock.read().boot_id}".encode()
+        was_clean = os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark
+        _write_text(descriptor, _describe_process())
+        yield was_clean
+        # A disk that takes no mark costs the next holder a check, nothing worse.
         with suppress(OSError):
-            _write(descriptor, mark)
+            _write_text(descriptor, clean_mark)
     finally:
         os.close(descriptor)
 
 
-class Flag:
-    """A flag that one process shows and others see: a lock on a file that may stay empty.
+class LockFlag:
+    """A flag that one process raises and others see: a lock on a file that may stay empty.
 
-    Showing it needs no room and no writable disk, and it falls with its process.
+    Raising it needs neither free space nor a writable disk, and it ends with its process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,39 +56,40 @@ class Flag:
         self._descriptor: int | None = None
 
     def open(self) -> None:
-        """Make the file, while the disk takes one; raises StorageProblem."""
+        """Open or make the file, while the disk takes one; raises StorageProblem."""
         if self._descriptor is None:
             self._descriptor = _open(self._path)
 
     def show(self) -> None:
-        """Show the flag."""
+        """Raise the flag, if :meth:`open` was called."""
         if self._descriptor is not None:
-            # Somebody is just looking, and sees it the next time; or there are no locks on this filesystem.
+            # A process that is just looking holds it, and sees it next time; or this filesystem has no locks.
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def hide(self) -> None:
-        """Take the flag down."""
+        """Lower the flag; it can be raised again."""
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Take the flag down for good."""
+        """Lower the flag and close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def holder(path: Path) -> str | None:
-    """Who holds the lock now (pid and command), or None if nobody does."""
+    """Return pid and command of the process that holds the lock; None if nobody does, or it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
+        # There is no such file before the first run.
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip() or "?"
+        return _read_text(descriptor)
     else:
         return None
     finally:
@@ -116,17 +119,21 @@ def _acquire(path: Path, descriptor: int, wait_seconds: float) -> None:
                 raise Busy(
                     "The archive is busy: process {holder} holds {path}. Nothing was written and nothing "
                     "was lost. Try again, or wait longer with --wait SECONDS.",
-                    holder=os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip() or "?",
+                    holder=_read_text(descriptor),
                     path=path,
                 ) from None
         time.sleep(_RETRY_SECONDS)
 
 
-def _write(descriptor: int, text: bytes) -> None:
+def _read_text(descriptor: int) -> str:
+    return os.pread(descriptor, _MAX_TEXT_BYTES, 0).decode("utf-8", "replace").strip() or "?"
+
+
+def _write_text(descriptor: int, text: bytes) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text, 0)
 
 
-def _holder() -> bytes:
+def _describe_process() -> bytes:
     command = " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]])
     return os.fsencode(f"{os.getpid()} ({command})"[:400])

@@ -1,4 +1,4 @@
-"""What a person means by a name: filings, submissions and versions, with near ones where there is none."""
+"""Resolve the names that people type to filings, submissions and versions; suggest similar ones."""
 
 from __future__ import annotations
 
@@ -10,63 +10,72 @@ from archiver.model import Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.names import is_utf8, ref_component
 
+_MAX_SUGGESTIONS = 3
+#: Of difflib's ratio, from 0 to 1; low enough for Chinese names, where one of four characters is a quarter.
+_MIN_SIMILARITY = 0.4
+
 
 def find_version(archive: Archive, tag: str) -> Version:
-    """The version with this tag; raises NotFound with near ones."""
-    for candidate in _spellings(tag.removeprefix("refs/tags/")):
-        version = archive.index.version(candidate)
+    """Return the version with this tag; raises NotFound with similar tags."""
+    for spelling in _ref_spellings(tag.removeprefix("refs/tags/")):
+        version = archive.index.version(spelling)
         if version is not None:
             return version
     raise NotFound(
-        "There is no version {tag}. Nothing was changed.{near}", tag=tag, near=_near(tag, archive.index.tags())
+        "There is no version {tag}. Nothing was changed.{near}",
+        tag=tag,
+        near=_suggestion(tag, archive.index.tags()),
     )
 
 
 def find_submission(archive: Archive, name: str) -> Submission:
-    """The submission FILING/SUBMISSION; raises NotFound with near ones."""
-    known = {str(submission): submission for submission in archive.index.submissions()}
-    for candidate in _spellings(name):
-        if candidate in known:
-            return known[candidate]
+    """Return the submission named FILING/SUBMISSION; raises NotFound with similar names."""
+    submission_by_name = {str(submission): submission for submission in archive.index.submissions()}
+    for spelling in _ref_spellings(name):
+        if spelling in submission_by_name:
+            return submission_by_name[spelling]
     raise NotFound(
-        "There is no submission {name}. Nothing was changed.{near}", name=name, near=_near(name, list(known))
+        "There is no submission {name}. Nothing was changed.{near}",
+        name=name,
+        near=_suggestion(name, list(submission_by_name)),
     )
 
 
 def find_filing(archive: Archive, name: str) -> str:
-    """The ref component of a filing; raises NotFound with near ones."""
-    known = sorted({submission.filing for submission in archive.index.submissions()})
-    for candidate in _spellings(name):
-        if candidate in known:
-            return candidate
-    raise NotFound("There is no filing {name}. Nothing was changed.{near}", name=name, near=_near(name, known))
+    """Return a filing's name as refs spell it; raises NotFound with similar names."""
+    filings = sorted({submission.filing for submission in archive.index.submissions()})
+    for spelling in _ref_spellings(name):
+        if spelling in filings:
+            return spelling
+    raise NotFound(
+        "There is no filing {name}. Nothing was changed.{near}", name=name, near=_suggestion(name, filings)
+    )
 
 
 def find_object(archive: Archive, name: str) -> str:
-    """A filing, submission or version as in refs: the number of levels tells which; raises NotFound."""
-    levels = name.count("/")
-    if levels == 0:
+    """Return the ref spelling of a filing, submission or version, by the number of slashes; raises NotFound."""
+    slash_count = name.count("/")
+    if slash_count == 0:
         return find_filing(archive, name)
-    if levels == 1:
+    if slash_count == 1:
         return str(find_submission(archive, name))
     return find_version(archive, name).tag
 
 
-def _spellings(name: str) -> list[str]:
-    """How refs may spell what was typed: as it is, by its bytes, or by those of an old Chinese file server."""
-    # SQLite takes no surrogates, and no ref holds any.
+def _ref_spellings(name: str) -> list[str]:
+    """Return how refs may spell a typed name: as it is, by its bytes, or by those of a GB18030 file server."""
+    # SQLite refuses surrogates, and no ref holds any.
     spellings = [name] if is_utf8(name) else []
     for encoding, errors in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
+        # A name that this encoding does not have cannot be spelt in it.
         with suppress(UnicodeEncodeError):
             parts = (part.encode(encoding, errors) for part in name.split("/") if part)
             spellings.append("/".join(map(ref_component, parts)))
     return spellings
 
 
-def _near(name: str, known: list[str]) -> Phrase:
-    near = difflib.get_close_matches(name, known, 3, 0.4)
-    return (
-        Phrase(" Near: {names}", names=", ".join(near))
-        if near
-        else Phrase(" See what there is with: archiver log")
-    )
+def _suggestion(name: str, existing_names: list[str]) -> Phrase:
+    similar_names = difflib.get_close_matches(name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
+    if not similar_names:
+        return Phrase(" See what there is with: archiver log")
+    return Phrase(" Near: {names}", names=", ".join(similar_names))

@@ -1,4 +1,4 @@
-"""Sensitive materials: which they are, and keeping their content for the service's user alone."""
+"""Find materials that match the [sensitive] patterns, and keep their content for the service's user alone."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from archiver.store.index import overview
 from archiver.store.index.queries import Index
 
 
-def fitting(path: bytes, patterns: Sequence[str]) -> str:
-    """The first pattern that fits a material's whole path or its last name; empty: none."""
+def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
+    """Return the first pattern that matches a material's path or its last name; empty if none does.
+
+    A pattern is compared with the raw bytes as well as with the text that ``archiver log`` shows.
+    """
     if not patterns:
         return ""
-    shown = names.text(path)
-    forms = (shown, shown.rsplit("/", 1)[-1])
+    path_text = names.text(path)
+    spellings = (path_text, path_text.rsplit("/", 1)[-1])
     for pattern in patterns:
         if fnmatch.fnmatchcase(path, pattern.encode("utf-8", "surrogateescape")) or any(
-            fnmatch.fnmatchcase(f, pattern) for f in forms
+            fnmatch.fnmatchcase(spelling, pattern) for spelling in spellings
         ):
             return pattern
     return ""
 
 
-def hide(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
-    """Take the reading group's right away from what was archived before the patterns were set.
-
-    What is immutable stays as it is until the flag is taken off.
-    """
+def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
+    """Withdraw the reading group's access to matching content that was archived before the patterns were set."""
     for path, sha256 in overview.contents(index):
-        if fitting(path, patterns):
+        if matching_pattern(path, patterns):
+            # An immutable object keeps its mode until ``archiver protect --off``.
             with suppress(OSError):
                 content.make_private(sha256)

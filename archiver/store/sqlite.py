@@ -1,4 +1,4 @@
-"""Small SQLite databases that are derived: opened by several processes, thrown away when damaged."""
+"""Open derived SQLite databases, which several processes share and which are thrown away when damaged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from archiver.model import JournalPoint
 from archiver.store.permissions import mask_of
 
 _BUSY_SECONDS = 30.0
+_RETRY_SECONDS = 0.02
+#: Files that SQLite keeps beside a database.
+_COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open, or make, a derived database with a write-ahead log."""
-    _make(path)
+    """Open, or make, a derived database with a write-ahead log; the caller closes it.  Raises sqlite3.Error."""
+    _make_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
         deadline = clock.monotonic() + _BUSY_SECONDS
@@ -31,16 +34,17 @@ def connect(path: Path) -> sqlite3.Connection:
                 # Changing the mode does not wait for a process that is just doing the same.
                 if "locked" not in str(error) or clock.monotonic() > deadline:
                     raise
-                time.sleep(0.02)
+                time.sleep(_RETRY_SECONDS)
         database.execute("pragma synchronous = normal")
     return database
 
 
 @contextmanager
 def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
-    """Close a new connection when the first use of it fails, and let the error pass.
+    """Close a new connection if its first use fails, and let the error pass.
 
-    It lies in a cycle with its cache of statements: its descriptors would stay open until the collector comes.
+    A connection is part of a reference cycle with its statements: nothing else would close its descriptors before
+    the garbage collector runs.
     """
     try:
         yield
@@ -49,11 +53,12 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _make(path: Path) -> None:
-    """Make the file of a new one, for those who may read its folder: whoever comes first has any umask.
+def _make_file(path: Path) -> None:
+    """Make the file of a new database with the mode of its folder, whatever the umask of the first process.
 
-    SQLite gives the files beside it the same mode, and says itself what stands in the way.
+    SQLite gives the files beside it the same mode.
     """
+    # If the file exists or cannot be made, SQLite opens it or says why not.
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -63,7 +68,7 @@ def _make(path: Path) -> None:
 
 
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
-    """Make the tables, unless another process has just made them."""
+    """Create the tables, unless another process has just created them."""
     database.execute("begin immediate")
     with database:
         if database.execute("pragma user_version").fetchone()[0] == 0:
@@ -73,7 +78,7 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
 
 
 def stored_integer(value: int) -> int | bytes:
-    """Return an integer as it is stored: digits where SQLite's 64 bits, which have a sign, do not hold it.
+    """Return an integer as it is stored: as digits if it exceeds SQLite's signed 64 bits.
 
     Filesystems deliver times past the year 2262 and inode numbers of 64 bits without a sign.  Digits are
     stored as bytes: of text, a column for integers would make a number that is not exact.
@@ -82,17 +87,17 @@ def stored_integer(value: int) -> int | bytes:
 
 
 def read_integer(stored: int | bytes) -> int:
-    """Return what :func:`stored_integer` was given."""
+    """Return the integer that :func:`stored_integer` was given."""
     return int(stored)
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is bad; locked, read-only or a full disk are no damage."""
+    """Return True if the file itself is bad; False for a lock, a read-only or a full disk."""
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
 def read_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the journal event that a database with a table ``meta`` is bound to; None: it has read none."""
+    """Return the newest event that a database with a table ``meta`` has taken in; None if there is none."""
     rows = dict(database.execute("select key, value from meta where key in ('archive', 'seq', 'digest', 'head')"))
     if len(rows) < 4:
         return None
@@ -100,16 +105,17 @@ def read_point(database: sqlite3.Connection) -> JournalPoint | None:
 
 
 def point_of(path: Path) -> JournalPoint | None:
-    """The same of a database that is not open; None also where there is none, or none that can be read."""
+    """Return the same for a database that is not open; None also if it is missing or cannot be read."""
     try:
-        with closing(connect_read_only(path)) as opened:
-            return read_point(opened)
+        with closing(connect_read_only(path)) as database:
+            return read_point(database)
     except (sqlite3.Error, ValueError, OSError):
+        # A derived database without a point says nothing about the journal, and is made anew.
         return None
 
 
 def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
-    """Bind a database to a journal event; the caller commits."""
+    """Record the newest event that a database has taken in; the caller commits."""
     values = (
         ("archive", point.archive_id),
         ("seq", str(point.seq)),
@@ -120,32 +126,33 @@ def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a database's file: another process may have put a new one in its place."""
+    """Return device and inode of a file, which tell whether another one has taken its place; None without one."""
     try:
         status = os.stat(path)
     except OSError:
+        # Gone, or on a volume that is not mounted now.
         return None
     return status.st_dev, status.st_ino
 
 
 def replace(new: Path, path: Path) -> None:
-    """Put a closed database into the place of another.
+    """Put the closed database ``new`` in the place of another.
 
-    The old write-ahead log goes first: SQLite would take it for the new file's.
+    The old write-ahead log is removed first: SQLite would apply it to the new file.
     """
-    for suffix in ("-wal", "-shm", "-journal"):
+    for suffix in _COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     os.rename(new, path)
 
 
 def remove(path: Path) -> None:
-    """Delete an index and its companions; it is derived and can be rebuilt."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    """Delete a database and its companions; it is derived and can be rebuilt."""
+    for suffix in ("", *_COMPANIONS):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open without writing a byte, also where the folder cannot be written."""
+    """Open without writing a byte, even in a read-only folder; the caller closes it.  Raises sqlite3.Error."""
     # A reader without write access to the folder cannot share the write-ahead log.
     mode = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=30)
+    return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=_BUSY_SECONDS)

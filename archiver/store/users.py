@@ -1,4 +1,4 @@
-"""The people of this machine, as the kernel and the password database name them."""
+"""Identify users by the kernel's number and the password database's name."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from archiver.model import Actor
 
 
 def caller() -> Actor:
-    """Who runs this process."""
+    """Return the user who runs this process."""
     return of_uid(os.getuid())
 
 
 def of_uid(uid: int) -> Actor:
-    """The user of that number; a number without a name is a user too."""
+    """Return the user with that number, without a name if the password database has none."""
     try:
         return Actor(uid, pwd.getpwuid(uid).pw_name)
     except KeyError:
+        # A deleted user, or one of a directory server that is away: the number identifies them.
         return Actor(uid, "")

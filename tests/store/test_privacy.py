@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.store.sensitive import fitting
+from archiver.store.sensitive import matching_pattern
 from tests.conftest import Site, open_the_way
 from tests.other_user import become_user
 
@@ -28,8 +28,8 @@ def mark(site: Site) -> None:
 
 @given(st.binary(min_size=1, max_size=30))
 def test_a_pattern_that_is_the_name_fits(name: bytes) -> None:
-    assert fitting(b"folder/" + name, ["nothing", "*"]) == "*"
-    assert fitting(name, []) == ""
+    assert matching_pattern(b"folder/" + name, ["nothing", "*"]) == "*"
+    assert matching_pattern(name, []) == ""
 
 
 @pytest.mark.needs("root", "another user")
