@@ -32,7 +32,7 @@ from archiver.status.disk_forecast import Forecast, forecast, window
 from archiver.status.disk_problems import disk_problems
 from archiver.store import lock, names, permissions
 from archiver.store.archive import Archive
-from archiver.store.clock_lag import Lag
+from archiver.store.clock_lag import ClockLag
 from archiver.store.git import hooks
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
@@ -84,7 +84,7 @@ class Health:
     hooks_path: OuterSetting | None
     clock: str
     lag_seconds: int
-    lag: Lag
+    lag: ClockLag
     stamped: str | None
     last_checkpoint: str | None
     space: Forecast

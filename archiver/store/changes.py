@@ -1,4 +1,4 @@
-"""From two states of paths to the changes between them.  Pure."""
+"""Compute the changes between two states of a submission's paths.  Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from archiver.model import Change, Material, Op
 
 
 def between(pairs: Iterable[tuple[Material | None, Material | None]]) -> list[Change]:
-    """Changes from (before, after) per path; endings first, renames found by equal content.
+    """Return the changes from (before, after) pairs, one pair for each path; removals come first.
 
-    A changed mtime alone is no change.
+    A path that disappeared and one that appeared with the same content are a rename.  A changed mtime alone is not
+    a change.
     """
     removed: list[Material] = []
     added: list[Material] = []
@@ -27,17 +28,26 @@ def between(pairs: Iterable[tuple[Material | None, Material | None]]) -> list[Ch
                 continue
         removed += [before] if before is not None else []
         added += [after] if after is not None else []
-    renames = _renames(removed, added)
-    sources = set(renames.values())
+    old_paths = _match_renames(removed, added)
+    renamed_paths = set(old_paths.values())
     return [
-        *(_change(Op.DELETE if m.sha256 else Op.RMDIR, m) for m in removed if m.path not in sources),
-        *(_change(Op.RENAME, m, renames[m.path]) if m.path in renames else addition(m) for m in added),
+        *(
+            _change(Op.DELETE if material.sha256 else Op.RMDIR, material)
+            for material in removed
+            if material.path not in renamed_paths
+        ),
+        *(
+            _change(Op.RENAME, material, old_paths[material.path])
+            if material.path in old_paths
+            else addition(material)
+            for material in added
+        ),
         *modified,
     ]
 
 
 def addition(material: Material) -> Change:
-    """The change that brings ``material`` in."""
+    """Return the change that adds ``material``; one without content is an empty folder."""
     return _change(Op.ADD if material.sha256 else Op.MKDIR, material)
 
 
@@ -45,14 +55,14 @@ def _change(op: Op, material: Material, source: bytes | None = None) -> Change:
     return Change(op, material.path, material.sha256, material.size, material.mtime_ns, source, material.health)
 
 
-def _renames(removed: list[Material], added: list[Material]) -> dict[bytes, bytes]:
-    """New path -> old path; empty files are too much alike to be called renamed."""
-    sources: dict[str, list[bytes]] = defaultdict(list)
+def _match_renames(removed: list[Material], added: list[Material]) -> dict[bytes, bytes]:
+    """Return new path -> old path of materials with equal content; empty files are too alike to be matched."""
+    removed_by_content: dict[str, list[bytes]] = defaultdict(list)
     for material in reversed(removed):
         if material.sha256 and material.size:
-            sources[material.sha256].append(material.path)
-    renames = {}
+            removed_by_content[material.sha256].append(material.path)
+    old_paths = {}
     for material in added:
-        if candidates := sources.get(material.sha256 or ""):
-            renames[material.path] = candidates.pop()
-    return renames
+        if candidates := removed_by_content.get(material.sha256 or ""):
+            old_paths[material.path] = candidates.pop()
+    return old_paths

@@ -1,4 +1,4 @@
-"""Why the compliance clock is behind the wall clock.  Pure; told by ``status``, decides nothing."""
+"""Explain why the compliance clock is behind the wall clock.  Pure; shown by ``status``, decides nothing."""
 
 from __future__ import annotations
 
@@ -10,30 +10,28 @@ from archiver.model import Event
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
-    """Seconds that were not earned: with the machine off, and with its wall clock set forward.
+class ClockLag:
+    """Seconds that did not count towards retention, since the last time-stamp token."""
 
-    ``last`` is the evidence that the next span counts from; empty at the beginning.
-    """
+    off: float = 0.0  # with the machine off or rebooting
+    ahead: float = 0.0  # with the wall clock set forward
+    last: dict[str, Any] | None = None  # evidence that the next span counts from; None at the beginning
 
-    off: float = 0.0
-    ahead: float = 0.0
-    last: dict[str, Any] | None = None
-
-    def after(self, event: Event) -> Lag:
-        """With one more event; a time-stamp token settles what was before."""
+    def after(self, event: Event) -> ClockLag:
+        """Return the lag after an event; a time-stamp token sets the compliance clock, so nothing is left."""
         if event.action == "timestamp":
-            return Lag(last=event.clock)
+            return ClockLag(last=event.clock)
         return self.now(event.clock)
 
-    def now(self, evidence: dict[str, Any]) -> Lag:
-        """As of a later reading of the clocks, in the form that events carry."""
+    def now(self, evidence: dict[str, Any]) -> ClockLag:
+        """Return the lag at a later reading of the clocks, given as events carry it."""
         if self.last is None:
-            return Lag(last=evidence)
-        before, then = clock.from_evidence(self.last)
-        value, reading = clock.from_evidence(evidence)
-        missing = (reading.wall - then.wall - (value - before)).total_seconds()
-        if reading.boot_id != then.boot_id:
-            return Lag(max(0.0, self.off + missing), self.ahead, evidence)
-        # Set forward and back again leaves nothing.
-        return Lag(self.off, max(0.0, self.ahead + missing), evidence)
+            return ClockLag(last=evidence)
+        last_compliance_time, last_reading = clock.from_evidence(self.last)
+        compliance_time, reading = clock.from_evidence(evidence)
+        earned = compliance_time - last_compliance_time
+        missing_seconds = (reading.wall - last_reading.wall - earned).total_seconds()
+        if reading.boot_id != last_reading.boot_id:
+            return ClockLag(max(0.0, self.off + missing_seconds), self.ahead, evidence)
+        # A wall clock that is set forward and back again leaves nothing.
+        return ClockLag(self.off, max(0.0, self.ahead + missing_seconds), evidence)

@@ -1,7 +1,6 @@
-"""The durable steps of a version, by name: between any two of them the machine may die.
+"""Name the steps between which the machine may die, so that crash tests can kill the process at each of them.
 
-Each is announced as an audit event of Python's own (``sys.audit``), which costs
-nothing when nobody listens.  The crash tests listen, and kill the process.
+A step is announced as an audit event of Python (``sys.audit``), which costs nothing without a listener.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What has just been done, in the order of a capture; then what else cannot be taken back."""
+    """A step that has just been done: those of a capture in their order, then those of other work."""
 
     CONTENT_STAGED = "content staged"
     CONTENT_SYNCED = "content synced"
@@ -23,14 +22,14 @@ class Step(StrEnum):
     REFS_DURABLE = "refs durable"
     INDEX_UPDATED = "index updated"
     SNAPSHOT_SAVED = "snapshot saved"
-    #: Of a disposal, after its event and before its certificate.
+    # Of a disposal: after its event and before its certificate.
     CONTENT_DESTROYED = "content destroyed"
-    #: Of housekeeping.
+    # Of maintenance.
     OBJECTS_PACKED = "objects packed"
     REFS_PACKED = "refs packed"
     PACKS_MERGED = "packs merged"
 
 
 def reached(step: Step) -> None:
-    """Say that the step is done."""
+    """Announce that the step is done."""
     sys.audit("archiver.step", step.value)

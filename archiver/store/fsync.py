@@ -1,4 +1,4 @@
-"""Getting bytes and names onto the disk: what Python has no call for."""
+"""Make bytes and names durable, with system calls that Python does not wrap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # The processes that copy import this, and are waited for.
+    # Each copying process imports this module at its start, and pathlib takes milliseconds.
     from pathlib import Path
 
 #: SYNC_FILE_RANGE_WRITE of linux/fs.h.
@@ -19,12 +19,12 @@ _Offset = ctypes.c_int64
 
 
 def begin_write_out(descriptor: int) -> None:
-    """Let the disk begin with what was written; returns at once, and promises nothing."""
+    """Start writing a file's dirty pages to the disk; returns at once and guarantees nothing."""
     _libc.sync_file_range(descriptor, _Offset(0), _Offset(0), _WRITE)
 
 
 def sync_path(path: str) -> None:
-    """Make one file's bytes, or one directory's names, durable."""
+    """Make a file's bytes, or a directory's names, durable; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -33,17 +33,18 @@ def sync_path(path: str) -> None:
 
 
 def sync_filesystem(path: Path) -> None:
-    """``syncfs(2)`` of the filesystem that holds ``path``; raises OSError."""
+    """Make everything on the filesystem of ``path`` durable, by syncfs(2); raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _libc.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), os.fspath(path))
+            error_number = ctypes.get_errno()
+            raise OSError(error_number, os.strerror(error_number), os.fspath(path))
     finally:
         os.close(descriptor)
 
 
 def release_memory() -> None:
-    """Give memory that is not in use back to the system, where the C library can (glibc)."""
+    """Return unused memory to the system."""
+    # Only glibc has this call; elsewhere the memory stays with the process.
     with suppress(AttributeError):
         _libc.malloc_trim(0)

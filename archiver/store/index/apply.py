@@ -14,7 +14,7 @@ from typing import Any
 
 from archiver.model import ACTIONS, Change, Event, Material, Op
 from archiver.store import events, names
-from archiver.store.clock_lag import Lag
+from archiver.store.clock_lag import ClockLag
 from archiver.store.sqlite import read_integer, stored_integer
 
 SCHEMA_VERSION = 10
@@ -173,7 +173,7 @@ class Intake:
     def _lag(self, event: Event) -> None:
         """Why the compliance clock is behind: machines that were off, or clocks that were set forward."""
         row = self._db.execute("select value from meta where key = 'lag'").fetchone()
-        lag = Lag(**json.loads(row[0])) if row is not None else Lag()
+        lag = ClockLag(**json.loads(row[0])) if row is not None else ClockLag()
         self._meta("lag", json.dumps(asdict(lag.after(event))))
 
     def _init(self, event: Event) -> None:

@@ -27,7 +27,7 @@ from archiver.model import (
     Version,
 )
 from archiver.store import names
-from archiver.store.clock_lag import Lag
+from archiver.store.clock_lag import ClockLag
 from archiver.store.index.apply import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
@@ -125,10 +125,10 @@ class Index:
         """What tells this archive from others: the beginning of its first event's SHA-256."""
         return self._meta("archive") or ""
 
-    def lag(self) -> Lag:
+    def lag(self) -> ClockLag:
         """Why the compliance clock is behind, as of the newest event."""
         value = self._meta("lag")
-        return Lag() if value is None else Lag(**json.loads(value))
+        return ClockLag() if value is None else ClockLag(**json.loads(value))
 
     @property
     def key_commit(self) -> str:
