@@ -44,8 +44,8 @@ def let_in(config: Config, report: Reporter) -> None:
     """Let the reading group, and nobody else, read the archive's files, also those that this process makes."""
     try:
         group = permissions.reading_group(config.read_group)
-        if not permissions.is_open_to(config.archive, group):
-            changed = permissions.open_to(config.archive, group)
+        if not permissions.has_access(config.archive, group):
+            changed = permissions.grant_access(config.archive, group)
             report(
                 "The permissions of {count} files and folders in {path} were set: only its owner writes there, "
                 "and nobody reads but the owner and access.read_group ({group}).",

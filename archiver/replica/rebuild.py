@@ -162,7 +162,7 @@ def _lay_out(root: Path, key_folder: Path | None) -> None:
                 reason=error.strerror,
             ) from None
         (root / "keys" / "signing_key").chmod(0o600)
-    permissions.open_to(root, None)
+    permissions.grant_access(root, None)
 
 
 # --- content

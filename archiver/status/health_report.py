@@ -314,7 +314,7 @@ def _path_problems(health: Health, now: datetime) -> Iterator[Phrase]:
 
 def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
     try:
-        wrong = list(permissions.too_open(health.archive, permissions.reading_group(config.read_group)))
+        wrong = list(permissions.too_open_entries(health.archive, permissions.reading_group(config.read_group)))
     except (OSError, KeyError):
         # The daemon says at its start that there is no such group.
         return

@@ -1,4 +1,4 @@
-"""One archive on disk: opening it, and writing to it under the writer's lock."""
+"""Open one archive on disk, and write to it under the writer's lock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ from archiver.store.writer import Draft, Writer
 
 
 class Archive:
-    """One archive.  Reading needs no lock; writing goes through :meth:`writing`."""
+    """One archive.
+
+    Reading needs no lock; writing goes through :meth:`writing`.  Owns git processes and the index; :meth:`close`
+    ends them.  For one thread: others open an archive of their own.
+    """
 
     def __init__(
         self,
@@ -40,12 +44,14 @@ class Archive:
         *,
         restores_settings: bool = False,
     ) -> None:
-        """Open the archive at ``root``; raises ConfigProblem where there is none, OSError where nobody can tell.
+        """Open the archive at ``root``.
 
-        ``notify`` is told what was mended on the way, in one sentence.  ``actor``
-        is who everything is done for; None: whoever runs this process.
-        ``restores_settings``: the first writing replaces settings and hooks that nobody knows;
-        else they are refused with StorageProblem, before any git runs.
+        ``notify`` receives a sentence about each repair.  ``actor`` is whoever the work is done for; None: the
+        user of this process.  With ``restores_settings``, the first writing replaces unknown settings and hooks of
+        the repository; otherwise they are refused before git obeys them.
+
+        Raises ConfigProblem if there is no archive, OSError if that cannot be told, StorageProblem for unknown
+        settings and hooks.
         """
         self.root = root
         self.actor = actor or users.caller()
@@ -69,28 +75,30 @@ class Archive:
         #: An archive in the making has no event yet.
         self._is_new = False
         self._refs_compared = False
-        self._damages: dict[Phrase, JournalDamaged] = {}
+        self._damage_by_problem: dict[Phrase, JournalDamaged] = {}
 
     @classmethod
     def create(
         cls, root: Path, details: Mapping[str, Any], attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
-        """Make a new archive with its key and its first event: the whole, or nothing."""
-        with permissions.masked(), new_archive.made_in(root) as making:
-            new = making.folder
+        """Create a new archive with its key and its first event; nothing is left if that fails."""
+        with permissions.masked(), new_archive.made_in(root) as new_folder:
+            new = new_folder.folder
             (new / "spool").mkdir()
             keys.create(new / "keys")
             Repository.create(new / "archive.git").close()
             with closing(cls(new)) as archive:
                 archive._is_new = True
                 with archive.writing(0) as writer, open(new / "keys" / "allowed_signers", "rb") as signers:
-                    attached = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
-                    writer.append(Draft("init", "archive", details, {"allowed_signers": signers, **attached}))
-            making.put_in_place()
+                    attached_streams = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
+                    writer.append(
+                        Draft("init", "archive", details, {"allowed_signers": signers, **attached_streams})
+                    )
+            new_folder.put_in_place()
             return cls(root)
 
     def close(self) -> None:
-        """Release processes and files."""
+        """End git processes and close the index."""
         self.repository.close()
         if self._index is not None:
             self._index.close()
@@ -98,112 +106,116 @@ class Archive:
 
     @property
     def index(self) -> Index:
-        """The index, caught up with the journal where this process may write it."""
+        """Return the index, caught up with the journal if this process may write it."""
         if self._index is None:
             self._index = self._open_index()
         return self._index
 
     def _open_index(self) -> Index:
         path = self.root / "index.db"
-        # Root could, and would leave files behind that lock the service out.
-        writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
+        # Root could write too, but would leave files behind that lock the service out.
+        is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         damage = self.journal_damage()
         if damage is not None:
             self._notify(Phrase(damage.template, **damage.fields))
             return self._readable_index(path)
-        self._index = index_files.open_writable(path, self._notify) if writable else index_files.open_foreign(path)
-        if writable and self._index.head != self.repository.resolve(JOURNAL):
+        self._index = (
+            index_files.open_writable(path, self._notify) if is_writable else index_files.open_foreign(path)
+        )
+        if is_writable and self._index.head != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
                     pass
-            except JournalDamaged as refused:
-                self._notify(Phrase(refused.template, **refused.fields))
+            except JournalDamaged as damaged:
+                self._notify(Phrase(damaged.template, **damaged.fields))
             except ArchiverError:
-                # The newest events are missing from this answer, nothing more.
+                # Busy, or a full disk: this answer lacks the newest events, nothing more.
                 pass
         return self._index
 
     def _readable_index(self, path: Path) -> Index:
-        """The index as it is, or one in memory of what is whole: nothing is written beside a damaged journal."""
+        """Return the index as it is, or one in memory: beside a damaged journal nothing is written."""
         try:
             index = Index(path, read_only=True)
             if index.head is not None:
                 return index
             index.close()
         except (IndexDamaged, sqlite3.Error):
+            # No usable index: read the journal as far as it goes.
             pass
-        last = self.last_whole_event()
-        if last is None:
+        last_event = self.last_whole_event()
+        if last_event is None:
             raise cast(JournalDamaged, self.journal_damage())
         index = Index.in_memory()
-        index.apply(self.journal.since_with_changes(None, last.commit))
+        index.apply(self.journal.since_with_changes(None, last_event.commit))
         return index
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Why the journal cannot be continued, as far as its own ref tells; None where it can."""
+        """Return why the journal cannot be continued, as far as its own ref shows; None if it can."""
         try:
             problem = journal_repair.ref_problem(self.repository)
         except StorageProblem:
             if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
-            # With an empty HEAD, git takes the folder for no repository.
+            # With an empty HEAD, git does not see a repository.
             self.put_settings_back(wait_seconds=5)
             problem = journal_repair.ref_problem(self.repository)
         return None if problem is None else self._damaged(problem)
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:
-        """The newest event that the archive can go on from, as refs and databases tell; reads every commit."""
+        """Return the newest event that the archive can go on from, by refs and databases; reads every commit."""
         points = [sqlite.point_of(self.root / name) for name in ("index.db", "state.db")]
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> Phrase | None:
-        """Why other refs do not fit the journal; None where they do, or where somebody writes just now."""
+        """Return why other refs contradict the journal; None if they do not, or if a writer is at work."""
         tip, point = self.repository.resolve(JOURNAL), self.index.point
         if self.index.head != tip:
             if tip is None or point is None or self.has_event(point):
                 return None
             return Phrase("its newest event is older than event {seq}, which a database knows", seq=point.seq)
         refs = self.repository.refs()
-        # A writer moves the journal first and the index last: as long as both stand still, so do the refs.
+        # A writer moves the journal first and the index last: while both stand still, so do the refs.
         if self.repository.resolve(JOURNAL) != tip:
             return None
         return journal_repair.compare_refs(refs, self.index).problem
 
     def _damaged(self, problem: Phrase) -> JournalDamaged:
-        # Looking for the last whole event reads every commit: once for each kind of damage.
-        if problem not in self._damages:
-            last = self.last_whole_event()
-            self._damages = {problem: journal_repair.damaged(self.repository_path, problem, last)}
-        return self._damages[problem]
+        # Cached, since looking for the last whole event reads every commit.
+        if problem not in self._damage_by_problem:
+            last_event = self.last_whole_event()
+            self._damage_by_problem = {problem: journal_repair.damaged(self.repository_path, problem, last_event)}
+        return self._damage_by_problem[problem]
 
     def compliance_time(self) -> datetime:
-        """The compliance clock now; retention is decided by nothing else."""
+        """Return the present time of the compliance clock, by which alone retention is decided."""
         if self.journal_damage() is None:
             return compliance_clock(self.journal.head(), clock.read())
-        # For reading only: with a damaged journal nothing is disposed of.
+        # Good enough for reading: with a damaged journal nothing is disposed of.
         evidence = self.index.lag().last
         reading = clock.read()
         return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
 
     def signers(self) -> bytes:
-        """The list of keys, as last journalled; raises StorageProblem where that is damaged."""
+        """Return the ``allowed_signers`` that was journalled last; raises StorageProblem if it is damaged."""
         return self.journal.attachment(self.journal.event(self.index.key_commit), "allowed_signers")
 
     def has_event(self, point: JournalPoint) -> bool:
-        """Whether derived data that was complete up to ``point`` belongs to this journal."""
+        """Return True if derived data that is complete up to ``point`` belongs to this journal."""
         tip = self.repository.resolve(JOURNAL)
         if tip is None or (point.commit != tip and not self.repository.is_ancestor(point.commit, tip)):
             return False
         try:
             data = self.repository.read(f"{point.commit}:{EVENT_FILE}")
         except KeyError:
+            # The commit is an object of this repository, but not an event.
             return False
         return hashlib.sha256(data).hexdigest() == point.sha256
 
     def reindex(self) -> None:
-        """Rebuild ``index.db`` from the journal; under the lock.
+        """Rebuild ``index.db`` from the journal; only under the writer's lock.
 
-        It is made aside: a journal that turns out to be unreadable costs nothing.
+        The old one stays in place until the new one is complete.
         """
         path = self.root / "index.db"
         index_files.rebuild(path, self.journal)
@@ -213,9 +225,10 @@ class Archive:
             self._index.reopen(at=path)
 
     def catch_up(self) -> None:
-        """Take the events that the index has not seen into it; under the lock.
+        """Apply the events that the index has not seen; only under the writer's lock.
 
-        An index of another history is set aside, unless it is the journal's ref that went back.
+        An index of another history is set aside and made anew.  Raises JournalDamaged if it is the journal that
+        was put back.
         """
         path = self.root / "index.db"
         if self._index is None:
@@ -231,57 +244,57 @@ class Archive:
             index.apply(self.journal.since_with_changes(index.head))
 
     def _replace_index(self, index: Index) -> None:
-        """Put an index of this journal into the place of one that knows another history.
+        """Replace an index of another history by one of this journal.
 
-        Raises JournalDamaged where refs of that history are still there: then it is the journal that went back.
+        Raises JournalDamaged if refs of that history still exist: then it is the journal that was put back.
         """
         path = self.root / "index.db"
         with tempfile.TemporaryDirectory(dir=self.spool) as folder:
-            fresh = Index(Path(folder, "index.db"))
+            new_index = Index(Path(folder, "index.db"))
             try:
-                fresh.apply(self.journal.since_with_changes(None))
-                problem = journal_repair.compare_refs(self.repository.refs(), fresh).problem
+                new_index.apply(self.journal.since_with_changes(None))
+                problem = journal_repair.compare_refs(self.repository.refs(), new_index).problem
             finally:
-                fresh.close()
+                new_index.close()
             if problem is not None:
                 raise self._damaged(problem)
             index.close()
-            aside = set_aside.set_aside(self.root, "index.db")
-            sqlite.replace(fresh.path, path)
+            kept_path = set_aside.set_aside(self.root, "index.db")
+            sqlite.replace(new_index.path, path)
         index.reopen(at=path)
         self._notify(
             Phrase(
                 "The index was of another history than the journal. It is kept as {path}, and a new one was made. "
                 "To see what is missing, run: archiver status",
-                path=aside,
+                path=kept_path,
             )
         )
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock, recover from a crash if there was one, catch up.
+        """Hold the writer's lock; recover from a crash if there was one, and bring the index up to date first.
 
-        Raises Busy after ``wait_seconds``, StorageProblem where nothing can be written, JournalDamaged where the
-        refs contradict the journal.
+        Raises Busy after ``wait_seconds``, StorageProblem if nothing can be written, JournalDamaged if refs
+        contradict the journal.
         """
-        with self._locked(wait_seconds) as clean:
+        with self._locked(wait_seconds) as was_clean:
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
-            if not clean:
-                moved = interrupted_write.recover(self.repository, self.journal.head())
-                if moved:
-                    self._notify(Phrase("Finished after a crash: {refs}.", refs=", ".join(moved)))
+            if not was_clean:
+                moved_refs = interrupted_write.recover(self.repository, self.journal.head())
+                if moved_refs:
+                    self._notify(Phrase("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
             self.catch_up()
-            if not clean or not self._refs_compared:
+            if not was_clean or not self._refs_compared:
                 self._compare_refs()
-            if not clean and self.index.key_commit:
+            if not was_clean and self.index.key_commit:
                 keys.install(self.keys, self.signers())
             writer = Writer(self)
-            self._journal_replaced(writer)
+            self._journal_restored_settings(writer)
             yield writer
 
     def put_settings_back(self, wait_seconds: float) -> None:
-        """Put guard rails back that are gone or of an earlier release, where nothing else is to be written.
+        """Restore settings and hooks that are missing or of an earlier release, without writing anything else.
 
         Raises as :meth:`writing`.
         """
@@ -289,52 +302,52 @@ class Archive:
             with self.writing(wait_seconds):
                 pass
 
-    def _journal_replaced(self, writer: Writer) -> None:
-        """Journal the settings and hooks that were put back, also before a crash."""
+    def _journal_restored_settings(self, writer: Writer) -> None:
+        """Journal the settings and hooks that were restored, by this process or by one that crashed after it."""
         for details in restore_settings.noted(self.root):
             writer.append(Draft("repository-settings", "archive.git", details))
-            replaced = ", ".join(details["replaced"])
-            self._notify(Phrase("Settings of the repository were put back: {files}.", files=replaced))
+            replaced_files = ", ".join(details["replaced"])
+            self._notify(Phrase("Settings of the repository were put back: {files}.", files=replaced_files))
         restore_settings.forget(self.root)
 
     @contextmanager
     def repairing(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock although the journal may be damaged: for ``archiver reindex --accept`` alone."""
-        with self._locked(wait_seconds) as clean:
-            if not clean:
+        """Hold the writer's lock although the journal may be damaged; only for ``archiver reindex --accept``."""
+        with self._locked(wait_seconds) as was_clean:
+            if not was_clean:
                 interrupted_write.recover(self.repository, None)
             yield Writer(self)
-            self._damages.clear()
+            self._damage_by_problem.clear()
             self._refs_compared = False
 
     @contextmanager
     def _locked(self, wait_seconds: float) -> Iterator[bool]:
         self.check_owner()
-        with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as clean:
+        with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
-            yield clean
+            yield was_clean
 
     def _compare_refs(self) -> None:
-        """Look, once in this process, whether the refs fit the journal; raises JournalDamaged."""
+        """Check that the refs fit the journal, once in this process; raises JournalDamaged."""
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
             raise self._damaged(problem)
         self._refs_compared = True
 
     def identity(self) -> tuple[int, int] | None:
-        """Device and inode of the repository, which tell when another one takes its place; None: it is gone."""
+        """Return device and inode of the repository, to detect another one in its place; None if it is gone."""
         return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:
-        """Only the owner writes: files of another user would lock the service out, and hide who acted.
+        """Raise StorageProblem unless this process runs as the archive's owner.
 
-        Raises StorageProblem for anybody else.
+        Files of another user, root among them, would lock the service out, and hide who acted.
         """
-        owner = os.stat(self.root).st_uid
-        if owner != os.geteuid():
+        owner_uid = os.stat(self.root).st_uid
+        if owner_uid != os.geteuid():
             raise StorageProblem(
                 "The archive {path} belongs to {owner}, and only that user writes it. Nothing was written and "
                 "nothing was lost. Start its service, which does it for others, or run this as {owner}.",
                 path=self.root,
-                owner=users.of_uid(owner),
+                owner=users.of_uid(owner_uid),
             )

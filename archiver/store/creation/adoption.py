@@ -63,7 +63,7 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     Repository(path).arm()
     _close_to_writing(path / "lfs" / "objects")
     shutil.rmtree(path / "lfs" / "tmp", ignore_errors=True)
-    permissions.open_to(root, None)
+    permissions.grant_access(root, None)
     (root / "spool").mkdir(exist_ok=True)
     archive = Archive(root)
     archive.reindex()

@@ -1,4 +1,4 @@
-"""Opening and rebuilding ``index.db``, which is derived and may be damaged, or of another release."""
+"""Open and rebuild ``index.db``, which is derived and may be damaged or of another release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archiver.store.journal import Journal
 
 
 def open_writable(path: Path, notify: Callable[[Phrase], None]) -> Index:
-    """Open the index of an archive that this process may write; one that cannot be used is begun again, empty."""
+    """Open the index for writing; replace one that cannot be used by an empty one, and report that."""
     try:
         return Index(path)
     except IndexDamaged as damaged:
@@ -28,7 +28,7 @@ def open_writable(path: Path, notify: Callable[[Phrase], None]) -> Index:
 
 
 def open_foreign(path: Path) -> Index:
-    """Open the index of an archive that only another user writes; raises StorageProblem where it is damaged."""
+    """Open the index of another user's archive for reading; raises StorageProblem if it is damaged."""
     try:
         return Index(path, read_only=True)
     except IndexDamaged as damaged:
@@ -41,18 +41,18 @@ def open_foreign(path: Path) -> Index:
 
 
 def rebuild(path: Path, journal: Journal) -> None:
-    """Make the index anew from the journal, under the writer's lock.
+    """Build a new index from the journal, under the writer's lock.
 
-    It is made aside: a journal that turns out to be unreadable costs nothing.
+    The old one stays in place until the new one is complete, so that an unreadable journal costs nothing.
     """
-    building = path.with_name(f"{path.name}.new")
-    sqlite.remove(building)
-    fresh = Index(building)
+    unfinished_path = path.with_name(f"{path.name}.new")
+    sqlite.remove(unfinished_path)
+    new_index = Index(unfinished_path)
     try:
-        fresh.apply(journal.since_with_changes(None))
+        new_index.apply(journal.since_with_changes(None))
     except BaseException:
-        fresh.close()
-        sqlite.remove(building)
+        new_index.close()
+        sqlite.remove(unfinished_path)
         raise
-    fresh.close()
-    sqlite.replace(building, path)
+    new_index.close()
+    sqlite.replace(unfinished_path, path)

@@ -1,4 +1,4 @@
-"""Questions about everything in the archive at once, answered by the index."""
+"""Query the index for what concerns the whole archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archiver.store.index.queries import Index
 
 
 def content_intervals(index: Index) -> Iterator[tuple[Submission, str, int, int, int | None]]:
-    """What every version holds: submission, SHA-256, size, from version, up to but without version."""
+    """Yield for each content: submission, SHA-256, size, the first version with it, the first one without it."""
     rows = index.query(
         "select s.filing, s.name, s.filing_folder, s.folder, m.sha256, m.size, m.first, m.until "
         "from materials m join submissions s on s.id = m.submission where m.sha256 is not null and m.size > 0"
@@ -20,14 +20,14 @@ def content_intervals(index: Index) -> Iterator[tuple[Submission, str, int, int,
 
 
 def contents(index: Index) -> Iterator[tuple[bytes, str]]:
-    """Every path that ever held a content, with its SHA-256."""
+    """Yield every path that ever had content, with the SHA-256."""
     yield from (
         (row[0], row[1]) for row in index.query("select distinct path, sha256 from materials where size > 0")
     )
 
 
 def doubtful(index: Index) -> list[tuple[str, Material]]:
-    """Materials of the newest versions that did not look whole when they were captured, with the tags."""
+    """Return the tags and materials of newest versions that looked damaged when they were captured."""
     rows = index.query(
         "select s.filing || '/' || s.name || '/v' || (select max(number) from versions v "
         "where v.submission = s.id), m.path, m.sha256, m.size, m.mtime_ns, m.health "
@@ -38,7 +38,7 @@ def doubtful(index: Index) -> list[tuple[str, Material]]:
 
 
 def lying_in(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
-    """The present materials below a folder of that name, wherever it lies."""
+    """Return the materials of newest versions below any folder with that name."""
     if not list(index.query("select 1 from folders where name = ?", (folder,))):
         return []
     rows = index.query(
@@ -51,28 +51,28 @@ def lying_in(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
 
 
 def changed_since_submitted(index: Index) -> list[tuple[str, str]]:
-    """Where the newest version is not the one that was handed in last: that one's tag, and the newest's."""
-    numbers = index.query("select submission, max(number) from versions group by 1")
-    newest = {row[0]: row[1] for row in numbers}
+    """Return pairs of the tag submitted last and the newest version, of submissions where the two differ."""
+    newest_numbers = dict(index.query("select submission, max(number) from versions group by 1"))
     rows = index.query(
         "select s.id, s.filing || '/' || s.name, v.number, h.tag from submitted h "
         "join versions v on v.id = h.version join submissions s on s.id = v.submission "
         "order by s.filing, s.name, v.number, h.at"
     )
-    last = {identity: (name, number, tag) for identity, name, number, tag in rows}
+    # Of rows with one submission, the last one stays.
+    last_submitted = {submission: (name, number, tag) for submission, name, number, tag in rows}
     return [
-        (tag, f"{name}/v{newest[identity]}")
-        for identity, (name, number, tag) in last.items()
-        if newest[identity] > number
+        (tag, f"{name}/v{newest_numbers[submission]}")
+        for submission, (name, number, tag) in last_submitted.items()
+        if newest_numbers[submission] > number
     ]
 
 
 def behind(index: Index, seq: int) -> tuple[int, int, str | None]:
-    """What versions after the event ``seq`` brought in: materials, bytes of new content, time of the first."""
+    """Return what versions after event ``seq`` added: materials, bytes of new content, time of the first one."""
     rows = index.query(
         "select coalesce(sum(added + modified), 0), coalesce(sum(stored), 0), min(captured_at) "
         "from versions where seq > ?",
         (seq,),
     )
-    ((materials, size, first),) = list(rows)
-    return int(materials), int(size), first
+    ((material_count, new_bytes, first_captured_at),) = list(rows)
+    return int(material_count), int(new_bytes), first_captured_at
