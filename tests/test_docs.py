@@ -157,3 +157,26 @@ def test_the_map_of_the_packages_is_whole() -> None:
         if name != "cli":
             there = {path.name for path in (CHECKOUT / "archiver" / name).glob("*.py")} - {"__init__.py"}
             assert set(re.findall(r"`(\w+\.py)`", row)) == there, name
+
+
+def test_the_index_of_decisions_is_that_of_the_folder() -> None:
+    folder = CHECKOUT / "docs/adr"
+    titles = {
+        path.name: path.read_text("utf-8").partition("\n")[0].partition(": ")[2] for path in folder.glob("0*.md")
+    }
+    rows = re.findall(r"^\| \[\d{4}\]\((0[\w.-]+)\) \| (.+?) \|", (folder / "README.md").read_text("utf-8"), re.M)
+    assert dict(rows) == titles
+    assert [name for name, _ in rows] == sorted(titles)
+
+
+DECISIONS = sorted((CHECKOUT / "docs/adr").glob("0*.md"))
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name[:4])
+def test_a_decision_has_the_headings_of_the_template(path: Path) -> None:
+    headings = [
+        re.findall(r"^## (.+)$", page.read_text("utf-8"), re.MULTILINE)
+        for page in (path, path.with_name("template.md"))
+    ]
+    assert headings[0] == headings[1]
+    assert path.read_text("utf-8").startswith(f"# ADR {path.name[:4]}: ")
