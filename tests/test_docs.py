@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import re
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import archiver
-from archiver import errors
+from archiver import errors, interruption
 from archiver.cli.main import COMMANDS
+from tests import package_map
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
@@ -43,13 +45,19 @@ def test_every_command_of_the_readme_exists(name: str) -> None:
         assert command in COMMANDS, command
 
 
-@pytest.mark.parametrize("name", READMES + OPERATIONS + OFFSITE)
+@functools.cache
+def help_of(*words: str) -> str:
+    """Return the help of a command; the documents name most of them several times."""
+    return subprocess.run([COMMAND, *words, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", [*READMES, *OPERATIONS, *OFFSITE, "docs/commands.md"])
 def test_every_option_of_the_readme_exists(name: str) -> None:
     text = (CHECKOUT / name).read_text(encoding="utf-8")
     for command, rest in re.findall(r"archiver ([a-z]+)([^`\n]*)", text):
         if command in COMMANDS:
             words = [command, *rest.split()[:1]] if command in GROUPS else [command]
-            known = subprocess.run([COMMAND, *words, "--help"], capture_output=True, text=True, check=True).stdout
+            known = help_of(*words)
             for option in re.findall(r"(--[a-z-]+)", rest):
                 assert option in known, (command, option)
 
@@ -145,18 +153,50 @@ def test_the_page_of_findings_is_that_of_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.findings_page"
 
 
-def test_the_map_of_the_packages_is_whole() -> None:
-    """docs/design.md names every module of every package, and none that is not there."""
-    text = (CHECKOUT / "docs/design.md").read_text("utf-8")
-    rows = re.findall(r"^\| `archiver/([a-z/]+)/` \| (.*)$", text, re.MULTILINE)
-    packages = {path.parent for path in Path(archiver.__file__).parent.glob("*/**/__init__.py")}
-    assert {name for name, _ in rows} == {
-        path.relative_to(Path(archiver.__file__).parent).as_posix() for path in packages
-    }
-    for name, row in rows:
-        if name != "cli":
-            there = {path.name for path in (CHECKOUT / "archiver" / name).glob("*.py")} - {"__init__.py"}
-            assert set(re.findall(r"`(\w+\.py)`", row)) == there, name
+def test_the_map_of_floors_and_rooms_is_that_of_the_code() -> None:
+    page = package_map.PAGE.read_text("utf-8")
+    assert page == package_map.render(page), "python -m tests.package_map"
+
+
+def test_a_page_without_the_marks_of_the_map_is_an_error() -> None:
+    with pytest.raises(ValueError, match="lacks the marks"):
+        package_map.render("# Design\n")
+
+
+def test_design_links_every_document() -> None:
+    linked = set(re.findall(r"\]\(([\w.-]+\.md)\)", (CHECKOUT / "docs/design.md").read_text("utf-8")))
+    documents = {path.name for path in (CHECKOUT / "docs").glob("*.md") if not path.name.endswith(".zh-CN.md")}
+    assert linked == documents - {"design.md"}
+
+
+# What they name as `archiver/...` or `tests/...`; the changelog tells of things that are gone.
+PAGES = [CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_and_tests_that_a_document_names_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    roots = "archiver|benchmarks|deploy|docs|scripts|tests"
+    for name, test in re.findall(rf"`((?:{roots})/[\w./-]+)(?:::(\w+))?`", text):
+        assert (CHECKOUT / name).exists(), name
+        if test:
+            assert re.search(rf"^def {test}\(", (CHECKOUT / name).read_text("utf-8"), re.MULTILINE), (
+                f"{name}::{test}"
+            )
+
+
+def test_every_trap_names_its_tests() -> None:
+    traps = (CHECKOUT / "docs/traps.md").read_text("utf-8").split("\n### ")[1:]
+    assert len(traps) > 30
+    for trap in traps:
+        assert "\n- `tests/" in trap, trap.partition("\n")[0]
+
+
+def test_the_page_of_commands_names_every_command_and_exit_code() -> None:
+    text = (CHECKOUT / "docs/commands.md").read_text("utf-8")
+    assert set(COMMANDS) - set(re.findall(r"`archiver ([a-z-]+)", text)) == set()
+    codes = {0, 1, interruption.INTERRUPTED} | {cls.exit_code for cls in errors.ArchiverError.__subclasses__()}
+    assert set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE))) == codes
 
 
 def test_the_index_of_decisions_is_that_of_the_folder() -> None:

@@ -1,6 +1,6 @@
 """Names between the file system, git trees, git refs and people.  Pure functions.
 
-The rules are those of docs/design.md, section 3: everything comes back byte for
+The rules are those of docs/format.md, "Names": everything comes back byte for
 byte, Chinese stays readable, and nothing is encoded without need.
 """
 
