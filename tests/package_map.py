@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.conftest import CHECKOUT
+from tests.other_user import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "design.md"
 _CODE = CHECKOUT / "archiver"

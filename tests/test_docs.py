@@ -14,7 +14,7 @@ import pytest
 import archiver
 from archiver import errors, interruption
 from archiver.cli.main import COMMANDS
-from tests import package_map
+from tests import package_map, sentence_lines
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
@@ -220,3 +220,19 @@ def test_a_decision_has_the_headings_of_the_template(path: Path) -> None:
     ]
     assert headings[0] == headings[1]
     assert path.read_text("utf-8").startswith(f"# ADR {path.name[:4]}: ")
+
+
+@pytest.mark.parametrize("path", sentence_lines.DOCUMENTS, ids=lambda path: path.name)
+def test_each_sentence_of_a_document_has_its_line(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text == sentence_lines.reflow(text), "python -m tests.sentence_lines"
+
+
+def test_sentences_are_told_from_what_only_looks_like_them() -> None:
+    # An article of a law, code with a full stop, a table, a block of code, and Chinese in brackets.
+    code = "| a. B | c |\n```\nd. E\n```\n"
+    before = "One. Two of art. 24 is `a. B`\nand goes on.\n- An item. It ends\n  here.\n\n三。（四。）五，\n六。\n"
+    after = (
+        "One.\nTwo of art. 24 is `a. B` and goes on.\n- An item.\n  It ends here.\n\n三。\n（四。）\n五，六。\n"
+    )
+    assert sentence_lines.reflow(before + code) == after + code
