@@ -35,6 +35,7 @@ def reflow(text: str) -> str:
 
 
 def _lines(lines: list[str]) -> Iterator[str]:
+    """Hand on what is no prose as it is, and each paragraph or item of the rest cut into its sentences."""
     prose: list[str] = []
     is_code = False
     for line in lines:

@@ -236,3 +236,14 @@ def test_sentences_are_told_from_what_only_looks_like_them() -> None:
         "One.\nTwo of art. 24 is `a. B` and goes on.\n- An item.\n  It ends here.\n\n三。\n（四。）\n五，六。\n"
     )
     assert sentence_lines.reflow(before + code) == after + code
+
+
+def test_a_commit_is_checked_by_what_make_lint_runs() -> None:
+    recipe = (CHECKOUT / "Makefile").read_text("utf-8").partition("\nlint:\n")[2].partition("\n\n")[0]
+    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines() if "$(BIN)" in line]
+    hooks = (CHECKOUT / ".pre-commit-config.yaml").read_text("utf-8")
+    entries = [
+        re.sub(r"^sh -c '(.*)'$", r"\1", entry) for entry in re.findall(r"^ *entry: (.*)$", hooks, re.MULTILINE)
+    ]
+    assert entries == commands
+    assert "https:" not in hooks
