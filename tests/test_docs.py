@@ -247,3 +247,14 @@ def test_a_commit_is_checked_by_what_make_lint_runs() -> None:
     ]
     assert entries == commands
     assert "https:" not in hooks
+
+
+def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
+    order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    versions = (CHECKOUT / "CHANGELOG.md").read_text("utf-8").split("\n## ")[1:]
+    assert versions[0].startswith("Unreleased\n")
+    for version in versions:
+        name, _, body = version.partition("\n")
+        sections = re.findall(r"^### (.+)$", body, re.MULTILINE)
+        assert sections == sorted(set(sections), key=order.index), name
+        assert re.match(r"\n### ", body), name
