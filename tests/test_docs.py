@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import pkgutil
 import re
 import subprocess
@@ -197,6 +198,26 @@ def test_the_page_of_commands_names_every_command_and_exit_code() -> None:
     assert set(COMMANDS) - set(re.findall(r"`archiver ([a-z-]+)", text)) == set()
     codes = {0, 1, interruption.INTERRUPTED} | {cls.exit_code for cls in errors.ArchiverError.__subclasses__()}
     assert set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE))) == codes
+
+
+GOLDEN_OUTPUTS = {
+    "explain": "explain-version",
+    "log": "log",
+    "show": "show-version",
+    "status": "status",
+    "verify": "verify",
+}
+
+
+@pytest.mark.parametrize("command", GOLDEN_OUTPUTS)
+def test_the_json_keys_that_scripts_rely_on_are_in_the_golden_output(command: str) -> None:
+    text = (CHECKOUT / "docs/commands.md").read_text("utf-8").partition("## JSON")[2]
+    row = re.search(rf"^\| `{command}` \| .*`(.+)` \|$", text, re.MULTILINE)
+    assert row is not None
+    named = re.sub(r": (\[.*?\]|\{.*?\})", "", row[1]).split(", ")
+    path = CHECKOUT / f"tests/golden/outputs/{GOLDEN_OUTPUTS[command]}.json"
+    answer = json.loads(path.read_text("utf-8"))["answer"]
+    assert set(named) - set(answer[0] if isinstance(answer, list) else answer) == set()
 
 
 def test_the_index_of_decisions_is_that_of_the_folder() -> None:
