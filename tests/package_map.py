@@ -31,10 +31,15 @@ def render(page: str) -> str:
 def _rows() -> Iterator[str]:
     floors = _floors()
     for number, rooms in zip(range(len(floors), 0, -1), floors, strict=True):
+        modules = [path for room in rooms if (path := _CODE / f"{room}.py").exists()]
+        if modules:
+            purpose = _first_sentence(modules[0]) if len(modules) == 1 else "What every room above may use."
+            yield f"| {number} | {', '.join(f'`{path.name}`' for path in modules)} | {purpose} |\n"
         for room in rooms:
-            for path in _modules(room):
-                name = path.relative_to(CHECKOUT).as_posix().removesuffix("__init__.py")
-                yield f"| {number} | `{name}` | {_first_sentence(path)} |\n"
+            # A room before those inside it.
+            for path in sorted((_CODE / room).rglob("__init__.py"), key=lambda path: path.parent):
+                name = path.parent.relative_to(_CODE).as_posix()
+                yield f"| {number} | `{name}/` | {_first_sentence(path)} |\n"
 
 
 def _floors() -> list[list[str]]:
@@ -42,13 +47,6 @@ def _floors() -> list[list[str]]:
     settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
     contract = next(each for each in settings["contracts"] if each.get("containers") == ["archiver"])
     return [re.split(r"\s*[|:]\s*", layer) for layer in contract["layers"]]
-
-
-def _modules(room: str) -> list[Path]:
-    if (_CODE / f"{room}.py").exists():
-        return [_CODE / f"{room}.py"]
-    # A room before those inside it.
-    return sorted((_CODE / room).rglob("__init__.py"), key=lambda path: path.parent)
 
 
 def _first_sentence(path: Path) -> str:
