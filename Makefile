@@ -50,6 +50,7 @@ bench-full:
 	$(BIN)/python benchmarks/bench.py --full --to docs/benchmarks.md
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/replica.py
+	$(BIN)/python -m tests.sentence_lines
 
 # Half an hour of random work, then 1,000 kills in the middle of it.
 soak:

@@ -3,7 +3,7 @@
 Two times are kept apart.  *Wall time* is for people.  The *compliance clock*
 counts retention: it only ever gains what several clocks of one boot agree on,
 so that setting a clock forward never makes anything disposable.  The rule is
-that of docs/design.md, section 4.6.
+that of docs/format.md, "The compliance clock".
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import os
 import signal
 from types import FrameType
 
-#: As docs/design.md, section 6, has it; a shell shows the same for what dies of the signal.
+#: The code of docs/commands.md; a shell shows the same for a process that dies of the signal.
 INTERRUPTED = 130
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/synthetic.py FOLDER [--materials 1000000] [--submissions 10000] [--versions 100000]
 
-Every ref, tag, event and change list is real and in the form of docs/design.md; the content objects are
+Every ref, tag, event and change list is real and in the form of docs/format.md; the content objects are
 not there (their SHA-256 are those of texts that are never written), so that nothing but ``verify``
 and ``restore`` would miss them.
 """

@@ -12,8 +12,9 @@ PAGE = CHECKOUT / "docs" / "findings.md"
 HEAD = """\
 # What `verify` finds
 
-Made from `archiver/verify/findings.py` by `python -m tests.findings_page`; a test keeps it so. Numbers are never given to another
-meaning. Any finding makes `verify` exit with 5: change nothing, keep the output, and compare with a clone, a backup or the off-site copy.
+Made from `archiver/verify/findings.py` by `python -m tests.findings_page`; a test keeps it so.
+Numbers are never given to another meaning.
+Any finding makes `verify` exit with 5: change nothing, keep the output, and compare with a clone, a backup or the off-site copy.
 
 | number | meaning | 含义 |
 | --- | --- | --- |

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import json
 import pkgutil
 import re
 import subprocess
@@ -11,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import archiver
-from archiver import errors
+from archiver import errors, interruption
 from archiver.cli.main import COMMANDS
+from tests import package_map, sentence_lines
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
@@ -43,13 +46,19 @@ def test_every_command_of_the_readme_exists(name: str) -> None:
         assert command in COMMANDS, command
 
 
-@pytest.mark.parametrize("name", READMES + OPERATIONS + OFFSITE)
+@functools.cache
+def help_of(*words: str) -> str:
+    """Return the help of a command; the documents name most of them several times."""
+    return subprocess.run([COMMAND, *words, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", [*READMES, *OPERATIONS, *OFFSITE, "docs/commands.md"])
 def test_every_option_of_the_readme_exists(name: str) -> None:
     text = (CHECKOUT / name).read_text(encoding="utf-8")
     for command, rest in re.findall(r"archiver ([a-z]+)([^`\n]*)", text):
         if command in COMMANDS:
             words = [command, *rest.split()[:1]] if command in GROUPS else [command]
-            known = subprocess.run([COMMAND, *words, "--help"], capture_output=True, text=True, check=True).stdout
+            known = help_of(*words)
             for option in re.findall(r"(--[a-z-]+)", rest):
                 assert option in known, (command, option)
 
@@ -145,15 +154,128 @@ def test_the_page_of_findings_is_that_of_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.findings_page"
 
 
-def test_the_map_of_the_packages_is_whole() -> None:
-    """docs/design.md names every module of every package, and none that is not there."""
-    text = (CHECKOUT / "docs/design.md").read_text("utf-8")
-    rows = re.findall(r"^\| `archiver/([a-z/]+)/` \| (.*)$", text, re.MULTILINE)
-    packages = {path.parent for path in Path(archiver.__file__).parent.glob("*/**/__init__.py")}
-    assert {name for name, _ in rows} == {
-        path.relative_to(Path(archiver.__file__).parent).as_posix() for path in packages
+def test_the_map_of_floors_and_rooms_is_that_of_the_code() -> None:
+    page = package_map.PAGE.read_text("utf-8")
+    assert page == package_map.render(page), "python -m tests.package_map"
+
+
+def test_a_page_without_the_marks_of_the_map_is_an_error() -> None:
+    with pytest.raises(ValueError, match="lacks the marks"):
+        package_map.render("# Design\n")
+
+
+def test_design_links_every_document() -> None:
+    linked = set(re.findall(r"\]\(([\w.-]+\.md)\)", (CHECKOUT / "docs/design.md").read_text("utf-8")))
+    documents = {path.name for path in (CHECKOUT / "docs").glob("*.md") if not path.name.endswith(".zh-CN.md")}
+    assert linked == documents - {"design.md"}
+
+
+# What they name as `archiver/...` or `tests/...`; the changelog tells of things that are gone.
+PAGES = [CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_and_tests_that_a_document_names_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    roots = "archiver|benchmarks|deploy|docs|scripts|tests"
+    for name, test in re.findall(rf"`((?:{roots})/[\w./-]+)(?:::(\w+))?`", text):
+        assert (CHECKOUT / name).exists(), name
+        if test:
+            assert re.search(rf"^def {test}\(", (CHECKOUT / name).read_text("utf-8"), re.MULTILINE), (
+                f"{name}::{test}"
+            )
+
+
+def test_every_trap_names_its_tests() -> None:
+    traps = (CHECKOUT / "docs/traps.md").read_text("utf-8").split("\n### ")[1:]
+    assert len(traps) > 30
+    for trap in traps:
+        assert "\n- `tests/" in trap, trap.partition("\n")[0]
+
+
+def test_the_page_of_commands_names_every_command_and_exit_code() -> None:
+    text = (CHECKOUT / "docs/commands.md").read_text("utf-8")
+    assert set(COMMANDS) - set(re.findall(r"`archiver ([a-z-]+)", text)) == set()
+    codes = {0, 1, interruption.INTERRUPTED} | {cls.exit_code for cls in errors.ArchiverError.__subclasses__()}
+    assert set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE))) == codes
+
+
+GOLDEN_OUTPUTS = {
+    "explain": "explain-version",
+    "log": "log",
+    "show": "show-version",
+    "status": "status",
+    "verify": "verify",
+}
+
+
+@pytest.mark.parametrize("command", GOLDEN_OUTPUTS)
+def test_the_json_keys_that_scripts_rely_on_are_in_the_golden_output(command: str) -> None:
+    text = (CHECKOUT / "docs/commands.md").read_text("utf-8").partition("## JSON")[2]
+    row = re.search(rf"^\| `{command}` \| .*`(.+)` \|$", text, re.MULTILINE)
+    assert row is not None
+    named = re.sub(r": (\[.*?\]|\{.*?\})", "", row[1]).split(", ")
+    path = CHECKOUT / f"tests/golden/outputs/{GOLDEN_OUTPUTS[command]}.json"
+    answer = json.loads(path.read_text("utf-8"))["answer"]
+    assert set(named) - set(answer[0] if isinstance(answer, list) else answer) == set()
+
+
+def test_the_index_of_decisions_is_that_of_the_folder() -> None:
+    folder = CHECKOUT / "docs/adr"
+    titles = {
+        path.name: path.read_text("utf-8").partition("\n")[0].partition(": ")[2] for path in folder.glob("0*.md")
     }
-    for name, row in rows:
-        if name != "cli":
-            there = {path.name for path in (CHECKOUT / "archiver" / name).glob("*.py")} - {"__init__.py"}
-            assert set(re.findall(r"`(\w+\.py)`", row)) == there, name
+    rows = re.findall(r"^\| \[\d{4}\]\((0[\w.-]+)\) \| (.+?) \|", (folder / "README.md").read_text("utf-8"), re.M)
+    assert dict(rows) == titles
+    assert [name for name, _ in rows] == sorted(titles)
+
+
+DECISIONS = sorted((CHECKOUT / "docs/adr").glob("0*.md"))
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name[:4])
+def test_a_decision_has_the_headings_of_the_template(path: Path) -> None:
+    headings = [
+        re.findall(r"^## (.+)$", page.read_text("utf-8"), re.MULTILINE)
+        for page in (path, path.with_name("template.md"))
+    ]
+    assert headings[0] == headings[1]
+    assert path.read_text("utf-8").startswith(f"# ADR {path.name[:4]}: ")
+
+
+@pytest.mark.parametrize("path", sentence_lines.DOCUMENTS, ids=lambda path: path.name)
+def test_each_sentence_of_a_document_has_its_line(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text == sentence_lines.reflow(text), "python -m tests.sentence_lines"
+
+
+def test_sentences_are_told_from_what_only_looks_like_them() -> None:
+    # An article of a law, code with a full stop, a table, a block of code, and Chinese in brackets.
+    code = "| a. B | c |\n```\nd. E\n```\n"
+    before = "One. Two of art. 24 is `a. B`\nand goes on.\n- An item. It ends\n  here.\n\n三。（四。）五，\n六。\n"
+    after = (
+        "One.\nTwo of art. 24 is `a. B` and goes on.\n- An item.\n  It ends here.\n\n三。\n（四。）\n五，六。\n"
+    )
+    assert sentence_lines.reflow(before + code) == after + code
+
+
+def test_a_commit_is_checked_by_what_make_lint_runs() -> None:
+    recipe = (CHECKOUT / "Makefile").read_text("utf-8").partition("\nlint:\n")[2].partition("\n\n")[0]
+    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines() if "$(BIN)" in line]
+    hooks = (CHECKOUT / ".pre-commit-config.yaml").read_text("utf-8")
+    entries = [
+        re.sub(r"^sh -c '(.*)'$", r"\1", entry) for entry in re.findall(r"^ *entry: (.*)$", hooks, re.MULTILINE)
+    ]
+    assert entries == commands
+    assert "https:" not in hooks
+
+
+def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
+    order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    versions = (CHECKOUT / "CHANGELOG.md").read_text("utf-8").split("\n## ")[1:]
+    assert versions[0].startswith("Unreleased\n")
+    for version in versions:
+        name, _, body = version.partition("\n")
+        sections = re.findall(r"^### (.+)$", body, re.MULTILINE)
+        assert sections == sorted(set(sections), key=order.index), name
+        assert re.match(r"\n### ", body), name

@@ -93,7 +93,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code of docs/design.md, section 6."""
+    """Run the command line and return its exit code, one of those in docs/commands.md."""
     # Inherited GIT_* variables would win over our own settings; GitPython reads
     # some of them when it is imported, so they go before anything else.
     for name in [name for name in os.environ if name.startswith("GIT_")]:

@@ -1,6 +1,6 @@
 """Which materials a submission is expected to hold, by its kind.  Pure.
 
-No statute has this list; it is what the portal asks for (docs/design.md on sources).
+No statute has this list; it is what the portal asks for.
 A word is found in the name of a material, wherever it stands there.
 """
 

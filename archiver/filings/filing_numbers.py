@@ -1,7 +1,6 @@
 """Filing numbers and the forms they must have.  Pure.
 
-The forms are those seen in public lists (domain notes, section 6); no statute
-defines them.
+The forms are those seen in public lists; no statute defines them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Convert names between the file system, git trees, git refs and people.  Pure functions.
 
-The rules are those of docs/design.md, section 3: every name comes back byte for byte, Chinese stays readable, and
+The rules are those of docs/format.md, "Names": every name comes back byte for byte, Chinese stays readable, and
 nothing is encoded without need.
 """
 

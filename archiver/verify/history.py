@@ -138,7 +138,10 @@ def _read(data: bytes, history: JournalState) -> dict[str, Any]:
 def _check_clock(
     event: dict[str, Any], before: tuple[datetime, clock.Reading] | None, report: VerifyReport
 ) -> tuple[datetime, clock.Reading]:
-    """The rule of docs/design.md, section 4.6, once more over what the events carry."""
+    """Compare an event's clock with the most that the rule of docs/format.md allows; report A033 and A034.
+
+    Computed from what the event and the one ``before`` it carry, not from any clock of this machine.
+    """
     now, reading = clock.from_evidence(event["clock"])
     if before is None:
         return now, reading

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from archiver.filings.due.working_days import after, between, is_working_day
 
-#: start, then the days 10, 20 and 30 working days after it (domain notes, section 3).
+#: start, then the days 10, 20 and 30 working days after it.
 VECTORS = [
     ("2026-02-10", "2026-03-02", "2026-03-16", "2026-03-30"),
     ("2026-04-28", "2026-05-14", "2026-05-28", "2026-06-11"),

@@ -1,7 +1,7 @@
 """Read the mount table, and tell by the filesystem whether inotify events of a folder can be trusted.
 
 A change made by another machine raises no inotify event here, and a FUSE
-filesystem raises none for what changes behind it (docs/design.md, section 8).
+filesystem raises none for what changes behind it (docs/traps.md).
 """
 
 from __future__ import annotations

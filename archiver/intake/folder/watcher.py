@@ -1,6 +1,6 @@
 """Turn inotify events into hints; the only module that imports watchdog.
 
-Events may be lost (docs/design.md, section 8): they make archiving quick, the scans make it complete.
+Events may be lost (docs/traps.md): they make archiving quick, the scans make it complete.
 :meth:`Watcher.loss_reason` reports what can be known of a loss.
 """
 

@@ -1,7 +1,7 @@
 """The repository's settings and hooks: what they must be, byte for byte.
 
 They are guard rails against accidents.  Whoever owns the files can pass them;
-the journal is what proves (docs/design.md, section 8).
+the journal is what proves (docs/traps.md).
 
 git obeys them, and some of them name commands: they are compared before git runs,
 since a caller such as root trusts the archive less than the archive's owner does.
