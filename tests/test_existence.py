@@ -13,7 +13,7 @@ import pytest
 
 import archiver
 from archiver.audit import package
-from archiver.documents.cache import Cache
+from archiver.documents.cache import DocumentCache
 from archiver.existence import is_folder, is_plain_file, is_there
 from tests.conftest import Site
 
@@ -184,9 +184,9 @@ def test_what_cannot_be_listed_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "ab").symlink_to("ab")
     with pytest.raises(OSError, match="symbolic links"):
-        Cache(tmp_path).forget(["ab" * 32])
-    Cache(tmp_path).forget(["cd" * 32])
-    Cache(tmp_path / "none").forget(["ab" * 32])
+        DocumentCache(tmp_path).drop(["ab" * 32])
+    DocumentCache(tmp_path).drop(["cd" * 32])
+    DocumentCache(tmp_path / "none").drop(["ab" * 32])
     with pytest.raises(OSError, match="symbolic links"):
         package._write_zip(tmp_path / "documents", tmp_path / "documents.zip", "documents")
 

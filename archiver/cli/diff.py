@@ -13,7 +13,7 @@ from archiver.cli.session import Name, Session, entry, json_option
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
 def command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
-    from archiver.documents.cache import Cache
+    from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import Reader
     from archiver.errors import Phrase
     from archiver.filings.version_differences import compare, texts
@@ -45,7 +45,7 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
         source = "" if change.source is None else f"{text(change.source)} -> "
         console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))
     if with_text:
-        with Reader(Cache(archive.root)) as reader:
+        with Reader(DocumentCache(archive.root)) as reader:
             for each in texts(archive.index, archive.content, reader, before, changes):
                 console.line("")
                 console.line(text(each.change.path))

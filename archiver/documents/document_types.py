@@ -1,4 +1,4 @@
-"""Telling what a document is, by its content first."""
+"""Detect the type of a document, by its content first."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import zipfile
 from pathlib import Path
 
 PDF, DOCX, XLSX, PPTX, PICTURE, TEXT = "pdf", "docx", "xlsx", "pptx", "picture", "text"
-_TEXT_NAMES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".htm", ".toml", ".yaml", ".yml", ".log")
-_OFFICE = (("word/document.xml", DOCX), ("xl/workbook.xml", XLSX), ("ppt/presentation.xml", PPTX))
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-#: Not worth opening, of thousands; anything else is told by its content, whatever it is called.
-_OTHERS = frozenset(
+_TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".htm", ".toml", ".yaml", ".yml", ".log")
+#: The part that every file of the type has (ECMA-376).
+_OFFICE_PARTS = (("word/document.xml", DOCX), ("xl/workbook.xml", XLSX), ("ppt/presentation.xml", PPTX))
+_PICTURE_HEADERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+#: Readers accept a PDF header within the first 1,024 bytes (ISO 32000-1, annex H).
+_HEAD_BYTES = 1024
+#: Suffixes of files that are not worth opening; every other file is opened, whatever its name is.
+_OTHER_SUFFIXES = frozenset(
     [
         ".bin",
         ".dat",
@@ -49,23 +52,28 @@ _OTHERS = frozenset(
 
 
 def may_be_document(name: str) -> bool:
-    """Whether it is worth looking into."""
-    return os.path.splitext(name)[1].lower() not in _OTHERS
+    """Return True unless the name's suffix shows that a file is no document."""
+    return os.path.splitext(name)[1].lower() not in _OTHER_SUFFIXES
 
 
-def kind_of(path: Path, name: str) -> str:
-    """One of the kinds above, empty for anything else; ``text`` is told by the name too."""
+def detect_type(path: Path, filename: str) -> str:
+    """Return one of the types above, or an empty string for any other file.
+
+    Plain text has no header, so that ``filename`` decides too.  Never raises: a file that cannot be opened has no
+    type.
+    """
     try:
         with open(path, "rb") as stream:
-            head = stream.read(1024)
+            head = stream.read(_HEAD_BYTES)
         if b"%PDF-" in head:
             return PDF
-        if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        if head.startswith(_PICTURE_HEADERS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
             return PICTURE
         if head.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(path) as packed:
-                there = set(packed.namelist())
-            return next((kind for part, kind in _OFFICE if part in there), "")
+            with zipfile.ZipFile(path) as zip_file:
+                part_names = set(zip_file.namelist())
+            return next((office_type for part, office_type in _OFFICE_PARTS if part in part_names), "")
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError):
+        # Whoever wants the file itself gets the error; a damaged zip file is no office document.
         return ""
-    return TEXT if name.lower().endswith(_TEXT_NAMES) and b"\0" not in head else ""
+    return TEXT if filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in head else ""

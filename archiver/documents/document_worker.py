@@ -68,31 +68,31 @@ def _read(path: str, kind: str, with_text: bool) -> Document:
 def _pdf(path: str) -> _Answer:
     from archiver.documents import pdf
 
-    return pdf.read(path)
+    return pdf.read_pdf(path)
 
 
 def _docx(path: str) -> _Answer:
     from archiver.documents import office
 
-    return office.docx(path)
+    return office.read_docx(path)
 
 
 def _xlsx(path: str) -> _Answer:
     from archiver.documents import office
 
-    return office.xlsx(path)
+    return office.read_xlsx(path)
 
 
 def _pptx(path: str) -> _Answer:
     from archiver.documents import office
 
-    return office.pptx(path)
+    return office.read_pptx(path)
 
 
 def _picture(path: str) -> _Answer:
     from archiver.documents import picture
 
-    return picture.read(path)
+    return picture.read_picture(path)
 
 
 def _text(path: str) -> _Answer:

@@ -1,17 +1,17 @@
-"""Office files through the libraries kept for them.  Runs in the limited child."""
+"""Read office files with the libraries for them.  Runs in the document worker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-_NOTES = ("/footnotes", "/endnotes")
+_NOTE_RELATIONS = ("/footnotes", "/endnotes")
 _PARAGRAPH = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}p"
 _RUN = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}t"
 
 
-def docx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Paragraphs and table rows in their order, then headers, footers and notes."""
+def read_docx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """Return the title and the lines: paragraphs and table rows in order, then headers, footers and notes."""
     import docx as library
 
     document = library.Document(path)
@@ -26,39 +26,39 @@ def docx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
         for section in document.sections:
             for part in (section.header, section.footer):
                 yield from (paragraph.text for paragraph in part.paragraphs)
-        yield from _notes(document)
+        yield from _note_lines(document)
 
     return {"title": document.core_properties.title or ""}, (line for line in lines() if line.strip())
 
 
-def _notes(document: Any) -> Iterator[str]:
+def _note_lines(document: Any) -> Iterator[str]:
     from docx.oxml import parse_xml
 
     for relation in document.part.rels.values():
-        if not relation.is_external and relation.reltype.endswith(_NOTES):
+        if not relation.is_external and relation.reltype.endswith(_NOTE_RELATIONS):
             for paragraph in parse_xml(relation.target_part.blob).iter(_PARAGRAPH):
                 yield "".join(run.text or "" for run in paragraph.iter(_RUN))
 
 
-def xlsx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """One line for each cell that holds something, under its sheet and coordinate."""
+def read_xlsx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """Return the title and a line for each cell with a value, with its sheet and coordinate."""
     import openpyxl
 
-    # By its name it refuses what does not end in .xlsx, and content objects have no such name.
-    book = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # noqa: SIM115
+    # As a stream: given a path, openpyxl refuses a name without the suffix, which content objects lack.
+    workbook = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # noqa: SIM115
 
     def lines() -> Iterator[str]:
-        for sheet in book.worksheets:
+        for sheet in workbook.worksheets:
             for row in sheet.iter_rows():
                 for cell in row:
                     if cell.value is not None:
                         yield f"{sheet.title}!{cell.coordinate}: {cell.value}"
 
-    return {"title": book.properties.title or ""}, lines()
+    return {"title": workbook.properties.title or ""}, lines()
 
 
-def pptx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """The text of each slide under its number."""
+def read_pptx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """Return the number of slides and their text, each slide under its number."""
     import pptx as library
 
     slides = list(library.Presentation(path).slides)
@@ -68,6 +68,8 @@ def pptx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
             yield f"[{number}]"
             for shape in slide.shapes:
                 if shape.has_text_frame:
-                    yield from (each.text for each in shape.text_frame.paragraphs if each.text.strip())
+                    yield from (
+                        paragraph.text for paragraph in shape.text_frame.paragraphs if paragraph.text.strip()
+                    )
 
     return {"pages": len(slides)}, lines()

@@ -1,4 +1,4 @@
-"""Pictures; the only module that imports Pillow.  Runs in the limited child."""
+"""Read pictures; the only module that imports Pillow.  Runs in the document worker."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from typing import Any
 from PIL import Image, ImageOps
 
 _THUMBNAIL_PIXELS = 96
-_QUALITY = 60
+#: JPEG quality at which a thumbnail takes two or three kilobytes.
+_THUMBNAIL_QUALITY = 60
 
 
-def read(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Its size in pixels, and a small copy; Pillow refuses bombs of pixels by itself."""
+def read_picture(path: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """Return fields of a Document: size in pixels and a thumbnail; no lines.
+
+    Raises any exception for a damaged picture, also Pillow's refusal of one with too many pixels.
+    """
     with Image.open(path) as picture:
         width, height = picture.size
         picture.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))
-        small = ImageOps.exif_transpose(picture).convert("RGB")
-        small.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
-        out = io.BytesIO()
-        small.save(out, "JPEG", quality=_QUALITY)
-    facts = {"width": width, "height": height, "thumbnail": base64.b64encode(out.getvalue()).decode("ascii")}
-    return facts, iter(())
+        thumbnail = ImageOps.exif_transpose(picture).convert("RGB")
+        thumbnail.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
+        jpeg = io.BytesIO()
+        thumbnail.save(jpeg, "JPEG", quality=_THUMBNAIL_QUALITY)
+    fields = {"width": width, "height": height, "thumbnail": base64.b64encode(jpeg.getvalue()).decode("ascii")}
+    return fields, iter(())

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from archiver.documents.cache import Cache
+from archiver.documents.cache import DocumentCache
 from archiver.documents.document import HEAVY, LARGE, SLOW, UNSTARTED, Document
-from archiver.documents.document_types import PICTURE, kind_of
+from archiver.documents.document_types import PICTURE, detect_type
 
 _PATIENCE_SECONDS = 40.0
 _LARGEST_BYTES = 256 << 20
@@ -23,7 +23,7 @@ _LARGEST_BYTES = 256 << 20
 class Reader:
     """Reads one document after the other; ``cache``: where what was read is kept."""
 
-    def __init__(self, cache: Cache | None = None) -> None:
+    def __init__(self, cache: DocumentCache | None = None) -> None:
         self._cache = cache
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +40,7 @@ class Reader:
 
         ``sha256``: of its content, where what was read may be kept.
         """
-        kind = kind_of(path, name)
+        kind = detect_type(path, name)
         if not kind:
             return Document("")
         keeps = self._cache is not None and sha256 != ""

@@ -86,5 +86,5 @@ class FileReader:
             staged = self._content.stage(source, self._proceed)
         finally:
             source.close()
-        noted = integrity.note(staged.spool, path)
-        return replace(staged, health=noted) if noted else staged
+        doubt = integrity.find_doubt(staged.spool, path)
+        return replace(staged, health=doubt) if doubt else staged

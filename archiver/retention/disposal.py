@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from archiver import clock
-from archiver.documents.cache import Cache
+from archiver.documents.cache import DocumentCache
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.model import Disposal, Version
 from archiver.retention import certificate, unread
@@ -153,7 +153,7 @@ def _carry_out(archive: Archive, writer: Writer, identity: str) -> Destroyed:
     going = {sha256: size for sha256, size in document["objects"] if sha256 not in needed}
     kept = [sha256 for sha256, _ in document["objects"] if sha256 in needed]
     archive.content.destroy(going)
-    Cache(archive.root).forget(going)
+    DocumentCache(archive.root).drop(going)
     files = certificate.build(archive, found, document, kept)
     details = {
         "plan_sha256": found.plan_sha256,

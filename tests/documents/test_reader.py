@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from pypdf import PdfWriter
 
-from archiver.documents.cache import Cache
+from archiver.documents.cache import DocumentCache
 from archiver.documents.document import ENCRYPTED, UNSTARTED, Document
-from archiver.documents.document_types import kind_of
+from archiver.documents.document_types import detect_type
 from archiver.documents.reader import Reader, difference
 from tests.conftest import SAMPLES, Site
 
@@ -49,16 +49,16 @@ def test_the_samples_are_read(name: str, kind: str) -> None:
 def test_the_content_tells_the_kind_not_the_name(tmp_path: Path) -> None:
     wrong = tmp_path / "报告.docx"
     wrong.write_bytes((FIRST / "算法安全自评估报告.pdf").read_bytes())
-    assert kind_of(wrong, wrong.name) == "pdf"
+    assert detect_type(wrong, wrong.name) == "pdf"
     other = tmp_path / "other.bin"
     other.write_bytes(b"\0\1\2")
     assert read(other, other.name) == Document("")
-    assert kind_of(tmp_path / "none.pdf", "none.pdf") == ""
+    assert detect_type(tmp_path / "none.pdf", "none.pdf") == ""
 
 
 def test_no_process_to_read_with_is_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = FIRST / "算法安全自评估报告.pdf"
-    cache = Cache(tmp_path / "cache")
+    cache = DocumentCache(tmp_path / "cache")
     monkeypatch.setattr("sys.executable", "/dev/null")
     with Reader(cache) as reader:
         assert reader.read(path, path.name, "0" * 64).problem == UNSTARTED
@@ -191,14 +191,14 @@ def test_headers_and_footnotes_of_a_text_are_read(tmp_path: Path) -> None:
 def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "报告.docx"
     path.write_bytes((FIRST / "算法安全自评估报告.docx").read_bytes())
-    cache, sha256 = Cache(tmp_path), "ab" + "0" * 62
+    cache, sha256 = DocumentCache(tmp_path), "ab" + "0" * 62
     with Reader(cache) as reader:
         first = reader.read(path, path.name, sha256)
         assert [each.stat().st_mode & 0o777 for each in (tmp_path / "documents").rglob("*.1")] == [0o600]
     with monkeypatch.context() as patched, Reader(cache) as reader:
         patched.setattr(Reader, "_ask", None)
         assert reader.read(path, path.name, sha256) == first
-    cache.forget([sha256])
+    cache.drop([sha256])
     assert not list((tmp_path / "documents").rglob("*.1"))
     cache.put(sha256, True, first, tmp_path / "gone")
     assert cache.get(sha256, "docx", True) is None
@@ -209,7 +209,7 @@ def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.needs("root")
 def test_nobody_leaves_text_in_an_archive_that_is_not_theirs(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, -1)
-    Cache(tmp_path).put("ab" * 32, True, Document("text", ("x",)), tmp_path)
+    DocumentCache(tmp_path).put("ab" * 32, True, Document("text", ("x",)), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
