@@ -1,7 +1,6 @@
-"""Which materials a submission is expected to hold, by its kind.  Pure.
+"""List the materials that a submission should hold, by its kind.  Pure.
 
-No statute has this list; it is what the portal asks for.
-A word is found in the name of a material, wherever it stands there.
+No statute has this list; it is what the filing portal asks for.  A material counts if its path contains the word.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def compared(
-    kind: str, names: Iterable[str], expected: Mapping[str, tuple[str, ...]]
+    kind: str, paths: Iterable[str], expected: Mapping[str, tuple[str, ...]]
 ) -> list[tuple[str, list[str]]]:
-    """Each expected word, with the names that it is found in; an empty list where it is missing."""
-    there = list(names)
-    return [(word, [name for name in there if word in name]) for word in expected.get(kind, ())]
+    """Return each expected word with the paths that contain it; no path means that the material is missing."""
+    candidates = list(paths)
+    return [(word, [path for path in candidates if word in path]) for word in expected.get(kind, ())]

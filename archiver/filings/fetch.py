@@ -1,4 +1,4 @@
-"""Fetching the company's own pages, with limits on time, size, redirects and where it may lead."""
+"""Fetch the company's own pages, with limits on time, size, redirects and addresses."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from urllib.parse import urljoin, urlsplit
 from archiver import __version__
 from archiver.errors import Phrase
 
-_SECONDS = 20.0
-#: Of a page; it is kept in the journal.
+#: For the whole fetch, redirects included; the daemon checks pages on the thread of its side jobs.
+_MAX_SECONDS = 20.0
+#: The page is journalled, and the journal is kept for ever.
 LARGEST_BYTES = 4 << 20
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
+_CHUNK_BYTES = 1 << 16
+_SHORTEST_TIMEOUT = 0.1
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What came back: the address in the end, and the bytes."""
+    """A page that was fetched."""
 
-    address: str
+    address: str  # after redirects
     data: bytes
 
 
 class Unreachable(Exception):
-    """The page cannot be had; ``reason`` says why."""
+    """The page cannot be fetched; ``reason`` says why."""
 
     def __init__(self, template: str, **fields: object) -> None:
         super().__init__(template)
@@ -36,26 +39,25 @@ class Unreachable(Exception):
 
 
 def fetch(address: str, *, allow_private: bool = False) -> Page:
-    """Get a page; raises Unreachable.
+    """Fetch a page; raises Unreachable.
 
-    Whether an address is private is asked of the connection itself, after the
-    name was resolved and before anything is sent, so that no answer of a name
-    server can lead elsewhere.
+    An address of the internal network is refused unless ``allow_private``.  The check uses the connected peer,
+    before anything is sent: a check of the name could be passed by a name server that changes its answer.
     """
-    until = time.monotonic() + _SECONDS
-    for _ in range(_MOST_REDIRECTS + 1):
-        status, location, data = _once(address, allow_private, until)
+    deadline = time.monotonic() + _MAX_SECONDS
+    for _ in range(_MAX_REDIRECTS + 1):
+        status, location, data = _request(address, allow_private, deadline)
         if status in _REDIRECTS and location:
             address = urljoin(address, location)
         elif status == http.client.OK:
             return Page(address, data)
         else:
             raise Unreachable("the server answers with status {status}", status=status)
-    raise Unreachable("it is redirected more than {count} times", count=_MOST_REDIRECTS)
+    raise Unreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
 
 
-def _once(address: str, allow_private: bool, until: float) -> tuple[int, str, bytes]:
-    connection, path = _connection(address, until)
+def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, str, bytes]:
+    connection, path = _open_connection(address, deadline)
     try:
         connection.connect()
         peer = ipaddress.ip_address(connection.sock.getpeername()[0])
@@ -66,20 +68,20 @@ def _once(address: str, allow_private: bool, until: float) -> tuple[int, str, by
             "GET", path, headers={"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
         )
         response = connection.getresponse()
-        return response.status, response.getheader("Location") or "", _read(response, connection, until)
+        return response.status, response.getheader("Location") or "", _read_body(response, connection, deadline)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise Unreachable("{reason}", reason=str(error) or type(error).__name__) from None
     finally:
         connection.close()
 
 
-def _connection(address: str, until: float) -> tuple[http.client.HTTPConnection, str]:
+def _open_connection(address: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise Unreachable("it is no address of a page") from None
-    seconds = max(0.1, until - time.monotonic())
+    seconds = max(_SHORTEST_TIMEOUT, deadline - time.monotonic())
     if parts.scheme == "https" and host:
         context = ssl.create_default_context()
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -92,16 +94,21 @@ def _connection(address: str, until: float) -> tuple[http.client.HTTPConnection,
     return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _read(response: http.client.HTTPResponse, connection: http.client.HTTPConnection, until: float) -> bytes:
-    """A server that sends a byte at a time would else hold us for as long as it likes."""
+def _read_body(
+    response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
+) -> bytes:
+    """Read at most LARGEST_BYTES until the deadline; raises Unreachable.
+
+    The timeout of a socket starts anew with each byte, so that a server that sends slowly would have no limit.
+    """
     data = bytearray()
-    while chunk := response.read1(1 << 16):
+    while chunk := response.read1(_CHUNK_BYTES):
         data += chunk
         if len(data) > LARGEST_BYTES:
             raise Unreachable("it is larger than {size} MB", size=LARGEST_BYTES >> 20)
-        left = until - time.monotonic()
-        if left <= 0:
-            raise Unreachable("it takes longer than {seconds} s", seconds=round(_SECONDS))
+        remaining_seconds = deadline - time.monotonic()
+        if remaining_seconds <= 0:
+            raise Unreachable("it takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
         if connection.sock is not None:
-            connection.sock.settimeout(left)
+            connection.sock.settimeout(remaining_seconds)
     return bytes(data)

@@ -1,6 +1,6 @@
-"""Filing numbers and the forms they must have.  Pure.
+"""Check the form of filing numbers.  Pure.
 
-The forms are those seen in public lists; no statute defines them.
+The forms are those of the regulator's public lists; no statute defines them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FORMS = (
 
 
 def scheme_of(number: str) -> str:
-    """Which register the number is from; raises UsageProblem with the accepted forms."""
+    """Return the scheme that a filing number belongs to; raises UsageProblem with the accepted forms."""
     for scheme, form, _ in _FORMS:
         if form.fullmatch(number.strip()):
             return scheme

@@ -1,4 +1,4 @@
-"""What a notice's text seems to say: proposed to a person, never taken over.  Pure."""
+"""Guess from a notice's text what it says: proposed to a person, never recorded by itself.  Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date
 
 from archiver.filings.filing_numbers import ALGORITHM
 
-_KINDS = (
+_WORDS_BY_KIND = (
     ("correction", ("补正",)),
     ("inquiry", ("问询", "询问函")),
     ("rectification", ("整改", "责令改正")),
@@ -23,40 +23,40 @@ _DUE = re.compile(
 )
 _DAYS = re.compile(r"(\d{1,3}|[一二三四五六七八九十]{1,3})\s*个?工作日")
 _DOCUMENT = re.compile(r"[\u4e00-\u9fa5]{1,12}[〔\[（(]\s*20\d{2}\s*[〕\]）)]\s*第?\d+号")
-_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九十")}
+_CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九十")}
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Each is None or empty where nothing was found; ``received`` is the latest date that is not the due one."""
+    """The guesses; None or empty where the text gives none."""
 
     kind: str | None
-    received: date | None
+    received: date | None  # the latest date in the text that is not the due one
     due: date | None
-    days: int | None
-    document: str
-    number: str
-    filings: tuple[str, ...]
+    days: int | None  # working days
+    document: str  # the document's number at the regulator
+    number: str  # the filing number
+    filings: tuple[str, ...]  # known filings whose names are in the text
 
 
 def propose(lines: Sequence[str], filings: Iterable[str]) -> Proposal:
-    """Read a notice's lines; ``filings``: names that may stand in it."""
-    text = "\n".join(lines)
-    joined = re.sub(r"\s", "", text)
-    due = next((day for match in _DUE.finditer(joined) if (day := _date(match))), None)
-    dates = [day for match in _DATE.finditer(joined) if (day := _date(match)) and day != due]
-    days = _DAYS.search(joined)
-    # Line by line: joined, a title would seem to belong to the number below it.
-    document = next((found for line in lines if (found := _DOCUMENT.search(re.sub(r"\s", "", line)))), None)
-    number = ALGORITHM.search(joined)
+    """Parse a notice's lines; ``filings``: the names to look for."""
+    text = re.sub(r"\s", "", "\n".join(lines))
+    due = next((day for match in _DUE.finditer(text) if (day := _date(match))), None)
+    other_dates = [day for match in _DATE.finditer(text) if (day := _date(match)) and day != due]
+    days_match = _DAYS.search(text)
+    # Line by line: in the joined text, a title would seem to belong to the number below it.
+    matches = (_DOCUMENT.search(re.sub(r"\s", "", line)) for line in lines)
+    document_match = next((match for match in matches if match), None)
+    number_match = ALGORITHM.search(text)
     return Proposal(
-        next((kind for kind, words in _KINDS if any(word in joined for word in words)), None),
-        max(dates, default=None),
+        next((kind for kind, words in _WORDS_BY_KIND if any(word in text for word in words)), None),
+        max(other_dates, default=None),
         due,
-        _whole(days[1]) if days else None,
-        document[0] if document else "",
-        number[0] if number else "",
-        tuple(name for name in filings if re.sub(r"\s", "", name) in joined),
+        _parse_count(days_match[1]) if days_match else None,
+        document_match[0] if document_match else "",
+        number_match[0] if number_match else "",
+        tuple(name for name in filings if re.sub(r"\s", "", name) in text),
     )
 
 
@@ -64,16 +64,17 @@ def _date(match: re.Match[str]) -> date | None:
     try:
         return date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
+        # Digits such as 2026.13.40 are no date, perhaps a version number.
         return None
 
 
-def _whole(text: str) -> int | None:
-    """十五 is 15, 二十 is 20; None for what is no such number."""
+def _parse_count(text: str) -> int | None:
+    """Return a number of days: 15 for 十五, 20 for 二十; None for anything else."""
     if text.isdigit():
         return int(text)
     tens, ten, ones = text.partition("十")
     if not ten:
-        return _DIGITS.get(text)
+        return _CHINESE_DIGITS.get(text)
     if len(tens) > 1 or len(ones) > 1:
         return None
-    return 10 * (_DIGITS[tens] if tens else 1) + (_DIGITS[ones] if ones else 0)
+    return 10 * (_CHINESE_DIGITS[tens] if tens else 1) + (_CHINESE_DIGITS[ones] if ones else 0)

@@ -1,4 +1,4 @@
-"""The public display (公示) of a filing: what it must say, and whether a page says it."""
+"""Make the text that displays a filing number in public, and check pages for it."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ FORMATS = ("html", "markdown", "text", "json")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Whether a page displays the filing number and the link to what was published."""
+    """What a page displays."""
 
-    number: bool
-    link: bool
+    number: bool  # the filing number
+    link: bool  # the address of the regulator's publication
 
 
 def look(filing: Filing, data: bytes) -> Shown:
-    """Look for number and link in a page's bytes; blanks within the number do not matter."""
-    text = html.unescape(_decoded(data))
-    bare = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", text))
-    address = str(filing.fields.get("published_at") or "")
+    """Search a page for the filing's number and link; ignores tags and spaces within the number."""
+    page_text = html.unescape(_decode(data))
+    visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_text))
+    link = str(filing.fields.get("published_at") or "")
     number = re.sub(r"\s", "", filing.number)
-    return Shown(bool(number) and number in bare, bool(address) and address.rstrip("/") in text)
+    return Shown(bool(number) and number in visible_text, bool(link) and link.rstrip("/") in page_text)
 
 
 def board(filing: Filing, form: str) -> str:
-    """What to put on the website, into the App and into the privacy policy (art. 26); raises UsageProblem."""
+    """Return the text for website, app and privacy policy (art. 26); raises UsageProblem without a number."""
     if not filing.number:
         raise UsageProblem(
             "{filing} has no filing number yet. Nothing was written. Record it with: archiver filing set "
             "{filing!q} --number NO --issued-on DATE",
             filing=filing.name,
         )
-    return _FORMS[form](_facts(filing))
+    return _RENDERERS[form](_display_fields(filing))
 
 
-def _facts(filing: Filing) -> dict[str, str]:
+def _display_fields(filing: Filing) -> dict[str, str]:
     fields = filing.fields
     return {
         "name": str(fields.get("algorithm") or filing.name),
@@ -52,31 +52,35 @@ def _facts(filing: Filing) -> dict[str, str]:
     }
 
 
-def _html(facts: dict[str, str]) -> str:
-    safe = {key: html.escape(value, quote=True) for key, value in facts.items()}
-    number = f'<a href="{safe["link"]}" rel="noopener">{safe["number"]}</a>' if facts["link"] else safe["number"]
-    company = f"（{safe['company']}）" if facts["company"] else ""
-    return f'<p class="algorithm-filing" lang="zh-CN">{safe["name"]}{company} 算法备案编号：{number}</p>\n'
+def _render_html(fields: dict[str, str]) -> str:
+    escaped = {key: html.escape(value, quote=True) for key, value in fields.items()}
+    number = (
+        f'<a href="{escaped["link"]}" rel="noopener">{escaped["number"]}</a>'
+        if fields["link"]
+        else escaped["number"]
+    )
+    company = f"（{escaped['company']}）" if fields["company"] else ""
+    return f'<p class="algorithm-filing" lang="zh-CN">{escaped["name"]}{company} 算法备案编号：{number}</p>\n'
 
 
-def _markdown(facts: dict[str, str]) -> str:
-    safe = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in facts.items()}
-    number = f"[{safe['number']}](<{facts['link']}>)" if facts["link"] else safe["number"]
-    company = f"（{safe['company']}）" if facts["company"] else ""
-    return f"{safe['name']}{company} 算法备案编号：{number}\n"
+def _render_markdown(fields: dict[str, str]) -> str:
+    escaped = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in fields.items()}
+    number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
+    company = f"（{escaped['company']}）" if fields["company"] else ""
+    return f"{escaped['name']}{company} 算法备案编号：{number}\n"
 
 
-def _text(facts: dict[str, str]) -> str:
-    company = f"（{facts['company']}）" if facts["company"] else ""
-    link = f"，公示信息：{facts['link']}" if facts["link"] else ""
-    return f"{facts['name']}{company} 算法备案编号：{facts['number']}{link}\n"
+def _render_text(fields: dict[str, str]) -> str:
+    company = f"（{fields['company']}）" if fields["company"] else ""
+    link = f"，公示信息：{fields['link']}" if fields["link"] else ""
+    return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link}\n"
 
 
-def _json(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
+def _render_json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
-def _decoded(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     for encoding in ("utf-8", "gb18030"):
         try:
             return data.decode(encoding)
@@ -85,4 +89,4 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-_FORMS = {"html": _html, "markdown": _markdown, "text": _text, "json": _json}
+_RENDERERS = {"html": _render_html, "markdown": _render_markdown, "text": _render_text, "json": _render_json}

@@ -1,9 +1,9 @@
-"""Kinds of submissions, told from the names companies give their folders.  Pure."""
+"""Detect the kind of a submission from the name that a company gave its folder.  Pure."""
 
 from __future__ import annotations
 
-# Looked for in this order: 首次备案变更 is a change, 变更补正 a correction.
-_WORDS = (
+# The order matters: 首次备案变更 is a change, 变更补正 a correction.
+_WORDS_BY_KIND = (
     ("correction", ("补正", "correction")),
     ("deregistration", ("注销", "deregistration")),
     ("inspection", ("抽查", "inspection")),
@@ -15,9 +15,9 @@ _WORDS = (
 
 
 def kind_of(folder: bytes) -> str:
-    """The kind that a submission's folder name tells, else ``other``."""
-    name = folder.decode("utf-8", "replace").casefold()
-    for kind, words in _WORDS:
-        if any(word in name for word in words):
+    """Return the kind that a submission's folder name contains; ``other`` if it contains none."""
+    folder_name = folder.decode("utf-8", "replace").casefold()
+    for kind, words in _WORDS_BY_KIND:
+        if any(word in folder_name for word in words):
             return kind
     return "other"

@@ -1,4 +1,4 @@
-"""Days as people type them.  Pure."""
+"""Parse days as people type them.  Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
 def day_of(text: str) -> date:
-    """A day such as 2026-05-01; raises UsageProblem."""
+    """Return a day typed such as 2026-05-01; raises UsageProblem for anything else."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
+        # Refused below, with the same sentence as a year that cannot be meant.
         day = None
     if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise UsageProblem("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text[:100])

@@ -1,4 +1,4 @@
-"""Papers in the notice folder that no notice names yet: proposed to a person, never recorded by themselves."""
+"""Find papers in the notice folder that no notice names: proposed to a person, never recorded by themselves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archiver.store.index import overview
 
 @dataclass(frozen=True, slots=True)
 class UnrecordedPaper:
-    """A material that may be a notice; ``path`` is readable."""
+    """A material that may be a notice; ``path`` is in the form for people."""
 
     filing: str
     submission: str
@@ -21,10 +21,10 @@ class UnrecordedPaper:
 
 
 def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
-    """Materials of the newest versions that lie in a folder of that name, and whose content no notice has."""
-    known = {notice.sha256 for filing in filings for notice in filing.notices}
+    """Return materials of newest versions below a folder with that name, whose content no notice has."""
+    recorded_contents = {notice.sha256 for filing in filings for notice in filing.notices}
     return [
         UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
         for submission, material in overview.lying_in(archive.index, folder.encode("utf-8"))
-        if material.sha256 not in known
+        if material.sha256 not in recorded_contents
     ]

@@ -1,4 +1,4 @@
-"""What changed between two versions, of one submission or of two."""
+"""Compare two versions, of one submission or of two: their materials, and the text of their documents."""
 
 from __future__ import annotations
 
@@ -14,43 +14,50 @@ from archiver.store.changes import between
 from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
-#: Said of documents of which the lines are not all there.
+#: The problem of a comparison of documents that were not read to their end.
 PARTIAL = "only the beginning was compared"
 
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """A document that changed: the lines that differ, and what hindered the comparison, if anything."""
+    """A document whose content changed."""
 
     change: Change
-    lines: list[str]
-    problem: str
+    lines: list[str]  # those that differ, as in a unified diff
+    problem: str  # what hindered the comparison; empty if nothing did
 
 
 def texts(
     index: Index, content: ContentStore, reader: Reader, old: Version, changes: Iterable[Change]
 ) -> Iterator[TextChange]:
-    """For each document that changed since ``old``: the lines that differ, or why they cannot be told."""
-    before = {m.path: m for m in index.materials(old.submission, old.number)}
+    """Yield the differing lines of each document that changed since ``old``; pictures are passed over.
+
+    Opens two documents for each, in a child process, so that a caller that needs few should take few.
+    """
+    old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
     for change in changes:
-        held = before.get(change.path)
-        if change.op is not Op.MODIFY or held is None or not held.sha256 or not change.sha256:
+        old_material = old_materials.get(change.path)
+        if change.op is not Op.MODIFY or old_material is None or not old_material.sha256 or not change.sha256:
             continue
-        name = names.text(change.path)
-        was, now = (reader.read(content.path(each), name, each) for each in (held.sha256, change.sha256))
-        if was.kind and now.kind and not was.kind == now.kind == PICTURE:
-            yield _compared(change, was, now)
+        filename = names.text(change.path)
+        old_document, new_document = (
+            reader.read(content.path(sha256), filename, sha256) for sha256 in (old_material.sha256, change.sha256)
+        )
+        are_pictures = old_document.kind == new_document.kind == PICTURE
+        if old_document.kind and new_document.kind and not are_pictures:
+            yield _compare_documents(change, old_document, new_document)
 
 
-def _compared(change: Change, was: Document, now: Document) -> TextChange:
-    if problem := was.problem or now.problem:
+def _compare_documents(change: Change, old: Document, new: Document) -> TextChange:
+    if problem := old.problem or new.problem:
         return TextChange(change, [], problem)
-    return TextChange(change, difference(was, now), PARTIAL if was.partial or now.partial else "")
+    return TextChange(change, difference(old, new), PARTIAL if old.partial or new.partial else "")
 
 
 def compare(index: Index, old: Version, new: Version) -> list[Change]:
-    """The changes that lead from ``old`` to ``new``, by path."""
-    before = {m.path: m for m in index.materials(old.submission, old.number)}
-    after = {m.path: m for m in index.materials(new.submission, new.number)}
-    paths = sorted(before.keys() | after.keys())
-    return sorted(between([(before.get(path), after.get(path)) for path in paths]), key=lambda change: change.path)
+    """Return the changes that lead from ``old`` to ``new``, by path."""
+    old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
+    new_materials = {material.path: material for material in index.materials(new.submission, new.number)}
+    paths = sorted(old_materials.keys() | new_materials.keys())
+    changes = between([(old_materials.get(path), new_materials.get(path)) for path in paths])
+    return sorted(changes, key=lambda change: change.path)

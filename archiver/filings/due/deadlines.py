@@ -1,4 +1,4 @@
-"""What is due, by when, and why: from the register and the rules.  Pure but for the calendar of working days."""
+"""Compute deadlines from the register and the rules.  Pure but for the calendar of working days."""
 
 from __future__ import annotations
 
@@ -17,27 +17,23 @@ _SOON_DAYS = 3
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One thing to do (or, of the regulator, to wait for).
+    """One thing that the company has to do, or that the regulator owes."""
 
-    ``uid`` stays the same for as long as the matter does.  ``latest``: the other
-    candidate of a provisional date.  ``done`` is the day on which it was done.
-    """
-
-    uid: str
+    uid: str  # stays the same for as long as the matter does
     filing: str
     what: Phrase
     on: date
-    who: str
-    basis: str
-    source: str
+    who: str  # COMPANY or REGULATOR
+    basis: str  # STATUTE, POLICY or STATED
+    source: str  # the article, in English; empty without one
     started: date
-    owner: str
+    owner: str  # the person in charge; empty if none is recorded
     provisional: bool = False
-    latest: date | None = None
+    latest: date | None = None  # the other candidate of a provisional date
     done: date | None = None
 
     def state(self, today: date) -> str:
-        """One of the words above."""
+        """Return one of the states above for that day."""
         if self.done is not None:
             return DONE if self.done <= self.on else LATE
         if self.on < today:
@@ -48,60 +44,64 @@ class Due:
 
 
 def deadlines(filings: Iterable[Filing]) -> list[Due]:
-    """Everything that is or was due, by date."""
-    found = [each for filing in filings for each in _of(filing)]
-    return sorted(found, key=lambda each: (each.on, each.filing, each.uid))
+    """Return every deadline, done ones too, by date."""
+    all_deadlines = [deadline for filing in filings for deadline in _deadlines_of(filing)]
+    return sorted(all_deadlines, key=lambda deadline: (deadline.on, deadline.filing, deadline.uid))
 
 
 def still_open(filings: Iterable[Filing]) -> list[Due]:
-    """What is not done yet, by date."""
-    return [each for each in deadlines(filings) if each.done is None]
+    """Return the deadlines that are not done yet, by date."""
+    return [deadline for deadline in deadlines(filings) if deadline.done is None]
 
 
-def _of(filing: Filing) -> Iterator[Due]:
-    yield from _service(filing)
+def _deadlines_of(filing: Filing) -> Iterator[Due]:
+    yield from _service_deadlines(filing)
     if filing.state in PENDING:
-        yield from _review(filing)
-    yield from _display(filing)
+        yield from _review_deadlines(filing)
+    yield from _display_deadline(filing)
     for question in filing.questions:
-        yield from _change(filing, question)
+        yield from _change_deadlines(filing, question)
     for notice in filing.notices:
         if notice.kind != "revocation":
-            yield _notice(filing, notice)
+            yield _notice_deadline(filing, notice)
 
 
-def _service(filing: Filing) -> Iterator[Due]:
+def _service_deadlines(filing: Filing) -> Iterator[Due]:
     if start := filing.day("service_start"):
-        first = next((each.on for each in filing.submitted if each.kind in ("first", "subject")), None)
-        yield _due(filing, "start", "start", start, done=first)
+        submitted_on = next(
+            (record.on for record in filing.submitted if record.kind in ("first", "subject")), None
+        )
+        yield _make_deadline(filing, "start", "start", start, done=submitted_on)
     if end := filing.day("service_end"):
-        last = filing.last_submitted("deregistration")
-        yield _due(filing, "end", "end", end, done=last.on if last else filing.ended)
+        deregistration = filing.last_submitted("deregistration")
+        yield _make_deadline(filing, "end", "end", end, done=deregistration.on if deregistration else filing.ended)
 
 
-def _review(filing: Filing) -> Iterator[Due]:
-    handed_in = filing.last_submitted("subject", "first", "correction", "change", "deregistration")
-    if handed_in is not None:
-        yield _due(filing, f"review:{handed_in.tag}", "review", handed_in.on)
-    looked = [each for each in (filing.state_on, *(check.on for check in filing.checks)) if each]
-    if looked:
-        # One matter for the whole review, moving on with each look.
-        yield _due(filing, f"check:{handed_in.tag if handed_in else ''}", "check", max(looked))
+def _review_deadlines(filing: Filing) -> Iterator[Due]:
+    submission = filing.last_submitted("subject", "first", "correction", "change", "deregistration")
+    if submission is not None:
+        yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.on)
+    check_days = [day for day in (filing.state_on, *(check.on for check in filing.checks)) if day]
+    if check_days:
+        # One deadline for the whole review, which moves on with each check.
+        yield _make_deadline(filing, f"check:{submission.tag if submission else ''}", "check", max(check_days))
 
 
-def _display(filing: Filing) -> Iterator[Due]:
-    issued = filing.day("issued_on")
-    if not filing.number or issued is None or filing.state in ENDED:
+def _display_deadline(filing: Filing) -> Iterator[Due]:
+    issued_on = filing.day("issued_on")
+    if not filing.number or issued_on is None or filing.state in ENDED:
         return
-    shown = [each.on for each in filing.displays if each.number and each.link and each.on >= issued]
-    yield _due(filing, f"display:{filing.number}", "display", issued, done=min(shown, default=None))
+    displayed_on = [check.on for check in filing.displays if check.number and check.link and check.on >= issued_on]
+    yield _make_deadline(
+        filing, f"display:{filing.number}", "display", issued_on, done=min(displayed_on, default=None)
+    )
 
 
-def _change(filing: Filing, question: Question) -> Iterator[Due]:
+def _change_deadlines(filing: Filing, question: Question) -> Iterator[Due]:
     uid = f"change:{question.number}"
     if filing.state in ENDED and question.material is None:
         return
-    yield _due(
+    yield _make_deadline(
         filing,
         f"{uid}:decide",
         "change",
@@ -110,51 +110,63 @@ def _change(filing: Filing, question: Question) -> Iterator[Due]:
         done=question.decided_on,
     )
     if question.material:
-        later = [each.on for each in filing.submitted if each.kind == "change" and each.at > question.at]
-        yield _due(filing, uid, "change", question.first, done=min(later, default=None))
+        submitted_on = [
+            record.on for record in filing.submitted if record.kind == "change" and record.at > question.at
+        ]
+        yield _make_deadline(filing, uid, "change", question.first, done=min(submitted_on, default=None))
 
 
-def _notice(filing: Filing, notice: Notice) -> Due:
-    key = "inspection" if notice.kind == "inspection" else "notice"
-    sentence = Phrase(SENTENCES[key], number=notice.number, kind=Phrase(notice.kind))
-    stated = (
-        CalendarDay(notice.due) if notice.due else after(notice.received, notice.days) if notice.days else None
-    )
+def _notice_deadline(filing: Filing, notice: Notice) -> Due:
+    rule_key = "inspection" if notice.kind == "inspection" else "notice"
+    sentence = Phrase(SENTENCES[rule_key], number=notice.number, kind=Phrase(notice.kind))
+    stated_day = None
+    if notice.due:
+        stated_day = CalendarDay(notice.due)
+    elif notice.days:
+        stated_day = after(notice.received, notice.days)
     uid = f"notice:{notice.number}"
-    return _due(
-        filing, uid, key, notice.received, stated, sentence=sentence, done=notice.answered_on, owner=notice.owner
+    return _make_deadline(
+        filing,
+        uid,
+        rule_key,
+        notice.received,
+        stated_day,
+        sentence=sentence,
+        done=notice.answered_on,
+        owner=notice.owner,
     )
 
 
-def _due(
+def _make_deadline(
     filing: Filing,
     uid: str,
-    key: str,
+    rule_key: str,
     started: date,
-    stated: CalendarDay | None = None,
+    stated_day: CalendarDay | None = None,
     *,
     sentence: Phrase | None = None,
     done: date | None = None,
     owner: str = "",
 ) -> Due:
-    law = rule(key, started)
-    day = stated or after(started, law.days)
+    """Make a deadline by the rule in force when it started; a day that a notice states comes first."""
+    law = rule(rule_key, started)
+    due_day = stated_day or after(started, law.days)
     return Due(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
-        what=sentence or Phrase(SENTENCES[key]),
-        on=day.on,
+        what=sentence or Phrase(SENTENCES[rule_key]),
+        on=due_day.on,
         who=law.who,
-        basis=STATED if stated else law.basis,
+        basis=STATED if stated_day else law.basis,
         source=law.source,
         started=started,
         owner=owner or (str(filing.fields.get("responsible") or "") if law.who == COMPANY else ""),
-        provisional=day.provisional,
-        latest=day.latest,
+        provisional=due_day.provisional,
+        latest=due_day.latest,
         done=done,
     )
 
 
 def is_ours(due: Due) -> bool:
-    """Whether the company has to do it, rather than wait for the regulator."""
+    """Return True for a duty of the company, False for what the regulator owes."""
     return due.who != REGULATOR

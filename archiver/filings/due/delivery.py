@@ -1,7 +1,7 @@
-"""Sending messages; the only module that imports apprise.
+"""Send messages; the only module that imports apprise.
 
-Where they go is a secret (a token, a password): it comes from the environment or from a file for the
-owner alone, and goes into no log, journal or message.
+An address holds a secret (a token, a password).  It comes from the environment or from a file that only the owner
+can read, and never gets into a log, the journal or a message.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pathlib import Path
 from archiver.errors import ConfigProblem
 from archiver.filings.due.reminders import MANAGER, OWNER
 
-_VARIABLE = "ARCHIVER_TARGET_"
+_VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
 def targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
-    """Role or person -> addresses in apprise's form; raises ConfigProblem, without showing any."""
-    found = _file(path) if path else {}
+    """Return role or person -> addresses in apprise's form; raises ConfigProblem, which quotes no address."""
+    addresses = _read_file(path) if path else {}
     for role in (OWNER, MANAGER):
-        if given := environment.get(_VARIABLE + role.upper()):
-            found[role] = given.split()
-    return found
+        if value := environment.get(_VARIABLE_PREFIX + role.upper()):
+            addresses[role] = value.split()
+    return addresses
 
 
-def _file(path: Path) -> dict[str, list[str]]:
+def _read_file(path: Path) -> dict[str, list[str]]:
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & 0o077:
@@ -45,9 +45,12 @@ def _file(path: Path) -> dict[str, list[str]]:
             reason=error.strerror,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        # Refused below: the parser's own message would quote a line, and with it a secret.
         document = {"": None}
-    # The parser's own message would show a line, and with it a secret.
-    if not all(isinstance(each, list) and all(isinstance(x, str) for x in each) for each in document.values()):
+    if not all(
+        isinstance(addresses, list) and all(isinstance(address, str) for address in addresses)
+        for addresses in document.values()
+    ):
         raise ConfigProblem(
             "{path} says where reminders go and is not as it should be. Nothing was sent. Each line is: "
             'owner = ["mailto://..."]',
@@ -57,14 +60,14 @@ def _file(path: Path) -> dict[str, list[str]]:
 
 
 def send(address: str, title: str, body: str) -> bool:
-    """Send to one address; whether it was taken."""
+    """Send a message to one address; return True if the service accepted it."""
     import logging
 
     import apprise
 
-    # It logs addresses, and those are secrets.
+    # apprise logs addresses.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    channel = apprise.Apprise()
-    return channel.add(address) and bool(
-        channel.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+    sender = apprise.Apprise()
+    return sender.add(address) and bool(
+        sender.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
     )

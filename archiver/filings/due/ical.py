@@ -1,4 +1,4 @@
-"""Deadlines as an iCalendar file (RFC 5545); the only module that imports icalendar."""
+"""Render deadlines as an iCalendar file (RFC 5545); the only module that imports icalendar."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from archiver import __version__
 from archiver.errors import Phrase
 from archiver.filings.due.deadlines import Due
 
-_ALARM = timedelta(hours=-15)
+#: Nine in the morning of the day before an all-day event.
+_ALARM_TRIGGER = timedelta(hours=-15)
 
 
 def calendar(dues: Iterable[Due], archive: str, now: datetime, speak: Callable[[Phrase], str]) -> bytes:
-    """One all-day event each, with an alarm the day before at nine; a UID stays the same while its matter does,
-    so that a calendar that takes the file in again updates what it has.
+    """Return the file: an all-day event for each deadline, with an alarm the day before at nine.
+
+    A UID stays the same for as long as its matter does, so that a calendar that imports a newer file updates its
+    events.
     """
     import icalendar
 
-    file = icalendar.Calendar()
-    file.add("prodid", f"-//archiver//{__version__}//")
-    file.add("version", "2.0")
+    calendar_file = icalendar.Calendar()
+    calendar_file.add("prodid", f"-//archiver//{__version__}//")
+    calendar_file.add("version", "2.0")
     for due in dues:
         event = icalendar.Event()
         title = f"{due.filing}: {speak(due.what)}"
         event.add("uid", f"{due.uid}@{archive}")
         event.add("dtstamp", now)
-        # Later files win over earlier ones, also where a date has moved.
+        # A later file wins over an earlier one, so that a moved date arrives.
         event.add("sequence", int(now.timestamp()) // 60)
         event.add("dtstart", due.on)
         event.add("dtend", due.on + timedelta(days=1))
@@ -38,8 +41,8 @@ def calendar(dues: Iterable[Due], archive: str, now: datetime, speak: Callable[[
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
         alarm.add("description", title)
-        alarm.add("trigger", _ALARM)
+        alarm.add("trigger", _ALARM_TRIGGER)
         event.add_component(alarm)
-        file.add_component(event)
-    data: bytes = file.to_ical()
+        calendar_file.add_component(event)
+    data: bytes = calendar_file.to_ical()
     return data

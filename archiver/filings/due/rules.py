@@ -1,4 +1,4 @@
-"""What a company has to do after handing in, by when, and who says so.  Data.
+"""List the duties after a submission, their periods and their sources.  Data.
 
 《互联网信息服务算法推荐管理规定》 is in force since 2022-03-01.  Where no statute states a time
 the basis is ``policy``: this program's advice, which a person may override with a stated date.
@@ -16,13 +16,13 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``days`` are working days from the trigger; ``source`` is put into the reader's language."""
+    """One duty."""
 
     key: str
-    days: int
+    days: int  # working days from the trigger
     who: str
     basis: str
-    source: str
+    source: str  # translated for the reader
     effective_from: date = _IN_FORCE
 
 
@@ -52,6 +52,9 @@ SENTENCES = {
 
 
 def rule(key: str, on: date) -> Rule:
-    """The rule in force on that day; the oldest one for days before any."""
-    known = sorted((each for each in RULES if each.key == key), key=lambda each: each.effective_from)
-    return next((each for each in reversed(known) if each.effective_from <= on), known[0])
+    """Return the rule in force on that day; the oldest one for a day before all of them."""
+    candidates = sorted(
+        (candidate for candidate in RULES if candidate.key == key), key=lambda candidate: candidate.effective_from
+    )
+    in_force = (candidate for candidate in reversed(candidates) if candidate.effective_from <= on)
+    return next(in_force, candidates[0])

@@ -1,8 +1,8 @@
-"""Working days in China; the only module that imports chinese_calendar and holidays.
+"""Count working days in China; the only module that imports chinese_calendar and holidays.
 
-Published years, with their make-up days, come from chinese_calendar (the notices of the State Council).
-For a year that is not published yet, holidays are guessed and make-up days unknown: the date is
-provisional, and is another one as soon as a release of chinese_calendar knows the year.
+Published years, with their make-up days, come from chinese_calendar (the notices of the State Council).  For a
+year that is not published yet, holidays are guessed and make-up days unknown: a date is provisional then, and
+changes when a release of chinese_calendar knows the year.
 """
 
 from __future__ import annotations
@@ -15,90 +15,91 @@ from typing import Any
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
-#: Beyond these nobody knows, and nobody asks.
+#: The libraries know nothing beyond these years.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarDay:
-    """A date that was counted; ``provisional`` while a year on the way to it is not published.
+    """A date that was counted in working days."""
 
-    ``latest`` is then the other candidate; the earlier one is ``on``.
-    """
-
-    on: date
-    provisional: bool = False
-    latest: date | None = None
+    on: date  # of a provisional date the earlier candidate
+    provisional: bool = False  # a year on the way to it is not published yet
+    latest: date | None = None  # of a provisional date the other candidate
 
 
 def after(start: date, count: int) -> CalendarDay:
-    """The working day that is ``count`` working days after ``start``, which is not counted itself."""
+    """Return the working day that is ``count`` working days after ``start``, which is not counted itself."""
     if count <= 0 or start.year > _LAST_YEAR:
         return CalendarDay(start)
-    if (published := _step(start, count, _published)) is not None:
-        return CalendarDay(published)
-    guessed = _step(start, count, _guessed)
-    by_weekends = _step(start, count, _weekday_or_published)
-    assert guessed is not None
-    assert by_weekends is not None
-    while not _guessed(by_weekends):
-        by_weekends -= _DAY
+    if (published_day := _step(start, count, _is_published_workday)) is not None:
+        return CalendarDay(published_day)
+    guessed_day = _step(start, count, _is_guessed_workday)
+    weekday_count_day = _step(start, count, _is_weekday_or_published_workday)
+    assert guessed_day is not None
+    assert weekday_count_day is not None
+    while not _is_guessed_workday(weekday_count_day):
+        weekday_count_day -= _DAY
     # Stepping back over a holiday must not lead before the first day that counts.
-    earlier = max(min(guessed, by_weekends), _first_working_day(start))
-    return CalendarDay(earlier, provisional=True, latest=max(guessed, earlier))
+    earlier_day = max(min(guessed_day, weekday_count_day), _first_working_day(start))
+    return CalendarDay(earlier_day, provisional=True, latest=max(guessed_day, earlier_day))
 
 
 def is_working_day(day: date) -> bool:
-    """Whether people work then, as far as is known."""
-    return _guessed(day)
+    """Return True for a working day; guessed for a year that is not published."""
+    return _is_guessed_workday(day)
 
 
 def between(start: date, end: date) -> int:
-    """How many working days lie after ``start``, up to and with ``end``; negative where it is before."""
+    """Count the working days after ``start`` up to and including ``end``; negative if ``end`` is earlier."""
     if end < start:
         return -between(end, start)
     days = (start + _DAY * n for n in range(1, (end - start).days + 1))
-    return sum(1 for day in days if _guessed(day))
+    return sum(1 for day in days if _is_guessed_workday(day))
 
 
-def _step(start: date, count: int, works: Callable[[date], bool | None]) -> date | None:
+def _step(start: date, count: int, is_workday: Callable[[date], bool | None]) -> date | None:
+    """Step over ``count`` working days; return None at a day of which ``is_workday`` knows nothing."""
     day = start
     while count:
         day += _DAY
-        known = works(day)
-        if known is None:
+        counts = is_workday(day)
+        if counts is None:
             return None
-        count -= known
+        count -= counts
     return day
 
 
 def _first_working_day(start: date) -> date:
     day = start + _DAY
-    while not _guessed(day):
+    while not _is_guessed_workday(day):
         day += _DAY
     return day
 
 
 @cache
-def _published(day: date) -> bool | None:
-    """None for a year that chinese_calendar does not know."""
+def _is_published_workday(day: date) -> bool | None:
+    """Return None for a year that chinese_calendar does not know."""
     import chinese_calendar
 
     try:
         return bool(chinese_calendar.is_workday(day))
     except NotImplementedError:
+        # How chinese_calendar says that the year is not published.
         return None
 
 
 @cache
-def _guessed(day: date) -> bool:
-    known = _published(day)
-    return (day.weekday() < _SATURDAY and day not in _holidays(day.year)) if known is None else known
+def _is_guessed_workday(day: date) -> bool:
+    published = _is_published_workday(day)
+    if published is not None:
+        return published
+    return day.weekday() < _SATURDAY and day not in _holidays(day.year)
 
 
-def _weekday_or_published(day: date) -> bool:
-    known = _published(day)
-    return day.weekday() < _SATURDAY if known is None else known
+def _is_weekday_or_published_workday(day: date) -> bool:
+    published = _is_published_workday(day)
+    return day.weekday() < _SATURDAY if published is None else published
 
 
 @cache
