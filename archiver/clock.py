@@ -1,8 +1,7 @@
-"""The only clock of the program.
+"""Read the clocks of this machine, and advance the compliance clock; no other module asks for the time.
 
-Two times are kept apart.  *Wall time* is for people.  The *compliance clock*
-counts retention: it only ever gains what several clocks of one boot agree on,
-so that setting a clock forward never makes anything disposable.  The rule is
+Two times are kept apart.  *Wall time* is for people.  The *compliance clock* counts retention: it gains only what
+several clocks of one boot agree on, so that setting a clock forward never makes anything disposable.  The rule is
 that of docs/format.md, "The compliance clock".
 """
 
@@ -21,51 +20,47 @@ _TIMENS_OFFSETS = Path("/proc/self/timens_offsets")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the clocks of this machine said at one moment.
+    """The clocks of this machine, read together."""
 
-    ``wall`` is UTC; ``boottime_ns`` and ``uptime_ns`` count from the boot named
-    by ``boot_id``; ``shifted`` is true inside a time namespace with offsets.
-    """
-
-    wall: datetime
-    boot_id: str
-    boottime_ns: int
-    uptime_ns: int
-    shifted: bool
+    wall: datetime  # UTC
+    boot_id: str  # the kernel's random number of this boot; empty if it cannot be read
+    boottime_ns: int  # since that boot, time in suspend included
+    uptime_ns: int  # the same from another source, which a time namespace does not shift
+    shifted: bool  # inside a time namespace with offsets
 
 
 def read() -> Reading:
     """Read every clock once."""
     return Reading(
         wall=datetime.now(UTC),
-        boot_id=_text(_BOOT_ID),
+        boot_id=_read_proc_file(_BOOT_ID),
         boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-        uptime_ns=_uptime_ns(_text(_UPTIME)),
-        shifted=_has_offsets(_text(_TIMENS_OFFSETS)),
+        uptime_ns=_parse_uptime_ns(_read_proc_file(_UPTIME)),
+        shifted=_has_offsets(_read_proc_file(_TIMENS_OFFSETS)),
     )
 
 
 def wall_ns() -> int:
-    """Wall time in ns, to compare with the times that the kernel gives to files."""
+    """Return wall time in nanoseconds, to compare with the times of files."""
     return time.time_ns()
 
 
 def monotonic() -> float:
-    """Seconds for quiet periods; unaffected by changes of the system clock."""
+    """Return seconds for measuring periods; changes of the system clock do not affect them."""
     return time.monotonic()
 
 
 def today(zone: tzinfo) -> date:
-    """Today's date in ``zone``, by wall time."""
+    """Return today's date in ``zone``, by wall time."""
     return read().wall.astimezone(zone).date()
 
 
 def advance(clock: datetime, before: Reading, now: Reading) -> datetime:
-    """The compliance clock at ``now``, given its value at ``before``.
+    """Return the compliance clock at ``now``, given its value ``clock`` at ``before``.
 
-    Within one boot it gains the least of what BOOTTIME, uptime and wall time
-    gained.  Across boots, and inside a time namespace with offsets, it gains
-    nothing: switched-off time cannot be proven and only lengthens retention.
+    Within one boot it gains the least of what BOOTTIME, uptime and wall time gained.  Across boots, and inside a
+    time namespace with offsets, it gains nothing: the time in between cannot be proven, and retention only gets
+    longer.
     """
     if not before.boot_id or before.boot_id != now.boot_id or before.shifted or now.shifted:
         return clock
@@ -78,12 +73,12 @@ def advance(clock: datetime, before: Reading, now: Reading) -> datetime:
 
 
 def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, the form of all journalled times."""
+    """Format a time as RFC 3339 in UTC with microseconds, the form of all journalled times."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse(text: str) -> datetime:
-    """Read a journalled time; ``ValueError`` if it has no zone or is no time."""
+    """Parse a journalled time; raises ValueError for text that is no time or has no zone."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time without a zone: {text}")
@@ -91,7 +86,7 @@ def parse(text: str) -> datetime:
 
 
 def evidence(clock: datetime, reading: Reading) -> dict[str, Any]:
-    """The ``clock`` member of an event: the clock and what it was derived from."""
+    """Return the ``clock`` member of an event: the compliance clock, and the reading that it was derived from."""
     return {
         "time": stamp(clock),
         "wall": stamp(reading.wall),
@@ -103,7 +98,10 @@ def evidence(clock: datetime, reading: Reading) -> dict[str, Any]:
 
 
 def from_evidence(member: dict[str, Any]) -> tuple[datetime, Reading]:
-    """The inverse of :func:`evidence`."""
+    """Return the compliance clock and the reading that :func:`evidence` was given.
+
+    Raises ValueError, KeyError or TypeError for a member of another form.
+    """
     return parse(member["time"]), Reading(
         wall=parse(member["wall"]),
         boot_id=member["boot_id"],
@@ -113,21 +111,22 @@ def from_evidence(member: dict[str, Any]) -> tuple[datetime, Reading]:
     )
 
 
-def _text(path: Path) -> str:
+def _read_proc_file(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
+        # No /proc, or a kernel without the file: without a boot's number the compliance clock gains nothing.
         return ""
 
 
-def _uptime_ns(text: str) -> int:
-    first = text.split(" ", 1)[0]
-    whole, _, fraction = first.partition(".")
-    if not whole.isdigit():
+def _parse_uptime_ns(text: str) -> int:
+    uptime = text.split(" ", 1)[0]
+    seconds, _, fraction = uptime.partition(".")
+    if not seconds.isdigit():
         return 0
-    return int(whole) * 10**9 + int((fraction + "0" * 9)[:9])
+    return int(seconds) * 10**9 + int((fraction + "0" * 9)[:9])
 
 
 def _has_offsets(text: str) -> bool:
-    fields = [line.split() for line in text.splitlines()]
-    return any(value not in ("0", "") for line in fields for value in line[1:])
+    offset_lines = [line.split() for line in text.splitlines()]
+    return any(value not in ("0", "") for fields in offset_lines for value in fields[1:])

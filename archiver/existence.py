@@ -1,8 +1,8 @@
-"""What lies at a path, asked so that "nothing" and "may not be looked at" stay two answers.
+"""Look at what a path leads to, keeping "nothing is there" apart from "it may not be looked at".
 
-From Python 3.14 on, ``Path.exists``, ``is_dir`` and ``is_file`` answer False to both, as ``os.path`` does in
-every version.  A folder that is closed to the caller would be taken for one without an archive, and the
-caller be told to make one.
+From Python 3.14 on, ``Path.exists``, ``is_dir`` and ``is_file`` return False for both, as ``os.path`` does in
+every version.  A folder that is closed to the caller would be taken for one without an archive, and the caller
+told to create one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import stat
 
 _Path = str | os.PathLike[str]
 
-#: There is nothing at the path.  ELOOP: it ends in a link that leads back to itself.
-_NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+#: Errors that mean that nothing is there; ELOOP is a link that leads back to itself.
+_ABSENCE_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def is_there(path: _Path, *, follow_links: bool = True) -> bool:
-    """Return True if anything lies at ``path``, a link counted as what it leads to.
+    """Return True if anything exists at ``path``; a link counts as its target if links are followed.
 
-    Raises OSError where that cannot be told: no permission, a disk that fails.
+    Raises OSError if that cannot be told: no permission, a failing disk.
     """
     return _mode(path, follow_links) is not None
 
@@ -41,6 +41,6 @@ def _mode(path: _Path, follow_links: bool) -> int | None:
     try:
         return os.stat(path, follow_symlinks=follow_links).st_mode
     except OSError as error:
-        if error.errno in _NOTHING:
+        if error.errno in _ABSENCE_ERRORS:
             return None
         raise

@@ -1,4 +1,4 @@
-"""Retention profiles: named periods with the reason that somebody gave for them.  Data, not code."""
+"""List the retention profiles: named periods with their basis.  Data, not code."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from types import MappingProxyType
 
 #: The program's floor, in calendar years.  No setting and no profile goes below it.
 FLOOR_YEARS = 3
-#: Past the calendar's end: kept for ever.
+#: Years past the end of the calendar: kept for ever.
 PERMANENT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A period in calendar years, and what it rests on."""
+    """A period in calendar years, never shorter than the floor."""
 
     name: str
     years: int
-    basis: str
+    basis: str  # the law or the decision behind the period, in English; translated for the reader
 
     def __post_init__(self) -> None:
         if self.years < FLOOR_YEARS:
