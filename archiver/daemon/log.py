@@ -1,4 +1,4 @@
-"""The log, as the daemon writes it: a full disk or a reader that went away must not stop the work."""
+"""Write the daemon's log; a full disk or a reader that went away must not stop the work."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ LOG_LOST = "{count} lines of the log could not be written. Nothing archived was 
 
 
 class Log:
-    """Tells what happened where that can be told, and later how much could not."""
+    """Report events through another reporter, and count those that it could not write."""
 
     def __init__(self, tell: Reporter) -> None:
         self._tell = tell
-        #: Lines that could not be written since the last that could.
+        #: Lines that could not be written since the last one that could.
         self.lost = 0
 
     def __call__(self, template: str, /, *, problem: str = "", **fields: object) -> None:
-        """Tell it; never raises for the sake of the log."""
+        """Report an event; never raises for a log that cannot be written."""
         try:
             self._tell(template, problem=problem, **fields)
             if lost := self.lost:
                 self.lost = 0
                 self._tell(LOG_LOST, problem="log", count=lost)
         except (OSError, ValueError):
-            # ValueError: the stream was closed.
+            # ValueError is how Python reports a closed stream.
             self.lost += 1

@@ -1,4 +1,4 @@
-"""What systemd is told, sd_notify(3): one datagram each, nothing where systemd does not listen."""
+"""Notify systemd by sd_notify(3): a datagram for each message, none if systemd does not listen."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ from archiver import clock
 
 
 class Notifier:
-    """Speaks to the service manager through ``$NOTIFY_SOCKET``."""
+    """Send messages to the service manager's socket, ``$NOTIFY_SOCKET``."""
 
     def __init__(self) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
-        self._pause = _watchdog_seconds() / 2
-        self._last = 0.0
+        self._watchdog_pause = _watchdog_seconds() / 2
+        self._last_watchdog = 0.0
 
     def ready(self, status: str) -> None:
-        """The service has started, or has taken in its new configuration."""
+        """Report that the service has started, or has loaded its new configuration."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """The configuration is being read again."""
+        """Report that the configuration is being loaded again."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
 
     def stopping(self) -> None:
-        """The service ends."""
+        """Report that the service is ending."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """The work makes progress; sent twice per period of the watchdog."""
+        """Report progress to the watchdog, at most twice in its period."""
         now = clock.monotonic()
-        if self._pause and now - self._last >= self._pause:
-            self._last = now
+        if self._watchdog_pause and now - self._last_watchdog >= self._watchdog_pause:
+            self._last_watchdog = now
             self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        # An abstract socket is written with @ in the environment, with NUL for the kernel.
+        # An abstract socket begins with @ in the environment, and with NUL for the kernel.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.sendto(text.encode("utf-8", "replace"), address)
+        # A manager that does not listen must not stop the service.
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify_socket,
+        ):
+            notify_socket.sendto(text.encode("utf-8", "replace"), address)
 
 
 def _watchdog_seconds() -> float:
@@ -51,4 +55,5 @@ def _watchdog_seconds() -> float:
             return 0.0
         return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     except ValueError:
+        # Not set by systemd: there is no watchdog to feed.
         return 0.0

@@ -1,4 +1,4 @@
-"""The systemd unit: rendered for one configuration, the same text that ``deploy/`` shows."""
+"""Render the systemd unit for one configuration; ``deploy/`` shows the same text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from archiver.errors import ConfigProblem
 
 
 def render(command: Path, config: Path, archive: Path, watch: Path, user: str, writable: list[Path]) -> str:
-    """The unit's text; ``writable``: further folders the service writes where they are there, as for the metrics.
+    """Return the text of the unit.
+
+    ``writable``: further folders that the service may write if they exist, such as that of the metrics.
 
     Raises ConfigProblem for a path that a unit file cannot hold.
     """
@@ -19,7 +21,7 @@ def render(command: Path, config: Path, archive: Path, watch: Path, user: str, w
         command=_argument(command),
         config=_argument(config),
         writes=" ".join([_quoted(archive), *(_quoted(path, "-") for path in writable)]),
-        # A missing folder is waited for by the service itself.
+        # Optional: the service itself waits for a folder that is missing.
         watch=_quoted(watch, "-"),
         mounts=" ".join(_quoted(path) for path in (archive, watch)),
         user=user,
@@ -27,7 +29,7 @@ def render(command: Path, config: Path, archive: Path, watch: Path, user: str, w
 
 
 def _quoted(path: Path, prefix: str = "") -> str:
-    """A path as systemd.syntax(7) wants it: quoted, with % and backslashes doubled."""
+    """Quote a path by systemd.syntax(7), with % and backslashes doubled; raises ConfigProblem."""
     text = prefix + os.fspath(path)
     if not text.isprintable():
         raise ConfigProblem(
@@ -39,5 +41,5 @@ def _quoted(path: Path, prefix: str = "") -> str:
 
 
 def _argument(path: Path) -> str:
-    """The same in a command line, where $ begins a variable."""
+    """Quote a path in a command line, where $ begins a variable."""
     return _quoted(path).replace("$", "$$")
