@@ -1,4 +1,4 @@
-"""``index.db``: what the journal says, ready for questions.
+"""Query ``index.db``, which holds the journal's content in tables.
 
 Derived: every row can be made again from the git repository alone.
 """
@@ -40,12 +40,12 @@ from archiver.store.sqlite import (
     read_point,
 )
 
-#: Events in one transaction; each costs a sync of the log's pages otherwise.
-_AT_ONCE = 500
-#: What was recorded beside versions: an action, what it was done to, and when.
+#: Events in one transaction: one each would cost a sync each, and all at once an endless write-ahead log.
+_TRANSACTION_EVENTS = 500
+#: Selects what was recorded besides versions: action, object and time.
 RECORDS = """select 'hold', name || ' ' || object, placed from holds
     union select action, filing, at from life union select 'dispose-plan', id, at from disposals"""
-_HOLD = 'name, object, reason, "by", user, placed, lifted, lift_reason'
+_HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
 class IndexDamaged(Exception):
@@ -53,17 +53,17 @@ class IndexDamaged(Exception):
 
 
 class Index:
-    """One open ``index.db``."""
+    """One open ``index.db``; for one thread, and closed by whoever opened it."""
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
-        """Open or make the index; raises IndexDamaged."""
+        """Open the index, or create it unless ``read_only``; raises IndexDamaged, sqlite3.Error."""
         self.path = path
         self._read_only = read_only
         self._open()
 
     @classmethod
     def in_memory(cls) -> Index:
-        """Make one that is gone with this process, for an archive whose own index cannot be made."""
+        """Create an index in memory, for an archive whose own cannot be written."""
         return cls(Path(":memory:"))
 
     def _open(self) -> None:
@@ -78,7 +78,7 @@ class Index:
         self._identity = file_identity(self.path)
 
     def reopen(self, *, at: Path) -> None:
-        """Open for writing what lies at ``at`` now; whoever holds this object goes on with it.
+        """Open the file at ``at`` for writing in place of the present one, so that holders of this object see it.
 
         Raises IndexDamaged.
         """
@@ -88,7 +88,7 @@ class Index:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another process has put a new file into the place of the one that is open."""
+        """Return True if another process has replaced the open file."""
         return file_identity(self.path) != self._identity
 
     def _prepare(self, read_only: bool) -> None:
@@ -98,7 +98,7 @@ class Index:
         elif version != SCHEMA_VERSION:
             raise IndexDamaged(f"its layout is {version}, that of this release {SCHEMA_VERSION}")
         self._db.execute("select count(*) from meta").fetchone()
-        # An older release made it: what that one passed over has to be taken in.
+        # An older release passed over events that this one understands.
         if news := sorted({each.action for each in self.unread()} & ACTIONS):
             raise IndexDamaged(f"made before {', '.join(news)}")
 
@@ -112,51 +112,51 @@ class Index:
 
     @property
     def head(self) -> str | None:
-        """The journal commit up to which the index is complete."""
+        """Return the journal commit up to which the index is complete; None for an empty index."""
         return self._meta("head")
 
     @property
     def point(self) -> JournalPoint | None:
-        """The newest event that was taken in; None before the first."""
+        """Return the newest event in the index; None before the first."""
         return read_point(self._db)
 
     @property
     def archive_id(self) -> str:
-        """What tells this archive from others: the beginning of its first event's SHA-256."""
+        """Return the archive's identity: the beginning of the SHA-256 of its first event."""
         return self._meta("archive") or ""
 
     def lag(self) -> ClockLag:
-        """Why the compliance clock is behind, as of the newest event."""
+        """Return why the compliance clock was behind the wall clock at the newest event."""
         value = self._meta("lag")
         return ClockLag() if value is None else ClockLag(**json.loads(value))
 
     @property
     def key_commit(self) -> str:
-        """The journal commit that named the signing key in force."""
+        """Return the journal commit that names the signing key in force."""
         return self._meta("key") or ""
 
     def replica(self) -> dict[str, Any] | None:
-        """Where the replica lies and whether it locks, as journalled last; None: there is none."""
+        """Return the replica's address and settings, as journalled last; None without a replica."""
         value = self._meta("replica")
         return None if value is None else dict(json.loads(value))
 
     @property
     def made_at(self) -> str:
-        """When the archive was made (RFC 3339)."""
+        """Return when the archive was created (RFC 3339)."""
         return self._meta("made") or ""
 
     @property
     def watch_path(self) -> bytes | None:
-        """The path of the folder that was watched last, as journalled; None where no event names one."""
+        """Return the path of the watched folder, as journalled last; None if no event names one."""
         return names.raw(self._meta("watch") or "") or None
 
     @property
     def layout(self) -> str:
-        """The folder layout that the archive was made for."""
+        """Return the folder layout that the archive was created for."""
         return self._meta("layout") or ""
 
     def promises(self) -> Promises:
-        """The strictest retention that was ever in force: what was promised stays promised."""
+        """Return the strictest retention that was ever in force: a promise is never shortened."""
         rows = self._db.execute("select scope, years from promises")
         zones = self._db.execute("select key from meta where key like 'zone:%' order by key")
         live = self._db.execute("select 1 from meta where key = 'live'").fetchone()
@@ -164,23 +164,25 @@ class Index:
         return Promises(dict(rows.fetchall()), names, live is not None, tuple(self.unread()))
 
     def unread(self) -> list[UnreadEvent]:
-        """The events that this release does not understand, oldest first."""
+        """Return the events that this release does not understand, oldest first."""
         rows = self._db.execute('select seq, "commit", action from unread order by seq')
         return [UnreadEvent(*row) for row in rows]
 
     def apply(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
-        """Take in events with their changes; of each the whole or nothing."""
+        """Apply events with their changes, each completely or not at all.
+
+        An event that contradicts the index is recorded as unread: one such event must not stop the archive.
+        """
         intake = Intake(self._db)
         try:
             for count, (event, changes) in enumerate(events):
-                if count % _AT_ONCE == 0:
+                if count % _TRANSACTION_EVENTS == 0:
                     self._db.commit()
                     self._db.execute("begin")
                 self._db.execute("savepoint event")
                 try:
                     intake.apply(event, changes)
                 except MISFIT:
-                    # One event must not stop the archive; it was written, and stays where it is.
                     self._db.execute("rollback to event")
                     intake.pass_over(event)
                 except BaseException:
@@ -193,21 +195,21 @@ class Index:
     # --- reading
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a question of :mod:`archiver.store.index.overview`."""
+        """Yield the rows of a query of :mod:`archiver.store.index.overview`."""
         yield from self._db.execute(sql, values)
 
     def holds(self, lifted: bool = False) -> list[Hold]:
-        """The holds in force, or with ``lifted`` every one there ever was, oldest first."""
+        """Return the holds in force, with ``lifted`` the lifted ones too, oldest first."""
         where = "1" if lifted else "lifted is null"
-        rows = self._db.execute(f"select {_HOLD} from holds where {where} order by placed, name, object")
+        rows = self._db.execute(f"select {_HOLD_COLUMNS} from holds where {where} order by placed, name, object")
         return [Hold(*row) for row in rows]
 
     def records(self) -> list[tuple[str, str, str]]:
-        """Return what was recorded beside versions: the action, what it was done to, and when (RFC 3339)."""
+        """Return what was recorded besides versions: action, object and time (RFC 3339)."""
         return self._db.execute(RECORDS).fetchall()
 
     def last_checkpoint(self) -> tuple[int, str] | None:
-        """The newest checkpoint's number in the journal and its time (RFC 3339)."""
+        """Return event number and time (RFC 3339) of the newest checkpoint; None without one."""
         value = self._meta("checkpoint")
         if value is None:
             return None
@@ -215,16 +217,16 @@ class Index:
         return int(seq), at
 
     def last_drill(self) -> str | None:
-        """When a restore was rehearsed last (RFC 3339)."""
+        """Return when the last restore drill was run (RFC 3339); None without one."""
         return self._meta("drill")
 
     def last_token(self) -> tuple[int, str] | None:
-        """The newest time-stamp's number in the journal and its time (RFC 3339)."""
+        """Return event number and time (RFC 3339) of the newest time-stamp token; None without one."""
         row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
         return None if row is None else (int(row[0]), str(row[1]))
 
     def disposals(self, identity: str | None = None) -> list[Disposal]:
-        """Disposal plans, newest first, or the one of that name."""
+        """Return the disposal plans, newest first; with ``identity`` only that one."""
         rows = self._db.execute(
             'select id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, '
             "begun, certified, certified_commit from disposals where ? in (id, '') order by seq desc",
@@ -240,14 +242,14 @@ class Index:
         return tuple(Approval(*row) for row in rows)
 
     def submissions(self) -> list[Submission]:
-        """Every submission, by filing and name."""
+        """Return every submission, by filing and name."""
         rows = self._db.execute(
             "select filing, name, filing_folder, folder from submissions order by filing, name"
         )
         return [Submission(*row) for row in rows]
 
     def versions(self, filing: str | None = None, name: str | None = None) -> list[Version]:
-        """Versions, newest first, of everything, one filing or one submission."""
+        """Return the versions of everything, of one filing or of one submission, newest first."""
         where, values = ["1"], []
         for column, value in (("s.filing", filing), ("s.name", name)):
             if value is not None:
@@ -256,12 +258,12 @@ class Index:
         return self._versions(" and ".join(where), values, "order by v.seq desc")
 
     def version(self, tag: str) -> Version | None:
-        """The version with this tag, also by one of its submitted tags."""
+        """Return the version with this tag, or with this tag of a submission; None without one."""
         where = "v.tag = ? or v.id = (select version from submitted where tag = ?)"
         return next(iter(self._versions(where, [tag, tag])), None)
 
     def latest(self, submission: Submission) -> Version | None:
-        """The newest version of a submission."""
+        """Return the newest version of a submission; None without one."""
         where = (
             "v.id = (select v.id from versions v join submissions s on s.id = v.submission "
             "where s.filing = ? and s.name = ? order by v.number desc limit 1)"
@@ -269,22 +271,22 @@ class Index:
         return next(iter(self._versions(where, [submission.filing, submission.name])), None)
 
     def counts(self) -> tuple[int, int]:
-        """Number of versions, and of bytes that all versions hold together."""
+        """Return the number of versions, and the bytes of all versions together."""
         row = self._db.execute("select count(*), coalesce(sum(bytes), 0) from versions").fetchone()
         return int(row[0]), int(row[1])
 
     def first_capture(self) -> str | None:
-        """When the first version was captured (RFC 3339)."""
+        """Return when the first version was captured (RFC 3339); None without one."""
         row = self._db.execute("select min(captured_at) from versions").fetchone()
         return None if row[0] is None else str(row[0])
 
     def stored(self, since: str = "") -> int:
-        """Bytes of content, each counted once, that came in since then (RFC 3339)."""
+        """Return the bytes of new content since a time (RFC 3339), each content counted once."""
         query = "select coalesce(sum(stored), 0) from versions where captured_at >= ?"
         return int(self._db.execute(query, (since,)).fetchone()[0])
 
     def branches(self) -> dict[str, str]:
-        """The commit that each submission's branch has to name: its newest version's."""
+        """Return the branch of each submission with the commit that it has to name: of the newest version."""
         rows = self._db.execute(
             'select s.filing, s.name, v."commit" from versions v join submissions s on s.id = v.submission '
             "where v.number = (select max(n.number) from versions n where n.submission = v.submission)"
@@ -292,7 +294,7 @@ class Index:
         return {Submission(filing, name).branch: commit for filing, name, commit in rows}
 
     def tags(self) -> list[str]:
-        """Every version's and every handing-in's tag."""
+        """Return the tags of all versions and of all submissions to the regulator."""
         rows = self._db.execute("select tag from versions union select tag from submitted order by 1")
         return [row[0] for row in rows]
 
@@ -300,7 +302,7 @@ class Index:
         return versions_of(self._db, where, values, order, self.holds())
 
     def materials(self, submission: Submission, number: int | None = None) -> Iterator[Material]:
-        """The materials of a version (None: of the newest), by raw path."""
+        """Yield the materials of a version (None: the newest) in the order of their paths."""
         identity = submission_id(self._db, submission.filing, submission.name)
         if number is None:
             rows = self._db.execute(
@@ -318,7 +320,7 @@ class Index:
             yield material_of(row)
 
     def life(self, filing: str | None = None, until: str = "") -> list[LifeEvent]:
-        """The events of filings' lives, oldest first; ``until``: only what was recorded by then (RFC 3339)."""
+        """Return the events that concern filings, oldest first; ``until``: recorded by that time (RFC 3339)."""
         rows = self._db.execute(
             "select seq, at, user, action, filing, details from life "
             "where (?1 is null or filing = ?1) and (?2 = '' or at <= ?2) order by seq",
@@ -327,7 +329,7 @@ class Index:
         return [LifeEvent(seq, at, user, action, of, json.loads(told)) for seq, at, user, action, of, told in rows]
 
     def holding(self, sha256: str) -> list[Version]:
-        """Every version that holds this content."""
+        """Return the versions that hold a content."""
         where = (
             "v.id in (select w.id from materials m join versions w on w.submission = m.submission "
             "where m.sha256 = ? and m.first <= w.number and (m.until is null or m.until > w.number))"
@@ -335,7 +337,7 @@ class Index:
         return self._versions(where, [sha256])
 
     def present(self, submission: Submission, paths: Iterable[bytes]) -> dict[bytes, Material]:
-        """What the newest version holds under each of ``paths``."""
+        """Return the materials of the newest version at those of ``paths`` that it has."""
         identity = submission_id(self._db, submission.filing, submission.name)
         if identity is None:
             return {}
@@ -343,7 +345,7 @@ class Index:
             "select path, sha256, size, mtime_ns, health from materials "
             "where submission = ? and path = ? and until is null"
         )
-        # In one transaction: else each of 100,000 questions takes and gives back the locks.
+        # In one transaction: otherwise each of 100,000 queries takes and releases the file locks.
         self._db.execute("begin")
         try:
             rows = (self._db.execute(query, (identity, path)).fetchone() for path in paths)

@@ -1,4 +1,4 @@
-"""How rows of ``index.db`` become versions with what belongs to them: submissions, holds, ends, dates."""
+"""Build versions from rows of ``index.db``, with their submissions, holds, ends and dates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archiver.model import Hold, Submission, Submitted, Version
 
 
 def anchor(event: str) -> str:
-    """The compliance clock of an event, or the time of the first token after it where that is later."""
+    """Return SQL for an event's compliance clock, or the time of the first token after it if that is later."""
     token = f"select time from tokens where tokens.seq > {event}.seq order by tokens.seq limit 1"
     return f"max({event}.clock, coalesce(({token}), ''))"
 
@@ -37,10 +37,7 @@ from versions v join submissions s on s.id = v.submission
 def versions_of(
     database: sqlite3.Connection, where: str, values: Sequence[str], order: str, holds: Iterable[Hold]
 ) -> list[Version]:
-    """The versions that ``where`` chooses, with what belongs to them: three queries, however many there are.
-
-    ``holds``: those in force.
-    """
+    """Return the versions that ``where`` selects, with ``holds`` in force; always three queries."""
     rows = database.execute(f"{_VERSIONS} where {where} {order}", values).fetchall()
     handed_in: dict[int, list[Submitted]] = defaultdict(list)
     for version, details, *fields in database.execute(
