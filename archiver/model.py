@@ -14,48 +14,6 @@ from typing import Any
 
 #: Kinds of submissions.
 KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
-#: Every action that this release writes or understands: an event with any other one may be a hold.
-ACTIONS = frozenset(
-    {
-        "init",
-        "adopt",
-        "policy",
-        "capture",
-        "submit",
-        "hold",
-        "lift",
-        "filing-set",
-        "filing-end",
-        "notice",
-        "notice-answer",
-        "change-question",
-        "change-decision",
-        "signal",
-        "display-check",
-        "reminder",
-        "checkpoint",
-        "timestamp",
-        "key-rotate",
-        "key-replace",
-        "key-backup",
-        "dispose-plan",
-        "dispose-approve",
-        "dispose-begin",
-        "dispose-certify",
-        "refuse",
-        "restore",
-        "export",
-        "protect",
-        "drill",
-        "replica-init",
-        "tick",
-        "watch-lost",
-        "watch-deaf",
-        "watch-path",
-        "repository-settings",
-        "recover",
-    }
-)
 #: Submission of materials that lie directly in a filing's folder.
 COMMON = "_common"
 #: Filing of materials that lie directly in the watched folder.

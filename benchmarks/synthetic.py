@@ -23,6 +23,8 @@ from archiver.model import Change, Op, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.content.objects import pointer
+from archiver.store.events.archive_events import ArchiveCreated
+from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.fast_import import IDENTITY
 from archiver.store.journal import canonical, change_line
 
@@ -84,18 +86,18 @@ class Generator:
             "at": clock.stamp(self.now),
             "clock": clock.evidence(self.now, self.reading),
             "actor": self.actor,
-            "action": "capture",
+            "action": VersionCaptured.action.value,
             "object": tag,
-            "details": {
-                "filing": names.text(submission.filing_folder),
-                "submission": names.text(submission.folder),
-                "version": number,
-                "files": files,
-                "bytes": files * 1000,
-                "added": sum(c.op is Op.ADD for c in changes),
-                "modified": sum(c.op is Op.MODIFY for c in changes),
-                "deleted": 0,
-            },
+            "details": VersionCaptured(
+                filing=names.text(submission.filing_folder),
+                submission=names.text(submission.folder),
+                version=number,
+                files=files,
+                bytes=files * 1000,
+                added=sum(c.op is Op.ADD for c in changes),
+                modified=sum(c.op is Op.MODIFY for c in changes),
+                deleted=0,
+            ).to_details(),
             "refs": {
                 submission.branch: commit,
                 f"refs/tags/{tag}": hashlib.sha1(
@@ -158,13 +160,10 @@ class Generator:
 
 def make(root: Path, materials: int, submissions: int, versions: int, watch: Path | None = None) -> Archive:
     """The archive at ``root``; each submission begins with its materials, each later version changes one."""
-    details = {
-        "watch": os.fspath(watch or root),
-        "layout": "{filing}/{submission}",
-        "retention_years": 3,
-        "timezone": "Asia/Shanghai",
-    }
-    archive = Archive.create(root, details)
+    created = ArchiveCreated(
+        watch=os.fspath(watch or root), layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai"
+    )
+    archive = Archive.create(root, created)
     generator = Generator(archive)
     each, rounds = materials // submissions, versions // submissions
     for number in range(submissions):

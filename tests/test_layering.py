@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,9 @@ def test_writing_code_in_verify_is_named(copy: Path) -> None:
     }
     allowed = {line.rpartition(" ")[2] for line in VERIFY["ignore_imports"]}
     planted = []
-    for module in sorted(modules - allowed):
+    for module in sorted(modules):
+        if any(fnmatchcase(module, pattern) for pattern in allowed):
+            continue
         plant(copy / "archiver", "verify.made_tomorrow", module)
         planted.append(f"archiver.verify.made_tomorrow -> {module}")
     assert len(planted) > 20

@@ -18,6 +18,8 @@ from archiver.filings.public_display import look
 from archiver.filings.register import Filing, register
 from archiver.filings.typed_days import day_of
 from archiver.store import names
+from archiver.store.events.attached_files import EVIDENCE
+from archiver.store.events.filing_events import DisplayChecked, ReminderSent
 from archiver.store.resolve import find_filing, find_submission
 from archiver.store.writer import Draft
 
@@ -165,16 +167,16 @@ def _record_page(
     context: ActionContext, filing: Filing, source: str, data: bytes, problem: Phrase | None
 ) -> dict[str, Any]:
     shown = look(filing, data)
-    details = {
-        "on": clock.today(context.config.zone).isoformat(),
-        "source": source,
-        "number_found": shown.number,
-        "link_found": shown.link,
-        "problem": str(problem) if problem else "",
-    }
-    attached = {} if problem else {f"{records.EVIDENCE}.html": io.BytesIO(data)}
+    checked = DisplayChecked(
+        checked_on=clock.today(context.config.zone),
+        source=source,
+        number_found=shown.number,
+        link_found=shown.link,
+        problem=str(problem) if problem else "",
+    )
+    attached = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(data)}
     with context.archive.writing(context.wait_seconds) as writer:
-        writer.append(Draft("display-check", filing.name, details, attached))
+        writer.append(Draft(filing.name, checked, attached))
     return {"source": source, "number": shown.number, "link": shown.link, "problem": problem}
 
 
@@ -224,7 +226,7 @@ def _note_sent(context: ActionContext, message: ReminderDigest) -> None:
     items = [{"uid": item.uid, "step": item.step} for item in message.items]
     with context.archive.writing(context.wait_seconds) as writer:
         writer.append(
-            Draft("reminder", _REMINDERS, {"to": message.role, "channel": message.channel, "items": items})
+            Draft(_REMINDERS, ReminderSent(recipient=message.role, channel=message.channel, items=items))
         )
 
 

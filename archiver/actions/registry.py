@@ -26,7 +26,15 @@ from archiver.model import Submission, Version
 from archiver.restore import drill
 from archiver.retention import disposal, holds
 from archiver.retention.policy import decide
-from archiver.store import events, maintenance, names
+from archiver.store import maintenance, names
+from archiver.store.events import validation
+from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.evidence_events import (
+    ContentProtected,
+    PackageExported,
+    TimestampReceived,
+    VersionsRestored,
+)
 from archiver.store.journal import canonical
 from archiver.store.resolve import find_filing, find_object, find_submission, find_version
 from archiver.store.writer import Draft
@@ -36,7 +44,7 @@ from archiver.verify.whole_archive import verify
 _LONGEST_TEXT = 4000
 #: A restore at a time may name thousands of versions.
 _LARGEST_NOTE = 1 << 20
-_NOTES = ("restore", "export", "protect")
+_NOTES = {str(details.action): details.action for details in (VersionsRestored, PackageExported, ContentProtected)}
 #: What a person typed, among the details of a note; the rest are names of folders and versions.
 _TYPED = frozenset({"recipient", "reason"})
 
@@ -262,7 +270,7 @@ def _checkpoint(context: ActionContext) -> dict[str, Any]:
     if context.config.timestamp_url:
         try:
             stamped = request_timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
-            answer["proven"] = stamped.details["time"]
+            answer["proven"] = TimestampReceived.from_details(stamped.details).time
         except ArchiverError as error:
             answer["problem"] = Phrase(error.template, **error.fields)
     return answer
@@ -303,7 +311,7 @@ def _note(context: ActionContext, what: str, about: str, details: dict[str, Any]
     """Journal what somebody did who may not write the journal."""
     if what not in _NOTES:
         raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])
-    events.check_values(details)
+    validation.check_values(details)
     for key in _TYPED & details.keys():
         if isinstance(details[key], str):
             details = {**details, key: names.typed(details[key], key)}
@@ -312,7 +320,7 @@ def _note(context: ActionContext, what: str, about: str, details: dict[str, Any]
             "A note for the journal is longer than {longest} bytes. Nothing was changed.", longest=_LARGEST_NOTE
         )
     with context.archive.writing(context.wait_seconds) as writer:
-        return {"seq": writer.append(Draft(what, about[:500], details)).seq}
+        return {"seq": writer.append(Draft(about[:500], GivenDetails(_NOTES[what], details))).seq}
 
 
 #: Name -> what does it, and the arguments with their kinds.

@@ -23,6 +23,7 @@ from archiver.existence import is_folder, is_there
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.evidence_events import PackageExported
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +99,15 @@ def export_package(
 
 
 def export_note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the event that journals the export: what was exported, for whom, and to where."""
-    details = {
-        "target": names.text(os.fsencode(package.path)),
-        "recipient": record["recipient"],
-        "reason": record["reason"],
+    """Return the arguments of the note for the journal: what was exported, for whom, and to which place."""
+    exported = PackageExported(
+        target=names.text(os.fsencode(package.path)),
+        recipient=record["recipient"],
+        reason=record["reason"],
         **record["selection"],
-        "versions": package.versions,
-    }
-    return {"about": "audit", "details": details}
+        versions=package.versions,
+    )
+    return {"what": exported.action.value, "about": "audit", "details": exported.to_details()}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

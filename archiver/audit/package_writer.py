@@ -21,30 +21,41 @@ from archiver.audit.shown_documents import ShownDocuments
 from archiver.documents.integrity import NOTES
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase, StorageProblem
-from archiver.filings.records import EVIDENCE
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.events import UNREADABLE
+from archiver.store.events.actions import UNREADABLE, Action
+from archiver.store.events.attached_files import (
+    CERTIFICATE_FILE,
+    CERTIFICATE_PAGE,
+    CERTIFICATE_SIGNATURE_FILE,
+    CHANGES_FILE,
+    EVIDENCE,
+    PLAN_FILE,
+    ROOTS_FILE,
+    SIGNERS_FILE,
+    TOKEN_FILE,
+)
+from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
 from archiver.store.git.repository import JOURNAL
-from archiver.store.journal import CHANGES_FILE, EVENT_FILE, canonical
+from archiver.store.journal import EVENT_FILE, canonical
 
 #: Attachments that are needed to check the journal; others are exported with their submission only.
 _PROOFS = frozenset(
     {
-        "allowed_signers",
-        "tsa_roots.pem",
-        "token.tsr",
-        "plan.json",
-        "certificate.json",
-        "certificate.json.sig",
-        "certificate.html",
+        SIGNERS_FILE,
+        ROOTS_FILE,
+        TOKEN_FILE,
+        PLAN_FILE,
+        CERTIFICATE_FILE,
+        CERTIFICATE_SIGNATURE_FILE,
+        CERTIFICATE_PAGE,
     }
 )
 #: Actions whose event is covered by a signed tag.
-_SIGNED_ACTIONS = {"submit", "checkpoint", "key-rotate"}
+_SIGNED_ACTIONS = {Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE}
 _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
@@ -250,7 +261,7 @@ class PackageWriter:
             if event.action == UNREADABLE:
                 data = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
                 self._bag.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [data])
-            is_selected_capture = event.action == "capture" and event.object.rsplit("/", 1)[0] in submissions
+            is_selected_capture = event.action == Action.CAPTURE and event.object.rsplit("/", 1)[0] in submissions
             for item in event.attachments:
                 is_paper = item.name.startswith(EVIDENCE) and event.object in filings and self._may_show(event)
                 is_change_list = is_selected_capture and item.name == CHANGES_FILE
@@ -267,8 +278,7 @@ class PackageWriter:
 
     def _may_show(self, event: Event) -> bool:
         """Return True if no pattern leaves out the notice or screenshot of an event, by its name there."""
-        name = str(event.details.get("file") or event.details.get("evidence") or "")
-        return not self._selection.omission_reason(names.raw(name))
+        return not self._selection.omission_reason(names.raw(given_paper_name(event.details)))
 
     def _event_lines(self, on_event: Callable[[Event], object]) -> Iterator[bytes]:
         for event, line in self._archive.journal.lines_since(None):
@@ -281,13 +291,16 @@ class PackageWriter:
         """Write the receipts of the tagged submissions; return by tag the event number and the path of each."""
         receipts: dict[str, tuple[int, str | None]] = {}
         for event in events:
-            if event.action != "submit" or event.details["tag"] not in tags:
+            if event.action != Action.SUBMIT:
                 continue
-            receipts[event.details["tag"]] = (event.seq, None)
+            tag = VersionSubmitted.from_details(event.details).tag
+            if tag not in tags:
+                continue
+            receipts[tag] = (event.seq, None)
             for item in event.attachments:
-                path = self._names.path(f"submitted/{event.details['tag']}/{item.name}".encode())
+                path = self._names.path(f"submitted/{tag}/{item.name}".encode())
                 self._bag.add_payload(path, [self._archive.journal.attachment(event, item.name)])
-                receipts[event.details["tag"]] = (event.seq, f"data/{path}")
+                receipts[tag] = (event.seq, f"data/{path}")
         return receipts
 
     # --- git, coverage

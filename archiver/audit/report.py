@@ -20,42 +20,43 @@ from archiver.filings.expected_materials import compared
 from archiver.filings.register import FIELDS, Filing, register
 from archiver.filings.submission_kinds import kind_of
 from archiver.filings.version_differences import TextChange, compare, texts
-from archiver.model import ACTIONS, Change, Event, Version
+from archiver.model import Change, Event, Version
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.actions import ACTIONS, Action
 
 #: Actions of the access log: who looked, took, was refused, or destroyed something.
 _LOGGED_ACTIONS = frozenset(
     [
-        "export",
-        "restore",
-        "refuse",
-        "drill",
-        "hold",
-        "lift",
-        "submit",
-        "filing-end",
-        "filing-set",
-        "notice",
-        "notice-answer",
-        "change-question",
-        "change-decision",
-        "display-check",
-        "reminder",
-        "policy",
-        "key-rotate",
-        "key-replace",
-        "key-backup",
-        "adopt",
-        "watch-path",
-        "recover",
-        "repository-settings",
-        "protect",
-        "dispose-plan",
-        "dispose-approve",
-        "dispose-begin",
-        "dispose-certify",
+        Action.EXPORT,
+        Action.RESTORE,
+        Action.REFUSE,
+        Action.DRILL,
+        Action.HOLD,
+        Action.LIFT,
+        Action.SUBMIT,
+        Action.FILING_END,
+        Action.FILING_SET,
+        Action.NOTICE,
+        Action.NOTICE_ANSWER,
+        Action.CHANGE_QUESTION,
+        Action.CHANGE_DECISION,
+        Action.DISPLAY_CHECK,
+        Action.REMINDER,
+        Action.POLICY,
+        Action.KEY_ROTATE,
+        Action.KEY_REPLACE,
+        Action.KEY_BACKUP,
+        Action.ADOPT,
+        Action.WATCH_PATH,
+        Action.RECOVER,
+        Action.REPOSITORY_SETTINGS,
+        Action.PROTECT,
+        Action.DISPOSE_PLAN,
+        Action.DISPOSE_APPROVE,
+        Action.DISPOSE_BEGIN,
+        Action.DISPOSE_CERTIFY,
     ]
 )
 #: A browser still scrolls through so many rows; the whole journal lies beside the report.
@@ -153,7 +154,7 @@ class PackageReport:
             disposals=index.disposals(),
             token=index.last_token(),
             checkpoint=index.last_checkpoint(),
-            drill=next((event for event in reversed(events) if event.action == "drill"), None),
+            drill=next((event for event in reversed(events) if event.action == Action.DRILL), None),
             coverage=coverage,
             counts=counts,
             width=WIDTH,
@@ -283,12 +284,12 @@ def _filing_timeline(
     filing_marks += [
         Mark("end", _time_of(event.at), event.object)
         for event in events
-        if event.action == "filing-end" and event.object == sheet.name
+        if event.action == Action.FILING_END and event.object == sheet.name
     ]
     filing_marks += [
         Mark(event.action, _time_of(event.at), event.object)
         for event in events
-        if event.action in ("checkpoint", "timestamp")
+        if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
     ]
     rows.append(("", filing_marks))
     return lay_out_timeline(rows, _time_of(events[-1].at))

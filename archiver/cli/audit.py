@@ -11,6 +11,7 @@ from archiver.cli.console import Console
 from archiver.cli.session import Glob, Name, Session, Text, entry
 from archiver.errors import ArchiverError
 from archiver.model import KINDS
+from archiver.store.events.actions import Action
 
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def _sign(session: Session, archive: Archive) -> None:
     """The newest event of a package is a checkpoint: nothing of it is without a signature."""
     head = archive.journal.head()
-    if head is None or head.action == "checkpoint":
+    if head is None or head.action == Action.CHECKPOINT:
         return
     try:
         session.act("checkpoint")
@@ -115,7 +116,7 @@ def command(
     )
     console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.act("note", what="export", **package.export_note(written, record))
+        session.act("note", **package.export_note(written, record))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

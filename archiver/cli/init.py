@@ -26,6 +26,11 @@ from archiver.config.settings import (
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate
+from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
+from archiver.store.events.attached_files import ROOTS_FILE
+
+#: The event that the archive begins with here: a new one is created, a clone is adopted.
+Beginning = ArchiveCreated | ArchiveAdopted
 
 
 @entry("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
@@ -69,18 +74,19 @@ def command(
     )
     ready = _ready(session, settings)
     settings = ready or settings
-    details = {
-        "watch": text(os.fsencode(settings.watch)),
-        "layout": settings.layout,
-        "retention_years": settings.retention_years,
-        "timezone": settings.timezone,
-    }
+    begin = ArchiveAdopted if adopt else ArchiveCreated
+    beginning = begin(
+        watch=text(os.fsencode(settings.watch)),
+        layout=settings.layout,
+        retention_years=settings.retention_years,
+        timezone=settings.timezone,
+    )
     _check(settings)
     roots = _authority(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
             new_archive.finish(settings.archive)
-        if ready and _is_made(settings, details, roots, adopt):
+        if ready and _is_made(settings, beginning, roots):
             session.console.say(
                 "The archive at {path} is there already. Nothing was changed.", path=settings.archive
             )
@@ -90,7 +96,7 @@ def command(
                 "{path} is already there and not empty. Nothing was made. Choose a new folder.",
                 path=settings.archive,
             )
-        _make(settings, details, roots, adopt, is_ready=ready is not None)
+        _make(settings, beginning, roots, is_ready=ready is not None)
     except OSError as error:
         raise StorageProblem(
             "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
@@ -108,9 +114,7 @@ def command(
     console.say("Start archiving with: archiver run")
 
 
-def _make(
-    settings: Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool, *, is_ready: bool
-) -> None:
+def _make(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], *, is_ready: bool) -> None:
     """Make both, or neither.  The configuration comes first: with it, whoever was killed says the same again."""
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as take_in
@@ -118,7 +122,10 @@ def _make(
     if not is_ready:
         template.write_new(settings.source, template.render(settings))
     try:
-        made = take_in(settings.archive, details) if adopt else Archive.create(settings.archive, details, roots)
+        if isinstance(beginning, ArchiveAdopted):
+            made = take_in(settings.archive, beginning)
+        else:
+            made = Archive.create(settings.archive, beginning, roots)
     except BaseException:
         if not is_ready:
             settings.source.unlink()
@@ -154,19 +161,18 @@ def _ready(session: Session, wanted: Config) -> Config | None:
     return ready
 
 
-def _is_made(settings: Config, details: Mapping[str, Any], roots: Mapping[str, bytes], adopt: bool) -> bool:
+def _is_made(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
     """Whether such an archive is there already; raises UsageProblem where it was made for something else."""
     from archiver.evidence import request_timestamp
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
 
-    if adopt:
-        return is_adopted(settings.archive, details)
+    if isinstance(beginning, ArchiveAdopted):
+        return is_adopted(settings.archive, beginning)
     if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
-        first = archive.journal.first()
-        layout = first.details.get("layout") if first is not None else ""
+        layout = archive.index.layout
         pinned = request_timestamp.roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
         raise UsageProblem(
@@ -194,7 +200,7 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
             "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
             "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
         )
-    return {rfc3161.ROOTS_FILE: data}
+    return {ROOTS_FILE: data}
 
 
 def _check(settings: Config) -> None:

@@ -11,6 +11,7 @@ from archiver.errors import ArchiverError, StorageProblem
 @entry("Set the immutable flag on all content objects (as root, where the filesystem has it).")
 @click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
 def command(session: Session, off: bool) -> None:
+    from archiver.store.events.evidence_events import ContentProtected
     from archiver.store.permissions import protect
 
     archive = session.archive()
@@ -32,8 +33,8 @@ def command(session: Session, off: bool) -> None:
         console.say("{total} content objects are immutable now, {done} of them newly.", done=done, total=total)
         console.say("What is archived from now on is not, until this is run again.")
     try:
-        details = {"on": not off, "objects": total, "changed": done}
-        session.act("note", what="protect", about="content", details=details)
+        protected = ContentProtected(is_immutable=not off, objects=total, changed=done)
+        session.act("note", what=protected.action.value, about="content", details=protected.to_details())
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The flags are changed, but it could not be journalled.")

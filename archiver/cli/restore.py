@@ -61,7 +61,7 @@ def command(
     written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        session.act("note", what="restore", **restoration.note(plan, written))
+        session.act("note", **restoration.note(plan, written))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The restore is done, but it could not be journalled.")

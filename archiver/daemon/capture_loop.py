@@ -194,8 +194,8 @@ class Daemon:
             self._report("Attention: {reason}.", problem="journal", reason=reason)
         self._accept_folder()
         promises = self._archive.index.promises()
-        if details := new_promises(in_force(self._config, promises), self._config, promises):
-            self._append(Draft("policy", "retention", details))
+        if promised := new_promises(in_force(self._config, promises), self._config, promises):
+            self._append(Draft("retention", promised))
         journal_tick(self._archive, self._append)
 
     def _accept_folder(self) -> None:

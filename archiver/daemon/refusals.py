@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from archiver.existence import is_there
 from archiver.store.archive import Archive
+from archiver.store.events.retention_events import ActRefused
 from archiver.store.writer import Draft
 
 #: Of a script that tries for hours, one event lists so many attempts and counts the rest.
@@ -25,5 +26,5 @@ def journal_refusals(archive: Archive, append: Callable[[Draft], None]) -> None:
         note.rename(taken_note)
     # An event cannot hold a NUL: one in the note would keep every later refusal out of the journal.
     attempts = taken_note.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
-    append(Draft("refuse", "git", {"attempts": attempts[:_MAX_LISTED], "count": len(attempts)}))
+    append(Draft("git", ActRefused(attempts=attempts[:_MAX_LISTED], count=len(attempts))))
     taken_note.unlink()

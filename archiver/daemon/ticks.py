@@ -9,6 +9,7 @@ from archiver.errors import ArchiverError
 from archiver.evidence.checkpoint import checkpoint, is_due
 from archiver.intake.snapshot import Snapshot
 from archiver.store.archive import Archive
+from archiver.store.events.evidence_events import ClockTicked
 from archiver.store.writer import Draft
 
 #: Key of ``state.db`` for the time when a checkpoint failed first (RFC 3339); empty once one succeeds.
@@ -28,7 +29,7 @@ def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
     _, last_reading = clock.from_evidence(newest_event.clock)
     has_rebooted = last_reading.boot_id != reading.boot_id
     if has_rebooted or reading.boottime_ns - last_reading.boottime_ns > _DAY_NS:
-        append(Draft("tick", "clock"))
+        append(Draft("clock", ClockTicked()))
 
 
 def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:

@@ -16,6 +16,7 @@ from archiver.intake.folder.watcher import Watcher
 from archiver.intake.scan import UNREADABLE_FOLDER, ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
+from archiver.store.events.capture_events import WatchedFolderLost, WatchWentDeaf
 from archiver.store.writer import Draft
 
 EVENTS, PARTLY, POLLING, SCANS, DEAF, MISSING = "events", "partly", "polling", "scans", "deaf", "missing"
@@ -102,7 +103,7 @@ class WatchedFolder:
             problem="folder",
             path=self._config.watch,
         )
-        self._journal(Draft("watch-lost", "watch", {"path": names.text(os.fsencode(self._config.watch))}))
+        self._journal(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
         self._set_state(MISSING)
 
     # --- events
@@ -246,8 +247,10 @@ class WatchedFolder:
             path=self._config.watch,
         )
         if self.state != DEAF:
-            details = {} if missed_path is None else {"path": names.text(missed_path), "missed": missed_count}
-            self._journal(Draft("watch-deaf", "watch", details))
+            went_deaf = WatchWentDeaf()
+            if missed_path is not None:
+                went_deaf = WatchWentDeaf(path=names.text(missed_path), missed=missed_count)
+            self._journal(Draft("watch", went_deaf))
         self._rewatch()
 
     def _rewatch(self) -> None:

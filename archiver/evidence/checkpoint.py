@@ -9,6 +9,7 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.model import CHECKPOINTS, Event
 from archiver.store.archive import Archive
+from archiver.store.events.evidence_events import CheckpointSigned
 from archiver.store.writer import Draft
 from archiver.verify.witness import Witness
 
@@ -37,8 +38,8 @@ def checkpoint(archive: Archive, wait_seconds: float) -> Event:
         digest = roll_up(refs)
         name = f"{CHECKPOINTS}/{head.seq + 1}"
         message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {digest}\n"
-        details = {"refs": len(refs), "refs_sha256": digest}
-        return writer.append(Draft("checkpoint", name, details), (name, head.commit, message))
+        signed = CheckpointSigned(refs=len(refs), refs_sha256=digest)
+        return writer.append(Draft(name, signed), (name, head.commit, message))
 
 
 def is_due(archive: Archive) -> bool:

@@ -9,6 +9,8 @@ from archiver.errors import StorageProblem, UsageProblem
 from archiver.model import CHECKPOINTS, Event
 from archiver.store import keys, names
 from archiver.store.archive import Archive
+from archiver.store.events.archive_events import KeyBackedUp, KeyReplaced, KeyRotated
+from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.writer import Draft
 
 
@@ -29,11 +31,11 @@ def change_key(archive: Archive, reason: str, lost: bool, wait_seconds: float) -
         signers = keys.prepare(archive.keys, archive.signers())
         name = f"{CHECKPOINTS}/key-{head.seq + 1}"
         public = signers.splitlines()[-1].decode("ascii")
+        changed = KeyReplaced if lost else KeyRotated
         draft = Draft(
-            "key-replace" if lost else "key-rotate",
             name if not lost else "key",
-            {"public": public, "reason": reason},
-            {"allowed_signers": io.BytesIO(signers)},
+            changed(public=public, reason=reason),
+            {SIGNERS_FILE: io.BytesIO(signers)},
         )
         message = f"the next key is\n\n{public}\n"
         event = writer.append(draft, None if lost else (name, head.commit, message))
@@ -53,4 +55,4 @@ def back_up_key(archive: Archive, target: Path, wait_seconds: float) -> None:
             reason=error.strerror,
         ) from None
     with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("key-backup", "key", {"target": names.text(bytes(target.absolute()))}))
+        writer.append(Draft("key", KeyBackedUp(target=names.text(bytes(target.absolute())))))

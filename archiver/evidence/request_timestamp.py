@@ -8,6 +8,8 @@ from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.model import Event
 from archiver.store.archive import Archive
+from archiver.store.events.attached_files import ROOTS_FILE, TOKEN_FILE
+from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.journal import EVENT_FILE
 from archiver.store.writer import Draft
 from archiver.verify import rfc3161
@@ -22,9 +24,9 @@ def is_wanted(archive: Archive) -> bool:
 def roots(archive: Archive) -> bytes:
     """The certificates pinned when the archive was made; empty without an authority."""
     first = archive.journal.first()
-    if first is None or all(item.name != rfc3161.ROOTS_FILE for item in first.attachments):
+    if first is None or all(item.name != ROOTS_FILE for item in first.attachments):
         return b""
-    return archive.journal.attachment(first, rfc3161.ROOTS_FILE)
+    return archive.journal.attachment(first, ROOTS_FILE)
 
 
 def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
@@ -46,8 +48,6 @@ def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
             url=url,
             reason=error,
         ) from None
-    details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(proven), "authority": url}
+    received = TimestampReceived(seq=head.seq, event_sha256=head.sha256, time=clock.stamp(proven), authority=url)
     with archive.writing(wait_seconds) as writer:
-        return writer.append(
-            Draft("timestamp", "clock", details, {rfc3161.ANSWER_FILE: io.BytesIO(answer)}, proven=proven)
-        )
+        return writer.append(Draft("clock", received, {TOKEN_FILE: io.BytesIO(answer)}, proven=proven))

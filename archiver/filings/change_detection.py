@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from typing import Any
@@ -21,6 +21,7 @@ from archiver.filings.version_differences import compare
 from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.filing_events import ChangeNoticed, ReleaseSignalled
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Draft
 
@@ -57,7 +58,7 @@ def open_questions(archive: Archive, config: Config, wait_seconds: float) -> lis
         if changed is not None and not _is_asked(filing):
             number += 1
             opened.append(number)
-            drafts.append(Draft("change-question", filing.name, _details(number, filing, changed)))
+            drafts.append(Draft(filing.name, _noticed(number, filing, changed)))
         # Crash window: a signal that was noted before its question was asked would never be asked about.
         for draft in [*drafts, *signals]:
             with archive.writing(wait_seconds) as writer:
@@ -75,16 +76,16 @@ def _is_handed_in(filing: Filing, question: Question) -> bool:
     return any(each.kind == "change" and each.at > question.at for each in filing.submitted)
 
 
-def _details(number: int, filing: Filing, changed: Changed) -> Mapping[str, Any]:
+def _noticed(number: int, filing: Filing, changed: Changed) -> ChangeNoticed:
     last = filing.last_submitted()
-    return {
-        "number": number,
-        "since": last.tag if last else "",
-        "first": changed.first.isoformat(),
-        "kinds": list(changed.kinds),
-        "materials": list(changed.materials[:_MOST_MATERIALS]),
-        "signal": changed.signal,
-    }
+    return ChangeNoticed(
+        number=number,
+        last_submission=last.tag if last else "",
+        first_changed_on=changed.first,
+        kinds=changed.kinds,
+        materials=changed.materials[:_MOST_MATERIALS],
+        signal=changed.signal,
+    )
 
 
 # --- materials
@@ -154,7 +155,7 @@ def _released(filing: Filing, config: Config, signals: list[Draft]) -> Changed |
         # The digests: what is shown beside them has not always been chosen in the same way.
         if value is None or (known is not None and value.split(" ", 1)[0] == known.split(" ", 1)[0]):
             continue
-        signals.append(Draft("signal", filing.name, {"signal": shown, "value": value}))
+        signals.append(Draft(filing.name, ReleaseSignalled(signal=shown, value=value)))
         if known is not None:
             changed = changed or Changed(clock.today(config.zone), (), ("model",), released(shown, value))
     return changed

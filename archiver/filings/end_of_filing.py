@@ -7,6 +7,7 @@ from datetime import date
 from archiver.errors import UsageProblem
 from archiver.model import Event
 from archiver.store.archive import Archive
+from archiver.store.events.filing_events import FilingEnded
 from archiver.store.writer import Draft
 
 
@@ -20,4 +21,4 @@ def end(archive: Archive, filing: str, on: date, reason: str, by: str | None, wa
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     with archive.writing(wait_seconds) as writer:
-        return writer.append(Draft("filing-end", filing, {"on": on.isoformat(), "reason": reason, "by": by}))
+        return writer.append(Draft(filing, FilingEnded(ended_on=on, reason=reason, reported_by=by)))

@@ -18,10 +18,11 @@ from archiver.filings.typed_days import day_of
 from archiver.model import Event
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.attached_files import EVIDENCE
+from archiver.store.events.event_details import EventDetails
+from archiver.store.events.filing_events import ChangeDecided, FilingUpdated, NoticeAnswered, NoticeReceived
 from archiver.store.writer import Draft
 
-#: What the paper of a record is called in the journal, before its suffix.
-EVIDENCE = "evidence"
 _LONGEST_FIELD = 1000
 _MOST_DAYS = 366
 _DATES = ("issued_on", "service_start", "service_end")
@@ -60,11 +61,14 @@ class RecordContext:
         return register(self.archive.index.life(name)).get(name) or Filing(name)
 
     @contextmanager
-    def recording(self) -> Iterator[Callable[[str, str, Mapping[str, Any]], Event]]:
-        """Journals (action, filing, details) with the paper; what is checked within holds until it is written."""
+    def recording(self) -> Iterator[Callable[[str, EventDetails], Event]]:
+        """Yield a function that journals (filing, details) with the paper.
+
+        The writer's lock is held: a check made within stays true until the event is written.
+        """
         attached = {self.paper.attachment: self.paper.stream} if self.paper else {}
         with self.archive.writing(self.wait_seconds) as writer:
-            yield lambda action, filing, details: writer.append(Draft(action, filing, dict(details), attached))
+            yield lambda filing, details: writer.append(Draft(filing, details, attached))
 
 
 def set_sheet(
@@ -90,17 +94,22 @@ def set_sheet(
         raise _unknown(status, STATES)
     if not fields and status is None:
         raise UsageProblem("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
-    details: dict[str, Any] = {"fields": dict(fields), "on": day.isoformat(), "by": by, "forced": forced}
-    if status is not None:
-        details |= {"status": status, "portal_text": portal_text}
-    details["evidence"] = context.paper.shown if context.paper else None
+    updated = FilingUpdated(
+        fields=dict(fields),
+        recorded_on=day,
+        reported_by=by,
+        number_reason=forced,
+        status=status,
+        portal_text=portal_text,
+        evidence=context.paper.shown if context.paper else None,
+    )
     with context.recording() as record:
         known = context.filing(filing)
         _check_fields(known, fields, forced)
         last = known.last_submitted()
         if status is not None and on is not None and last is not None and on < last.on:
             raise _before_submission(on, last.on, last.tag)
-        return record("filing-set", filing, details)
+        return record(filing, updated)
 
 
 def _check_kinds(fields: Mapping[str, Any]) -> None:
@@ -165,24 +174,26 @@ def add_notice(
             due=due,
             received=received,
         )
-    details = {
-        "kind": kind,
-        "issuer": issuer,
-        "document": document,
-        "received": received.isoformat(),
-        "due": due.isoformat() if due else None,
-        "days": days,
-        "owner": owner,
-        "by": by,
-        "file": context.paper.shown if context.paper else None,
-        "sha256": _digest(context.paper.stream) if context.paper else None,
-    }
+    paper_sha256 = _digest(context.paper.stream) if context.paper else None
     with context.recording() as record:
         submitted = context.filing(filing).submitted
         if submitted and kind in ("correction", "refusal") and received < submitted[0].on:
             raise _before_submission(received, submitted[0].on, submitted[0].tag)
         number = 1 + sum(len(each.notices) for each in _filings(context.archive))
-        record("notice", filing, details | {"number": number})
+        notice = NoticeReceived(
+            number=number,
+            kind=kind,
+            issuer=issuer,
+            document=document,
+            received_on=received,
+            due_on=due,
+            working_days=days,
+            owner=owner,
+            reported_by=by,
+            paper_name=context.paper.shown if context.paper else None,
+            paper_sha256=paper_sha256,
+        )
+        record(filing, notice)
     return number
 
 
@@ -196,8 +207,8 @@ def answer_notice(context: RecordContext, number: int, submission: str, on: date
     with context.recording() as record:
         notice = find_notice(context.archive, number)
         _check_answer(notice, on)
-        details = {"number": number, "submission": submission, "on": on.isoformat(), "by": by}
-        record("notice-answer", notice.filing, details)
+        answered = NoticeAnswered(number=number, submission=submission, answered_on=on, reported_by=by)
+        record(notice.filing, answered)
     return notice
 
 
@@ -224,11 +235,13 @@ def decide(context: RecordContext, number: int, material: bool, reason: str, by:
     """Record whether a change is material; raises NotFound, or UsageProblem where it is decided already."""
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
-    details = {"number": number, "material": material, "reason": reason, "on": context.today.isoformat(), "by": by}
+    decided = ChangeDecided(
+        number=number, is_material=material, reason=reason, decided_on=context.today, reported_by=by
+    )
     with context.recording() as record:
         question = find_question(context.archive, number)
         _check_undecided(question)
-        record("change-decision", question.filing, details)
+        record(question.filing, decided)
     return question
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from archiver.model import LifeEvent
+from archiver.store.events.actions import Action
+from archiver.store.events.filing_events import (
+    ChangeDecided,
+    ChangeNoticed,
+    DisplayChecked,
+    FilingEnded,
+    FilingUpdated,
+    NoticeAnswered,
+    NoticeReceived,
+    ReleaseSignalled,
+    VersionSubmitted,
+)
 
 STATES = (
     "draft",
@@ -181,127 +193,133 @@ def released(signal: str, value: str) -> str:
 
 
 def _set(filing: Filing, event: LifeEvent) -> None:
-    details = event.details
+    updated = FilingUpdated.from_details(event.details)
     is_first = not filing.number
-    filing.fields |= details["fields"]
+    filing.fields |= updated.fields
     if is_first and filing.number and filing.state in {"draft", *PENDING} - {"deregistration_pending"}:
-        filing.enter("filed", date.fromisoformat(details["on"]))
-    if status := details.get("status"):
-        on = date.fromisoformat(details["on"])
-        text = details.get("portal_text") or ""
-        filing.enter(status, on, text)
-        filing.checks.append(Check(status, on, text, event.user, event.at, details.get("evidence"), event.seq))
+        filing.enter("filed", updated.recorded_on)
+    if updated.status:
+        text = updated.portal_text or ""
+        filing.enter(updated.status, updated.recorded_on, text)
+        filing.checks.append(
+            Check(updated.status, updated.recorded_on, text, event.user, event.at, updated.evidence, event.seq)
+        )
 
 
 def _submit(filing: Filing, event: LifeEvent) -> None:
-    details = event.details
-    on = date.fromisoformat(details["on"])
-    filing.submitted.append(HandedIn(details["tag"], details["version"], details["kind"], on, event.at))
+    submitted = VersionSubmitted.from_details(event.details)
+    on = submitted.submitted_on
+    filing.submitted.append(HandedIn(submitted.tag, submitted.version, submitted.kind, on, event.at))
     # The next handing-in makes an ended filing live again.
     filing.ended = None
-    allowed, state = _BY_SUBMIT.get(details["kind"], (set(), ""))
+    allowed, state = _BY_SUBMIT.get(submitted.kind, (set(), ""))
     if filing.state in allowed:
         filing.enter(state, on)
-    if details.get("number"):
+    if submitted.number:
         is_first = not filing.number
-        filing.fields["number"] = details["number"]
-        filing.fields.setdefault("issued_on", details["on"])
+        filing.fields["number"] = submitted.number
+        filing.fields.setdefault("issued_on", on.isoformat())
         if is_first and filing.state != "deregistration_pending":
             filing.enter("filed", on)
 
 
 def _end(filing: Filing, event: LifeEvent) -> None:
-    filing.ended = date.fromisoformat(event.details["on"])
+    filing.ended = FilingEnded.from_details(event.details).ended_on
     if filing.state not in ENDED:
         filing.enter("deregistered", filing.ended)
 
 
 def _notice(filing: Filing, event: LifeEvent) -> None:
-    d = event.details
-    due = date.fromisoformat(d["due"]) if d["due"] else None
+    notice = NoticeReceived.from_details(event.details)
     filing.notices.append(
         Notice(
-            d["number"],
+            notice.number,
             filing.name,
-            d["kind"],
-            d["issuer"],
-            d["document"],
-            date.fromisoformat(d["received"]),
-            due,
-            d["days"],
-            d["owner"],
-            d["file"],
-            d["sha256"],
+            notice.kind,
+            notice.issuer,
+            notice.document,
+            notice.received_on,
+            notice.due_on,
+            notice.working_days,
+            notice.owner,
+            notice.paper_name,
+            notice.paper_sha256,
             event.at,
             event.seq,
         )
     )
-    if d["kind"] in ("correction", "refusal") and filing.state in PENDING:
-        filing.enter("returned", date.fromisoformat(d["received"]))
-    if d["kind"] == "revocation":
-        filing.enter("revoked", date.fromisoformat(d["received"]))
+    if notice.kind in ("correction", "refusal") and filing.state in PENDING:
+        filing.enter("returned", notice.received_on)
+    if notice.kind == "revocation":
+        filing.enter("revoked", notice.received_on)
 
 
 def _answer(filing: Filing, event: LifeEvent) -> None:
+    answered = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
-        if notice.number == event.details["number"]:
-            notice.answer = event.details["submission"]
-            notice.answered_on = date.fromisoformat(event.details["on"])
+        if notice.number == answered.number:
+            notice.answer, notice.answered_on = answered.submission, answered.answered_on
 
 
 def _question(filing: Filing, event: LifeEvent) -> None:
-    d = event.details
-    first = date.fromisoformat(d["first"])
+    noticed = ChangeNoticed.from_details(event.details)
     filing.questions.append(
         Question(
-            d["number"],
+            noticed.number,
             filing.name,
-            d["since"],
-            first,
-            tuple(d["kinds"]),
-            tuple(d["materials"]),
-            d["signal"],
+            noticed.last_submission,
+            noticed.first_changed_on,
+            tuple(noticed.kinds),
+            tuple(noticed.materials),
+            noticed.signal,
             event.at,
         )
     )
 
 
 def _decision(filing: Filing, event: LifeEvent) -> None:
-    d = event.details
+    decided = ChangeDecided.from_details(event.details)
     for question in filing.questions:
-        if question.number == d["number"]:
-            question.material, question.reason = d["material"], d["reason"]
+        if question.number == decided.number:
+            question.material, question.reason = decided.is_material, decided.reason
             question.decided_at = event.at
-            question.decided_on, question.by = date.fromisoformat(d["on"]), d["by"] or event.user
+            question.decided_on, question.by = decided.decided_on, decided.reported_by or event.user
 
 
 def _display(filing: Filing, event: LifeEvent) -> None:
-    d = event.details
-    on = date.fromisoformat(d["on"])
+    checked = DisplayChecked.from_details(event.details)
     filing.displays.append(
-        Display(on, event.at, d["source"], d["number_found"], d["link_found"], d["problem"], event.seq)
+        Display(
+            checked.checked_on,
+            event.at,
+            checked.source,
+            checked.number_found,
+            checked.link_found,
+            checked.problem,
+            event.seq,
+        )
     )
 
 
 def _signal(filing: Filing, event: LifeEvent) -> None:
-    signal, value = event.details["signal"], event.details["value"]
+    signalled = ReleaseSignalled.from_details(event.details)
     last = filing.questions[-1] if filing.questions else None
-    if signal in filing.signals and last is not None and last.material is None:
+    if signalled.signal in filing.signals and last is not None and last.material is None:
         # A release while a question waits is decided with it.
-        told = released(signal, value)
+        told = released(signalled.signal, signalled.value)
         if told not in last.signal:
             last.signal = "; ".join(filter(None, (last.signal, told)))
-    filing.signals[signal] = value
+    filing.signals[signalled.signal] = signalled.value
 
 
-_APPLY = {
-    "submit": _submit,
-    "filing-set": _set,
-    "filing-end": _end,
-    "notice": _notice,
-    "notice-answer": _answer,
-    "change-question": _question,
-    "change-decision": _decision,
-    "display-check": _display,
-    "signal": _signal,
+_APPLY: Mapping[str, Callable[[Filing, LifeEvent], None]] = {
+    Action.SUBMIT: _submit,
+    Action.FILING_SET: _set,
+    Action.FILING_END: _end,
+    Action.NOTICE: _notice,
+    Action.NOTICE_ANSWER: _answer,
+    Action.CHANGE_QUESTION: _question,
+    Action.CHANGE_DECISION: _decision,
+    Action.DISPLAY_CHECK: _display,
+    Action.SIGNAL: _signal,
 }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import IO, Any
+from typing import IO
 
 from archiver.errors import SubmissionRefused, UsageProblem
 from archiver.filings.filing_numbers import scheme_of
@@ -16,6 +16,8 @@ from archiver.filings.submission_kinds import kind_of
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.attached_files import RECEIPT
+from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.journal import canonical
 from archiver.store.writer import Draft
 
@@ -66,11 +68,11 @@ def submit(
     receipt = handing_in.receipt
     with archive.writing(wait_seconds) as writer:
         tag = _next_tag(archive, version.submission)
-        details = _details(archive, version, handing_in, tag)
-        details |= manifest_digests(archive.index.materials(version.submission, version.number), sm3)
-        message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({details['kind']})\n"
+        digests = manifest_digests(archive.index.materials(version.submission, version.number), sm3)
+        submitted = _submitted(archive, version, handing_in, tag, digests)
+        message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({submitted.kind})\n"
         attached = {} if receipt is None else {_attachment(receipt): receipt.stream}
-        return writer.append(Draft("submit", tag, details, attached), (tag, version.commit, message))
+        return writer.append(Draft(tag, submitted, attached), (tag, version.commit, message))
 
 
 def check_whole(archive: Archive, version: Version) -> None:
@@ -121,26 +123,39 @@ def _empty(archive: Archive, version: Version) -> SubmissionRefused:
     )
 
 
-def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str) -> dict[str, Any]:
+def _submitted(
+    archive: Archive, version: Version, handing_in: HandingIn, tag: str, manifest: ManifestDigests
+) -> VersionSubmitted:
+    """Return the event: the version, the day and kind on the portal, the digests of its manifest."""
     common = Submission(version.submission.filing, COMMON)
     beside = None if version.submission == common else archive.index.latest(common)
     receipt = handing_in.receipt
-    return {
-        "version": version.tag,
-        "tag": tag,
-        "on": handing_in.on.isoformat(),
-        "kind": handing_in.kind or kind_of(version.submission.folder),
-        "number": handing_in.number,
-        **({"forced": handing_in.forced} if handing_in.forced else {}),
-        **({"reason": handing_in.reason} if handing_in.reason else {}),
-        "by": handing_in.by,
-        "receipt": None if receipt is None else _shown(receipt),
-        "common": beside.tag if beside else None,
-    }
+    return VersionSubmitted(
+        version=version.tag,
+        tag=tag,
+        submitted_on=handing_in.on,
+        kind=handing_in.kind or kind_of(version.submission.folder),
+        number=handing_in.number,
+        number_reason=handing_in.forced or None,
+        reason=handing_in.reason or None,
+        reported_by=handing_in.by,
+        receipt=None if receipt is None else _shown(receipt),
+        common=beside.tag if beside else None,
+        manifest_sha256=manifest.sha256,
+        manifest_sm3=manifest.sm3,
+    )
 
 
-def manifest_digests(materials: Iterable[Material], sm3: bool) -> dict[str, str]:
-    """The digests of a version's full manifest: one canonical JSON line per material, by raw path.
+@dataclass(frozen=True, slots=True)
+class ManifestDigests:
+    """The digests of a version's manifest; ``sm3`` where the configuration asks for it."""
+
+    sha256: str
+    sm3: str | None
+
+
+def manifest_digests(materials: Iterable[Material], sm3: bool) -> ManifestDigests:
+    """Hash a version's full manifest: one canonical JSON line per material, by raw path.
 
     SM3 is that of GB/T 32905, from OpenSSL; the configuration has made sure that it is there.
     """
@@ -149,7 +164,7 @@ def manifest_digests(materials: Iterable[Material], sm3: bool) -> dict[str, str]
         line = canonical({"path": names.text(material.path), "sha256": material.sha256, "size": material.size})
         for digest in digests.values():
             digest.update(line)
-    return {f"manifest_{name}": digest.hexdigest() for name, digest in digests.items()}
+    return ManifestDigests(digests["sha256"].hexdigest(), digests["sm3"].hexdigest() if sm3 else None)
 
 
 def _next_tag(archive: Archive, submission: Submission) -> str:
@@ -174,4 +189,4 @@ def _is_made(archive: Archive, tag: str) -> bool:
 def _attachment(receipt: Receipt) -> str:
     """The attachment's name: ours, so that no foreign name gets into the journal's trees."""
     suffix = os.path.splitext(receipt.name)[1].lower()
-    return "receipt" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
+    return RECEIPT + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from archiver.config.bucket_access import BucketAccess
 from archiver.errors import UsageProblem
+from archiver.store.events.archive_events import ReplicaCreated
 
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
 
@@ -64,16 +63,16 @@ def of_url(url: str, access: BucketAccess, *, lock: bool = True) -> Settings:
     )
 
 
-def journalled(details: Mapping[str, Any], access: BucketAccess) -> Settings:
+def journalled(created: ReplicaCreated, access: BucketAccess) -> Settings:
     """The settings of ``replica init``, and over them what the configuration says of the way there."""
     way = BucketAccess(
-        endpoint=access.endpoint or details.get("endpoint", ""),
-        region=access.region or details.get("region", ""),
-        style=access.style if access.style != "auto" else details.get("style", "auto"),
+        endpoint=access.endpoint or created.endpoint or "",
+        region=access.region or created.region or "",
+        style=access.style if access.style != "auto" else created.style or "auto",
         credentials=access.credentials,
         ca=access.ca,
         proxy=access.proxy,
         bandwidth_mb=access.bandwidth_mb,
         parallel=access.parallel,
     )
-    return of_url(details["url"], way, lock=bool(details["lock"]))
+    return of_url(created.url, way, lock=bool(created.lock))

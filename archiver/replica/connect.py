@@ -35,8 +35,8 @@ class Replica:
 
 def settings_of(archive: Archive, config: Config) -> Settings | None:
     """The settings in force; None without a replica."""
-    details: dict[str, Any] | None = archive.index.replica()
-    return None if details is None else journalled(details, config.replica)
+    created = archive.index.replica()
+    return None if created is None else journalled(created, config.replica)
 
 
 @contextmanager

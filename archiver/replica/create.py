@@ -23,6 +23,7 @@ from archiver.replica.s3 import S3Bucket
 from archiver.replica.sync import Progress
 from archiver.store import names, sqlite
 from archiver.store.archive import Archive
+from archiver.store.events.archive_events import ArchiveCreated, ReplicaCreated
 from archiver.store.writer import Draft
 
 
@@ -53,16 +54,16 @@ def begin(archive: Archive, chosen: Settings, wait_seconds: float) -> Proof:
     # Whoever is there already is seen before anything is journalled.
     until = lock_date(history({}, now := clock.read().wall), now) if chosen.lock else None
     claim(bucket, archive.index.archive_id, until)
-    details = {
-        "url": chosen.url,
-        "endpoint": chosen.endpoint,
-        "region": chosen.region,
-        "style": chosen.style,
-        "lock": chosen.lock,
-        "promises": {promise: bool(kept) for promise, kept in proof.kept.items()},
-    }
+    created = ReplicaCreated(
+        url=chosen.url,
+        endpoint=chosen.endpoint,
+        region=chosen.region,
+        style=chosen.style,
+        lock=chosen.lock,
+        promises={promise: bool(kept) for promise, kept in proof.kept.items()},
+    )
     with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("replica-init", "replica", details))
+        writer.append(Draft("replica", created))
     # What was known is of another bucket.
     sqlite.remove(archive.root / STATE)
     return proof
@@ -116,7 +117,7 @@ def _config(root: Path, path: Path) -> Config:
     archive = Archive(root)
     try:
         first = archive.journal.first()
-        watch = names.raw(first.details["watch"]) if first else b""
+        watch = names.raw(ArchiveCreated.from_details(first.details).watch or "") if first else b""
         return Config(
             source=path,
             archive=root,

@@ -21,6 +21,7 @@ from archiver.model import Version
 from archiver.restore import restoration
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.evidence_events import DrillCompleted
 from archiver.store.writer import Draft
 
 FILES = 100
@@ -58,14 +59,14 @@ def drill(archive: Archive, files: int, wait_seconds: float) -> DrillResult:
             _rehearse(archive, version, Path(scratch, str(len(outcome.versions))), share, outcome)
     finally:
         _remove(scratch)
-    details = {
-        "versions": sorted(outcome.versions),
-        "files": outcome.files,
-        "bytes": outcome.bytes,
-        "problems": outcome.problems[:100],
-    }
+    completed = DrillCompleted(
+        versions=sorted(outcome.versions),
+        files=outcome.files,
+        bytes=outcome.bytes,
+        problems=outcome.problems[:100],
+    )
     with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("drill", "restore", details))
+        writer.append(Draft("restore", completed))
     if outcome.problems:
         raise StorageProblem(
             "{count} of {files} materials of the restore drill did not come back as they were archived, the first "

@@ -24,6 +24,7 @@ from archiver.model import Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.content.objects import ContentStore
+from archiver.store.events.evidence_events import VersionsRestored
 from archiver.store.fsync import begin_write_out
 
 
@@ -205,14 +206,15 @@ def _on_every_processor(write: Callable[[RestoreItem], int], items: Sequence[Res
 
 
 def note(the_plan: RestorePlan, written: int) -> dict[str, Any]:
-    """What the journal is told of it: what was restored, and to where."""
-    details = {
-        "target": names.text(os.fsencode(os.path.abspath(the_plan.target))),
-        "versions": the_plan.versions,
-        "files": len(the_plan.new) + len(the_plan.differing) + len(the_plan.same),
-        "bytes_written": written,
-    }
-    return {"about": ", ".join(the_plan.versions)[:500], "details": details}
+    """Return the arguments of the note for the journal: what was restored, and to which folder."""
+    restored = VersionsRestored(
+        target=names.text(os.fsencode(os.path.abspath(the_plan.target))),
+        versions=the_plan.versions,
+        files=len(the_plan.new) + len(the_plan.differing) + len(the_plan.same),
+        bytes_written=written,
+    )
+    about = ", ".join(the_plan.versions)[:500]
+    return {"what": restored.action.value, "about": about, "details": restored.to_details()}
 
 
 class _Target:

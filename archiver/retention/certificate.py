@@ -10,11 +10,8 @@ from archiver.errors import NotFound
 from archiver.model import Disposal
 from archiver.store import keys
 from archiver.store.archive import Archive
+from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_PAGE, CERTIFICATE_SIGNATURE_FILE
 from archiver.store.journal import canonical
-
-JSON_FILE = "certificate.json"
-SIGNATURE_FILE = "certificate.json.sig"
-PAGE_FILE = "certificate.html"
 
 
 def build(archive: Archive, found: Disposal, plan: Mapping[str, Any], kept: Sequence[str]) -> dict[str, bytes]:
@@ -43,9 +40,9 @@ def build(archive: Archive, found: Disposal, plan: Mapping[str, Any], kept: Sequ
     }
     data = canonical(document)
     return {
-        JSON_FILE: data,
-        SIGNATURE_FILE: keys.sign(archive.keys, data).encode("ascii"),
-        PAGE_FILE: _page(document).encode("utf-8"),
+        CERTIFICATE_FILE: data,
+        CERTIFICATE_SIGNATURE_FILE: keys.sign(archive.keys, data).encode("ascii"),
+        CERTIFICATE_PAGE: _page(document).encode("utf-8"),
     }
 
 

@@ -20,12 +20,19 @@ from archiver.retention import certificate, unread
 from archiver.retention.disposal_selection import DisposalSelection, needed_content, select
 from archiver.retention.policy import Policy, decide
 from archiver.store.archive import Archive
+from archiver.store.events.attached_files import PLAN_FILE
+from archiver.store.events.retention_events import (
+    ActRefused,
+    DisposalApproved,
+    DisposalBegun,
+    DisposalCertified,
+    DisposalPlanned,
+)
 from archiver.store.names import screen
 from archiver.store.repair import set_aside
 from archiver.store.writer import Draft, Writer
 
 APPROVALS = 2
-PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +66,14 @@ def plan(
         with archive.writing(wait_seconds) as writer:
             selection = select(archive.index, versions, rules.policy, archive.compliance_time())
             identity = f"D{writer.next_seq}"
-            details = {
-                "plan_sha256": selection.sha256,
-                "versions": len(selection.going),
-                "objects": len(selection.objects),
-                "bytes": sum(selection.objects.values()),
-                "cooling_off_days": rules.cooling_off_days,
-            }
-            attachment = {PLAN_FILE: io.BytesIO(selection.document())}
-            writer.append(Draft("dispose-plan", identity, details, attachment))
+            planned = DisposalPlanned(
+                plan_sha256=selection.sha256,
+                versions=len(selection.going),
+                objects=len(selection.objects),
+                bytes=sum(selection.objects.values()),
+                cooling_off_days=rules.cooling_off_days,
+            )
+            writer.append(Draft(identity, planned, {PLAN_FILE: io.BytesIO(selection.document())}))
             return identity, selection
     refused = _refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refused, wait_seconds)
@@ -106,8 +112,7 @@ def approve(archive: Archive, identity: str, reason: str, rules: Rules, wait_sec
             found = find(archive, identity)
             _check_approver(archive, found)
             _check_fresh(archive, found, rules.policy)
-            details = {"plan_sha256": found.plan_sha256, "reason": reason}
-            writer.append(Draft("dispose-approve", identity, details))
+            writer.append(Draft(identity, DisposalApproved(plan_sha256=found.plan_sha256, reason=reason)))
             return find(archive, identity)
     except RetentionRefused as refused:
         journal_refusal(archive, "dispose approve", refused, wait_seconds)
@@ -136,9 +141,7 @@ def run(archive: Archive, identity: str, rules: Rules, wait_seconds: float) -> D
                 selection = _check_fresh(archive, found, rules.policy)
                 tags = [version.tag for version, _ in selection.going]
                 # The commit point: from here on the deletion is explained, whatever happens.
-                writer.append(
-                    Draft("dispose-begin", identity, {"plan_sha256": found.plan_sha256, "versions": tags})
-                )
+                writer.append(Draft(identity, DisposalBegun(plan_sha256=found.plan_sha256, versions=tags)))
             return _carry_out(archive, writer, identity)
     except RetentionRefused as refused:
         journal_refusal(archive, "dispose run", refused, wait_seconds)
@@ -155,14 +158,11 @@ def _carry_out(archive: Archive, writer: Writer, identity: str) -> Destroyed:
     archive.content.destroy(going)
     DocumentCache(archive.root).drop(going)
     files = certificate.build(archive, found, document, kept)
-    details = {
-        "plan_sha256": found.plan_sha256,
-        "objects": len(going),
-        "bytes": sum(going.values()),
-        "kept": kept,
-    }
+    certified = DisposalCertified(
+        plan_sha256=found.plan_sha256, objects=len(going), bytes=sum(going.values()), kept=kept
+    )
     attachments = {name: io.BytesIO(data) for name, data in files.items()}
-    writer.append(Draft("dispose-certify", identity, details, attachments))
+    writer.append(Draft(identity, certified, attachments))
     return Destroyed(identity, len(going), sum(going.values()), len(kept))
 
 
@@ -293,7 +293,7 @@ def journal_refusal(archive: Archive, action: str, refused: ArchiverError, wait_
     """Record what was refused, where that can be written."""
     try:
         with archive.writing(wait_seconds) as writer:
-            writer.append(Draft("refuse", action, {"reason": screen(str(refused))}))
+            writer.append(Draft(action, ActRefused(reason=screen(str(refused)))))
     except ArchiverError:
         # Refused all the same; a reader without write access cannot journal it.
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from archiver.errors import NotFound, UsageProblem
 from archiver.model import Event
 from archiver.store.archive import Archive
+from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.writer import Draft
 
 _LONGEST_NAME = 100
@@ -27,7 +28,7 @@ def place(archive: Archive, name: str, target: str, reason: str, by: str | None,
                 object=target,
                 name=name,
             )
-        return writer.append(Draft("hold", target, {"name": name, "reason": reason, "by": by}))
+        return writer.append(Draft(target, HoldPlaced(name=name, reason=reason, reported_by=by)))
 
 
 def lift(
@@ -45,8 +46,8 @@ def lift(
                 "No hold {name} is in force there. Nothing was changed. See them with: archiver hold list",
                 name=name,
             )
-        details = {"name": name, "reason": reason, "by": by}
-        return [writer.append(Draft("lift", hold.object, details)) for hold in held]
+        lifted = HoldLifted(name=name, reason=reason, reported_by=by)
+        return [writer.append(Draft(hold.object, lifted)) for hold in held]
 
 
 def _check(name: str, reason: str) -> None:

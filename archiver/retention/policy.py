@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from archiver import clock
@@ -20,6 +19,7 @@ from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
 from archiver.retention.unread import listed
 from archiver.store import names
+from archiver.store.events.archive_events import RetentionPromised
 
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -85,19 +85,19 @@ def configured(config: Config) -> dict[str, tuple[str, ...]]:
     return {scope: profiles for scope, profiles in scopes.items() if profiles}
 
 
-def new_promises(policy: Policy, config: Config, promises: Promises) -> dict[str, Any]:
-    """What the policy promises beyond what was promised before, as event details; empty if nothing."""
+def new_promises(policy: Policy, config: Config, promises: Promises) -> RetentionPromised | None:
+    """Return what the policy promises beyond what was promised before; None if nothing."""
     scopes = {scope: max(profile.years for profile in profiles) for scope, profiles in policy.scopes.items()}
     longer = {scope: years for scope, years in scopes.items() if years > promises.years.get(scope, 0)}
     is_new_zone = config.timezone not in promises.zones
     if not longer and not is_new_zone and policy.hold_while_live == promises.live:
-        return {}
-    return {
-        "retention_years": scopes[""],
-        "scopes": {scope: years for scope, years in longer.items() if scope},
-        "timezone": config.timezone,
-        "hold_while_live": policy.hold_while_live,
-    }
+        return None
+    return RetentionPromised(
+        retention_years=scopes[""],
+        scopes={scope: years for scope, years in longer.items() if scope},
+        timezone=config.timezone,
+        hold_while_live=policy.hold_while_live,
+    )
 
 
 @dataclass(frozen=True, slots=True)

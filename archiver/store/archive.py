@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from archiver import clock
 from archiver.errors import ArchiverError, ConfigProblem, JournalDamaged, Phrase, StorageProblem
@@ -20,6 +20,8 @@ from archiver.model import Actor, JournalPoint
 from archiver.store import keys, lock, permissions, sqlite, users
 from archiver.store.content.objects import ContentStore
 from archiver.store.creation import new_archive
+from archiver.store.events.archive_events import ArchiveCreated
+from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.git import hooks, interrupted_write, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
@@ -79,7 +81,7 @@ class Archive:
 
     @classmethod
     def create(
-        cls, root: Path, details: Mapping[str, Any], attachments: Mapping[str, bytes] | None = None
+        cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
         """Create a new archive with its key and its first event; nothing is left if that fails."""
         with permissions.masked(), new_archive.made_in(root) as new_folder:
@@ -91,9 +93,7 @@ class Archive:
                 archive._is_new = True
                 with archive.writing(0) as writer, open(new / "keys" / "allowed_signers", "rb") as signers:
                     attached_streams = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
-                    writer.append(
-                        Draft("init", "archive", details, {"allowed_signers": signers, **attached_streams})
-                    )
+                    writer.append(Draft("archive", created, {SIGNERS_FILE: signers, **attached_streams}))
             new_folder.put_in_place()
             return cls(root)
 
@@ -198,7 +198,7 @@ class Archive:
 
     def signers(self) -> bytes:
         """Return the ``allowed_signers`` that was journalled last; raises StorageProblem if it is damaged."""
-        return self.journal.attachment(self.journal.event(self.index.key_commit), "allowed_signers")
+        return self.journal.attachment(self.journal.event(self.index.key_commit), SIGNERS_FILE)
 
     def has_event(self, point: JournalPoint) -> bool:
         """Return True if derived data that is complete up to ``point`` belongs to this journal."""
@@ -304,9 +304,9 @@ class Archive:
 
     def _journal_restored_settings(self, writer: Writer) -> None:
         """Journal the settings and hooks that were restored, by this process or by one that crashed after it."""
-        for details in restore_settings.noted(self.root):
-            writer.append(Draft("repository-settings", "archive.git", details))
-            replaced_files = ", ".join(details["replaced"])
+        for restored in restore_settings.noted(self.root):
+            writer.append(Draft("archive.git", restored))
+            replaced_files = ", ".join(restored.replaced or ())
             self._notify(Phrase("Settings of the repository were put back: {files}.", files=replaced_files))
         restore_settings.forget(self.root)
 

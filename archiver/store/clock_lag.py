@@ -7,6 +7,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.model import Event
+from archiver.store.events.actions import Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class ClockLag:
 
     def after(self, event: Event) -> ClockLag:
         """Return the lag after an event; a time-stamp token sets the compliance clock, so nothing is left."""
-        if event.action == "timestamp":
+        if event.action == Action.TIMESTAMP:
             return ClockLag(last=event.clock)
         return self.now(event.clock)
 

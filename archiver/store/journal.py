@@ -16,11 +16,13 @@ from typing import Any
 from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.model import Attachment, Change, Event, Op
-from archiver.store import events, names
+from archiver.store import names
+from archiver.store.events import validation
+from archiver.store.events.actions import UNREADABLE
+from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.git.repository import JOURNAL, Repository
 
 EVENT_FILE = "event.json"
-CHANGES_FILE = "changes.jsonl"
 #: ``prev`` of the first event.
 GENESIS = "0" * 64
 #: Events whose lists of changes are read ahead, and up to which size: one list can have 40 MB.
@@ -49,7 +51,7 @@ def change_line(change: Change) -> bytes:
 
 def parse_change(line: bytes) -> Change:
     """The inverse of :func:`change_line`; raises ValueError, KeyError or TypeError."""
-    fields = events.load(line)
+    fields = validation.load(line)
     source = fields.get("from")
     return Change(
         op=Op(fields["op"]),
@@ -64,7 +66,7 @@ def parse_change(line: bytes) -> Change:
 
 def parse_event(data: bytes, commit: str) -> Event:
     """Read ``event.json``; raises ValueError where it is not an event."""
-    fields = events.parse(data)
+    fields = validation.parse(data)
     return Event(
         seq=fields["seq"],
         at=fields["at"],
@@ -87,7 +89,7 @@ def _stand_in(data: bytes, commit: str, before: Event | None) -> Event:
     The clock must not run back, and gains nothing that nobody can show.
     """
     try:
-        refs = events.refs_of(events.load(data))
+        refs = validation.refs_of(validation.load(data))
     except ValueError:
         refs = {}
     beginning = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
@@ -96,7 +98,7 @@ def _stand_in(data: bytes, commit: str, before: Event | None) -> Event:
         at=clock.stamp(beginning.wall) if before is None else before.at,
         clock=clock.evidence(beginning.wall, beginning) if before is None else before.clock,
         actor={"uid": -1, "user": "?"},
-        action=events.UNREADABLE,
+        action=UNREADABLE,
         object="",
         details={},
         refs=refs,

@@ -12,13 +12,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from archiver import __version__, clock
 from archiver.model import Attachment, Change, Event, Op, Submission
-from archiver.store import events, keys, names
+from archiver.store import keys, names
 from archiver.store.content.objects import pointer
+from archiver.store.events import validation
+from archiver.store.events.attached_files import CHANGES_FILE
+from archiver.store.events.capture_events import VersionCaptured
+from archiver.store.events.event_details import WritableDetails
 from archiver.store.failpoints import Step, reached
 from archiver.store.git.fast_import import IDENTITY, FastImport
 from archiver.store.git.repository import JOURNAL, ZERO, RefUpdate
 from archiver.store.journal import (
-    CHANGES_FILE,
     EVENT_FILE,
     GENESIS,
     canonical,
@@ -45,11 +48,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event before it has a place in the chain."""
+    """An event before it has a place in the chain; ``object`` is what it is about."""
 
-    action: str
     object: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: WritableDetails
     attachments: Mapping[str, IO[bytes]] = field(default_factory=dict)
     #: A time that an authority vouches for: the compliance clock catches up with it.
     proven: datetime | None = None
@@ -78,7 +80,9 @@ class Writer:
         ``recovered``: what happens to refs that did not fit the journal, past the guard's hook.
         Raises UsageProblem for what could not be read back; nothing is written then.
         """
-        events.check_new(draft.action, draft.object, draft.details, draft.attachments)
+        validation.check_new(
+            draft.details.action, draft.object, draft.details.to_details(), draft.attachments.keys()
+        )
         archive = self._archive
         reading = clock.read()
         with archive.repository.importing() as stream:
@@ -118,16 +122,16 @@ class Writer:
             f"{tag}\n\nadded {totals.added}, modified {totals.modified}, deleted {totals.deleted}; "
             f"{totals.files} files, {totals.bytes} bytes\n"
         )
-        details = {
-            "filing": names.text(submission.filing_folder),
-            "submission": names.text(submission.folder),
-            "version": number,
-            "files": totals.files,
-            "bytes": totals.bytes,
-            "added": totals.added,
-            "modified": totals.modified,
-            "deleted": totals.deleted,
-        }
+        captured = VersionCaptured(
+            filing=names.text(submission.filing_folder),
+            submission=names.text(submission.folder),
+            version=number,
+            files=totals.files,
+            bytes=totals.bytes,
+            added=totals.added,
+            modified=totals.modified,
+            deleted=totals.deleted,
+        )
         with tempfile.TemporaryFile(dir=archive.spool) as lines:
             lines.writelines(change_line(change) for change in changes)
             with archive.repository.importing() as stream:
@@ -138,7 +142,7 @@ class Writer:
                     submission.branch: commit,
                     f"refs/tags/{tag}": archive.repository.write_tag(body),
                 }
-                draft = Draft("capture", tag, details, {CHANGES_FILE: lines})
+                draft = Draft(tag, captured, {CHANGES_FILE: lines})
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
         archive.index.apply([(event, changes)])
@@ -158,9 +162,9 @@ class Writer:
                 "user": self._archive.actor.user,
                 "program": f"archiver {__version__}",
             },
-            "action": draft.action,
+            "action": draft.details.action.value,
             "object": draft.object,
-            "details": dict(draft.details),
+            "details": draft.details.to_details(),
             "refs": refs,
             "attachments": [
                 {"name": item.name, "sha256": item.sha256, "size": item.size} for item in attachments.values()
@@ -169,9 +173,9 @@ class Writer:
         }
         data = canonical(document)
         # One that cannot be read back would be there for ever.
-        events.parse(data)
+        validation.parse(data)
         commit = stream.commit(
-            f"{document['seq']} {draft.action} {draft.object}\n",
+            f"{document['seq']} {document['action']} {draft.object}\n",
             int(reading.wall.timestamp()),
             None if newest is None else newest.commit,
             [(EVENT_FILE.encode(), data)],

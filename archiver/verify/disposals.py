@@ -11,6 +11,10 @@ from typing import Any
 from archiver import clock
 from archiver.errors import Phrase
 from archiver.profiles import FLOOR_YEARS
+from archiver.store.events.actions import Action
+from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, PLAN_FILE
+from archiver.store.events.event_details import present
+from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
 from archiver.verify.expected import DisposalPlan, JournalEntry, JournalState, RetentionSpan
 from archiver.verify.findings import VerifyReport
 from archiver.verify.sshsig import is_signature_of
@@ -27,17 +31,18 @@ def check_disposal(entry: JournalEntry, history: JournalState, report: VerifyRep
     """Take one step of a disposal into ``history``; raises KeyError and ValueError for what is no event."""
     event = entry.event
     name, details = event["object"], event["details"]
-    if event["action"] == "dispose-plan":
+    if event["action"] == Action.DISPOSE_PLAN:
         if name in history.plans:
             raise ValueError(f"{name} was planned before")
         history.plans[name] = _planned(entry, report)
         return
     plan = history.plans[name]
-    if event["action"] == "dispose-approve":
-        if event["actor"]["uid"] != plan.uid and details["plan_sha256"] == plan.sha256:
+    if event["action"] == Action.DISPOSE_APPROVE:
+        approved = DisposalApproved.from_details(details)
+        if event["actor"]["uid"] != plan.uid and present(approved.plan_sha256, "plan_sha256") == plan.sha256:
             plan.approvals.setdefault(event["actor"]["uid"], event["clock"]["time"])
             history.unproven_approvals.append((name, event["actor"]["uid"]))
-    elif event["action"] == "dispose-begin":
+    elif event["action"] == Action.DISPOSE_BEGIN:
         _check_begin(event, plan, history, report)
         plan.begun = True
         if twice := history.disposed & set(plan.versions):
@@ -45,25 +50,27 @@ def check_disposal(entry: JournalEntry, history: JournalState, report: VerifyRep
         history.disposed |= set(plan.versions)
         history.gone |= dict.fromkeys(plan.objects, name)
         _check_needed(name, plan, history, report)
-    elif event["action"] == "dispose-certify":
+    elif event["action"] == Action.DISPOSE_CERTIFY:
         plan.certified = True
-        for sha256 in details["kept"]:
+        kept = present(DisposalCertified.from_details(details).kept, "kept")
+        for sha256 in kept:
             history.gone.pop(sha256, None)
-        _check_certificate(entry, plan, history, report)
+        _check_certificate(entry, plan, set(kept), history, report)
 
 
 def _planned(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
-    event, document = entry.event, json.loads(entry.read("plan.json"))
+    event, document = entry.event, json.loads(entry.read(PLAN_FILE))
     what = {"versions": document["versions"], "objects": document["objects"]}
     text = json.dumps(what, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
-    if hashlib.sha256(text.encode("utf-8")).hexdigest() != event["details"]["plan_sha256"]:
+    planned = DisposalPlanned.from_details(event["details"])
+    if hashlib.sha256(text.encode("utf-8")).hexdigest() != planned.plan_sha256:
         report.add("A055", event["object"], "its plan is not the one that was approved")
     return DisposalPlan(
         event["actor"]["uid"],
-        event["details"]["plan_sha256"],
+        planned.plan_sha256,
         list(document["versions"]),
         dict(document["objects"]),
-        int(event["details"]["cooling_off_days"]),
+        planned.cooling_off_days,
     )
 
 
@@ -96,13 +103,12 @@ def _check_needed(name: str, plan: DisposalPlan, history: JournalState, report: 
 
 
 def _check_certificate(
-    entry: JournalEntry, plan: DisposalPlan, history: JournalState, report: VerifyReport
+    entry: JournalEntry, plan: DisposalPlan, kept: Collection[str], history: JournalState, report: VerifyReport
 ) -> None:
-    event, data = entry.event, entry.read("certificate.json")
+    event, data = entry.event, entry.read(CERTIFICATE_FILE)
     certificate = json.loads(data)
     listed = {each["sha256"]: each["destroyed"] for each in certificate["objects"]}
-    kept = set(event["details"]["kept"])
-    if not is_signature_of(data, entry.read("certificate.json.sig"), history.key):
+    if not is_signature_of(data, entry.read(CERTIFICATE_SIGNATURE_FILE), history.key):
         report.add("A054", event["object"], "its signature is not valid")
     if listed != {sha256: sha256 not in kept for sha256 in plan.objects}:
         report.add("A054", event["object"], "it does not list what was planned")

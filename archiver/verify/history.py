@@ -15,8 +15,12 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageProblem
-from archiver.model import ACTIONS
-from archiver.store import events
+from archiver.store.events import validation
+from archiver.store.events.actions import ACTIONS, Action
+from archiver.store.events.attached_files import PLAN_FILE
+from archiver.store.events.evidence_events import TimestampReceived
+from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.verify.disposals import check_disposal
 from archiver.verify.expected import JournalEntry, JournalState, Watched
@@ -70,7 +74,7 @@ def _refs_between_moves(repository: Repository, report: VerifyReport) -> dict[st
         seen = VerifyReport()
         refs = read_refs(repository.path, seen)
         try:
-            newest = events.refs_of(events.load(repository.read(f"{refs[JOURNAL]}:event.json")))
+            newest = validation.refs_of(validation.load(repository.read(f"{refs[JOURNAL]}:event.json")))
             moved = all(refs.get(ref) == oid for ref, oid in newest.items())
         except (KeyError, ValueError):
             moved = True
@@ -126,11 +130,11 @@ def _walk(
 
 def _read(data: bytes, history: JournalState) -> dict[str, Any]:
     """Parse an event; raises ValueError for one that does not fit, of which the refs are believed at most."""
-    event = events.load(data)
+    event = validation.load(data)
     try:
-        events.check(event)
+        validation.check(event)
     except ValueError:
-        history.refs |= events.refs_of(event)
+        history.refs |= validation.refs_of(event)
         raise
     return event
 
@@ -146,8 +150,8 @@ def _check_clock(
     if before is None:
         return now, reading
     allowed = clock.advance(*before, reading)
-    if event["action"] == "timestamp":
-        allowed = max(allowed, clock.parse(event["details"]["time"]))
+    if event["action"] == Action.TIMESTAMP:
+        allowed = max(allowed, clock.parse(TimestampReceived.from_details(event["details"]).time))
     where = f"event {event['seq']}"
     if now < before[0]:
         report.add("A033", where, f"{clock.stamp(now)} after {clock.stamp(before[0])}")
@@ -173,11 +177,11 @@ def _watched(repository: Repository, commits: list[str]) -> Watched:
     sealed, planned = set(), set()
     for commit in commits:
         try:
-            event = events.parse(repository.read(f"{commit}:event.json"))
-            if event["action"] == "submit":
-                sealed.add(event["details"]["version"])
-            elif event["action"] == "dispose-plan":
-                document = json.loads(repository.read(f"{commit}:plan.json"))
+            event = validation.parse(repository.read(f"{commit}:event.json"))
+            if event["action"] == Action.SUBMIT:
+                sealed.add(VersionSubmitted.from_details(event["details"]).version)
+            elif event["action"] == Action.DISPOSE_PLAN:
+                document = json.loads(repository.read(f"{commit}:{PLAN_FILE}"))
                 planned |= {sha256 for sha256, _ in document["objects"]}
         except (KeyError, ValueError, TypeError):
             continue
@@ -188,17 +192,18 @@ def _event(entry: JournalEntry, history: JournalState, watched: Watched, report:
     action = entry.event["action"]
     try:
         _attachments(entry, report)
-        if action == "checkpoint":
+        if action == Action.CHECKPOINT:
             check_checkpoint(entry, history, report)
         history.refs |= entry.event["refs"]
-        if action == "capture":
+        if action == Action.CAPTURE:
             report.versions += 1
             take_in(entry, history, watched)
-        elif action == "init":
+        elif action == Action.INIT:
             pin(entry, history)
-        elif action in ("hold", "lift"):
-            change = history.holds.add if action == "hold" else history.holds.discard
-            change((entry.event["details"]["name"], entry.event["object"]))
+        elif action == Action.HOLD:
+            history.holds.add((HoldPlaced.from_details(entry.event["details"]).name, entry.event["object"]))
+        elif action == Action.LIFT:
+            history.holds.discard((HoldLifted.from_details(entry.event["details"]).name, entry.event["object"]))
         elif check := _CHECKS.get(action):
             check(entry, history, report)
         elif action not in ACTIONS:
@@ -208,14 +213,14 @@ def _event(entry: JournalEntry, history: JournalState, watched: Watched, report:
 
 
 _CHECKS: Mapping[str, Callable[[JournalEntry, JournalState, VerifyReport], None]] = {
-    "submit": check_submit,
-    "timestamp": check_token,
-    "key-rotate": check_key,
-    "key-replace": check_key,
-    "dispose-plan": check_disposal,
-    "dispose-approve": check_disposal,
-    "dispose-begin": check_disposal,
-    "dispose-certify": check_disposal,
+    Action.SUBMIT: check_submit,
+    Action.TIMESTAMP: check_token,
+    Action.KEY_ROTATE: check_key,
+    Action.KEY_REPLACE: check_key,
+    Action.DISPOSE_PLAN: check_disposal,
+    Action.DISPOSE_APPROVE: check_disposal,
+    Action.DISPOSE_BEGIN: check_disposal,
+    Action.DISPOSE_CERTIFY: check_disposal,
 }
 
 

@@ -6,6 +6,12 @@ import hashlib
 
 from archiver import clock
 from archiver.errors import Phrase
+from archiver.store.events.actions import Action
+from archiver.store.events.archive_events import KeyReplaced
+from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, TOKEN_FILE
+from archiver.store.events.event_details import present
+from archiver.store.events.evidence_events import CheckpointSigned, TimestampReceived
+from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
 from archiver.verify.expected import JournalEntry, JournalState
@@ -19,22 +25,22 @@ _REPLACED = (
 
 def pin(entry: JournalEntry, history: JournalState) -> None:
     """What the first event says once and for all: the first key, and the time-stamp authority."""
-    history.signers = history.key = entry.read("allowed_signers")
-    if any(item["name"] == rfc3161.ROOTS_FILE for item in entry.event["attachments"]):
-        history.roots = entry.read(rfc3161.ROOTS_FILE)
+    history.signers = history.key = entry.read(SIGNERS_FILE)
+    if any(item["name"] == ROOTS_FILE for item in entry.event["attachments"]):
+        history.roots = entry.read(ROOTS_FILE)
 
 
 def check_submit(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """The signature and the manifest of a handing-in."""
-    details = entry.event["details"]
-    tag = details["tag"]
+    submitted = VersionSubmitted.from_details(entry.event["details"])
+    tag = submitted.tag
     if not is_signed_by(entry.tag(), history.key):
         report.add("A042", tag)
-    manifest = history.manifests.get(details["version"], {})
-    if manifest.get("sha256") != details["manifest_sha256"]:
-        report.add("A043", tag, details["version"])
-    if (sealed := details.get("manifest_sm3")) and sealed != manifest.get("sm3", sealed):
-        report.add("A043", tag, f"{details['version']}, by SM3")
+    manifest = history.manifests.get(submitted.version, {})
+    if manifest.get("sha256") != present(submitted.manifest_sha256, "manifest_sha256"):
+        report.add("A043", tag, submitted.version)
+    if (sealed := submitted.manifest_sm3) and sealed != manifest.get("sm3", sealed):
+        report.add("A043", tag, f"{submitted.version}, by SM3")
 
 
 def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
@@ -45,7 +51,8 @@ def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyR
     ]
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
     tag, event = entry.tag(), entry.event
-    if digest != event["details"]["refs_sha256"] or f"refs-sha256 {digest}\n".encode() not in tag:
+    signed = CheckpointSigned.from_details(event["details"])
+    if digest != present(signed.refs_sha256, "refs_sha256") or f"refs-sha256 {digest}\n".encode() not in tag:
         report.add("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag:
         report.add("A045", event["object"], "it names another event")
@@ -55,12 +62,12 @@ def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyR
 
 def check_token(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """A time-stamp: over an event of this journal, by the pinned authority; anchors move to it."""
-    details = entry.event["details"]
+    received = TimestampReceived.from_details(entry.event["details"])
+    seq = present(received.seq, "seq")
     try:
-        seq = int(details["seq"])
-        data = entry.repository.read(f"{history.journal[seq - 1]}:event.json")
-        proven = rfc3161.proven_time(entry.read(rfc3161.ANSWER_FILE), data, history.roots)
-        if clock.stamp(proven) != details["time"]:
+        data = entry.repository.read(f"{history.journal[int(seq) - 1]}:event.json")
+        proven = rfc3161.proven_time(entry.read(TOKEN_FILE), data, history.roots)
+        if clock.stamp(proven) != received.time:
             report.add("A047", entry.where, f"its time is {clock.stamp(proven)}")
     except (ValueError, IndexError) as error:
         report.add("A047", entry.where, error)
@@ -76,15 +83,15 @@ def check_token(entry: JournalEntry, history: JournalState, report: VerifyReport
 
 def check_key(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """A new key: endorsed by the old one, or said to replace a lost one; what was signed before stays so."""
-    event, signers = entry.event, entry.read("allowed_signers")
+    event, signers = entry.event, entry.read(SIGNERS_FILE)
     added = signers.removeprefix(history.signers)
     if not signers.startswith(history.signers) or added.count(b"\n") != 1:
         report.add("A048", event["object"], "the list of keys was rewritten")
-    if event["action"] == "key-rotate":
+    if event["action"] == Action.KEY_ROTATE:
         tag = entry.tag()
         if added.strip() not in tag or not is_signed_by(tag, history.key):
             report.add("A048", event["object"], "the old key did not sign it")
-    if event["action"] == "key-replace":
-        why = event["details"]["reason"]
+    if event["action"] == Action.KEY_REPLACE:
+        why = present(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.note(event["object"], Phrase(_REPLACED, at=event["at"], user=event["actor"]["user"], reason=why))
     history.signers, history.key = signers, added

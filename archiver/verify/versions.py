@@ -9,6 +9,8 @@ from typing import Any
 from archiver.errors import StorageProblem
 from archiver.model import Op
 from archiver.store import names
+from archiver.store.events.attached_files import CHANGES_FILE
+from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.repository import Repository
 from archiver.verify.disposals import follow
 from archiver.verify.expected import Expected, JournalEntry, JournalState, Watched
@@ -26,10 +28,10 @@ def take_in(entry: JournalEntry, history: JournalState, watched: Watched) -> Non
     branch = f"refs/heads/filings/{tag.rsplit('/', 1)[0]}"
     version = event["refs"][branch]
     parent = history.heads.get(branch)
-    lines = [json.loads(line) for line in entry.read("changes.jsonl").splitlines()]
+    lines = [json.loads(line) for line in entry.read(CHANGES_FILE).splitlines()]
     history.captured[tag] = event["clock"]["time"]
     history.unproven.append(tag)
-    follow(branch, event["details"]["version"], lines, watched.planned, history)
+    follow(branch, VersionCaptured.from_details(event["details"]).version, lines, watched.planned, history)
     state = history.states.setdefault(branch, {})
     blobs = _apply(lines, state, history.referenced)
     if parent is None:

@@ -77,6 +77,7 @@ def test_a_key_change_that_the_old_key_did_not_sign_is_found(sealed: Site) -> No
     import io
 
     from archiver.store import keys
+    from archiver.store.events.archive_events import KeyRotated
     from archiver.store.writer import Draft
 
     archive = sealed.open()
@@ -86,7 +87,8 @@ def test_a_key_change_that_the_old_key_did_not_sign_is_found(sealed: Site) -> No
         head = archive.journal.head()
         assert head is not None
         name = f"_checkpoints/key-{head.seq + 1}"
-        draft = Draft("key-rotate", name, {"public": "", "reason": "r"}, {"allowed_signers": io.BytesIO(signers)})
+        rotated = KeyRotated(public="", reason="r")
+        draft = Draft(name, rotated, {"allowed_signers": io.BytesIO(signers)})
         writer.append(draft, (name, head.commit, signers.splitlines()[-1].decode() + "\n"))
     archive.close()
     assert {each["code"] for each in sealed.findings()} == {"A048"}

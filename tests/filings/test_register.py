@@ -25,7 +25,9 @@ def event(seq: int, action: str, **details: Any) -> LifeEvent:
 
 def submit(seq: int, on: str, kind: str = "first", number: str | None = None) -> LifeEvent:
     tag = f"{NAME}/{seq}/submitted"
-    return event(seq, "submit", tag=tag, version=f"{NAME}/{seq}/v1", on=on, kind=kind, number=number)
+    return event(
+        seq, "submit", tag=tag, version=f"{NAME}/{seq}/v1", on=on, kind=kind, number=number, by=None, receipt=None
+    )
 
 
 def settings(seq: int, on: str, status: str | None = None, **fields: str) -> LifeEvent:

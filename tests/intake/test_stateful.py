@@ -16,6 +16,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
 from archiver.store.archive import Archive
+from archiver.store.events.archive_events import ArchiveCreated
 from archiver.verify.whole_archive import verify
 
 FOLDERS = ["f/s", "f/补正", "g/s", "f", ""]
@@ -43,13 +44,10 @@ class WatchedFolder(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.watch = self.root / "w"
         self.watch.mkdir()
-        details = {
-            "watch": "w",
-            "layout": "{filing}/{submission}",
-            "retention_years": 3,
-            "timezone": "Asia/Shanghai",
-        }
-        self.archive = Archive.create(self.root / "a", details)
+        created = ArchiveCreated(
+            watch="w", layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai"
+        )
+        self.archive = Archive.create(self.root / "a", created)
         self.config = Config(self.root / "c", self.root / "a", self.watch, maximum_delay_seconds=20)
         self.history: list[tuple[str, dict[bytes, bytes]]] = []
         self.dirty = False

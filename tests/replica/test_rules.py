@@ -15,6 +15,7 @@ from archiver.replica import object_names
 from archiver.replica.bucket_settings import journalled, of_url
 from archiver.replica.desired_objects import Wanted, history, is_short, lock_date
 from archiver.replica.throttle import Throttle, TransferStopped
+from archiver.store.events.archive_events import ReplicaCreated
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -88,10 +89,10 @@ def test_addresses() -> None:
         of_url("s3://a", BucketAccess())
     with pytest.raises(UsageProblem):
         of_url("s3://a-bucket/x", BucketAccess(endpoint="https://user:secret@host"))
-    details = {"url": "s3://a-bucket/x", "endpoint": "http://one", "lock": False}
-    assert journalled(details, BucketAccess()).endpoint == "http://one"
-    assert journalled(details, BucketAccess(endpoint="http://two")).endpoint == "http://two"
-    assert not journalled(details, BucketAccess()).lock
+    created = ReplicaCreated(url="s3://a-bucket/x", endpoint="http://one", lock=False)
+    assert journalled(created, BucketAccess()).endpoint == "http://one"
+    assert journalled(created, BucketAccess(endpoint="http://two")).endpoint == "http://two"
+    assert not journalled(created, BucketAccess()).lock
 
 
 def test_the_limit_holds_over_all_and_ends_at_once() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from archiver import clock
+from archiver.store.events.attached_files import TOKEN_FILE
+from archiver.store.events.evidence_events import TimestampReceived
 from tests import faketime
 from tests.authority import Authority
 from tests.conftest import CHECKOUT, COMMAND, Site
@@ -229,8 +231,10 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
     data = archive.repository.read(f"{head.commit}:event.json")
     answer = rfc3161.ask(other.url, data)
     claimed = clock.read().wall + timedelta(days=TEN_YEARS)
-    details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(claimed), "authority": other.url}
-    draft = Draft("timestamp", "clock", details, {rfc3161.ANSWER_FILE: io.BytesIO(answer)}, proven=claimed)
+    received = TimestampReceived(
+        seq=head.seq, event_sha256=head.sha256, time=clock.stamp(claimed), authority=other.url
+    )
+    draft = Draft("clock", received, {TOKEN_FILE: io.BytesIO(answer)}, proven=claimed)
     with archive.writing(5) as writer:
         writer.append(draft)
     archive.close()

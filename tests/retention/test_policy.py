@@ -24,6 +24,7 @@ from archiver.retention.policy import (
     in_force,
     new_promises,
 )
+from archiver.store.events.archive_events import RetentionPromised
 from tests.conftest import Site
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -163,21 +164,21 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
             assert decision.keep_until.year >= captured.year + wanted - 1
         else:
             assert decision.keep_until == FOREVER
-        details = new_promises(policy, config, promises)
-        promises = promised(promises, details)
-        assert new_promises(in_force(config, promises), config, promises) == {}, "it is journalled once"
+        policy_event = new_promises(policy, config, promises)
+        promises = promised(promises, policy_event)
+        assert new_promises(in_force(config, promises), config, promises) is None, "it is journalled once"
         last = decision
 
 
-def promised(before: Promises, details: dict[str, Any]) -> Promises:
+def promised(before: Promises, event: RetentionPromised | None) -> Promises:
     """What the index makes of a policy event."""
-    if not details:
+    if event is None:
         return before
     years = dict(before.years)
-    for scope, each in {"": details["retention_years"], **details["scopes"]}.items():
+    for scope, each in {"": event.retention_years, **(event.scopes or {})}.items():
         years[scope] = max(each, years.get(scope, 0))
-    zones = tuple(dict.fromkeys((*before.zones, details["timezone"])))
-    return Promises(years, zones, before.live or details["hold_while_live"])
+    zones = tuple(dict.fromkeys((*before.zones, event.timezone or "")))
+    return Promises(years, zones, before.live or bool(event.hold_while_live))
 
 
 @given(

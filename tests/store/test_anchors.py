@@ -14,6 +14,9 @@ from archiver.filings import end_of_filing
 from archiver.filings.submissions import HandingIn, submit
 from archiver.model import Submission
 from archiver.store.archive import Archive
+from archiver.store.events.actions import Action
+from archiver.store.events.archive_events import ArchiveCreated
+from archiver.store.events.event_details import GivenDetails
 from archiver.store.writer import Draft, Totals
 
 SUBMISSION = Submission("f", "s", b"f", b"s")
@@ -24,7 +27,9 @@ steps = st.lists(st.sampled_from(["capture", "submit", "end", "token", "late tok
 @given(steps)
 def test_every_anchor_is_its_clock_or_the_first_later_token(history: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        archive = Archive.create(Path(folder) / "a", {"layout": "{filing}/{submission}", "retention_years": 3})
+        archive = Archive.create(
+            Path(folder) / "a", ArchiveCreated(layout="{filing}/{submission}", retention_years=3)
+        )
         check(archive, history)
         archive.close()
 
@@ -39,7 +44,9 @@ def check(archive: Archive, history: list[str]) -> None:
             days += 400 if what == "late token" else 0
             proven = clock.read().wall + timedelta(days=days)
             with archive.writing(5) as writer:
-                event = writer.append(Draft("timestamp", "clock", {"time": clock.stamp(proven)}, proven=proven))
+                event = writer.append(
+                    Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.stamp(proven)}), proven=proven)
+                )
             assert clock.parse(event.clock["time"]) >= proven
             for each in waiting:
                 anchors[each] = max(anchors[each], clock.parse(clock.stamp(proven)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,69 +17,16 @@ from archiver.config.settings import load
 from archiver.errors import UsageProblem
 from archiver.evidence.checkpoint import checkpoint
 from archiver.filings.register import register
-from archiver.model import ACTIONS
 from archiver.replica.bundles import bundle
 from archiver.status.health_report import examine
-from archiver.store import event_fields, events
+from archiver.store.events.actions import ACTIONS, Action
+from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify
 from tests import forged
 from tests.conftest import CHECKOUT, Site
-
-#: Where an action is handed on by a variable: the module, and where its values come from.
-_HANDED_ON = {
-    "archiver/actions/registry.py": "what",  # one of _NOTES, which is looked at too
-    "archiver/filings/records.py": "action",  # from record(...), which is looked at too
-}
-
-
-def _written() -> Iterator[tuple[str, str]]:
-    """Every action that some module writes, with the module; fails for one that cannot be told."""
-    for path in sorted((CHECKOUT / "archiver").rglob("*.py")):
-        name = path.relative_to(CHECKOUT).as_posix()
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        constants = {
-            ast.unparse(node.targets[0]): node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        }
-        for node in ast.walk(tree):
-            if name in _HANDED_ON and isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_NOTES":
-                yield from ((word, name) for word in ast.literal_eval(node.value))
-            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("Draft", "record"):
-                continue
-            first = node.args[0] if node.args else node.keywords[0].value
-            choices = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
-            for each in (constants.get(ast.unparse(choice), choice) for choice in choices):
-                if isinstance(each, ast.Constant) and isinstance(each.value, str):
-                    yield each.value, name
-                else:
-                    assert _HANDED_ON.get(name) == ast.unparse(each), f"{name}: {ast.unparse(node)}"
-
-
-def test_every_action_that_is_written_is_in_the_vocabulary() -> None:
-    written = dict(_written())
-    assert written.keys() >= {"hold", "capture", "key-rotate", "key-replace", "export", "notice", "tick"}
-    assert {action: name for action, name in written.items() if action not in ACTIONS} == {}
-
-
-def test_every_action_that_is_asked_about_is_in_the_vocabulary() -> None:
-    asked = set()
-    for path in (CHECKOUT / "archiver").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Compare) and ast.unparse(node.left).endswith(
-                (".action", "['action']", "action")
-            ):
-                values = (ast.walk(each) for each in node.comparators)
-                asked |= {
-                    each.value
-                    for walked in values
-                    for each in walked
-                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
-                }
-    assert asked >= {"capture", "submit", "checkpoint"}
-    assert asked <= ACTIONS
 
 
 def test_the_package_verifier_knows_the_same_actions() -> None:
@@ -124,9 +70,10 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
     details = {"name": "inspection", "reason": "r", "by": None}
     forged.append(site, lambda event: event.update(action="hold", object="f", details=details))
     as_older = (
-        "import sys; from archiver import model\n"
+        "import sys\n"
+        "from archiver.store.events import actions\n"
         "from archiver.store.index import apply, queries\n"
-        "queries.ACTIONS = apply.ACTIONS = model.ACTIONS - {'hold'}\n"
+        "queries.ACTIONS = apply.ACTIONS = actions.ACTIONS - {'hold'}\n"
         "apply.Intake._hold = lambda self, event: self._unread(event, event.action)\n"
         "from archiver.cli.main import main; sys.exit(main(sys.argv[1:]))\n"
     )
@@ -220,7 +167,7 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
     try:
         before = archive.compliance_time()
         with archive.writing(5) as writer:
-            writer.append(Draft("hold", "f", {"name": "n", "reason": "r", "by": None}))
+            writer.append(Draft("f", HoldPlaced(name="n", reason="r", reported_by=None)))
         assert archive.compliance_time() >= before
         assert [(each.seq, each.action) for each in archive.index.unread()] == [(seq, "")]
         assert [hold.name for hold in archive.index.holds()] == ["n"]
@@ -369,22 +316,17 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
     try:
         with archive.writing(5) as writer:
             with pytest.raises(UsageProblem, match=rf"^{re.escape(field)}[ .]"):
-                writer.append(Draft("restore", "f/s/v1", details))
+                writer.append(Draft("f/s/v1", GivenDetails(Action.RESTORE, details)))
             for about in ("a\nb", "a\0b", "\ud800"):
                 with pytest.raises(UsageProblem, match=r"^object "):
-                    writer.append(Draft("restore", about, {}))
+                    writer.append(Draft(about, GivenDetails(Action.RESTORE, {})))
             with pytest.raises(UsageProblem, match="hold could not be read back"):
-                writer.append(Draft("hold", "f", {}))
+                writer.append(Draft("f", GivenDetails(Action.HOLD, {})))
         assert site.git("rev-parse", "journal").stdout == before
         assert not list((site.repository / "objects/pack").glob("tmp_*"))
         with archive.writing(5) as writer:
-            event = writer.append(Draft("restore", "f/s/v1", {**deep(4), "n": -(1 << 63), "名": "a\nb\t\x07"}))
+            details = {**deep(4), "n": -(1 << 63), "名": "a\nb\t\x07"}
+            event = writer.append(Draft("f/s/v1", GivenDetails(Action.RESTORE, details)))
         assert archive.journal.head() == event
     finally:
         archive.close()
-
-
-def test_every_event_that_the_program_writes_can_be_read_back() -> None:
-    """The table of what is asked of each action is of actions that there are."""
-    assert event_fields.DETAILS.keys() | event_fields.ATTACHED.keys() <= ACTIONS
-    assert events.UNREADABLE not in ACTIONS

@@ -21,11 +21,14 @@ from archiver.store.changes import between
 from archiver.store.content.objects import ContentStore, pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Unstable
+from archiver.store.events.actions import Action
+from archiver.store.events.archive_events import ArchiveCreated
+from archiver.store.events.event_details import GivenDetails
 from archiver.store.journal import change_line, parse_change
 from archiver.store.writer import Draft, Totals
 from archiver.verify.sshsig import is_signed_by
 
-DETAILS = {"watch": "/w", "layout": "{filing}/{submission}", "retention_years": 3, "timezone": "Asia/Shanghai"}
+CREATED = ArchiveCreated(watch="/w", layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai")
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def content(tmp_path: Path) -> ContentStore:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    made = Archive.create(tmp_path / "archive", DETAILS)
+    made = Archive.create(tmp_path / "archive", CREATED)
     yield made
     made.close()
 
@@ -169,7 +172,7 @@ def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
 def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
     with archive.writing(0) as writer:
         for number in range(3):
-            writer.append(Draft("tick", f"n{number}", {"z": "中", "a": 1}))
+            writer.append(Draft(f"n{number}", GivenDetails(Action.TICK, {"z": "中", "a": 1})))
     events = list(archive.journal.since(None))
     assert [event.seq for event in events] == [1, 2, 3, 4]
     assert events[0].prev == "0" * 64

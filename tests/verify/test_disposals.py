@@ -15,6 +15,9 @@ from archiver.model import Actor
 from archiver.retention import certificate, disposal
 from archiver.retention.disposal_selection import DisposalSelection
 from archiver.store.archive import Archive
+from archiver.store.events.actions import Action
+from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.retention_events import DisposalApproved, DisposalBegun
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify
 from tests.conftest import Site
@@ -33,11 +36,12 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **leave: bool
     selection = DisposalSelection(((old, _decision(archive, old)),), (), shas, 0)  # type: ignore[arg-type]
     sha256 = selection.sha256 if not leave.get("other_plan") else "0" * 64
     details = {"plan_sha256": sha256, "cooling_off_days": 0 if not leave.get("hasty") else 7}
-    _append(archive, Draft("dispose-plan", "D1", details, {"plan.json": io.BytesIO(selection.document())}))
+    plan = GivenDetails(Action.DISPOSE_PLAN, details)
+    _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(selection.document())}))
     for uid in range(approvals):
         archive.actor = Actor(70000 + uid, "")
-        _append(archive, Draft("dispose-approve", "D1", {"plan_sha256": sha256, "reason": "r"}))
-    _append(archive, Draft("dispose-begin", "D1", {"plan_sha256": sha256, "versions": ["f/s/v1"]}))
+        _append(archive, Draft("D1", DisposalApproved(plan_sha256=sha256, reason="r")))
+    _append(archive, Draft("D1", DisposalBegun(plan_sha256=sha256, versions=["f/s/v1"])))
     if not leave.get("present"):
         archive.content.destroy(shas)  # type: ignore[arg-type]
     if not leave.get("uncertified"):
@@ -46,7 +50,8 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **leave: bool
         if leave.get("unsigned"):
             files["certificate.json.sig"] = files["certificate.json.sig"].replace(b"A", b"B")
         attachments = {name: io.BytesIO(data) for name, data in files.items()}
-        _append(archive, Draft("dispose-certify", "D1", {"plan_sha256": sha256, "kept": []}, attachments))
+        certified = GivenDetails(Action.DISPOSE_CERTIFY, {"plan_sha256": sha256, "kept": []})
+        _append(archive, Draft("D1", certified, attachments))
     codes = {finding.code for finding in verify(archive.root, archive.repository).findings}
     archive.close()
     return codes
@@ -105,14 +110,14 @@ def test_a_held_version_is_found_too(filled: Site, tmp_path: Path) -> None:
 def test_a_token_does_not_shorten_the_cooling_off(filled: Site) -> None:
     """A clock that lagged when somebody approved jumps ahead: the days are counted from the token."""
     archive = Archive(filled.archive)
-    details = {"plan_sha256": "0" * 64, "cooling_off_days": 7}
-    _append(archive, Draft("dispose-plan", "D1", details, {"plan.json": io.BytesIO(b"{}")}))
-    approval = {"plan_sha256": "0" * 64, "reason": "r"}
-    _append(archive, Draft("dispose-approve", "D1", approval))
+    plan = GivenDetails(Action.DISPOSE_PLAN, {"plan_sha256": "0" * 64, "cooling_off_days": 7})
+    _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(b"{}")}))
+    approval = DisposalApproved(plan_sha256="0" * 64, reason="r")
+    _append(archive, Draft("D1", approval))
     proven = clock.read().wall + timedelta(days=1000)
     with archive.writing(5) as writer:
-        writer.append(Draft("timestamp", "clock", {"time": clock.stamp(proven)}, proven=proven))
-    _append(archive, Draft("dispose-approve", "D1", approval))
+        writer.append(Draft("clock", GivenDetails(Action.TIMESTAMP, {"time": clock.stamp(proven)}), proven=proven))
+    _append(archive, Draft("D1", approval))
     first, second = archive.index.disposals("D1")[0].approvals
     assert first.clock == clock.stamp(proven)
     assert clock.parse(second.clock) >= proven

@@ -12,6 +12,8 @@ from archiver.filings.due.deadlines import Due, is_ours, still_open
 from archiver.filings.due.working_days import between
 from archiver.filings.register import PENDING, Filing
 from archiver.model import LifeEvent
+from archiver.store.events.actions import Action
+from archiver.store.events.filing_events import ReminderSent
 
 OWNER, MANAGER = "owner", "manager"
 #: Working days before the date: the owner, then the owner again, then the manager too.
@@ -41,10 +43,11 @@ def digests(
 ) -> list[ReminderDigest]:
     """What is to be sent today and was not sent yet; a person without a target of their own is the owner."""
     done = {
-        (event.details["to"], event.details["channel"], item["uid"], item["step"])
+        (reminder.recipient, reminder.channel, item["uid"], item["step"])
         for event in sent
-        if event.action == "reminder"
-        for item in event.details["items"]
+        if event.action == Action.REMINDER
+        for reminder in (ReminderSent.from_details(event.details),)
+        for item in reminder.items
     }
     waiting: dict[str, list[ReminderItem]] = defaultdict(list)
     for role, item in _items(list(filings), today):

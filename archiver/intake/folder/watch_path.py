@@ -20,6 +20,7 @@ from archiver.intake.folder.access import PATIENCE_SECONDS, FolderAccess
 from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive
+from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.index.queries import Index
 from archiver.store.writer import Draft
 
@@ -68,7 +69,7 @@ def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -
         recorded_folder, state = (0, 0), Phrase("cannot be looked at ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, state)
-    return Draft("watch-path", "watch", {"from": names.text(recorded_path), "to": names.text(new_path)})
+    return Draft("watch", WatchPathChanged(old_path=names.text(recorded_path), new_path=names.text(new_path)))
 
 
 def _check_successor(

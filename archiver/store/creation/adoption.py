@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from archiver.errors import StorageProblem
 from archiver.existence import is_plain_file, is_there
+from archiver.model import Event
 from archiver.store import permissions
 from archiver.store.archive import Archive
 from archiver.store.creation import new_archive
 from archiver.store.creation.filesystem_abilities import check_filesystem
+from archiver.store.events.archive_events import ArchiveAdopted
 from archiver.store.fsync import sync_filesystem
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.writer import Draft
 
-_ADOPT = "adopt"
 
-
-def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
+def adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
     """Make ``root``, which holds a mirror clone and its keys, an archive; journals it.
 
     Content and history are taken as they are: ``verify`` tells what they are worth.
@@ -32,18 +30,18 @@ def adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     was killed at it left a mark, and does it once more.
     """
     with permissions.masked():
-        return _adopt(root, details)
+        return _adopt(root, adopted)
 
 
-def is_adopted(root: Path, details: Mapping[str, Any]) -> bool:
+def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
     """Whether ``root`` was made an archive so already, and not left halfway."""
     if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
-        return any(each.action == _ADOPT and each.details == details for each in archive.journal.since(None))
+        return any(_records(event, adopted) for event in archive.journal.since(None))
 
 
-def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
+def _adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
     path = root / "archive.git"
     for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
         if not is_plain_file(needed):
@@ -68,12 +66,16 @@ def _adopt(root: Path, details: Mapping[str, Any]) -> Archive:
     archive = Archive(root)
     archive.reindex()
     newest = archive.journal.head()
-    if newest is None or (newest.action, newest.details) != (_ADOPT, details):
+    if newest is None or not _records(newest, adopted):
         with archive.writing(0) as writer:
-            writer.append(Draft(_ADOPT, "archive", details))
+            writer.append(Draft("archive", adopted))
     shutil.rmtree(root / new_archive.WORKSPACE)
     sync_filesystem(root)
     return archive
+
+
+def _records(event: Event, adopted: ArchiveAdopted) -> bool:
+    return event.action == adopted.action and event.details == adopted.to_details()
 
 
 def _check_format(path: Path) -> None:

@@ -10,9 +10,9 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from archiver.errors import StorageProblem
+from archiver.store.events.archive_events import SettingsReplaced
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.git import hooks, repository_format
 from archiver.store.git.hooks import FOREIGN, Deviation
@@ -38,7 +38,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
         # With our settings over its own, git would find no ref any more.
         raise repository_format.reftable_problem(repository)
     before = noted(root)
-    _note(root, [*before, *_details(found)])
+    _note(root, [*before, *_events(found)])
     for each in found:
         try:
             _replace(root, each)
@@ -54,18 +54,19 @@ def put_back(root: Path, *, foreign: bool) -> None:
     sync_filesystem(root)
     left = {each.name for each in hooks.deviations(repository)}
     # On a filesystem without execute bits a hook never is as it should be: no event at every writing.
-    _note(root, [*before, *_details([each for each in found if each.name not in left])])
+    _note(root, [*before, *_events([each for each in found if each.name not in left])])
 
 
-def noted(root: Path) -> list[dict[str, Any]]:
-    """What was replaced and is not journalled yet, as the details of one event each."""
+def noted(root: Path) -> list[SettingsReplaced]:
+    """Return what was replaced and is not journalled yet, one event for each reason."""
     try:
         with open(root / _NOTE, "rb") as stream:
             document = json.loads(stream.read(_LONGEST_BYTES))
     except (OSError, ValueError):
         # Nothing was replaced, or a power cut took the note before a file was.
         return []
-    return [each for each in document if isinstance(each, dict)] if isinstance(document, list) else []
+    found = document if isinstance(document, list) else []
+    return [SettingsReplaced.from_details(each) for each in found if isinstance(each, dict)]
 
 
 def forget(root: Path) -> None:
@@ -87,23 +88,23 @@ def _replace(root: Path, deviation: Deviation) -> None:
         (repository / name).unlink(missing_ok=True)
 
 
-def _details(found: Sequence[Deviation]) -> list[dict[str, Any]]:
-    """The details of one event for each reason."""
+def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
+    """Return one event for each reason."""
     return [
-        {
-            "replaced": [each.name for each in found if each.reason == reason],
-            "reason": reason,
-            "found": {each.name: each.sha256 for each in found if each.reason == reason},
-        }
+        SettingsReplaced(
+            replaced=[each.name for each in found if each.reason == reason],
+            reason=reason,
+            found={each.name: each.sha256 for each in found if each.reason == reason},
+        )
         for reason in dict.fromkeys(each.reason for each in found)
     ]
 
 
-def _note(root: Path, details: list[dict[str, Any]]) -> None:
-    if not details:
+def _note(root: Path, replaced: list[SettingsReplaced]) -> None:
+    if not replaced:
         forget(root)
         return
     aside = root / f"{_NOTE}.new"
-    aside.write_text(json.dumps(details), encoding="ascii")
+    aside.write_text(json.dumps([each.to_details() for each in replaced]), encoding="ascii")
     sync_path(os.fspath(aside))
     aside.rename(root / _NOTE)

@@ -8,13 +8,30 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from archiver.model import ACTIONS, Change, Event, Material, Op
-from archiver.store import events, names
+from archiver.model import Change, Event, Material, Op
+from archiver.store import names
 from archiver.store.clock_lag import ClockLag
+from archiver.store.events.actions import ACTIONS, UNREADABLE, Action
+from archiver.store.events.archive_events import (
+    ArchiveAdopted,
+    ArchiveCreated,
+    RetentionPromise,
+    RetentionPromised,
+)
+from archiver.store.events.capture_events import VersionCaptured, WatchPathChanged
+from archiver.store.events.evidence_events import TimestampReceived
+from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.events.retention_events import (
+    DisposalApproved,
+    DisposalBegun,
+    DisposalPlanned,
+    HoldLifted,
+    HoldPlaced,
+)
 from archiver.store.sqlite import read_integer, stored_integer
 
 SCHEMA_VERSION = 10
@@ -81,16 +98,16 @@ MISFIT = (
 #: What happens to a filing; :mod:`archiver.filings.register` tells what it means.
 _LIFE = frozenset(
     {
-        "submit",
-        "filing-set",
-        "filing-end",
-        "notice",
-        "notice-answer",
-        "change-question",
-        "change-decision",
-        "display-check",
-        "signal",
-        "reminder",
+        Action.SUBMIT,
+        Action.FILING_SET,
+        Action.FILING_END,
+        Action.NOTICE,
+        Action.NOTICE_ANSWER,
+        Action.CHANGE_QUESTION,
+        Action.CHANGE_DECISION,
+        Action.DISPLAY_CHECK,
+        Action.SIGNAL,
+        Action.REMINDER,
     }
 )
 
@@ -118,32 +135,32 @@ class Intake:
 
         Raises one of :data:`MISFIT` for an event that does not fit: the caller undoes it, and passes it over.
         """
-        if event.action == events.UNREADABLE:
+        if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
-        takes_in = {
-            "submit": self._submit,
-            "filing-end": self._filing_end,
-            "hold": self._hold,
-            "lift": self._lift,
-            "timestamp": self._timestamp,
-            "dispose-plan": self._plan,
-            "dispose-approve": self._approval,
-            "dispose-begin": self._begin,
-            "dispose-certify": self._certify,
-            "checkpoint": self._checkpoint,
-            "drill": self._drill,
-            "replica-init": self._replica,
-            "init": self._init,
-            "adopt": self._adopt,
-            "watch-path": self._watch_path,
-            "policy": self._settings,
-            "key-rotate": self._key,
-            "key-replace": self._key,
+        handlers: Mapping[str, Callable[[Event], None]] = {
+            Action.SUBMIT: self._submit,
+            Action.FILING_END: self._filing_end,
+            Action.HOLD: self._hold,
+            Action.LIFT: self._lift,
+            Action.TIMESTAMP: self._timestamp,
+            Action.DISPOSE_PLAN: self._plan,
+            Action.DISPOSE_APPROVE: self._approval,
+            Action.DISPOSE_BEGIN: self._begin,
+            Action.DISPOSE_CERTIFY: self._certify,
+            Action.CHECKPOINT: self._checkpoint,
+            Action.DRILL: self._drill,
+            Action.REPLICA_INIT: self._replica,
+            Action.INIT: self._init,
+            Action.ADOPT: self._adopt,
+            Action.WATCH_PATH: self._watch_path,
+            Action.POLICY: self._policy,
+            Action.KEY_ROTATE: self._key,
+            Action.KEY_REPLACE: self._key,
         }
-        if event.action == "capture":
+        if event.action == Action.CAPTURE:
             self._capture(event, changes)
-        elif event.action in takes_in:
-            takes_in[event.action](event)
+        elif event.action in handlers:
+            handlers[event.action](event)
         elif event.action not in ACTIONS:
             self._unread(event, event.action)
         if event.action in _LIFE:
@@ -177,18 +194,24 @@ class Intake:
         self._meta("lag", json.dumps(asdict(lag.after(event))))
 
     def _init(self, event: Event) -> None:
-        self._meta("layout", event.details["layout"])
+        created = ArchiveCreated.from_details(event.details)
+        self._meta("layout", created.layout)
         self._meta("archive", event.sha256[:16])
         self._meta("made", event.at)
         self._key(event)
-        self._adopt(event)
+        self._meta("watch", created.watch or "")
+        self._promise(created)
 
     def _adopt(self, event: Event) -> None:
-        self._meta("watch", event.details.get("watch", ""))
-        self._settings(event)
+        adopted = ArchiveAdopted.from_details(event.details)
+        self._meta("watch", adopted.watch or "")
+        self._promise(adopted)
+
+    def _policy(self, event: Event) -> None:
+        self._promise(RetentionPromised.from_details(event.details))
 
     def _watch_path(self, event: Event) -> None:
-        self._meta("watch", event.details["to"])
+        self._meta("watch", WatchPathChanged.from_details(event.details).new_path)
 
     def _key(self, event: Event) -> None:
         self._meta("key", event.commit)
@@ -206,29 +229,34 @@ class Intake:
         self._db.execute("insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"]))
 
     def _timestamp(self, event: Event) -> None:
-        self._db.execute("insert into tokens values (?, ?)", (event.seq, event.details["time"]))
+        self._db.execute(
+            "insert into tokens values (?, ?)", (event.seq, TimestampReceived.from_details(event.details).time)
+        )
 
-    def _settings(self, event: Event) -> None:
-        details = event.details
-        scopes = {"": details["retention_years"], **details.get("scopes", {})}
-        for scope, years in scopes.items():
+    def _promise(self, promise: RetentionPromise) -> None:
+        """Keep the strictest of everything that was ever promised.
+
+        Shortening a setting later must not shorten retention, so years only grow per scope, every time zone that
+        was ever in force stays known, and "held while live" is never taken back.
+        """
+        for scope, years in {"": promise.retention_years, **(promise.scopes or {})}.items():
             self._db.execute(
                 "insert into promises values (?, ?) on conflict (scope) do update set years = max(years, ?)",
                 (scope, years, years),
             )
-        if zone := details.get("timezone"):
+        if zone := promise.timezone:
             self._db.execute("insert or ignore into meta values (?, '')", (f"zone:{zone}",))
-        if details.get("hold_while_live"):
+        if promise.hold_while_live:
             self._db.execute("insert or ignore into meta values ('live', '')")
 
     def _capture(self, event: Event, changes: Iterable[Change]) -> None:
-        details = event.details
+        captured = VersionCaptured.from_details(event.details)
         filing, name, _ = event.object.rsplit("/", 2)
-        submission = self._submission_id(filing, name, details)
-        number = details["version"]
+        submission = self._submission_id(filing, name, captured)
+        number = captured.version
         branch = f"refs/heads/filings/{filing}/{name}"
         listed = list(changes)
-        counts = [details[key] for key in ("files", "bytes", "added", "modified", "deleted")]
+        counts = (captured.files, captured.bytes, captured.added, captured.modified, captured.deleted)
         self._db.execute(
             "insert into versions values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -244,11 +272,11 @@ class Intake:
         query = "select 1 from materials where sha256 = ? limit 1"
         return sum(size for sha, size in sizes.items() if self._db.execute(query, (sha,)).fetchone() is None)
 
-    def _submission_id(self, filing: str, name: str, details: dict[str, Any]) -> int:
-        folder = names.raw(details["submission"])
+    def _submission_id(self, filing: str, name: str, captured: VersionCaptured) -> int:
+        folder = names.raw(captured.submission)
         self._db.execute(
             "insert or ignore into submissions values (null, ?, ?, ?, ?)",
-            (filing, name, names.raw(details["filing"]), folder),
+            (filing, name, names.raw(captured.filing), folder),
         )
         self._db.execute("insert or ignore into folders values (?)", (folder,))
         return submission_id(self._db, filing, name) or 0
@@ -274,14 +302,14 @@ class Intake:
         self._db.executemany("insert or ignore into folders values (?)", ((name,) for name in folders))
 
     def _submit(self, event: Event) -> None:
-        details = event.details
-        version = self._db.execute("select id from versions where tag = ?", (details["version"],))
+        submitted = VersionSubmitted.from_details(event.details)
+        version = self._db.execute("select id from versions where tag = ?", (submitted.version,))
         self._db.execute(
             "insert into submitted values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(details["tag"], version.fetchone()[0], details["on"], details["kind"]),
-                *(details["number"], details["by"], details["receipt"], event.at, event.clock["time"]),
-                event.seq,
+                *(submitted.tag, version.fetchone()[0], submitted.submitted_on.isoformat(), submitted.kind),
+                *(submitted.number, submitted.reported_by, submitted.receipt),
+                *(event.at, event.clock["time"], event.seq),
             ),
         )
 
@@ -291,25 +319,25 @@ class Intake:
         self._db.execute("insert into life values (?, ?, ?, ?, ?, ?)", values)
 
     def _plan(self, event: Event) -> None:
-        details = event.details
+        planned = DisposalPlanned.from_details(event.details)
         values = (event.object, event.seq, event.commit, event.at, event.actor["uid"], event.actor["user"])
         self._db.execute(
             "insert into disposals values (?, ?, ?, ?, ?, ?, ?, ?, null, null, null)",
-            (*values, details["plan_sha256"], details["cooling_off_days"]),
+            (*values, planned.plan_sha256, planned.cooling_off_days),
         )
 
     def _approval(self, event: Event) -> None:
         who = (event.actor["uid"], event.actor["user"])
+        approved = DisposalApproved.from_details(event.details)
         self._db.execute(
             "insert into approvals values (?, ?, ?, ?, ?, ?, ?)",
-            (event.object, *who, event.details["reason"], event.at, event.clock["time"], event.seq),
+            (event.object, *who, approved.reason, event.at, event.clock["time"], event.seq),
         )
 
     def _begin(self, event: Event) -> None:
+        begun = DisposalBegun.from_details(event.details)
         self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
-        self._db.executemany(
-            "insert into disposed values (?, ?)", ((tag, event.object) for tag in event.details["versions"])
-        )
+        self._db.executemany("insert into disposed values (?, ?)", ((tag, event.object) for tag in begun.versions))
 
     def _certify(self, event: Event) -> None:
         self._db.execute(
@@ -318,18 +346,19 @@ class Intake:
         )
 
     def _hold(self, event: Event) -> None:
-        details = event.details
+        placed = HoldPlaced.from_details(event.details)
         # The same hold once more changes nothing.
         self._db.execute(
             "insert or ignore into holds values (?, ?, ?, ?, ?, ?, null, null)",
             (
-                *(details["name"], event.object, details["reason"], details["by"]),
+                *(placed.name, event.object, placed.reason, placed.reported_by),
                 *(event.actor["user"] or str(event.actor["uid"]), event.at),
             ),
         )
 
     def _lift(self, event: Event) -> None:
+        lifted = HoldLifted.from_details(event.details)
         self._db.execute(
             "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",
-            (event.at, event.details["reason"], event.details["name"], event.object),
+            (event.at, lifted.reason, lifted.name, event.object),
         )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from archiver.model import (
-    ACTIONS,
     Approval,
     Change,
     Disposal,
@@ -28,6 +27,8 @@ from archiver.model import (
 )
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
+from archiver.store.events.actions import ACTIONS, Action
+from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.index.apply import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
@@ -43,8 +44,8 @@ from archiver.store.sqlite import (
 #: Events in one transaction: one each would cost a sync each, and all at once an endless write-ahead log.
 _TRANSACTION_EVENTS = 500
 #: Selects what was recorded besides versions: action, object and time.
-RECORDS = """select 'hold', name || ' ' || object, placed from holds
-    union select action, filing, at from life union select 'dispose-plan', id, at from disposals"""
+RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
+    union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
@@ -135,10 +136,10 @@ class Index:
         """Return the journal commit that names the signing key in force."""
         return self._meta("key") or ""
 
-    def replica(self) -> dict[str, Any] | None:
+    def replica(self) -> ReplicaCreated | None:
         """Return the replica's address and settings, as journalled last; None without a replica."""
         value = self._meta("replica")
-        return None if value is None else dict(json.loads(value))
+        return None if value is None else ReplicaCreated.from_details(json.loads(value))
 
     @property
     def made_at(self) -> str:

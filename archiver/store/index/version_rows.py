@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archiver.model import Hold, Submission, Submitted, Version
+from archiver.store.events.actions import Action
+from archiver.store.events.filing_events import VersionSubmitted
 
 
 def anchor(event: str) -> str:
@@ -28,7 +30,7 @@ select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", 
               and s.name glob '[0-9]*' and t.name glob '[0-9]*'
               and cast(t.name as integer) = cast(s.name as integer) + 1)),
        not exists (select 1 from ended where ended.filing = s.filing and ended.seq > coalesce(
-           (select max(h.seq) from life h where h.filing = s.filing and h.action = 'submit'), 0)),
+           (select max(h.seq) from life h where h.filing = s.filing and h.action = '{Action.SUBMIT}'), 0)),
        (select disposal from disposed where disposed.version = v.tag)
 from versions v join submissions s on s.id = v.submission
 """
@@ -47,7 +49,7 @@ def versions_of(
         f"where {where} order by h.at",
         values,
     ):
-        fields.append(json.loads(details).get("reason"))
+        fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
         handed_in[version].append(Submitted(*fields))
     ended: dict[str, list[str]] = defaultdict(list)
     for filing, moment in database.execute(f"select filing, {anchor('ended')} from ended order by seq"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archiver.errors import Phrase
 from archiver.model import Event
 from archiver.store import sqlite
+from archiver.store.events.actions import Action
+from archiver.store.events.archive_events import LossAccepted
 from archiver.store.git.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
 from archiver.store.index.queries import Index
 from archiver.store.repair import journal_repair, set_aside
@@ -19,7 +21,6 @@ from archiver.store.writer import Draft
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
-ACTION = "recover"
 #: Where refs go that the journal does not know: their objects stay, their names are free again.
 _LOST_REFS = "refs/lost"
 
@@ -85,7 +86,7 @@ def assess(archive: Archive) -> Loss:
         raise journal_repair.damaged(repository.path, problem or Phrase("it holds no event"), None)
     events = list(archive.journal.since(None, tip=last.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
-    captured = {event.object: event.refs for event in events if event.action == "capture"}
+    captured = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
     differences = journal_repair.differences(journal_repair.readable_refs(repository), expected)
     index = archive.index
     point = index.point
@@ -125,7 +126,7 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         loss = assess(archive)
         if loss.is_nothing:
             archive.reindex()
-            if any(event.action == ACTION for event in archive.journal.since(None)):
+            if any(event.action == Action.RECOVER for event in archive.journal.since(None)):
                 # One before may have been killed after its event.
                 _tidy(archive)
             return loss, None
@@ -143,7 +144,7 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
         moves = [RefUpdate(name, ZERO, loss.beyond[ref]) for ref, name in kept.items() if name is not None]
         moves += [RefUpdate(ref, oid, loss.restored.get(ref, ZERO)) for ref, oid in loss.beyond.items()]
         moves += [RefUpdate(ref, ZERO, oid) for ref, oid in loss.restored.items() if ref not in loss.beyond]
-        event = writer.append(Draft(ACTION, "archive", _details(loss, seq)), recovered=moves)
+        event = writer.append(Draft("archive", _accepted(loss, seq)), recovered=moves)
         _tidy(archive)
         return loss, event
 
@@ -165,16 +166,16 @@ def _is_there(repository: Repository, oid: str) -> bool:
     return True
 
 
-def _details(loss: Loss, seq: int) -> dict[str, Any]:
-    return {
-        "last_event": loss.last.seq,
-        "problem": str(loss.problem) if loss.problem else None,
-        "lost_events": loss.lost_events,
-        "lost_versions": [{"tag": each.tag, "captured_at": each.captured_at or None} for each in loss.versions],
-        "lost_records": [{"action": each.action, "object": each.object, "at": each.at} for each in loss.records],
-        "lost_refs": {ref: loss.kept_as(ref, seq) for ref in loss.beyond},
-        "restored_refs": sorted(loss.restored),
-    }
+def _accepted(loss: Loss, seq: int) -> LossAccepted:
+    return LossAccepted(
+        last_event=loss.last.seq,
+        problem=str(loss.problem) if loss.problem else None,
+        lost_events=loss.lost_events,
+        lost_versions=[{"tag": each.tag, "captured_at": each.captured_at or None} for each in loss.versions],
+        lost_records=[{"action": each.action, "object": each.object, "at": each.at} for each in loss.records],
+        lost_refs={ref: loss.kept_as(ref, seq) for ref in loss.beyond},
+        restored_refs=sorted(loss.restored),
+    )
 
 
 def _drop_foreign_state(archive: Archive) -> None:

@@ -1,7 +1,8 @@
-"""What an event's document must be: before it is written, and before anybody relies on it.  Pure.
+"""Checks of an event's document: before it is written, and before anybody relies on it.
 
-Whatever does not fit when it is read becomes a stand-in (:data:`UNREADABLE`): it keeps its place in the
-chain, and everything but disposals goes on.
+An event that does not fit when it is read becomes a stand-in, of the action
+:data:`archiver.store.events.actions.UNREADABLE`: it keeps its place in the chain, and everything but disposals
+goes on.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from archiver.errors import Phrase, UsageProblem
-from archiver.store.event_fields import ABSENT, ATTACHED, DETAILS, LARGEST, MEMBERS, SMALLEST, Fits, fits_refs
+from archiver.store.events.value_kinds import ENVELOPE, LARGEST, SMALLEST, fits_refs
+from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 
-#: The action of a stand-in; no release writes it.
-UNREADABLE = "unreadable"
 #: Levels of ``details`` that are written; what people and programs record needs three.
 _DEEPEST = 4
 #: Levels of a whole event that are read.  Python's parser gives up at a depth that depends on who calls it:
@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # --- before it is written
 
 
-def check_new(action: str, about: str, details: Mapping[str, Any], attached: Iterable[str]) -> None:
+def check_new(action: str, about: str, details: Mapping[str, Any], attached: Collection[str]) -> None:
     """Refuse an event that could not be read back, or not by every program; raises UsageProblem with the field."""
     check_text(about, "object")
     if _CONTROL.search(about):
@@ -150,31 +150,21 @@ def _depth(data: bytes) -> int:
 
 
 def check(document: Mapping[str, Any]) -> None:
-    """Raise ValueError where the members, or the details that its action needs, are missing or of another kind."""
-    for name, fits in MEMBERS.items():
-        _check_member(document, name, fits)
-    attached = [item["name"] for item in document["attachments"]]
-    _check_details(document["action"], document["details"], attached)
+    """Raise ValueError if a member that readers rely on, or an attachment, is missing or of another kind."""
+    for name, (kind, _) in ENVELOPE.items():
+        if name not in document or not kind.accepts(document[name]):
+            raise ValueError(f"{name} is missing or of another kind")
+    _check_details(document["action"], document["details"], [item["name"] for item in document["attachments"]])
 
 
-def _check_details(action: str, details: Mapping[str, Any], attached: Iterable[str]) -> None:
-    for name, fits in DETAILS.get(action, {}).items():
-        _check_member(details, name, fits)
-    if missing := set(ATTACHED.get(action, ())).difference(attached):
-        raise ValueError(f"{min(missing)} is not attached")
-
-
-def _check_member(document: Mapping[str, Any], name: str, fits: Fits) -> None:
-    try:
-        if fits(document.get(name, ABSENT)):
-            return
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError):
-        # Looking at a value of any kind; a time zone that is a folder among the zones is an OSError.
-        pass
-    raise ValueError(f"{name} is missing or of another kind")
+def _check_details(action: str, details: Mapping[str, Any], attached: Collection[str]) -> None:
+    details_class = DETAILS_BY_ACTION.get(action)
+    if details_class is not None:
+        details_class.check(details)
+        details_class.check_attached(attached)
 
 
 def refs_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """The refs of an event that is otherwise of no use; empty where these are of no use either."""
+    """Return the refs of an event that is otherwise of no use; empty where these are of no use either."""
     refs = document.get("refs")
     return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

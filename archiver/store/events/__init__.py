@@ -1,0 +1,8 @@
+"""The journal's vocabulary: every kind of event, its members, and what is checked of them.  Pure.
+
+An *action* is the kind of an event.  Its *details* are the members that only this kind has; each kind has one
+class, which names them, says what they mean, and converts them *to details* (what ``event.json`` holds) and
+*from details*.  A *checked* member is relied on: an event without it is unreadable, and a stand-in keeps its
+place.  A *noted* member is for people: any value is taken, and none too.  The *envelope* is what all events have
+in common.  ``docs/journal.md`` is made from these classes by ``python scripts/journal_page.py``.
+"""

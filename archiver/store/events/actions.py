@@ -1,0 +1,53 @@
+"""The kinds of events, by the word that the journal has for each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """Every kind of event that this release writes or understands; the words never change."""
+
+    INIT = "init"
+    ADOPT = "adopt"
+    POLICY = "policy"
+    WATCH_PATH = "watch-path"
+    WATCH_LOST = "watch-lost"
+    WATCH_DEAF = "watch-deaf"
+    CAPTURE = "capture"
+    SUBMIT = "submit"
+    FILING_SET = "filing-set"
+    FILING_END = "filing-end"
+    NOTICE = "notice"
+    NOTICE_ANSWER = "notice-answer"
+    CHANGE_QUESTION = "change-question"
+    CHANGE_DECISION = "change-decision"
+    SIGNAL = "signal"
+    DISPLAY_CHECK = "display-check"
+    REMINDER = "reminder"
+    HOLD = "hold"
+    LIFT = "lift"
+    DISPOSE_PLAN = "dispose-plan"
+    DISPOSE_APPROVE = "dispose-approve"
+    DISPOSE_BEGIN = "dispose-begin"
+    DISPOSE_CERTIFY = "dispose-certify"
+    REFUSE = "refuse"
+    CHECKPOINT = "checkpoint"
+    TIMESTAMP = "timestamp"
+    TICK = "tick"
+    KEY_ROTATE = "key-rotate"
+    KEY_REPLACE = "key-replace"
+    KEY_BACKUP = "key-backup"
+    RESTORE = "restore"
+    EXPORT = "export"
+    PROTECT = "protect"
+    DRILL = "drill"
+    REPLICA_INIT = "replica-init"
+    REPOSITORY_SETTINGS = "repository-settings"
+    RECOVER = "recover"
+
+
+#: An event with any other action is of a newer release, and may be a hold.
+ACTIONS = frozenset(Action)
+#: The action of the stand-in for an event that cannot be read; no release writes it.
+UNREADABLE = "unreadable"

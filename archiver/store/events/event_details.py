@@ -1,0 +1,161 @@
+"""How the details of an event are declared: one dataclass a kind, with a rule for each member."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from archiver.store.events.actions import Action
+from archiver.store.events.attached_files import AttachedFile
+from archiver.store.events.value_kinds import ValueKind
+
+Value = TypeVar("Value")
+_RULE = "rule"
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRule:
+    """The rule for one member of ``details``.
+
+    ``name``: its name in the journal, where that of the attribute differs; ``is_checked``: an event that breaks
+    the rule is unreadable; ``is_optional``: an event may lack it, and it is left out where the attribute is None.
+    """
+
+    kind: ValueKind
+    meaning: str
+    name: str | None
+    is_checked: bool
+    is_optional: bool
+
+    def accepts(self, value: Any) -> bool:
+        """Return True if a member of an event may have this value, or be absent."""
+        if value is _ABSENT or (value is None and self.is_optional):
+            return self.is_optional
+        return self.kind.accepts(value)
+
+    def read(self, value: Any) -> Any:
+        """Convert a value of the journal; a noted one of another kind stays as it is."""
+        return self.kind.read(value) if value is not None and self.kind.accepts(value) else value
+
+    def write(self, value: Any) -> Any:
+        """Convert a value for the journal."""
+        return None if value is None else self.kind.write(value)
+
+
+def checked(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
+    """Return the metadata of a member that readers rely on: an event where it does not fit is unreadable."""
+    return {_RULE: MemberRule(kind, meaning, name, is_checked=True, is_optional=optional)}
+
+
+def noted(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
+    """Return the metadata of a member for people: written with this kind, and read whatever it is.
+
+    An older event may lack it; the attribute is None then.
+    """
+    return {_RULE: MemberRule(kind, meaning, name, is_checked=False, is_optional=optional)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventDetails:
+    """The details of one kind of event; the docstring of each class says when the event is written."""
+
+    #: The word of this kind.
+    action: ClassVar[Action]
+    #: The event's ``object``, for docs/journal.md.
+    about: ClassVar[str]
+    #: The files that travel with the event.
+    attached: ClassVar[tuple[AttachedFile, ...]] = ()
+
+    @classmethod
+    def _members(cls) -> tuple[tuple[str, str, MemberRule, bool], ...]:
+        # mypy takes the __hash__ of the instances for that of the class.
+        return _declared_members(cls)  # type: ignore[arg-type]
+
+    @classmethod
+    def rules(cls) -> Mapping[str, MemberRule]:
+        """Return the rules by the members' names in the journal."""
+        return {name: rule for _, name, rule, _ in cls._members()}
+
+    @classmethod
+    def check(cls, details: Mapping[str, Any]) -> None:
+        """Raise ValueError if a member that readers rely on is missing or of another kind."""
+        for _, name, rule, _ in cls._members():
+            if rule.is_checked and not rule.accepts(details.get(name, _ABSENT)):
+                raise ValueError(f"{name} is missing or of another kind")
+
+    @classmethod
+    def check_attached(cls, names: Collection[str]) -> None:
+        """Raise ValueError if a file that readers rely on is not among the attachments."""
+        required = {file.name for file in cls.attached if file.is_required}
+        if missing := required.difference(names):
+            raise ValueError(f"{min(missing)} is not attached")
+
+    @classmethod
+    def from_details(cls, details: Mapping[str, Any]) -> Self:
+        """Read the details of a journalled event; members of a newer release are passed over.
+
+        Raises ValueError as :meth:`check` does.
+        """
+        cls.check(details)
+        values = {}
+        for attribute, name, rule, has_default in cls._members():
+            if name in details:
+                values[attribute] = rule.read(details[name])
+            elif not has_default:
+                values[attribute] = None
+        return cls(**values)
+
+    def to_details(self) -> dict[str, Any]:
+        """Return the details as the journal holds them."""
+        details = {}
+        for attribute, name, rule, _ in self._members():
+            value = getattr(self, attribute)
+            if value is not None or not rule.is_optional:
+                details[name] = rule.write(value)
+        return details
+
+
+@cache
+def _declared_members(details_class: type[Any]) -> tuple[tuple[str, str, MemberRule, bool], ...]:
+    """Return attribute, name in the journal, rule, and whether the attribute has a default, of each member."""
+    return tuple(
+        (field.name, rule.name or field.name, rule, field.default is not MISSING)
+        for field in fields(details_class)
+        for rule in (field.metadata[_RULE],)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GivenDetails:
+    """Details that come from another process or release, and are journalled as they came.
+
+    Only for events that nobody relies on: their members are not known here.
+    """
+
+    action: Action
+    details: Mapping[str, Any]
+
+    def to_details(self) -> dict[str, Any]:
+        """Return the details as they came."""
+        return dict(self.details)
+
+
+class WritableDetails(Protocol):
+    """Details that an event can be made of."""
+
+    @property
+    def action(self) -> Action:
+        """The kind of the event."""
+
+    def to_details(self) -> dict[str, Any]:
+        """Return the details as the journal holds them."""
+
+
+def present(value: Value | None, name: str) -> Value:
+    """Return the value of a noted member; raises ValueError if the event lacks it."""
+    if value is None:
+        raise ValueError(f"{name} is missing")
+    return value

@@ -1,0 +1,173 @@
+"""The kinds of values that members of events have, with the bounds that keep a forged one harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from archiver import clock
+
+#: The integers that SQLite stores.
+SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
+#: Numbers of events, far below what SQLite stores: the ones after a forged one have to fit too.
+_LAST_SEQ = 10**12 - 1
+#: The compliance clock is added to, and must not run over the calendar's end.
+_LAST_YEAR = 9000
+#: Far more than any period; counted day by day, more would keep everybody waiting.
+_MOST_DAYS = 100_000
+
+_REF = re.compile(r"refs/[^\x00-\x20\x7f]+")
+_OID = re.compile(r"[0-9a-f]{40}")
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#]*)?")
+_ATTACHMENT_MEMBERS = frozenset({"name", "sha256", "size"})
+_SHEET_DAYS = ("issued_on", "service_start", "service_end")
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ValueKind:
+    """A kind of JSON value, and the Python value it is read as.
+
+    ``fits`` may raise any error of looking at a value of another kind; :meth:`accepts` takes it for a no.
+    """
+
+    label: str
+    fits: Callable[[Any], object]
+    read: Callable[[Any], Any] = _unchanged
+    write: Callable[[Any], Any] = _unchanged
+
+    def accepts(self, value: Any) -> bool:
+        """Return True if the value is of this kind; never raises."""
+        try:
+            return bool(self.fits(value))
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError):
+            # A value of another kind; a time zone that is a folder among the zones is an OSError.
+            return False
+
+
+def nullable(kind: ValueKind) -> ValueKind:
+    """Return the kind that also allows null, which is read as None."""
+    return ValueKind(
+        f"{kind.label} or null",
+        lambda value: value is None or kind.fits(value),
+        lambda value: None if value is None else kind.read(value),
+        lambda value: None if value is None else kind.write(value),
+    )
+
+
+def list_of(kind: ValueKind, label: str) -> ValueKind:
+    """Return the kind of a list whose members are of ``kind``; it is read as a tuple."""
+    return ValueKind(label, lambda value: isinstance(value, list) and all(map(kind.fits, value)), tuple, list)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and SMALLEST <= value <= LARGEST
+
+
+def _is_time(value: Any) -> bool:
+    clock.parse(value)
+    return True
+
+
+def _is_compliance_clock(value: Any) -> bool:
+    now, reading = clock.from_evidence(value)
+    return (
+        now.year <= _LAST_YEAR
+        and isinstance(reading.boot_id, str)
+        and _is_integer(reading.boottime_ns)
+        and _is_integer(reading.uptime_ns)
+        and isinstance(reading.shifted, bool)
+    )
+
+
+def fits_refs(value: Any) -> bool:
+    """Return True if the value is an object of full ref names with object ids."""
+    return isinstance(value, dict) and all(
+        _REF.fullmatch(ref) and isinstance(oid, str) and _OID.fullmatch(oid) for ref, oid in value.items()
+    )
+
+
+def _is_attachment(value: Any) -> bool:
+    return (
+        value.keys() == _ATTACHMENT_MEMBERS
+        and _is_text(value["name"])
+        and _is_text(value["sha256"])
+        and _is_integer(value["size"])
+    )
+
+
+def _is_sheet(value: Any) -> bool:
+    days = (value[name] for name in _SHEET_DAYS if value.get(name))
+    return all(map(DAY.fits, days)) and all(_is_text(field) or TEXTS.fits(field) for field in value.values())
+
+
+ANYTHING = ValueKind("any value", lambda _value: True)
+TEXT = ValueKind("text", _is_text)
+TEXTS = list_of(TEXT, "list of texts")
+FLAG = ValueKind("true or false", lambda value: isinstance(value, bool))
+INTEGER = ValueKind("integer", _is_integer)
+OBJECT = ValueKind("object", lambda value: isinstance(value, dict))
+OBJECTS = list_of(OBJECT, "list of objects")
+DAY = ValueKind(
+    "day (YYYY-MM-DD)",
+    lambda value: date.fromisoformat(value).year <= _LAST_YEAR,
+    date.fromisoformat,
+    date.isoformat,
+)
+TIME = ValueKind("time (RFC 3339)", _is_time)
+#: The days of a period: working days are counted one by one.
+DAYS = ValueKind(
+    f"integer from 0 to {_MOST_DAYS:,}", lambda value: _is_integer(value) and 0 <= value <= _MOST_DAYS
+)
+TIMEZONE = ValueKind("time zone (IANA)", lambda value: value == "" or bool(ZoneInfo(value).key))
+YEARS_BY_SCOPE = ValueKind(
+    "object of integers",
+    lambda value: isinstance(value, dict) and all(map(_is_text, value)) and all(map(_is_integer, value.values())),
+)
+BUCKET_URL = ValueKind("s3://BUCKET/PREFIX", lambda value: _BUCKET.fullmatch(value) is not None)
+#: Without a name, a password or a query: the journal is for good.
+ENDPOINT = ValueKind("URL", lambda value: _is_text(value) and not set("@?") & set(value))
+FILING_SHEET = ValueKind("object of texts and lists of texts", _is_sheet)
+REMINDER_STEPS = list_of(
+    ValueKind("object", lambda value: _is_text(value["uid"]) and _is_text(value["step"])),
+    "list of objects with uid and step",
+)
+
+EVENT_NUMBER = ValueKind("integer from 1", lambda value: _is_integer(value) and 0 < value <= _LAST_SEQ)
+COMPLIANCE_CLOCK = ValueKind("object", _is_compliance_clock)
+ACTOR = ValueKind("object", lambda value: _is_integer(value["uid"]) and _is_text(value["user"]))
+REFS = ValueKind("object of object ids", fits_refs)
+ATTACHMENTS = list_of(ValueKind("object", _is_attachment), "list of objects with name, sha256 and size")
+
+#: Member -> its kind and its meaning, of every event whatever its action.
+ENVELOPE: Mapping[str, tuple[ValueKind, str]] = {
+    "seq": (EVENT_NUMBER, "number of the event; the first one is 1, and none is left out"),
+    "at": (TIME, "wall time of the server, for people; nothing is counted from it"),
+    "clock": (
+        COMPLIANCE_CLOCK,
+        "compliance clock (`time`) and what it was derived from: `wall`, `boot_id`, `boottime_ns`, `uptime_ns`, "
+        "and `shifted` (inside a time namespace, where it gains nothing)",
+    ),
+    "actor": (
+        ACTOR,
+        "who did it, as the kernel named the caller: `uid` and `user` (empty for a number without a name); "
+        "`program` is the release that wrote the event",
+    ),
+    "action": (TEXT, "kind of the event, one of those below"),
+    "object": (TEXT, "what the event is about, by kind"),
+    "details": (OBJECT, "members that only this kind of event has"),
+    "refs": (REFS, "every ref that the event creates or moves, with its new object id"),
+    "attachments": (ATTACHMENTS, "the other files of the commit: `name`, `sha256` and `size` of each"),
+    "prev": (TEXT, "SHA-256 of the `event.json` before, 64 zeros in the first event"),
+}
