@@ -51,7 +51,7 @@ def checked(kind: ValueKind, meaning: str, *, name: str | None = None, optional:
 
 
 def noted(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
-    """Return the metadata of a member for people: written with this kind, and read whatever it is.
+    """Return the metadata of a member that is taken as it comes: written with this kind, and read whatever it is.
 
     An older event may lack it; the attribute is None then.
     """
