@@ -1,8 +1,4 @@
-"""How the journal's events become rows of ``index.db``, and what the rows are.
-
-The table ``materials`` holds intervals: a row is true from version ``first`` up
-to, but without, version ``until`` (null: still true).
-"""
+"""How the journal's events become rows of ``index.db``."""
 
 from __future__ import annotations
 
@@ -33,55 +29,6 @@ from archiver.store.events.retention_events import (
     HoldPlaced,
 )
 from archiver.store.sqlite import read_integer, stored_integer
-
-SCHEMA_VERSION = 10
-SCHEMA = """
-create table meta (key text primary key, value text not null) without rowid;
-create table submissions (
-    id integer primary key, filing text not null, name text not null,
-    filing_folder blob not null, folder blob not null, unique (filing, name));
-create table versions (
-    id integer primary key, submission integer not null, number integer not null,
-    tag text not null unique, "commit" text not null, seq integer not null,
-    captured_at text not null, clock text not null, files integer not null,
-    bytes integer not null, added integer not null, modified integer not null,
-    deleted integer not null, stored integer not null, unique (submission, number));
-create table submitted (
-    tag text primary key, version integer not null, "on" text not null, kind text not null,
-    number text, "by" text, receipt text, at text not null, clock text not null, seq integer not null)
-    without rowid;
-create index submitted_version on submitted (version);
-create table unread (seq integer primary key, "commit" text not null, action text not null);
-create table ended (seq integer primary key, filing text not null, clock text not null);
-create index ended_filing on ended (filing);
-create table tokens (seq integer primary key, time text not null);
-create table disposals (
-    id text primary key, seq integer not null, "commit" text not null, at text not null, uid integer not null,
-    user text not null, plan_sha256 text not null, cooling_off_days integer not null,
-    begun text, certified text, certified_commit text) without rowid;
-create table approvals (
-    disposal text not null, uid integer not null, user text not null, reason text not null,
-    at text not null, clock text not null, seq integer not null);
-create table disposed (version text primary key, disposal text not null) without rowid;
-create table promises (scope text primary key, years integer not null) without rowid;
-create table holds (
-    name text not null, object text not null, reason text not null, "by" text, user text not null,
-    placed text not null, lifted text, lift_reason text);
-create unique index holds_now on holds (name, object) where lifted is null;
-create index holds_object on holds (object);
-create table life (
-    seq integer primary key, at text not null, user text not null, action text not null,
-    filing text not null, details text not null);
-create index life_filing on life (filing, action, seq);
-create table materials (
-    submission integer not null, path blob not null, sha256 text, size integer not null,
-    mtime_ns integer not null, first integer not null, until integer, health text not null);
-create table folders (name blob primary key) without rowid;
-create unique index materials_now on materials (submission, path) where until is null;
-create index materials_content on materials (sha256);
-create index materials_doubtful on materials (submission) where until is null and health <> '';
-create index materials_all on materials (submission, path, first);
-"""
 
 #: What an event may cause that does not fit; a database that is locked, full or damaged is none of these.
 MISFIT = (

@@ -29,7 +29,8 @@ from archiver.store import names
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.actions import ACTIONS, Action
 from archiver.store.events.archive_events import ReplicaCreated
-from archiver.store.index.apply import MISFIT, SCHEMA, SCHEMA_VERSION, Intake, material_of, submission_id
+from archiver.store.index.apply import MISFIT, Intake, material_of, submission_id
+from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
     close_on_error,
