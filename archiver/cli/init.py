@@ -172,7 +172,10 @@ def _is_made(settings: Config, beginning: Beginning, roots: Mapping[str, bytes])
     if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
-        layout = archive.index.layout
+        first = archive.journal.first()
+        layout = ""
+        if first is not None and first.action == ArchiveCreated.action:
+            layout = ArchiveCreated.from_details(first.details).layout
         pinned = request_timestamp.roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
         raise UsageProblem(

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 from archiver.errors import StorageProblem
 
-#: Inside the ``init`` event: the certificates that tokens must lead to, PEM.
 _PATIENCE_SECONDS = 10.0
 _LONGEST_BYTES = 1 << 20
 

@@ -65,8 +65,8 @@ def noted(root: Path) -> list[SettingsReplaced]:
     except (OSError, ValueError):
         # Nothing was replaced, or a power cut took the note before a file was.
         return []
-    found = document if isinstance(document, list) else []
-    return [SettingsReplaced.from_details(each) for each in found if isinstance(each, dict)]
+    entries = document if isinstance(document, list) else []
+    return [SettingsReplaced.from_details(entry) for entry in entries if isinstance(entry, dict)]
 
 
 def forget(root: Path) -> None:
