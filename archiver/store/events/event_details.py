@@ -13,7 +13,6 @@ from archiver.store.events.value_kinds import ValueKind
 
 Value = TypeVar("Value")
 _RULE = "rule"
-_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +28,6 @@ class MemberRule:
     name: str | None
     is_checked: bool
     is_optional: bool
-
-    def accepts(self, value: Any) -> bool:
-        """Return True if a member of an event may have this value, or be absent."""
-        if value is _ABSENT or (value is None and self.is_optional):
-            return self.is_optional
-        return self.kind.accepts(value)
 
     def read(self, value: Any) -> Any:
         """Convert a value of the journal; a noted one of another kind stays as it is."""
@@ -71,7 +64,7 @@ class EventDetails:
 
     @classmethod
     def _members(cls) -> tuple[tuple[str, str, MemberRule, bool], ...]:
-        # mypy takes the __hash__ of the instances for that of the class.
+        # The same as in check.
         return _declared_members(cls)  # type: ignore[arg-type]
 
     @classmethod
@@ -82,16 +75,20 @@ class EventDetails:
     @classmethod
     def check(cls, details: Mapping[str, Any]) -> None:
         """Raise ValueError if a member that readers rely on is missing or of another kind."""
-        for _, name, rule, _ in cls._members():
-            if rule.is_checked and not rule.accepts(details.get(name, _ABSENT)):
+        # mypy takes the __hash__ of the instances for that of the class.
+        for name, rule in _checked_members(cls):  # type: ignore[arg-type]
+            value = details.get(name)
+            # Null stands for an absent member that is optional; any other absent one is missing.
+            is_left_out = value is None and rule.is_optional
+            if not is_left_out and not (name in details and rule.kind.accepts(value)):
                 raise ValueError(f"{name} is missing or of another kind")
 
     @classmethod
     def check_attached(cls, names: Collection[str]) -> None:
         """Raise ValueError if a file that readers rely on is not among the attachments."""
-        required = {file.name for file in cls.attached if file.is_required}
-        if missing := required.difference(names):
-            raise ValueError(f"{min(missing)} is not attached")
+        for file in cls.attached:
+            if file.is_required and file.name not in names:
+                raise ValueError(f"{file.name} is not attached")
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any]) -> Self:
@@ -126,6 +123,12 @@ def _declared_members(details_class: type[Any]) -> tuple[tuple[str, str, MemberR
         for field in fields(details_class)
         for rule in (field.metadata[_RULE],)
     )
+
+
+@cache
+def _checked_members(details_class: type[Any]) -> tuple[tuple[str, MemberRule], ...]:
+    """Return name in the journal and rule of each checked member: this is asked of every event that is read."""
+    return tuple((name, rule) for name, rule in details_class.rules().items() if rule.is_checked)
 
 
 @dataclass(frozen=True, slots=True)
