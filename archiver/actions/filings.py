@@ -167,7 +167,7 @@ def _record_page(
     context: ActionContext, filing: Filing, source: str, data: bytes, problem: Phrase | None
 ) -> dict[str, Any]:
     shown = look(filing, data)
-    checked = DisplayChecked(
+    details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=source,
         number_found=shown.number,
@@ -176,7 +176,7 @@ def _record_page(
     )
     attached = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(data)}
     with context.archive.writing(context.wait_seconds) as writer:
-        writer.append(Draft(filing.name, checked, attached))
+        writer.append(Draft(filing.name, details, attached))
     return {"source": source, "number": shown.number, "link": shown.link, "problem": problem}
 
 

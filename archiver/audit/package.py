@@ -100,14 +100,14 @@ def export_package(
 
 def export_note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the note for the journal: what was exported, for whom, and to which place."""
-    exported = PackageExported(
+    details = PackageExported(
         target=names.text(os.fsencode(package.path)),
         recipient=record["recipient"],
         reason=record["reason"],
         **record["selection"],
         versions=package.versions,
     )
-    return {"what": exported.action.value, "about": "audit", "details": exported.to_details()}
+    return {"what": details.action.value, "about": "audit", "details": details.to_details()}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -33,8 +33,8 @@ def command(session: Session, off: bool) -> None:
         console.say("{total} content objects are immutable now, {done} of them newly.", done=done, total=total)
         console.say("What is archived from now on is not, until this is run again.")
     try:
-        protected = ContentProtected(is_immutable=not off, objects=total, changed=done)
-        session.act("note", what=protected.action.value, about="content", details=protected.to_details())
+        details = ContentProtected(is_immutable=not off, objects=total, changed=done)
+        session.act("note", what=details.action.value, about="content", details=details.to_details())
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The flags are changed, but it could not be journalled.")

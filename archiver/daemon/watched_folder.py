@@ -247,10 +247,10 @@ class WatchedFolder:
             path=self._config.watch,
         )
         if self.state != DEAF:
-            went_deaf = WatchWentDeaf()
+            details = WatchWentDeaf()
             if missed_path is not None:
-                went_deaf = WatchWentDeaf(path=names.text(missed_path), missed=missed_count)
-            self._journal(Draft("watch", went_deaf))
+                details = WatchWentDeaf(path=names.text(missed_path), missed=missed_count)
+            self._journal(Draft("watch", details))
         self._rewatch()
 
     def _rewatch(self) -> None:

@@ -38,8 +38,8 @@ def checkpoint(archive: Archive, wait_seconds: float) -> Event:
         digest = roll_up(refs)
         name = f"{CHECKPOINTS}/{head.seq + 1}"
         message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {digest}\n"
-        signed = CheckpointSigned(refs=len(refs), refs_sha256=digest)
-        return writer.append(Draft(name, signed), (name, head.commit, message))
+        details = CheckpointSigned(refs=len(refs), refs_sha256=digest)
+        return writer.append(Draft(name, details), (name, head.commit, message))
 
 
 def is_due(archive: Archive) -> bool:

@@ -48,6 +48,6 @@ def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
             url=url,
             reason=error,
         ) from None
-    received = TimestampReceived(seq=head.seq, event_sha256=head.sha256, time=clock.stamp(proven), authority=url)
+    details = TimestampReceived(seq=head.seq, event_sha256=head.sha256, time=clock.stamp(proven), authority=url)
     with archive.writing(wait_seconds) as writer:
-        return writer.append(Draft("clock", received, {TOKEN_FILE: io.BytesIO(answer)}, proven=proven))
+        return writer.append(Draft("clock", details, {TOKEN_FILE: io.BytesIO(answer)}, proven=proven))

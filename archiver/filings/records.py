@@ -94,7 +94,7 @@ def set_sheet(
         raise _unknown(status, STATES)
     if not fields and status is None:
         raise UsageProblem("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
-    updated = FilingUpdated(
+    details = FilingUpdated(
         fields=dict(fields),
         recorded_on=day,
         reported_by=by,
@@ -109,7 +109,7 @@ def set_sheet(
         last = known.last_submitted()
         if status is not None and on is not None and last is not None and on < last.on:
             raise _before_submission(on, last.on, last.tag)
-        return record(filing, updated)
+        return record(filing, details)
 
 
 def _check_kinds(fields: Mapping[str, Any]) -> None:
@@ -207,8 +207,8 @@ def answer_notice(context: RecordContext, number: int, submission: str, on: date
     with context.recording() as record:
         notice = find_notice(context.archive, number)
         _check_answer(notice, on)
-        answered = NoticeAnswered(number=number, submission=submission, answered_on=on, reported_by=by)
-        record(notice.filing, answered)
+        details = NoticeAnswered(number=number, submission=submission, answered_on=on, reported_by=by)
+        record(notice.filing, details)
     return notice
 
 
@@ -235,13 +235,13 @@ def decide(context: RecordContext, number: int, material: bool, reason: str, by:
     """Record whether a change is material; raises NotFound, or UsageProblem where it is decided already."""
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
-    decided = ChangeDecided(
+    details = ChangeDecided(
         number=number, is_material=material, reason=reason, decided_on=context.today, reported_by=by
     )
     with context.recording() as record:
         question = find_question(context.archive, number)
         _check_undecided(question)
-        record(question.filing, decided)
+        record(question.filing, details)
     return question
 
 

@@ -193,31 +193,31 @@ def released(signal: str, value: str) -> str:
 
 
 def _set(filing: Filing, event: LifeEvent) -> None:
-    updated = FilingUpdated.from_details(event.details)
+    details = FilingUpdated.from_details(event.details)
     is_first = not filing.number
-    filing.fields |= updated.fields
+    filing.fields |= details.fields
     if is_first and filing.number and filing.state in {"draft", *PENDING} - {"deregistration_pending"}:
-        filing.enter("filed", updated.recorded_on)
-    if updated.status:
-        text = updated.portal_text or ""
-        filing.enter(updated.status, updated.recorded_on, text)
+        filing.enter("filed", details.recorded_on)
+    if details.status:
+        text = details.portal_text or ""
+        filing.enter(details.status, details.recorded_on, text)
         filing.checks.append(
-            Check(updated.status, updated.recorded_on, text, event.user, event.at, updated.evidence, event.seq)
+            Check(details.status, details.recorded_on, text, event.user, event.at, details.evidence, event.seq)
         )
 
 
 def _submit(filing: Filing, event: LifeEvent) -> None:
-    submitted = VersionSubmitted.from_details(event.details)
-    on = submitted.submitted_on
-    filing.submitted.append(HandedIn(submitted.tag, submitted.version, submitted.kind, on, event.at))
+    details = VersionSubmitted.from_details(event.details)
+    on = details.submitted_on
+    filing.submitted.append(HandedIn(details.tag, details.version, details.kind, on, event.at))
     # The next handing-in makes an ended filing live again.
     filing.ended = None
-    allowed, state = _BY_SUBMIT.get(submitted.kind, (set(), ""))
+    allowed, state = _BY_SUBMIT.get(details.kind, (set(), ""))
     if filing.state in allowed:
         filing.enter(state, on)
-    if submitted.number:
+    if details.number:
         is_first = not filing.number
-        filing.fields["number"] = submitted.number
+        filing.fields["number"] = details.number
         filing.fields.setdefault("issued_on", on.isoformat())
         if is_first and filing.state != "deregistration_pending":
             filing.enter("filed", on)
@@ -255,61 +255,61 @@ def _notice(filing: Filing, event: LifeEvent) -> None:
 
 
 def _answer(filing: Filing, event: LifeEvent) -> None:
-    answered = NoticeAnswered.from_details(event.details)
+    details = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
-        if notice.number == answered.number:
-            notice.answer, notice.answered_on = answered.submission, answered.answered_on
+        if notice.number == details.number:
+            notice.answer, notice.answered_on = details.submission, details.answered_on
 
 
 def _question(filing: Filing, event: LifeEvent) -> None:
-    noticed = ChangeNoticed.from_details(event.details)
+    details = ChangeNoticed.from_details(event.details)
     filing.questions.append(
         Question(
-            noticed.number,
+            details.number,
             filing.name,
-            noticed.last_submission,
-            noticed.first_changed_on,
-            tuple(noticed.kinds),
-            tuple(noticed.materials),
-            noticed.signal,
+            details.last_submission,
+            details.first_changed_on,
+            tuple(details.kinds),
+            tuple(details.materials),
+            details.signal,
             event.at,
         )
     )
 
 
 def _decision(filing: Filing, event: LifeEvent) -> None:
-    decided = ChangeDecided.from_details(event.details)
+    details = ChangeDecided.from_details(event.details)
     for question in filing.questions:
-        if question.number == decided.number:
-            question.material, question.reason = decided.is_material, decided.reason
+        if question.number == details.number:
+            question.material, question.reason = details.is_material, details.reason
             question.decided_at = event.at
-            question.decided_on, question.by = decided.decided_on, decided.reported_by or event.user
+            question.decided_on, question.by = details.decided_on, details.reported_by or event.user
 
 
 def _display(filing: Filing, event: LifeEvent) -> None:
-    checked = DisplayChecked.from_details(event.details)
+    details = DisplayChecked.from_details(event.details)
     filing.displays.append(
         Display(
-            checked.checked_on,
+            details.checked_on,
             event.at,
-            checked.source,
-            checked.number_found,
-            checked.link_found,
-            checked.problem,
+            details.source,
+            details.number_found,
+            details.link_found,
+            details.problem,
             event.seq,
         )
     )
 
 
 def _signal(filing: Filing, event: LifeEvent) -> None:
-    signalled = ReleaseSignalled.from_details(event.details)
+    details = ReleaseSignalled.from_details(event.details)
     last = filing.questions[-1] if filing.questions else None
-    if signalled.signal in filing.signals and last is not None and last.material is None:
+    if details.signal in filing.signals and last is not None and last.material is None:
         # A release while a question waits is decided with it.
-        told = released(signalled.signal, signalled.value)
+        told = released(details.signal, details.value)
         if told not in last.signal:
             last.signal = "; ".join(filter(None, (last.signal, told)))
-    filing.signals[signalled.signal] = signalled.value
+    filing.signals[details.signal] = details.value
 
 
 _APPLY: Mapping[str, Callable[[Filing, LifeEvent], None]] = {

@@ -54,7 +54,7 @@ def begin(archive: Archive, chosen: Settings, wait_seconds: float) -> Proof:
     # Whoever is there already is seen before anything is journalled.
     until = lock_date(history({}, now := clock.read().wall), now) if chosen.lock else None
     claim(bucket, archive.index.archive_id, until)
-    created = ReplicaCreated(
+    details = ReplicaCreated(
         url=chosen.url,
         endpoint=chosen.endpoint,
         region=chosen.region,
@@ -63,7 +63,7 @@ def begin(archive: Archive, chosen: Settings, wait_seconds: float) -> Proof:
         promises={promise: bool(kept) for promise, kept in proof.kept.items()},
     )
     with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("replica", created))
+        writer.append(Draft("replica", details))
     # What was known is of another bucket.
     sqlite.remove(archive.root / STATE)
     return proof

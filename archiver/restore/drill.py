@@ -59,14 +59,14 @@ def drill(archive: Archive, files: int, wait_seconds: float) -> DrillResult:
             _rehearse(archive, version, Path(scratch, str(len(outcome.versions))), share, outcome)
     finally:
         _remove(scratch)
-    completed = DrillCompleted(
+    details = DrillCompleted(
         versions=sorted(outcome.versions),
         files=outcome.files,
         bytes=outcome.bytes,
         problems=outcome.problems[:100],
     )
     with archive.writing(wait_seconds) as writer:
-        writer.append(Draft("restore", completed))
+        writer.append(Draft("restore", details))
     if outcome.problems:
         raise StorageProblem(
             "{count} of {files} materials of the restore drill did not come back as they were archived, the first "

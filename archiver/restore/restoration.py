@@ -207,14 +207,14 @@ def _on_every_processor(write: Callable[[RestoreItem], int], items: Sequence[Res
 
 def note(the_plan: RestorePlan, written: int) -> dict[str, Any]:
     """Return the arguments of the note for the journal: what was restored, and to which folder."""
-    restored = VersionsRestored(
+    details = VersionsRestored(
         target=names.text(os.fsencode(os.path.abspath(the_plan.target))),
         versions=the_plan.versions,
         files=len(the_plan.new) + len(the_plan.differing) + len(the_plan.same),
         bytes_written=written,
     )
     about = ", ".join(the_plan.versions)[:500]
-    return {"what": restored.action.value, "about": about, "details": restored.to_details()}
+    return {"what": details.action.value, "about": about, "details": details.to_details()}
 
 
 class _Target:

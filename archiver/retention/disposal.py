@@ -66,14 +66,14 @@ def plan(
         with archive.writing(wait_seconds) as writer:
             selection = select(archive.index, versions, rules.policy, archive.compliance_time())
             identity = f"D{writer.next_seq}"
-            planned = DisposalPlanned(
+            details = DisposalPlanned(
                 plan_sha256=selection.sha256,
                 versions=len(selection.going),
                 objects=len(selection.objects),
                 bytes=sum(selection.objects.values()),
                 cooling_off_days=rules.cooling_off_days,
             )
-            writer.append(Draft(identity, planned, {PLAN_FILE: io.BytesIO(selection.document())}))
+            writer.append(Draft(identity, details, {PLAN_FILE: io.BytesIO(selection.document())}))
             return identity, selection
     refused = _refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refused, wait_seconds)
@@ -158,11 +158,11 @@ def _carry_out(archive: Archive, writer: Writer, identity: str) -> Destroyed:
     archive.content.destroy(going)
     DocumentCache(archive.root).drop(going)
     files = certificate.build(archive, found, document, kept)
-    certified = DisposalCertified(
+    details = DisposalCertified(
         plan_sha256=found.plan_sha256, objects=len(going), bytes=sum(going.values()), kept=kept
     )
     attachments = {name: io.BytesIO(data) for name, data in files.items()}
-    writer.append(Draft(identity, certified, attachments))
+    writer.append(Draft(identity, details, attachments))
     return Destroyed(identity, len(going), sum(going.values()), len(kept))
 
 

@@ -46,8 +46,8 @@ def lift(
                 "No hold {name} is in force there. Nothing was changed. See them with: archiver hold list",
                 name=name,
             )
-        lifted = HoldLifted(name=name, reason=reason, reported_by=by)
-        return [writer.append(Draft(hold.object, lifted)) for hold in held]
+        details = HoldLifted(name=name, reason=reason, reported_by=by)
+        return [writer.append(Draft(hold.object, details)) for hold in held]
 
 
 def _check(name: str, reason: str) -> None:

@@ -122,7 +122,7 @@ class Writer:
             f"{tag}\n\nadded {totals.added}, modified {totals.modified}, deleted {totals.deleted}; "
             f"{totals.files} files, {totals.bytes} bytes\n"
         )
-        captured = VersionCaptured(
+        details = VersionCaptured(
             filing=names.text(submission.filing_folder),
             submission=names.text(submission.folder),
             version=number,
@@ -142,7 +142,7 @@ class Writer:
                     submission.branch: commit,
                     f"refs/tags/{tag}": archive.repository.write_tag(body),
                 }
-                draft = Draft(tag, captured, {CHANGES_FILE: lines})
+                draft = Draft(tag, details, {CHANGES_FILE: lines})
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
         archive.index.apply([(event, changes)])

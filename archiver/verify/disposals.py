@@ -62,15 +62,15 @@ def _planned(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     event, document = entry.event, json.loads(entry.read(PLAN_FILE))
     what = {"versions": document["versions"], "objects": document["objects"]}
     text = json.dumps(what, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
-    planned = DisposalPlanned.from_details(event["details"])
-    if hashlib.sha256(text.encode("utf-8")).hexdigest() != planned.plan_sha256:
+    details = DisposalPlanned.from_details(event["details"])
+    if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
         report.add("A055", event["object"], "its plan is not the one that was approved")
     return DisposalPlan(
         event["actor"]["uid"],
-        planned.plan_sha256,
+        details.plan_sha256,
         list(document["versions"]),
         dict(document["objects"]),
-        planned.cooling_off_days,
+        details.cooling_off_days,
     )
 
 

@@ -32,15 +32,15 @@ def pin(entry: JournalEntry, history: JournalState) -> None:
 
 def check_submit(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """The signature and the manifest of a handing-in."""
-    submitted = VersionSubmitted.from_details(entry.event["details"])
-    tag = submitted.tag
+    details = VersionSubmitted.from_details(entry.event["details"])
+    tag = details.tag
     if not is_signed_by(entry.tag(), history.key):
         report.add("A042", tag)
-    manifest = history.manifests.get(submitted.version, {})
-    if manifest.get("sha256") != present(submitted.manifest_sha256, "manifest_sha256"):
-        report.add("A043", tag, submitted.version)
-    if (sealed := submitted.manifest_sm3) and sealed != manifest.get("sm3", sealed):
-        report.add("A043", tag, f"{submitted.version}, by SM3")
+    manifest = history.manifests.get(details.version, {})
+    if manifest.get("sha256") != present(details.manifest_sha256, "manifest_sha256"):
+        report.add("A043", tag, details.version)
+    if (sealed := details.manifest_sm3) and sealed != manifest.get("sm3", sealed):
+        report.add("A043", tag, f"{details.version}, by SM3")
 
 
 def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
@@ -51,8 +51,8 @@ def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyR
     ]
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
     tag, event = entry.tag(), entry.event
-    signed = CheckpointSigned.from_details(event["details"])
-    if digest != present(signed.refs_sha256, "refs_sha256") or f"refs-sha256 {digest}\n".encode() not in tag:
+    details = CheckpointSigned.from_details(event["details"])
+    if digest != present(details.refs_sha256, "refs_sha256") or f"refs-sha256 {digest}\n".encode() not in tag:
         report.add("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag:
         report.add("A045", event["object"], "it names another event")
@@ -62,12 +62,12 @@ def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyR
 
 def check_token(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
     """A time-stamp: over an event of this journal, by the pinned authority; anchors move to it."""
-    received = TimestampReceived.from_details(entry.event["details"])
-    seq = present(received.seq, "seq")
+    details = TimestampReceived.from_details(entry.event["details"])
+    seq = present(details.seq, "seq")
     try:
         data = entry.repository.read(f"{history.journal[int(seq) - 1]}:event.json")
         proven = rfc3161.proven_time(entry.read(TOKEN_FILE), data, history.roots)
-        if clock.stamp(proven) != received.time:
+        if clock.stamp(proven) != details.time:
             report.add("A047", entry.where, f"its time is {clock.stamp(proven)}")
     except (ValueError, IndexError) as error:
         report.add("A047", entry.where, error)

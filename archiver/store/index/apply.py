@@ -141,18 +141,18 @@ class Intake:
         self._meta("lag", json.dumps(asdict(lag.after(event))))
 
     def _init(self, event: Event) -> None:
-        created = ArchiveCreated.from_details(event.details)
-        self._meta("layout", created.layout)
+        details = ArchiveCreated.from_details(event.details)
+        self._meta("layout", details.layout)
         self._meta("archive", event.sha256[:16])
         self._meta("made", event.at)
         self._key(event)
-        self._meta("watch", created.watch or "")
-        self._promise(created)
+        self._meta("watch", details.watch or "")
+        self._promise(details)
 
     def _adopt(self, event: Event) -> None:
-        adopted = ArchiveAdopted.from_details(event.details)
-        self._meta("watch", adopted.watch or "")
-        self._promise(adopted)
+        details = ArchiveAdopted.from_details(event.details)
+        self._meta("watch", details.watch or "")
+        self._promise(details)
 
     def _policy(self, event: Event) -> None:
         self._promise(RetentionPromised.from_details(event.details))
@@ -197,13 +197,13 @@ class Intake:
             self._db.execute("insert or ignore into meta values ('live', '')")
 
     def _capture(self, event: Event, changes: Iterable[Change]) -> None:
-        captured = VersionCaptured.from_details(event.details)
+        details = VersionCaptured.from_details(event.details)
         filing, name, _ = event.object.rsplit("/", 2)
-        submission = self._submission_id(filing, name, captured)
-        number = captured.version
+        submission = self._submission_id(filing, name, details)
+        number = details.version
         branch = f"refs/heads/filings/{filing}/{name}"
         listed = list(changes)
-        counts = (captured.files, captured.bytes, captured.added, captured.modified, captured.deleted)
+        counts = (details.files, details.bytes, details.added, details.modified, details.deleted)
         self._db.execute(
             "insert into versions values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -249,13 +249,13 @@ class Intake:
         self._db.executemany("insert or ignore into folders values (?)", ((name,) for name in folders))
 
     def _submit(self, event: Event) -> None:
-        submitted = VersionSubmitted.from_details(event.details)
-        version = self._db.execute("select id from versions where tag = ?", (submitted.version,))
+        details = VersionSubmitted.from_details(event.details)
+        version = self._db.execute("select id from versions where tag = ?", (details.version,))
         self._db.execute(
             "insert into submitted values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(submitted.tag, version.fetchone()[0], submitted.submitted_on.isoformat(), submitted.kind),
-                *(submitted.number, submitted.reported_by, submitted.receipt),
+                *(details.tag, version.fetchone()[0], details.submitted_on.isoformat(), details.kind),
+                *(details.number, details.reported_by, details.receipt),
                 *(event.at, event.clock["time"], event.seq),
             ),
         )
@@ -266,25 +266,27 @@ class Intake:
         self._db.execute("insert into life values (?, ?, ?, ?, ?, ?)", values)
 
     def _plan(self, event: Event) -> None:
-        planned = DisposalPlanned.from_details(event.details)
+        details = DisposalPlanned.from_details(event.details)
         values = (event.object, event.seq, event.commit, event.at, event.actor["uid"], event.actor["user"])
         self._db.execute(
             "insert into disposals values (?, ?, ?, ?, ?, ?, ?, ?, null, null, null)",
-            (*values, planned.plan_sha256, planned.cooling_off_days),
+            (*values, details.plan_sha256, details.cooling_off_days),
         )
 
     def _approval(self, event: Event) -> None:
         who = (event.actor["uid"], event.actor["user"])
-        approved = DisposalApproved.from_details(event.details)
+        details = DisposalApproved.from_details(event.details)
         self._db.execute(
             "insert into approvals values (?, ?, ?, ?, ?, ?, ?)",
-            (event.object, *who, approved.reason, event.at, event.clock["time"], event.seq),
+            (event.object, *who, details.reason, event.at, event.clock["time"], event.seq),
         )
 
     def _begin(self, event: Event) -> None:
-        begun = DisposalBegun.from_details(event.details)
+        details = DisposalBegun.from_details(event.details)
         self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
-        self._db.executemany("insert into disposed values (?, ?)", ((tag, event.object) for tag in begun.versions))
+        self._db.executemany(
+            "insert into disposed values (?, ?)", ((tag, event.object) for tag in details.versions)
+        )
 
     def _certify(self, event: Event) -> None:
         self._db.execute(
@@ -293,19 +295,19 @@ class Intake:
         )
 
     def _hold(self, event: Event) -> None:
-        placed = HoldPlaced.from_details(event.details)
+        details = HoldPlaced.from_details(event.details)
         # The same hold once more changes nothing.
         self._db.execute(
             "insert or ignore into holds values (?, ?, ?, ?, ?, ?, null, null)",
             (
-                *(placed.name, event.object, placed.reason, placed.reported_by),
+                *(details.name, event.object, details.reason, details.reported_by),
                 *(event.actor["user"] or str(event.actor["uid"]), event.at),
             ),
         )
 
     def _lift(self, event: Event) -> None:
-        lifted = HoldLifted.from_details(event.details)
+        details = HoldLifted.from_details(event.details)
         self._db.execute(
             "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",
-            (event.at, lifted.reason, lifted.name, event.object),
+            (event.at, details.reason, details.name, event.object),
         )
