@@ -1,4 +1,4 @@
-"""The journal's vocabulary: every kind of event, its members, and what is checked of them.  Pure.
+"""The journal's vocabulary: the kinds of events, their members, and the checks of both.  Pure.
 
 An *action* is the kind of an event.  Its *details* are the members that only this kind has; each kind has one
 class, which names them, says what they mean, and converts them *to details* (what ``event.json`` holds) and

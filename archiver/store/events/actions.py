@@ -1,4 +1,4 @@
-"""The kinds of events, by the word that the journal has for each."""
+"""The kinds of events, and the word of each in the journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """Every kind of event that this release writes or understands; the words never change."""
+    """Every kind of event known to this release; the words never change."""
 
     INIT = "init"
     ADOPT = "adopt"

@@ -1,4 +1,4 @@
-"""Events of the archive itself: how it began, what it promises, whether its settings and its journal are whole."""
+"""Events of the archive itself: its beginning, retention promises, keys, settings, replica and losses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WHY = "reason, as a person gave it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPromise(EventDetails):
-    """The part that three kinds of events share: what retention is promised from then on."""
+    """Retention as promised from the event on: three kinds of events carry these members."""
 
     retention_years: int = field(metadata=checked(INTEGER, _YEARS))
     scopes: Mapping[str, int] | None = field(
@@ -61,7 +61,7 @@ class ArchiveCreated(RetentionPromise):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveAdopted(RetentionPromise):
-    """Written when `archiver init --adopt` makes an archive of a clone and its keys."""
+    """Written when `archiver init --adopt` makes an archive of a mirror clone and the keys."""
 
     action: ClassVar = Action.ADOPT
     about: ClassVar = "`archive`"
@@ -74,7 +74,7 @@ class ArchiveAdopted(RetentionPromise):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPromised(RetentionPromise):
-    """Written when the daemon starts with a configuration that promises more than any before.
+    """Written when the daemon takes a configuration with longer promises than before.
 
     Promises only grow: of every scope the most years ever journalled count, and every time zone.
     """
@@ -85,7 +85,7 @@ class RetentionPromised(RetentionPromise):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaCreated(EventDetails):
-    """Written when `archiver replica init` has proven a bucket and claimed its prefix."""
+    """Written when `archiver replica init` has tested a bucket and claimed a prefix in it."""
 
     action: ClassVar = Action.REPLICA_INIT
     about: ClassVar = "`replica`"
@@ -119,7 +119,7 @@ class SettingsReplaced(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossAccepted(EventDetails):
-    """Written when `archiver reindex --accept` goes on after a loss, with everything that is known to be lost."""
+    """Written when `archiver reindex --accept` continues after a loss; lists everything known to be lost."""
 
     action: ClassVar = Action.RECOVER
     about: ClassVar = "`archive`"
@@ -140,7 +140,7 @@ class LossAccepted(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRotated(EventDetails):
-    """Written when a new signing key takes over and the old one endorses it with a signed tag."""
+    """Written when a new signing key takes over, endorsed by the old key with a signed tag."""
 
     action: ClassVar = Action.KEY_ROTATE
     about: ClassVar = "name of the signed tag, `_checkpoints/key-<seq>`"
@@ -153,7 +153,7 @@ class KeyRotated(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyReplaced(EventDetails):
-    """Written when a new signing key takes the place of a lost one, which cannot endorse it."""
+    """Written when a new signing key takes the place of a lost key, without an endorsement."""
 
     action: ClassVar = Action.KEY_REPLACE
     about: ClassVar = "`key`"

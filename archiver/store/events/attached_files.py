@@ -1,4 +1,4 @@
-"""The names of the files that travel with events, each beside ``event.json`` in the event's commit."""
+"""The names of attachments, which lie beside ``event.json`` in the commit of an event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECEIPT = "receipt"
 
 @dataclass(frozen=True, slots=True)
 class AttachedFile:
-    """A file that an event may bring along; one with ``is_required`` is relied on."""
+    """An attachment of a kind of events; without a required one, the event is unreadable."""
 
     name: str
     meaning: str

@@ -1,4 +1,4 @@
-"""Events of the watched folder: what was captured, and when it could not be watched."""
+"""Events of the watched folder: captures, a changed path, a lost folder, a deaf watch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archiver.store.events.value_kinds import INTEGER, TEXT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCaptured(EventDetails):
-    """Written with every version of a submission, in one transaction with its commit and its tag."""
+    """Written with every version of a submission, in one transaction with the refs of commit and tag."""
 
     action: ClassVar = Action.CAPTURE
     about: ClassVar = "tag of the version, `<filing>/<submission>/v<N>`"
@@ -30,7 +30,7 @@ class VersionCaptured(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPathChanged(EventDetails):
-    """Written when the configuration names another watched folder and the daemon has taken it."""
+    """Written when the daemon has taken another watched folder from the configuration."""
 
     action: ClassVar = Action.WATCH_PATH
     about: ClassVar = "`watch`"
@@ -40,7 +40,7 @@ class WatchPathChanged(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedFolderLost(EventDetails):
-    """Written when the watched folder is missing; the daemon waits until it is back."""
+    """Written when the watched folder is missing; the daemon waits for its return."""
 
     action: ClassVar = Action.WATCH_LOST
     about: ClassVar = "`watch`"
@@ -49,7 +49,7 @@ class WatchedFolderLost(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchWentDeaf(EventDetails):
-    """Written when changes do not raise events any more; the folder is scanned and watched anew."""
+    """Written when changes stop raising events; the daemon scans the folder and renews the watch."""
 
     action: ClassVar = Action.WATCH_DEAF
     about: ClassVar = "`watch`"

@@ -1,4 +1,4 @@
-"""How the details of an event are declared: one dataclass a kind, with a rule for each member."""
+"""Declaring the details of events: one dataclass a kind, with a rule for each member."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MemberRule:
     is_optional: bool
 
     def read(self, value: Any) -> Any:
-        """Convert a value of the journal; a noted one of another kind stays as it is."""
+        """Convert a value of the journal; a noted value of another kind stays unchanged."""
         return self.kind.read(value) if value is not None and self.kind.accepts(value) else value
 
     def write(self, value: Any) -> Any:
@@ -39,12 +39,12 @@ class MemberRule:
 
 
 def checked(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
-    """Return the metadata of a member that readers rely on: an event where it does not fit is unreadable."""
+    """Return the metadata of a checked member: an event is unreadable without a fitting value."""
     return {_RULE: MemberRule(kind, meaning, name, is_checked=True, is_optional=optional)}
 
 
 def noted(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
-    """Return the metadata of a member that is taken as it comes: written with this kind, and read whatever it is.
+    """Return the metadata of a noted member: written with this kind of value, and read with any value.
 
     An older event may lack it; the attribute is None then.
     """
@@ -74,7 +74,7 @@ class EventDetails:
 
     @classmethod
     def check(cls, details: Mapping[str, Any]) -> None:
-        """Raise ValueError if a member that readers rely on is missing or of another kind."""
+        """Raise ValueError if a checked member is missing or of another kind."""
         # mypy takes the __hash__ of the instances for that of the class.
         for name, rule in _checked_members(cls):  # type: ignore[arg-type]
             value = details.get(name)
@@ -85,7 +85,7 @@ class EventDetails:
 
     @classmethod
     def check_attached(cls, names: Collection[str]) -> None:
-        """Raise ValueError if a file that readers rely on is not among the attachments."""
+        """Raise ValueError if a required attachment is missing."""
         for file in cls.attached:
             if file.is_required and file.name not in names:
                 raise ValueError(f"{file.name} is not attached")
@@ -127,27 +127,27 @@ def _declared_members(details_class: type[Any]) -> tuple[tuple[str, str, MemberR
 
 @cache
 def _checked_members(details_class: type[Any]) -> tuple[tuple[str, MemberRule], ...]:
-    """Return name in the journal and rule of each checked member: this is asked of every event that is read."""
+    """Return name and rule of each checked member; cached, because every event is checked when read."""
     return tuple((name, rule) for name, rule in details_class.rules().items() if rule.is_checked)
 
 
 @dataclass(frozen=True, slots=True)
 class GivenDetails:
-    """Details that come from another process or release, and are journalled as they came.
+    """Details from another process or release, journalled without change.
 
-    Only for events that nobody relies on: their members are not known here.
+    Only for kinds without checked members, such as a note that a command sends to the daemon.
     """
 
     action: Action
     details: Mapping[str, Any]
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details as they came."""
+        """Return the details without change."""
         return dict(self.details)
 
 
 class WritableDetails(Protocol):
-    """Details that an event can be made of."""
+    """The details of a new event: one of the classes, or given details."""
 
     @property
     def action(self) -> Action:
@@ -158,7 +158,7 @@ class WritableDetails(Protocol):
 
 
 def present(value: Value | None, name: str) -> Value:
-    """Return the value of a noted member; raises ValueError if the event lacks it."""
+    """Return the value of a noted member; raises ValueError if absent."""
     if value is None:
         raise ValueError(f"{name} is missing")
     return value

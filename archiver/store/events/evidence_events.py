@@ -1,4 +1,4 @@
-"""Events that prove something, or tell who used the archive: signatures, time, restores, exports, drills."""
+"""Events of proof and of use: checkpoints, time, restores, exports, drills."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CheckpointSigned(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimestampReceived(EventDetails):
-    """Written when the time-stamp authority vouched for an event; the compliance clock catches up with it."""
+    """Written when the time-stamp authority vouched for an event; the compliance clock catches up."""
 
     action: ClassVar = Action.TIMESTAMP
     about: ClassVar = "`clock`"
@@ -39,7 +39,7 @@ class TimestampReceived(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockTicked(EventDetails):
-    """Written at least daily and after each start of the machine, so that the compliance clock goes on."""
+    """Written at least daily and after each start of the machine, to keep the compliance clock going."""
 
     action: ClassVar = Action.TICK
     about: ClassVar = "`clock`"

@@ -30,7 +30,7 @@ _NUMBER_REASON = "why a number of an unknown form is right"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionSubmitted(EventDetails):
-    """Written when a version was submitted to the regulator: its tag is signed with the archive's key."""
+    """Written when a version was submitted to the regulator, with a tag signed by the archive's key."""
 
     action: ClassVar = Action.SUBMIT
     about: ClassVar = "signed tag, `<filing>/<submission>/submitted`, then `submitted-2`, ..."
@@ -67,7 +67,7 @@ class VersionSubmitted(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilingUpdated(EventDetails):
-    """Written when somebody learned facts about a filing, or saw its review status on the portal."""
+    """Written when somebody learned facts about a filing, or saw the review status on the portal."""
 
     action: ClassVar = Action.FILING_SET
     about: ClassVar = _FILING
@@ -89,13 +89,13 @@ class FilingUpdated(EventDetails):
     )
 
     def to_details(self) -> dict[str, Any]:
-        """Return what the journal holds: the file's name always, the portal's words beside a status."""
+        """Return the details with the file's name always, and the portal's words beside a status."""
         details = super(FilingUpdated, self).to_details() | {"evidence": self.evidence}
         return details | ({"portal_text": self.portal_text} if self.status is not None else {})
 
 
 def given_paper_name(details: Mapping[str, Any]) -> str:
-    """Return the name that people gave to the paper of any event, empty without one.
+    """Return the name that people gave to the paper of an event, empty without a paper.
 
     Events of a newer release are looked at too: a name decides whether a paper may be shown.
     """
@@ -104,7 +104,7 @@ def given_paper_name(details: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilingEnded(EventDetails):
-    """Written when a filing has ended; its periods count anew from this event, and a submission revives it."""
+    """Written when a filing has ended; periods count anew from here, and a submission revives the filing."""
 
     action: ClassVar = Action.FILING_END
     about: ClassVar = _FILING
@@ -151,7 +151,7 @@ class NoticeAnswered(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeNoticed(EventDetails):
-    """Written when a filing that is filed has changed: a person decides whether the change is material."""
+    """Written when an approved filing has changed; a person decides whether the change is material."""
 
     action: ClassVar = Action.CHANGE_QUESTION
     about: ClassVar = _FILING
@@ -180,7 +180,7 @@ class ChangeDecided(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseSignalled(EventDetails):
-    """Written when a file or repository that stands for a release of the algorithm says something new."""
+    """Written when a file or repository watched for releases of the algorithm has changed."""
 
     action: ClassVar = Action.SIGNAL
     about: ClassVar = _FILING
@@ -205,7 +205,7 @@ class DisplayChecked(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReminderSent(EventDetails):
-    """Written when a reminder was delivered, so that none of its steps is sent twice."""
+    """Written when a reminder was delivered, so that no step is sent twice."""
 
     action: ClassVar = Action.REMINDER
     about: ClassVar = "`reminders`"

@@ -90,7 +90,7 @@ class DisposalBegun(EventDetails):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisposalCertified(EventDetails):
-    """Written after the last deletion, with the certificate of what was destroyed."""
+    """Written after the last deletion, with the certificate of destruction."""
 
     action: ClassVar = Action.DISPOSE_CERTIFY
     about: ClassVar = _PLAN_ID

@@ -1,4 +1,4 @@
-"""Checks of an event's document: before it is written, and before anybody relies on it.
+"""Checks of an event's document, before writing and after reading.
 
 An event that does not fit when it is read becomes a stand-in, of the action
 :data:`archiver.store.events.actions.UNREADABLE`: it keeps its place in the chain, and everything but disposals
@@ -82,7 +82,7 @@ def _members(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tu
 
 
 def check_text(text: str, path: str) -> None:
-    """Refuse a text that is none for every program; raises UsageProblem with ``path``."""
+    """Refuse a text with NUL or without a UTF-8 form; raises UsageProblem with ``path``."""
     if "\0" in text:
         raise _unfit(path, Phrase("a NUL character"))
     try:
@@ -103,7 +103,7 @@ def _unfit(path: str, what: Phrase) -> UsageProblem:
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Read the bytes of an event; raises ValueError for what is none, or lacks what its action needs."""
+    """Read the bytes of an event; raises ValueError as :func:`load` and :func:`check` do."""
     document = load(data)
     check(document)
     return document
@@ -150,7 +150,7 @@ def _depth(data: bytes) -> int:
 
 
 def check(document: Mapping[str, Any]) -> None:
-    """Raise ValueError if a member that readers rely on, or an attachment, is missing or of another kind."""
+    """Raise ValueError if a checked member or a required attachment is missing or unfit."""
     for name, (kind, _) in ENVELOPE.items():
         if name not in document or not kind.accepts(document[name]):
             raise ValueError(f"{name} is missing or of another kind")
@@ -165,6 +165,6 @@ def _check_details(action: str, details: Mapping[str, Any], attached: Collection
 
 
 def refs_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the refs of an event that is otherwise of no use; empty where these are of no use either."""
+    """Return the refs of an event, even of an unreadable one; empty if these are unreadable too."""
     refs = document.get("refs")
     return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

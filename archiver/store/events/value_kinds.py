@@ -1,4 +1,4 @@
-"""The kinds of values that members of events have, with the bounds that keep a forged one harmless."""
+"""The kinds of values in events, with the bounds that keep forged values harmless."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _unchanged(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ValueKind:
-    """A kind of JSON value, and the Python value it is read as.
+    """A kind of JSON value, with the conversion to a Python value and back.
 
     ``fits`` may raise any error of looking at a value of another kind; :meth:`accepts` takes it for a no.
     """
@@ -53,7 +53,7 @@ class ValueKind:
 
 
 def nullable(kind: ValueKind) -> ValueKind:
-    """Return the kind that also allows null, which is read as None."""
+    """Return the kind of the same values and null."""
     return ValueKind(
         f"{kind.label} or null",
         lambda value: value is None or kind.fits(value),
@@ -63,7 +63,7 @@ def nullable(kind: ValueKind) -> ValueKind:
 
 
 def list_of(kind: ValueKind, label: str) -> ValueKind:
-    """Return the kind of a list whose members are of ``kind``; it is read as a tuple."""
+    """Return the kind of lists of ``kind``, read as tuples."""
     return ValueKind(label, lambda value: isinstance(value, list) and all(map(kind.fits, value)), tuple, list)
 
 
