@@ -58,7 +58,8 @@ def render() -> str:
 def _section(details_class: type[EventDetails]) -> Iterator[str]:
     """Yield the lines about one kind of event: when it is written, its object, its members, its attachments."""
     yield f"## {details_class.action}\n"
-    yield " ".join((inspect.getdoc(details_class) or "").split()) + "\n"
+    text = " ".join((inspect.getdoc(details_class) or "").split())
+    yield text.replace(". ", ".\n") + "\n"
     yield f"Object: {details_class.about}.\n"
     rules = details_class.rules()
     if rules:
