@@ -279,14 +279,13 @@ def _maintain(context: ActionContext) -> dict[str, Any]:
 
 
 def _replica_sync(context: ActionContext) -> dict[str, Any]:
-    from archiver.replica.connect import opened
-    from archiver.replica.replicate import replicate
+    from archiver.replica.connect import opened, sync_replica
     from archiver.replica.sync import described
 
     archive, config = context.archive, context.config
     with opened(archive, config) as replica:
         policy, wait = context.rules.policy, context.wait_seconds
-        done = replicate(archive, replica, policy, wait, progress=context.progress)
+        done = sync_replica(archive, replica, policy, wait, progress=context.progress)
     return {
         "done": described(done),
         "sent": done.sent,

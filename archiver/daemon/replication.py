@@ -10,8 +10,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket
-from archiver.replica.connect import opened
-from archiver.replica.replicate import replicate
+from archiver.replica.connect import opened, sync_replica
 from archiver.replica.sync import Ended
 from archiver.replica.throttle import TransferStopped
 from archiver.retention.policy import in_force
@@ -93,7 +92,7 @@ class Replication:
             with opened(archive, self._config) as replica:
                 self._bucket = replica.bucket
                 policy = in_force(self._config, archive.index.promises())
-                replicate(archive, replica, policy, 0, stopping=self._stopping)
+                sync_replica(archive, replica, policy, 0, stopping=self._stopping)
         finally:
             self._bucket = None
             # A database that cannot be closed cleanly must not hide why the run failed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from archiver.replica.bucket import Bucket
 from archiver.replica.bucket_settings import Settings, journalled
 from archiver.replica.inventory_check import check
 from archiver.replica.known_objects import State
+from archiver.replica.sync import Progress, Replicator, SyncResult
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
 from archiver.store.index import overview
@@ -119,3 +121,28 @@ def check_replica(archive: Archive, config: Config, policy: Policy, report: Veri
             parallel=replica.settings.parallel,
             sample=sample,
         )
+
+
+def sync_replica(
+    archive: Archive,
+    replica: Replica,
+    policy: Policy,
+    wait_seconds: float,
+    *,
+    stopping: threading.Event | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> SyncResult:
+    """Bring the bucket up to date with the archive, with the settings of ``replica``.
+
+    Raises what :meth:`Replicator.sync` raises.
+    """
+    replicator = Replicator(
+        archive,
+        replica.bucket,
+        replica.state,
+        has_lock=replica.settings.lock,
+        parallel=replica.settings.parallel,
+        stopping=stopping,
+        progress=progress,
+    )
+    return replicator.sync(policy, wait_seconds)
