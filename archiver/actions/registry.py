@@ -279,22 +279,21 @@ def _maintain(context: ActionContext) -> dict[str, Any]:
 
 
 def _replica_sync(context: ActionContext) -> dict[str, Any]:
-    from archiver.replica.connect import opened, sync_replica
-    from archiver.replica.sync import described
+    from archiver.replica.connect import open_replica, sync_replica
 
     archive, config = context.archive, context.config
-    with opened(archive, config) as replica:
+    with open_replica(archive, config) as replica:
         policy, wait = context.rules.policy, context.wait_seconds
         done = sync_replica(archive, replica, policy, wait, progress=context.progress)
     return {
-        "done": described(done),
-        "sent": done.sent,
+        "done": done.describe(),
+        "sent": done.sent_count,
         "bytes": done.sent_bytes,
-        "holds": done.holds,
-        "deleted": done.deleted,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended)],
-        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.locked)],
-        "missing": done.missing,
+        "holds": done.changed_holds,
+        "deleted": done.deleted_count,
+        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended_locks)],
+        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.still_locked)],
+        "missing": done.missing_content,
     }
 
 

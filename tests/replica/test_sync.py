@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
-from archiver.replica import object_names as names
-from archiver.replica.bundles import bundle
-from archiver.replica.known_objects import Known, State
+from archiver.replica import object_names
+from archiver.replica.bundles import write_bundle
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.s3 import S3Bucket
 from archiver.store import lock
 from archiver.store.git.repository import Repository
@@ -87,9 +87,9 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
 def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: Bucket, url: str) -> None:
     bucket = bucket_of(url)
     in_three_years = clock.read().wall + timedelta(days=3 * 365)
-    for listed in bucket.versions(""):
-        if not listed.key.startswith(names.PROBES):
-            stored = bucket.head(listed.key, listed.version)
+    for listed in bucket.list_versions(""):
+        if not listed.key.startswith(object_names.PROBE_PREFIX):
+            stored = bucket.object_info(listed.key, listed.version_id)
             assert stored is not None
             assert stored.locked_until is not None
             assert stored.locked_until > in_three_years
@@ -102,7 +102,10 @@ def test_a_lock_is_moved_later_never_sooner(replicated: Site, server: Server, bu
     assert all(each["until"] > str(clock.read().wall.year + 5) for each in extended)
     bucket = bucket_of(url)
     five = clock.read().wall + timedelta(days=5 * 365)
-    locks = {listed.key: bucket.head(listed.key, listed.version) for listed in bucket.versions(names.OBJECTS)}
+    locks = {
+        listed.key: bucket.object_info(listed.key, listed.version_id)
+        for listed in bucket.list_versions(object_names.CONTENT_PREFIX)
+    }
     assert all(each and each.locked_until and each.locked_until > five for each in locks.values())
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 5", "years = 3"), "utf-8")
     assert "moved 0 locks" in replicated.run("replica", "sync").stdout
@@ -116,8 +119,11 @@ def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: Bucket, url: str) -
     bucket = bucket_of(url)
 
     def held() -> set[bool]:
-        found = [bucket.head(each.key, each.version) for each in bucket.versions(names.OBJECTS)]
-        return {each.held for each in found if each}
+        found = [
+            bucket.object_info(each.key, each.version_id)
+            for each in bucket.list_versions(object_names.CONTENT_PREFIX)
+        ]
+        return {each.has_legal_hold for each in found if each}
 
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
     assert "2 holds" in replicated.run("replica", "sync").stdout
@@ -150,7 +156,11 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     archive.index._db.commit()
     archive.close()
     done = site.run("replica", "sync").stdout
-    left = [each.key for each in bucket_of(address).versions(names.OBJECTS) if not each.is_marker]
+    left = [
+        each.key
+        for each in bucket_of(address).list_versions(object_names.CONTENT_PREFIX)
+        if not each.is_delete_marker
+    ]
     if lock:
         assert "locked there until" in done
         assert len(left) == 2
@@ -201,16 +211,16 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
     events = list(archive.journal.since(None))
     middle = next(event for event in events if event.object == "推荐/首次/v1")
     fresh = Repository.begin(tmp_path / "fresh.git")
-    with bundle(archive, None, middle.commit) as (span, path, _):
-        assert (span.first, span.last, span.head) == (1, middle.seq, middle.commit)
+    with write_bundle(archive, None, middle.commit) as (span, path, _):
+        assert (span.first_seq, span.last_seq, span.head_commit) == (1, middle.seq, middle.commit)
         assert set(fresh.take_in(path)) == {
             "refs/heads/journal",
             "refs/heads/filings/推荐/首次",
             "refs/tags/推荐/首次/v1",
         }
         assert b"event.json" in fresh.names_in(middle.commit)
-    with bundle(archive, middle.commit, events[-1].commit) as (span, path, _):
-        assert (span.first, span.last) == (middle.seq + 1, events[-1].seq)
+    with write_bundle(archive, middle.commit, events[-1].commit) as (span, path, _):
+        assert (span.first_seq, span.last_seq) == (middle.seq + 1, events[-1].seq)
         assert set(fresh.take_in(path)) >= {"refs/heads/journal", "refs/tags/推荐/首次/v3"}
     fresh.close()
     archive.close()
@@ -288,14 +298,19 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
 
 
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
-    state = State(tmp_path / "replica.db")
+    state = ReplicaState(tmp_path / "replica.db")
     until = clock.read().wall
-    state.record([("objects/a", Known("1", 5, until, held=True)), ("history/b", Known("2", 6, None, held=False))])
+    state.record_objects(
+        [
+            ("objects/a", ReplicatedObject("1", 5, until, has_legal_hold=True)),
+            ("history/b", ReplicatedObject("2", 6, None, has_legal_hold=False)),
+        ]
+    )
     state.close()
-    state = State(tmp_path / "replica.db")
-    assert state.objects("objects/") == {"objects/a": Known("1", 5, until, held=True)}
-    assert state.object("history/b") == Known("2", 6, None, held=False)
-    assert state.object("objects/c") is None
-    state.forget(["objects/a"])
-    assert state.objects("") == {"history/b": Known("2", 6, None, held=False)}
+    state = ReplicaState(tmp_path / "replica.db")
+    assert state.objects_below("objects/") == {"objects/a": ReplicatedObject("1", 5, until, has_legal_hold=True)}
+    assert state.find_object("history/b") == ReplicatedObject("2", 6, None, has_legal_hold=False)
+    assert state.find_object("objects/c") is None
+    state.forget_objects(["objects/a"])
+    assert state.objects_below("") == {"history/b": ReplicatedObject("2", 6, None, has_legal_hold=False)}
     state.close()

@@ -19,7 +19,7 @@ from archiver.errors import UsageProblem
 from archiver.evidence.checkpoint import checkpoint
 from archiver.filings.register import register
 from archiver.model import ACTIONS
-from archiver.replica.bundles import bundle
+from archiver.replica.bundles import write_bundle
 from archiver.status.health_report import examine
 from archiver.store import event_fields, events
 from archiver.store.git.repository import Repository
@@ -304,7 +304,7 @@ def _check_bundles(site: Site, tmp_path: Path) -> None:
     try:
         refs: dict[str, str] = {}
         for since, until in ((None, commits[2]), (commits[2], commits[-1])):
-            with bundle(archive, since, until) as (_, path, _):
+            with write_bundle(archive, since, until) as (_, path, _):
                 refs |= repository.take_in(path)
         repository.set_refs(refs)
         assert repository.resolve("refs/tags/f/s/v4") == archive.repository.resolve("refs/tags/f/s/v4")
