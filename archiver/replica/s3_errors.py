@@ -78,6 +78,9 @@ def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[Non
         raise bucket_problem(url, UNTRUSTED) from None
     except (exceptions.BotoCoreError, OSError):
         raise bucket_problem(url, UNREACHABLE) from None
+    except (LookupError, ValueError):
+        # The client could parse the reply, but a member is missing or has another form.
+        raise bucket_problem(url, NO_S3) from None
 
 
 def _reason_of_code(code: str) -> str:
