@@ -34,9 +34,9 @@ def command(
 ) -> None:
     from archiver.replica.connect import check_replica
     from archiver.verify.whole_archive import verify
-    from archiver.verify.witness import parse
+    from archiver.verify.witness import parse_witness
 
-    witnesses = [parse(line) for line in lines]
+    witnesses = [parse_witness(line) for line in lines]
     console = session.console
     try:
         archive = session.archive()
@@ -56,7 +56,9 @@ def command(
         )
     if not as_json:
         for witness in witnesses:
-            console.say("It continues the archive of {time} (event {seq}).", time=witness.time, seq=witness.seq)
+            console.say(
+                "It continues the archive of {time} (event {seq}).", time=witness.clock_time, seq=witness.seq
+            )
         console.say("Everything is as it should be.")
 
 

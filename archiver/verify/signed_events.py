@@ -59,7 +59,7 @@ def check_token(entry: JournalEntry, history: JournalState, report: VerifyReport
     try:
         seq = int(details["seq"])
         data = entry.repository.read(f"{history.journal[seq - 1]}:event.json")
-        proven = rfc3161.proven_time(entry.read(rfc3161.ANSWER_FILE), data, history.roots)
+        proven = rfc3161.proven_time(entry.read(rfc3161.REPLY_FILE), data, history.roots)
         if clock.stamp(proven) != details["time"]:
             report.add("A047", entry.where, f"its time is {clock.stamp(proven)}")
     except (ValueError, IndexError) as error:

@@ -15,7 +15,7 @@ from archiver.verify.disposals import check_outcome
 from archiver.verify.findings import VerifyReport
 from archiver.verify.git_objects import check_files, check_repository
 from archiver.verify.history import check_history
-from archiver.verify.witness import Witness, contradictions
+from archiver.verify.witness import Witness, find_contradictions
 
 
 def verify(
@@ -37,7 +37,7 @@ def verify(
     lfs = repository.path / "lfs"
     present = check_contents(lfs, history.referenced, history.gone, percent, report, progress)
     check_outcome(present, history, report)
-    for witness, why in contradictions(witnesses, history.digests):
+    for witness, why in find_contradictions(witnesses, history.digests):
         report.add("A046", f"event {witness.seq}", why)
     if _read_signers(root) != history.signers:
         report.add("A060", "keys/allowed_signers")

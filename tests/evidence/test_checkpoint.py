@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.errors import UsageProblem
-from archiver.verify.witness import Witness, contradictions, parse
+from archiver.verify.witness import Witness, find_contradictions, parse_witness
 from tests.conftest import Site, wait_until
 
 
@@ -165,19 +165,19 @@ def test_a_line_fits_its_own_history_and_every_continuation_and_nothing_else(
 ) -> None:
     seq = data.draw(st.integers(1, len(chain)))
     line = Witness(chain[0][:16], seq, chain[seq - 1], "2026-01-01T00:00:00.000000Z")
-    assert parse(str(line)) == line
+    assert parse_witness(str(line)) == line
     more = data.draw(digests)
-    assert list(contradictions([line], chain + more)) == []
-    assert len(list(contradictions([line], chain[: seq - 1]))) == 1
+    assert list(find_contradictions([line], chain + more)) == []
+    assert len(list(find_contradictions([line], chain[: seq - 1]))) == 1
     changed = [*chain[: seq - 1], "f" * 64, *chain[seq:]]
     if chain[seq - 1] != "f" * 64:
-        assert len(list(contradictions([line], changed))) == 1
+        assert len(list(find_contradictions([line], changed))) == 1
 
 
 @given(st.text(max_size=120))
 def test_any_other_text_is_refused_and_raises_nothing_else(text: str) -> None:
     try:
-        parse(text)
+        parse_witness(text)
     except UsageProblem:
         return
     raise AssertionError(text)
