@@ -27,7 +27,7 @@ from tests.replica.proxy import proxied
 from tests.replica.server import Server
 from tests.retention.test_disposal import FOUR_YEARS, Later
 
-Bucket = Callable[[str], S3Bucket]
+OpenBucket = Callable[[str], S3Bucket]
 
 
 def inventory(server: Server, url: str) -> dict[str, int]:
@@ -74,8 +74,8 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
         plain.write(f"推荐/首次/材料{number}", os.urandom(100_000))
     plain.catch_up()
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    words = [COMMAND, "--config", plain.config, "replica", "sync"]
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    sync_command = [COMMAND, "--config", plain.config, "replica", "sync"]
+    process = subprocess.Popen(sync_command, stderr=subprocess.DEVNULL)
     wait_until(lambda: len(objects(server, url)) > 3 or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -84,7 +84,7 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
     assert plain.json("verify", "--replica-sample", "100")["ok"]
 
 
-def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: Bucket, url: str) -> None:
+def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
     in_three_years = clock.read().wall + timedelta(days=3 * 365)
     for listed in bucket.list_versions(""):
@@ -95,18 +95,20 @@ def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: B
             assert stored.locked_until > in_three_years
 
 
-def test_a_lock_is_moved_later_never_sooner(replicated: Site, server: Server, bucket_of: Bucket, url: str) -> None:
+def test_a_lock_is_moved_later_never_sooner(
+    replicated: Site, server: Server, bucket_of: OpenBucket, url: str
+) -> None:
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
     extended = replicated.json("replica", "sync")["extended"]
     assert len(extended) == 4
     assert all(each["until"] > str(clock.read().wall.year + 5) for each in extended)
     bucket = bucket_of(url)
-    five = clock.read().wall + timedelta(days=5 * 365)
+    in_five_years = clock.read().wall + timedelta(days=5 * 365)
     locks = {
         listed.key: bucket.object_info(listed.key, listed.version_id)
         for listed in bucket.list_versions(object_names.CONTENT_PREFIX)
     }
-    assert all(each and each.locked_until and each.locked_until > five for each in locks.values())
+    assert all(each and each.locked_until and each.locked_until > in_five_years for each in locks.values())
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 5", "years = 3"), "utf-8")
     assert "moved 0 locks" in replicated.run("replica", "sync").stdout
     # Nearly three years on, what is still live is renewed long before it runs out.
@@ -115,10 +117,10 @@ def test_a_lock_is_moved_later_never_sooner(replicated: Site, server: Server, bu
     assert "moved" in later.run("replica", "sync").stdout
 
 
-def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: Bucket, url: str) -> None:
+def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
 
-    def held() -> set[bool]:
+    def legal_holds() -> set[bool]:
         found = [
             bucket.object_info(each.key, each.version_id)
             for each in bucket.list_versions(object_names.CONTENT_PREFIX)
@@ -127,16 +129,16 @@ def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: Bucket, url: str) -
 
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert held() == {True}
+    assert legal_holds() == {True}
     assert replicated.json("verify", "--replica")["ok"]
     replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert held() == {False}
+    assert legal_holds() == {False}
 
 
 @pytest.mark.parametrize("lock", [True, False])
 def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
-    site: Site, server: Server, keys: Path, bucket_of: Bucket, lock: bool
+    site: Site, server: Server, keys: Path, bucket_of: OpenBucket, lock: bool
 ) -> None:
     address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=lock)}/x"
     give_keys(site, keys)
@@ -151,24 +153,24 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     identity = later.json("dispose", "plan")["plan"]
     # Approvals need other users; what the bucket sees is what a disposal leaves behind, so the index is told.
     archive = site.open()
-    gone = next(each for each in archive.index.versions() if each.number == 1)
-    archive.index._db.execute("insert into disposed values (?, ?)", (gone.tag, identity))
+    disposed = next(each for each in archive.index.versions() if each.number == 1)
+    archive.index._db.execute("insert into disposed values (?, ?)", (disposed.tag, identity))
     archive.index._db.commit()
     archive.close()
-    done = site.run("replica", "sync").stdout
-    left = [
+    output = site.run("replica", "sync").stdout
+    remaining_keys = [
         each.key
         for each in bucket_of(address).list_versions(object_names.CONTENT_PREFIX)
         if not each.is_delete_marker
     ]
     if lock:
-        assert "locked there until" in done
-        assert len(left) == 2
+        assert "locked there until" in output
+        assert len(remaining_keys) == 2
         # The lock has ended by the clock of that time, and the bucket's own clock still refuses: listed again.
         assert "locked there until" in later.run("replica", "sync").stdout
     else:
-        assert "deleted 1" in done
-        assert len(left) == 1
+        assert "deleted 1" in output
+        assert len(remaining_keys) == 1
 
 
 def test_two_archives_do_not_share_a_prefix(
@@ -232,8 +234,8 @@ def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: 
     for number in range(20):
         replicated.write(f"推荐/首次/{number}", os.urandom(50_000))
     replicated.catch_up()
-    words = [COMMAND, "--config", replicated.config, "replica", "sync"]
-    running = [subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(2)]
+    sync_command = [COMMAND, "--config", replicated.config, "replica", "sync"]
+    running = [subprocess.Popen(sync_command, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
     assert set(objects(server, url).values()) == {1}
 
@@ -241,16 +243,16 @@ def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: 
 def test_the_daemon_replicates_and_status_tells(plain: Site, server: Server, url: str) -> None:
     assert plain.json("status")["replica"] is None
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    told = plain.json("status")["replica"]
-    assert told["synced_at"] is None
-    assert told["behind"]["materials"] == 3
+    status = plain.json("status")["replica"]
+    assert status["synced_at"] is None
+    assert status["behind"]["materials"] == 3
     assert "nothing was sent yet" in plain.run("status").stdout
     process = plain.start("--settle", "0.2")
     try:
         wait_until(lambda: plain.json("status")["replica"]["synced_at"], seconds=40)
-        told = plain.json("status")
-        assert told["replica"]["behind"] == {"materials": 0, "bytes": 0, "since": None}
-        assert told["protection"] == "off-site lock"
+        status = plain.json("status")
+        assert status["replica"]["behind"] == {"materials": 0, "bytes": 0, "since": None}
+        assert status["protection"] == "off-site lock"
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
