@@ -59,7 +59,7 @@ def check_inventory(
     _check_foreign_objects(stored, report)
     expected = {object_names.content_key(sha256): (sha256, content) for sha256, content in desired.items()}
     for key in sorted(expected.keys() - stored.keys()):
-        report.add("A070", key)
+        report.add_finding("A070", key)
     content_check = _ContentCheck(bucket, has_lock, sample_percent, clock.read().wall)
     keys = sorted(expected.keys() & stored.keys())
     with ThreadPoolExecutor(thread_count) as pool:
@@ -81,7 +81,7 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
         for version in versions:
             if version.is_delete_marker and version.is_newest:
                 detail = f"delete the marker, version {version.version_id}; the data lies below it"
-                report.add("A075", key, detail)
+                report.add_finding("A075", key, detail)
 
 
 def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
@@ -96,9 +96,9 @@ def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
             or key == object_names.IDENTITY_KEY
         )
         if not is_ours:
-            report.add("A074", key)
+            report.add_finding("A074", key)
         for version in versions[1:]:
-            report.add("A074", key, f"version {version.version_id} came later than the archive's own")
+            report.add_finding("A074", key, f"version {version.version_id} came later than the archive's own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +167,19 @@ def _check_history(
     bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
     for span, key in bundles:
         if not _is_in_journal(archive, span):
-            report.add("A074", key, "it is not of this archive's journal")
+            report.add_finding("A074", key, "it is not of this archive's journal")
             continue
         if span.first_seq > last_seq + 1:
-            report.add("A070", f"events {last_seq + 1} to {span.first_seq - 1}", "their history is not there")
+            report.add_finding(
+                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", "their history is not there"
+            )
         info = bucket.object_info(key, stored[key][0].version_id)
         if info is not None and has_lock and info.locked_until is None:
-            report.add("A072", key)
+            report.add_finding("A072", key)
         last_seq = max(last_seq, span.last_seq)
     newest_event = archive.journal.head()
     if newest_event is not None and not last_seq:
-        report.add("A070", f"events 1 to {newest_event.seq}", "their history is not there")
+        report.add_finding("A070", f"events 1 to {newest_event.seq}", "their history is not there")
 
 
 def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:
