@@ -28,7 +28,7 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
     from archiver.evidence.key_rotation import change_key
 
     archive = session.archive()
-    change_key(archive, reason, is_old_key_lost=lost, wait_seconds=session.wait)
+    change_key(archive, reason, is_old_key_lost=lost, lock_timeout=session.wait)
     console = session.console
     console.say("A new key signs from now on. What the old one signed is still checked by it.")
     console.say("Keep a copy of it: archiver key backup --to DIR")

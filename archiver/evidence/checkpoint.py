@@ -27,13 +27,13 @@ def roll_up(refs: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def make_checkpoint(archive: Archive, wait_seconds: float) -> Event:
+def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
     """Sign all refs as of the newest event, and journal the checkpoint.
 
-    Raises Busy after ``wait_seconds``, StorageProblem if the journal is missing, the key cannot sign or the
+    Raises Busy after ``lock_timeout``, StorageProblem if the journal is missing, the key cannot sign or the
     archive cannot be written. Nothing is journalled then.
     """
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
             raise StorageProblem(

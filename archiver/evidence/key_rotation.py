@@ -12,7 +12,7 @@ from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
 
-def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, wait_seconds: float) -> Event:
+def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
     """Put a new signing key into force; signatures of the old key stay valid.
 
     The old key endorses the new one with a signed tag. With ``is_old_key_lost`` there is no tag, and only the
@@ -22,12 +22,12 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, wait_sec
     key stays in force.
 
     Raises UsageProblem without a reason, StorageProblem if the old key cannot sign or the archive cannot be
-    written, Busy after ``wait_seconds``. The old key stays in force then.
+    written, Busy after ``lock_timeout``. The old key stays in force then.
     """
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     reason = names.typed(reason, "reason")
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
             raise StorageProblem("The journal is missing. Nothing was changed. Run archiver verify.")
@@ -47,10 +47,10 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, wait_sec
     return event
 
 
-def back_up_key(archive: Archive, target: Path, wait_seconds: float) -> None:
+def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     """Copy the signing key to the new folder ``target``, and journal that a copy exists.
 
-    Raises StorageProblem if the copy cannot be written, Busy after ``wait_seconds``: then the copy exists, and is
+    Raises StorageProblem if the copy cannot be written, Busy after ``lock_timeout``: then the copy exists, and is
     not journalled.
     """
     try:
@@ -61,5 +61,5 @@ def back_up_key(archive: Archive, target: Path, wait_seconds: float) -> None:
             path=target,
             reason=error.strerror,
         ) from None
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         writer.append(Draft("key-backup", "key", {"target": names.text(bytes(target.absolute()))}))

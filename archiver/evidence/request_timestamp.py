@@ -29,13 +29,13 @@ def pinned_roots(archive: Archive) -> bytes:
     return archive.journal.attachment(first_event, rfc3161.ROOTS_FILE)
 
 
-def journal_token(archive: Archive, url: str, wait_seconds: float) -> Event:
+def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
     """Request a token over the newest event from the authority at ``url``, and journal the token.
 
     The compliance clock moves up to the time of the token, if that is later.
 
     Raises StorageProblem if the authority gives no token, or none that leads to the pinned certificates, and Busy
-    after ``wait_seconds``. Nothing is journalled then.
+    after ``lock_timeout``. Nothing is journalled then.
     """
     head = archive.journal.head()
     if head is None:
@@ -52,7 +52,7 @@ def journal_token(archive: Archive, url: str, wait_seconds: float) -> Event:
             reason=error,
         ) from None
     details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(proven_time), "authority": url}
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         return writer.append(
             Draft("timestamp", "clock", details, {rfc3161.REPLY_FILE: io.BytesIO(token)}, proven=proven_time)
         )

@@ -62,7 +62,7 @@ def sync_replica(
     archive: Archive,
     replica: Replica,
     policy: Policy,
-    wait_seconds: float,
+    lock_timeout: float,
     *,
     stopping: threading.Event | None = None,
     progress: Progress = lambda _sent, _total: None,
@@ -80,7 +80,7 @@ def sync_replica(
         stopping=stopping,
         progress=progress,
     )
-    return replicator.sync(policy, wait_seconds)
+    return replicator.sync(policy, lock_timeout)
 
 
 def check_replica(

@@ -36,14 +36,14 @@ def settings_from_options(
     return settings_from_url(url, access, has_lock=has_lock)
 
 
-def create_replica(archive: Archive, settings: BucketSettings, wait_seconds: float) -> LockProof:
+def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: float) -> LockProof:
     """Test the bucket, claim the prefix and journal the replica, instead of an earlier replica if any.
 
     Nothing is journalled, and the earlier replica stays in force, if this raises. A claim that was uploaded stays
     in the bucket, and serves the next attempt.
 
     Raises BucketProblem if the bucket cannot be used or breaks a promise that ``settings`` relies on, UsageProblem
-    if the prefix is another archive's, ConfigProblem without boto3 or credentials, Busy after ``wait_seconds``.
+    if the prefix is another archive's, ConfigProblem without boto3 or credentials, Busy after ``lock_timeout``.
     """
     archive.check_owner()
     bucket = S3Bucket(settings)
@@ -66,7 +66,7 @@ def create_replica(archive: Archive, settings: BucketSettings, wait_seconds: flo
         "lock": settings.has_lock,
         "promises": {promise: bool(is_kept) for promise, is_kept in proof.is_kept.items()},
     }
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         writer.append(Draft("replica-init", "replica", details))
     # The objects known so far may lie in another bucket.
     sqlite.remove(state_path(archive.root))

@@ -43,7 +43,7 @@ _CONTENT_MODE = 0o444
 #: Pauses before further attempts at an object whose connection broke; the client retries only whole requests.
 _RETRY_PAUSES_SECONDS = (0.2, 1.0)
 #: The archive is new: nobody but another rebuild can hold its lock.
-_WAIT_SECONDS = 30
+_LOCK_TIMEOUT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def rebuild_archive(
         _create_folders(root, key_folder)
         archive = Archive(root)
         try:
-            with archive.writing(_WAIT_SECONDS):
+            with archive.writing(_LOCK_TIMEOUT):
                 archive.reindex()
             allowed_signers = archive.keys / "allowed_signers"
             if not is_there(allowed_signers):

@@ -72,16 +72,16 @@ class Replicator:
         self._result = SyncResult()
         self._may_release = False
 
-    def sync(self, policy: Policy, wait_seconds: float) -> SyncResult:
+    def sync(self, policy: Policy, lock_timeout: float) -> SyncResult:
         """Send absent content and history, move locks and holds, delete disposed content.
 
         Only one process syncs at a time. Progress before an error or a crash stays recorded, and the next sync
         goes on from there.
 
-        Raises Busy if another process syncs for longer than ``wait_seconds``, SecondWriter if somebody else writes
+        Raises Busy if another process syncs for longer than ``lock_timeout``, SecondWriter if somebody else writes
         below the prefix, BucketProblem for other failures of the bucket, and TransferStopped if the service ends.
         """
-        with lock.hold(self._archive.root / "replica.lock", wait_seconds):
+        with lock.hold(self._archive.root / "replica.lock", lock_timeout):
             return self._sync_locked(policy)
 
     def _sync_locked(self, policy: Policy) -> SyncResult:
