@@ -30,6 +30,7 @@ from archiver.replica.throttle import Throttle, ThrottledFile
 _MULTIPART_FROM_BYTES = 32 << 20
 #: S3 takes 10,000 parts, so 156 GiB fit into parts of this size. Each thread holds one part in memory.
 _PART_BYTES = 16 << 20
+#: Bytes that a download yields at once, so also the size of a burst below a limit of bandwidth.
 _READ_BYTES = 1 << 20
 #: A server that says nothing for so long is taken for dead; a longer wait delays the end of the service.
 _CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS = 10, 60
