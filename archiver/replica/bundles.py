@@ -54,7 +54,10 @@ def _read_events(archive: Archive, since: str | None, until: str) -> Iterator[tu
 
 
 def _parents_of_first_commits(archive: Archive, moves: Iterable[Mapping[str, str]]) -> list[str]:
-    """Return the commits of branches before the events: parents of the first commit of each branch."""
+    """Return the commits of branches before the events: parents of the first commit of each branch.
+
+    The bucket has them from earlier bundles, so the pack can leave them out.
+    """
     first_commits: dict[str, str] = {}
     for moved_refs in moves:
         for ref, oid in moved_refs.items():

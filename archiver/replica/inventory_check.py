@@ -162,7 +162,11 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
 def _check_history(
     archive: Archive, bucket: Bucket, stored: _Inventory, report: VerifyReport, *, has_lock: bool
 ) -> None:
-    """Check the bundles: locked, and without a gap from the first event of the journal on."""
+    """Check the bundles: locked, and without a gap from the first event of the journal on.
+
+    A bundle of another journal is a finding, and closes no gap. Events after the last bundle are no finding: they
+    wait for the next sync.
+    """
     last_seq = 0
     bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
     for span, key in bundles:

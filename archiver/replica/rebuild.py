@@ -129,7 +129,11 @@ def _write_config(root: Path, access: BucketAccess) -> Path:
 
 
 def _config_of_archive(root: Path, config_path: Path) -> Config:
-    """Return a configuration from the journal: watched folder, layout, and the longest promised retention."""
+    """Return a configuration from the journal: watched folder, layout, and the longest promised retention.
+
+    Settings that the journal does not have get their defaults. Promises stay in force whatever a configuration
+    says.
+    """
     archive = Archive(root)
     try:
         first_event = archive.journal.first()

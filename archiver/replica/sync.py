@@ -85,7 +85,10 @@ class Replicator:
             return self._sync_locked(policy)
 
     def _sync_locked(self, policy: Policy) -> SyncResult:
-        """Do the steps of a sync in their order, while the lock of the process is held."""
+        """Do the steps of a sync in their order, while the lock of the process is held.
+
+        A sync that breaks off leaves the state incomplete, so the next one begins with a listing of the bucket.
+        """
         index = self._archive.index
         # Read before the content is listed: later events may name content that is not sent in this sync.
         journal_head = index.head
@@ -142,7 +145,10 @@ class Replicator:
     # --- content
 
     def _send_content(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Upload content absent from the bucket, or there with another size, and record each batch."""
+        """Upload content absent from the bucket, or there with another size, and record each batch.
+
+        Uploads that a crash leaves unrecorded are found by the listing at the next sync, and not sent again.
+        """
         replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
 
         def is_sent(sha256: str, expected_size: int) -> bool:
@@ -187,7 +193,10 @@ class Replicator:
     # --- locks and holds
 
     def _update_content_locks(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Extend locks of content that end too early, and place or lift legal holds."""
+        """Extend locks of content that end too early, and place or lift legal holds.
+
+        No hold is lifted while the journal has an event of an unknown kind, which may be a hold.
+        """
         if not self._has_lock:
             return
         replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)

@@ -80,7 +80,10 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
 def _check_preconditions(
     event: dict[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport
 ) -> None:
-    """Check approvals, cooling-off, floor of retention and holds at the beginning of a disposal."""
+    """Check approvals, cooling-off, floor of retention and holds at the beginning of a disposal.
+
+    All times are those of the compliance clock, moved later by tokens, so no wall clock shortens a period.
+    """
     disposal, now = event["object"], clock.parse(event["clock"]["time"])
     if len(plan.approval_times) < _REQUIRED_APPROVALS:
         detail = f"{len(plan.approval_times)} approvals by others than the planner"

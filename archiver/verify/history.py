@@ -116,7 +116,10 @@ def _parent_commit(repository: Repository, commit: str, report: VerifyReport) ->
 
 
 def _collect_forward_references(repository: Repository, commits: Sequence[str]) -> ForwardReferences:
-    """Return the versions and content that events refer to, for the main pass to keep."""
+    """Return the versions and content that events refer to, for the main pass to keep.
+
+    An unreadable event is left out here, and reported by the main pass.
+    """
     submitted_tags, planned_content = set(), set()
     for commit in commits:
         try:
@@ -127,7 +130,7 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
                 plan = json.loads(repository.read(f"{commit}:plan.json"))
                 planned_content |= {sha256 for sha256, _ in plan["objects"]}
         except (KeyError, ValueError, TypeError):
-            # The main pass reports the event.
+            # Reported by the main pass.
             continue
     return ForwardReferences(frozenset(submitted_tags), frozenset(planned_content))
 
@@ -280,7 +283,10 @@ def _compare_refs(
 def _check_packed_refs(
     repository: Repository, refs: Mapping[str, str], state: JournalState, report: VerifyReport
 ) -> None:
-    """Check hidden lines of ``packed-refs``: values overridden by loose refs, and targets of tags."""
+    """Check hidden lines of ``packed-refs``: values overridden by loose refs, and targets of tags.
+
+    Git uses the first if the loose file goes, and the second instead of the tag object: neither may change unseen.
+    """
     # Tags that a recovery put away are annotated ones too.
     tags = (oid for ref, oid in refs.items() if ref.startswith(("refs/tags/", "refs/lost/")))
     tag_targets = {oid: _tag_target(repository, oid) for oid in tags}
