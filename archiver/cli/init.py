@@ -167,7 +167,7 @@ def _is_made(settings: Config, details: Mapping[str, Any], roots: Mapping[str, b
     with closing(Archive(settings.archive)) as archive:
         first = archive.journal.first()
         layout = first.details.get("layout") if first is not None else ""
-        pinned = request_timestamp.roots(archive)
+        pinned = request_timestamp.pinned_roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
         raise UsageProblem(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
@@ -186,7 +186,7 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
         return {}
     data = root.read_bytes() if root is not None else b""
     try:
-        usable = url.startswith(("http://", "https://")) and rfc3161.parse_roots(data) > 0
+        usable = url.startswith(("http://", "https://")) and rfc3161.count_certificates(data) > 0
     except ValueError:
         usable = False
     if not usable or adopt:
