@@ -55,8 +55,8 @@ class Session:
 
     def read_config(self) -> Config:
         """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
+        from archiver.config.loader import in_force
         from archiver.config.location import unreadable
-        from archiver.config.settings import in_force
         from archiver.existence import is_there
 
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
-from archiver.config.settings import load
+from archiver.config.loader import load
 from archiver.daemon import unit
 from tests.conftest import CHECKOUT, COMMAND, Site, free_port, wait_until
 

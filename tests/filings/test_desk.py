@@ -22,7 +22,7 @@ from aiosmtpd.controller import Controller
 from archiver import clock
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import perform
-from archiver.config import settings
+from archiver.config import loader
 from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch
 from tests.conftest import COMMAND, SAMPLES, Site, free_port
@@ -480,7 +480,7 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageProblem):
-        perform(action, ActionContext(archive, settings.load(site.config), 5), whole | arguments)
+        perform(action, ActionContext(archive, loader.load(site.config), 5), whole | arguments)
     archive.close()
     site.run("status")
     site.run("deadlines")
