@@ -73,7 +73,7 @@ class Session:
         Raises ConfigProblem, UsageProblem or StorageProblem if there is no such file, or none that can be read.
         """
         from archiver.config.loader import check_in_force
-        from archiver.config.location import unreadable
+        from archiver.config.location import unreadable_config
         from archiver.existence import is_there
 
         try:
@@ -83,7 +83,7 @@ class Session:
                     path=self.config_file,
                 )
         except OSError as error:
-            raise unreadable(Path(self.config_file or ""), error) from None
+            raise unreadable_config(Path(self.config_file or ""), error) from None
         return check_in_force(self.config_file, os.environ)
 
     def archive(self, *, restores_settings: bool = False) -> Archive:

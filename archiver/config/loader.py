@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.config.location import HERE, find, read_text
+from archiver.config.location import HERE, find_config_file, read_text
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
 from archiver.config.value_types import InvalidValueError, decode_file_name
@@ -44,7 +44,7 @@ def check_in_force(explicit: str | None, environment: Mapping[str, str]) -> Chec
     A file that nobody named, but that lies in the current folder, has to belong to somebody trusted.
     """
     named = explicit or environment.get("ARCHIVER_CONFIG")
-    source = find(explicit, environment)
+    source = find_config_file(explicit, environment)
     return check(source, is_found=not named and source == HERE)
 
 
@@ -110,7 +110,9 @@ class _Reader:
             elif is_dataclass(part := declared.default_factory):
                 values[declared.name] = part(**self.read(part, tables))
             elif "tables" in declared.metadata:
-                values[declared.name] = self._read_tables(declared.metadata["group"], tables.get("filings"))
+                values[declared.name] = self._read_tables(
+                    declared.metadata["group"], tables.get(declared.metadata["tables"])
+                )
         return values
 
     def _read_tables(self, group: type, tables: object) -> dict[str, Any]:

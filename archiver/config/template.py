@@ -1,4 +1,4 @@
-"""The text of a new ``archiver.toml``."""
+"""Write a new ``archiver.toml``: its text is made from the table of settings."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ from archiver.config.schema import Setting, values_of
 from archiver.config.settings import TABLES, Config, settings_by_table
 from archiver.errors import ConfigProblem, Phrase
 
+#: Tables whose settings all stand in a new file, for people to see and change; of others, only what is no default.
+_WRITTEN_TABLES = ("watch", "retention")
 #: Tables that are not written by their name alone.
-_HEADS = {"filings": 'filings."NAME"'}
-#: Of network filesystems, and where /proc is missing.
-_NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+_TABLE_HEADS = {"filings": 'filings."NAME"'}
+_COMMENT_WIDTH = 110
+#: Errors of network filesystems, and of systems without /proc: there, a file needs a name while it is written.
+_NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a new file, whole or not at all, and never over another; raises OSError."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Write a new file, complete or not at all; raises OSError, also if there is one of that name."""
+    folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            # Without a name until it is whole: whoever is killed leaves nothing.
-            descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                _fill(stream, text)
+            # Without a name until it is complete: a process that is killed leaves nothing.
+            file_fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            with open(file_fd, "w", encoding="utf-8") as stream:
+                _write_durably(stream, text)
                 # With a folder, or Python calls link(2), which follows no link.
-                os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=folder, follow_symlinks=True)
+                os.link(f"/proc/self/fd/{file_fd}", path, src_dir_fd=folder_fd, follow_symlinks=True)
         except OSError as error:
-            if error.errno not in _NO_NAMELESS_FILES:
+            if error.errno not in _NO_UNNAMED_FILES:
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-            stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 - what is there already is not ours to remove
-            with _removed_unless_done(path), stream:
-                _fill(stream, text)
-        with _removed_unless_done(path):
-            os.fsync(folder)
+            stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 - a file that is there already is not ours to remove
+            with _remove_on_failure(path), stream:
+                _write_durably(stream, text)
+        with _remove_on_failure(path):
+            os.fsync(folder_fd)
     finally:
-        os.close(folder)
+        os.close(folder_fd)
 
 
 @contextmanager
-def _removed_unless_done(path: Path) -> Iterator[None]:
+def _remove_on_failure(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -52,17 +55,12 @@ def _removed_unless_done(path: Path) -> Iterator[None]:
         raise
 
 
-def _fill(stream: TextIO, text: str) -> None:
-    # Whatever the umask: one that others may write would not be used.
+def _write_durably(stream: TextIO, text: str) -> None:
+    # Whatever the umask: a file that others may write would not be used.
     os.fchmod(stream.fileno(), 0o644)
     stream.write(text)
     stream.flush()
     os.fsync(stream.fileno())
-
-
-#: Tables whose settings all stand in a new file, for people to see and change; of others only what has no default.
-_WRITTEN_TABLES = ("watch", "retention")
-_COMMENT_WIDTH = 110
 
 
 def render(config: Config) -> str:
@@ -82,7 +80,7 @@ def render(config: Config) -> str:
             for setting in settings
             if table in _WRITTEN_TABLES or values.get(setting.key, setting.default) != setting.default
         }
-        lines += ["", *_comment(TABLES[table]), f"{'' if written else '#'}[{_HEADS.get(table, table)}]"]
+        lines += ["", *_comment(TABLES[table]), f"{'' if written else '#'}[{_TABLE_HEADS.get(table, table)}]"]
         for setting in settings:
             lines += _comment(setting.summary)
             if setting.key in written:
