@@ -10,10 +10,6 @@ from archiver.config.settings import Config
 from tests.conftest import Site
 
 
-def append(site: Site, text: str) -> None:
-    site.config.write_text(f"{site.config.read_text('utf-8')}\n{text}\n", "utf-8")
-
-
 def warnings(site: Site) -> list[tuple[str, str]]:
     return [(each["code"], each["message"]) for each in site.json("config", "check")["warnings"]]
 
@@ -30,7 +26,7 @@ def test_a_new_file_is_valid(site: Site) -> None:
 def test_every_problem_is_named_and_counted(site: Site) -> None:
     site.set("watch", "scan_minutes", 0)
     site.set("retention", "years", 2)
-    append(site, "[evidence]\ndril_days = 3\n[store]\nlocal = 'cache'")
+    site.configure(evidence={"dril_days": 3}, store={"local": "cache"})
     done = site.run("config", "check", code=3)
     assert done.stdout == ""
     for problem in (
@@ -77,9 +73,8 @@ def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
     assert warnings(site) == []
     site.set("retention", "hold_while_live", "true")
     site.set("retention", "years", 5)
-    append(
-        site, '[filings."推荐"]\nprofiles = ["cn-archive-10"]\nsubmissions = { "首次" = ["cn-archive-permanent"] }'
-    )
+    submissions = {"首次": ["cn-archive-permanent"]}
+    site.configure(filings={"推荐": {"profiles": ["cn-archive-10"], "submissions": submissions}})
     assert [code for code, _ in warnings(site)] == ["new-promise"] * 4
     shown = site.run("config", "check").stderr
     for promise in (
@@ -95,7 +90,7 @@ def test_a_promise_for_good_is_announced_before_it_is_made(site: Site) -> None:
 
 
 def test_a_file_that_is_named_and_missing_is_a_warning(site: Site) -> None:
-    append(site, '[reminders]\ntargets = "no-targets.toml"\n[replica]\ncredentials = "keys"\nca = "ca.pem"')
+    site.configure(reminders={"targets": "no-targets.toml"}, replica={"credentials": "keys", "ca": "ca.pem"})
     (site.root / "keys").touch()
     shown = site.run("config", "check").stderr
     assert f"reminders.targets leads to {site.root}/no-targets.toml, which does not exist" in shown
@@ -117,9 +112,8 @@ def shown_settings(site: Site) -> dict[str, dict[str, Any]]:
 
 
 def test_each_setting_is_shown_with_its_source(site: Site) -> None:
-    append(
-        site,
-        '[display]\nevery_days = 7\n[metrics]\nlisten = "[::1]:9750"\n[filings."推荐"]\npages = ["https://a"]',
+    site.configure(
+        display={"every_days": 7}, metrics={"listen": "[::1]:9750"}, filings={"推荐": {"pages": ["https://a"]}}
     )
     settings = shown_settings(site)
     assert {setting.key for setting in settings_of(Config)} <= settings.keys()
@@ -152,21 +146,21 @@ def test_no_secret_is_shown(site: Site) -> None:
     secret = "s3cr3t"
     for name in ("targets.toml", "bucket-keys"):
         (site.root / name).write_text(f'owner = ["mailto://u:{secret}@example.com"]\n')
-    append(
-        site,
-        f"""
-[timestamp]
-url = "https://tsa.example.com/?key={secret}"
-[reminders]
-targets = "targets.toml"
-[replica]
-endpoint = "https://user:{secret}@s3.example.com:9000/x"
-proxy = "http://user:p@{secret}@proxy.example.com:3128"
-credentials = "bucket-keys"
-[filings.f]
-pages = ["https://user:{secret}@example.com/page?token={secret}#top"]
-signals = ["git:https://{secret}@example.com/code.git"]
-""",
+    site.configure(
+        timestamp={"url": f"https://tsa.example.com/?key={secret}"},
+        reminders={"targets": "targets.toml"},
+        replica={
+            "endpoint": f"https://user:{secret}@s3.example.com:9000/x",
+            # An "@" in a password has to be escaped, and not everybody knows.
+            "proxy": f"http://user:p@{secret}@proxy.example.com:3128",
+            "credentials": "bucket-keys",
+        },
+        filings={
+            "f": {
+                "pages": [f"https://user:{secret}@example.com/page?token={secret}#top"],
+                "signals": [f"git:https://{secret}@example.com/code.git"],
+            }
+        },
     )
     settings = shown_settings(site)
     shown = json.dumps(settings) + site.run("config", "show").stdout + site.run("config", "check").stdout
@@ -176,9 +170,7 @@ signals = ["git:https://{secret}@example.com/code.git"]
     assert settings["timestamp.url"]["value"] == "https://tsa.example.com/?***"
     assert settings["filings.f.pages"]["value"] == ["https://***@example.com/page?***#top"]
     assert settings["replica.credentials"]["value"] == str(site.root / "bucket-keys")
-    site.config.write_text(
-        site.config.read_text("utf-8").replace(f"http://user:p@{secret}", f"user:{secret}"), "utf-8"
-    )
+    site.configure(replica={"proxy": f"user:{secret}@proxy.example.com:3128"})
     assert shown_settings(site)["replica.proxy"]["value"] == "***@proxy.example.com:3128"
 
 

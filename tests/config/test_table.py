@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,13 @@ from archiver.config.schema import Setting, settings_of, values_of
 from archiver.config.settings import TABLES, Config, FilingSettings, settings_by_table
 from archiver.errors import ConfigProblem
 from tests.settings_page import PAGES, render
+from tests.toml_text import dump_value
 
 REQUIRED = {"archive": {"path": "a"}, "watch": {"path": "w"}}
 #: The name of a filing that TOML has to quote.
 FILING = "推荐.算法"
 #: A value of each type that TOML has; a number may have a fraction or not.
 OF_EACH_TYPE = [True, 7, 0.5, "text", ["text"], {"key": "text"}]
-
-
-def toml(value: object) -> str:
-    """A value as TOML writes it, by other code than the template's."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value) if not isinstance(value, float) else repr(value)
 
 
 def write(folder: Path, table: str, name: str, value: object) -> Path:
@@ -42,7 +33,7 @@ def write(folder: Path, table: str, name: str, value: object) -> Path:
     else:
         tables.setdefault(table, {})[name] = value
     path = folder / "archiver.toml"
-    path.write_text("".join(f"{key} = {toml(content)}\n" for key, content in tables.items()), "utf-8")
+    path.write_text("".join(f"{key} = {dump_value(content)}\n" for key, content in tables.items()), "utf-8")
     return path
 
 

@@ -21,9 +21,7 @@ from tests.conftest import CHECKOUT, COMMAND, Site, free_port, wait_until
 
 
 def set_metrics(site: Site, **settings: str) -> None:
-    text = site.config.read_text(encoding="utf-8")
-    lines = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
-    site.config.write_text(f"{text}\n[metrics]\n{lines}", encoding="utf-8")
+    site.configure(metrics=settings)
 
 
 def test_systemd_is_told_of_start_life_reload_and_end(site: Site, tmp_path: Path) -> None:
@@ -240,7 +238,8 @@ def test_the_configuration_is_validated(site: Site) -> None:
     ):
         site.config.write_text(f"{text}\n{bad}\n", encoding="utf-8")
         site.run("status", code=3)
-    site.config.write_text(f'{text}\n[filings."推荐"]\nmin_version_interval_minutes = 1.5\n', encoding="utf-8")
+    site.config.write_text(text, encoding="utf-8")
+    site.configure(filings={"推荐": {"min_version_interval_minutes": 1.5}})
     settings = load(site.config)
     assert settings.min_version_interval_seconds("推荐".encode()) == 90
     assert settings.min_version_interval_seconds(b"other") == 0
