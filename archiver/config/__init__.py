@@ -1,4 +1,4 @@
-"""The settings: what an admin writes into ``archiver.toml``, validated before anything is opened.
+"""The settings that an admin writes into ``archiver.toml``, validated before anything is opened.
 
 A *setting* is one key of the file; the *table of settings* declares them all, each once.  *Settings* (``Config``)
 are what the program works with: each value checked, paths absolute.  A *document* is the parsed file, whose keys

@@ -12,7 +12,7 @@ from archiver.errors import Phrase
 
 @dataclass(frozen=True, slots=True)
 class BucketAccess:
-    """Settings of the way to the bucket; ``replica init`` journalled its address."""
+    """Settings of the way to the bucket; ``replica init`` journals the address."""
 
     endpoint: str = setting(
         "replica.endpoint",

@@ -1,4 +1,4 @@
-"""Reading ``archiver.toml``: from the file to settings, or to everything that is wrong in it."""
+"""Read ``archiver.toml`` into settings, or into a list of all problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archiver.errors import ConfigProblem
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """A file that was read: its settings, or None and the problems that stand in the way."""
+    """Settings read from a file, or None and the problems in the way."""
 
     document: TomlDocument
     config: Config | None
@@ -34,12 +34,12 @@ class CheckedFile:
 
 
 def in_force(explicit: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration, and read it; raises as :func:`load`."""
+    """Find and load the configuration; raises as :func:`load`."""
     return check_in_force(explicit, environment).require()
 
 
 def check_in_force(explicit: str | None, environment: Mapping[str, str]) -> CheckedFile:
-    """Find the configuration, and read all that is right and wrong in it; raises as :func:`check`.
+    """Find and check the configuration; raises as :func:`check`.
 
     A file that nobody named, but that lies in the current folder, has to belong to somebody trusted.
     """
@@ -49,7 +49,7 @@ def check_in_force(explicit: str | None, environment: Mapping[str, str]) -> Chec
 
 
 def load(source: Path, *, is_found: bool = False) -> Config:
-    """Read and validate ``source``; ``is_found``: nobody named it.
+    """Read and validate ``source``; ``is_found``: a file found in the current folder, named by nobody.
 
     Raises ConfigProblem for the first problem, and StorageProblem if the file may not be read.
     """
@@ -57,10 +57,9 @@ def load(source: Path, *, is_found: bool = False) -> Config:
 
 
 def check(source: Path, *, is_found: bool = False) -> CheckedFile:
-    """Read ``source`` and collect every problem of its settings, so that one look shows them all.
+    """Read ``source`` and collect every problem of its settings, so that one check shows all.
 
-    Raises ConfigProblem if the file is no TOML or names folders inside one another, StorageProblem if it may not
-    be read.
+    Raises ConfigProblem if the file is not TOML or names nested folders, StorageProblem without the permission.
     """
     text = read_text(source, is_found=is_found)
     try:
@@ -81,7 +80,7 @@ def check(source: Path, *, is_found: bool = False) -> CheckedFile:
 
 
 class _Reader:
-    """Reads values by the table of settings, and collects what is wrong."""
+    """Read values by the table of settings, and collect the problems."""
 
     def __init__(self, document: TomlDocument) -> None:
         self._folder = document.source.parent
@@ -89,7 +88,7 @@ class _Reader:
         self.keys_in_file: set[str] = set()
 
     def read(self, group: type, tables: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-        """Return the values of a class's fields, without those that are wrong or left to their default.
+        """Return the values of a class's fields, without wrong and missing ones.
 
         ``name`` is the filing whose table ``tables`` is.
         """
@@ -131,7 +130,7 @@ def _in_filing(name: str, key: str) -> str:
 
 
 def _look_up(tables: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a key, None if it is missing; a table that is none has no keys."""
+    """Return the value of a key, None if missing; a value in the place of a table has no keys."""
     table, _, name = key.partition(".")
     value = tables.get(table)
     return value if not name else value.get(name) if isinstance(value, dict) else None
@@ -153,7 +152,7 @@ def check_places(archive: Path, watch: Path) -> None:
 
 
 def _resolve(path: Path) -> Path:
-    """Return the path without links, without asking a filesystem mounted at ``path``: it may hang."""
+    """Return the path without links, without a question to a filesystem at ``path``, which may hang."""
     place = Path(os.path.realpath(path.parent), path.name)
     try:
         return Path(os.path.realpath(Path(place.parent, os.readlink(place))))

@@ -1,4 +1,4 @@
-"""Find the configuration file, and read its text."""
+"""Find the configuration file, and read the text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _has_entry(path: Path) -> bool:
 
 
 def read_text(source: Path, *, is_found: bool) -> str:
-    """Return the text of ``source``; if ``is_found``, nobody named it and its owner has to be trusted.
+    """Return the text of ``source``; ``is_found``: named by nobody, so the owner has to be trusted.
 
     Raises ConfigProblem if it is missing, not trusted or no text, StorageProblem if the caller may not read it.
     """
@@ -78,7 +78,7 @@ def read_text(source: Path, *, is_found: bool) -> str:
 
 
 def unreadable_config(path: Path, error: OSError) -> StorageProblem:
-    """Return the error for a configuration that the disk or a permission keeps from the caller."""
+    """Return the error for a configuration kept from the caller by the disk or a permission."""
     return StorageProblem(
         "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
         "read it, or mend the permissions of the file and of its folders.",

@@ -1,4 +1,4 @@
-"""Decide on trust in an ``archiver.toml`` that lies in the current folder and that nobody named.
+"""Decide on trust in an ``archiver.toml`` found in the current folder, named by nobody.
 
 Its author decides which archive a command works on, and anybody may be the author in a shared folder.
 """
@@ -24,7 +24,7 @@ _MAX_FILE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file as it was opened: ``data`` comes from the descriptor that ``stat_result`` describes."""
+    """An opened file: ``data`` and ``stat_result`` come from the same descriptor."""
 
     path: Path
     data: bytes
@@ -34,7 +34,7 @@ class FoundFile:
     has_acl: bool
 
     def check_trust(self) -> None:
-        """Refuse a file that somebody else may have written or put there; raises ConfigProblem."""
+        """Refuse a file with other possible authors; raises ConfigProblem."""
         if reason := self._find_distrust(self._trusted_users()):
             raise ConfigProblem(
                 "{path} is not used: {reason}. Nothing was changed. Look at it first; then name it with --config, "
@@ -110,7 +110,7 @@ def _has_acl(descriptor: int) -> bool:
 
 
 def _is_shared(folder: Path, trusted_uids: Collection[int]) -> bool:
-    """Return True if somebody who is not trusted may put names into ``folder``."""
+    """Return True if users beyond the trusted ones may put names into ``folder``."""
     folder_stat = os.stat(folder)
     is_group_writable = folder_stat.st_mode & stat.S_IWGRP and _only_member(folder_stat.st_gid) not in trusted_uids
     return folder_stat.st_uid not in trusted_uids or bool(folder_stat.st_mode & stat.S_IWOTH or is_group_writable)

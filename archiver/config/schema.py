@@ -31,7 +31,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key of the file: TABLE.KEY, only TABLE if its keys are fixed, only KEY in the table of a filing."""
+    """A key of the file: TABLE.KEY, only TABLE if its keys are fixed, only KEY in the table of a filing."""
 
     key: str
     value_type: ValueType[Any]
@@ -45,7 +45,7 @@ class Setting:
 
     @property
     def table(self) -> str:
-        """The table that the key is in."""
+        """The table of the key."""
         return self.key.partition(".")[0]
 
     @property
@@ -63,7 +63,7 @@ def setting(
     example: object = None,
     effect: Effect = Effect.RELOAD,
 ) -> T | D:
-    """Declare a field with a default as a setting; the type of the field has to be that of ``value_type``."""
+    """Declare a field with a default as a setting; ``value_type`` has to match the type of the field."""
     in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
     declared = Setting(
         *(key, value_type, summary, effect),
@@ -85,12 +85,12 @@ def required(key: str, value_type: ValueType[T], *, summary: Phrase, example: ob
 
 
 def table_of(key: str, group: type) -> Any:
-    """Declare a field as tables of a name of their own below ``key``, each with the settings of ``group``."""
+    """Declare a field as named tables below ``key``, each with the settings of ``group``."""
     return field(default_factory=dict, metadata={"tables": key, "group": group})
 
 
 def settings_of(group: type) -> Iterator[Setting]:
-    """Yield the settings that a class declares, its parts included."""
+    """Yield the settings declared by a class and by the classes of its parts."""
     for declared in fields(group):
         if "setting" in declared.metadata:
             yield declared.metadata["setting"]
@@ -99,7 +99,7 @@ def settings_of(group: type) -> Iterator[Setting]:
 
 
 def values_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Setting, Any]]:
-    """Yield each setting of an object with its whole key and its value, parts and tables included."""
+    """Yield the full key, the setting and the value of everything declared in an object and its parts."""
     for declared in fields(group):
         value = getattr(group, declared.name)
         if "setting" in declared.metadata:

@@ -1,4 +1,4 @@
-"""The table of settings: every key of ``archiver.toml`` is a field of one of these classes."""
+"""The table of settings: every key of ``archiver.toml`` is a field of a class here, or of Desk or BucketAccess."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class FilingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings, and the file that they come from."""
+    """All settings, and the file with them."""
 
     source: Path
     archive: Path = required(
@@ -290,18 +290,18 @@ class Config:
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which days end and times without a zone are read."""
+        """The zone for ends of days, and for times without a zone."""
         return ZoneInfo(self.timezone)
 
     def min_version_interval_seconds(self, filing_folder: bytes) -> float:
-        """Return the least time between two versions of a submission of that filing; 0: none."""
+        """Return the least time between two versions of a submission of a filing; 0: none."""
         filing = self.filings.get(os.fsdecode(filing_folder))
         minutes = filing.min_version_interval_minutes if filing is not None else None
         return 60 * (self.min_version_interval_minutes if minutes is None else minutes)
 
 
 def settings_by_table() -> dict[str, list[Setting]]:
-    """Return all settings, table by table in the order of ``TABLES``; those of one filing come last."""
+    """Return all settings by table, in the order of ``TABLES``; settings of single filings come last."""
     tables: dict[str, list[Setting]] = {table: [] for table in TABLES}
     for each in settings_of(Config):
         tables[each.table].append(each)

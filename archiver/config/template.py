@@ -1,4 +1,4 @@
-"""Write a new ``archiver.toml``: its text is made from the table of settings."""
+"""Write a new ``archiver.toml``, with a text made from the table of settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a new file, complete or not at all; raises OSError, also if there is one of that name."""
+    """Write a new file, complete or not at all; raises OSError, also if ``path`` exists."""
     folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -91,7 +91,7 @@ def render(config: Config) -> str:
 
 
 def _assignments(setting: Setting, value: Any) -> list[str]:
-    """Return the lines that give a setting its value: one, or one for each key of its table."""
+    """Return the lines for a setting and a value: a single line, or a line for each key of a table."""
     pairs = value if setting.value_type.members else {setting.names[0]: value}
     return [f"{name} = {_toml(item)}" for name, item in pairs.items()]
 
@@ -101,7 +101,7 @@ def _comment(text: Phrase) -> list[str]:
 
 
 def _toml(value: object) -> str:
-    """Return a value as TOML writes it; raises ConfigProblem for a name that is not UTF-8."""
+    """Return a value in TOML; raises ConfigProblem for a name in other bytes than UTF-8."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

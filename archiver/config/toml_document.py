@@ -1,4 +1,4 @@
-"""The parsed ``archiver.toml``: its keys compared with the table of settings, and how a person is told of them."""
+"""The parsed ``archiver.toml``, with keys to be compared with the table of settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEYS = {table: [name for each in group for name in each.names] for table, group
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """One fault of a file: ``code`` is for programs, ``reason`` completes a sentence that begins with ``key``."""
+    """A fault of a file: ``code`` is for programs, ``reason`` completes a sentence after ``key``."""
 
     code: str
     key: str
@@ -32,13 +32,13 @@ class SettingProblem:
 
 @dataclass(frozen=True, slots=True)
 class TomlDocument:
-    """The tables of one file, as they were parsed."""
+    """The tables of a file, as parsed."""
 
     source: Path
     tables: Mapping[str, Any]
 
     def error(self, problem: SettingProblem) -> ConfigProblem:
-        """Return what is raised for a fault of this file."""
+        """Return the error to raise for a fault of this file."""
         return ConfigProblem(
             "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
             path=self.source,
@@ -47,7 +47,7 @@ class TomlDocument:
         )
 
     def find_wrong_keys(self) -> Iterator[SettingProblem]:
-        """Yield tables that are none, and keys that no setting has, each with the nearest one that exists."""
+        """Yield values in the place of tables, and unknown keys with the nearest known key."""
         for table, content in self.tables.items():
             if table in _REMOVED:
                 continue
@@ -62,7 +62,7 @@ class TomlDocument:
                     yield from _find_wrong_keys(f"{table}.{name}", settings, _KEYS[table])
 
     def warnings(self) -> tuple[Phrase, ...]:
-        """Name the tables of the file that this release does without."""
+        """Return a warning for each table of the file that this release no longer uses."""
         return tuple(
             Phrase("{path}: [{table}] {reason}.", path=self.source, table=table, reason=Phrase(reason))
             for table, reason in _REMOVED.items()

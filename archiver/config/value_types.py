@@ -1,4 +1,4 @@
-"""Types of values in ``archiver.toml``: each accepts or refuses a parsed value, and says what it must be.
+"""Types of values in ``archiver.toml``: each accepts or refuses a parsed value, and states a requirement.
 
 A type knows neither key nor file, so that the table in ``schema.py`` gives one type to many settings.
 """
@@ -39,7 +39,7 @@ class InvalidValueError(Exception):
 
 @dataclass(frozen=True)  # no slots: with them, Python 3.11 cannot make a ValueType[T]
 class ValueType(Generic[T]):
-    """Convert between a value of the file and the value that the program works with."""
+    """Convert between a value of the file and a value for the program."""
 
     #: Completes a sentence that begins with the key: the error message, and a column in the page of settings.
     requirement: Phrase
@@ -53,19 +53,19 @@ class ValueType(Generic[T]):
     members: tuple[str, ...] = ()
 
     def parse(self, value: object, folder: Path) -> T:
-        """Convert ``value``, None if the key is missing; raises InvalidValueError if it cannot be accepted."""
+        """Convert ``value`` (None: the key is missing); raises InvalidValueError for anything unacceptable."""
         if not self.accepts(value):
             raise InvalidValueError(self.requirement)
         return self.convert(value, folder)
 
 
 def decode_file_name(name: str) -> str:
-    """Return ``name`` as the program spells file names: the file is UTF-8 whatever the locale, a path is bytes."""
+    """Return ``name`` as Python spells a file name in this locale: the file is always UTF-8, a path is bytes."""
     return os.fsdecode(name.encode("utf-8"))
 
 
 def encode_file_name(path: str | Path) -> str:
-    """Return a file name as the file would hold it; bytes that are not UTF-8 stay escaped."""
+    """Return a file name as the file holds it; other bytes than UTF-8 stay escaped."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
@@ -146,7 +146,7 @@ def count(at_least: int) -> ValueType[int]:
 
 
 def retention_years(at_most: int) -> ValueType[int]:
-    """Accept a period from the program's floor on; one below it gets a reason of its own."""
+    """Accept a period from the program's floor on, with a reason of its own for anything below."""
 
     def accepts(value: Any) -> bool:
         if _is_whole(value) and value < FLOOR_YEARS:
@@ -180,7 +180,7 @@ TEXTS = ValueType[tuple[str, ...]](
 
 
 def choice(choices: Sequence[str], requirement: Phrase, when_empty: str | None = None) -> ValueType[str]:
-    """Accept one of ``choices``, and an empty text for ``when_empty`` unless that is None."""
+    """Accept a member of ``choices``, and an empty text for ``when_empty`` unless None."""
     return ValueType(
         requirement,
         lambda value: value in choices or (value == "" and when_empty is not None),
