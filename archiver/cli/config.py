@@ -105,7 +105,7 @@ def _list_missing_files(config: Config) -> list[tuple[str, Phrase]]:
 def _compare_with_archive(config: Config) -> tuple[list[tuple[str, str, Phrase]], list[tuple[str, Phrase]]]:
     """Return the problems and the warnings that only the archive's index can tell of.
 
-    With a wrong layout the service takes the file and then archives nothing.  A longer retention is a promise for
+    The service takes no file with another layout than that of the archive.  A longer retention is a promise for
     good, even if it was in force for a second only.
     """
     import sqlite3

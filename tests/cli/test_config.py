@@ -59,7 +59,6 @@ def test_what_no_settings_can_be_read_from_is_refused_as_by_every_command(site: 
 
 
 def test_a_layout_that_the_archive_was_not_made_for_is_a_problem(site: Site) -> None:
-    """The service would take such a file, and then archive nothing."""
     site.set("watch", "layout", '"{filing}"')
     answer = site.json("config", "check", code=3)
     assert [(each["code"], each["key"]) for each in answer["problems"]] == [("wrong-layout", "watch.layout")]

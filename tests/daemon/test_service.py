@@ -65,6 +65,12 @@ def test_a_good_configuration_is_taken_in_and_a_bad_one_refused(site: Site) -> N
     site.config.write_text(good.replace(str(site.archive), str(site.root / "other")), encoding="utf-8")
     daemon.send_signal(signal.SIGHUP)
     time.sleep(1)
+    # The archive was not made for it: with these settings no daemon would start.
+    site.config.write_text(
+        good.replace('layout = "{filing}/{submission}"', 'layout = "{filing}"'), encoding="utf-8"
+    )
+    daemon.send_signal(signal.SIGHUP)
+    time.sleep(1)
     site.config.write_text(good, encoding="utf-8")
     site.write("f/s/c", "1")
     wait_until(lambda: "f/s/v3" in site.tags())
@@ -74,6 +80,7 @@ def test_a_good_configuration_is_taken_in_and_a_bad_one_refused(site: Site) -> N
     assert "was taken in" in out
     assert "kept at least 3 years" in out
     assert "archive.path cannot change" in out
+    assert "this archive was made for {filing}/{submission}" in out
     assert out.count("the one of before stays in force") == 1, "the same trouble is told once a minute"
     assert not (site.root / "other").exists()
 
