@@ -14,15 +14,9 @@ from click.core import ParameterSource
 from archiver import profiles
 from archiver.cli.session import FilePath, Session, Text, entry
 from archiver.config import template
+from archiver.config.loader import check_places, load
 from archiver.config.location import HERE
-from archiver.config.settings import (
-    CEILING_YEARS,
-    LAYOUT_SUBMISSION,
-    LAYOUTS,
-    Config,
-    check_places,
-    load,
-)
+from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate

@@ -20,6 +20,7 @@ from archiver.daemon.socket_server import Reception
 from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -168,6 +169,8 @@ class Service:
                     "force and nothing was lost. Stop the service, move the archive, and start it again.",
                     path=new.source,
                 )
+            # A daemon runs with the old settings, so their layout is that of the archive.
+            check_layout(new, old.layout)
             self._take_folder(old, new)
         except (ArchiverError, OSError) as error:
             if isinstance(error, ArchiverError):
