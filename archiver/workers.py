@@ -1,108 +1,345 @@
-"""Run work in processes beside this one: a child for each thread, called and answered in frames.
+"""Run work in child processes: one protocol for all of them, and a deadline for each answer.
 
-Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
+A child does what this process must not: wait for a filesystem that hangs, open a document that may be made to harm
+its reader, or hash beside Python's own lock.
+
+The child's standard input is a socket.  A request and its answer are frames on it: two lengths of four bytes each
+(little-endian), JSON as long as the first, and content as long as the second.  JSON, because a document may take
+over the child that reads it: ``pickle`` would run code of that child's here, and ``marshal`` crashes on bytes made
+for that.  The text is UTF-8 with lone surrogates passed through, so that file names travel as :func:`name_to_text`
+writes them, and stay readable.  Only what a file holds travels as content, straight into the caller's buffer: as
+base64 it would take ten times as much of the processor.
 """
 
 from __future__ import annotations
 
-import marshal
+import errno
+import json
 import os
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
 
-_LENGTH = struct.Struct("<I")
+# Not archiver.clock, which no child needs: an answer's deadline is no time of the archive.
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    # Children import this module too, and their start is waited for.
+    import socket
+    import subprocess
+
+_Answer = TypeVar("_Answer")
+
+_LENGTHS = struct.Struct("<II")
+#: Received at a time, so that memory is taken for what has arrived, not for what a child announces.
+_CHUNK_BYTES = 1 << 20
+#: Far above any answer of 128 files with paths of 4,096 bytes, and far below what the server would feel.
+_DEFAULT_ANSWER_BYTES = 64 << 20
+#: A child that was killed is gone at once, unless it hangs in the kernel: then nobody can wait for it.
+_FAREWELL_SECONDS = 0.5
+#: A child without work ends as soon as its socket is closed; on a machine that swaps, a little later.
+_CLOSING_SECONDS = 5.0
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def write_frame(descriptor: int, value: Any) -> None:
-    """Send one value over a pipe."""
-    data = marshal.dumps(value)
-    view = memoryview(_LENGTH.pack(len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class WorkerProblem(OSError):
+    """A child gave no usable answer: the one family that callers of a child have to expect."""
+
+    _errno = errno.EIO
+
+    def __init__(self, explanation: str) -> None:
+        # The words are the system's, since they may reach a person as the reason why a file is unreadable.
+        super().__init__(self._errno, os.strerror(self._errno))
+        self.explanation = explanation
 
 
-def read_frame(descriptor: int) -> Any:
-    """Receive one value; raises EOFError where the other side has ended."""
-    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size))
-    return marshal.loads(_read(descriptor, length))  # noqa: S302 - between our own two processes
+class WorkerHung(WorkerProblem, TimeoutError):
+    """The whole answer did not arrive in time; the child was killed."""
+
+    _errno = errno.ETIMEDOUT
 
 
-def _read(descriptor: int, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = os.read(descriptor, count - len(data))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)
+class WorkerDied(WorkerProblem):
+    """The child could not be started, or ended before its answer was complete."""
+
+
+class WorkerFailed(WorkerProblem):
+    """The child reported an exception, or answered what is no answer; after the latter it was killed."""
+
+    _errno = errno.EPROTO
+
+
+def name_to_text(name: bytes) -> str:
+    """Write a file name for a frame; what is not UTF-8 becomes surrogates, whatever the locale's encoding is."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def text_to_name(text: str) -> bytes:
+    """Read a file name from a frame; raises UnicodeError or TypeError if no name is written like this."""
+    return str.encode(text, "utf-8", "surrogateescape")
+
+
+class WithContent(NamedTuple):
+    """A child's answer that comes with bytes of a file."""
+
+    answer: object
+    content: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgram:
+    """What a child runs."""
+
+    module: str
+    arguments: tuple[bytes, ...] = ()
+    #: -P: a file in the current folder must not pass for one of our modules.
+    interpreter_options: tuple[str, ...] = ("-P",)
+    #: Whether its complaints go to /dev/null: those of a document's parser help nobody.
+    is_silent: bool = False
+    longest_answer_bytes: int = _DEFAULT_ANSWER_BYTES
+
+
+class Worker:
+    """Own one child process, which one thread at a time calls.
+
+    The child starts with the first call, and anew after one that gave no usable answer.  The owner ends it with
+    :meth:`close`; a child whose parent dies ends by itself.
+    """
+
+    def __init__(self, program: WorkerProgram) -> None:
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Return True if the child has been started and given no reason to end it."""
+        return self._socket is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Return True if there is no process (any more), not even one that was killed and hangs in the kernel."""
+        return self._process is None or self._process.poll() is not None
+
+    def start(self) -> None:
+        """Start the child before there is a request, unless it runs; raises WorkerDied if that is impossible."""
+        if self._socket is not None:
+            return
+        import socket
+        import subprocess
+
+        program = self._program
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
+                stdin=theirs.fileno(),
+                # Not the channel of the answers, so that a library that prints breaks no frame.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if program.is_silent else None,
+                # A Ctrl-C on the terminal is for the parent, which knows what to bring to an end.
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise WorkerDied(str(error)) from error
+        finally:
+            theirs.close()
+        self._socket = ours
+
+    def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
+        """Send ``request`` and return the child's answer as ``decode`` reads it from JSON.
+
+        ``decode`` raises TypeError, ValueError, LookupError or AttributeError for what is no answer.
+        ``patience_seconds``: for the whole exchange, until the last byte has arrived.
+
+        Raises WorkerHung, WorkerDied or WorkerFailed.  The child is ended then, unless it reported the failure
+        itself: what it might still send would pass for the answer to the next request.
+        """
+        return self.call_for_content(request, decode, memoryview(b""), patience_seconds)[0]
+
+    def call_for_content(
+        self, request: object, decode: Callable[[Any], _Answer], buffer: memoryview, patience_seconds: float
+    ) -> tuple[_Answer, int]:
+        """Do as :meth:`call` does, and receive content into ``buffer``; return the answer and the length of that.
+
+        Content that is longer than the buffer is a WorkerFailed.
+        """
+        frame = _frame(request)
+        self.start()
+        try:
+            reply, length = self._exchange(frame, buffer, monotonic() + patience_seconds)
+            if "failed" not in reply:
+                return decode(reply["answer"]), length
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+            self.kill()
+            raise WorkerFailed(f"not an answer: {error!r}"[:500]) from error
+        except BaseException:
+            self.kill()
+            raise
+        raise WorkerFailed(str(reply["failed"]))
+
+    def _exchange(self, frame: bytes, buffer: memoryview, deadline: float) -> tuple[Any, int]:
+        """Send a frame; return the JSON of its answer, and the length of the content that is in ``buffer`` then.
+
+        Raises WorkerProblem, and ValueError for what is no JSON.
+        """
+        try:
+            self._before(deadline).sendall(frame)
+            json_length, content_length = _LENGTHS.unpack(self._receive(_LENGTHS.size, deadline))
+            if json_length > self._program.longest_answer_bytes or content_length > len(buffer):
+                raise WorkerFailed(f"an answer of {json_length} and {content_length} bytes")
+            reply = json.loads(self._receive(json_length, deadline))
+            self._receive_into(buffer[:content_length], deadline)
+            return reply, content_length
+        except WorkerProblem:
+            raise
+        except TimeoutError:
+            raise WorkerHung("no whole answer in time") from None
+        except OSError as error:
+            raise WorkerDied(str(error)) from error
+
+    def _receive(self, count: int, deadline: float) -> bytearray:
+        """Return the next ``count`` bytes, and take memory only for what has arrived; raises OSError."""
+        data = bytearray()
+        while len(data) < count:
+            chunk = self._before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
+            if not chunk:
+                raise WorkerDied(f"it ended after {len(data)} of {count} bytes")
+            data += chunk
+        return data
+
+    def _receive_into(self, buffer: memoryview, deadline: float) -> None:
+        """Fill ``buffer`` with the next bytes; raises OSError."""
+        while buffer:
+            count = self._before(deadline).recv_into(buffer)
+            if not count:
+                raise WorkerDied(f"it ended {len(buffer)} bytes too early")
+            buffer = buffer[count:]
+
+    def _before(self, deadline: float) -> socket.socket:
+        """Return the socket, set to give up at the deadline; raises TimeoutError if that has passed."""
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        assert self._socket is not None
+        self._socket.settimeout(remaining)
+        return self._socket
+
+    def release(self) -> None:
+        """Let the child end by itself, without waiting for it."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def kill(self) -> None:
+        """End the child, and wait for a moment only: one that hangs in the kernel ends when it can."""
+        self.release()
+        if self._process is not None:
+            self._process.kill()
+            self._is_over_within(_FAREWELL_SECONDS)
+
+    def close(self) -> None:
+        """Let the child end, and wait for it; one that does not end by itself is killed."""
+        self.release()
+        if not self._is_over_within(_CLOSING_SECONDS):
+            self.kill()
+
+    def _is_over_within(self, seconds: float) -> bool:
+        """Wait until the process has ended, and return False if it goes on for longer."""
+        import subprocess
+
+        with suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(seconds)
+        return self.is_gone
 
 
 class WorkerPool:
-    """Own one child process per thread, which runs ``module`` and answers calls.
+    """Own one child process for each thread that calls.
 
-    A child is started when its thread calls first.  :meth:`close` ends all of them.
+    Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
+    The owner ends all children with :meth:`close`.
     """
 
-    def __init__(self, module: str, *arguments: bytes) -> None:
-        self._module, self._arguments = module, arguments
+    def __init__(self, program: WorkerProgram) -> None:
+        self._program = program
         self._mine = threading.local()
-        self._all: list[subprocess.Popen[bytes]] = []
+        self._all: list[Worker] = []
 
     def start(self) -> None:
-        """Start this thread's child before there is a request; raises OSError."""
-        self._child()
+        """Start this thread's child before there is a request; raises WorkerDied."""
+        self._of_this_thread().start()
 
-    def call(self, request: Any) -> Any:
-        """Return what this thread's child answers; raises OSError where it cannot be started, or died."""
-        child = self._child()
-        assert child.stdin is not None
-        assert child.stdout is not None
-        try:
-            write_frame(child.stdin.fileno(), request)
-            return read_frame(child.stdout.fileno())
-        except (OSError, EOFError):
-            # Whatever it had answered late would pass for the answer to the next request.
-            child.kill()
-            self._mine.child = None
-            raise BrokenPipeError from None
+    def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
+        """Return the answer of this thread's child, as :meth:`Worker.call` does; raises WorkerProblem."""
+        return self._of_this_thread().call(request, decode, patience_seconds)
 
-    def _child(self) -> subprocess.Popen[bytes]:
-        child: subprocess.Popen[bytes] | None = getattr(self._mine, "child", None)
-        if child is None:
-            # -P: a file in the current folder must not pass for one of our modules.
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", self._module, *self._arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._mine.child = child
-            self._all.append(child)
-        return child
+    def _of_this_thread(self) -> Worker:
+        if not hasattr(self._mine, "worker"):
+            self._mine.worker = Worker(self._program)
+            self._all.append(self._mine.worker)
+        worker: Worker = self._mine.worker
+        return worker
 
     def release(self) -> None:
-        """Tell the children to end, and wait for none; only while no thread calls."""
-        self._mine = threading.local()
-        for child in self._all:
-            for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    pipe.close()
+        """Let the children end, without waiting for them; only while no thread calls."""
+        for worker in self._all:
+            worker.release()
 
     def close(self) -> None:
-        """End the children, and wait for each; only while no thread calls."""
+        """Let the children end, and wait for each; only while no thread calls."""
         self.release()
+        self._mine = threading.local()
         while self._all:
-            self._all.pop().wait()
+            self._all.pop().close()
 
 
-def serve(answer: Callable[[Any], Any]) -> None:
-    """Be such a child: answer requests until the parent closes its end."""
-    try:
+def serve(answer: Callable[[Any], object]) -> None:
+    """Answer requests until the parent closes its end: what a child does.
+
+    An exception of ``answer`` is reported to the parent, where it is a WorkerFailed, and the child goes on.
+    """
+    with suppress(EOFError, ConnectionError):  # The parent has closed its end, or died.
         while True:
-            write_frame(1, answer(read_frame(0)))
-    except (EOFError, BrokenPipeError):
-        return
+            length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
+            request = json.loads(_read_bytes(length))
+            try:
+                reply = _reply_frame(answer(request))
+            except Exception as error:
+                # Whatever it is, it belongs to this request: the next one may go well.
+                reply = _frame({"failed": f"{type(error).__name__}: {error}"[:500]})
+            _write_bytes(reply)
+
+
+def _reply_frame(answer: object) -> bytes:
+    if isinstance(answer, WithContent):
+        return _frame({"answer": answer.answer}, answer.content)
+    return _frame({"answer": answer})
+
+
+def _frame(value: object, content: bytes | memoryview = b"") -> bytes:
+    data = _to_json(value).encode("utf-8", "surrogatepass")
+    return b"".join((_LENGTHS.pack(len(data), len(content)), data, content))
+
+
+def _read_bytes(count: int) -> bytes:
+    """Return the next ``count`` bytes of a request; raises EOFError if the parent has closed its end."""
+    data = bytearray()
+    while len(data) < count:
+        chunk = os.read(0, count - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return bytes(data)
+
+
+def _write_bytes(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(0, view) :]
