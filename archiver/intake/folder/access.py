@@ -159,6 +159,10 @@ class ThroughChildren:
         """One path, links not followed."""
         return self._ask(_decode_entry, "entry", path)
 
+    def root_identity(self) -> tuple[int, int, int]:
+        """Return the root's device, inode and ``st_mode``, which may be those of a file; raises OSError."""
+        return self._ask(_decode_root, "root", b"")
+
     def open(self, path: bytes) -> Source:
         """A file, to be read; its child is its own until it is closed."""
         worker = self._take(path)
@@ -283,6 +287,11 @@ def _decode_opened(value: Any) -> tuple[bool, StatData]:
 
 def _decode_signature(value: list[Any]) -> StatData:
     return StatData(*map(index, value))
+
+
+def _decode_root(value: Any) -> tuple[int, int, int]:
+    device, inode, mode = map(index, value)
+    return device, inode, mode
 
 
 class _RemoteSource:

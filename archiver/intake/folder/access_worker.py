@@ -40,6 +40,10 @@ class FolderReader:
     def _entry(self, path: str) -> tuple[Any, ...]:
         return _encode_entry(self._access.entry(text_to_name(path)))
 
+    def _root(self, _path: str) -> tuple[int, int, int]:
+        status = os.stat(self._access.root)
+        return status.st_dev, status.st_ino, status.st_mode
+
     def _open(self, path: str) -> tuple[Any, ...]:
         self._close()
         self._source = self._access.open(text_to_name(path))
