@@ -101,6 +101,8 @@ class Service:
             self._daemon = daemon
             if self._stopping.is_set():
                 daemon.stop()
+            if self._reloading:
+                daemon.interrupt()
             with contextlib.ExitStack() as open_while_it_runs:
                 daemon.run(lambda: self._started(config, open_while_it_runs))
         except ArchiveGone:

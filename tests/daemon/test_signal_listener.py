@@ -5,8 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 
+import pytest
+
+from archiver.config.settings import load
+from archiver.daemon import service as service_module
+from archiver.daemon.service import Service
 from tests.conftest import Site, wait_until
 
 #: Waits on an event nearly all the time, as the daemon does between two turns.  With handlers that set the event, it
@@ -57,3 +63,29 @@ def test_the_daemon_ends_after_many_signals(site: Site) -> None:
     assert daemon.returncode == 0, out
     assert "Ended." in out
     site.verified()
+
+
+def test_a_reload_is_not_lost_while_a_daemon_is_being_made(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal found no daemon to interrupt: the configuration was read when the next signal came."""
+    loaded = 0
+
+    def count_and_load():
+        nonlocal loaded
+        loaded += 1
+        return load(site.config)
+
+    made = service_module.Daemon
+
+    def make_and_reload(*arguments):
+        daemon = made(*arguments)
+        (service.reload if loaded == 1 else service.stop)()
+        return daemon
+
+    monkeypatch.setattr(service_module, "Daemon", make_and_reload)
+    service = Service(count_and_load, lambda *_, **__: None, settle_seconds=0.1)
+    given_up = threading.Timer(30, service.stop)
+    given_up.start()
+    service.run()
+    assert given_up.is_alive(), "the first daemon was not interrupted"
+    given_up.cancel()
+    assert loaded == 2
