@@ -54,6 +54,20 @@ def test_every_thread_and_every_child_is_in_the_tables() -> None:
     assert in_code == in_tables
 
 
+def test_the_owners_are_classes_of_the_program() -> None:
+    """A class that was renamed is renamed in the tables too."""
+    classes = {
+        node.name
+        for path in (CHECKOUT / "archiver").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+    rows = [line.split(" | ") for line in (CHECKOUT / "docs/threads.md").read_text("utf-8").splitlines()]
+    owners = {name for row in rows if len(row) == 5 for name in re.findall(r"`([A-Z]\w+)", row[2])}
+    assert len(owners) > 10
+    assert owners <= classes
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [
