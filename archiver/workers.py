@@ -1,7 +1,6 @@
 """Run work in child processes: one protocol for all of them, and a deadline for each answer.
 
-A child does what this process must not: wait for a filesystem that hangs, open a document that may be made to harm
-its reader, or hash beside Python's own lock.
+Children wait for filesystems that hang, open documents made to harm a reader, and hash beside Python's own lock.
 
 The child's standard input is a socket.  A request and its answer are frames on it: two lengths of four bytes each
 (little-endian), JSON as long as the first, and content as long as the second.  JSON, because a document may take
@@ -48,12 +47,12 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class WorkerProblem(OSError):
-    """A child gave no usable answer: the one family that callers of a child have to expect."""
+    """No usable answer came from a child: the one family of errors that a caller has to expect."""
 
     _errno = errno.EIO
 
     def __init__(self, explanation: str) -> None:
-        # The words are the system's, since they may reach a person as the reason why a file is unreadable.
+        # The system's words: a person may read them as the reason why a file is unreadable.
         super().__init__(self._errno, os.strerror(self._errno))
         self.explanation = explanation
 
@@ -65,27 +64,27 @@ class WorkerHung(WorkerProblem, TimeoutError):
 
 
 class WorkerDied(WorkerProblem):
-    """The child could not be started, or ended before its answer was complete."""
+    """The child could not be started, or ended before the answer was complete."""
 
 
 class WorkerFailed(WorkerProblem):
-    """The child reported an exception, or answered what is no answer; after the latter it was killed."""
+    """The child reported an exception, or sent something else than an answer and was killed."""
 
     _errno = errno.EPROTO
 
 
 def name_to_text(name: bytes) -> str:
-    """Write a file name for a frame; what is not UTF-8 becomes surrogates, whatever the locale's encoding is."""
+    """Write a file name for a frame; bytes outside UTF-8 become surrogates, in every locale."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def text_to_name(text: str) -> bytes:
-    """Read a file name from a frame; raises UnicodeError or TypeError if no name is written like this."""
+    """Read a file name from a frame; raises UnicodeError or TypeError if no name has this form."""
     return str.encode(text, "utf-8", "surrogateescape")
 
 
 class WithContent(NamedTuple):
-    """A child's answer that comes with bytes of a file."""
+    """A child's answer together with bytes of a file."""
 
     answer: object
     content: bytes | memoryview
@@ -93,22 +92,22 @@ class WithContent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgram:
-    """What a child runs."""
+    """The command line of a child, and limits."""
 
     module: str
     arguments: tuple[bytes, ...] = ()
     #: -P: a file in the current folder must not pass for one of our modules.
     interpreter_options: tuple[str, ...] = ("-P",)
-    #: Whether its complaints go to /dev/null: those of a document's parser help nobody.
+    #: Whether standard error is /dev/null: complaints of a document's parser help nobody.
     is_silent: bool = False
     longest_answer_bytes: int = _DEFAULT_ANSWER_BYTES
 
 
 class Worker:
-    """Own one child process, which one thread at a time calls.
+    """Own one child process, called by one thread at a time.
 
-    The child starts with the first call, and anew after one that gave no usable answer.  The owner ends it with
-    :meth:`close`; a child whose parent dies ends by itself.
+    The child starts with the first call, and anew with the call after a WorkerProblem.  The owner ends the child
+    with :meth:`close`; a child whose parent dies ends by itself.
     """
 
     def __init__(self, program: WorkerProgram) -> None:
@@ -118,16 +117,16 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Return True if the child has been started and given no reason to end it."""
+        """Return True if the child was started and nothing ended it since."""
         return self._socket is not None
 
     @property
     def is_gone(self) -> bool:
-        """Return True if there is no process (any more), not even one that was killed and hangs in the kernel."""
+        """Return True if no process is left, not even a killed one that hangs in the kernel."""
         return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:
-        """Start the child before there is a request, unless it runs; raises WorkerDied if that is impossible."""
+        """Start the child ahead of the first request; raises WorkerDied if no process can be had."""
         if self._socket is not None:
             return
         import socket
@@ -139,7 +138,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
                 stdin=theirs.fileno(),
-                # Not the channel of the answers, so that a library that prints breaks no frame.
+                # Answers have their own channel, so that a library that prints breaks no frame.
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if program.is_silent else None,
                 # A Ctrl-C on the terminal is for the parent, which knows what to bring to an end.
@@ -155,20 +154,20 @@ class Worker:
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
         """Send ``request`` and return the child's answer as ``decode`` reads it from JSON.
 
-        ``decode`` raises TypeError, ValueError, LookupError or AttributeError for what is no answer.
-        ``patience_seconds``: for the whole exchange, until the last byte has arrived.
+        ``decode`` refuses an answer with TypeError, ValueError, LookupError or AttributeError.
+        ``patience_seconds`` is for the whole exchange, until the last byte has arrived.
 
-        Raises WorkerHung, WorkerDied or WorkerFailed.  The child is ended then, unless it reported the failure
-        itself: what it might still send would pass for the answer to the next request.
+        Raises WorkerHung, WorkerDied or WorkerFailed.  The child is killed then, unless the child itself reported
+        the failure: a late answer would pass for the answer to the next request.
         """
         return self.call_for_content(request, decode, memoryview(b""), patience_seconds)[0]
 
     def call_for_content(
         self, request: object, decode: Callable[[Any], _Answer], buffer: memoryview, patience_seconds: float
     ) -> tuple[_Answer, int]:
-        """Do as :meth:`call` does, and receive content into ``buffer``; return the answer and the length of that.
+        """Do as :meth:`call` does, and receive content into ``buffer``; return the answer and the content's size.
 
-        Content that is longer than the buffer is a WorkerFailed.
+        Content longer than the buffer is a WorkerFailed.
         """
         frame = _frame(request)
         self.start()
@@ -185,9 +184,9 @@ class Worker:
         raise WorkerFailed(str(reply["failed"]))
 
     def _exchange(self, frame: bytes, buffer: memoryview, deadline: float) -> tuple[Any, int]:
-        """Send a frame; return the JSON of its answer, and the length of the content that is in ``buffer`` then.
+        """Send a frame and receive the answer; return its JSON and the size of the content in ``buffer``.
 
-        Raises WorkerProblem, and ValueError for what is no JSON.
+        Raises WorkerProblem, and ValueError or RecursionError if the answer is not JSON.
         """
         try:
             self._before(deadline).sendall(frame)
@@ -205,7 +204,7 @@ class Worker:
             raise WorkerDied(str(error)) from error
 
     def _receive(self, count: int, deadline: float) -> bytearray:
-        """Return the next ``count`` bytes, and take memory only for what has arrived; raises OSError."""
+        """Return the next ``count`` bytes, and take memory only for bytes that have arrived; raises OSError."""
         data = bytearray()
         while len(data) < count:
             chunk = self._before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
@@ -223,7 +222,7 @@ class Worker:
             buffer = buffer[count:]
 
     def _before(self, deadline: float) -> socket.socket:
-        """Return the socket, set to give up at the deadline; raises TimeoutError if that has passed."""
+        """Return the socket, set to give up at the deadline; raises TimeoutError after the deadline."""
         remaining = deadline - monotonic()
         if remaining <= 0:
             raise TimeoutError
@@ -232,26 +231,26 @@ class Worker:
         return self._socket
 
     def release(self) -> None:
-        """Let the child end by itself, without waiting for it."""
+        """Close the socket, so that the child ends by itself; do not wait."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def kill(self) -> None:
-        """End the child, and wait for a moment only: one that hangs in the kernel ends when it can."""
+        """End the child at once; one that hangs in the kernel is left behind after a moment."""
         self.release()
         if self._process is not None:
             self._process.kill()
             self._is_over_within(_FAREWELL_SECONDS)
 
     def close(self) -> None:
-        """Let the child end, and wait for it; one that does not end by itself is killed."""
+        """Let the child end, and wait; kill a child that does not end by itself."""
         self.release()
         if not self._is_over_within(_CLOSING_SECONDS):
             self.kill()
 
     def _is_over_within(self, seconds: float) -> bool:
-        """Wait until the process has ended, and return False if it goes on for longer."""
+        """Wait until the process has ended; return False if ``seconds`` were not enough."""
         import subprocess
 
         with suppress(subprocess.TimeoutExpired):
@@ -261,7 +260,7 @@ class Worker:
 
 
 class WorkerPool:
-    """Own one child process for each thread that calls.
+    """Own one child process for each calling thread.
 
     Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
     The owner ends all children with :meth:`close`.
@@ -273,11 +272,11 @@ class WorkerPool:
         self._all: list[Worker] = []
 
     def start(self) -> None:
-        """Start this thread's child before there is a request; raises WorkerDied."""
+        """Start this thread's child ahead of the first request; raises WorkerDied."""
         self._of_this_thread().start()
 
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
-        """Return the answer of this thread's child, as :meth:`Worker.call` does; raises WorkerProblem."""
+        """Call this thread's child, as :meth:`Worker.call` does; raises WorkerProblem."""
         return self._of_this_thread().call(request, decode, patience_seconds)
 
     def _of_this_thread(self) -> Worker:
@@ -288,7 +287,7 @@ class WorkerPool:
         return worker
 
     def release(self) -> None:
-        """Let the children end, without waiting for them; only while no thread calls."""
+        """Let the children end, without waiting; only while no thread calls."""
         for worker in self._all:
             worker.release()
 
@@ -301,18 +300,18 @@ class WorkerPool:
 
 
 def serve(answer: Callable[[Any], object]) -> None:
-    """Answer requests until the parent closes its end: what a child does.
+    """Answer requests until the parent closes the socket: the main loop of a child.
 
-    An exception of ``answer`` is reported to the parent, where it is a WorkerFailed, and the child goes on.
+    An exception of ``answer`` becomes a WorkerFailed in the parent, and the child goes on.
     """
-    with suppress(EOFError, ConnectionError):  # The parent has closed its end, or died.
+    with suppress(EOFError, ConnectionError):  # The parent has closed the socket, or died.
         while True:
             length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
             request = json.loads(_read_bytes(length))
             try:
                 reply = _reply_frame(answer(request))
             except Exception as error:
-                # Whatever it is, it belongs to this request: the next one may go well.
+                # Whatever was raised belongs to this request: the next one may go well.
                 reply = _frame({"failed": f"{type(error).__name__}: {error}"[:500]})
             _write_bytes(reply)
 
@@ -329,7 +328,7 @@ def _frame(value: object, content: bytes | memoryview = b"") -> bytes:
 
 
 def _read_bytes(count: int) -> bytes:
-    """Return the next ``count`` bytes of a request; raises EOFError if the parent has closed its end."""
+    """Return the next ``count`` bytes of a request; raises EOFError if the parent has closed the socket."""
     data = bytearray()
     while len(data) < count:
         chunk = os.read(0, count - len(data))

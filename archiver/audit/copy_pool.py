@@ -1,4 +1,4 @@
-"""Copies of content in the making, by a process for each processor, beside whatever else is written."""
+"""Copy content into a package, by a process for each processor, while the rest of the package is written."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _PATIENCE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 300.0, 1 << 20
 
 
 class _PendingCopy(NamedTuple):
+    """A copy to be made; the size comes first, since batches are sorted by it."""
+
     size: int
     name: str
     source: str
@@ -27,7 +29,10 @@ class _PendingCopy(NamedTuple):
 
 
 class Copies:
-    """Begins at once to start its processes: that takes as long as finding out what there is to copy."""
+    """The copies of one package.  The owner ends their threads and processes with :meth:`close`.
+
+    The processes are started at once: that takes as long as finding out which content there is to copy.
+    """
 
     def __init__(self) -> None:
         self._workers = WorkerPool(WorkerProgram("archiver.audit.copy_worker"))
@@ -40,12 +45,12 @@ class Copies:
         self._begun: list[tuple[list[_PendingCopy], Future[list[CopiedFile | CopyFailure]]]] = []
 
     def close(self) -> None:
-        """Begin no more, and wait for those in hand."""
+        """Begin no more copies, and wait for those in hand."""
         self._pool.shutdown(cancel_futures=True)
         self._workers.close()
 
     def add(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
-        """Copy a file of ``size`` bytes, soon; ``name``: what :meth:`settle` calls it."""
+        """Copy a file of ``size`` bytes, soon; :meth:`settle` names it ``name``."""
         self._waiting.append(_PendingCopy(size, name, source, target))
         self._waiting_bytes += size
         if len(self._waiting) >= _BATCH_FILES or self._waiting_bytes >= _BATCH_BYTES:
@@ -75,9 +80,9 @@ class Copies:
             return copy_all(pairs, algorithms, Copier())
 
     def settle(self, algorithms: Sequence[str]) -> Iterator[tuple[str, CopiedFile]]:
-        """Each copy's name, size and digests, when it is made.
+        """Return each copy by its name as soon as it is made; no copy is added after that.
 
-        Raises OSError with what stood in the way of the first that failed.
+        Raises OSError with the reason and the file of the first copy that failed.
         """
         self._begin(algorithms)
         for batch, copies in self._begun:

@@ -41,38 +41,39 @@ def copy_all(
 
     Raises nothing for a file that cannot be read or written: the others are copied all the same.
     """
-    done: list[CopiedFile | CopyFailure] = []
-    made: set[str] = set()
-    with ExitStack() as opened:
+    outcomes: list[CopiedFile | CopyFailure] = []
+    made_folders: set[str] = set()
+    with ExitStack() as open_targets:
         for source, target in pairs:
             try:
                 folder = os.path.dirname(target)
-                if folder not in made:
+                if folder not in made_folders:
                     os.makedirs(folder, exist_ok=True)
-                    made.add(folder)
-                done.append(
-                    _begin(source, opened.enter_context(open(target, "xb", buffering=0)), algorithms, copier)
-                )
+                    made_folders.add(folder)
+                file = open_targets.enter_context(open(target, "xb", buffering=0))
+                outcomes.append(_copy_file(source, file, algorithms, copier))
             except OSError as error:
-                done.append(_failed(error, source))
+                outcomes.append(_failure_of(error, source))
         try:
             copier.wait()
         except OSError as error:
-            done[-1] = _failed(error, target)
-    return done
+            # Which of the files it was is not known: the batch has failed, and is not given out as whole.
+            outcomes[-1] = _failure_of(error, target)
+    return outcomes
 
 
-def _begin(source: str, target: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
-    digests = {each: hashlib.new(each) for each in algorithms}
-    with open(source, "rb", buffering=0) as taken:
-        expected = os.fstat(taken.fileno()).st_size
-        size = copier.copy(taken.readinto, target.fileno(), expected, list(digests.values()))
-    if expected < LARGE:
+def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
+    """Copy one file; pieces of a large one may be on their way until ``copier.wait``.  Raises OSError."""
+    digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+    with open(source, "rb", buffering=0) as stream:
+        expected_size = os.fstat(stream.fileno()).st_size
+        size = copier.copy(stream.readinto, target.fileno(), expected_size, list(digests.values()))
+    if expected_size < LARGE:
         begin_write_out(target.fileno())
-    return CopiedFile(size, {each: digest.hexdigest() for each, digest in digests.items()})
+    return CopiedFile(size, {algorithm: digest.hexdigest() for algorithm, digest in digests.items()})
 
 
-def _failed(error: OSError, file: str) -> CopyFailure:
+def _failure_of(error: OSError, file: str) -> CopyFailure:
     return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or file))
 
 

@@ -1,4 +1,4 @@
-"""Signals that are acted on by a thread, not by a handler that interrupts this program's own locks."""
+"""Act on signals in a thread, since a handler may interrupt the holder of a lock that the handler needs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _READ_BYTES = 4096
 
 
 class SignalListener:
-    """Act on signals in a thread of its own, while it is entered; only in the main thread.
+    """A context in which a thread acts on signals; entered in the main thread only.
 
-    Python runs a handler between two instructions of the main thread.  If that has just taken the lock of a
-    ``threading.Event`` in order to wait on it, a handler that sets the same event waits for the lock for ever.  So
-    the handlers do nothing; the interpreter writes the number of each signal into a pipe
-    (:func:`signal.set_wakeup_fd`), and the thread that reads the pipe does the work.
+    Python runs a handler between two instructions of the main thread.  If the main thread has just taken the lock
+    of a ``threading.Event`` in order to wait, a handler that sets the event waits for the lock for ever.  So the
+    handlers do nothing; the interpreter writes the number of each signal into a pipe
+    (:func:`signal.set_wakeup_fd`), and the thread at the other end does the work.
 
-    After the end the handlers stay and go on doing nothing: a second Ctrl-C must not cut the end short.
+    The handlers stay after the end and go on doing nothing: a second Ctrl-C must not cut the end short.
     """
 
     def __init__(self, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:

@@ -1,4 +1,4 @@
-"""Reads documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
+"""Read documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
 
 A document may be made to harm whoever opens it (bombs of pages, pixels, zip or
 XML), so it is opened nowhere else.  The kernel ends the process where a document
@@ -41,6 +41,7 @@ def main() -> None:
 def _answer(request: list[Any]) -> dict[str, Any]:
     """Read the document that a request names: path, kind, and whether its text is wanted."""
     path, kind, with_text = request
+    # For this document: what the process has used by now was for others.
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
     return _read(os.fsdecode(text_to_name(path)), kind, with_text).as_json()
 
@@ -60,7 +61,7 @@ def _read(path: str, kind: str, with_text: bool) -> Document:
     except MemoryError:
         return Document(kind, problem=HEAVY)
     except Exception:
-        # Parsers of foreign formats raise whatever they like; each is an answer.
+        # Third-party parsers raise arbitrary exceptions; to the caller each is an answer.
         return Document(kind, problem=DAMAGED)
 
 

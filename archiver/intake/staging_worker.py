@@ -1,4 +1,4 @@
-"""Reading many small files in processes beside this one.
+"""Read many small files in processes beside this one.
 
 A small file costs a dozen system calls and next to no waiting, so threads of one Python spend their
 time handing its lock to each other: 20,000 files took 10 s of system time in futexes that two
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 300.0
 
 
 class StagingProcesses:
-    """The processes that read for one archive and one folder."""
+    """The processes that read for one archive and one folder.  The owner ends them with :meth:`close`."""
 
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
         """``archive``: the folder whose files must not be archived."""

@@ -46,27 +46,27 @@ class FolderAccess(Protocol):
     """The watched folder; every path is relative to it, every method raises OSError.
 
     No link is followed but the watched folder itself.  What belongs to the archive is listed and never
-    entered: OwnFile is raised instead.
+    entered: OwnFile, which is an OSError, is raised instead.
     """
 
     def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """What lies directly in a folder."""
+        """List a folder, without what lies deeper."""
 
     def entry(self, path: bytes) -> DirectoryEntry:
-        """One path."""
+        """Look at one path, without following a link."""
 
     def open(self, path: bytes) -> Source:
-        """A file, to be read; raises Unstable where it is no file any more."""
+        """Open a file for reading; raises Unstable if the path is no file any more.  The caller closes it."""
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """A function that opens as :meth:`open` does, for a short row of files, one open at a time."""
+        """Return a function that opens as :meth:`open` does, for a short row of files, one open at a time."""
 
     def close(self) -> None:
-        """Release what is held."""
+        """Release folders, and end children."""
 
 
 class Direct:
-    """Access by this process."""
+    """Access by this process, for local filesystems."""
 
     def __init__(self, root: Path | bytes, archive: Path | bytes | None = None) -> None:
         """``archive``: the folder whose files must not be archived."""
@@ -74,46 +74,50 @@ class Direct:
         self._folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
     def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """What lies directly in a folder."""
-        made, of, stat_of, own = tuple.__new__, StatData.of, os.stat, self._folder.own
-        with self._folder.folder(path) as folder, _listing(folder) as listing:
-            for each in listing:
-                name = each.name
+        """List a folder, without what lies deeper."""
+        # Local names: a scan comes here once for each of a million files.
+        new_tuple, stat_data_of, stat_of, own = tuple.__new__, StatData.of, os.stat, self._folder.own
+        with self._folder.folder(path) as folder, _open_listing(folder) as listing:
+            for listed in listing:
+                name = listed.name
                 try:
                     status = stat_of(name, dir_fd=folder, follow_symlinks=False)
                 except FileNotFoundError:
+                    # Deleted since the folder was listed.
                     continue
                 is_own = (status.st_dev, status.st_ino) in own.known and own.holds(status)
-                yield made(DirectoryEntry, (name, status.st_mode, of(status), is_own))
+                yield new_tuple(DirectoryEntry, (name, status.st_mode, stat_data_of(status), is_own))
 
     def names(self, path: bytes) -> list[bytes]:
-        """The names in a folder, without looking at what they are."""
-        with self._folder.folder(path) as folder, _listing(folder) as listing:
-            return [each.name for each in listing]
+        """List the names in a folder, without looking at what they are."""
+        with self._folder.folder(path) as folder, _open_listing(folder) as listing:
+            return [listed.name for listed in listing]
 
     def entry(self, path: bytes) -> DirectoryEntry:
-        """One path; raises OwnFile for a file of the archive, too."""
+        """Look at one path; raises OwnFile for a file of the archive, too."""
         status = self._folder.status(path)
         self._folder.own.refuse(status, path)
         return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
 
     def open(self, path: bytes) -> Source:
-        """A file, to be read."""
+        """Open a file for reading; raises Unstable if the path is no file any more."""
         return FileSource(self._folder, path)
 
     @contextmanager
     def opened_in_turn(self) -> Iterator[Callable[[bytes], Source]]:
-        """A function that opens one file after the other, and enters each folder once."""
+        """Return a function that opens one file after the other, and enters each folder once."""
         with self._folder.parent_folders() as parent_folder:
             yield lambda path: FileSource(self._folder, path, parent_folder(path))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: between two calls no descriptor is open."""
 
 
-def _listing(folder: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
-    # By its name in /proc: listed by number, names are decoded, and the encoding of some locales (Big5)
-    # does not give their bytes back.
+def _open_listing(folder: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
+    """List an open folder by its name in /proc; raises OSError.
+
+    Listed by number, names are decoded, and the encoding of some locales (Big5) does not give their bytes back.
+    """
     try:
         return os.scandir(b"/proc/self/fd/%d" % folder)
     except FileNotFoundError:
@@ -122,7 +126,10 @@ def _listing(folder: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]
 
 
 class ThroughChildren:
-    """Access by child processes, with patience and no longer."""
+    """Access by child processes: a filesystem that hangs holds up the child, and this process for a while only.
+
+    A child that hangs is left behind; until the kernel lets go of it, its filing is refused with TimeoutError.
+    """
 
     def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:
         """``archive``: the folder whose files must not be archived."""
@@ -138,7 +145,7 @@ class ThroughChildren:
         self._hanging: dict[bytes, Worker] = {}
 
     def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """What lies directly in a folder."""
+        """List a folder, without what lies deeper."""
         yield from self._filings() if not path else self._ask(_decode_entries, "entries", path)
 
     def _filings(self) -> Iterator[DirectoryEntry]:
@@ -156,7 +163,7 @@ class ThroughChildren:
                 yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
 
     def entry(self, path: bytes) -> DirectoryEntry:
-        """One path, links not followed."""
+        """Look at one path, without following a link."""
         return self._ask(_decode_entry, "entry", path)
 
     def root_identity(self) -> tuple[int, int, int]:
@@ -164,7 +171,7 @@ class ThroughChildren:
         return self._ask(_decode_root, "root", b"")
 
     def open(self, path: bytes) -> Source:
-        """A file, to be read; its child is its own until it is closed."""
+        """Open a file for reading; its child serves nobody else until it is closed."""
         worker = self._take(path)
         try:
             is_being_written, signature = self.call(worker, path, _decode_opened, "open", name_to_text(path))
@@ -174,7 +181,7 @@ class ThroughChildren:
         return _RemoteSource(self, worker, path, signature, is_being_written)
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """A function that opens one file after the other."""
+        """Return a function that opens one file after the other."""
         return nullcontext(self.open)
 
     def close(self) -> None:
@@ -238,9 +245,9 @@ class ThroughChildren:
 
 
 def open_access(root: Path, archive: Path) -> FolderAccess:
-    """The way that suits what is mounted at or below ``root``, past what belongs to ``archive``.
+    """Choose the access that suits what is mounted at or below ``root``, past what belongs to ``archive``.
 
-    Raises ConfigProblem where the two are one, or ``root`` lies in the archive.
+    Raises ConfigProblem if the two are one, or ``root`` lies in the archive.
     """
     check_separate(archive, root)
     mounted = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
@@ -307,11 +314,11 @@ class _RemoteSource:
         self.is_being_written = is_being_written
 
     def readinto(self, buffer: memoryview) -> int:
-        """Read the next bytes; 0 at the end; raises OSError."""
+        """Read the next bytes into ``buffer``, and return how many; 0 at the end.  Raises OSError."""
         return self._access.call_for_content(self._worker, self._path, buffer, bool, "read", len(buffer))[1]
 
     def is_unchanged(self) -> bool:
-        """Whether file and name still are what was opened; raises OSError."""
+        """Return True if file and name still are those that were opened; raises OSError."""
         return self._access.call(self._worker, self._path, bool, "check")
 
     def close(self) -> None:

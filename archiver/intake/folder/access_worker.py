@@ -14,7 +14,7 @@ from archiver.workers import WithContent, name_to_text, serve, text_to_name
 
 
 class FolderReader:
-    """Answers one request after the other; at most one file is open."""
+    """Answer one request after the other about one folder; at most one file is open."""
 
     def __init__(self, root: bytes, archive: bytes) -> None:
         self._access = Direct(root, archive or None)
