@@ -83,6 +83,13 @@ def text_to_name(text: str) -> bytes:
     return str.encode(text, "utf-8", "surrogateescape")
 
 
+def expect_text(value: object) -> str:
+    """Return a text from a frame as it is; raises TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
 class WithContent(NamedTuple):
     """A child's answer together with bytes of a file."""
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from archiver.store.content.copier import LARGE, Copier
 from archiver.store.fsync import begin_write_out
-from archiver.workers import serve
+from archiver.workers import expect_text, serve
 
 #: Meanwhile the report is made, and takes its share of the processors.
 _AHEAD = 8
@@ -87,9 +87,9 @@ def decode_outcome(value: Any) -> CopiedFile | CopyFailure:
     is_copied, *fields = value
     if is_copied:
         size, digests = fields
-        return CopiedFile(index(size), {name: str.lower(digest) for name, digest in digests.items()})
+        return CopiedFile(index(size), {name: expect_text(digest) for name, digest in digests.items()})
     number, reason, file = fields
-    return CopyFailure(index(number), str(reason), str(file))
+    return CopyFailure(index(number), expect_text(reason), expect_text(file))
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
 from archiver.store.content.objects import ContentStore, Staged
 from archiver.store.content.source import StatData
-from archiver.workers import WorkerPool, WorkerProgram, name_to_text, serve, text_to_name
+from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
 
 #: For a batch of small files on a local disk: a healthy one takes a second, one that retries a bad block minutes.
 #: A process that is given up too early costs its batch read once more, here.
@@ -78,18 +78,29 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageProblem:
     """Read what a process answers; raises TypeError, ValueError or LookupError if it is no answer."""
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
-        return StorageProblem(answer["template"], **fields)
+        return StorageProblem(expect_text(answer["template"]), **fields)
     return StagingResult(
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),
         list(map(text_to_name, answer["held"])),
-        [SkippedPath(text_to_name(path), template, value) for path, template, value in answer["unreadable"]],
+        list(map(_decode_skipped, answer["unreadable"])),
     )
 
 
 def _decode_staged(fields: Any) -> tuple[bytes, Staged]:
     path, sha256, signature, spool, fresh, health = fields
-    return text_to_name(path), Staged(sha256, StatData(*map(index, signature)), spool, fresh, health)
+    return text_to_name(path), Staged(
+        expect_text(sha256),
+        StatData(*map(index, signature)),
+        None if spool is None else expect_text(spool),
+        bool(fresh),
+        expect_text(health),
+    )
+
+
+def _decode_skipped(fields: Any) -> SkippedPath:
+    path, template, value = fields
+    return SkippedPath(text_to_name(path), expect_text(template), expect_text(value))
 
 
 def _decode_field(value: Any) -> object:
