@@ -137,25 +137,17 @@ class Worker:
         if self._socket is not None:
             return
         import socket
-        import subprocess
 
-        program = self._program
-        ours, theirs = socket.socketpair()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
-                stdin=theirs.fileno(),
-                # Answers have their own channel, so that a library that prints breaks no frame.
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL if program.is_silent else None,
-                # A Ctrl-C on the terminal is for the parent, which knows what to bring to an end.
-                start_new_session=True,
-            )
+            ours, theirs = socket.socketpair()
         except OSError as error:
-            ours.close()
             raise WorkerDied(str(error)) from error
-        finally:
-            theirs.close()
+        with theirs:
+            try:
+                self._process = _spawn(self._program, theirs)
+            except OSError as error:
+                ours.close()
+                raise WorkerDied(str(error)) from error
         self._socket = ours
 
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
@@ -264,6 +256,21 @@ class Worker:
             if self._process is not None:
                 self._process.wait(seconds)
         return self.is_gone
+
+
+def _spawn(program: WorkerProgram, channel: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a child with its end of the socket as standard input; raises OSError."""
+    import subprocess
+
+    return subprocess.Popen(
+        [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
+        stdin=channel.fileno(),
+        # Answers have their own channel, so that a library that prints breaks no frame.
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if program.is_silent else None,
+        # A Ctrl-C on the terminal is for the parent, which knows what to bring to an end.
+        start_new_session=True,
+    )
 
 
 class WorkerPool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -144,6 +146,15 @@ def test_a_child_that_cannot_be_started_has_died(monkeypatch: pytest.MonkeyPatch
                 child.call(1, as_it_is, PATIENT)
         monkeypatch.undo()
         assert child.call(1, as_it_is, PATIENT) == 1
+
+
+def test_a_child_for_which_there_is_no_descriptor_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    with worker(ECHO) as child, pytest.raises(WorkerDied):
+        child.start()
 
 
 def test_what_a_child_prints_is_no_answer() -> None:
