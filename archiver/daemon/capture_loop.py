@@ -100,12 +100,12 @@ class Daemon:
             self._snapshot.set_meta("sensitive", patterns)
 
     def stop(self) -> None:
-        """Ask the daemon to end; safe in a signal handler."""
+        """Ask the daemon to end; from another thread, never in a signal handler."""
         self._stopping.set()
         self._folder.wake()
 
     def interrupt(self) -> None:
-        """End at the next turn, with the work in hand done; safe in a signal handler."""
+        """End at the next turn, with the work in hand done; from another thread, never in a signal handler."""
         self._interrupted = True
         self._folder.wake()
 
