@@ -17,7 +17,7 @@ from archiver.actions import filings
 from archiver.actions.context import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, ActionContext, AsGiven, FileName
 from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
 from archiver.evidence import request_timestamp
-from archiver.evidence.checkpoint import checkpoint, witness
+from archiver.evidence.checkpoint import make_checkpoint, witness_of
 from archiver.filings import end_of_filing
 from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
 from archiver.filings.typed_days import day_of
@@ -172,7 +172,7 @@ def _newest(context: ActionContext, submission: Submission) -> Version:
 def _sign(context: ActionContext) -> Phrase | None:
     """A checkpoint after what matters; what was done stands without it too."""
     try:
-        checkpoint(context.archive, context.wait_seconds)
+        make_checkpoint(context.archive, context.wait_seconds)
     except ArchiverError as error:
         return Phrase(error.template, **error.fields)
     return None
@@ -265,11 +265,13 @@ def _check_whole(context: ActionContext, plan: str) -> None:
 
 
 def _checkpoint(context: ActionContext) -> dict[str, Any]:
-    event = checkpoint(context.archive, context.wait_seconds)
-    answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
+    event = make_checkpoint(context.archive, context.wait_seconds)
+    answer: dict[str, Any] = {"line": str(witness_of(context.archive, event)), "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
-            stamped = request_timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
+            stamped = request_timestamp.journal_token(
+                context.archive, context.config.timestamp_url, context.wait_seconds
+            )
             answer["proven"] = TimestampReceived.from_details(stamped.details).time
         except ArchiverError as error:
             answer["problem"] = Phrase(error.template, **error.fields)
@@ -287,23 +289,21 @@ def _maintain(context: ActionContext) -> dict[str, Any]:
 
 
 def _replica_sync(context: ActionContext) -> dict[str, Any]:
-    from archiver.replica.connect import opened
-    from archiver.replica.replicate import replicate
-    from archiver.replica.sync import described
+    from archiver.replica.connect import open_replica, sync_replica
 
     archive, config = context.archive, context.config
-    with opened(archive, config) as replica:
+    with open_replica(archive, config) as replica:
         policy, wait = context.rules.policy, context.wait_seconds
-        done = replicate(archive, replica, policy, wait, progress=context.progress)
+        done = sync_replica(archive, replica, policy, wait, progress=context.progress)
     return {
-        "done": described(done),
-        "sent": done.sent,
+        "done": done.describe(),
+        "sent": done.sent_count,
         "bytes": done.sent_bytes,
-        "holds": done.holds,
-        "deleted": done.deleted,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended)],
-        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.locked)],
-        "missing": done.missing,
+        "holds": done.changed_holds,
+        "deleted": done.deleted_count,
+        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended_locks)],
+        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.still_locked)],
+        "missing": done.missing_content,
     }
 
 

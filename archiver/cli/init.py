@@ -14,15 +14,9 @@ from click.core import ParameterSource
 from archiver import profiles
 from archiver.cli.session import FilePath, Session, Text, entry
 from archiver.config import template
+from archiver.config.loader import check_places, load
 from archiver.config.location import HERE
-from archiver.config.settings import (
-    CEILING_YEARS,
-    LAYOUT_SUBMISSION,
-    LAYOUTS,
-    Config,
-    check_places,
-    load,
-)
+from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate
@@ -176,7 +170,7 @@ def _is_made(settings: Config, beginning: Beginning, roots: Mapping[str, bytes])
         layout = ""
         if first is not None and first.action == ArchiveCreated.action:
             layout = ArchiveCreated.from_details(first.details).layout
-        pinned = request_timestamp.roots(archive)
+        pinned = request_timestamp.pinned_roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
         raise UsageProblem(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
@@ -195,7 +189,7 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
         return {}
     data = root.read_bytes() if root is not None else b""
     try:
-        usable = url.startswith(("http://", "https://")) and rfc3161.parse_roots(data) > 0
+        usable = url.startswith(("http://", "https://")) and rfc3161.count_certificates(data) > 0
     except ValueError:
         usable = False
     if not usable or adopt:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from archiver.filings import change_detection
-from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import ReleaseSignalled
 from archiver.store.writer import Draft
 from tests.conftest import Site
@@ -64,7 +63,7 @@ def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
     secret, model = site.root / "shadow", site.root / "MODEL"
     secret.write_text(SECRET)
     model.write_text("1\n")
-    site.config.write_text(f'{site.config.read_text()}\n[filings."推荐"]\nsignals = ["{model}"]\n')
+    site.configure(filings={"推荐": {"signals": [model]}})
     site.catch_up()
     model.unlink()
     model.symlink_to(secret)
@@ -77,7 +76,7 @@ def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
     assert question["signal"] == str(model)
     with closing(site.open()) as archive:
         signals = list(archive.journal.since(None))
-    assert "$6$" not in str([event.details for event in signals if event.action == Action.SIGNAL])
+    assert "$6$" not in str([event.details for event in signals if event.action == "signal"])
 
 
 def test_what_an_earlier_release_showed_of_a_file_is_no_change(site: Site) -> None:
@@ -89,8 +88,8 @@ def test_what_an_earlier_release_showed_of_a_file_is_no_change(site: Site) -> No
     model.write_text("release 1 of the model\n")
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     with closing(site.open()) as archive, archive.writing(5) as writer:
-        signalled = ReleaseSignalled(signal=str(model), value=f"{digest} release 1 of the model")
-        writer.append(Draft("推荐", signalled))
-    site.config.write_text(f'{site.config.read_text()}\n[filings."推荐"]\nsignals = ["{model}"]\n')
+        details = ReleaseSignalled(signal=str(model), value=f"{digest} release 1 of the model")
+        writer.append(Draft("推荐", details))
+    site.configure(filings={"推荐": {"signals": [model]}})
     site.catch_up()
     assert site.json("change", "list") == []

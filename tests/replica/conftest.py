@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archiver.config.bucket_access import BucketAccess
-from archiver.replica.bucket_settings import of_url
+from archiver.replica.bucket_settings import settings_from_url
 from archiver.replica.s3 import S3Bucket
 from tests.conftest import Site
 from tests.replica.ceph import Ceph
@@ -67,9 +67,8 @@ def write_keys(path: Path, access: str, secret: str) -> Path:
     return path
 
 
-def give_keys(site: Site, keys: Path, more: str = "") -> None:
-    text = site.config.read_text("utf-8")
-    site.config.write_text(f'{text}\n[replica]\ncredentials = "{keys}"\n{more}', "utf-8")
+def give_keys(site: Site, keys: Path) -> None:
+    site.configure(replica={"credentials": keys})
 
 
 @pytest.fixture
@@ -94,6 +93,6 @@ def replicated(plain: Site, server: Server, url: str) -> Site:
 @pytest.fixture
 def bucket_of(server: Server, keys: Path) -> Callable[[str], S3Bucket]:
     def make(url: str) -> S3Bucket:
-        return S3Bucket(of_url(url, BucketAccess(endpoint=server.endpoint, credentials=keys)))
+        return S3Bucket(settings_from_url(url, BucketAccess(endpoint=server.endpoint, credentials=keys)))
 
     return make

@@ -229,12 +229,12 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
     head = archive.journal.head()
     assert head is not None
     data = archive.repository.read(f"{head.commit}:event.json")
-    answer = rfc3161.ask(other.url, data)
+    token = rfc3161.request_token(other.url, data)
     claimed = clock.read().wall + timedelta(days=TEN_YEARS)
-    received = TimestampReceived(
+    details = TimestampReceived(
         seq=head.seq, event_sha256=head.sha256, time=clock.stamp(claimed), authority=other.url
     )
-    draft = Draft("clock", received, {TOKEN_FILE: io.BytesIO(answer)}, proven=claimed)
+    draft = Draft("clock", details, {TOKEN_FILE: io.BytesIO(token)}, proven=claimed)
     with archive.writing(5) as writer:
         writer.append(draft)
     archive.close()

@@ -44,6 +44,11 @@ class RetentionPromise(EventDetails):
     timezone: str | None = field(default=None, metadata=checked(TIMEZONE, _TIMEZONE, optional=True))
     hold_while_live: bool | None = field(default=None, metadata=noted(FLAG, _LIVE, optional=True))
 
+    @property
+    def years_by_scope(self) -> dict[str, int]:
+        """Return the promised years by scope; the empty scope is everything."""
+        return {"": self.retention_years, **(self.scopes or {})}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveCreated(RetentionPromise):

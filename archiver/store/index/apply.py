@@ -186,7 +186,7 @@ class Intake:
         Shortening a setting later must not shorten retention, so years only grow per scope, every time zone that
         was ever in force stays known, and "held while live" is never taken back.
         """
-        for scope, years in {"": promise.retention_years, **(promise.scopes or {})}.items():
+        for scope, years in promise.years_by_scope.items():
             self._db.execute(
                 "insert into promises values (?, ?) on conflict (scope) do update set years = max(years, ?)",
                 (scope, years, years),
