@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.remote import opened
+from archiver.actions.client import opened
 from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
 from archiver.errors import Phrase, UsageProblem, shell_word
 

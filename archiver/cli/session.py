@@ -97,16 +97,16 @@ class Session:
 
         Raises what the action raises, and StorageProblem where no daemon listens.
         """
+        from archiver.actions import client
         from archiver.actions.context import ActionContext
         from archiver.actions.registry import perform
-        from archiver.cli import remote
 
-        if remote.is_owner(self.config.archive):
-            with remote.opened(attachment) as stream:
+        if client.is_owner(self.config.archive):
+            with client.opened(attachment) as stream:
                 archive = self._opened[-1] if self._opened else self.archive()
                 context = ActionContext(archive, self.config, self.wait, stream, self.console.progress())
                 return perform(action, context, arguments)
-        return remote.request(self.config.archive, action, arguments, self.wait, attachment)
+        return client.request(self.config.archive, action, arguments, self.wait, attachment)
 
     def forced(self, force: bool, reason: str | None) -> str | None:
         """The reason for ``--force``, None without it; raises UsageProblem where one is missing."""
