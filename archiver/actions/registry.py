@@ -12,33 +12,32 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from archiver import clock
-from archiver.actions import filings
-from archiver.actions.context import FILE, MAYBE, MAYBE_NAME, NAME, TEXT, Action, ActionContext, AsGiven, FileName
-from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
-from archiver.evidence import request_timestamp
-from archiver.evidence.checkpoint import checkpoint, witness
-from archiver.filings import end_of_filing
-from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
-from archiver.filings.typed_days import day_of
-from archiver.intake.capture_now import capture_now, check_nothing_hidden, unsettled
-from archiver.model import Submission, Version
-from archiver.restore import drill
-from archiver.retention import disposal, holds
-from archiver.retention.policy import decide
-from archiver.store import events, maintenance, names
-from archiver.store.journal import canonical
-from archiver.store.resolve import find_filing, find_object, find_submission, find_version
-from archiver.store.writer import Draft
-from archiver.verify.disposals import UNFINISHED
-from archiver.verify.whole_archive import verify
+from archiver.actions import (
+    checkpoint_actions,
+    display_actions,
+    disposal_actions,
+    filing_actions,
+    hold_actions,
+    maintenance_actions,
+    reminder_actions,
+    submission_actions,
+)
+from archiver.actions.context import Action, ActionContext, AsGiven, FileName
+from archiver.errors import UsageProblem
+from archiver.store import names
 
 _LONGEST_TEXT = 4000
-#: A restore at a time may name thousands of versions.
-_LARGEST_NOTE = 1 << 20
-_NOTES = ("restore", "export", "protect")
-#: What a person typed, among the details of a note; the rest are names of folders and versions.
-_TYPED = frozenset({"recipient", "reason"})
+#: Name -> what does it, and the arguments with their kinds.
+_ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
+    **checkpoint_actions.ACTIONS,
+    **display_actions.ACTIONS,
+    **disposal_actions.ACTIONS,
+    **filing_actions.ACTIONS,
+    **hold_actions.ACTIONS,
+    **maintenance_actions.ACTIONS,
+    **reminder_actions.ACTIONS,
+    **submission_actions.ACTIONS,
+}
 
 
 def perform(name: str, context: ActionContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,249 +97,3 @@ def _check_attachment(action: str, context: ActionContext, file: str | None) -> 
             "receipt or the evidence, or leave it out.",
             file=file[:200],
         )
-
-
-def _submit(
-    context: ActionContext,
-    name: str,
-    version: int | None,
-    on: str,
-    kind: str | None,
-    number: str | None,
-    force: str | None,
-    receipt: str | None,
-    by: str | None,
-    reason: str | None = None,
-) -> dict[str, Any]:
-    day = day_of(on)
-    if day > clock.today(context.config.zone):
-        raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
-    archive = context.archive
-    submission = find_submission(archive, name)
-    chosen = (
-        find_version(archive, submission.tag(version)) if version is not None else _newest(context, submission)
-    )
-    reason = (reason or "").strip() or None
-    if version is not None and reason is None:
-        check_nothing_hidden(archive, context.config, submission)
-    if version is None or reason is None:
-        check_whole(archive, chosen)
-    paper = Receipt(receipt, context.attachment) if receipt is not None and context.attachment else None
-    event = submit(
-        *(archive, chosen, HandingIn(day, kind, number, paper, by, force, reason)),
-        *(context.wait_seconds, context.config.sm3),
-    )
-    problem = _sign(context)
-    sealed = find_version(archive, chosen.tag)
-    decision = decide(sealed, context.rules.policy, archive.compliance_time())
-    return {
-        "tag": sealed.tag,
-        "submitted": event.object,
-        "keep_until": decision.keep_until.date().isoformat(),
-        "conditions": decision.conditions,
-        "problem": problem,
-    }
-
-
-def _newest(context: ActionContext, submission: Submission) -> Version:
-    """The newest version, after what is finished in the watched folder was captured."""
-    archive, config = context.archive, context.config
-    capture_now(archive, config, submission, context.wait_seconds)
-    waiting = unsettled(archive, config, submission)
-    if waiting:
-        raise UsageProblem(
-            "{count} changes of {submission} are not archived yet, the first is {path}. Nothing was recorded. "
-            "Wait until archiver status shows nothing pending, or name the version with --version N.",
-            count=len(waiting),
-            submission=str(submission),
-            path=names.text(waiting[0]),
-        )
-    latest = archive.index.latest(submission)
-    if latest is None:
-        raise NotFound("The submission {name} has no version. Nothing was recorded.", name=str(submission))
-    return latest
-
-
-def _sign(context: ActionContext) -> Phrase | None:
-    """A checkpoint after what matters; what was done stands without it too."""
-    try:
-        checkpoint(context.archive, context.wait_seconds)
-    except ArchiverError as error:
-        return Phrase(error.template, **error.fields)
-    return None
-
-
-def _hold_place(context: ActionContext, name: str, target: str, reason: str, by: str | None) -> dict[str, Any]:
-    held = find_object(context.archive, target)
-    return {"object": holds.place(context.archive, name, held, reason, by, context.wait_seconds).object}
-
-
-def _hold_lift(
-    context: ActionContext, name: str, target: str | None, reason: str, by: str | None
-) -> dict[str, Any]:
-    held = None if target is None else find_object(context.archive, target)
-    lifted = holds.lift(context.archive, name, held, reason, by, context.wait_seconds)
-    return {"objects": [event.object for event in lifted]}
-
-
-def _filing_end(context: ActionContext, filing: str, on: str, reason: str, by: str | None) -> dict[str, Any]:
-    found = find_filing(context.archive, filing)
-    event = end_of_filing.end(context.archive, found, day_of(on), reason, by, context.wait_seconds)
-    return {"filing": event.object}
-
-
-def _dispose_plan(context: ActionContext, tags: list[str]) -> dict[str, Any]:
-    archive = context.archive
-    versions = [find_version(archive, str(tag)) for tag in tags] or archive.index.versions()
-    identity, selection = disposal.plan(archive, versions, context.rules, context.wait_seconds)
-    return {
-        "plan": identity,
-        "going": [
-            {
-                "tag": version.tag,
-                "files": version.files,
-                "bytes": version.bytes,
-                "keep_until": decision.keep_until.isoformat(),
-            }
-            for version, decision in selection.going
-        ],
-        "staying": [
-            {
-                "tag": version.tag,
-                "keep_until": decision.keep_until.isoformat(),
-                "open": [str(each) for each in decision.open],
-                "conditions": decision.conditions,
-            }
-            for version, decision in selection.staying
-        ],
-        "objects": len(selection.objects),
-        "bytes": sum(selection.objects.values()),
-        "shared_objects": selection.shared,
-    }
-
-
-def _dispose_approve(context: ActionContext, plan: str, reason: str) -> dict[str, Any]:
-    found = disposal.approve(context.archive, plan, reason, context.rules, context.wait_seconds)
-    missing = max(0, disposal.APPROVALS - len(found.approvals))
-    until = None if missing else clock.stamp(disposal.cooled_off(found, context.rules))
-    return {"plan": found.identity, "missing": missing, "not_before": until}
-
-
-def _dispose_run(context: ActionContext, plan: str) -> dict[str, Any]:
-    disposal.refuse_unread(context.archive, "dispose run", context.wait_seconds)
-    _check_whole(context, plan)
-    done = disposal.run(context.archive, plan, context.rules, context.wait_seconds)
-    return {
-        "certificate": done.identity,
-        "objects": done.objects,
-        "bytes": done.bytes,
-        "kept": done.kept,
-        "problem": _sign(context),
-    }
-
-
-def _check_whole(context: ActionContext, plan: str) -> None:
-    """Nothing is deleted from an archive that is not as it should be; raises RetentionRefused."""
-    report = verify(context.archive.root, context.archive.repository, 0.0)
-    # What was interrupted is finished by this very run.
-    found = [each for each in report.findings if (each.code, each.object) != (UNFINISHED, plan)]
-    if found:
-        refused = RetentionRefused(
-            "Nothing is deleted while verify finds something ({code} {object}, {count} in all). Nothing was "
-            "changed. Look with archiver verify, and put that right first.",
-            code=found[0].code,
-            object=found[0].object,
-            count=len(found),
-        )
-        disposal.journal_refusal(context.archive, "dispose run", refused, context.wait_seconds)
-        raise refused
-
-
-def _checkpoint(context: ActionContext) -> dict[str, Any]:
-    event = checkpoint(context.archive, context.wait_seconds)
-    answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
-    if context.config.timestamp_url:
-        try:
-            stamped = request_timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
-            answer["proven"] = stamped.details["time"]
-        except ArchiverError as error:
-            answer["problem"] = Phrase(error.template, **error.fields)
-    return answer
-
-
-def _drill(context: ActionContext, files: int) -> dict[str, Any]:
-    done = drill.drill(context.archive, min(max(files, 1), 100_000), context.wait_seconds)
-    return {"versions": sorted(done.versions), "files": done.files, "bytes": done.bytes}
-
-
-def _maintain(context: ActionContext) -> dict[str, Any]:
-    done = maintenance.maintain(context.archive, context.wait_seconds)
-    return {"objects": done.objects, "packs": done.packs}
-
-
-def _replica_sync(context: ActionContext) -> dict[str, Any]:
-    from archiver.replica.connect import opened
-    from archiver.replica.replicate import replicate
-    from archiver.replica.sync import described
-
-    archive, config = context.archive, context.config
-    with opened(archive, config) as replica:
-        policy, wait = context.rules.policy, context.wait_seconds
-        done = replicate(archive, replica, policy, wait, progress=context.progress)
-    return {
-        "done": described(done),
-        "sent": done.sent,
-        "bytes": done.sent_bytes,
-        "holds": done.holds,
-        "deleted": done.deleted,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended)],
-        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.locked)],
-        "missing": done.missing,
-    }
-
-
-def _note(context: ActionContext, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
-    """Journal what somebody did who may not write the journal."""
-    if what not in _NOTES:
-        raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])
-    events.check_values(details)
-    for key in _TYPED & details.keys():
-        if isinstance(details[key], str):
-            details = {**details, key: names.typed(details[key], key)}
-    if len(canonical(details)) > _LARGEST_NOTE:
-        raise UsageProblem(
-            "A note for the journal is longer than {longest} bytes. Nothing was changed.", longest=_LARGEST_NOTE
-        )
-    with context.archive.writing(context.wait_seconds) as writer:
-        return {"seq": writer.append(Draft(what, about[:500], details)).seq}
-
-
-#: Name -> what does it, and the arguments with their kinds.
-_ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    "submit": (
-        _submit,
-        {
-            "name": NAME,
-            "version": (int, type(None)),
-            "on": TEXT,
-            "kind": MAYBE,
-            "number": MAYBE,
-            "force": MAYBE,
-            "receipt": FILE,
-            "by": MAYBE,
-            "reason": MAYBE,
-        },
-    ),
-    "hold-place": (_hold_place, {"name": TEXT, "target": NAME, "reason": TEXT, "by": MAYBE}),
-    "hold-lift": (_hold_lift, {"name": TEXT, "target": MAYBE_NAME, "reason": TEXT, "by": MAYBE}),
-    "filing-end": (_filing_end, {"filing": NAME, "on": TEXT, "reason": TEXT, "by": MAYBE}),
-    "dispose-plan": (_dispose_plan, {"tags": (list,)}),
-    "dispose-approve": (_dispose_approve, {"plan": NAME, "reason": TEXT}),
-    "dispose-run": (_dispose_run, {"plan": NAME}),
-    "checkpoint": (_checkpoint, {}),
-    "replica-sync": (_replica_sync, {}),
-    "maintain": (_maintain, {}),
-    "drill": (_drill, {"files": (int,)}),
-    "note": (_note, {"what": NAME, "about": NAME, "details": (dict,)}),
-    **filings.ACTIONS,
-}

@@ -14,7 +14,7 @@ def command(session: Session, dry_run: bool) -> None:
     console = session.console
     if dry_run:
         from archiver.actions.context import ActionContext
-        from archiver.actions.filings import waiting
+        from archiver.actions.reminder_actions import waiting
 
         _, messages = waiting(ActionContext(session.archive(), session.config, session.wait))
         for message in messages:

@@ -14,7 +14,8 @@ from datetime import timedelta
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.filings import check_displays, remind
+from archiver.actions.display_actions import check_displays
+from archiver.actions.reminder_actions import remind
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
