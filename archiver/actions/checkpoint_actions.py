@@ -1,38 +1,50 @@
-"""Signing the archive as it stands."""
+"""Signs the archive as it stands: on request, and after every act that must not go unsigned."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from archiver.actions.context import Action, ActionContext
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Request
 from archiver.errors import ArchiverError, Phrase
 from archiver.evidence import request_timestamp
 from archiver.evidence.checkpoint import checkpoint, witness
 
 
-def _checkpoint(context: ActionContext) -> dict[str, Any]:
-    event = checkpoint(context.archive, context.wait_seconds)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignArchive(Request):
+    """A signature over everything as it stands now."""
+
+
+@action("checkpoint")
+def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
+    """Sign a checkpoint, have it time-stamped where an authority is configured, and return its witness line.
+
+    An authority that fails is reported in the answer: the signature stands without its token, and the daemon asks
+    again later.  Raises StorageProblem if the archive cannot be written.
+    """
+    event = checkpoint(context.archive, context.lock_timeout)
     answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
-            stamped = request_timestamp.stamp(context.archive, context.config.timestamp_url, context.wait_seconds)
-            answer["proven"] = stamped.details["time"]
+            token_event = request_timestamp.stamp(
+                context.archive, context.config.timestamp_url, context.lock_timeout
+            )
+            answer["proven"] = token_event.details["time"]
         except ArchiverError as error:
             answer["problem"] = Phrase(error.template, **error.fields)
     return answer
 
 
-def sign(context: ActionContext) -> Phrase | None:
-    """A checkpoint after what matters; what was done stands without it too."""
+def sign_checkpoint(context: ActionContext) -> Phrase | None:
+    """Sign a checkpoint after an act that is journalled already; return the problem if that fails.
+
+    The act cannot be taken back, so a missing signature is reported and never raised.
+    """
     try:
-        checkpoint(context.archive, context.wait_seconds)
+        checkpoint(context.archive, context.lock_timeout)
     except ArchiverError as error:
         return Phrase(error.template, **error.fields)
     return None
-
-
-#: Name -> what does it, and the arguments with their kinds.
-ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    "checkpoint": (_checkpoint, {}),
-}

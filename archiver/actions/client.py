@@ -1,30 +1,36 @@
-"""Acting on an archive that belongs to another user: through its daemon, where the kernel names the caller."""
+"""Asks the daemon for an action on an archive that belongs to another user; the kernel names the caller to it."""
 
 from __future__ import annotations
 
 import os
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from archiver.actions import protocol
+from archiver.actions.registry import find_action
+from archiver.actions.request_fields import Request, encode_request
 from archiver.errors import StorageProblem, UsageProblem
 
 
 def is_owner(archive: Path) -> bool:
-    """Whether this process may write the archive itself; also where there is no archive to ask."""
+    """Return True if this process may write the archive itself, or there is no archive to ask."""
     try:
         return os.stat(archive).st_uid == os.geteuid()
     except OSError:
+        # Opening the archive will say better what is wrong with it.
         return True
 
 
 @contextmanager
-def opened(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """The file to attach, if there is one; raises UsageProblem where it cannot be."""
+def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
+    """Open the file to send along, if there is one, and close it at the end of the block.
+
+    Raises UsageProblem if the path is no regular file, cannot be read, or is too large.
+    """
     if path is None:
         yield None
         return
@@ -33,9 +39,10 @@ def opened(path: Path | None) -> Iterator[IO[bytes] | None]:
             # A pipe that nobody writes to would keep the command waiting.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             stream = closing.enter_context(open(descriptor, "rb"))
-            status = os.fstat(descriptor)
-            size = status.st_size if stat.S_ISREG(status.st_mode) else -1
+            file_stat = os.fstat(descriptor)
+            size = file_stat.st_size if stat.S_ISREG(file_stat.st_mode) else -1
         except OSError:
+            # Refused below, with the same sentence as a file that is too large.
             size = -1
         if not 0 <= size <= protocol.ATTACHMENT_BYTES:
             raise UsageProblem(
@@ -46,20 +53,24 @@ def opened(path: Path | None) -> Iterator[IO[bytes] | None]:
         yield stream
 
 
-def request(
-    archive: Path, action: str, arguments: Mapping[str, Any], wait_seconds: float, attachment: Path | None
+def request_action(
+    archive: Path, request: Request, lock_timeout: float, attachment: Path | None
 ) -> dict[str, Any]:
-    """Ask the daemon of ``archive``; raises what it answers, StorageProblem where it does not."""
-    with opened(attachment) as stream, _connected(archive) as daemon:
+    """Have the daemon of ``archive`` carry out a request, and return its answer.
+
+    Raises whatever the action raised there, UsageProblem if the attachment cannot be sent, and StorageProblem if
+    no daemon listens or it gives no answer: the action may be done then.
+    """
+    with open_attachment(attachment) as stream, _connect(archive) as daemon:
         data = stream.read() if stream is not None else None
         message = {
-            "action": action,
-            "arguments": arguments,
-            "wait_seconds": wait_seconds,
+            "action": find_action(request).name,
+            "arguments": encode_request(request),
+            "wait_seconds": lock_timeout,
             "attachment": None if data is None else len(data),
         }
         try:
-            # Whoever is turned away is answered before a byte of theirs is read.
+            # A caller who is turned away is answered before a byte is read.
             with suppress(BrokenPipeError, ConnectionResetError):
                 daemon.sendall(protocol.pack(message) + (data or b""))
             answer = protocol.receive(lambda count: protocol.exactly(daemon.recv, count))
@@ -78,7 +89,11 @@ def request(
 
 
 @contextmanager
-def _connected(archive: Path) -> Iterator[socket.socket]:
+def _connect(archive: Path) -> Iterator[socket.socket]:
+    """Connect to the daemon's socket, and close the connection at the end of the block.
+
+    Raises StorageProblem if no daemon listens.
+    """
     try:
         with protocol.short_path(archive) as path:
             daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

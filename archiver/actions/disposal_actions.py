@@ -1,13 +1,15 @@
-"""Deletion after retention: plan, approvals, and carrying it out."""
+"""Deletes after retention: a plan, the approvals of two other people, and its execution."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from archiver import clock
-from archiver.actions.checkpoint_actions import sign
-from archiver.actions.context import NAME, TEXT, Action, ActionContext
+from archiver.actions.checkpoint_actions import sign_checkpoint
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import RetentionRefused
 from archiver.retention import disposal
 from archiver.store.resolve import find_version
@@ -15,12 +17,40 @@ from archiver.verify.disposals import UNFINISHED
 from archiver.verify.whole_archive import verify
 
 
-def _dispose_plan(context: ActionContext, tags: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanDisposal(Request):
+    """The versions to dispose of."""
+
+    #: Empty: every version whose retention is over.
+    tags: Annotated[tuple[str, ...], Argument("tags")] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproveDisposal(Request):
+    """One person's consent to a plan."""
+
+    plan_id: Annotated[str, Argument("plan", TextRule.LOOKED_UP)]
+    reason: Annotated[str, Argument("reason")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDisposal(Request):
+    """The execution of an approved plan, or of what an interruption left of it."""
+
+    plan_id: Annotated[str, Argument("plan", TextRule.LOOKED_UP)]
+
+
+@action("dispose-plan")
+def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
+    """Journal a plan of what may be deleted, and return what goes and what stays for which reason.
+
+    Raises NotFound for an unknown tag, RetentionRefused if the journal has events that cannot be read.
+    """
     archive = context.archive
-    versions = [find_version(archive, str(tag)) for tag in tags] or archive.index.versions()
-    identity, selection = disposal.plan(archive, versions, context.rules, context.wait_seconds)
+    versions = [find_version(archive, tag) for tag in request.tags] or archive.index.versions()
+    plan_id, selection = disposal.plan(archive, versions, context.disposal_rules, context.lock_timeout)
     return {
-        "plan": identity,
+        "plan": plan_id,
         "going": [
             {
                 "tag": version.tag,
@@ -34,7 +64,7 @@ def _dispose_plan(context: ActionContext, tags: list[str]) -> dict[str, Any]:
             {
                 "tag": version.tag,
                 "keep_until": decision.keep_until.isoformat(),
-                "open": [str(each) for each in decision.open],
+                "open": [str(reason) for reason in decision.open],
                 "conditions": decision.conditions,
             }
             for version, decision in selection.staying
@@ -45,46 +75,57 @@ def _dispose_plan(context: ActionContext, tags: list[str]) -> dict[str, Any]:
     }
 
 
-def _dispose_approve(context: ActionContext, plan: str, reason: str) -> dict[str, Any]:
-    found = disposal.approve(context.archive, plan, reason, context.rules, context.wait_seconds)
-    missing = max(0, disposal.APPROVALS - len(found.approvals))
-    until = None if missing else clock.stamp(disposal.cooled_off(found, context.rules))
-    return {"plan": found.identity, "missing": missing, "not_before": until}
+@action("dispose-approve")
+def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[str, Any]:
+    """Journal the caller's approval; return how many are missing, and from when on the plan may run.
+
+    Raises NotFound for an unknown plan, RetentionRefused if the caller made the plan or has approved it already.
+    """
+    rules = context.disposal_rules
+    plan = disposal.approve(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
+    missing_approvals = max(0, disposal.APPROVALS - len(plan.approvals))
+    may_run_after = None if missing_approvals else clock.stamp(disposal.cooled_off(plan, rules))
+    return {"plan": plan.identity, "missing": missing_approvals, "not_before": may_run_after}
 
 
-def _dispose_run(context: ActionContext, plan: str) -> dict[str, Any]:
-    disposal.refuse_unread(context.archive, "dispose run", context.wait_seconds)
-    _check_whole(context, plan)
-    done = disposal.run(context.archive, plan, context.rules, context.wait_seconds)
+@action("dispose-run")
+def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]:
+    """Delete the content that an approved plan names, and sign the archive afterwards.
+
+    Safe to repeat after a crash: a plan that was begun is finished.  Raises NotFound for an unknown plan, and
+    RetentionRefused if the plan may not run or ``verify`` finds anything.  Nothing is deleted then.
+    """
+    disposal.refuse_unread(context.archive, "dispose run", context.lock_timeout)
+    _check_archive_is_sound(context, request.plan_id)
+    completed = disposal.run(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
     return {
-        "certificate": done.identity,
-        "objects": done.objects,
-        "bytes": done.bytes,
-        "kept": done.kept,
-        "problem": sign(context),
+        "certificate": completed.identity,
+        "objects": completed.objects,
+        "bytes": completed.bytes,
+        "kept": completed.kept,
+        "problem": sign_checkpoint(context),
     }
 
 
-def _check_whole(context: ActionContext, plan: str) -> None:
-    """Nothing is deleted from an archive that is not as it should be; raises RetentionRefused."""
+def _check_archive_is_sound(context: ActionContext, plan_id: str) -> None:
+    """Refuse to delete anything from an archive with findings, and journal the refusal.
+
+    Damage has to be repaired while the content is still there.  Raises RetentionRefused.
+    """
     report = verify(context.archive.root, context.archive.repository, 0.0)
-    # What was interrupted is finished by this very run.
-    found = [each for each in report.findings if (each.code, each.object) != (UNFINISHED, plan)]
-    if found:
-        refused = RetentionRefused(
+    findings = [
+        finding
+        for finding in report.findings
+        # This very run finishes the plan that was interrupted.
+        if (finding.code, finding.object) != (UNFINISHED, plan_id)
+    ]
+    if findings:
+        refusal = RetentionRefused(
             "Nothing is deleted while verify finds something ({code} {object}, {count} in all). Nothing was "
             "changed. Look with archiver verify, and put that right first.",
-            code=found[0].code,
-            object=found[0].object,
-            count=len(found),
+            code=findings[0].code,
+            object=findings[0].object,
+            count=len(findings),
         )
-        disposal.journal_refusal(context.archive, "dispose run", refused, context.wait_seconds)
-        raise refused
-
-
-#: Name -> what does it, and the arguments with their kinds.
-ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    "dispose-plan": (_dispose_plan, {"tags": (list,)}),
-    "dispose-approve": (_dispose_approve, {"plan": NAME, "reason": TEXT}),
-    "dispose-run": (_dispose_run, {"plan": NAME}),
-}
+        disposal.journal_refusal(context.archive, "dispose run", refusal, context.lock_timeout)
+        raise refusal

@@ -1,30 +1,69 @@
-"""Placing and lifting holds."""
+"""Places and lifts holds: named reasons not to dispose of something, whatever the date."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from archiver.actions.context import MAYBE, MAYBE_NAME, NAME, TEXT, Action, ActionContext
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.retention import holds
 from archiver.store.resolve import find_object
 
 
-def _hold_place(context: ActionContext, name: str, target: str, reason: str, by: str | None) -> dict[str, Any]:
-    held = find_object(context.archive, target)
-    return {"object": holds.place(context.archive, name, held, reason, by, context.wait_seconds).object}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceHold(Request):
+    """A hold on a filing, a submission or a version."""
+
+    hold_name: Annotated[str, Argument("name")]
+    #: A filing, a submission or a version's tag.
+    target: Annotated[str, Argument("target", TextRule.LOOKED_UP)]
+    reason: Annotated[str, Argument("reason")]
+    reported_by: Annotated[str | None, Argument("by")] = None
 
 
-def _hold_lift(
-    context: ActionContext, name: str, target: str | None, reason: str, by: str | None
-) -> dict[str, Any]:
-    held = None if target is None else find_object(context.archive, target)
-    lifted = holds.lift(context.archive, name, held, reason, by, context.wait_seconds)
-    return {"objects": [event.object for event in lifted]}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftHold(Request):
+    """The end of a hold, on one object or on all that it holds."""
+
+    hold_name: Annotated[str, Argument("name")]
+    #: None: everything that the hold is on.
+    target: Annotated[str | None, Argument("target", TextRule.LOOKED_UP)] = None
+    reason: Annotated[str, Argument("reason")]
+    reported_by: Annotated[str | None, Argument("by")] = None
 
 
-#: Name -> what does it, and the arguments with their kinds.
-ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    "hold-place": (_hold_place, {"name": TEXT, "target": NAME, "reason": TEXT, "by": MAYBE}),
-    "hold-lift": (_hold_lift, {"name": TEXT, "target": MAYBE_NAME, "reason": TEXT, "by": MAYBE}),
-}
+@action("hold-place")
+def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
+    """Place a hold, and return the object that it is on.
+
+    Raises NotFound for an unknown object, UsageProblem for a name or reason that says nothing, or a hold of this
+    name that the object has already.
+    """
+    event = holds.place(
+        context.archive,
+        request.hold_name,
+        find_object(context.archive, request.target),
+        request.reason,
+        request.reported_by,
+        context.lock_timeout,
+    )
+    return {"object": event.object}
+
+
+@action("hold-lift")
+def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
+    """Lift a hold, and return the objects that it was on.
+
+    Raises NotFound for an unknown object or where no such hold is in force, UsageProblem without a reason.
+    """
+    events = holds.lift(
+        context.archive,
+        request.hold_name,
+        None if request.target is None else find_object(context.archive, request.target),
+        request.reason,
+        request.reported_by,
+        context.lock_timeout,
+    )
+    return {"objects": [event.object for event in events]}

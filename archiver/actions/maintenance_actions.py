@@ -1,12 +1,15 @@
-"""Care of the archive itself: packing, replication, drills, notes in the journal."""
+"""Takes care of the archive itself: packing, replication, restore drills, notes in the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from archiver import clock
-from archiver.actions.context import NAME, Action, ActionContext
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action, unknown_action
+from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import UsageProblem
 from archiver.restore import drill
 from archiver.store import events, maintenance, names
@@ -14,63 +17,111 @@ from archiver.store.journal import canonical
 from archiver.store.writer import Draft
 
 #: A restore at a time may name thousands of versions.
-_LARGEST_NOTE = 1 << 20
+_LARGEST_NOTE_BYTES = 1 << 20
+_LONGEST_SUBJECT = 500
+#: Fewer files than are in any archive prove nothing; more take longer than the daemon's callers wait.
+_MOST_DRILL_FILES = 100_000
+#: Commands that read the archive as anybody, and have the daemon journal that they did.
 _NOTES = ("restore", "export", "protect")
-#: What a person typed, among the details of a note; the rest are names of folders and versions.
-_TYPED = frozenset({"recipient", "reason"})
+#: Texts that a person typed, among the details of a note; the rest are names of folders and versions.
+_TYPED_DETAILS = frozenset({"recipient", "reason"})
 
 
-def _drill(context: ActionContext, files: int) -> dict[str, Any]:
-    done = drill.drill(context.archive, min(max(files, 1), 100_000), context.wait_seconds)
-    return {"versions": sorted(done.versions), "files": done.files, "bytes": done.bytes}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackRepository(Request):
+    """One run of the repository's maintenance."""
 
 
-def _maintain(context: ActionContext) -> dict[str, Any]:
-    done = maintenance.maintain(context.archive, context.wait_seconds)
-    return {"objects": done.objects, "packs": done.packs}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReplica(Request):
+    """One run of the replication to the bucket."""
 
 
-def _replica_sync(context: ActionContext) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RehearseRestore(Request):
+    """One restore of a random sample to a scratch folder."""
+
+    file_count: Annotated[int, Argument("files")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordNote(Request):
+    """Something that a caller did who may not write the journal."""
+
+    #: The event's action: ``restore``, ``export`` or ``protect``.
+    action: Annotated[str, Argument("what", TextRule.LOOKED_UP)]
+    #: The event's object.
+    about: Annotated[str, Argument("about", TextRule.LOOKED_UP)]
+    details: Annotated[Mapping[str, Any], Argument("details")]
+
+
+@action("drill")
+def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[str, Any]:
+    """Restore a random sample to a scratch folder, compare every byte, and journal the result.
+
+    Raises StorageProblem if a file of the sample does not come back as it was archived.
+    """
+    file_count = min(max(request.file_count, 1), _MOST_DRILL_FILES)
+    result = drill.drill(context.archive, file_count, context.lock_timeout)
+    return {"versions": sorted(result.versions), "files": result.files, "bytes": result.bytes}
+
+
+@action("maintain")
+def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]:
+    """Move loose objects into packs and merge small packs; return how many of each.
+
+    Raises StorageProblem if git cannot write; nothing is removed before its copy is on disk.
+    """
+    result = maintenance.maintain(context.archive, context.lock_timeout)
+    return {"objects": result.objects, "packs": result.packs}
+
+
+@action("replica-sync")
+def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
+    """Send what the bucket lacks, renew locks, delete what was disposed of; return what was done.
+
+    Raises ConfigProblem without a bucket in the settings, StorageProblem if the bucket fails; what was sent until
+    then stays recorded.
+    """
+    # Imported here: boto3 takes longer to load than any other action to run.
     from archiver.replica.connect import opened
     from archiver.replica.replicate import replicate
     from archiver.replica.sync import described
 
-    archive, config = context.archive, context.config
-    with opened(archive, config) as replica:
-        policy, wait = context.rules.policy, context.wait_seconds
-        done = replicate(archive, replica, policy, wait, progress=context.progress)
+    archive = context.archive
+    with opened(archive, context.config) as replica:
+        policy = context.disposal_rules.policy
+        result = replicate(archive, replica, policy, context.lock_timeout, progress=context.report_progress)
     return {
-        "done": described(done),
-        "sent": done.sent,
-        "bytes": done.sent_bytes,
-        "holds": done.holds,
-        "deleted": done.deleted,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(done.extended)],
-        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(done.locked)],
-        "missing": done.missing,
+        "done": described(result),
+        "sent": result.sent,
+        "bytes": result.sent_bytes,
+        "holds": result.holds,
+        "deleted": result.deleted,
+        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(result.extended)],
+        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(result.locked)],
+        "missing": result.missing,
     }
 
 
-def _note(context: ActionContext, what: str, about: str, details: dict[str, Any]) -> dict[str, Any]:
-    """Journal what somebody did who may not write the journal."""
-    if what not in _NOTES:
-        raise UsageProblem("There is no action {name}. Nothing was changed.", name=what[:100])
-    events.check_values(details)
-    for key in _TYPED & details.keys():
+@action("note")
+def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
+    """Journal something that a caller did who may not write the journal; return the event's number.
+
+    Raises UsageProblem for any other action than a note's, and for details that could not be read back, hold
+    control characters, or are too long.
+    """
+    if request.action not in _NOTES:
+        raise unknown_action(request.action)
+    events.check_values(request.details)
+    details = dict(request.details)
+    for key in _TYPED_DETAILS & details.keys():
         if isinstance(details[key], str):
-            details = {**details, key: names.typed(details[key], key)}
-    if len(canonical(details)) > _LARGEST_NOTE:
+            details[key] = names.typed(details[key], key)
+    if len(canonical(details)) > _LARGEST_NOTE_BYTES:
         raise UsageProblem(
-            "A note for the journal is longer than {longest} bytes. Nothing was changed.", longest=_LARGEST_NOTE
+            "A note for the journal is longer than {longest} bytes. Nothing was changed.",
+            longest=_LARGEST_NOTE_BYTES,
         )
-    with context.archive.writing(context.wait_seconds) as writer:
-        return {"seq": writer.append(Draft(what, about[:500], details)).seq}
-
-
-#: Name -> what does it, and the arguments with their kinds.
-ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    "replica-sync": (_replica_sync, {}),
-    "maintain": (_maintain, {}),
-    "drill": (_drill, {"files": (int,)}),
-    "note": (_note, {"what": NAME, "about": NAME, "details": (dict,)}),
-}
+    with context.archive.writing(context.lock_timeout) as writer:
+        return {"seq": writer.append(Draft(request.action, request.about[:_LONGEST_SUBJECT], details)).seq}

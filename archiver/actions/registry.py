@@ -1,93 +1,133 @@
-"""Everything that a person does to the archive, by name.
+"""Finds an action by its name or its request, and performs it.
 
-For the service's user directly, for others through the daemon.
-
-An action takes plain values, checks them, and answers with plain values and
-phrases, so that it is the same whether the caller is this process or another.
+An action is a function with the decorator :func:`action`; its second parameter is the request that it takes.
+Nothing else has to be told of it: every module of this package is searched.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Mapping
+import pkgutil
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from archiver.actions import (
-    checkpoint_actions,
-    display_actions,
-    disposal_actions,
-    filing_actions,
-    hold_actions,
-    maintenance_actions,
-    reminder_actions,
-    submission_actions,
+from archiver import actions
+from archiver.actions.context import ActionContext
+from archiver.actions.request_fields import (
+    Request,
+    RequestType,
+    attachment_name,
+    decode_request,
+    normalize_texts,
+    request_fields,
 )
-from archiver.actions.context import Action, ActionContext, AsGiven, FileName
 from archiver.errors import UsageProblem
-from archiver.store import names
 
-_LONGEST_TEXT = 4000
-#: Name -> what does it, and the arguments with their kinds.
-_ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    **checkpoint_actions.ACTIONS,
-    **display_actions.ACTIONS,
-    **disposal_actions.ACTIONS,
-    **filing_actions.ACTIONS,
-    **hold_actions.ACTIONS,
-    **maintenance_actions.ACTIONS,
-    **reminder_actions.ACTIONS,
-    **submission_actions.ACTIONS,
-}
+#: Of a name that nobody knows, and of a file's name, so much is shown.
+_LONGEST_NAME, _LONGEST_FILE_NAME = 100, 200
 
 
-def perform(name: str, context: ActionContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what ``name`` says; raises UsageProblem for what it does not know or cannot be."""
-    if name not in _ACTIONS:
-        raise UsageProblem("There is no action {name}. Nothing was changed.", name=str(name)[:100])
-    action, accepted = _ACTIONS[name]
-    for key in arguments.keys() | accepted.keys():
-        if not isinstance(arguments.get(key), accepted.get(key, ())):
-            raise UsageProblem(
-                "{name}: {key} is unknown, missing or of the wrong kind. Nothing was changed. The command and the "
-                "daemon may be of different releases.",
-                name=name,
-                key=str(key)[:100],
-            )
-    if any(isinstance(each, str) and len(each) > _LONGEST_TEXT for each in arguments.values()):
-        raise UsageProblem(
-            "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
-            longest=_LONGEST_TEXT,
-        )
-    file = next((arguments.get(key) for key, kinds in accepted.items() if FileName in kinds), None)
-    _check_attachment(name, context, file)
-    return action(context, **{key: _kept(key, value, accepted[key]) for key, value in arguments.items()})
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that people and the daemon do to an archive, by the name that it has on the socket."""
+
+    name: str
+    request_type: type[Request]
+    handler: Callable[[ActionContext, Any], dict[str, Any]]
 
 
-def _kept(key: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    """An argument in the form that is journalled; raises UsageProblem for a text that must not be."""
-    is_typed = isinstance(value, str) and not {AsGiven, FileName} & set(kinds)
-    return names.typed(value, key) if is_typed else value
+#: Filled while the modules of this package are imported, and never changed afterwards.
+_ACTIONS_BY_NAME: dict[str, Action] = {}
+_ACTIONS_BY_REQUEST: dict[type[Request], Action] = {}
 
 
-def _check_attachment(action: str, context: ActionContext, file: str | None) -> None:
+def action(
+    name: str,
+) -> Callable[
+    [Callable[[ActionContext, RequestType], dict[str, Any]]],
+    Callable[[ActionContext, RequestType], dict[str, Any]],
+]:
+    """Make a function the action ``name``, which is part of the protocol and never changes.
+
+    Raises TypeError while the module is imported if the request class has a field without a wire name, or the
+    name or the class belongs to another action.
+    """
+
+    def register(
+        handler: Callable[[ActionContext, RequestType], dict[str, Any]],
+    ) -> Callable[[ActionContext, RequestType], dict[str, Any]]:
+        _, request_type, *_ = typing.get_type_hints(handler).values()
+        request_fields(request_type)
+        if name in _ACTIONS_BY_NAME or request_type in _ACTIONS_BY_REQUEST:
+            raise TypeError(f"{name} or {request_type.__name__} belongs to another action")
+        registered = Action(name, request_type, handler)
+        _ACTIONS_BY_NAME[name] = _ACTIONS_BY_REQUEST[request_type] = registered
+        return handler
+
+    return register
+
+
+def all_actions() -> Mapping[str, Action]:
+    """Return every action by its name; imports all modules of this package."""
+    for module in pkgutil.iter_modules(actions.__path__):
+        importlib.import_module(f"{actions.__name__}.{module.name}")
+    return _ACTIONS_BY_NAME
+
+
+def find_action(request: Request) -> Action:
+    """Return the action that takes this request."""
+    return _ACTIONS_BY_REQUEST[type(request)]
+
+
+def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
+    """Return the request that came through the socket as a name and arguments.
+
+    Raises UsageProblem if there is no such action, or an argument of it is unknown, missing or of the wrong kind.
+    """
+    found_action = all_actions().get(name)
+    if found_action is None:
+        raise unknown_action(name)
+    return decode_request(name, found_action.request_type, arguments)
+
+
+def unknown_action(name: str) -> UsageProblem:
+    """Return the refusal of an action that does not exist."""
+    return UsageProblem("There is no action {name}. Nothing was changed.", name=name[:_LONGEST_NAME])
+
+
+def perform(context: ActionContext, request: Request) -> dict[str, Any]:
+    """Carry out a request, wherever it came from, and return the answer in values that cross the socket.
+
+    Raises UsageProblem if a text or the attachment cannot be kept, and whatever the action raises.
+    """
+    requested_action = find_action(request)
+    request = normalize_texts(request)
+    _check_attachment(requested_action.name, context, attachment_name(request))
+    return requested_action.handler(context, request)
+
+
+def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:
     """Refuse a file that was named and not sent, sent and not named, or is empty; raises UsageProblem.
 
     Journalled as an empty attachment, it would look like evidence for ever.
     """
     stream = context.attachment
-    if file is None:
+    if file_name is None:
         if stream is not None:
             raise UsageProblem(
                 "A file was sent along that {action} does not name. Nothing was recorded. The command and the "
                 "daemon may be of different releases.",
-                action=action,
+                action=action_name,
             )
         return
-    if stream is None or not os.path.basename(file):
+    if stream is None or not os.path.basename(file_name):
         raise UsageProblem(
             "The file {file} was named, but it was not sent along. Nothing was recorded. Name the file itself; "
             "the command and the daemon may be of different releases.",
-            file=file[:200],
+            file=file_name[:_LONGEST_FILE_NAME],
         )
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -95,5 +135,5 @@ def _check_attachment(action: str, context: ActionContext, file: str | None) -> 
         raise UsageProblem(
             "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
             "receipt or the evidence, or leave it out.",
-            file=file[:200],
+            file=file_name[:_LONGEST_FILE_NAME],
         )

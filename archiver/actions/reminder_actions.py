@@ -1,61 +1,70 @@
-"""Reminders of what is due."""
+"""Sends reminders of what is due, each step once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from archiver import clock, i18n
-from archiver.actions.context import Action, ActionContext
+from archiver.actions.context import ActionContext
+from archiver.actions.registry import action
+from archiver.actions.request_fields import Request
 from archiver.errors import Phrase, UsageProblem
 from archiver.filings.due import delivery
 from archiver.filings.due.reminders import ReminderDigest, digests
 from archiver.filings.register import register
 from archiver.store.writer import Draft
 
+#: The object of the events: a reminder may be about many filings.
 _REMINDERS = "reminders"
 
 
-def waiting(context: ActionContext) -> tuple[dict[str, list[str]], list[ReminderDigest]]:
-    """Where reminders go, and what is to be sent now; raises ConfigProblem."""
-    where = delivery.targets(context.config.desk.targets, os.environ)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendReminders(Request):
+    """Everything that is due and was not sent yet."""
+
+
+def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], list[ReminderDigest]]:
+    """Return the addresses of each role or person, and the messages that are to be sent now.
+
+    Raises ConfigProblem if the file with the addresses cannot be used.
+    """
+    addresses = delivery.targets(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
     today = clock.today(context.config.zone)
-    return where, digests(register(events).values(), events, today, where)
+    return addresses, digests(register(events).values(), events, today, addresses)
 
 
-def remind(context: ActionContext) -> dict[str, Any]:
-    """Send what is due and was not sent; what could not be sent is tried again the next time."""
-    where, messages = waiting(context)
-    if not where:
+@action("remind")
+def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
+    """Send the reminders that are due, and journal each message as soon as it is taken.
+
+    A message that could not be sent is named in the answer and tried again the next time.  Raises UsageProblem
+    if nobody is named to be reminded, ConfigProblem if the addresses cannot be used.
+    """
+    addresses, messages = pending_reminders(context)
+    if not addresses:
         raise UsageProblem(
             "Nobody is named to be reminded. Nothing was sent. Set reminders.targets in the settings, or "
             "ARCHIVER_TARGET_OWNER in the environment."
         )
-    speak = i18n.translator(context.config.lang or i18n.of_environment(os.environ))
-    sent, failed = 0, []
+    translate = i18n.translator(context.config.lang or i18n.of_environment(os.environ))
+    sent_items, failed_targets = 0, []
     for message in messages:
-        title = speak(Phrase("archiver: {count} matters need you", count=len(message.items)))
-        if delivery.send(
-            where[message.role][message.channel], title, "\n".join(speak(item.line) for item in message.items)
-        ):
-            _note_sent(context, message)
-            sent += len(message.items)
+        title = translate(Phrase("archiver: {count} matters need you", count=len(message.items)))
+        body = "\n".join(translate(item.line) for item in message.items)
+        if delivery.send(addresses[message.role][message.channel], title, body):
+            _record_reminder(context, message)
+            sent_items += len(message.items)
         else:
-            failed.append(f"{message.role} ({message.channel + 1})")
-    return {"sent": sent, "failed": failed}
+            failed_targets.append(f"{message.role} ({message.channel + 1})")
+    return {"sent": sent_items, "failed": failed_targets}
 
 
-def _note_sent(context: ActionContext, message: ReminderDigest) -> None:
+def _record_reminder(context: ActionContext, message: ReminderDigest) -> None:
+    """Journal that a message was sent, so that no step is sent twice."""
     items = [{"uid": item.uid, "step": item.step} for item in message.items]
-    with context.archive.writing(context.wait_seconds) as writer:
-        writer.append(
-            Draft("reminder", _REMINDERS, {"to": message.role, "channel": message.channel, "items": items})
-        )
-
-
-#: Name -> what does it, and the arguments with their kinds.
-ACTIONS: Mapping[str, tuple[Action, Mapping[str, tuple[type, ...]]]] = {
-    "remind": (remind, {}),
-}
+    details = {"to": message.role, "channel": message.channel, "items": items}
+    with context.archive.writing(context.lock_timeout) as writer:
+        writer.append(Draft("reminder", _REMINDERS, details))

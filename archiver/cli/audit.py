@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 def _sign(session: Session, archive: Archive) -> None:
     """The newest event of a package is a checkpoint: nothing of it is without a signature."""
+    from archiver.actions.checkpoint_actions import SignArchive
+
     head = archive.journal.head()
     if head is None or head.action == "checkpoint":
         return
     try:
-        session.act("checkpoint")
+        session.perform(SignArchive())
     except ArchiverError as error:
         session.console.warn(error.template, **error.fields)
 
@@ -64,6 +66,7 @@ def command(
     # They take as long to start as this program takes to find out what there is to copy.
     with closing(Copies()) as copies:
         from archiver import clock
+        from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection
         from archiver.audit.package_writer import export_record
@@ -115,7 +118,7 @@ def command(
     )
     console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.act("note", what="export", **package.export_note(written, record))
+        session.perform(RecordNote(action="export", **package.export_note(written, record)))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

@@ -96,12 +96,17 @@ def _due(due: Any) -> str | None:
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _decide(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
-    done = session.act("change-decide", number=number, material=material == "yes", reason=reason, by=by)
-    if material == "yes":
+    from archiver.actions.filing_actions import DecideChange
+
+    is_material = material == "yes"
+    decided = session.perform(
+        DecideChange(change_number=number, is_material=is_material, reason=reason, reported_by=by)
+    )
+    if is_material:
         session.console.say(
             "Change {number} is material: {filing} needs a change submission. See: archiver deadlines",
             number=number,
-            filing=done["filing"],
+            filing=decided["filing"],
         )
     else:
         session.console.say("Change {number} is not material. The reason is kept.", number=number)

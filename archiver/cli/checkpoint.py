@@ -17,7 +17,9 @@ from archiver.errors import StorageProblem, UsageProblem
 def command(session: Session, only_line: bool, picture: str | None) -> None:
     if picture is not None and Path(picture).suffix not in (".png", ".svg"):
         raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
-    signed = session.act("checkpoint")
+    from archiver.actions.checkpoint_actions import SignArchive
+
+    signed = session.perform(SignArchive())
     line = signed["line"]
     console = session.console
     if only_line:

@@ -17,9 +17,10 @@ command = group("The public display of the filing number.")
     "--page", type=FilePath(), metavar="FILE", help="A saved page, instead of fetching the company's own."
 )
 def _check(session: Session, filing: str, page: Path | None) -> None:
+    from archiver.actions.display_actions import CheckDisplay
     from archiver.errors import Unhealthy
 
-    done = session.act("display-check", page, filing=filing, page=file_name(page))
+    done = session.perform(CheckDisplay(filing=filing, page_name=file_name(page)), page)
     console = session.console
     bad = []
     for each in done["pages"]:

@@ -21,7 +21,9 @@ command = group("Deletion after retention; refused (exit 4) before it.")
 @click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
-    planned = session.act("dispose-plan", tags=list(tags))
+    from archiver.actions.disposal_actions import PlanDisposal
+
+    planned = session.perform(PlanDisposal(tags=tags))
     console = session.console
     if as_json:
         for each in planned["staying"]:
@@ -59,7 +61,9 @@ def _listed(each: dict[str, Any]) -> dict[str, Any]:
 @click.argument("identity", type=Text(), metavar="ID")
 @click.option("--reason", type=Text(), required=True, help="Why this may go; kept with the record.")
 def _approve(session: Session, identity: str, reason: str) -> None:
-    approved = session.act("dispose-approve", plan=identity, reason=reason)
+    from archiver.actions.disposal_actions import ApproveDisposal
+
+    approved = session.perform(ApproveDisposal(plan_id=identity, reason=reason))
     if approved["missing"]:
         session.console.say("Approved {plan}. {missing} more approval is needed.", **approved)
     else:
@@ -73,7 +77,9 @@ def _approve(session: Session, identity: str, reason: str) -> None:
 @entry("Carry out an approved plan, or finish one that was interrupted.")
 @click.argument("identity", type=Text(), metavar="ID")
 def _run(session: Session, identity: str) -> None:
-    done = session.act("dispose-run", plan=identity)
+    from archiver.actions.disposal_actions import RunDisposal
+
+    done = session.perform(RunDisposal(plan_id=identity))
     console = session.console
     console.say(
         "Disposed of {objects} content objects, {bytes} bytes.", objects=done["objects"], bytes=done["bytes"]

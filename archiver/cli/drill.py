@@ -14,7 +14,9 @@ from archiver.restore.drill import FILES
 )
 @json_option
 def command(session: Session, files: int, as_json: bool) -> None:
-    done = session.act("drill", files=files)
+    from archiver.actions.maintenance_actions import RehearseRestore
+
+    done = session.perform(RehearseRestore(file_count=files))
     if as_json:
         session.console.json(done)
         return

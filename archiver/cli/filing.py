@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,33 +194,40 @@ def _set(
     reason: str | None,
     status: str | None,
     portal_text: str | None,
-    on: str | None,
+    on: date | None,
     evidence: Path | None,
     by: str | None,
-    **fields: str | None,
+    **fields: str | date | None,
 ) -> None:
-    forced = session.forced(force, reason)
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    from archiver.actions.filing_actions import UpdateFiling
+
+    override_reason = session.forced(force, reason)
+    changed_fields: dict[str, Any] = {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in fields.items()
+        if value is not None
+    }
     if products:
-        given["products"] = list(products)
-    done = session.act(
-        "filing-set",
+        changed_fields["products"] = list(products)
+    updated = session.perform(
+        UpdateFiling(
+            filing=filing,
+            changed_fields=changed_fields,
+            review_status=status,
+            portal_wording=portal_text,
+            checked_on=on,
+            screenshot_name=file_name(evidence),
+            number_override_reason=override_reason,
+            reported_by=by,
+        ),
         evidence,
-        filing=filing,
-        fields=given,
-        status=status,
-        portal_text=portal_text,
-        on=on,
-        evidence=file_name(evidence),
-        force=forced,
-        by=by,
     )
-    session.console.say("Recorded for {filing}.", filing=done["filing"])
+    session.console.say("Recorded for {filing}.", filing=updated["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.say(
             "Its retention periods run out only after its end is recorded too: archiver filing end {filing!q} "
             "--on DATE --reason WHY",
-            filing=done["filing"],
+            filing=updated["filing"],
         )
 
 
@@ -228,8 +236,10 @@ def _set(
 @day_option("--on", "The day it ended, for people.", required=True)
 @click.option("--reason", type=Text(), required=True, help="Why it ended; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _end(session: Session, filing: str, on: str, reason: str, by: str | None) -> None:
-    ended = session.act("filing-end", filing=filing, on=on, reason=reason, by=by)
+def _end(session: Session, filing: str, on: date, reason: str, by: str | None) -> None:
+    from archiver.actions.filing_actions import EndFiling
+
+    ended = session.perform(EndFiling(filing=filing, ended_on=on, reason=reason, reported_by=by))
     session.console.say(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
         filing=ended["filing"],

@@ -15,8 +15,10 @@ command = group("Named reasons not to dispose of something, whatever the date.")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
 def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
-    held = session.act("hold-place", name=name, target=target, reason=reason, by=by)
-    session.console.say("{object} is held by {name}.", object=held["object"], name=name)
+    from archiver.actions.hold_actions import PlaceHold
+
+    placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=by))
+    session.console.say("{object} is held by {name}.", object=placed["object"], name=name)
 
 
 @entry("Lift a hold, from one thing or from everything that it holds.")
@@ -25,8 +27,11 @@ def _place(session: Session, name: str, target: str, reason: str, by: str | None
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
 def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
-    for each in session.act("hold-lift", name=name, target=target, reason=reason, by=by)["objects"]:
-        session.console.say("{object} is not held by {name} any more.", object=each, name=name)
+    from archiver.actions.hold_actions import LiftHold
+
+    lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=by))
+    for object_name in lifted["objects"]:
+        session.console.say("{object} is not held by {name} any more.", object=object_name, name=name)
 
 
 @entry("List the holds in force.")

@@ -17,9 +17,11 @@ def command(session: Session, restore_settings: bool) -> None:
     if restore_settings:
         _restore_settings(session)
         return
-    done = session.act("maintain")
+    from archiver.actions.maintenance_actions import PackRepository
+
+    packed = session.perform(PackRepository())
     session.console.say(
-        "{objects} objects were packed, {packs} packs merged.", objects=done["objects"], packs=done["packs"]
+        "{objects} objects were packed, {packs} packs merged.", objects=packed["objects"], packs=packed["packs"]
     )
 
 

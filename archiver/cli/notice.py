@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.actions.client import opened
+from archiver.actions.client import open_attachment
 from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
 from archiver.errors import Phrase, UsageProblem, shell_word
 
@@ -37,8 +38,8 @@ def _add(
     session: Session,
     filing: str,
     kind: str | None,
-    received: str | None,
-    due: str | None,
+    received: date | None,
+    due: date | None,
     days: int | None,
     issuer: str,
     document: str,
@@ -46,6 +47,8 @@ def _add(
     file: Path | None,
     by: str | None,
 ) -> None:
+    from archiver.actions.filing_actions import AddNotice
+
     proposal = _proposed(session, file) if file else None
     if kind is None or received is None:
         if proposal is None or file is None:
@@ -56,19 +59,20 @@ def _add(
         session.console.say("The paper seems to say this. Nothing was recorded; check it, and run:")
         session.console.line(_command_line(filing, file, proposal))
         return
-    added = session.act(
-        "notice-add",
+    added = session.perform(
+        AddNotice(
+            filing=filing,
+            kind=kind,
+            received_on=received,
+            due_on=due,
+            working_days=days,
+            issuer=issuer,
+            document_number=document,
+            owner=owner,
+            file_name=file_name(file),
+            reported_by=by,
+        ),
         file,
-        filing=filing,
-        kind=kind,
-        received=received,
-        due=due,
-        days=days,
-        issuer=issuer,
-        document=document,
-        owner=owner,
-        file=file_name(file),
-        by=by,
     )
     console = session.console
     console.say("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
@@ -86,7 +90,7 @@ def _proposed(session: Session, file: Path) -> Proposal:
 
     names = {submission.filing for submission in session.archive().index.submissions()}
     # Before it is read: a pipe would keep the reader waiting.
-    with opened(file), Reader() as reader:
+    with open_attachment(file), Reader() as reader:
         return propose(reader.read(file, file.name).lines, sorted(names))
 
 
@@ -113,8 +117,12 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
 @click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
 @day_option("--on", "The day of the answer; else that of the handing-in.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _answer(session: Session, number: int, submission: str, on: str | None, by: str | None) -> None:
-    done = session.act("notice-answer", number=number, submission=submission, on=on, by=by)
+def _answer(session: Session, number: int, submission: str, on: date | None, by: str | None) -> None:
+    from archiver.actions.filing_actions import AnswerNotice
+
+    done = session.perform(
+        AnswerNotice(notice_number=number, submission=submission, answered_on=on, reported_by=by)
+    )
     session.console.say(
         "Notice {number} was answered on {on} with {submission}.",
         number=number,

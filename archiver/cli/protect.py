@@ -11,6 +11,7 @@ from archiver.errors import ArchiverError, StorageProblem
 @entry("Set the immutable flag on all content objects (as root, where the filesystem has it).")
 @click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
 def command(session: Session, off: bool) -> None:
+    from archiver.actions.maintenance_actions import RecordNote
     from archiver.store.permissions import protect
 
     archive = session.archive()
@@ -33,7 +34,7 @@ def command(session: Session, off: bool) -> None:
         console.say("What is archived from now on is not, until this is run again.")
     try:
         details = {"on": not off, "objects": total, "changed": done}
-        session.act("note", what="protect", about="content", details=details)
+        session.perform(RecordNote(action="protect", about="content", details=details))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The flags are changed, but it could not be journalled.")

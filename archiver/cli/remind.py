@@ -14,9 +14,9 @@ def command(session: Session, dry_run: bool) -> None:
     console = session.console
     if dry_run:
         from archiver.actions.context import ActionContext
-        from archiver.actions.reminder_actions import waiting
+        from archiver.actions.reminder_actions import pending_reminders
 
-        _, messages = waiting(ActionContext(session.archive(), session.config, session.wait))
+        _, messages = pending_reminders(ActionContext(session.archive(), session.config, session.wait))
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:
@@ -24,7 +24,9 @@ def command(session: Session, dry_run: bool) -> None:
         if not messages:
             console.say("Nothing is to be sent.")
         return
-    done = session.act("remind")
+    from archiver.actions.reminder_actions import SendReminders
+
+    done = session.perform(SendReminders())
     console.say("{count} reminders were sent.", count=done["sent"])
     if done["failed"]:
         raise StorageProblem(

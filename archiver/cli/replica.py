@@ -45,7 +45,9 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
 @entry("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
 def _sync(session: Session, as_json: bool) -> None:
-    answer = session.act("replica-sync")
+    from archiver.actions.maintenance_actions import SyncReplica
+
+    answer = session.perform(SyncReplica())
     done, console = answer.pop("done"), session.console
     if as_json:
         console.json(answer)

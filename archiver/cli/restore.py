@@ -33,6 +33,7 @@ def command(
     from pathlib import Path
 
     from archiver import clock
+    from archiver.actions.maintenance_actions import RecordNote
     from archiver.restore import restoration
     from archiver.store.resolve import find_filing, find_version
 
@@ -61,7 +62,7 @@ def command(
     written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        session.act("note", what="restore", **restoration.note(plan, written))
+        session.perform(RecordNote(action="restore", **restoration.note(plan, written)))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The restore is done, but it could not be journalled.")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from archiver.errors import UsageProblem
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from archiver.actions.request_fields import Request
     from archiver.config.settings import Config
     from archiver.retention.policy import Policy
     from archiver.store.archive import Archive
@@ -92,21 +94,21 @@ class Session:
 
         return in_force(self.config, archive.index.promises())
 
-    def act(self, action: str, attachment: Path | None = None, **arguments: Any) -> dict[str, Any]:
-        """Do something to the archive: directly as its owner, else through the daemon.
+    def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
+        """Carry out a request on the archive: in this process as its owner, else through the daemon.
 
-        Raises what the action raises, and StorageProblem where no daemon listens.
+        Raises whatever the action raises, and StorageProblem if no daemon listens.
         """
         from archiver.actions import client
         from archiver.actions.context import ActionContext
         from archiver.actions.registry import perform
 
         if client.is_owner(self.config.archive):
-            with client.opened(attachment) as stream:
+            with client.open_attachment(attachment) as stream:
                 archive = self._opened[-1] if self._opened else self.archive()
                 context = ActionContext(archive, self.config, self.wait, stream, self.console.progress())
-                return perform(action, context, arguments)
-        return client.request(self.config.archive, action, arguments, self.wait, attachment)
+                return perform(context, request)
+        return client.request_action(self.config.archive, request, self.wait, attachment)
 
     def forced(self, force: bool, reason: str | None) -> str | None:
         """The reason for ``--force``, None without it; raises UsageProblem where one is missing."""
@@ -309,15 +311,15 @@ class Glob(Name):
 
 
 class DayParameter(click.ParamType):  # type: ignore[type-arg]
-    """A day such as 2026-05-01, handed on in that form."""
+    """A day such as 2026-05-01."""
 
     name = "date"
 
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Refuse what is no day; raises UsageProblem."""
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
+        """Return the day that a person typed; raises UsageProblem if the text is none."""
         from archiver.filings.typed_days import day_of
 
-        return day_of(value).isoformat()
+        return value if isinstance(value, date) else day_of(value)
 
 
 def day_option(

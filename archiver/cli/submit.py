@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import click
@@ -30,7 +31,7 @@ def command(
     session: Session,
     name: str,
     number: int | None,
-    on: str,
+    on: date,
     kind: str | None,
     filing_number: str | None,
     force: bool,
@@ -38,19 +39,21 @@ def command(
     receipt: Path | None,
     by: str | None,
 ) -> None:
-    sealed = session.act(
-        "submit",
+    from archiver.actions.submission_actions import SubmitVersion
+
+    sealed = session.perform(
+        SubmitVersion(
+            submission=name,
+            version_number=number,
+            submitted_on=on,
+            kind=kind,
+            filing_number=filing_number,
+            number_override_reason=session.forced(force, reason),
+            receipt_name=file_name(receipt),
+            reported_by=by,
+            exception_reason=reason,
+        ),
         receipt,
-        name=name,
-        version=number,
-        on=on,
-        kind=kind,
-        number=filing_number,
-        force=session.forced(force, reason),
-        receipt=file_name(receipt),
-        by=by,
-        # A daemon of an earlier release does not know the word, and need not where there is nothing to say.
-        **({"reason": reason} if reason else {}),
     )
     session.console.say(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",

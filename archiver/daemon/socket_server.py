@@ -22,7 +22,7 @@ from typing import IO, Any
 from archiver import clock
 from archiver.actions import protocol
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import perform
+from archiver.actions.registry import all_actions, decode_action, perform
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Reporter, StorageProblem, UsageProblem
 from archiver.model import Actor
@@ -72,6 +72,8 @@ class Reception:
     def __init__(self, config: Config, report: Reporter) -> None:
         self._config = config
         self._report = report
+        # Imported now: an upgrade of the package must not mix with what runs.
+        all_actions()
         self._closing = threading.Event()
         self._socket = _listening(config.archive)
         self._inode = os.lstat(config.archive / protocol.SOCKET).st_ino
@@ -165,9 +167,13 @@ class Reception:
             return -1
 
     def _perform(self, actor: Actor, message: dict[str, Any], read: Callable[[int], bytes]) -> dict[str, Any]:
-        action, arguments = message.get("action"), message.get("arguments")
+        action_name, arguments = message.get("action"), message.get("arguments")
         wait, size = message.get("wait_seconds"), message.get("attachment")
-        if not isinstance(action, str) or not isinstance(arguments, dict) or not isinstance(wait, int | float):
+        if (
+            not isinstance(action_name, str)
+            or not isinstance(arguments, dict)
+            or not isinstance(wait, int | float)
+        ):
             raise protocol.BadMessage("no action, arguments or waiting time")
         archive = Archive(self._config.archive, actor=actor)
         try:
@@ -175,7 +181,7 @@ class Reception:
                 # Not a number is no waiting time either.
                 seconds = float(wait) if 0 <= wait <= _LONGEST_WAIT_SECONDS else _LONGEST_WAIT_SECONDS
                 context = ActionContext(archive, self._config, seconds, attachment)
-                return perform(action, context, arguments)
+                return perform(context, decode_action(action_name, arguments))
         finally:
             archive.close()
 

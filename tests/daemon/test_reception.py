@@ -21,6 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.actions import protocol
+from archiver.actions.registry import all_actions
+from archiver.actions.request_fields import TextRule, request_fields
 from archiver.errors import NotFound, Phrase, UsageProblem
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
 from tests.other_user import become_user
@@ -351,11 +353,11 @@ PAPERS = [
 
 
 def test_every_action_that_takes_a_file_is_tried_below() -> None:
-    from archiver.actions.context import FileName
-    from archiver.actions.registry import _ACTIONS
-
     taking = {
-        (name, key) for name, (_, kinds) in _ACTIONS.items() for key, kind in kinds.items() if FileName in kind
+        (action.name, field.argument.name)
+        for action in all_actions().values()
+        for field in request_fields(action.request_type)
+        if field.argument.text_rule is TextRule.NAMES_ATTACHMENT
     }
     assert taking == {(action, key) for action, _, key in PAPERS}
 

@@ -30,7 +30,7 @@ from tests.conftest import CHECKOUT, Site
 
 #: Where an action is handed on by a variable: the module, and where its values come from.
 _HANDED_ON = {
-    "archiver/actions/maintenance_actions.py": "what",  # one of _NOTES, which is looked at too
+    "archiver/actions/maintenance_actions.py": "request.action",  # one of _NOTES, which is looked at too
     "archiver/filings/records.py": "action",  # from record(...), which is looked at too
 }
 
