@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Glob, Name, Session, Text, entry
+from archiver.cli.session import Glob, Name, Session, Text, command
 from archiver.errors import ArchiverError
 from archiver.model import KINDS
 
@@ -29,7 +29,7 @@ def _sign(session: Session, archive: Archive) -> None:
         session.console.warn(error.template, **error.fields)
 
 
-@entry("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
+@command("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
 @click.option("--filing", "filings", type=Name(), multiple=True, metavar="F", help="Only these filings.")
 @click.option(
@@ -44,7 +44,7 @@ def _sign(session: Session, archive: Archive) -> None:
 @click.option("--recipient", type=Text(), metavar="NAME", help="For whom; kept with the record.")
 @click.option("--reason", type=Text(), metavar="WHY", help="Why; kept with the record.")
 @click.option("--zip", "as_zip", is_flag=True, help="One zip file, DIR.zip, instead of a folder.")
-def command(
+def audit_command(
     session: Session,
     target: str,
     filings: tuple[str, ...],
@@ -80,7 +80,7 @@ def command(
             None if each is None else typed(each, field)
             for each, field in ((recipient, "recipient"), (reason, "reason"))
         )
-        archive = session.archive()
+        archive = session.open_archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
         selection = ExportSelection(
             [find_filing(archive, filing) for filing in filings],

@@ -7,16 +7,16 @@ from typing import Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Session, Text, entry, group, json_option
+from archiver.cli.session import Session, Text, command, command_group, json_option
 from archiver.errors import Phrase
 
 _FEW = 20
 
 
-command = group("Changes of what was filed, and whether they are material.")
+change_command = command_group("Changes of what was filed, and whether they are material.")
 
 
-@entry("List the changes that wait for a decision.")
+@command("List the changes that wait for a decision.")
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Those that were decided too.")
 def _list(session: Session, as_json: bool, everything: bool) -> None:
@@ -24,7 +24,7 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
 
-    archive = session.archive()
+    archive = session.open_archive()
     filings = register(archive.index.life())
     dues = {due.uid: due for due in deadlines(filings.values())}
     rows: list[dict[str, Any]] = [
@@ -88,7 +88,7 @@ def _due(due: Any) -> str | None:
     return None if due is None else str(due.on.isoformat())
 
 
-@entry("Record whether a change is material (重大变更).")
+@command("Record whether a change is material (重大变更).")
 @click.argument("number", type=int, metavar="N")
 @click.option(
     "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
@@ -113,4 +113,4 @@ def _decide(session: Session, number: int, material: str, reason: str, by: str |
 
 
 for _name, _command in (("list", _list), ("decide", _decide)):
-    command.add_command(_command, _name)
+    change_command.add_command(_command, _name)

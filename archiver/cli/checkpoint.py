@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import StorageProblem, UsageProblem
 
 
-@entry("Sign everything as it stands now, and give a line that proves it later.")
+@command("Sign everything as it stands now, and give a line that proves it later.")
 @click.option("--print", "only_line", is_flag=True, help="Print the witness line, to keep elsewhere.")
 @click.option("--qr", "picture", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
-def command(session: Session, only_line: bool, picture: str | None) -> None:
+def checkpoint_command(session: Session, only_line: bool, picture: str | None) -> None:
     if picture is not None and Path(picture).suffix not in (".png", ".svg"):
         raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
     from archiver.actions.checkpoint_actions import SignArchive

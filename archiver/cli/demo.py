@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, UsageProblem
 from archiver.existence import is_folder, is_plain_file
 
@@ -26,10 +26,10 @@ class DemoFailed(ArchiverError):
     """A step of the demo did not do what it shows."""
 
 
-@entry("Run the whole job on sample materials in a scratch folder.")
+@command("Run the whole job on sample materials in a scratch folder.")
 @click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
 @click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
-def command(session: Session, materials: str | None, scratch: str | None) -> None:
+def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
     source = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(source):
         raise UsageProblem(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.session import Name, Session, command, json_option
 
 
-@entry("What changed between two versions: added, removed, changed, renamed.")
+@command("What changed between two versions: added, removed, changed, renamed.")
 @click.argument("old", type=Name(), metavar="TAG")
 @click.argument("new", type=Name(), metavar="TAG")
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
-def command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
+def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import Reader
     from archiver.errors import Phrase
@@ -20,7 +20,7 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     before, after = (find_version(archive, tag) for tag in (old, new))
     changes = compare(archive.index, before, after)
     console = session.console

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, entry, file_name, group
+from archiver.cli.session import FilePath, Name, Session, command, command_group, file_name
 
-command = group("The public display of the filing number.")
+display_command = command_group("The public display of the filing number.")
 
 
-@entry("Look whether the company's pages display the number and the link; kept as evidence.")
+@command("Look whether the company's pages display the number and the link; kept as evidence.")
 @click.argument("filing", type=Name())
 @click.option(
     "--page", type=FilePath(), metavar="FILE", help="A saved page, instead of fetching the company's own."
@@ -43,4 +43,4 @@ def _check(session: Session, filing: str, page: Path | None) -> None:
         )
 
 
-command.add_command(_check, "check")
+display_command.add_command(_check, "check")

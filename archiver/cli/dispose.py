@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, Text, entry, group, json_option
+from archiver.cli.session import Name, Session, Text, command, command_group, json_option
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
 
 
-command = group("Deletion after retention; refused (exit 4) before it.")
+dispose_command = command_group("Deletion after retention; refused (exit 4) before it.")
 
 
-@entry("List what would go and what stays, and make a plan of it.")
+@command("List what would go and what stays, and make a plan of it.")
 @click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
@@ -57,7 +57,7 @@ def _listed(each: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@entry("Approve a plan; two users have to, neither of them the planner.")
+@command("Approve a plan; two users have to, neither of them the planner.")
 @click.argument("identity", type=Text(), metavar="ID")
 @click.option("--reason", type=Text(), required=True, help="Why this may go; kept with the record.")
 def _approve(session: Session, identity: str, reason: str) -> None:
@@ -74,7 +74,7 @@ def _approve(session: Session, identity: str, reason: str) -> None:
         )
 
 
-@entry("Carry out an approved plan, or finish one that was interrupted.")
+@command("Carry out an approved plan, or finish one that was interrupted.")
 @click.argument("identity", type=Text(), metavar="ID")
 def _run(session: Session, identity: str) -> None:
     from archiver.actions.disposal_actions import RunDisposal
@@ -93,10 +93,10 @@ def _run(session: Session, identity: str) -> None:
     console.unless_signed(done)
 
 
-@entry("List plans, newest first.")
+@command("List plans, newest first.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
-    plans = session.archive().index.disposals()
+    plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
         console.json([_as_json(each) for each in plans])
@@ -138,7 +138,7 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
     }
 
 
-@entry("Write the certificate of a disposal: JSON, its signature, and a page to print.")
+@command("Write the certificate of a disposal: JSON, its signature, and a page to print.")
 @click.argument("identity", type=Text(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _certificate(session: Session, identity: str, target: str) -> None:
@@ -148,7 +148,7 @@ def _certificate(session: Session, identity: str, target: str) -> None:
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
-    files = issued(session.archive(), identity)
+    files = issued(session.open_archive(), identity)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -163,4 +163,4 @@ _COMMANDS = (
     ("certificate", _certificate),
 )
 for _name, _command in _COMMANDS:
-    command.add_command(_command, _name)
+    dispose_command.add_command(_command, _name)

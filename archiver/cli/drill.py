@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.session import Session, command, json_option
 from archiver.restore.drill import FILES
 
 
-@entry("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
+@command("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
 @click.option(
     "--files", type=click.IntRange(1, 100_000), default=FILES, show_default=True, help="At most so many."
 )
 @json_option
-def command(session: Session, files: int, as_json: bool) -> None:
+def drill_command(session: Session, files: int, as_json: bool) -> None:
     from archiver.actions.maintenance_actions import RehearseRestore
 
     done = session.perform(RehearseRestore(file_count=files))

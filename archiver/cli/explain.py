@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.session import Name, Session, command, json_option
 
 if TYPE_CHECKING:
     from archiver.retention.explain import Explanation
 
 
-@entry("Why something is kept, until when, by which rule, and who could change that.")
+@command("Why something is kept, until when, by which rule, and who could change that.")
 @click.argument("name", type=Name(), metavar="TAG[:PATH]")
 @json_option
-def command(session: Session, name: str, as_json: bool) -> None:
+def explain_command(session: Session, name: str, as_json: bool) -> None:
     from archiver.retention.explain import explain
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
     now = archive.compliance_time()

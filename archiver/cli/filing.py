@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
+from archiver.cli.session import (
+    FilePath,
+    Name,
+    Session,
+    Text,
+    command,
+    command_group,
+    day_option,
+    file_name,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -16,10 +26,10 @@ if TYPE_CHECKING:
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
-command = group("The life of a filing: its sheet, its review, its end.")
+filing_command = command_group("The life of a filing: its sheet, its review, its end.")
 
 
-@entry("List the filings: state, number, what is due next.")
+@command("List the filings: state, number, what is due next.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
     from archiver.filings.due.deadlines import is_ours, still_open
@@ -50,14 +60,14 @@ def _list(session: Session, as_json: bool) -> None:
     )
 
 
-@entry("Show a filing's sheet, review, notices, changes and display.")
+@command("Show a filing's sheet, review, notices, changes and display.")
 @click.argument("name", type=Name(), metavar="FILING")
 @click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
 def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
     from archiver.store.resolve import find_filing
 
-    found = find_filing(session.archive(), name)
+    found = find_filing(session.open_archive(), name)
     filing = next(each for each in _register(session, at, found) if each.name == found)
     if as_json:
         session.console.json(_as_json(filing))
@@ -70,7 +80,7 @@ def _register(session: Session, at: str | None = None, name: str | None = None) 
     from archiver import clock
     from archiver.filings.register import Filing, register
 
-    index = session.archive().index
+    index = session.open_archive().index
     until = clock.stamp(session.moment(at)) if at else ""
     known = register(index.life(name, until))
     names = {submission.filing for submission in index.submissions()} if name is None else {name}
@@ -163,7 +173,7 @@ def _decision(material: bool | None) -> Any:
     return _word("not decided yet" if material is None else "material" if material else "not material")
 
 
-@entry("Record what is known of a filing, and its review status; every change is journalled.")
+@command("Record what is known of a filing, and its review status; every change is journalled.")
 @click.argument("filing", type=Name())
 @click.option("--company", type=Text(), metavar="NAME", help="The company that files.")
 @click.option("--responsible", type=Text(), metavar="NAME", help="Who is reminded of what is due.")
@@ -231,7 +241,7 @@ def _set(
         )
 
 
-@entry("Record that a filing has ended: from now on its retention periods run out.")
+@command("Record that a filing has ended: from now on its retention periods run out.")
 @click.argument("filing", type=Name())
 @day_option("--on", "The day it ended, for people.", required=True)
 @click.option("--reason", type=Text(), required=True, help="Why it ended; kept with the record.")
@@ -247,4 +257,4 @@ def _end(session: Session, filing: str, on: date, reason: str, by: str | None) -
 
 
 for _name, _command in (("list", _list), ("show", _show), ("set", _set), ("end", _end)):
-    command.add_command(_command, _name)
+    filing_command.add_command(_command, _name)

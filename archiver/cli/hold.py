@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, Text, entry, group, json_option
+from archiver.cli.session import Name, Session, Text, command, command_group, json_option
 
-command = group("Named reasons not to dispose of something, whatever the date.")
+hold_command = command_group("Named reasons not to dispose of something, whatever the date.")
 
 
-@entry("Place a hold: nothing of it can be disposed of until it is lifted.")
+@command("Place a hold: nothing of it can be disposed of until it is lifted.")
 @click.argument("name", type=Text())
 @click.argument("target", type=Name(), metavar="FILING|FILING/SUBMISSION|TAG")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
@@ -21,7 +21,7 @@ def _place(session: Session, name: str, target: str, reason: str, by: str | None
     session.console.say("{object} is held by {name}.", object=placed["object"], name=name)
 
 
-@entry("Lift a hold, from one thing or from everything that it holds.")
+@command("Lift a hold, from one thing or from everything that it holds.")
 @click.argument("name", type=Text())
 @click.argument("target", type=Name(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
@@ -34,11 +34,11 @@ def _lift(session: Session, name: str, target: str | None, reason: str, by: str 
         session.console.say("{object} is not held by {name} any more.", object=object_name, name=name)
 
 
-@entry("List the holds in force.")
+@command("List the holds in force.")
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Those that were lifted too.")
 def _list(session: Session, as_json: bool, everything: bool) -> None:
-    holds = session.archive().index.holds(lifted=everything)
+    holds = session.open_archive().index.holds(lifted=everything)
     console = session.console
     if as_json:
         fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
@@ -62,4 +62,4 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
 
 
 for _name, _command in (("place", _place), ("lift", _lift), ("list", _list)):
-    command.add_command(_command, _name)
+    hold_command.add_command(_command, _name)

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from archiver import profiles
-from archiver.cli.session import FilePath, Session, Text, entry
+from archiver.cli.session import FilePath, Session, Text, command
 from archiver.config import template
 from archiver.config.location import HERE
 from archiver.config.settings import (
@@ -28,7 +28,7 @@ from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate
 
 
-@entry("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
+@command("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
 @click.option("--archive", required=True, metavar="DIR", help="Where the archive will lie; new or empty.")
 @click.option("--watch", required=True, metavar="DIR", help="The folder to watch; it is only ever read.")
 @click.option(
@@ -46,7 +46,7 @@ from archiver.intake.folder.enclosure import check_separate
     "--tsa-url", type=Text(), default="", metavar="URL", help="A time-stamp authority (RFC 3161), for good."
 )
 @click.option("--tsa-root", type=FilePath(), metavar="FILE", help="Its root certificate (PEM), pinned for good.")
-def command(
+def init_command(
     session: Session,
     archive: str,
     watch: str,

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, entry, group
+from archiver.cli.session import Session, Text, command, command_group
 
-command = group("The signing key; only the archive's owner may change it.")
+key_command = command_group("The signing key; only the archive's owner may change it.")
 
 
-@entry("Put a new key into force, endorsed by the old one.")
+@command("Put a new key into force, endorsed by the old one.")
 @click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
 def _rotate(session: Session, reason: str) -> None:
     _change(session, reason, lost=False)
 
 
-@entry("Put a new key into the place of one that is lost.")
+@command("Put a new key into the place of one that is lost.")
 @click.option("--reason", type=Text(), required=True, help="How the old key was lost; kept with the record.")
 def _replace(session: Session, reason: str) -> None:
     _change(session, reason, lost=True)
@@ -27,7 +27,7 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
     from archiver.evidence.checkpoint import checkpoint, witness
     from archiver.evidence.key_rotation import change_key
 
-    archive = session.archive()
+    archive = session.open_archive()
     change_key(archive, reason, lost, session.wait)
     console = session.console
     console.say("A new key signs from now on. What the old one signed is still checked by it.")
@@ -36,7 +36,7 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
     console.line(str(witness(archive, checkpoint(archive, session.wait))))
 
 
-@entry("Copy the key: a clone of the archive has none.")
+@command("Copy the key: a clone of the archive has none.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _backup(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
@@ -44,17 +44,17 @@ def _backup(session: Session, target: str) -> None:
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
-    back_up_key(session.archive(), folder, session.wait)
+    back_up_key(session.open_archive(), folder, session.wait)
     session.console.say(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=folder
     )
 
 
-@entry("List the keys, oldest first; the last one signs.")
+@command("List the keys, oldest first; the last one signs.")
 def _list(session: Session) -> None:
-    for line in session.archive().signers().decode("ascii").splitlines():
+    for line in session.open_archive().signers().decode("ascii").splitlines():
         session.console.line(line)
 
 
 for _name, _command in (("rotate", _rotate), ("replace", _replace), ("backup", _backup), ("list", _list)):
-    command.add_command(_command, _name)
+    key_command.add_command(_command, _name)

@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.session import Name, Session, command, json_option
 
 
-@entry("List versions, newest first.")
+@command("List versions, newest first.")
 @click.argument("name", type=Name(), required=False, metavar="[FILING[/SUBMISSION]]")
 @json_option
-def command(session: Session, name: str | None, as_json: bool) -> None:
+def log_command(session: Session, name: str | None, as_json: bool) -> None:
     from archiver.retention.policy import decide
 
-    archive = session.archive()
+    archive = session.open_archive()
     versions = archive.index.versions(*_choice(archive, name))
     now = archive.compliance_time()
     policy = session.policy(archive)

@@ -61,8 +61,9 @@ class _Commands(speaking.LocalizedGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"archiver.cli.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        module_name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"archiver.cli.{module_name}")
+        command: click.Command = getattr(module, f"{module_name}_command")
         command.name = cmd_name
         return command
 
@@ -190,7 +191,7 @@ def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDama
     console = _console(session)
     console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
-        archive = session.archive()
+        archive = session.open_archive()
         with archive.writing(session.wait):
             archive.reindex()
         session.close()

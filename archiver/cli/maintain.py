@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 
 
-@entry("Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough.")
+@command(
+    "Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough."
+)
 @click.option(
     "--restore-settings",
     is_flag=True,
     help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
 )
-def command(session: Session, restore_settings: bool) -> None:
+def maintain_command(session: Session, restore_settings: bool) -> None:
     if restore_settings:
         _restore_settings(session)
         return
@@ -30,7 +32,7 @@ def _restore_settings(session: Session) -> None:
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
 
-    archive = session.archive(restores_settings=True)
+    archive = session.open_archive(restores_settings=True)
     archive.check_owner()
     foreign = [each for each in hooks.deviations(archive.repository_path) if each.reason == hooks.FOREIGN]
     with archive.writing(session.wait):

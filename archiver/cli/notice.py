@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.actions.client import open_attachment
-from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
+from archiver.cli.session import (
+    FilePath,
+    Name,
+    Session,
+    Text,
+    command,
+    command_group,
+    day_option,
+    file_name,
+    json_option,
+)
 from archiver.errors import Phrase, UsageProblem, shell_word
 
 if TYPE_CHECKING:
@@ -18,10 +28,10 @@ if TYPE_CHECKING:
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
 
-command = group("Notices of the regulator, and their answers.")
+notice_command = command_group("Notices of the regulator, and their answers.")
 
 
-@entry("Record a notice. With --file alone, its text is read and a command is proposed.")
+@command("Record a notice. With --file alone, its text is read and a command is proposed.")
 @click.argument("filing", type=Name())
 @click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
 @day_option("--received", "The day it came.")
@@ -88,7 +98,7 @@ def _proposed(session: Session, file: Path) -> Proposal:
     from archiver.documents.reader import Reader
     from archiver.filings.notice_parser import propose
 
-    names = {submission.filing for submission in session.archive().index.submissions()}
+    names = {submission.filing for submission in session.open_archive().index.submissions()}
     # Before it is read: a pipe would keep the reader waiting.
     with open_attachment(file), Reader() as reader:
         return propose(reader.read(file, file.name).lines, sorted(names))
@@ -112,7 +122,7 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
     return " ".join(map(shell_word, [*words, "--file", file]))
 
 
-@entry("Record which submission answered a notice.")
+@command("Record which submission answered a notice.")
 @click.argument("number", type=int, metavar="N")
 @click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
 @day_option("--on", "The day of the answer; else that of the handing-in.")
@@ -131,7 +141,7 @@ def _answer(session: Session, number: int, submission: str, on: date | None, by:
     )
 
 
-@entry("List the notices, and papers in the notice folder that no notice names yet.")
+@command("List the notices, and papers in the notice folder that no notice names yet.")
 @json_option
 def _list(session: Session, as_json: bool) -> None:
     from archiver import clock
@@ -139,7 +149,7 @@ def _list(session: Session, as_json: bool) -> None:
     from archiver.filings.register import register
     from archiver.filings.unrecorded_papers import unclaimed
 
-    archive = session.archive()
+    archive = session.open_archive()
     filings = register(archive.index.life())
     dues = {due.uid: due for due in deadlines(filings.values())}
     today = clock.today(session.config.zone)
@@ -199,4 +209,4 @@ def _shown(console: Any, key: str, value: Any) -> str:
 
 
 for _name, _each in (("add", _add), ("answer", _answer), ("list", _list)):
-    command.add_command(_each, _name)
+    notice_command.add_command(_each, _name)

@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from archiver.cli.session import Name, Session, entry
+from archiver.cli.session import Name, Session, command
 
 
-@entry("What to put on the website and into the App: number, link, names.")
+@command("What to put on the website and into the App: number, link, names.")
 @click.argument("filing", type=Name())
 @click.option(
     "--format",
@@ -18,12 +18,12 @@ from archiver.cli.session import Name, Session, entry
     default="html",
     help="For a website, a document, an App's text, an App's program.",
 )
-def command(session: Session, filing: str, form: str) -> None:
+def notice_board_command(session: Session, filing: str, form: str) -> None:
     from archiver.filings.public_display import board
     from archiver.filings.register import Filing, register
     from archiver.store.resolve import find_filing
 
-    archive = session.archive()
+    archive = session.open_archive()
     found = find_filing(archive, filing)
     known = register(archive.index.life(found)).get(found) or Filing(found)
     sys.stdout.write(board(known, form))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, StorageProblem
 
 
-@entry("Set the immutable flag on all content objects (as root, where the filesystem has it).")
+@command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
 @click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
-def command(session: Session, off: bool) -> None:
+def protect_command(session: Session, off: bool) -> None:
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.store.permissions import protect
 
-    archive = session.archive()
+    archive = session.open_archive()
     try:
         done, total = protect(archive.content.objects, on=not off)
     except OSError as error:

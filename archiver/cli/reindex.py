@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import UsageProblem
 
 if TYPE_CHECKING:
     from archiver.store.repair.accepted_loss import Loss
 
 
-@entry("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
+@command("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
 @click.option("--accept", is_flag=True, help="Go on from the last whole event, and journal what was lost.")
 @click.option("--yes", is_flag=True, help="Answer the question of --accept.")
-def command(session: Session, accept: bool, yes: bool) -> None:
-    archive = session.archive()
+def reindex_command(session: Session, accept: bool, yes: bool) -> None:
+    archive = session.open_archive()
     if accept:
         _accept_loss(session, yes)
         return
@@ -31,7 +31,7 @@ def command(session: Session, accept: bool, yes: bool) -> None:
 def _accept_loss(session: Session, yes: bool) -> None:
     from archiver.store.repair import accepted_loss
 
-    archive, console = session.archive(), session.console
+    archive, console = session.open_archive(), session.console
     archive.check_owner()
     loss = accepted_loss.assess(archive)
     if not loss.is_nothing:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import StorageProblem
 
 
-@entry("Send what is due to those who have to know; each step once.")
+@command("Send what is due to those who have to know; each step once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
-def command(session: Session, dry_run: bool) -> None:
+def remind_command(session: Session, dry_run: bool) -> None:
     console = session.console
     if dry_run:
         from archiver.actions.context import ActionContext
         from archiver.actions.reminder_actions import pending_reminders
 
-        _, messages = pending_reminders(ActionContext(session.archive(), session.config, session.wait))
+        _, messages = pending_reminders(ActionContext(session.open_archive(), session.config, session.wait))
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, entry, group, json_option
+from archiver.cli.session import Session, Text, command, command_group, json_option
 
-command = group("The off-site copy in a bucket that locks.")
+replica_command = command_group("The off-site copy in a bucket that locks.")
 
 
 _endpoint = click.option("--endpoint", type=Text(), default="", metavar="URL", help="Another server than AWS.")
@@ -18,7 +18,7 @@ _style = click.option(
 )
 
 
-@entry("Prove by trying that a bucket locks, and replicate into it from now on.")
+@command("Prove by trying that a bucket locks, and replicate into it from now on.")
 @click.option(
     "--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive."
 )
@@ -30,7 +30,7 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
     from archiver.replica import create
 
     console = session.console
-    archive = session.archive()
+    archive = session.open_archive()
     settings = create.settings(session.config, url, endpoint, region, style, lock=not no_lock)
     proof = create.begin(archive, settings, session.wait)
     if settings.lock:
@@ -42,7 +42,7 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
     console.say("The daemon replicates from now on. To do it now: archiver replica sync")
 
 
-@entry("Send what is missing, move locks and holds, delete what was disposed of.")
+@command("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
 def _sync(session: Session, as_json: bool) -> None:
     from archiver.actions.maintenance_actions import SyncReplica
@@ -64,7 +64,7 @@ def _sync(session: Session, as_json: bool) -> None:
         console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
 
 
-@entry("Rebuild a complete archive from the bucket alone; run again, it goes on.")
+@command("Rebuild a complete archive from the bucket alone; run again, it goes on.")
 @click.option("--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
 @click.option(
     "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
@@ -108,6 +108,6 @@ def _restore(
     console.say("Check it with: archiver --config {path!q} verify", path=config)
 
 
-command.add_command(_init, "init")
-command.add_command(_sync, "sync")
-command.add_command(_restore, "restore")
+replica_command.add_command(_init, "init")
+replica_command.add_command(_sync, "sync")
+replica_command.add_command(_restore, "restore")

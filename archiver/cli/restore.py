@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Glob, Name, Session, entry
+from archiver.cli.session import Glob, Name, Session, command
 from archiver.errors import ArchiverError, UsageProblem
 
 
-@entry("Bring a version back: every byte checked, times and empty folders too.")
+@command("Bring a version back: every byte checked, times and empty folders too.")
 @click.argument("name", type=Name(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
 @click.option("--path", "globs", multiple=True, type=Glob(), metavar="GLOB", help="Only these materials.")
@@ -21,7 +21,7 @@ from archiver.errors import ArchiverError, UsageProblem
     help="What to do with files that are already there.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-def command(
+def restore_command(
     session: Session,
     name: str,
     target: str,
@@ -37,7 +37,7 @@ def command(
     from archiver.restore import restoration
     from archiver.store.resolve import find_filing, find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     folder = Path(target)
     restoration.check_target(folder, session.config.watch, session.config.archive)
     if moment is None:

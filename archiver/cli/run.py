@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver import interruption
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import Busy, NotArchived
 from archiver.store.permissions import mask_of
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 _LOOK_AGAIN_SECONDS = 0.5
 
 
-@entry("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
+@command("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
 @click.option("--once", is_flag=True, help="Catch up with the watched folder, then end.")
 @click.option("--settle", type=click.FloatRange(min=0), metavar="SECONDS", help="Quiet period for this run.")
 @click.option(
     "--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log; json: a line each."
 )
-def command(session: Session, once: bool, settle: float | None, log: str) -> None:
+def run_command(session: Session, once: bool, settle: float | None, log: str) -> None:
     # The imports are most of the first second, and nothing has begun before them.
     interruption.end_at_once(interruption.INTERRUPTED)
     from archiver.daemon.log import Log
@@ -59,7 +59,7 @@ def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
     from archiver.daemon.capture_loop import Daemon
 
     interruption.raise_in_the_work()
-    daemon = Daemon(session.archive(), session.config, teller, settle, session.wait)
+    daemon = Daemon(session.open_archive(), session.config, teller, settle, session.wait)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
     try:
@@ -96,7 +96,7 @@ def _is_kept_complete(session: Session, teller: Reporter) -> bool:
     from archiver.intake.scan import is_unreadable
     from archiver.store import lock
 
-    archive = session.archive()
+    archive = session.open_archive()
     deadline = clock.monotonic() + session.wait
     while holder := lock.holder(archive.root / "daemon.lock"):
         found = differences_beside_a_daemon(archive, session.config)

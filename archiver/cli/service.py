@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, entry, group
+from archiver.cli.session import Session, Text, command, command_group
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.existence import is_there
 
-command = group("Run archiver as a service of the system.")
+service_command = command_group("Run archiver as a service of the system.")
 
 
-@entry("Write a systemd unit for this configuration, and say what to do next.")
+@command("Write a systemd unit for this configuration, and say what to do next.")
 @click.option(
     "--user",
     type=Text(),
@@ -79,4 +79,4 @@ def _check_owner(archive: Path, user: str) -> None:
         )
 
 
-command.add_command(_install, "install")
+service_command.add_command(_install, "install")

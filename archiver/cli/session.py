@@ -76,7 +76,7 @@ class Session:
             console.warn("{warning}", warning=warning)
         return found
 
-    def archive(self, *, restores_settings: bool = False) -> Archive:
+    def open_archive(self, *, restores_settings: bool = False) -> Archive:
         """The open archive; closed by :meth:`close`."""
         from archiver.store.archive import Archive
 
@@ -105,7 +105,7 @@ class Session:
 
         if client.is_owner(self.config.archive):
             with client.open_attachment(attachment) as stream:
-                archive = self._opened[-1] if self._opened else self.archive()
+                archive = self._opened[-1] if self._opened else self.open_archive()
                 context = ActionContext(archive, self.config, self.wait, stream, self.console.progress())
                 return perform(context, request)
         return client.request_action(self.config.archive, request, self.wait, attachment)
@@ -192,21 +192,21 @@ def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def group(text: str) -> speaking.LocalizedGroup:
-    """A group of commands with the global options; ``text``: what its --help says."""
+def command_group(help_text: str) -> speaking.LocalizedGroup:
+    """Make a group of commands with the global options."""
 
     @global_options
     def call() -> None:
         pass
 
-    made: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=text)(call)
+    made: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=help_text)(call)
     return made
 
 
-def entry(text: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with the global options, handed its Session first; ``text``: what its --help says.
+def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function a command with the global options, which gets its Session first.
 
-    Not the function's docstring: with PYTHONOPTIMIZE=2 there are none.
+    The help is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
@@ -218,7 +218,7 @@ def entry(text: str) -> Callable[[Callable[..., Any]], click.Command]:
                 interruption.raise_in_the_work()
                 return function(session, *args, **kwargs)
 
-        return click.command(cls=speaking.Command, help=text)(global_options(call))
+        return click.command(cls=speaking.Command, help=help_text)(global_options(call))
 
     return decorate
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.session import Name, Session, command, json_option
 
 
-@entry("List one version's materials.")
+@command("List one version's materials.")
 @click.argument("tag", type=Name())
 @json_option
-def command(session: Session, tag: str, as_json: bool) -> None:
+def show_command(session: Session, tag: str, as_json: bool) -> None:
     from archiver.documents.integrity import NOTES
     from archiver.errors import Phrase
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
     files = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.session import Session, command, json_option
 from archiver.errors import Phrase, Unhealthy
 
 #: A lag that nobody has to be told the cause of.
@@ -14,13 +14,13 @@ _SHORT_SECONDS = 60
 _MOST_DUE = 10
 
 
-@entry("Health, backlog, skipped files with reasons, protection level, clock.")
+@command("Health, backlog, skipped files with reasons, protection level, clock.")
 @json_option
 @click.option("--check", is_flag=True, help="Exit 9 when something needs attention, for monitoring.")
-def command(session: Session, as_json: bool, check: bool) -> None:
+def status_command(session: Session, as_json: bool, check: bool) -> None:
     from archiver.status.health_report import examine
 
-    health = examine(session.archive(), session.config)
+    health = examine(session.open_archive(), session.config)
     if as_json:
         session.console.json(health.as_json())
     else:

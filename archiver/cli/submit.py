@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name
+from archiver.cli.session import FilePath, Name, Session, Text, command, day_option, file_name
 from archiver.errors import Phrase
 from archiver.model import KINDS
 
 
-@entry("Record that a version was handed in: seal it, keep the receipt, start its retention.")
+@command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
 @click.argument("name", type=Name(), metavar="FILING/SUBMISSION")
 @click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "The day on the portal.", required=True)
@@ -27,7 +27,7 @@ from archiver.model import KINDS
 )
 @click.option("--receipt", type=FilePath(), metavar="FILE", help="The portal's receipt; kept with the record.")
 @click.option("--by", type=Text(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
-def command(
+def submit_command(
     session: Session,
     name: str,
     number: int | None,
@@ -72,7 +72,7 @@ def _warn_of_doubtful(session: Session, tag: str) -> None:
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     version = find_version(archive, tag)
     for material in archive.index.materials(version.submission, version.number):
         if material.health:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.session import Session, command, json_option
 from archiver.errors import FindingsPresent, StorageProblem
 
 if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
 
 
-@entry("Check everything, independently of the code that wrote it. Writes nothing.")
+@command("Check everything, independently of the code that wrote it. Writes nothing.")
 @json_option
 @click.option("--replica", "with_replica", is_flag=True, help="Compare the bucket too: inventory, digests, locks.")
 @click.option(
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
 @click.option("--since", "lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable.")
-def command(
+def verify_command(
     session: Session,
     as_json: bool,
     sample: float | None,
@@ -39,7 +39,7 @@ def command(
     witnesses = [parse(line) for line in lines]
     console = session.console
     try:
-        archive = session.archive()
+        archive = session.open_archive()
     except StorageProblem:
         _show_what_needs_no_git(session, as_json)
         raise

@@ -1,6 +1,6 @@
 """Requests of other users, through a Unix socket on which the kernel names them (SO_PEERCRED).
 
-Bounded in size, in time and in number; who is not of the acting group is turned
+Bounded in size, in time and in number; a caller outside of access.act_group is turned
 away before a byte of theirs is read.
 """
 
@@ -150,7 +150,7 @@ class Reception:
     def _admitted(self, peer: socket.socket) -> Actor:
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         actor = users.of_uid(uid)
-        if uid in (0, os.geteuid()) or self._acting_group() in {gid, *_groups(peer, uid, gid)}:
+        if uid in (0, os.geteuid()) or self._allowed_group_id() in {gid, *_groups(peer, uid, gid)}:
             return actor
         _leave_word(self._config.archive, uid)
         raise StorageProblem(
@@ -160,7 +160,7 @@ class Reception:
             path=self._config.archive,
         )
 
-    def _acting_group(self) -> int:
+    def _allowed_group_id(self) -> int:
         try:
             return grp.getgrnam(self._config.act_group).gr_gid if self._config.act_group else -1
         except KeyError:
