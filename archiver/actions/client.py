@@ -44,7 +44,7 @@ def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
         except OSError:
             # Refused below, with the same sentence as a file that is too large.
             size = -1
-        if not 0 <= size <= protocol.ATTACHMENT_BYTES:
+        if not 0 <= size <= protocol.MAX_ATTACHMENT_BYTES:
             raise UsageProblem(
                 "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
                 "Check the name and submit again.",
@@ -63,19 +63,15 @@ def request_action(
     """
     with open_attachment(attachment) as stream, _connect(archive) as daemon:
         data = stream.read() if stream is not None else None
-        message = {
-            "action": find_action(request).name,
-            "arguments": encode_request(request),
-            "wait_seconds": lock_timeout,
-            "attachment": None if data is None else len(data),
-        }
+        size = None if data is None else len(data)
+        message = protocol.ActionMessage(find_action(request).name, encode_request(request), lock_timeout, size)
         try:
             # A caller who is turned away is answered before a byte is read.
             with suppress(BrokenPipeError, ConnectionResetError):
-                daemon.sendall(protocol.pack(message) + (data or b""))
-            answer = protocol.receive(lambda count: protocol.exactly(daemon.recv, count))
-            result = None if "error" in answer else protocol.revive(answer.get("result"))
-            problem = protocol.to_error(answer) if "error" in answer else None
+                daemon.sendall(message.encode() + (data or b""))
+            answer = protocol.read_message(lambda count: protocol.read_exactly(daemon.recv, count))
+            result = None if "error" in answer else protocol.decode_value(answer.get("result"))
+            problem = protocol.decode_error(answer) if "error" in answer else None
         except (OSError, protocol.BadMessage) as error:
             raise StorageProblem(
                 "The daemon of {path} gave no answer ({reason}). Nothing archived was lost. Look with archiver "
@@ -95,7 +91,7 @@ def _connect(archive: Path) -> Iterator[socket.socket]:
     Raises StorageProblem if no daemon listens.
     """
     try:
-        with protocol.short_path(archive) as path:
+        with protocol.short_socket_path(archive) as path:
             daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             daemon.connect(path)
     except OSError as error:

@@ -76,7 +76,7 @@ class Reception:
         all_actions()
         self._closing = threading.Event()
         self._socket = _listening(config.archive)
-        self._inode = os.lstat(config.archive / protocol.SOCKET).st_ino
+        self._inode = os.lstat(config.archive / protocol.SOCKET_NAME).st_ino
         self._workers = ThreadPoolExecutor(_WORKERS, "reception")
         self._free = threading.Semaphore(_WORKERS)
         self._thread = threading.Thread(target=self._accept, name="reception", daemon=True)
@@ -90,13 +90,13 @@ class Reception:
         self._workers.shutdown()
         # On a disk that takes nothing more the next daemon takes it away.
         with suppress(OSError):
-            (self._config.archive / protocol.SOCKET).unlink(missing_ok=True)
+            (self._config.archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
 
     @property
     def is_reachable(self) -> bool:
         """Whether the name that others know still leads to this socket."""
         try:
-            return os.lstat(self._config.archive / protocol.SOCKET).st_ino == self._inode
+            return os.lstat(self._config.archive / protocol.SOCKET_NAME).st_ino == self._inode
         except OSError:
             return False
 
@@ -126,12 +126,12 @@ class Reception:
         try:
             actor = self._admitted(peer)
             read = _reader(peer)
-            message = protocol.receive(read)
+            message = protocol.ActionMessage.decode(protocol.read_message(read))
             return {"result": self._perform(actor, message, read)}
         except ArchiverError as error:
-            return protocol.from_error(error)
+            return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
-            return protocol.from_error(
+            return protocol.encode_error(
                 UsageProblem("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
@@ -141,7 +141,7 @@ class Reception:
                 problem="request",
                 reason=repr(error),
             )
-            return protocol.from_error(
+            return protocol.encode_error(
                 StorageProblem(
                     "The daemon could not do it ({reason}). Nothing archived was lost.", reason=repr(error)
                 )
@@ -166,34 +166,33 @@ class Reception:
         except KeyError:
             return -1
 
-    def _perform(self, actor: Actor, message: dict[str, Any], read: Callable[[int], bytes]) -> dict[str, Any]:
-        action_name, arguments = message.get("action"), message.get("arguments")
-        wait, size = message.get("wait_seconds"), message.get("attachment")
-        if (
-            not isinstance(action_name, str)
-            or not isinstance(arguments, dict)
-            or not isinstance(wait, int | float)
-        ):
-            raise protocol.BadMessage("no action, arguments or waiting time")
+    def _perform(
+        self, actor: Actor, message: protocol.ActionMessage, read: Callable[[int], bytes]
+    ) -> dict[str, Any]:
+        """Carry out a caller's request on an archive that is opened in the caller's name, and closed again.
+
+        Raises BadMessage if the attachment does not arrive, and whatever the action raises.
+        """
         archive = Archive(self._config.archive, actor=actor)
         try:
-            with _received(size, read, archive.spool) as attachment:
+            with _received(message.attachment_size, read, archive.spool) as attachment:
                 # Not a number is no waiting time either.
-                seconds = float(wait) if 0 <= wait <= _LONGEST_WAIT_SECONDS else _LONGEST_WAIT_SECONDS
-                context = ActionContext(archive, self._config, seconds, attachment)
-                return perform(context, decode_action(action_name, arguments))
+                is_acceptable = 0 <= message.lock_timeout <= _LONGEST_WAIT_SECONDS
+                lock_timeout = float(message.lock_timeout) if is_acceptable else _LONGEST_WAIT_SECONDS
+                context = ActionContext(archive, self._config, lock_timeout, attachment)
+                return perform(context, decode_action(message.action_name, message.arguments))
         finally:
             archive.close()
 
 
 def _listening(archive: Path) -> socket.socket:
-    (archive / protocol.SOCKET).unlink(missing_ok=True)
+    (archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with protocol.short_path(archive) as path:
+        with protocol.short_socket_path(archive) as path:
             listening.bind(path)
         # Who may come is asked of the kernel, caller by caller.
-        (archive / protocol.SOCKET).chmod(0o666)
+        (archive / protocol.SOCKET_NAME).chmod(0o666)
         listening.listen(_BACKLOG)
     except OSError:
         listening.close()
@@ -230,17 +229,15 @@ def _reader(peer: socket.socket) -> Callable[[int], bytes]:
         except OSError as error:
             raise protocol.BadMessage(error.strerror or "it went away") from None
 
-    return lambda count: protocol.exactly(receive, count)
+    return lambda count: protocol.read_exactly(receive, count)
 
 
 @contextmanager
-def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes] | None]:
-    """The attachment in a nameless file, None where there is none."""
+def _received(size: int | None, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes] | None]:
+    """Receive the attachment into a file without a name, which is gone at the end of the block."""
     if size is None:
         yield None
         return
-    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= protocol.ATTACHMENT_BYTES:
-        raise protocol.BadMessage("an attachment of no size")
     with tempfile.TemporaryFile(dir=spool) as file:
         left = size
         while left:
@@ -254,9 +251,9 @@ def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterat
 def _answer(peer: socket.socket, document: dict[str, Any]) -> None:
     peer.settimeout(_PATIENCE_SECONDS)
     try:
-        data = protocol.pack(document)
+        data = protocol.encode_message(document)
     except protocol.BadMessage:
-        data = protocol.pack({"result": {}})
+        data = protocol.encode_message({"result": {}})
     peer.sendall(data)
 
 

@@ -99,7 +99,7 @@ def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) 
     request_type = all_actions()[name].request_type
     request = request_type(**{f.attribute: data.draw(field_values(f)) for f in request_fields(request_type)})
     assert find_action(request).name == name
-    message = protocol.pack({"action": name, "arguments": encode_request(request)})
+    message = protocol.encode_message({"action": name, "arguments": encode_request(request)})
     position = 0
 
     def read(count: int) -> bytes:
@@ -107,7 +107,7 @@ def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) 
         position += count
         return message[position - count : position]
 
-    received = protocol.receive(read)
+    received = protocol.read_message(read)
     assert decode_action(received["action"], received["arguments"]) == request
 
 

@@ -195,7 +195,7 @@ def talk(site: Site, data: bytes, *, slowly: bool = False) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX) as peer:
             peer.settimeout(30)
-            peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET}")
+            peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET_NAME}")
             try:
                 peer.sendall(data)
                 if not slowly:
@@ -271,7 +271,7 @@ def test_slow_callers_keep_nobody_out_for_long(served: Site) -> None:
     slow = []
     for _ in range(12):
         peer = socket.socket(socket.AF_UNIX)
-        peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET}")
+        peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET_NAME}")
         peer.sendall(b"\0")
         slow.append(peer)
     start = time.monotonic()
@@ -294,7 +294,7 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
     document.pop("archiver", None)
-    data = protocol.pack(document)
+    data = protocol.encode_message(document)
     place = 0
 
     def read(count: int) -> bytes:
@@ -302,7 +302,7 @@ def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
         place += count
         return data[place - count : place]
 
-    assert protocol.receive(read) == document
+    assert protocol.read_message(read) == document
 
 
 @given(st.binary(max_size=300))
@@ -316,12 +316,12 @@ def test_any_bytes_are_a_message_or_a_clear_error(data: bytes) -> None:
         return part
 
     with contextlib.suppress(protocol.BadMessage):
-        protocol.receive(read)
+        protocol.read_message(read)
 
 
 def test_errors_cross_as_they_are() -> None:
     error = NotFound("{what} is not there{more}", what=Path("/x"), more=Phrase(" ({n})", n=Phrase("one")))
-    back = protocol.to_error(json.loads(protocol.pack(protocol.from_error(error))[4:]))
+    back = protocol.decode_error(json.loads(protocol.encode_message(protocol.encode_error(error))[4:]))
     assert isinstance(back, NotFound)
     assert str(back) == str(error) == "/x is not there (one)"
     for document in (
@@ -332,8 +332,10 @@ def test_errors_cross_as_they_are() -> None:
         {},
     ):
         with pytest.raises(protocol.BadMessage):
-            protocol.to_error(document)
-    assert isinstance(protocol.to_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem)
+            protocol.decode_error(document)
+    assert isinstance(
+        protocol.decode_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem
+    )
 
 
 NUMBER = "网信算备110108823483901230031号"
