@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Glob, Name, Session, Text, command
+from archiver.cli.parameters import MaterialPattern, ObjectName, RecordedText
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError
 from archiver.model import KINDS
 
@@ -31,18 +32,20 @@ def _sign(session: Session, archive: Archive) -> None:
 
 @command("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
-@click.option("--filing", "filings", type=Name(), multiple=True, metavar="F", help="Only these filings.")
+@click.option("--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Only these filings.")
 @click.option(
-    "--submission", "submissions", type=Name(), multiple=True, metavar="F/S", help="Only these submissions."
+    "--submission", "submissions", type=ObjectName(), multiple=True, metavar="F/S", help="Only these submissions."
 )
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only what was handed in as this.")
 @click.option("--since", metavar="D", help="Only versions captured from then on.")
 @click.option("--until", metavar="D", help="Only versions captured until then.")
-@click.option("--without", type=Glob(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out.")
+@click.option(
+    "--without", type=MaterialPattern(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out."
+)
 @click.option("--with-sensitive", is_flag=True, help="With what the settings call sensitive; journalled.")
 @click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
-@click.option("--recipient", type=Text(), metavar="NAME", help="For whom; kept with the record.")
-@click.option("--reason", type=Text(), metavar="WHY", help="Why; kept with the record.")
+@click.option("--recipient", type=RecordedText(), metavar="NAME", help="For whom; kept with the record.")
+@click.option("--reason", type=RecordedText(), metavar="WHY", help="Why; kept with the record.")
 @click.option("--zip", "as_zip", is_flag=True, help="One zip file, DIR.zip, instead of a folder.")
 def audit_command(
     session: Session,

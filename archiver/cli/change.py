@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Session, Text, command, command_group, json_option
+from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import Phrase
 
 _FEW = 20
@@ -93,8 +94,10 @@ def _due(due: Any) -> str | None:
 @click.option(
     "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
 )
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
+)
 def _decide(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
     from archiver.actions.filing_actions import DecideChange
 

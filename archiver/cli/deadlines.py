@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, command, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 
 
 @command("What is due, by when, and on what basis.")

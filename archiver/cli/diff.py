@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, command, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
 
 
 @command("What changed between two versions: added, removed, changed, renamed.")
-@click.argument("old", type=Name(), metavar="TAG")
-@click.argument("new", type=Name(), metavar="TAG")
+@click.argument("old", type=ObjectName(), metavar="TAG")
+@click.argument("new", type=ObjectName(), metavar="TAG")
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
 def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:

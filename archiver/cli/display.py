@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, command, command_group, file_name
+from archiver.cli.parameters import ObjectName, ReadableFile, file_name
+from archiver.cli.session import Session, command, command_group
 
 display_command = command_group("The public display of the filing number.")
 
 
 @command("Look whether the company's pages display the number and the link; kept as evidence.")
-@click.argument("filing", type=Name())
+@click.argument("filing", type=ObjectName())
 @click.option(
-    "--page", type=FilePath(), metavar="FILE", help="A saved page, instead of fetching the company's own."
+    "--page", type=ReadableFile(), metavar="FILE", help="A saved page, instead of fetching the company's own."
 )
 def _check(session: Session, filing: str, page: Path | None) -> None:
     from archiver.actions.display_actions import CheckDisplay

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, Text, command, command_group, json_option
+from archiver.cli.parameters import ObjectName, RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
@@ -18,7 +19,7 @@ dispose_command = command_group("Deletion after retention; refused (exit 4) befo
 
 
 @command("List what would go and what stays, and make a plan of it.")
-@click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
+@click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
     from archiver.actions.disposal_actions import PlanDisposal
@@ -58,8 +59,8 @@ def _listed(each: dict[str, Any]) -> dict[str, Any]:
 
 
 @command("Approve a plan; two users have to, neither of them the planner.")
-@click.argument("identity", type=Text(), metavar="ID")
-@click.option("--reason", type=Text(), required=True, help="Why this may go; kept with the record.")
+@click.argument("identity", type=RecordedText(), metavar="ID")
+@click.option("--reason", type=RecordedText(), required=True, help="Why this may go; kept with the record.")
 def _approve(session: Session, identity: str, reason: str) -> None:
     from archiver.actions.disposal_actions import ApproveDisposal
 
@@ -75,7 +76,7 @@ def _approve(session: Session, identity: str, reason: str) -> None:
 
 
 @command("Carry out an approved plan, or finish one that was interrupted.")
-@click.argument("identity", type=Text(), metavar="ID")
+@click.argument("identity", type=RecordedText(), metavar="ID")
 def _run(session: Session, identity: str) -> None:
     from archiver.actions.disposal_actions import RunDisposal
 
@@ -139,7 +140,7 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
 
 
 @command("Write the certificate of a disposal: JSON, its signature, and a page to print.")
-@click.argument("identity", type=Text(), metavar="ID")
+@click.argument("identity", type=RecordedText(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _certificate(session: Session, identity: str, target: str) -> None:
     from archiver.restore.restoration import check_target

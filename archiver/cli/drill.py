@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, command, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 from archiver.restore.drill import FILES
 
 

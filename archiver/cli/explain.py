@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, command, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
 
 if TYPE_CHECKING:
     from archiver.retention.explain import Explanation
 
 
 @command("Why something is kept, until when, by which rule, and who could change that.")
-@click.argument("name", type=Name(), metavar="TAG[:PATH]")
+@click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, name: str, as_json: bool) -> None:
     from archiver.retention.explain import explain

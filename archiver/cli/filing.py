@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import (
-    FilePath,
-    Name,
-    Session,
-    Text,
-    command,
-    command_group,
-    day_option,
-    file_name,
-    json_option,
-)
+from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
+from archiver.cli.session import Session, command, command_group
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -61,7 +52,7 @@ def _list(session: Session, as_json: bool) -> None:
 
 
 @command("Show a filing's sheet, review, notices, changes and display.")
-@click.argument("name", type=Name(), metavar="FILING")
+@click.argument("name", type=ObjectName(), metavar="FILING")
 @click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
 def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
@@ -174,28 +165,32 @@ def _decision(material: bool | None) -> Any:
 
 
 @command("Record what is known of a filing, and its review status; every change is journalled.")
-@click.argument("filing", type=Name())
-@click.option("--company", type=Text(), metavar="NAME", help="The company that files.")
-@click.option("--responsible", type=Text(), metavar="NAME", help="Who is reminded of what is due.")
-@click.option("--manager", type=Text(), metavar="NAME", help="Who is reminded when it is late.")
-@click.option("--algorithm", type=Text(), metavar="NAME", help="The algorithm's name on the form.")
-@click.option("--category", type=Text(), metavar="TEXT", help="The algorithm's category on the form.")
+@click.argument("filing", type=ObjectName())
+@click.option("--company", type=RecordedText(), metavar="NAME", help="The company that files.")
+@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Who is reminded of what is due.")
+@click.option("--manager", type=RecordedText(), metavar="NAME", help="Who is reminded when it is late.")
+@click.option("--algorithm", type=RecordedText(), metavar="NAME", help="The algorithm's name on the form.")
+@click.option("--category", type=RecordedText(), metavar="TEXT", help="The algorithm's category on the form.")
 @click.option("--scheme", type=click.Choice(_SCHEMES), help="Under which rules it is filed.")
 @click.option(
-    "--product", "products", type=Text(), multiple=True, metavar="NAME", help="A product; repeat for more."
+    "--product", "products", type=RecordedText(), multiple=True, metavar="NAME", help="A product; repeat for more."
 )
-@click.option("--number", type=Text(), metavar="NO", help="The filing number, once issued.")
+@click.option("--number", type=RecordedText(), metavar="NO", help="The filing number, once issued.")
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
-@click.option("--reason", type=Text(), metavar="WHY", help="Why the number has another form.")
+@click.option("--reason", type=RecordedText(), metavar="WHY", help="Why the number has another form.")
 @day_option("--issued-on", "The day the number was issued.")
-@click.option("--published-at", type=Text(), metavar="URL", help="Where the regulator publishes the filing.")
+@click.option(
+    "--published-at", type=RecordedText(), metavar="URL", help="Where the regulator publishes the filing."
+)
 @day_option("--service-start", "The day the service started.")
 @day_option("--service-end", "The day the service ends.")
-@click.option("--status", type=Text(), metavar="STATE", help="The review status, as looked up on the portal.")
-@click.option("--portal-text", type=Text(), metavar="TEXT", help="The portal's own words.")
+@click.option(
+    "--status", type=RecordedText(), metavar="STATE", help="The review status, as looked up on the portal."
+)
+@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="The portal's own words.")
 @day_option("--on", "The day it was looked up; else today.")
-@click.option("--evidence", type=FilePath(), metavar="FILE", help="A screenshot; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--evidence", type=ReadableFile(), metavar="FILE", help="A screenshot; kept with the record.")
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _set(
     session: Session,
     filing: str,
@@ -242,10 +237,10 @@ def _set(
 
 
 @command("Record that a filing has ended: from now on its retention periods run out.")
-@click.argument("filing", type=Name())
+@click.argument("filing", type=ObjectName())
 @day_option("--on", "The day it ended, for people.", required=True)
-@click.option("--reason", type=Text(), required=True, help="Why it ended; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--reason", type=RecordedText(), required=True, help="Why it ended; kept with the record.")
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _end(session: Session, filing: str, on: date, reason: str, by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, Text, command, command_group, json_option
+from archiver.cli.parameters import ObjectName, RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 
 hold_command = command_group("Named reasons not to dispose of something, whatever the date.")
 
 
 @command("Place a hold: nothing of it can be disposed of until it is lifted.")
-@click.argument("name", type=Text())
-@click.argument("target", type=Name(), metavar="FILING|FILING/SUBMISSION|TAG")
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
+@click.argument("name", type=RecordedText())
+@click.argument("target", type=ObjectName(), metavar="FILING|FILING/SUBMISSION|TAG")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who asked for it, beside the user the system knows."
+)
 def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
@@ -22,10 +25,12 @@ def _place(session: Session, name: str, target: str, reason: str, by: str | None
 
 
 @command("Lift a hold, from one thing or from everything that it holds.")
-@click.argument("name", type=Text())
-@click.argument("target", type=Name(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
+@click.argument("name", type=RecordedText())
+@click.argument("target", type=ObjectName(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
+)
 def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 

@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from archiver import profiles
-from archiver.cli.session import FilePath, Session, Text, command
+from archiver.cli.parameters import ReadableFile, RecordedText
+from archiver.cli.session import Session, command
 from archiver.config import template
 from archiver.config.location import HERE
 from archiver.config.settings import (
@@ -43,9 +44,15 @@ from archiver.intake.folder.enclosure import check_separate
     "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
 )
 @click.option(
-    "--tsa-url", type=Text(), default="", metavar="URL", help="A time-stamp authority (RFC 3161), for good."
+    "--tsa-url",
+    type=RecordedText(),
+    default="",
+    metavar="URL",
+    help="A time-stamp authority (RFC 3161), for good.",
 )
-@click.option("--tsa-root", type=FilePath(), metavar="FILE", help="Its root certificate (PEM), pinned for good.")
+@click.option(
+    "--tsa-root", type=ReadableFile(), metavar="FILE", help="Its root certificate (PEM), pinned for good."
+)
 def init_command(
     session: Session,
     archive: str,

@@ -6,19 +6,22 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, command, command_group
+from archiver.cli.parameters import RecordedText
+from archiver.cli.session import Session, command, command_group
 
 key_command = command_group("The signing key; only the archive's owner may change it.")
 
 
 @command("Put a new key into force, endorsed by the old one.")
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
 def _rotate(session: Session, reason: str) -> None:
     _change(session, reason, lost=False)
 
 
 @command("Put a new key into the place of one that is lost.")
-@click.option("--reason", type=Text(), required=True, help="How the old key was lost; kept with the record.")
+@click.option(
+    "--reason", type=RecordedText(), required=True, help="How the old key was lost; kept with the record."
+)
 def _replace(session: Session, reason: str) -> None:
     _change(session, reason, lost=True)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Name, Session, command, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
 
 
 @command("List versions, newest first.")
-@click.argument("name", type=Name(), required=False, metavar="[FILING[/SUBMISSION]]")
+@click.argument("name", type=ObjectName(), required=False, metavar="[FILING[/SUBMISSION]]")
 @json_option
 def log_command(session: Session, name: str | None, as_json: bool) -> None:
     from archiver.retention.policy import decide

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.actions.client import open_attachment
-from archiver.cli.session import (
-    FilePath,
-    Name,
-    Session,
-    Text,
-    command,
-    command_group,
-    day_option,
-    file_name,
-    json_option,
-)
+from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import Phrase, UsageProblem, shell_word
 
 if TYPE_CHECKING:
@@ -32,18 +23,20 @@ notice_command = command_group("Notices of the regulator, and their answers.")
 
 
 @command("Record a notice. With --file alone, its text is read and a command is proposed.")
-@click.argument("filing", type=Name())
+@click.argument("filing", type=ObjectName())
 @click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
 @day_option("--received", "The day it came.")
 @day_option("--due", "The day by which it says to answer.")
 @click.option("--days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days.")
-@click.option("--issuer", type=Text(), default="", metavar="NAME", help="Who sent it.")
-@click.option("--document", type=Text(), default="", metavar="NO", help="Its document number.")
+@click.option("--issuer", type=RecordedText(), default="", metavar="NAME", help="Who sent it.")
+@click.option("--document", type=RecordedText(), default="", metavar="NO", help="Its document number.")
 @click.option(
-    "--owner", type=Text(), default="", metavar="NAME", help="Who answers it; else the responsible person."
+    "--owner", type=RecordedText(), default="", metavar="NAME", help="Who answers it; else the responsible person."
 )
-@click.option("--file", type=FilePath(), metavar="FILE", help="The notice itself; read for a proposal, and kept.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option(
+    "--file", type=ReadableFile(), metavar="FILE", help="The notice itself; read for a proposal, and kept."
+)
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _add(
     session: Session,
     filing: str,
@@ -124,9 +117,11 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
 
 @command("Record which submission answered a notice.")
 @click.argument("number", type=int, metavar="N")
-@click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
+@click.option(
+    "--submission", required=True, type=ObjectName(), metavar="FILING/SUBMISSION", help="What answers it."
+)
 @day_option("--on", "The day of the answer; else that of the handing-in.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
 def _answer(session: Session, number: int, submission: str, on: date | None, by: str | None) -> None:
     from archiver.actions.filing_actions import AnswerNotice
 

@@ -6,11 +6,12 @@ import sys
 
 import click
 
-from archiver.cli.session import Name, Session, command
+from archiver.cli.parameters import ObjectName
+from archiver.cli.session import Session, command
 
 
 @command("What to put on the website and into the App: number, link, names.")
-@click.argument("filing", type=Name())
+@click.argument("filing", type=ObjectName())
 @click.option(
     "--format",
     "form",

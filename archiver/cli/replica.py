@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, command, command_group, json_option
+from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 
 replica_command = command_group("The off-site copy in a bucket that locks.")
 
 
-_endpoint = click.option("--endpoint", type=Text(), default="", metavar="URL", help="Another server than AWS.")
-_region = click.option("--region", type=Text(), default="", help="The bucket's region.")
+_endpoint = click.option(
+    "--endpoint", type=RecordedText(), default="", metavar="URL", help="Another server than AWS."
+)
+_region = click.option("--region", type=RecordedText(), default="", help="The bucket's region.")
 _style = click.option(
     "--style", type=click.Choice(["auto", "path", "virtual"]), default="auto", help="How buckets are addressed."
 )
@@ -20,7 +23,11 @@ _style = click.option(
 
 @command("Prove by trying that a bucket locks, and replicate into it from now on.")
 @click.option(
-    "--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive."
+    "--url",
+    type=RecordedText(),
+    required=True,
+    metavar="s3://BUCKET/PREFIX",
+    help="A prefix of its own for this archive.",
 )
 @_endpoint
 @_region
@@ -65,7 +72,9 @@ def _sync(session: Session, as_json: bool) -> None:
 
 
 @command("Rebuild a complete archive from the bucket alone; run again, it goes on.")
-@click.option("--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
+@click.option(
+    "--url", type=RecordedText(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies."
+)
 @click.option(
     "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
 )

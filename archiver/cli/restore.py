@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Glob, Name, Session, command
+from archiver.cli.parameters import MaterialPattern, ObjectName
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, UsageProblem
 
 
 @command("Bring a version back: every byte checked, times and empty folders too.")
-@click.argument("name", type=Name(), metavar="TAG|FILING")
+@click.argument("name", type=ObjectName(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
-@click.option("--path", "globs", multiple=True, type=Glob(), metavar="GLOB", help="Only these materials.")
+@click.option(
+    "--path", "globs", multiple=True, type=MaterialPattern(), metavar="GLOB", help="Only these materials."
+)
 @click.option("--at", "moment", metavar="TIME", help="A filing's state at this time.")
 @click.option(
     "--overwrite",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, command, command_group
+from archiver.cli.parameters import RecordedText
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.existence import is_there
 
@@ -19,7 +20,7 @@ service_command = command_group("Run archiver as a service of the system.")
 @command("Write a systemd unit for this configuration, and say what to do next.")
 @click.option(
     "--user",
-    type=Text(),
+    type=RecordedText(),
     default="archiver",
     show_default=True,
     metavar="NAME",

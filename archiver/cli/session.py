@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import functools
 import os
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from archiver import interruption
 from archiver.cli import speaking
@@ -221,116 +217,3 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
         return click.command(cls=speaking.Command, help=help_text)(global_options(call))
 
     return decorate
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-
-
-#: Encodings of terminals in which people type Chinese.
-_CHINESE = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
-
-
-def as_typed(value: str) -> str:
-    """An argument as text: UTF-8 whatever the locale, but in an old Chinese locale as that spells it.
-
-    What is neither keeps its bytes, as surrogates.
-    """
-    from archiver.store.names import is_utf8
-
-    encoding = codecs.lookup(sys.getfilesystemencoding()).name
-    if encoding in _CHINESE and is_utf8(value):
-        return value
-    return value.encode(encoding, "surrogateescape").decode("utf-8", "surrogateescape")
-
-
-def file_name(path: Path | None) -> str | None:
-    """A file's name without folders, for the journal: in UTF-8 whatever the locale; None for no file."""
-    return None if path is None else os.fsencode(path.name).decode("utf-8", "surrogateescape")
-
-
-class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
-    """A filing, submission or tag as typed: UTF-8 whatever the locale."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """From the locale's argument to text; bytes that are not UTF-8 stay escaped."""
-        return as_typed(value).strip("/")
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Filings, submissions and tags of the archive, as far as they can be read without a word."""
-        from archiver.store.index.queries import Index
-
-        try:
-            config = ctx.ensure_object(Session).config
-            index = Index(config.archive / "index.db", read_only=True)
-        except Exception:
-            # A shell that waits for a Tab is no place for messages.
-            return []
-        known = [str(submission) for submission in index.submissions()]
-        offered = {*(name.split("/")[0] for name in known), *known, *index.tags()}
-        index.close()
-        return [CompletionItem(name) for name in sorted(offered) if name.startswith(incomplete)]
-
-
-class Text(Name):
-    """Words that are recorded, or that name what was recorded so."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """From the locale's argument to text; raises UsageProblem for what is none."""
-        from archiver.store.names import is_utf8
-
-        typed = as_typed(value)
-        if not is_utf8(typed):
-            # As a terminal of another language types it.
-            typed = value
-        if not is_utf8(typed):
-            raise UsageProblem(
-                "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and type it again.",
-                text=typed,
-            )
-        return typed
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Nothing: what will be written is not known."""
-        return []
-
-
-class Glob(Name):
-    """A pattern for names of materials, which are compared as they are shown, too."""
-
-    name = "pattern"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """As a name; bytes that are not UTF-8 as they are shown, since patterns are journalled."""
-        return "".join(
-            f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in as_typed(value)
-        )
-
-
-class DayParameter(click.ParamType):  # type: ignore[type-arg]
-    """A day such as 2026-05-01."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
-        """Return the day that a person typed; raises UsageProblem if the text is none."""
-        from archiver.filings.typed_days import day_of
-
-        return value if isinstance(value, date) else day_of(value)
-
-
-def day_option(
-    name: str, text: str, *, required: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that takes a day."""
-    return click.option(name, type=DayParameter(), required=required, metavar="DATE", help=text)
-
-
-class FilePath(click.Path):
-    """A path that exists and can be read, as a Path."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)

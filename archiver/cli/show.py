@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, command, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
 
 
 @command("List one version's materials.")
-@click.argument("tag", type=Name())
+@click.argument("tag", type=ObjectName())
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
     from archiver.documents.integrity import NOTES

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Session, command, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 from archiver.errors import Phrase, Unhealthy
 
 #: A lag that nobody has to be told the cause of.

@@ -7,26 +7,31 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, Text, command, day_option, file_name
+from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name
+from archiver.cli.session import Session, command
 from archiver.errors import Phrase
 from archiver.model import KINDS
 
 
 @command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
-@click.argument("name", type=Name(), metavar="FILING/SUBMISSION")
+@click.argument("name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
-@click.option("--number", "filing_number", type=Text(), metavar="NO", help="The filing number, once issued.")
+@click.option(
+    "--number", "filing_number", type=RecordedText(), metavar="NO", help="The filing number, once issued."
+)
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
 @click.option(
     "--reason",
-    type=Text(),
+    type=RecordedText(),
     metavar="WHY",
     help="Why the number has another form, or why just this version is signed; kept with the record.",
 )
-@click.option("--receipt", type=FilePath(), metavar="FILE", help="The portal's receipt; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
+@click.option("--receipt", type=ReadableFile(), metavar="FILE", help="The portal's receipt; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who handed it in, beside the user the system knows."
+)
 def submit_command(
     session: Session,
     name: str,

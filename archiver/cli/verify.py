@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.session import Session, command, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 from archiver.errors import FindingsPresent, StorageProblem
 
 if TYPE_CHECKING:
