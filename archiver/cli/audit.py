@@ -89,14 +89,14 @@ def audit_command(
             [find_filing(archive, filing) for filing in filings],
             [str(find_submission(archive, submission)) for submission in submissions],
             kinds,
-            clock.stamp(session.moment(since, end_of_day=False)) if since else "",
-            clock.stamp(session.moment(until)) if until else "",
+            clock.stamp(session.parse_time(since, end_of_day=False)) if since else "",
+            clock.stamp(session.parse_time(until)) if until else "",
             without,
             () if with_sensitive else session.config.sensitive,
             expand,
         )
         record = export_record(archive, selection, recipient, reason)
-        policy = session.policy(archive)
+        policy = session.retention_policy(archive)
         written = package.export_package(
             archive,
             copies,

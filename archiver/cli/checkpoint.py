@@ -29,7 +29,7 @@ def checkpoint_command(session: Session, only_line: bool, picture: str | None) -
         console.line(line)
         console.say("Later it proves that the archive goes on from here: archiver verify --since LINE")
     if signed["proven"] and not only_line:
-        console.say("Time-stamped: {at}", at=session.local(signed["proven"]))
+        console.say("Time-stamped: {at}", at=session.format_time(signed["proven"]))
     if signed["problem"]:
         console.warn("{text}", text=signed["problem"])
     if picture is not None:

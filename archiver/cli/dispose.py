@@ -71,7 +71,7 @@ def _approve(session: Session, identity: str, reason: str) -> None:
         session.console.say(
             "Approved {plan}. It may run after {until}: archiver dispose run {plan!q}",
             plan=identity,
-            until=session.local(approved["not_before"]),
+            until=session.format_time(approved["not_before"]),
         )
 
 
@@ -108,7 +108,7 @@ def _list(session: Session, as_json: bool) -> None:
     rows = [
         (
             each.identity,
-            session.local(each.at),
+            session.format_time(each.at),
             each.user or each.uid,
             ", ".join(approval.user or str(approval.uid) for approval in each.approvals) or "-",
             console.text(_state(each)),

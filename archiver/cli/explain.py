@@ -24,7 +24,7 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
     now = archive.compliance_time()
-    explanation = explain(archive.index, version, path, session.policy(archive), now)
+    explanation = explain(archive.index, version, path, session.retention_policy(archive), now)
     if as_json:
         session.console.json(_as_json(version.tag, explanation))
     else:
@@ -64,14 +64,14 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
             "  {rule} on {anchor}: kept until the end of {until} ({profile})",
             profile=reason.profile,
             rule=console.text(reason.rule),
-            anchor=session.local(reason.anchor),
+            anchor=session.format_time(reason.anchor),
             until=reason.keep_until.date(),
         )
     for hold in decision.holds:
         console.say(
             "  held by {user} since {placed}: {name} ({reason})",
             user=hold.by or hold.user,
-            placed=session.local(hold.placed),
+            placed=session.format_time(hold.placed),
             name=hold.name,
             reason=hold.reason,
         )

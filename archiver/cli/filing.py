@@ -72,7 +72,7 @@ def _register(session: Session, at: str | None = None, name: str | None = None) 
     from archiver.filings.register import Filing, register
 
     index = session.open_archive().index
-    until = clock.stamp(session.moment(at)) if at else ""
+    until = clock.stamp(session.parse_time(at)) if at else ""
     known = register(index.life(name, until))
     names = {submission.filing for submission in index.submissions()} if name is None else {name}
     return [known.get(each) or Filing(each) for each in sorted(names)]
@@ -206,7 +206,7 @@ def _set(
 ) -> None:
     from archiver.actions.filing_actions import UpdateFiling
 
-    override_reason = session.forced(force, reason)
+    override_reason = session.override_reason(force, reason)
     changed_fields: dict[str, Any] = {
         name: value.isoformat() if isinstance(value, date) else value
         for name, value in fields.items()

@@ -56,10 +56,10 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
         (
             hold.name,
             hold.object,
-            session.local(hold.placed),
+            session.format_time(hold.placed),
             hold.by or hold.user,
             hold.reason,
-            session.local(hold.lifted) if hold.lifted else "-",
+            session.format_time(hold.lifted) if hold.lifted else "-",
         )
         for hold in holds
     ]

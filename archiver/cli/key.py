@@ -31,12 +31,12 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
     from archiver.evidence.key_rotation import change_key
 
     archive = session.open_archive()
-    change_key(archive, reason, lost, session.wait)
+    change_key(archive, reason, lost, session.lock_timeout)
     console = session.console
     console.say("A new key signs from now on. What the old one signed is still checked by it.")
     console.say("Keep a copy of it: archiver key backup --to DIR")
     console.say("Keep this line where nobody of the archive can change it: it vouches for the new key.")
-    console.line(str(witness(archive, checkpoint(archive, session.wait))))
+    console.line(str(witness(archive, checkpoint(archive, session.lock_timeout))))
 
 
 @command("Copy the key: a clone of the archive has none.")
@@ -47,7 +47,7 @@ def _backup(session: Session, target: str) -> None:
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
-    back_up_key(session.open_archive(), folder, session.wait)
+    back_up_key(session.open_archive(), folder, session.lock_timeout)
     session.console.say(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=folder
     )

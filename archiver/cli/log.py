@@ -19,7 +19,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
     archive = session.open_archive()
     versions = archive.index.versions(*_choice(archive, name))
     now = archive.compliance_time()
-    policy = session.policy(archive)
+    policy = session.retention_policy(archive)
     decided = [(version, decide(version, policy, now)) for version in versions]
     console = session.console
     if as_json:
@@ -31,7 +31,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
     rows = [
         (
             version.tag,
-            session.local(version.captured_at),
+            session.format_time(version.captured_at),
             version.files,
             f"+{version.added} ~{version.modified} -{version.deleted}",
             " ".join(f"{each.on}" for each in version.submitted) or "-",

@@ -192,7 +192,7 @@ def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDama
     console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
         archive = session.open_archive()
-        with archive.writing(session.wait):
+        with archive.writing(session.lock_timeout):
             archive.reindex()
         session.close()
         return _call(arguments, session)

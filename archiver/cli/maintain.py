@@ -35,7 +35,7 @@ def _restore_settings(session: Session) -> None:
     archive = session.open_archive(restores_settings=True)
     archive.check_owner()
     foreign = [each for each in hooks.deviations(archive.repository_path) if each.reason == hooks.FOREIGN]
-    with archive.writing(session.wait):
+    with archive.writing(session.lock_timeout):
         pass
     if foreign:
         session.console.say(

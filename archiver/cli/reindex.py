@@ -22,7 +22,7 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
     if accept:
         _accept_loss(session, yes)
         return
-    with archive.writing(session.wait):
+    with archive.writing(session.lock_timeout):
         archive.reindex()
     versions, _ = archive.index.counts()
     session.console.say("The index is rebuilt: {versions} versions.", versions=versions)
@@ -38,7 +38,7 @@ def _accept_loss(session: Session, yes: bool) -> None:
         _show(session, loss)
         if not yes and not _is_confirmed(session):
             raise UsageProblem("Nothing was changed. To go on without a question, add: --yes")
-    loss, event = accepted_loss.accept(archive, session.wait)
+    loss, event = accepted_loss.accept(archive, session.lock_timeout)
     if event is None:
         console.say("Nothing is missing. The index is rebuilt.")
         return
@@ -53,17 +53,17 @@ def _show(session: Session, loss: Loss) -> None:
     console.say(
         "The last whole event is number {seq} of {at}.",
         seq=loss.last.seq,
-        at=session.local(loss.last.at) if loss.last.at else "-",
+        at=session.format_time(loss.last.at) if loss.last.at else "-",
     )
     if loss.problem is not None:
         console.say("The journal cannot be continued: {problem}", problem=loss.problem)
     if loss.lost_events:
         console.say("Missing events: {first} to {last}", first=loss.last.seq + 1, last=loss.newest_seq)
     for version in loss.versions:
-        at = session.local(version.captured_at) if version.captured_at else "-"
+        at = session.format_time(version.captured_at) if version.captured_at else "-"
         console.say("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=at)
     for record in loss.records:
-        console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.local(record.at))
+        console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at))
     for ref in loss.beyond:
         if ref in loss.empty:
             console.say("Removed, since what it names is missing: {ref}", ref=ref)

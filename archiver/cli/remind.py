@@ -16,7 +16,9 @@ def remind_command(session: Session, dry_run: bool) -> None:
         from archiver.actions.context import ActionContext
         from archiver.actions.reminder_actions import pending_reminders
 
-        _, messages = pending_reminders(ActionContext(session.open_archive(), session.config, session.wait))
+        _, messages = pending_reminders(
+            ActionContext(session.open_archive(), session.config, session.lock_timeout)
+        )
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:

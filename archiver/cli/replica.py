@@ -39,7 +39,7 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
     console = session.console
     archive = session.open_archive()
     settings = create.settings(session.config, url, endpoint, region, style, lock=not no_lock)
-    proof = create.begin(archive, settings, session.wait)
+    proof = create.begin(archive, settings, session.lock_timeout)
     if settings.lock:
         console.say("{url} locks: every attempt on a locked object was refused.", url=settings.url)
     else:

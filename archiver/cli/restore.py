@@ -49,7 +49,7 @@ def restore_command(
         raise UsageProblem("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
-        chosen = restoration.state_at(archive, filing, clock.stamp(session.moment(moment)))
+        chosen = restoration.state_at(archive, filing, clock.stamp(session.parse_time(moment)))
     items = [item for version, below in chosen for item in restoration.items_of(archive, version, globs, below)]
     plan = restoration.plan(folder, [version.tag for version, _ in chosen], items)
     console = session.console

@@ -47,7 +47,7 @@ def run_command(session: Session, once: bool, settle: float | None, log: str) ->
         return
     from archiver.daemon.service import Service
 
-    service = Service(session.read_config, teller, settle, session.wait)
+    service = Service(session.read_config, teller, settle, session.lock_timeout)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: service.stop())
     signal.signal(signal.SIGHUP, lambda *_: service.reload())
@@ -59,7 +59,7 @@ def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
     from archiver.daemon.capture_loop import Daemon
 
     interruption.raise_in_the_work()
-    daemon = Daemon(session.open_archive(), session.config, teller, settle, session.wait)
+    daemon = Daemon(session.open_archive(), session.config, teller, settle, session.lock_timeout)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
     try:
@@ -75,7 +75,7 @@ def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
             problem="pending",
             path=item.path,
             reason=item.reason,
-            since=session.local(since),
+            since=session.format_time(since),
         )
     _tell_unreadable(session, teller, left.unreadable)
     if left.refusal is not None:
@@ -97,7 +97,7 @@ def _is_kept_complete(session: Session, teller: Reporter) -> bool:
     from archiver.store import lock
 
     archive = session.open_archive()
-    deadline = clock.monotonic() + session.wait
+    deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.holder(archive.root / "daemon.lock"):
         found = differences_beside_a_daemon(archive, session.config)
         unreadable = [item for item in found.skipped if is_unreadable(item)]

@@ -1,4 +1,4 @@
-"""What every command needs: options, configuration, the open archive."""
+"""Gives every command the global options, the configuration, the open archive and the console."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """The global options, and what follows from them."""
+    """The global options of one command, and everything opened for it until :meth:`close`."""
 
     config_file: str | None = None
     lang: str | None = None
     verbose: int = 0
     quiet: bool = False
-    wait: float = 30.0
+    #: How many seconds to wait for another writer.
+    lock_timeout: float = 30.0
     _config: Config | None = None
-    _opened: list[Any] = field(default_factory=list)
+    _open_archives: list[Archive] = field(default_factory=list)
 
     @property
     def console(self) -> Console:
-        """Where to print."""
-        chosen = self.lang or (self._config.lang if self._config else None)
-        return Console(language(chosen, os.environ), self.quiet)
+        """Return a console in the language of the options, else of the settings, else of the locale."""
+        configured_language = self._config.lang if self._config else None
+        return Console(language(self.lang or configured_language, os.environ), self.quiet)
 
     @property
     def config(self) -> Config:
-        """The settings; raises ConfigProblem or UsageProblem."""
+        """Return the settings, read once.  Raises ConfigProblem or UsageProblem if they cannot be used."""
         if self._config is None:
             self._config = self.read_config()
         return self._config
@@ -73,7 +74,11 @@ class Session:
         return found
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
-        """The open archive; closed by :meth:`close`."""
+        """Open the archive that the settings name; :meth:`close` closes it.
+
+        Raises StorageProblem if it cannot be read, or git would obey settings that are not ours and
+        ``restores_settings`` is False.
+        """
         from archiver.store.archive import Archive
 
         archive = Archive(
@@ -81,11 +86,11 @@ class Session:
             notify=lambda text: self.console.warn("{text}", text=text),
             restores_settings=restores_settings,
         )
-        self._opened.append(archive)
+        self._open_archives.append(archive)
         return archive
 
-    def policy(self, archive: Archive) -> Policy:
-        """The retention policy in force: a shorter period than once promised has no effect."""
+    def retention_policy(self, archive: Archive) -> Policy:
+        """Return the retention policy in force: a shorter period than once promised has no effect."""
         from archiver.retention.policy import in_force
 
         return in_force(self.config, archive.index.promises())
@@ -101,13 +106,13 @@ class Session:
 
         if client.is_owner(self.config.archive):
             with client.open_attachment(attachment) as stream:
-                archive = self._opened[-1] if self._opened else self.open_archive()
-                context = ActionContext(archive, self.config, self.wait, stream, self.console.progress())
+                archive = self._open_archives[-1] if self._open_archives else self.open_archive()
+                context = ActionContext(archive, self.config, self.lock_timeout, stream, self.console.progress())
                 return perform(context, request)
-        return client.request_action(self.config.archive, request, self.wait, attachment)
+        return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
 
-    def forced(self, force: bool, reason: str | None) -> str | None:
-        """The reason for ``--force``, None without it; raises UsageProblem where one is missing."""
+    def override_reason(self, force: bool, reason: str | None) -> str | None:
+        """Return the reason for ``--force``, or None without it.  Raises UsageProblem if the reason is missing."""
         if force and not (reason or "").strip():
             raise UsageProblem(
                 "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
@@ -115,34 +120,43 @@ class Session:
         return reason if force else None
 
     def close(self) -> None:
-        """Close what was opened."""
-        while self._opened:
-            self._opened.pop().close()
+        """Close every archive that was opened."""
+        while self._open_archives:
+            self._open_archives.pop().close()
 
-    def moment(self, text: str, end_of_day: bool = True) -> datetime:
-        """A time given by a person, in the configured zone; a bare date means its end."""
+    def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
+        """Return the time that a person typed, in the configured zone.
+
+        A bare date means its end, or with ``end_of_day`` False its beginning.  Raises UsageProblem for any other
+        text.
+        """
         from datetime import datetime, time
 
         try:
             if len(text) == 10:
                 day = datetime.fromisoformat(text).date()
-                edge = time(23, 59, 59, 999999) if end_of_day else time(0)
-                return datetime.combine(day, edge, self.config.zone)
-            moment = datetime.fromisoformat(text)
+                time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
+                return datetime.combine(day, time_of_day, self.config.zone)
+            typed_time = datetime.fromisoformat(text)
         except ValueError:
             raise UsageProblem(
                 "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.", text=text
             ) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=self.config.zone)
+        return typed_time if typed_time.tzinfo else typed_time.replace(tzinfo=self.config.zone)
 
-    def local(self, stamp: str) -> str:
-        """A journalled time in the configured zone, for people."""
+    def format_time(self, journalled_time: str) -> str:
+        """Return a journalled time in the configured zone, for people."""
         from archiver import clock
 
-        return clock.parse(stamp).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+def _store_option(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Make a callback that keeps an option in the session, wherever on the command line it was given.
+
+    An absent option changes nothing: it may have been given before the command's name.
+    """
+
     def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
         session = context.ensure_object(Session)
         if value not in (None, 0, False):
@@ -155,26 +169,28 @@ _OPTIONS = (
     click.option(
         "--config",
         metavar="FILE",
-        callback=_remember("config_file"),
+        callback=_store_option("config_file"),
         expose_value=False,
         help="The settings; else $ARCHIVER_CONFIG, ./archiver.toml, /etc/archiver/archiver.toml.",
     ),
     click.option(
         "--lang",
         type=click.Choice(["zh", "en"]),
-        callback=_remember("lang"),
+        callback=_store_option("lang"),
         expose_value=False,
         help="Language of messages; else as the locale says.",
     ),
     click.option(
-        "-v", "--verbose", count=True, callback=_remember("verbose"), expose_value=False, help="Say more."
+        "-v", "--verbose", count=True, callback=_store_option("verbose"), expose_value=False, help="Say more."
     ),
-    click.option("-q", "--quiet", is_flag=True, callback=_remember("quiet"), expose_value=False, help="Say less."),
+    click.option(
+        "-q", "--quiet", is_flag=True, callback=_store_option("quiet"), expose_value=False, help="Say less."
+    ),
     click.option(
         "--wait",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
-        callback=_remember("wait"),
+        callback=_store_option("lock_timeout"),
         expose_value=False,
         help="How long to wait for another writer (default 30).",
     ),
@@ -182,7 +198,7 @@ _OPTIONS = (
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every command takes, before or after its name."""
+    """Give a command the options that every command takes, before or after its name."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -195,8 +211,8 @@ def command_group(help_text: str) -> speaking.LocalizedGroup:
     def call() -> None:
         pass
 
-    made: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=help_text)(call)
-    return made
+    new_group: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=help_text)(call)
+    return new_group
 
 
 def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:

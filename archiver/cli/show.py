@@ -33,7 +33,7 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
         document = {"tag": version.tag, "commit": version.commit, "materials": files, "folders": folders}
         console.json(document | ({"submit_reasons": reasons} if reasons else {}))
         return
-    console.say("{tag}, captured {at}", tag=version.tag, at=session.local(version.captured_at))
+    console.say("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
         console.say("Its content was disposed of under certificate {name}.", name=version.disposed)
     for each in version.submitted:

@@ -53,7 +53,7 @@ def submit_command(
             submitted_on=on,
             kind=kind,
             filing_number=filing_number,
-            number_override_reason=session.forced(force, reason),
+            number_override_reason=session.override_reason(force, reason),
             receipt_name=file_name(receipt),
             reported_by=by,
             exception_reason=reason,

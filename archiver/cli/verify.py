@@ -47,7 +47,7 @@ def verify_command(
     percent = 100.0 if sample is None else sample
     report = verify(archive.root, archive.repository, percent, witnesses, console.progress())
     if with_replica or replica_sample is not None:
-        check_replica(archive, session.config, session.policy(archive), report, replica_sample or 0.0)
+        check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _show(session, report, as_json)
     if not report.ok:
         raise FindingsPresent(
