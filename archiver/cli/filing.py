@@ -22,10 +22,10 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 
 @command("List the filings: state, number, what is due next.")
 @json_option
-def _list(session: Session, as_json: bool) -> None:
+def _list_filings(session: Session, as_json: bool) -> None:
     from archiver.filings.due.deadlines import is_ours, still_open
 
-    filings = _register(session)
+    filings = _read_register(session)
     rows = []
     for filing in filings:
         due = next(filter(is_ours, still_open([filing])), None)
@@ -55,27 +55,27 @@ def _list(session: Session, as_json: bool) -> None:
 @click.argument("name", type=ObjectName(), metavar="FILING")
 @click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
-def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
+def _show_filing(session: Session, name: str, at: str | None, as_json: bool) -> None:
     from archiver.store.resolve import find_filing
 
-    found = find_filing(session.open_archive(), name)
-    filing = next(each for each in _register(session, at, found) if each.name == found)
+    filing_name = find_filing(session.open_archive(), name)
+    (filing,) = _read_register(session, at, filing_name)
     if as_json:
         session.console.json(_as_json(filing))
     else:
-        _print(session, filing)
+        _print_filing(session, filing)
 
 
-def _register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
-    """Every filing that has materials, by name, whether or not anything was recorded of it."""
+def _read_register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
+    """Return every filing with materials, or the one of this name, whether or not anything was recorded of it."""
     from archiver import clock
     from archiver.filings.register import Filing, register
 
     index = session.open_archive().index
     until = clock.stamp(session.parse_time(at)) if at else ""
-    known = register(index.life(name, until))
+    filings = register(index.life(name, until))
     names = {submission.filing for submission in index.submissions()} if name is None else {name}
-    return [known.get(each) or Filing(each) for each in sorted(names)]
+    return [filings.get(filing_name) or Filing(filing_name) for filing_name in sorted(names)]
 
 
 def _as_json(filing: Filing) -> dict[str, Any]:
@@ -84,17 +84,17 @@ def _as_json(filing: Filing) -> dict[str, Any]:
     return {
         "filing": filing.name,
         "state": filing.state,
-        "state_on": _iso(filing.state_on),
+        "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
         **{name: filing.fields.get(name) for name in FIELDS},
-        "ended": _iso(filing.ended),
+        "ended": _format_day(filing.ended),
         "submitted": [
-            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _iso(e.on)} for e in filing.submitted
+            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.on)} for e in filing.submitted
         ],
         "checks": [
             {
                 "status": e.status,
-                "on": _iso(e.on),
+                "on": _format_day(e.on),
                 "portal_text": e.portal_text,
                 "evidence": e.evidence,
                 "by": e.user,
@@ -103,20 +103,20 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         ],
         "notices": [{"number": e.number, "kind": e.kind, "answer": e.answer} for e in filing.notices],
         "changes": [
-            {"number": e.number, "first": _iso(e.first), "material": e.material} for e in filing.questions
+            {"number": e.number, "first": _format_day(e.first), "material": e.material} for e in filing.questions
         ],
         "displays": [
-            {"source": e.source, "on": _iso(e.on), "number": e.number, "link": e.link, "problem": e.problem}
+            {"source": e.source, "on": _format_day(e.on), "number": e.number, "link": e.link, "problem": e.problem}
             for e in filing.displays
         ],
     }
 
 
-def _iso(day: Any) -> str | None:
+def _format_day(day: Any) -> str | None:
     return None if day is None else str(day.isoformat())
 
 
-def _print(session: Session, filing: Filing) -> None:
+def _print_filing(session: Session, filing: Filing) -> None:
     from archiver.filings.register import FIELDS
 
     console = session.console
@@ -128,29 +128,34 @@ def _print(session: Session, filing: Filing) -> None:
         if value:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             console.line(f"  {console.text(name)}: {console.text(shown) if name == 'scheme' else shown}")
-    for each in filing.submitted:
-        console.say("  Handed in on {on}: {tag} ({kind})", on=_iso(each.on), tag=each.tag, kind=_word(each.kind))
+    for record in filing.submitted:
+        console.say(
+            "  Handed in on {on}: {tag} ({kind})",
+            on=_format_day(record.on),
+            tag=record.tag,
+            kind=_word(record.kind),
+        )
     for notice in filing.notices:
         console.say(
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
             kind=_word(notice.kind),
-            on=_iso(notice.received),
+            on=_format_day(notice.received),
             answer=notice.answer or _word("not answered yet"),
         )
     for question in filing.questions:
         console.say(
             "  Change {number} of {on}: {decision}",
             number=question.number,
-            on=_iso(question.first),
+            on=_format_day(question.first),
             decision=_decision(question.material),
         )
-    for shown_on in filing.displays[-1:]:
-        good = not shown_on.problem and shown_on.number and shown_on.link
+    for check in filing.displays[-1:]:
+        is_displayed = not check.problem and check.number and check.link
         console.say(
             "  Display looked at on {on}: {result}",
-            on=_iso(shown_on.on),
-            result=_word("number and link are there") if good else _word("number or link is missing"),
+            on=_format_day(check.on),
+            result=_word("number and link are there") if is_displayed else _word("number or link is missing"),
         )
 
 
@@ -191,7 +196,7 @@ def _decision(material: bool | None) -> Any:
 @day_option("--on", "The day it was looked up; else today.")
 @click.option("--evidence", type=ReadableFile(), metavar="FILE", help="A screenshot; kept with the record.")
 @click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _set(
+def _update_filing(
     session: Session,
     filing: str,
     products: tuple[str, ...],
@@ -241,7 +246,7 @@ def _set(
 @day_option("--on", "The day it ended, for people.", required=True)
 @click.option("--reason", type=RecordedText(), required=True, help="Why it ended; kept with the record.")
 @click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _end(session: Session, filing: str, on: date, reason: str, by: str | None) -> None:
+def _end_filing(session: Session, filing: str, on: date, reason: str, by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 
     ended = session.perform(EndFiling(filing=filing, ended_on=on, reason=reason, reported_by=by))
@@ -251,5 +256,10 @@ def _end(session: Session, filing: str, on: date, reason: str, by: str | None) -
     )
 
 
-for _name, _command in (("list", _list), ("show", _show), ("set", _set), ("end", _end)):
+for _name, _command in (
+    ("list", _list_filings),
+    ("show", _show_filing),
+    ("set", _update_filing),
+    ("end", _end_filing),
+):
     filing_command.add_command(_command, _name)

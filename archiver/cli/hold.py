@@ -17,7 +17,7 @@ hold_command = command_group("Named reasons not to dispose of something, whateve
 @click.option(
     "--by", type=RecordedText(), metavar="NAME", help="Who asked for it, beside the user the system knows."
 )
-def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
+def _place_hold(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
     placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=by))
@@ -31,7 +31,7 @@ def _place(session: Session, name: str, target: str, reason: str, by: str | None
 @click.option(
     "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
 )
-def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
+def _lift_hold(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
     lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=by))
@@ -41,9 +41,9 @@ def _lift(session: Session, name: str, target: str | None, reason: str, by: str 
 
 @command("List the holds in force.")
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Those that were lifted too.")
-def _list(session: Session, as_json: bool, everything: bool) -> None:
-    holds = session.open_archive().index.holds(lifted=everything)
+@click.option("--all", "includes_lifted", is_flag=True, help="Those that were lifted too.")
+def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
+    holds = session.open_archive().index.holds(lifted=includes_lifted)
     console = session.console
     if as_json:
         fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
@@ -66,5 +66,5 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
     console.table(("Hold", "Held", "Since", "By", "Reason", "Lifted"), rows)
 
 
-for _name, _command in (("place", _place), ("lift", _lift), ("list", _list)):
+for _name, _command in (("place", _place_hold), ("lift", _lift_hold), ("list", _list_holds)):
     hold_command.add_command(_command, _name)

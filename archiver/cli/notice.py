@@ -37,7 +37,7 @@ notice_command = command_group("Notices of the regulator, and their answers.")
     "--file", type=ReadableFile(), metavar="FILE", help="The notice itself; read for a proposal, and kept."
 )
 @click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _add(
+def _add_notice(
     session: Session,
     filing: str,
     kind: str | None,
@@ -52,7 +52,7 @@ def _add(
 ) -> None:
     from archiver.actions.filing_actions import AddNotice
 
-    proposal = _proposed(session, file) if file else None
+    proposal = _read_proposal(session, file) if file else None
     if kind is None or received is None:
         if proposal is None or file is None:
             raise UsageProblem(
@@ -60,7 +60,7 @@ def _add(
                 "paper is read and a command is proposed."
             )
         session.console.say("The paper seems to say this. Nothing was recorded; check it, and run:")
-        session.console.line(_command_line(filing, file, proposal))
+        session.console.line(_proposed_command(filing, file, proposal))
         return
     added = session.perform(
         AddNotice(
@@ -87,7 +87,11 @@ def _add(
         )
 
 
-def _proposed(session: Session, file: Path) -> Proposal:
+def _read_proposal(session: Session, file: Path) -> Proposal:
+    """Read the notice's text, and return what it seems to say; nothing is recorded.
+
+    Raises UsageProblem if the file is none that could be sent along.
+    """
     from archiver.documents.reader import Reader
     from archiver.filings.notice_parser import propose
 
@@ -97,7 +101,11 @@ def _proposed(session: Session, file: Path) -> Proposal:
         return propose(reader.read(file, file.name).lines, sorted(names))
 
 
-def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
+def _proposed_command(filing: str, file: Path, proposal: Proposal) -> str:
+    """Return the command that records what the notice seems to say, quoted for the shell.
+
+    Parts that the notice does not name stand in it as capitals, so that nobody runs it unread.
+    """
     words: list[object] = [
         "archiver",
         "notice",
@@ -122,23 +130,23 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
 )
 @day_option("--on", "The day of the answer; else that of the handing-in.")
 @click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _answer(session: Session, number: int, submission: str, on: date | None, by: str | None) -> None:
+def _answer_notice(session: Session, number: int, submission: str, on: date | None, by: str | None) -> None:
     from archiver.actions.filing_actions import AnswerNotice
 
-    done = session.perform(
+    answered = session.perform(
         AnswerNotice(notice_number=number, submission=submission, answered_on=on, reported_by=by)
     )
     session.console.say(
         "Notice {number} was answered on {on} with {submission}.",
         number=number,
-        on=done["on"],
-        submission=done["submission"],
+        on=answered["on"],
+        submission=answered["submission"],
     )
 
 
 @command("List the notices, and papers in the notice folder that no notice names yet.")
 @json_option
-def _list(session: Session, as_json: bool) -> None:
+def _list_notices(session: Session, as_json: bool) -> None:
     from archiver import clock
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
@@ -146,13 +154,13 @@ def _list(session: Session, as_json: bool) -> None:
 
     archive = session.open_archive()
     filings = register(archive.index.life())
-    dues = {due.uid: due for due in deadlines(filings.values())}
+    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filings.values())}
     today = clock.today(session.config.zone)
-    notices = [each for filing in filings.values() for each in filing.notices]
+    notices = [notice for filing in filings.values() for notice in filing.notices]
     papers = unclaimed(archive, session.config.desk.notice_folder, filings.values())
     rows: list[dict[str, Any]] = []
-    for notice in sorted(notices, key=lambda each: each.number):
-        due = dues.get(f"{notice.filing}:notice:{notice.number}")
+    for notice in sorted(notices, key=lambda notice: notice.number):
+        due = deadlines_by_uid.get(f"{notice.filing}:notice:{notice.number}")
         rows.append(
             {
                 "number": notice.number,
@@ -203,5 +211,5 @@ def _shown(console: Any, key: str, value: Any) -> str:
     return str(console.phrase(Phrase(value)) if key in ("kind", "state") else value)
 
 
-for _name, _each in (("add", _add), ("answer", _answer), ("list", _list)):
-    notice_command.add_command(_each, _name)
+for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):
+    notice_command.add_command(_command, _name)
