@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 
-def _sign(session: Session, archive: Archive) -> None:
-    """The newest event of a package is a checkpoint: nothing of it is without a signature."""
+def _sign_newest_event(session: Session, archive: Archive) -> None:
+    """Make a checkpoint the newest event, so that nothing in the package is without a signature.
+
+    A failure is only a warning: the package is still worth having, and says how far its signatures reach.
+    """
     from archiver.actions.checkpoint_actions import SignArchive
 
     head = archive.journal.head()
@@ -79,10 +82,8 @@ def audit_command(
         from archiver.store.names import typed
         from archiver.store.resolve import find_filing, find_submission
 
-        recipient, reason = (
-            None if each is None else typed(each, field)
-            for each, field in ((recipient, "recipient"), (reason, "reason"))
-        )
+        recipient = None if recipient is None else typed(recipient, "recipient")
+        reason = None if reason is None else typed(reason, "reason")
         archive = session.open_archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
         selection = ExportSelection(
@@ -106,7 +107,7 @@ def audit_command(
             record,
             as_zip=as_zip,
             sm3=session.config.sm3,
-            sign=lambda: _sign(session, archive),
+            sign=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
                 session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
             ),

@@ -33,14 +33,15 @@ def checkpoint_command(session: Session, only_line: bool, picture: str | None) -
     if signed["problem"]:
         console.warn("{text}", text=signed["problem"])
     if picture is not None:
-        _draw(line, picture)
+        _write_qr_code(line, picture)
     elif not only_line and sys.stdout.isatty():
         import segno
 
         segno.make(line).terminal(compact=True)
 
 
-def _draw(line: str, picture: str) -> None:
+def _write_qr_code(line: str, picture: str) -> None:
+    """Write the witness line as a picture; raises StorageProblem if the file cannot be written."""
     import segno
 
     try:

@@ -47,10 +47,10 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
         console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))
     if with_text:
         with Reader(DocumentCache(archive.root)) as reader:
-            for each in texts(archive.index, archive.content, reader, before, changes):
+            for comparison in texts(archive.index, archive.content, reader, before, changes):
                 console.line("")
-                console.line(text(each.change.path))
-                if each.problem:
-                    console.say("  not compared as a whole: {problem}", problem=Phrase(each.problem))
-                for line in each.lines:
+                console.line(text(comparison.change.path))
+                if comparison.problem:
+                    console.say("  not compared as a whole: {problem}", problem=Phrase(comparison.problem))
+                for line in comparison.lines:
                     console.line(f"  {line}")

@@ -17,14 +17,14 @@ from archiver.restore.drill import FILES
 def drill_command(session: Session, files: int, as_json: bool) -> None:
     from archiver.actions.maintenance_actions import RehearseRestore
 
-    done = session.perform(RehearseRestore(file_count=files))
+    result = session.perform(RehearseRestore(file_count=files))
     if as_json:
-        session.console.json(done)
+        session.console.json(result)
         return
     session.console.say(
         "Restored {files} materials of {versions} versions to a scratch folder, {bytes} bytes: every one is as it "
         "was archived.",
-        files=done["files"],
-        versions=len(done["versions"]),
-        bytes=done["bytes"],
+        files=result["files"],
+        versions=len(result["versions"]),
+        bytes=result["bytes"],
     )

@@ -28,7 +28,7 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
     if as_json:
         session.console.json(_as_json(version.tag, explanation))
     else:
-        _print(session, name, explanation)
+        _print_explanation(session, name, explanation)
 
 
 def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _print(session: Session, name: str, explanation: Explanation) -> None:
+def _print_explanation(session: Session, name: str, explanation: Explanation) -> None:
     console, decision = session.console, explanation.decision
     console.say(
         "{tag}: not before {until}{open}",

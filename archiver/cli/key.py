@@ -14,19 +14,23 @@ key_command = command_group("The signing key; only the archive's owner may chang
 
 @command("Put a new key into force, endorsed by the old one.")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-def _rotate(session: Session, reason: str) -> None:
-    _change(session, reason, lost=False)
+def _rotate_key(session: Session, reason: str) -> None:
+    _change_key(session, reason, lost=False)
 
 
 @command("Put a new key into the place of one that is lost.")
 @click.option(
     "--reason", type=RecordedText(), required=True, help="How the old key was lost; kept with the record."
 )
-def _replace(session: Session, reason: str) -> None:
-    _change(session, reason, lost=True)
+def _replace_key(session: Session, reason: str) -> None:
+    _change_key(session, reason, lost=True)
 
 
-def _change(session: Session, reason: str, *, lost: bool) -> None:
+def _change_key(session: Session, reason: str, *, lost: bool) -> None:
+    """Put a new key into force, sign a checkpoint with it, and print the witness line that vouches for it.
+
+    Raises StorageProblem if the caller does not own the archive, UsageProblem if the old key contradicts ``lost``.
+    """
     from archiver.evidence.checkpoint import checkpoint, witness
     from archiver.evidence.key_rotation import change_key
 
@@ -41,7 +45,7 @@ def _change(session: Session, reason: str, *, lost: bool) -> None:
 
 @command("Copy the key: a clone of the archive has none.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
-def _backup(session: Session, target: str) -> None:
+def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
     from archiver.restore.restoration import check_target
 
@@ -54,10 +58,15 @@ def _backup(session: Session, target: str) -> None:
 
 
 @command("List the keys, oldest first; the last one signs.")
-def _list(session: Session) -> None:
+def _list_keys(session: Session) -> None:
     for line in session.open_archive().signers().decode("ascii").splitlines():
         session.console.line(line)
 
 
-for _name, _command in (("rotate", _rotate), ("replace", _replace), ("backup", _backup), ("list", _list)):
+for _name, _command in (
+    ("rotate", _rotate_key),
+    ("replace", _replace_key),
+    ("backup", _back_up_key),
+    ("list", _list_keys),
+):
     key_command.add_command(_command, _name)

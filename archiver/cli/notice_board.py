@@ -14,17 +14,17 @@ from archiver.cli.session import Session, command
 @click.argument("filing", type=ObjectName())
 @click.option(
     "--format",
-    "form",
+    "text_format",
     type=click.Choice(["html", "markdown", "text", "json"]),
     default="html",
     help="For a website, a document, an App's text, an App's program.",
 )
-def notice_board_command(session: Session, filing: str, form: str) -> None:
+def notice_board_command(session: Session, filing: str, text_format: str) -> None:
     from archiver.filings.public_display import board
     from archiver.filings.register import Filing, register
     from archiver.store.resolve import find_filing
 
     archive = session.open_archive()
-    found = find_filing(archive, filing)
-    known = register(archive.index.life(found)).get(found) or Filing(found)
-    sys.stdout.write(board(known, form))
+    name = find_filing(archive, filing)
+    record = register(archive.index.life(name)).get(name) or Filing(name)
+    sys.stdout.write(board(record, text_format))

@@ -16,7 +16,7 @@ def protect_command(session: Session, off: bool) -> None:
 
     archive = session.open_archive()
     try:
-        done, total = protect(archive.content.objects, on=not off)
+        changed, total = protect(archive.content.objects, on=not off)
     except OSError as error:
         raise StorageProblem(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
@@ -27,13 +27,13 @@ def protect_command(session: Session, off: bool) -> None:
     console = session.console
     if off:
         console.say(
-            "The immutable flag is off: {done} of {total} content objects were changed.", done=done, total=total
+            "The immutable flag is off: {done} of {total} content objects were changed.", done=changed, total=total
         )
     else:
-        console.say("{total} content objects are immutable now, {done} of them newly.", done=done, total=total)
+        console.say("{total} content objects are immutable now, {done} of them newly.", done=changed, total=total)
         console.say("What is archived from now on is not, until this is run again.")
     try:
-        details = {"on": not off, "objects": total, "changed": done}
+        details = {"on": not off, "objects": total, "changed": changed}
         session.perform(RecordNote(action="protect", about="content", details=details))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)

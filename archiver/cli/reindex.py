@@ -29,13 +29,17 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
 
 
 def _accept_loss(session: Session, yes: bool) -> None:
+    """Show the loss, ask for consent unless ``--yes`` gives it, and journal the loss.
+
+    Raises UsageProblem without consent.  Nothing is changed then.
+    """
     from archiver.store.repair import accepted_loss
 
     archive, console = session.open_archive(), session.console
     archive.check_owner()
     loss = accepted_loss.assess(archive)
     if not loss.is_nothing:
-        _show(session, loss)
+        _print_loss(session, loss)
         if not yes and not _is_confirmed(session):
             raise UsageProblem("Nothing was changed. To go on without a question, add: --yes")
     loss, event = accepted_loss.accept(archive, session.lock_timeout)
@@ -48,7 +52,8 @@ def _accept_loss(session: Session, yes: bool) -> None:
     console.say("What lies in the watched folder is archived again at the next scan.")
 
 
-def _show(session: Session, loss: Loss) -> None:
+def _print_loss(session: Session, loss: Loss) -> None:
+    """Print where the journal ends, what is missing after it, and what happens to refs that lead nowhere."""
     console = session.console
     console.say(
         "The last whole event is number {seq} of {at}.",
@@ -74,6 +79,7 @@ def _show(session: Session, loss: Loss) -> None:
 
 
 def _is_confirmed(session: Session) -> bool:
+    """Return True if a person at a terminal says yes; a script has to say ``--yes``."""
     if not sys.stdin.isatty():
         return False
     return click.confirm(session.console.text("Journal this loss, and go on?"))

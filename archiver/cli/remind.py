@@ -28,11 +28,11 @@ def remind_command(session: Session, dry_run: bool) -> None:
         return
     from archiver.actions.reminder_actions import SendReminders
 
-    done = session.perform(SendReminders())
-    console.say("{count} reminders were sent.", count=done["sent"])
-    if done["failed"]:
+    result = session.perform(SendReminders())
+    console.say("{count} reminders were sent.", count=result["sent"])
+    if result["failed"]:
         raise StorageProblem(
             "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "
             "the addresses and the channel.",
-            roles=", ".join(done["failed"]),
+            roles=", ".join(result["failed"]),
         )

@@ -33,7 +33,7 @@ _style = click.option(
 @_region
 @_style
 @click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
-def _init(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
+def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
     from archiver.replica import create
 
     console = session.console
@@ -51,21 +51,23 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
 
 @command("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
-def _sync(session: Session, as_json: bool) -> None:
+def _sync_replica(session: Session, as_json: bool) -> None:
     from archiver.actions.maintenance_actions import SyncReplica
 
     answer = session.perform(SyncReplica())
-    done, console = answer.pop("done"), session.console
+    summary, console = answer.pop("done"), session.console
     if as_json:
         console.json(answer)
         return
-    console.say(done.template, **done.fields)
+    console.say(summary.template, **summary.fields)
     if session.verbose:
-        for each in answer["extended"]:
-            console.say("Locked until {until}: {object}", until=each["until"], object=each["object"])
-    for each in answer["locked"]:
+        for extended in answer["extended"]:
+            console.say("Locked until {until}: {object}", until=extended["until"], object=extended["object"])
+    for locked in answer["locked"]:
         console.say(
-            "Disposed of here, locked there until {until}: {sha256}", until=each["until"], sha256=each["sha256"]
+            "Disposed of here, locked there until {until}: {sha256}",
+            until=locked["until"],
+            sha256=locked["sha256"],
         )
     for sha256 in answer["missing"]:
         console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
@@ -84,7 +86,7 @@ def _sync(session: Session, as_json: bool) -> None:
 @click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600.")
 @click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key.")
 @click.option("--only-history", is_flag=True, help="No content: for a quick look.")
-def _restore(
+def _rebuild_archive(
     session: Session,
     url: str,
     target: Path,
@@ -117,6 +119,6 @@ def _restore(
     console.say("Check it with: archiver --config {path!q} verify", path=config)
 
 
-replica_command.add_command(_init, "init")
-replica_command.add_command(_sync, "sync")
-replica_command.add_command(_restore, "restore")
+replica_command.add_command(_init_replica, "init")
+replica_command.add_command(_sync_replica, "sync")
+replica_command.add_command(_rebuild_archive, "restore")

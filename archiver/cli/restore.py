@@ -15,7 +15,7 @@ from archiver.errors import ArchiverError, UsageProblem
 @click.option(
     "--path", "globs", multiple=True, type=MaterialPattern(), metavar="GLOB", help="Only these materials."
 )
-@click.option("--at", "moment", metavar="TIME", help="A filing's state at this time.")
+@click.option("--at", "at_time", metavar="TIME", help="A filing's state at this time.")
 @click.option(
     "--overwrite",
     type=click.Choice(["never", "if-changed", "always"]),
@@ -29,7 +29,7 @@ def restore_command(
     name: str,
     target: str,
     globs: tuple[str, ...],
-    moment: str | None,
+    at_time: str | None,
     overwrite: str,
     dry_run: bool,
 ) -> None:
@@ -43,15 +43,15 @@ def restore_command(
     archive = session.open_archive()
     folder = Path(target)
     restoration.check_target(folder, session.config.watch, session.config.archive)
-    if moment is None:
-        chosen = [(find_version(archive, name), b"")]
+    if at_time is None:
+        versions = [(find_version(archive, name), b"")]
     elif "/" in name:
         raise UsageProblem("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
-        chosen = restoration.state_at(archive, filing, clock.stamp(session.parse_time(moment)))
-    items = [item for version, below in chosen for item in restoration.items_of(archive, version, globs, below)]
-    plan = restoration.plan(folder, [version.tag for version, _ in chosen], items)
+        versions = restoration.state_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    items = [item for version, below in versions for item in restoration.items_of(archive, version, globs, below)]
+    plan = restoration.plan(folder, [version.tag for version, _ in versions], items)
     console = session.console
     console.say(
         "{versions}: {new} new, {same} already there, {differing} differ",

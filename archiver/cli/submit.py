@@ -15,7 +15,7 @@ from archiver.model import KINDS
 
 @command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
 @click.argument("name", type=ObjectName(), metavar="FILING/SUBMISSION")
-@click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
+@click.option("--version", "version_number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
 @click.option(
@@ -35,7 +35,7 @@ from archiver.model import KINDS
 def submit_command(
     session: Session,
     name: str,
-    number: int | None,
+    version_number: int | None,
     on: date,
     kind: str | None,
     filing_number: str | None,
@@ -46,10 +46,10 @@ def submit_command(
 ) -> None:
     from archiver.actions.submission_actions import SubmitVersion
 
-    sealed = session.perform(
+    submitted = session.perform(
         SubmitVersion(
             submission=name,
-            version_number=number,
+            version_number=version_number,
             submitted_on=on,
             kind=kind,
             filing_number=filing_number,
@@ -62,17 +62,17 @@ def submit_command(
     )
     session.console.say(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",
-        tag=sealed["tag"],
-        submitted=sealed["submitted"],
-        until=sealed["keep_until"],
-        open=sealed["conditions"],
+        tag=submitted["tag"],
+        submitted=submitted["submitted"],
+        until=submitted["keep_until"],
+        open=submitted["conditions"],
     )
-    session.console.unless_signed(sealed)
-    _warn_of_doubtful(session, sealed["tag"])
+    session.console.unless_signed(submitted)
+    _warn_of_broken_files(session, submitted["tag"])
 
 
-def _warn_of_doubtful(session: Session, tag: str) -> None:
-    """What was handed in is sealed as it is; but a broken file is better known before the regulator says so."""
+def _warn_of_broken_files(session: Session, tag: str) -> None:
+    """Warn of files that look broken, before the regulator does; the version is signed as it was submitted."""
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
     from archiver.store.resolve import find_version

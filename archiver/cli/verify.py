@@ -42,13 +42,13 @@ def verify_command(
     try:
         archive = session.open_archive()
     except StorageProblem:
-        _show_what_needs_no_git(session, as_json)
+        _print_findings_without_git(session, as_json)
         raise
     percent = 100.0 if sample is None else sample
     report = verify(archive.root, archive.repository, percent, witnesses, console.progress())
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
-    _show(session, report, as_json)
+    _print_report(session, report, as_json)
     if not report.ok:
         raise FindingsPresent(
             "verify found {count} things that are not as they should be. Change nothing, keep this output, "
@@ -61,16 +61,17 @@ def verify_command(
         console.say("Everything is as it should be.")
 
 
-def _show_what_needs_no_git(session: Session, as_json: bool) -> None:
-    """The findings of an archive that is not opened; what stands in the way is told by whoever refuses it."""
+def _print_findings_without_git(session: Session, as_json: bool) -> None:
+    """Print the findings of an archive that cannot be opened; the refusal to open it says why."""
     from archiver.verify.whole_archive import verify_without_git
 
     report = verify_without_git(session.config.archive)
     if not report.ok:
-        _show(session, report, as_json)
+        _print_report(session, report, as_json)
 
 
-def _show(session: Session, report: VerifyReport, as_json: bool) -> None:
+def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
+    """Print the findings with their meaning, the counts of everything checked, and notes that are no findings."""
     from archiver.verify.findings import TABLE
 
     console = session.console
