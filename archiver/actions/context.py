@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from archiver.config.settings import Config
+from archiver.filings.attached_file import AttachedFile
 from archiver.retention import disposal
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
@@ -24,6 +25,10 @@ class ActionContext:
     attachment: IO[bytes] | None = None
     #: Called with the number of bytes done and the number of all.
     report_progress: Callable[[int, int], None] = lambda _done, _total: None
+
+    def attached_file(self, name: str | None) -> AttachedFile | None:
+        """Return the file that was sent along under this name, or None if the request names none."""
+        return None if name is None or self.attachment is None else AttachedFile(name, self.attachment)
 
     @property
     def disposal_rules(self) -> disposal.Rules:

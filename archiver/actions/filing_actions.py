@@ -89,12 +89,8 @@ class DecideChange(Request):
 
 def record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
     """Return the place to which a record goes, with the file that was sent along under this name."""
-    attached = (
-        records.NoticePaper(file_name, context.attachment)
-        if file_name is not None and context.attachment
-        else None
-    )
-    return records.RecordContext(context.archive, context.lock_timeout, clock.today(context.config.zone), attached)
+    today = clock.today(context.config.zone)
+    return records.RecordContext(context.archive, context.lock_timeout, today, context.attached_file(file_name))
 
 
 @action("filing-set")

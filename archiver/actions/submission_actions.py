@@ -12,7 +12,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import NotFound, UsageProblem
-from archiver.filings.submissions import HandingIn, Receipt, check_whole, submit
+from archiver.filings.submissions import HandingIn, check_whole, submit
 from archiver.intake.capture_now import capture_now, check_nothing_hidden, unsettled
 from archiver.model import Submission, Version
 from archiver.retention.policy import decide
@@ -71,7 +71,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
             on=request.submitted_on,
             kind=request.kind,
             number=request.filing_number,
-            receipt=_attached_receipt(context, request.receipt_name),
+            receipt=context.attached_file(request.receipt_name),
             by=request.reported_by,
             forced=request.number_override_reason,
             reason=exception_reason,
@@ -89,10 +89,6 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         "conditions": decision.conditions,
         "problem": problem,
     }
-
-
-def _attached_receipt(context: ActionContext, name: str | None) -> Receipt | None:
-    return Receipt(name, context.attachment) if name is not None and context.attachment else None
 
 
 def _capture_newest_version(context: ActionContext, submission: Submission) -> Version:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,38 +10,19 @@ from datetime import date
 from typing import IO, Any
 
 from archiver.errors import NotFound, UsageProblem
+from archiver.filings.attached_file import AttachedFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
 from archiver.filings.typed_days import day_of
 from archiver.model import Event
-from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
-#: What the paper of a record is called in the journal, before its suffix.
+#: The name of a record's file in the journal, before its suffix.
 EVIDENCE = "evidence"
 _LONGEST_FIELD = 1000
 _MOST_DAYS = 366
 _DATES = ("issued_on", "service_start", "service_end")
-
-
-@dataclass(frozen=True, slots=True)
-class NoticePaper:
-    """A file that is kept with a record: its name without folders, and its bytes."""
-
-    name: str
-    stream: IO[bytes]
-
-    @property
-    def attachment(self) -> str:
-        """Its name in the journal: ours, so that no foreign name gets into the journal's trees."""
-        suffix = os.path.splitext(self.name)[1].lower()
-        return EVIDENCE + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
-
-    @property
-    def shown(self) -> str:
-        """Its name for people."""
-        return names.text(os.path.basename(self.name).encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +32,7 @@ class RecordContext:
     archive: Archive
     wait_seconds: float
     today: date
-    paper: NoticePaper | None = None
+    attached: AttachedFile | None = None
 
     def filing(self, name: str) -> Filing:
         """What is known of a filing."""
@@ -61,10 +40,10 @@ class RecordContext:
 
     @contextmanager
     def recording(self) -> Iterator[Callable[[str, str, Mapping[str, Any]], Event]]:
-        """Journals (action, filing, details) with the paper; what is checked within holds until it is written."""
-        attached = {self.paper.attachment: self.paper.stream} if self.paper else {}
+        """Journals (action, filing, details) with the file; what is checked within holds until it is written."""
+        attachments = {self.attached.journal_name(EVIDENCE): self.attached.stream} if self.attached else {}
         with self.archive.writing(self.wait_seconds) as writer:
-            yield lambda action, filing, details: writer.append(Draft(action, filing, dict(details), attached))
+            yield lambda action, filing, details: writer.append(Draft(action, filing, dict(details), attachments))
 
 
 def set_sheet(
@@ -93,7 +72,7 @@ def set_sheet(
     details: dict[str, Any] = {"fields": dict(fields), "on": day.isoformat(), "by": by, "forced": forced}
     if status is not None:
         details |= {"status": status, "portal_text": portal_text}
-    details["evidence"] = context.paper.shown if context.paper else None
+    details["evidence"] = context.attached.display_name if context.attached else None
     with context.recording() as record:
         known = context.filing(filing)
         _check_fields(known, fields, forced)
@@ -174,8 +153,8 @@ def add_notice(
         "days": days,
         "owner": owner,
         "by": by,
-        "file": context.paper.shown if context.paper else None,
-        "sha256": _digest(context.paper.stream) if context.paper else None,
+        "file": context.attached.display_name if context.attached else None,
+        "sha256": _digest(context.attached.stream) if context.attached else None,
     }
     with context.recording() as record:
         submitted = context.filing(filing).submitted

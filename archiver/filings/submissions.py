@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import IO, Any
+from typing import Any
 
 from archiver.errors import SubmissionRefused, UsageProblem
+from archiver.filings.attached_file import AttachedFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.submission_kinds import kind_of
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
@@ -19,13 +18,8 @@ from archiver.store.archive import Archive
 from archiver.store.journal import canonical
 from archiver.store.writer import Draft
 
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The portal's receipt: its file's name without folders, and its bytes."""
-
-    name: str
-    stream: IO[bytes]
+#: The receipt's name in the journal, before its suffix.
+RECEIPT = "receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class HandingIn:
     on: date
     kind: str | None = None
     number: str | None = None
-    receipt: Receipt | None = None
+    receipt: AttachedFile | None = None
     by: str | None = None
     #: Why a number of another form is taken all the same.
     forced: str | None = None
@@ -69,7 +63,7 @@ def submit(
         details = _details(archive, version, handing_in, tag)
         details |= manifest_digests(archive.index.materials(version.submission, version.number), sm3)
         message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({details['kind']})\n"
-        attached = {} if receipt is None else {_attachment(receipt): receipt.stream}
+        attached = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
         return writer.append(Draft("submit", tag, details, attached), (tag, version.commit, message))
 
 
@@ -134,7 +128,7 @@ def _details(archive: Archive, version: Version, handing_in: HandingIn, tag: str
         **({"forced": handing_in.forced} if handing_in.forced else {}),
         **({"reason": handing_in.reason} if handing_in.reason else {}),
         "by": handing_in.by,
-        "receipt": None if receipt is None else _shown(receipt),
+        "receipt": None if receipt is None else receipt.display_name,
         "common": beside.tag if beside else None,
     }
 
@@ -162,16 +156,6 @@ def _next_tag(archive: Archive, submission: Submission) -> str:
     return tag
 
 
-def _shown(receipt: Receipt) -> str:
-    return names.text(os.path.basename(receipt.name).encode("utf-8", "surrogateescape"))
-
-
 def _is_made(archive: Archive, tag: str) -> bool:
     """Whether git has the tag, also one whose event cannot be read."""
     return archive.repository.resolve(f"refs/tags/{tag}") is not None
-
-
-def _attachment(receipt: Receipt) -> str:
-    """The attachment's name: ours, so that no foreign name gets into the journal's trees."""
-    suffix = os.path.splitext(receipt.name)[1].lower()
-    return "receipt" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
