@@ -1,4 +1,4 @@
-"""Performs what people and the daemon do to an archive besides capturing, here or on the other side of the socket.
+"""Performs every act on an archive besides capturing, in this process or on the other side of the socket.
 
 An *action* is one such act, by the name that it has on the socket.  Its *request* is a frozen dataclass with the
 arguments, carried from the command line to the handler; an *argument* is a field of it in its wire form.  The

@@ -1,4 +1,4 @@
-"""Signs the archive as it stands: on request, and after every act that must not go unsigned."""
+"""Signs the present state of the archive: on request, and after every act with legal effect."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from archiver.evidence.checkpoint import checkpoint, witness
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignArchive(Request):
-    """A signature over everything as it stands now."""
+    """A signature over the present state of the archive."""
 
 
 @action("checkpoint")
 def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
-    """Sign a checkpoint, have it time-stamped where an authority is configured, and return its witness line.
+    """Sign a checkpoint, request a time-stamp if an authority is configured, and return the witness line.
 
     An authority that fails is reported in the answer: the signature stands without its token, and the daemon asks
     again later.  Raises StorageProblem if the archive cannot be written.
@@ -39,7 +39,7 @@ def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
 
 
 def sign_checkpoint(context: ActionContext) -> Phrase | None:
-    """Sign a checkpoint after an act that is journalled already; return the problem if that fails.
+    """Sign a checkpoint after a journalled act, and return the problem if signing fails.
 
     The act cannot be taken back, so a missing signature is reported and never raised.
     """

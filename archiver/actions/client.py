@@ -1,4 +1,4 @@
-"""Asks the daemon for an action on an archive that belongs to another user; the kernel names the caller to it."""
+"""Asks the daemon of another user for an action; the kernel names the caller to the daemon."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from archiver.errors import StorageProblem, UsageProblem
 
 
 def is_owner(archive: Path) -> bool:
-    """Return True if this process may write the archive itself, or there is no archive to ask."""
+    """Return True if this process may write the archive itself, or no archive is found."""
     try:
         return os.stat(archive).st_uid == os.geteuid()
     except OSError:
@@ -27,7 +27,7 @@ def is_owner(archive: Path) -> bool:
 
 @contextmanager
 def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """Open the file to send along, if there is one, and close it at the end of the block.
+    """Open the file to send along, if any, until the end of the block.
 
     Raises UsageProblem if the path is no regular file, cannot be read, or is too large.
     """
@@ -56,7 +56,7 @@ def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
 def request_action(
     archive: Path, request: Request, lock_timeout: float, attachment: Path | None
 ) -> dict[str, Any]:
-    """Have the daemon of ``archive`` carry out a request, and return its answer.
+    """Have the daemon of ``archive`` carry out a request, and return the answer.
 
     Raises whatever the action raised there, UsageProblem if the attachment cannot be sent, and StorageProblem if
     no daemon listens or it gives no answer: the action may be done then.

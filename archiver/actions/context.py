@@ -1,4 +1,4 @@
-"""Gives an action the archive, the settings, the file that was sent along, and its time limit."""
+"""Gives an action the archive, the settings, the attachment, and a time limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archiver.store.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """The archive that an action works on, opened on behalf of the caller, and the limits that apply."""
+    """The archive for one action, opened on behalf of the caller, and the limits in force."""
 
     archive: Archive
     config: Config
@@ -27,11 +27,11 @@ class ActionContext:
     report_progress: Callable[[int, int], None] = lambda _done, _total: None
 
     def attached_file(self, name: str | None) -> AttachedFile | None:
-        """Return the file that was sent along under this name, or None if the request names none."""
+        """Return the attachment under its name in the request, or None without a name."""
         return None if name is None or self.attachment is None else AttachedFile(name, self.attachment)
 
     @property
     def disposal_rules(self) -> disposal.Rules:
-        """Return retention and cooling-off as they are in force."""
+        """Return the rules of retention and cooling-off in force."""
         policy = in_force(self.config, self.archive.index.promises())
         return disposal.Rules(policy, self.config.cooling_off_days)

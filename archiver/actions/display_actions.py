@@ -24,7 +24,7 @@ from archiver.store.writer import Draft
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckDisplay(Request):
-    """A look at the pages that must display a filing's number."""
+    """A look at the pages on which a filing's number must stand."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     #: A saved page that is sent along; None: fetch the company's pages that the settings name.
@@ -59,7 +59,7 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
 
 
 def check_displays(context: ActionContext) -> None:
-    """Check the pages of filed filings that nobody has looked at for ``display.every_days``."""
+    """Check the pages of filed filings whose last check is ``display.every_days`` old."""
     today = clock.today(context.config.zone)
     for filing in register(context.archive.index.life()).values():
         if filing.state != "filed" or not filing.number:
@@ -72,13 +72,13 @@ def check_displays(context: ActionContext) -> None:
 
 
 def _display_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
-    """Return the addresses of the company's pages that the settings name for a filing."""
+    """Return the addresses of the company's pages for a filing, from the settings."""
     settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
     return settings.pages if settings else ()
 
 
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
-    """Check the page that was sent along.
+    """Check the attached page.
 
     The limit is that of a fetched page.  Raises UsageProblem if it is larger.
     """
@@ -94,7 +94,7 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
 
 
 def _check_address(context: ActionContext, filing: Filing, address: str) -> dict[str, Any]:
-    """Fetch a page and check it; a page that cannot be fetched is recorded with the reason."""
+    """Fetch and check a page; a failure to fetch is recorded with the reason."""
     try:
         page = fetch(address, allow_private=context.config.desk.allow_private)
     except Unreachable as error:
@@ -105,7 +105,7 @@ def _check_address(context: ActionContext, filing: Filing, address: str) -> dict
 def _record_check(
     context: ActionContext, filing: Filing, source: str, data: bytes, problem: Phrase | None
 ) -> dict[str, Any]:
-    """Journal what a page displays, with the page itself unless it could not be fetched; return the result."""
+    """Journal the result of one check with the page as evidence, if fetched, and return the result."""
     display = look(filing, data)
     details = {
         "on": clock.today(context.config.zone).isoformat(),

@@ -27,7 +27,7 @@ class PlanDisposal(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApproveDisposal(Request):
-    """One person's consent to a plan."""
+    """A person's consent to a plan."""
 
     plan_id: Annotated[str, Argument("plan", TextRule.LOOKED_UP)]
     reason: Annotated[str, Argument("reason")]
@@ -35,14 +35,14 @@ class ApproveDisposal(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDisposal(Request):
-    """The execution of an approved plan, or of what an interruption left of it."""
+    """The execution of an approved plan, or of the rest after an interruption."""
 
     plan_id: Annotated[str, Argument("plan", TextRule.LOOKED_UP)]
 
 
 @action("dispose-plan")
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
-    """Journal a plan of what may be deleted, and return what goes and what stays for which reason.
+    """Journal a plan of deletion, and return the versions to go and to stay, with reasons.
 
     Raises NotFound for an unknown tag, RetentionRefused if the journal has events that cannot be read.
     """
@@ -90,7 +90,7 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
 
 @action("dispose-run")
 def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]:
-    """Delete the content that an approved plan names, and sign the archive afterwards.
+    """Delete the content in an approved plan, and sign the archive afterwards.
 
     Safe to repeat after a crash: a plan that was begun is finished.  Raises NotFound for an unknown plan, and
     RetentionRefused if the plan may not run or ``verify`` finds anything.  Nothing is deleted then.

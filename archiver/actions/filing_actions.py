@@ -20,7 +20,7 @@ from archiver.store.resolve import find_filing, find_submission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFiling(Request):
-    """New facts about a filing, and the review status that somebody saw on the portal."""
+    """New facts about a filing, and the review status seen on the portal."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     #: Changed fields of the profile by name: texts, days as texts, a list of products.
@@ -49,7 +49,7 @@ class EndFiling(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddNotice(Request):
-    """A notice of the regulator, as it came in."""
+    """A notice of the regulator."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     kind: Annotated[str, Argument("kind")]
@@ -68,7 +68,7 @@ class AddNotice(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerNotice(Request):
-    """The submission that answered a notice."""
+    """The submission in answer to a notice."""
 
     notice_number: Annotated[int, Argument("number")]
     submission: Annotated[str, Argument("submission", TextRule.LOOKED_UP)]
@@ -88,14 +88,14 @@ class DecideChange(Request):
 
 
 def record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
-    """Return the place to which a record goes, with the file that was sent along under this name."""
+    """Return the target of a record, with the attachment under this name."""
     today = clock.today(context.config.zone)
     return records.RecordContext(context.archive, context.lock_timeout, today, context.attached_file(file_name))
 
 
 @action("filing-set")
 def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, Any]:
-    """Record new facts about a filing, with the screenshot that proves them.
+    """Record new facts about a filing, with a screenshot as proof.
 
     Raises NotFound for an unknown filing, UsageProblem for a value that cannot be recorded.  Nothing is journalled
     then.
@@ -115,7 +115,7 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
 
 
 def _normalize_field(name: str, value: Any) -> Any:
-    """Return a field of the profile in the form that is journalled; raises UsageProblem.
+    """Return a field of the profile in the form for the journal; raises UsageProblem.
 
     Values that are no text stay as they are: their kind is checked, and refused, with the others.
     """
@@ -126,7 +126,7 @@ def _normalize_field(name: str, value: Any) -> Any:
 
 @action("filing-end")
 def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
-    """Record that a filing has ended, from which on its retention periods run.
+    """Record the end of a filing, the start of its retention periods.
 
     Raises NotFound for an unknown filing, UsageProblem without a reason.
     """
@@ -143,7 +143,7 @@ def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
 
 @action("notice-add")
 def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
-    """Record a notice of the regulator with its document; return the number that it gets.
+    """Record a notice of the regulator with the document, and return the new number.
 
     Raises NotFound for an unknown filing, UsageProblem for a kind or dates that cannot be.
     """
@@ -165,7 +165,7 @@ def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
 
 @action("notice-answer")
 def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, Any]:
-    """Record the submission that answered a notice, on its day if no other is given.
+    """Record the submission in answer to a notice; the default day is the day of the submission.
 
     Raises NotFound for an unknown notice or submission, UsageProblem if the submission was not made for the
     notice's filing, or the notice is answered already.
@@ -196,7 +196,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
 
 @action("change-decide")
 def decide_change(context: ActionContext, request: DecideChange) -> dict[str, Any]:
-    """Record whether a change is material, which decides if the regulator must be told of it.
+    """Record whether a change is material, and so must be submitted to the regulator.
 
     Raises NotFound for an unknown change, UsageProblem without a reason or if it is decided already.
     """

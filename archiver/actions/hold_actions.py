@@ -25,7 +25,7 @@ class PlaceHold(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftHold(Request):
-    """The end of a hold, on one object or on all that it holds."""
+    """The end of a hold, on a single object or on all of them."""
 
     hold_name: Annotated[str, Argument("name")]
     #: None: everything that the hold is on.
@@ -36,7 +36,7 @@ class LiftHold(Request):
 
 @action("hold-place")
 def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
-    """Place a hold, and return the object that it is on.
+    """Place a hold, and return the object on hold.
 
     Raises NotFound for an unknown object, UsageProblem for a name or reason that says nothing, or a hold of this
     name that the object has already.
@@ -54,7 +54,7 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
 
 @action("hold-lift")
 def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
-    """Lift a hold, and return the objects that it was on.
+    """Lift a hold, and return the objects set free.
 
     Raises NotFound for an unknown object or where no such hold is in force, UsageProblem without a reason.
     """

@@ -29,24 +29,24 @@ _TYPED_DETAILS = frozenset({"recipient", "reason"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackRepository(Request):
-    """One run of the repository's maintenance."""
+    """A run of the repository's maintenance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReplica(Request):
-    """One run of the replication to the bucket."""
+    """A run of the replication to the bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearseRestore(Request):
-    """One restore of a random sample to a scratch folder."""
+    """A restore of a random sample to a scratch folder."""
 
     file_count: Annotated[int, Argument("files")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordNote(Request):
-    """Something that a caller did who may not write the journal."""
+    """An act outside the archive, by a caller without the right to write the journal."""
 
     #: The event's action: ``restore``, ``export`` or ``protect``.
     action: Annotated[str, Argument("what", TextRule.LOOKED_UP)]
@@ -78,7 +78,7 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 
 @action("replica-sync")
 def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
-    """Send what the bucket lacks, renew locks, delete what was disposed of; return what was done.
+    """Upload missing objects, renew locks, delete disposed content, and return the counts.
 
     Raises ConfigProblem without a bucket in the settings, StorageProblem if the bucket fails; what was sent until
     then stays recorded.
@@ -106,7 +106,7 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 
 @action("note")
 def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
-    """Journal something that a caller did who may not write the journal; return the event's number.
+    """Journal an act outside the archive on behalf of the caller, and return the event's number.
 
     Raises UsageProblem for any other action than a note's, and for details that could not be read back, hold
     control characters, or are too long.

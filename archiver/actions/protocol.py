@@ -1,4 +1,4 @@
-"""Encodes and decodes what crosses the daemon's socket: one request, one answer, both bounded.
+"""Encodes and decodes messages on the daemon's socket: a request and an answer, both bounded.
 
 A message is a length (4 bytes, big-endian) and that many bytes of JSON.  A request may be followed by the bytes of
 one attachment, whose size the request names.  Texts for people cross as templates with fields, so that the side of
@@ -38,7 +38,7 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ActionMessage:
-    """A caller's request as it crosses the socket; the attachment's bytes follow it."""
+    """A caller's request on the socket, with the attachment's bytes behind."""
 
     action_name: str
     arguments: Mapping[str, Any]
@@ -82,7 +82,7 @@ def _is_attachment_size(size: object) -> bool:
 
 @contextmanager
 def short_socket_path(archive: Path) -> Iterator[str]:
-    """Give a path of the socket that is valid inside the block.
+    """Give a short path of the socket, valid inside the block.
 
     Linux limits the path of a socket to 108 bytes, and an archive may lie deeper: the path leads through a
     descriptor of the archive's folder, closed at the end of the block.  Raises OSError without that folder.
@@ -95,7 +95,7 @@ def short_socket_path(archive: Path) -> Iterator[str]:
 
 
 def read_exactly(receive: Callable[[int], bytes], count: int) -> bytes:
-    """Call ``receive``, which returns at most as many bytes as asked for, until ``count`` bytes are there.
+    """Call ``receive``, which may return fewer bytes than asked for, until ``count`` bytes have come.
 
     Raises BadMessage if the stream ends before.
     """
@@ -109,7 +109,7 @@ def read_exactly(receive: Callable[[int], bytes], count: int) -> bytes:
 
 
 def encode_message(document: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a message.  Raises BadMessage if they would be too many."""
+    """Return the bytes of a message.  Raises BadMessage beyond the limit."""
     data = json.dumps({"archiver": VERSION, **document}, default=encode_value).encode("ascii")
     if len(data) > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")

@@ -1,4 +1,4 @@
-"""Finds an action by its name or its request, and performs it.
+"""Finds an action by name or request, and performs the request.
 
 An action is a function with the decorator :func:`action`; its second parameter is the request that it takes.
 Nothing else has to be told of it: every module of this package is searched.
@@ -32,7 +32,7 @@ _LONGEST_NAME, _LONGEST_FILE_NAME = 100, 200
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that people and the daemon do to an archive, by the name that it has on the socket."""
+    """A kind of act on an archive, under the name on the socket."""
 
     name: str
     request_type: type[Request]
@@ -71,19 +71,19 @@ def action(
 
 
 def all_actions() -> Mapping[str, Action]:
-    """Return every action by its name; imports all modules of this package."""
+    """Import all modules of this package, and return every action by name."""
     for module in pkgutil.iter_modules(actions.__path__):
         importlib.import_module(f"{actions.__name__}.{module.name}")
     return _ACTIONS_BY_NAME
 
 
 def find_action(request: Request) -> Action:
-    """Return the action that takes this request."""
+    """Return the action for this request."""
     return _ACTIONS_BY_REQUEST[type(request)]
 
 
 def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
-    """Return the request that came through the socket as a name and arguments.
+    """Return the request for a name and arguments from the socket.
 
     Raises UsageProblem if there is no such action, or an argument of it is unknown, missing or of the wrong kind.
     """
@@ -94,12 +94,12 @@ def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
 
 
 def unknown_action(name: str) -> UsageProblem:
-    """Return the refusal of an action that does not exist."""
+    """Return the refusal of an unknown action."""
     return UsageProblem("There is no action {name}. Nothing was changed.", name=name[:_LONGEST_NAME])
 
 
 def perform(context: ActionContext, request: Request) -> dict[str, Any]:
-    """Carry out a request, wherever it came from, and return the answer in values that cross the socket.
+    """Carry out a request from either side of the socket, and return the answer in plain values.
 
     Raises UsageProblem if a text or the attachment cannot be kept, and whatever the action raises.
     """
@@ -110,7 +110,7 @@ def perform(context: ActionContext, request: Request) -> dict[str, Any]:
 
 
 def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:
-    """Refuse a file that was named and not sent, sent and not named, or is empty; raises UsageProblem.
+    """Refuse a file named and not sent, sent and not named, or empty; raises UsageProblem.
 
     Journalled as an empty attachment, it would look like evidence for ever.
     """

@@ -1,4 +1,4 @@
-"""Sends reminders of what is due, each step once."""
+"""Sends reminders of deadlines, each step once."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _REMINDERS = "reminders"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendReminders(Request):
-    """Everything that is due and was not sent yet."""
+    """All reminders due and not sent yet."""
 
 
 def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], list[ReminderDigest]]:
-    """Return the addresses of each role or person, and the messages that are to be sent now.
+    """Return the addresses of each role or person, and the messages to send now.
 
     Raises ConfigProblem if the file with the addresses cannot be used.
     """
@@ -38,7 +38,7 @@ def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], lis
 
 @action("remind")
 def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
-    """Send the reminders that are due, and journal each message as soon as it is taken.
+    """Send the reminders now due, and journal each message as soon as the receiver accepts.
 
     A message that could not be sent is named in the answer and tried again the next time.  Raises UsageProblem
     if nobody is named to be reminded, ConfigProblem if the addresses cannot be used.
@@ -63,7 +63,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
 
 
 def _record_reminder(context: ActionContext, message: ReminderDigest) -> None:
-    """Journal that a message was sent, so that no step is sent twice."""
+    """Journal a sent message, lest a step be sent twice."""
     items = [{"uid": item.uid, "step": item.step} for item in message.items]
     details = {"to": message.role, "channel": message.channel, "items": items}
     with context.archive.writing(context.lock_timeout) as writer:

@@ -36,7 +36,7 @@ class TextRule(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """The wire form of one field of a request.  ``name`` is part of the protocol and never changes."""
+    """The wire form of a field of a request.  ``name`` is part of the protocol and never changes."""
 
     name: str
     text_rule: TextRule = TextRule.TYPED
@@ -45,7 +45,7 @@ class Argument:
 
 
 class Request:
-    """The arguments of one action.  Subclasses are frozen dataclasses; a type without fields takes none."""
+    """The arguments of an action.  Subclasses are frozen dataclasses; a type without fields takes none."""
 
     __slots__ = ()
 
@@ -58,7 +58,7 @@ _WIRE_TYPES: Mapping[object, type] = {str: str, int: int, bool: bool, date: str,
 
 @dataclass(frozen=True, slots=True)
 class RequestField:
-    """One field of a request class: its name in Python, its wire form, its type."""
+    """A field of a request class: name in Python, wire form, type."""
 
     attribute: str
     argument: Argument
@@ -66,7 +66,7 @@ class RequestField:
     is_optional: bool
 
     def accepts(self, wire_value: object) -> bool:
-        """Return True if a value that came through the socket has the kind of this field."""
+        """Return True if a value from the socket has the kind of this field."""
         if wire_value is None:
             return self.is_optional
         return isinstance(wire_value, _WIRE_TYPES[self.value_type])
@@ -105,7 +105,7 @@ def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
 
 
 def _describe_field(field: dataclasses.Field[Any], hint: Any) -> RequestField:
-    """Read one field's wire form and type from its annotation.  Raises TypeError if either is missing."""
+    """Read a field's wire form and type from the annotation.  Raises TypeError if either is missing."""
     argument = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Argument)), None)
     if argument is None:
         raise TypeError(f"{field.name} has no wire name")
@@ -120,7 +120,7 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> RequestField:
 
 
 def encode_request(request: Request) -> dict[str, Any]:
-    """Return the arguments of a request as they cross the socket."""
+    """Return the arguments of a request in their wire form."""
     arguments = {}
     for field in request_fields(type(request)):
         value = getattr(request, field.attribute)
@@ -130,7 +130,7 @@ def encode_request(request: Request) -> dict[str, Any]:
 
 
 def decode_request(action_name: str, request_type: type[RequestType], arguments: Mapping[str, Any]) -> RequestType:
-    """Build a request from arguments that came through the socket.
+    """Build a request from arguments in their wire form.
 
     Raises UsageProblem if an argument is unknown, missing, of the wrong kind, or not a day where one is expected.
     """
@@ -149,7 +149,7 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
 
 
 def normalize_texts(request: RequestType) -> RequestType:
-    """Return the request with its typed texts in the form that the journal keeps.
+    """Return the request with typed texts in the form for the journal.
 
     Raises UsageProblem if a text is too long, not UTF-8, or holds control characters: once journalled, it would
     stay for ever.
@@ -173,7 +173,7 @@ def normalize_texts(request: RequestType) -> RequestType:
 
 
 def attachment_name(request: Request) -> str | None:
-    """Return the name that the request gives to the file sent along, or None if it names none."""
+    """Return the name of the attachment in the request, or None without a name."""
     for field in request_fields(type(request)):
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT:
             return typing.cast("str | None", getattr(request, field.attribute))

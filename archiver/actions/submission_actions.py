@@ -1,4 +1,4 @@
-"""Records that a version was submitted to the regulator."""
+"""Records submissions to the regulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from archiver.store.resolve import find_submission, find_version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitVersion(Request):
-    """One submission to the regulator, as the person who made it describes it."""
+    """A submission to the regulator, in the words of the submitter."""
 
     submission: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
     #: None: the newest version, after everything finished in the watched folder was captured.
@@ -42,7 +42,7 @@ class SubmitVersion(Request):
 
 @action("submit")
 def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, Any]:
-    """Sign the version that was submitted, keep the receipt, and start its retention.
+    """Sign the submitted version, keep the receipt, and start the retention.
 
     A signature cannot be taken back, so every check comes first.  Raises UsageProblem for a day in the future, a
     kind or number that cannot be, or changes that are not captured yet, NotFound for an unknown version, and

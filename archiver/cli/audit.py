@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _sign_newest_event(session: Session, archive: Archive) -> None:
-    """Make a checkpoint the newest event, so that nothing in the package is without a signature.
+    """Make a checkpoint the newest event, to cover the whole package by a signature.
 
     A failure is only a warning: the package is still worth having, and says how far its signatures reach.
     """

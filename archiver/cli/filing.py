@@ -67,7 +67,7 @@ def _show_filing(session: Session, name: str, at: str | None, as_json: bool) -> 
 
 
 def _read_register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
-    """Return every filing with materials, or the one of this name, whether or not anything was recorded of it."""
+    """Return every filing with materials, or the named filing, also without any record."""
     from archiver import clock
     from archiver.filings.register import Filing, register
 

@@ -219,7 +219,7 @@ def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, byt
 
 
 def _check_settings(settings: Config) -> None:
-    """Refuse a period that is too short and folders that cannot be.
+    """Refuse too short a period and impossible folders.
 
     Raises ConfigProblem or UsageProblem; nothing is created then.
     """

@@ -50,7 +50,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
 
 
 def _find_scope(archive: Archive, name: str | None) -> tuple[str | None, str | None]:
-    """Return the filing and the submission that a name means, or None for all; raises NotFound."""
+    """Return the filing and the submission of this name, or None for all; raises NotFound."""
     from archiver.store import resolve
 
     if name is None:

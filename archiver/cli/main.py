@@ -123,7 +123,7 @@ class _IndexDamagedInside(Exception):
 
 
 def _call(arguments: list[str], session: Session) -> int:
-    """Run one command, and map every way in which it can end to a message and an exit code.
+    """Run a command, and map every possible end to a message and an exit code.
 
     Raises _IndexDamagedInside if the index has a damaged page: it can be rebuilt, and the command repeated.
     """
@@ -179,7 +179,7 @@ def _flush() -> None:
 
 
 def _database_problem(error: Exception, session: Session) -> int:
-    """Report a database that is locked, read-only or out of space; return the exit code.
+    """Report a locked or read-only database, or a full disk; return the exit code.
 
     Raises _IndexDamagedInside for a damaged index, because that can be rebuilt.
     """
@@ -194,7 +194,7 @@ def _database_problem(error: Exception, session: Session) -> int:
 
 
 def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
-    """Rebuild the index, which is derived, say so, and run the command again; return its exit code."""
+    """Rebuild the index, tell the person, and run the command again; return the exit code."""
     console = _console(session)
     console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
@@ -211,7 +211,7 @@ def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDama
 
 
 def _unexpected(arguments: list[str], session: Session) -> int:
-    """Write a log with the traceback for a report, name it to the person, and return the exit code."""
+    """Write a log with the traceback for a report, print the path, and return the exit code."""
     import tempfile
     import traceback
 

@@ -88,7 +88,7 @@ def _add_notice(
 
 
 def _read_proposal(session: Session, file: Path) -> Proposal:
-    """Read the notice's text, and return what it seems to say; nothing is recorded.
+    """Read the notice's text, and return the guess at its content; nothing is recorded.
 
     Raises UsageProblem if the file is none that could be sent along.
     """
@@ -102,7 +102,7 @@ def _read_proposal(session: Session, file: Path) -> Proposal:
 
 
 def _proposed_command(filing: str, file: Path, proposal: Proposal) -> str:
-    """Return the command that records what the notice seems to say, quoted for the shell.
+    """Return the command to record the guess, quoted for the shell.
 
     Parts that the notice does not name stand in it as capitals, so that nobody runs it unread.
     """

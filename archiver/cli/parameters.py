@@ -1,4 +1,4 @@
-"""Converts what a person typed: names, texts, patterns, days and files, whatever the locale."""
+"""Converts arguments from any locale: names, texts, patterns, days and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 
 
 def decode_argument(argument: str) -> str:
-    """Return an argument as UTF-8 text whatever the locale, but as an old Chinese locale spells it there.
+    """Return an argument as UTF-8 text whatever the locale, except in an old Chinese locale.
 
     Names in the archive are UTF-8, and a terminal of the locale C hands on their bytes one by one.  Bytes that are
     neither stay in the text as surrogates.
@@ -47,11 +47,11 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the name as text; bytes that are not UTF-8 stay in it as surrogates."""
+        """Return the name as text; bytes outside UTF-8 stay as surrogates."""
         return decode_argument(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the filings, submissions and tags of the archive that begin so, without printing anything."""
+        """Return the matching filings, submissions and tags of the archive, without printing anything."""
         from archiver.store.index.queries import Index
 
         try:
@@ -67,12 +67,12 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 
 
 class RecordedText(ObjectName):
-    """Text that is recorded, or the name of something that was recorded under it."""
+    """Text for a record, or the name of a record."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the text; raises UsageProblem if it is UTF-8 in neither way of reading the argument."""
+        """Return the text; raises UsageProblem if the argument is UTF-8 in neither reading."""
         from archiver.store.names import is_utf8
 
         text = decode_argument(value)
@@ -87,17 +87,17 @@ class RecordedText(ObjectName):
         return text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return nothing: a text that somebody is about to write is in no list."""
+        """Return nothing: no list has a text still to be written."""
         return []
 
 
 class MaterialPattern(ObjectName):
-    """A pattern for names of materials, compared with names as they are shown, too."""
+    """A pattern for names of materials, compared with displayed names, too."""
 
     name = "pattern"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the pattern with bytes that are not UTF-8 percent-encoded, because patterns are journalled."""
+        """Return the pattern with bytes outside UTF-8 percent-encoded, because patterns are journalled."""
         return "".join(
             f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char
             for char in decode_argument(value)
@@ -110,7 +110,7 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
-        """Return the day that a person typed; raises UsageProblem if the text is none."""
+        """Return the typed day; raises UsageProblem for any other text."""
         from archiver.filings.typed_days import day_of
 
         return value if isinstance(value, date) else day_of(value)
@@ -119,12 +119,12 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
 def day_option(
     name: str, help_text: str, *, required: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make an option that takes a day."""
+    """Make an option for a day."""
     return click.option(name, type=DayParameter(), required=required, metavar="DATE", help=help_text)
 
 
 class ReadableFile(click.Path):
-    """The path of a file that exists and can be read."""
+    """The path of an existing, readable file."""
 
     def __init__(self) -> None:
         super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)

@@ -53,7 +53,7 @@ def _accept_loss(session: Session, yes: bool) -> None:
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
-    """Print where the journal ends, what is missing after it, and what happens to refs that lead nowhere."""
+    """Print the end of the journal, the missing events and versions, and the fate of broken refs."""
     console = session.console
     console.say(
         "The last whole event is number {seq} of {at}.",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """The global options of one command, and everything opened for it until :meth:`close`."""
+    """The global options of a command, and every archive opened until :meth:`close`."""
 
     config_file: str | None = None
     lang: str | None = None
@@ -74,7 +74,7 @@ class Session:
         return found
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
-        """Open the archive that the settings name; :meth:`close` closes it.
+        """Open the archive named in the settings, until :meth:`close`.
 
         Raises StorageProblem if it cannot be read, or git would obey settings that are not ours and
         ``restores_settings`` is False.
@@ -96,7 +96,7 @@ class Session:
         return in_force(self.config, archive.index.promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
-        """Carry out a request on the archive: in this process as its owner, else through the daemon.
+        """Carry out a request on the archive: in this process as the owner, else through the daemon.
 
         Raises whatever the action raises, and StorageProblem if no daemon listens.
         """
@@ -120,12 +120,12 @@ class Session:
         return reason if force else None
 
     def close(self) -> None:
-        """Close every archive that was opened."""
+        """Close every open archive."""
         while self._open_archives:
             self._open_archives.pop().close()
 
     def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
-        """Return the time that a person typed, in the configured zone.
+        """Return a typed time in the configured zone.
 
         A bare date means its end, or with ``end_of_day`` False its beginning.  Raises UsageProblem for any other
         text.
@@ -152,7 +152,7 @@ class Session:
 
 
 def _store_option(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Make a callback that keeps an option in the session, wherever on the command line it was given.
+    """Make a callback to keep an option in the session, before or after the command's name.
 
     An absent option changes nothing: it may have been given before the command's name.
     """
@@ -198,7 +198,7 @@ _OPTIONS = (
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that every command takes, before or after its name."""
+    """Give a command the global options."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -216,7 +216,7 @@ def command_group(help_text: str) -> speaking.LocalizedGroup:
 
 
 def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a command with the global options, which gets its Session first.
+    """Make a function a command with the global options and the Session as first argument.
 
     The help is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
     """

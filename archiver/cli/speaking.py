@@ -36,7 +36,7 @@ def select_language(arguments: Sequence[str], default: str) -> None:
 
 
 def translate(text: str | None) -> str:
-    """Return a help text in that language; blank stays blank, for which gettext would return its header."""
+    """Return a help text in the selected language; gettext would return the header for a blank text."""
     cleaned = inspect.cleandoc(text or "")
     return gettext.gettext(cleaned) if cleaned else ""
 

@@ -72,7 +72,7 @@ def submit_command(
 
 
 def _warn_of_broken_files(session: Session, tag: str) -> None:
-    """Warn of files that look broken, before the regulator does; the version is signed as it was submitted."""
+    """Warn of broken files before the regulator does; the version is signed as submitted."""
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
     from archiver.store.resolve import find_version

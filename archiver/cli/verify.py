@@ -62,7 +62,7 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings of an archive that cannot be opened; the refusal to open it says why."""
+    """Print the findings of an unopened archive; the refusal to open says the reason."""
     from archiver.verify.whole_archive import verify_without_git
 
     report = verify_without_git(session.config.archive)
@@ -71,7 +71,7 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
-    """Print the findings with their meaning, the counts of everything checked, and notes that are no findings."""
+    """Print the findings with their meaning, the counts of checked objects, and further notes."""
     from archiver.verify.findings import TABLE
 
     console = session.console
