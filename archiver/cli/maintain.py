@@ -28,13 +28,19 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 
 
 def _restore_settings(session: Session) -> None:
-    """Only for the archive's owner: the daemon cannot be asked, as it does not open such an archive either."""
+    """Put our settings and hooks back, and name the place of any foreign ones.
+
+    The daemon cannot be asked, since it does not open such an archive either.  Raises StorageProblem if the caller
+    does not own the archive.
+    """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
 
     archive = session.open_archive(restores_settings=True)
     archive.check_owner()
-    foreign = [each for each in hooks.deviations(archive.repository_path) if each.reason == hooks.FOREIGN]
+    foreign = [
+        deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
+    ]
     with archive.writing(session.lock_timeout):
         pass
     if foreign:

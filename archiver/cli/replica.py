@@ -102,17 +102,17 @@ def _rebuild_archive(
 
     console = session.console
     access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials)
-    done, config = create.rebuild(
+    rebuilt, config = create.rebuild(
         url, access, target, keys, only_history=only_history, progress=console.progress()
     )
     console.say(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
-        events=done.events,
-        objects=done.objects,
-        bytes=done.bytes,
+        events=rebuilt.events,
+        objects=rebuilt.objects,
+        bytes=rebuilt.bytes,
         path=target,
     )
-    for sha256 in done.missing:
+    for sha256 in rebuilt.missing:
         console.say("Not in the bucket: {sha256}", sha256=sha256)
     if keys is None:
         console.say("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")
