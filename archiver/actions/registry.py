@@ -6,6 +6,7 @@ Nothing else has to be told of it: every module of this package is searched.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import pkgutil
@@ -71,10 +72,16 @@ def action(
 
 
 def all_actions() -> Mapping[str, Action]:
-    """Import all modules of this package, and return every action by name."""
+    """Return every action by name, from all modules of this package."""
+    _import_modules()
+    return _ACTIONS_BY_NAME
+
+
+@functools.cache
+def _import_modules() -> None:
+    """Import all modules of this package, once: a later upgrade must not mix with the running release."""
     for module in pkgutil.iter_modules(actions.__path__):
         importlib.import_module(f"{actions.__name__}.{module.name}")
-    return _ACTIONS_BY_NAME
 
 
 def find_action(request: Request) -> Action:

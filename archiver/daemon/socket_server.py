@@ -72,7 +72,7 @@ class Reception:
     def __init__(self, config: Config, report: Reporter) -> None:
         self._config = config
         self._report = report
-        # Imported now: an upgrade of the package must not mix with what runs.
+        # Imports them now: an upgrade of the package must not mix with the running release.
         all_actions()
         self._closing = threading.Event()
         self._socket = _listening(config.archive)

@@ -181,10 +181,14 @@ def test_every_action_is_reached_from_a_command_and_commands_reach_nothing_else(
 
 
 @pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a test register actions that nobody else sees."""
     for name in ("_ACTIONS_BY_NAME", "_ACTIONS_BY_REQUEST"):
         monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    # Modules are searched once in a process; here once more, and again by whoever comes next.
+    registry._import_modules.cache_clear()
+    yield
+    registry._import_modules.cache_clear()
 
 
 MADE_TOMORROW = """
