@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from archiver.config.settings import Config
-from archiver.filings.attached_file import AttachedFile
+from archiver.filings.evidence_file import EvidenceFile
 from archiver.retention import disposal
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
@@ -26,9 +26,9 @@ class ActionContext:
     #: Called with the number of bytes done and the number of all.
     report_progress: Callable[[int, int], None] = lambda _done, _total: None
 
-    def attached_file(self, name: str | None) -> AttachedFile | None:
+    def evidence_file(self, name: str | None) -> EvidenceFile | None:
         """Return the attachment under its name in the request, or None without a name."""
-        return None if name is None or self.attachment is None else AttachedFile(name, self.attachment)
+        return None if name is None or self.attachment is None else EvidenceFile(name, self.attachment)
 
     @property
     def disposal_rules(self) -> disposal.Rules:

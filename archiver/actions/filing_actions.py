@@ -90,7 +90,7 @@ class DecideChange(Request):
 def record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
     """Return the target of a record, with the attachment under this name."""
     today = clock.today(context.config.zone)
-    return records.RecordContext(context.archive, context.lock_timeout, today, context.attached_file(file_name))
+    return records.RecordContext(context.archive, context.lock_timeout, today, context.evidence_file(file_name))
 
 
 @action("filing-set")

@@ -10,7 +10,7 @@ from datetime import date
 from typing import IO, Any
 
 from archiver.errors import NotFound, UsageProblem
-from archiver.filings.attached_file import AttachedFile
+from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
 from archiver.filings.typed_days import day_of
@@ -32,7 +32,7 @@ class RecordContext:
     archive: Archive
     wait_seconds: float
     today: date
-    attached: AttachedFile | None = None
+    attached: EvidenceFile | None = None
 
     def filing(self, name: str) -> Filing:
         """What is known of a filing."""

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from archiver.errors import SubmissionRefused, UsageProblem
-from archiver.filings.attached_file import AttachedFile
+from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.submission_kinds import kind_of
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
@@ -33,7 +33,7 @@ class HandingIn:
     on: date
     kind: str | None = None
     number: str | None = None
-    receipt: AttachedFile | None = None
+    receipt: EvidenceFile | None = None
     by: str | None = None
     #: Why a number of another form is taken all the same.
     forced: str | None = None

@@ -14,7 +14,7 @@ _PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
-class AttachedFile:
+class EvidenceFile:
     """A file that is kept with a record: its name without folders, and its bytes."""
 
     name: str
