@@ -31,7 +31,7 @@ from peers import COMMAND
 
 from archiver import clock
 from archiver.replica import object_names
-from archiver.replica.known_objects import Known, State
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.store.archive import Archive
 from archiver.store.index import overview
 from tests.replica.seaweed import Seaweed
@@ -154,13 +154,14 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
     run(f"{line} reindex")
     run(f"{line} replica init --url s3://{server.bucket('known')}/x --endpoint {server.endpoint}")
     archive = Archive(place / "archive")
-    state = State(place / "archive/replica.db")
+    state = ReplicaState(place / "archive/replica.db")
     contents = {sha: size for _, sha, size, _, _ in overview.content_intervals(archive.index)}
     far = clock.read().wall + timedelta(days=4 * 365)
-    state.record(
-        (object_names.content_key(sha), Known("1", size, far, held=False)) for sha, size in contents.items()
+    state.record_objects(
+        (object_names.content_key(sha), ReplicatedObject("1", size, far, has_legal_hold=False))
+        for sha, size in contents.items()
     )
-    state.set_meta("listed", "1")
+    state.mark_listed()
     state.close()
     archive.close()
     run(f"{line} replica sync")

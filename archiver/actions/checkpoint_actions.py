@@ -10,7 +10,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import ArchiverError, Phrase
 from archiver.evidence import request_timestamp
-from archiver.evidence.checkpoint import checkpoint, witness
+from archiver.evidence.checkpoint import make_checkpoint, witness_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,11 @@ def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
     An authority that fails is reported in the answer: the signature stands without its token, and the daemon asks
     again later.  Raises StorageProblem if the archive cannot be written.
     """
-    event = checkpoint(context.archive, context.lock_timeout)
-    answer: dict[str, Any] = {"line": str(witness(context.archive, event)), "proven": None, "problem": None}
+    event = make_checkpoint(context.archive, context.lock_timeout)
+    answer: dict[str, Any] = {"line": str(witness_of(context.archive, event)), "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
-            token_event = request_timestamp.stamp(
+            token_event = request_timestamp.journal_token(
                 context.archive, context.config.timestamp_url, context.lock_timeout
             )
             answer["proven"] = token_event.details["time"]
@@ -44,7 +44,7 @@ def sign_checkpoint(context: ActionContext) -> Phrase | None:
     The act cannot be taken back, so a missing signature is reported and never raised.
     """
     try:
-        checkpoint(context.archive, context.lock_timeout)
+        make_checkpoint(context.archive, context.lock_timeout)
     except ArchiverError as error:
         return Phrase(error.template, **error.fields)
     return None

@@ -84,23 +84,25 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
     then stays recorded.
     """
     # Imported here: boto3 takes longer to load than any other action to run.
-    from archiver.replica.connect import opened
-    from archiver.replica.replicate import replicate
-    from archiver.replica.sync import described
+    from archiver.replica import connect
 
     archive = context.archive
-    with opened(archive, context.config) as replica:
+    with connect.open_replica(archive, context.config) as replica:
         policy = context.disposal_rules.policy
-        result = replicate(archive, replica, policy, context.lock_timeout, progress=context.report_progress)
+        result = connect.sync_replica(
+            archive, replica, policy, context.lock_timeout, progress=context.report_progress
+        )
     return {
-        "done": described(result),
-        "sent": result.sent,
+        "done": result.describe(),
+        "sent": result.sent_count,
         "bytes": result.sent_bytes,
-        "holds": result.holds,
-        "deleted": result.deleted,
-        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(result.extended)],
-        "locked": [{"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(result.locked)],
-        "missing": result.missing,
+        "holds": result.changed_holds,
+        "deleted": result.deleted_count,
+        "extended": [{"object": key, "until": clock.stamp(until)} for key, until in sorted(result.extended_locks)],
+        "locked": [
+            {"sha256": sha256, "until": clock.stamp(until)} for sha256, until in sorted(result.still_locked)
+        ],
+        "missing": result.missing_content,
     }
 
 

@@ -184,7 +184,7 @@ def _is_created(settings: Config, details: Mapping[str, Any], roots: Mapping[str
     with closing(Archive(settings.archive)) as archive:
         first = archive.journal.first()
         layout = first.details.get("layout") if first is not None else ""
-        pinned = request_timestamp.roots(archive)
+        pinned = request_timestamp.pinned_roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
         raise UsageProblem(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
@@ -207,7 +207,7 @@ def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, byt
         return {}
     data = root.read_bytes() if root is not None else b""
     try:
-        is_usable = url.startswith(("http://", "https://")) and rfc3161.parse_roots(data) > 0
+        is_usable = url.startswith(("http://", "https://")) and rfc3161.count_certificates(data) > 0
     except ValueError:
         is_usable = False
     if not is_usable or adopt:

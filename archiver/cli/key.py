@@ -31,16 +31,16 @@ def _change_key(session: Session, reason: str, *, lost: bool) -> None:
 
     Raises StorageProblem if the caller does not own the archive, UsageProblem if the old key contradicts ``lost``.
     """
-    from archiver.evidence.checkpoint import checkpoint, witness
+    from archiver.evidence.checkpoint import make_checkpoint, witness_of
     from archiver.evidence.key_rotation import change_key
 
     archive = session.open_archive()
-    change_key(archive, reason, lost, session.lock_timeout)
+    change_key(archive, reason, is_old_key_lost=lost, lock_timeout=session.lock_timeout)
     console = session.console
     console.say("A new key signs from now on. What the old one signed is still checked by it.")
     console.say("Keep a copy of it: archiver key backup --to DIR")
     console.say("Keep this line where nobody of the archive can change it: it vouches for the new key.")
-    console.line(str(witness(archive, checkpoint(archive, session.lock_timeout))))
+    console.line(str(witness_of(archive, make_checkpoint(archive, session.lock_timeout))))
 
 
 @command("Copy the key: a clone of the archive has none.")

@@ -38,12 +38,12 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 
     console = session.console
     archive = session.open_archive()
-    settings = create.settings(session.config, url, endpoint, region, style, lock=not no_lock)
-    proof = create.begin(archive, settings, session.lock_timeout)
-    if settings.lock:
+    settings = create.settings_from_options(session.config, url, endpoint, region, style, has_lock=not no_lock)
+    proof = create.create_replica(archive, settings, session.lock_timeout)
+    if settings.has_lock:
         console.say("{url} locks: every attempt on a locked object was refused.", url=settings.url)
     else:
-        for missing in proof.broken:
+        for missing in proof.broken_promises:
             console.say("Missing there: {what}", what=missing)
         console.say("{url} is used without a lock, as you said.", url=settings.url)
     console.say("The daemon replicates from now on. To do it now: archiver replica sync")
@@ -98,21 +98,21 @@ def _rebuild_archive(
     only_history: bool,
 ) -> None:
     from archiver.config.bucket_access import BucketAccess
-    from archiver.replica import create
+    from archiver.replica.rebuild import rebuild_from_url
 
     console = session.console
     access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials)
-    rebuilt, config = create.rebuild(
+    result, config = rebuild_from_url(
         url, access, target, keys, only_history=only_history, progress=console.progress()
     )
     console.say(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
-        events=rebuilt.events,
-        objects=rebuilt.objects,
-        bytes=rebuilt.bytes,
+        events=result.event_count,
+        objects=result.object_count,
+        bytes=result.byte_count,
         path=target,
     )
-    for sha256 in rebuilt.missing:
+    for sha256 in result.missing_content:
         console.say("Not in the bucket: {sha256}", sha256=sha256)
     if keys is None:
         console.say("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")

@@ -136,11 +136,11 @@ def _print_replica(session: Session, replica: Any) -> None:
     if replica is None:
         return
     console = session.console
-    if not replica.locks:
+    if not replica.has_lock:
         console.say("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
     if replica.synced_at is None:
         console.say("Replica: {url}; nothing was sent yet", url=replica.url)
-    elif replica.since is None:
+    elif replica.lag.waiting_since is None:
         console.say(
             "Replica: {url} has everything ({at})", url=replica.url, at=session.format_time(replica.synced_at)
         )
@@ -148,9 +148,9 @@ def _print_replica(session: Session, replica: Any) -> None:
         console.say(
             "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
             url=replica.url,
-            materials=replica.materials,
-            megabytes=f"{replica.bytes / 1e6:.1f}",
-            at=session.format_time(replica.since),
+            materials=replica.lag.material_count,
+            megabytes=f"{replica.lag.byte_count / 1e6:.1f}",
+            at=session.format_time(replica.lag.waiting_since),
         )
 
 

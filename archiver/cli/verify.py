@@ -35,9 +35,9 @@ def verify_command(
 ) -> None:
     from archiver.replica.connect import check_replica
     from archiver.verify.whole_archive import verify
-    from archiver.verify.witness import parse
+    from archiver.verify.witness import parse_witness
 
-    witnesses = [parse(line) for line in lines]
+    witnesses = [parse_witness(line) for line in lines]
     console = session.console
     try:
         archive = session.open_archive()
@@ -49,7 +49,7 @@ def verify_command(
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _print_report(session, report, as_json)
-    if not report.ok:
+    if not report.is_clean:
         raise FindingsPresent(
             "verify found {count} things that are not as they should be. Change nothing, keep this output, "
             "and compare with a backup or a clone.",
@@ -57,7 +57,9 @@ def verify_command(
         )
     if not as_json:
         for witness in witnesses:
-            console.say("It continues the archive of {time} (event {seq}).", time=witness.time, seq=witness.seq)
+            console.say(
+                "It continues the archive of {time} (event {seq}).", time=witness.clock_time, seq=witness.seq
+            )
         console.say("Everything is as it should be.")
 
 
@@ -66,7 +68,7 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
     from archiver.verify.whole_archive import verify_without_git
 
     report = verify_without_git(session.config.archive)
-    if not report.ok:
+    if not report.is_clean:
         _print_report(session, report, as_json)
 
 
@@ -85,15 +87,15 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
             )
         console.say(
             "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
-            versions=report.versions,
-            events=report.events,
-            objects=report.objects,
-            bytes=report.bytes,
+            versions=report.version_count,
+            events=report.event_count,
+            objects=report.hashed_objects,
+            bytes=report.hashed_bytes,
         )
         for _, note in report.notes:
             console.say(note.template, **note.fields)
-        if report.unreferenced:
+        if report.unreferenced_objects:
             console.say(
                 "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
-                count=report.unreferenced,
+                count=report.unreferenced_objects,
             )

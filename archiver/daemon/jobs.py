@@ -105,10 +105,10 @@ class JobRunner:
     # --- time-stamp tokens
 
     def _lacks_token(self, archive: Archive) -> bool:
-        return bool(self._config.timestamp_url) and request_timestamp.is_wanted(archive)
+        return bool(self._config.timestamp_url) and request_timestamp.is_token_due(archive)
 
     def _request_timestamp(self, archive: Archive) -> None:
-        request_timestamp.stamp(archive, self._config.timestamp_url, self._lock_timeout)
+        request_timestamp.journal_token(archive, self._config.timestamp_url, self._lock_timeout)
 
     # --- changes that the law may ask about
 

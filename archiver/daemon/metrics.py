@@ -12,7 +12,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
-from archiver.replica.connect import lag_of
+from archiver.replica.replica_status import read_replication_lag
 from archiver.store.archive import Archive
 
 _READABLE = 0o644
@@ -45,7 +45,7 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watching: 
     newest = archive.journal.head()
     scan = snapshot.meta("last_scan")
     signed = index.last_checkpoint()
-    materials, size, first = lag_of(archive)
+    lag = read_replication_lag(archive)
     return Gauges(
         versions=index.counts()[0],
         bytes=index.stored(),
@@ -57,9 +57,9 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watching: 
         last_checkpoint=clock.parse(signed[1]).timestamp() if signed else 0.0,
         watching=watching,
         free_bytes=volume.f_bavail * volume.f_frsize,
-        replica_behind_materials=materials,
-        replica_behind_bytes=size,
-        replica_behind_since=clock.parse(first).timestamp() if first else 0.0,
+        replica_behind_materials=lag.material_count,
+        replica_behind_bytes=lag.byte_count,
+        replica_behind_since=clock.parse(lag.waiting_since).timestamp() if lag.waiting_since else 0.0,
     )
 
 

@@ -9,11 +9,8 @@ from contextlib import suppress
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Reporter
-from archiver.replica.bucket import Bucket
-from archiver.replica.connect import opened
-from archiver.replica.replicate import replicate
-from archiver.replica.sync import Ended
-from archiver.replica.throttle import TransferStopped
+from archiver.replica.bucket import Bucket, TransferStopped
+from archiver.replica.connect import open_replica, sync_replica
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
 
@@ -57,7 +54,7 @@ class Replication:
         """End a running transfer at its next piece."""
         self._stopping.set()
         if self._bucket is not None:
-            self._bucket.stop()
+            self._bucket.stop_transfers()
 
     def _run(self, head: str | None) -> None:
         try:
@@ -66,7 +63,7 @@ class Replication:
             self._not_before = clock.monotonic() + _REST_SECONDS
             self._check_at = clock.monotonic() + _CHECK_SECONDS
             return
-        except (Ended, TransferStopped):
+        except TransferStopped:
             # The daemon stops: the next start goes on from here.
             return
         except Busy:
@@ -90,10 +87,10 @@ class Replication:
     def _replicate(self) -> None:
         archive = Archive(self._config.archive)
         try:
-            with opened(archive, self._config) as replica:
+            with open_replica(archive, self._config) as replica:
                 self._bucket = replica.bucket
                 policy = in_force(self._config, archive.index.promises())
-                replicate(archive, replica, policy, 0, stopping=self._stopping)
+                sync_replica(archive, replica, policy, 0, stopping=self._stopping)
         finally:
             self._bucket = None
             # A database that cannot be closed cleanly must not hide why the run failed.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.errors import ArchiverError
-from archiver.evidence.checkpoint import checkpoint, is_due
+from archiver.evidence.checkpoint import is_checkpoint_due, make_checkpoint
 from archiver.intake.snapshot import Snapshot
 from archiver.store.archive import Archive
 from archiver.store.writer import Draft
@@ -38,10 +38,10 @@ def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> Non
 
     Raises what signing raises.
     """
-    if not is_due(archive):
+    if not is_checkpoint_due(archive):
         return
     try:
-        checkpoint(archive, lock_timeout)
+        make_checkpoint(archive, lock_timeout)
     except ArchiverError:
         if not snapshot.meta(UNSIGNED):
             snapshot.set_meta(UNSIGNED, clock.stamp(clock.read().wall))

@@ -1,4 +1,4 @@
-"""Checkpoints: a signed event that covers every ref."""
+"""Checkpoints: signed events that cover every ref of the archive."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 from archiver.verify.witness import Witness
 
-#: A checkpoint is made at least this often where anything has happened.
-PERIOD_SECONDS = 86_400
+#: Longest time without a checkpoint while anything happens. Longer: more history that only its own chain vouches
+#: for. Shorter: more tags and events, and for most archives one a day is no more than one for every busy day.
+_INTERVAL_SECONDS = 86_400
 
 
 def roll_up(refs: Mapping[str, str]) -> str:
-    """SHA-256 over every ref and its value, one ``<oid> <ref>`` line each, in the order of the names."""
-    ordered = sorted(refs.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
-    lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered)
+    """Return the SHA-256 over all refs: a line ``<oid> <ref>`` for each, in the byte order of the names.
+
+    Checked by ``verify`` and by the verifier in a package, each with code of its own: the form is a format.
+    """
+    ordered_refs = sorted(refs.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
+    lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered_refs)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def checkpoint(archive: Archive, wait_seconds: float) -> Event:
-    """Sign everything as it stands; raises Busy and StorageProblem as any writing does."""
-    with archive.writing(wait_seconds) as writer:
+def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
+    """Sign all refs as of the newest event, and journal the checkpoint.
+
+    Raises Busy after ``lock_timeout``, StorageProblem if the journal is missing, the key cannot sign or the
+    archive cannot be written. Nothing is journalled then.
+    """
+    with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
             raise StorageProblem(
@@ -35,25 +43,25 @@ def checkpoint(archive: Archive, wait_seconds: float) -> Event:
             )
         refs = archive.repository.refs()
         digest = roll_up(refs)
-        name = f"{CHECKPOINTS}/{head.seq + 1}"
-        message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {digest}\n"
+        tag_name = f"{CHECKPOINTS}/{head.seq + 1}"
+        tag_message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {digest}\n"
         details = {"refs": len(refs), "refs_sha256": digest}
-        return writer.append(Draft("checkpoint", name, details), (name, head.commit, message))
+        return writer.append(Draft("checkpoint", tag_name, details), (tag_name, head.commit, tag_message))
 
 
-def is_due(archive: Archive) -> bool:
-    """Whether something happened since the last checkpoint, and that is a day ago or more."""
+def is_checkpoint_due(archive: Archive) -> bool:
+    """Return True if anything was journalled since the last checkpoint, and that is a day old or more."""
     head = archive.journal.head()
-    last = archive.index.last_checkpoint()
-    if head is None or (last is not None and last[0] == head.seq):
+    last_checkpoint = archive.index.last_checkpoint()
+    if head is None or (last_checkpoint is not None and last_checkpoint[0] == head.seq):
         return False
-    if last is None:
+    if last_checkpoint is None:
         return True
-    age = (clock.read().wall - clock.parse(last[1])).total_seconds()
+    age_seconds = (clock.read().wall - clock.parse(last_checkpoint[1])).total_seconds()
     # A wall clock that was set back must not put checkpoints off.
-    return not 0 <= age < PERIOD_SECONDS
+    return not 0 <= age_seconds < _INTERVAL_SECONDS
 
 
-def witness(archive: Archive, event: Event) -> Witness:
-    """The line for a checkpoint."""
-    return Witness(archive.index.archive_id, event.seq, event.sha256, event.clock["time"])
+def witness_of(archive: Archive, checkpoint: Event) -> Witness:
+    """Return the witness line of a checkpoint, to be kept outside of the archive."""
+    return Witness(archive.index.archive_id, checkpoint.seq, checkpoint.sha256, checkpoint.clock["time"])

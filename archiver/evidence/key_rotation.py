@@ -1,4 +1,4 @@
-"""Another signing key: in good time, or because the old one is lost."""
+"""Changing the signing key: in good time with the old key's endorsement, or after the old key was lost."""
 
 from __future__ import annotations
 
@@ -12,38 +12,47 @@ from archiver.store.archive import Archive
 from archiver.store.writer import Draft
 
 
-def change_key(archive: Archive, reason: str, lost: bool, wait_seconds: float) -> Event:
-    """Put a new key into force; what the old one signed is still checked by it.
+def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
+    """Put a new signing key into force; signatures of the old key stay valid.
 
-    The old key endorses the new one with a signed tag.  Where it is ``lost``,
-    only the journal and the next witness line vouch for the new one.  Raises
-    UsageProblem without a reason, StorageProblem where the old key cannot sign.
+    The old key endorses the new one with a signed tag. With ``is_old_key_lost`` there is no tag, and only the
+    journal and the next witness line vouch for the new key.
+
+    Survives a crash: once the event is journalled, recovery installs the key that it names. Before that, the old
+    key stays in force.
+
+    Raises UsageProblem without a reason, StorageProblem if the old key cannot sign or the archive cannot be
+    written, Busy after ``lock_timeout``. The old key stays in force then.
     """
     if not reason.strip():
         raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     reason = names.typed(reason, "reason")
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
             raise StorageProblem("The journal is missing. Nothing was changed. Run archiver verify.")
-        signers = keys.prepare(archive.keys, archive.signers())
-        name = f"{CHECKPOINTS}/key-{head.seq + 1}"
-        public = signers.splitlines()[-1].decode("ascii")
+        allowed_signers = keys.prepare(archive.keys, archive.signers())
+        tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
+        public_key = allowed_signers.splitlines()[-1].decode("ascii")
         draft = Draft(
-            "key-replace" if lost else "key-rotate",
-            name if not lost else "key",
-            {"public": public, "reason": reason},
-            {"allowed_signers": io.BytesIO(signers)},
+            "key-replace" if is_old_key_lost else "key-rotate",
+            "key" if is_old_key_lost else tag_name,
+            {"public": public_key, "reason": reason},
+            {"allowed_signers": io.BytesIO(allowed_signers)},
         )
-        message = f"the next key is\n\n{public}\n"
-        event = writer.append(draft, None if lost else (name, head.commit, message))
-        # Crash window: the journal names a key that is not in its place yet; recovery puts it there.
-        keys.install(archive.keys, signers)
+        tag_message = f"the next key is\n\n{public_key}\n"
+        event = writer.append(draft, None if is_old_key_lost else (tag_name, head.commit, tag_message))
+        # Crash window: the journal names a key that is not installed yet; recovery installs it.
+        keys.install(archive.keys, allowed_signers)
     return event
 
 
-def back_up_key(archive: Archive, target: Path, wait_seconds: float) -> None:
-    """Copy the key to a new folder, and journal that there is a copy; raises StorageProblem."""
+def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
+    """Copy the signing key to the new folder ``target``, and journal that a copy exists.
+
+    Raises StorageProblem if the copy cannot be written, Busy after ``lock_timeout``: then the copy exists, and is
+    not journalled.
+    """
     try:
         keys.copy(archive.keys, target)
     except OSError as error:
@@ -52,5 +61,5 @@ def back_up_key(archive: Archive, target: Path, wait_seconds: float) -> None:
             path=target,
             reason=error.strerror,
         ) from None
-    with archive.writing(wait_seconds) as writer:
+    with archive.writing(lock_timeout) as writer:
         writer.append(Draft("key-backup", "key", {"target": names.text(bytes(target.absolute()))}))

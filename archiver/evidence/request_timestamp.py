@@ -1,4 +1,4 @@
-"""Time-stamps in the journal: what was true of the archive before a time that somebody else vouches for."""
+"""Time-stamps in the journal: an outside authority confirms when the newest event existed already."""
 
 from __future__ import annotations
 
@@ -13,32 +13,37 @@ from archiver.store.writer import Draft
 from archiver.verify import rfc3161
 
 
-def is_wanted(archive: Archive) -> bool:
-    """Whether the newest checkpoint has no token yet, though the archive has an authority."""
-    signed, stamped = archive.index.last_checkpoint(), archive.index.last_token()
-    return signed is not None and (stamped is None or stamped[0] < signed[0]) and bool(roots(archive))
+def is_token_due(archive: Archive) -> bool:
+    """Return True if the newest checkpoint has no token yet and the archive has an authority."""
+    last_checkpoint, last_token = archive.index.last_checkpoint(), archive.index.last_token()
+    if last_checkpoint is None or (last_token is not None and last_token[0] >= last_checkpoint[0]):
+        return False
+    return bool(pinned_roots(archive))
 
 
-def roots(archive: Archive) -> bytes:
-    """The certificates pinned when the archive was made; empty without an authority."""
-    first = archive.journal.first()
-    if first is None or all(item.name != rfc3161.ROOTS_FILE for item in first.attachments):
+def pinned_roots(archive: Archive) -> bytes:
+    """Return the certificates (PEM) pinned when the archive was created; empty without an authority."""
+    first_event = archive.journal.first()
+    if first_event is None or all(item.name != rfc3161.ROOTS_FILE for item in first_event.attachments):
         return b""
-    return archive.journal.attachment(first, rfc3161.ROOTS_FILE)
+    return archive.journal.attachment(first_event, rfc3161.ROOTS_FILE)
 
 
-def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
-    """Journal a token over the newest event; the compliance clock catches up with it.
+def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
+    """Request a token over the newest event from the authority at ``url``, and journal the token.
 
-    Raises StorageProblem where the authority gives no token that can be trusted.
+    The compliance clock moves up to the time of the token, if that is later.
+
+    Raises StorageProblem if the authority gives no token, or none that leads to the pinned certificates, and Busy
+    after ``lock_timeout``. Nothing is journalled then.
     """
     head = archive.journal.head()
     if head is None:
         raise StorageProblem("The journal is missing. Nothing was changed. Run archiver verify.")
-    data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
-    answer = rfc3161.ask(url, data)
+    event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
+    token = rfc3161.request_token(url, event_data)
     try:
-        proven = rfc3161.proven_time(answer, data, roots(archive))
+        proven_time = rfc3161.proven_time(token, event_data, pinned_roots(archive))
     except ValueError as error:
         raise StorageProblem(
             "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "
@@ -46,8 +51,8 @@ def stamp(archive: Archive, url: str, wait_seconds: float) -> Event:
             url=url,
             reason=error,
         ) from None
-    details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(proven), "authority": url}
-    with archive.writing(wait_seconds) as writer:
+    details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(proven_time), "authority": url}
+    with archive.writing(lock_timeout) as writer:
         return writer.append(
-            Draft("timestamp", "clock", details, {rfc3161.ANSWER_FILE: io.BytesIO(answer)}, proven=proven)
+            Draft("timestamp", "clock", details, {rfc3161.REPLY_FILE: io.BytesIO(token)}, proven=proven_time)
         )

@@ -1,43 +1,57 @@
-"""Which bucket, and how it is reached."""
+"""Settings of a bucket: address, access and credentials."""
 
 from __future__ import annotations
 
+import configparser
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archiver.config.bucket_access import BucketAccess
-from archiver.errors import UsageProblem
+from archiver.errors import ConfigProblem, UsageProblem
 
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """One prefix of one bucket; ``bandwidth`` in bytes a second, 0: no limit; ``lock``: whether it locks."""
+class BucketSettings:
+    """A prefix of a bucket, and the access to the bucket."""
 
-    bucket: str
+    bucket_name: str
+    #: Empty, or with a slash at the end.
     prefix: str
-    endpoint: str = ""
-    region: str = ""
-    style: str = "auto"
-    credentials: Path | None = None
-    ca: str = ""
-    proxy: str = ""
-    bandwidth: float = 0.0
-    parallel: int = 8
-    lock: bool = True
+    #: Empty: AWS.
+    endpoint_url: str = ""
+    #: Empty: from the environment, else us-east-1.
+    region_name: str = ""
+    #: "path", "virtual" (the bucket's name in the host name), or "auto".
+    addressing_style: str = "auto"
+    #: None: the usual AWS chain (environment, ~/.aws, instance role).
+    credentials_file: Path | None = None
+    #: Certificates to trust; empty: those of the system.
+    ca_file: str = ""
+    proxy_url: str = ""
+    #: 0: no limit.
+    bytes_per_second: float = 0.0
+    thread_count: int = 8
+    #: False for a bucket that was accepted without object lock.
+    has_lock: bool = True
 
     @property
     def url(self) -> str:
-        """As people write it, without a trailing slash."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        """The address in its usual form, without a trailing slash."""
+        return f"s3://{self.bucket_name}/{self.prefix}".rstrip("/")
 
 
-def of_url(url: str, access: BucketAccess, *, lock: bool = True) -> Settings:
-    """Settings for ``s3://BUCKET/PREFIX``; raises UsageProblem."""
+def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) -> BucketSettings:
+    """Parse ``s3://BUCKET/PREFIX`` and combine the address with the configured access.
+
+    Raises UsageProblem if the address is none, or if the endpoint carries a secret: the journal keeps endpoints.
+    """
     match = _URL.fullmatch(url)
     if match is None:
         raise UsageProblem(
@@ -49,24 +63,27 @@ def of_url(url: str, access: BucketAccess, *, lock: bool = True) -> Settings:
             "changed. Give it without, and the keys in a file of mode 0600."
         )
     prefix = (match[2] or "").strip("/")
-    return Settings(
-        bucket=match[1],
+    return BucketSettings(
+        bucket_name=match[1],
         prefix=f"{prefix}/" if prefix else "",
-        endpoint=access.endpoint,
-        region=access.region,
-        style=access.style,
-        credentials=access.credentials,
-        ca=str(access.ca) if access.ca else "",
-        proxy=access.proxy,
-        bandwidth=access.bandwidth_mb * 1e6,
-        parallel=access.parallel,
-        lock=lock,
+        endpoint_url=access.endpoint,
+        region_name=access.region,
+        addressing_style=access.style,
+        credentials_file=access.credentials,
+        ca_file=str(access.ca) if access.ca else "",
+        proxy_url=access.proxy,
+        bytes_per_second=access.bandwidth_mb * 1e6,
+        thread_count=access.parallel,
+        has_lock=has_lock,
     )
 
 
-def journalled(details: Mapping[str, Any], access: BucketAccess) -> Settings:
-    """The settings of ``replica init``, and over them what the configuration says of the way there."""
-    way = BucketAccess(
+def settings_from_journal(details: Mapping[str, Any], access: BucketAccess) -> BucketSettings:
+    """Combine the details of a ``replica-init`` event with the configuration, which takes precedence.
+
+    The bucket and its lock are the journal's alone: a changed configuration must not lead the replica elsewhere.
+    """
+    combined_access = BucketAccess(
         endpoint=access.endpoint or details.get("endpoint", ""),
         region=access.region or details.get("region", ""),
         style=access.style if access.style != "auto" else details.get("style", "auto"),
@@ -76,4 +93,29 @@ def journalled(details: Mapping[str, Any], access: BucketAccess) -> Settings:
         bandwidth_mb=access.bandwidth_mb,
         parallel=access.parallel,
     )
-    return of_url(details["url"], way, lock=bool(details["lock"]))
+    return settings_from_url(details["url"], combined_access, has_lock=bool(details["lock"]))
+
+
+def read_credentials(path: Path) -> dict[str, str]:
+    """Read access keys from a file in the form of ~/.aws/credentials.
+
+    Raises ConfigProblem if the file cannot be read, lacks a key, or is open to anybody but its owner; nothing of
+    its content gets into the message.
+    """
+    problem = ConfigProblem(
+        "The credentials file {path} cannot be used: it must be readable by its owner alone (mode 0600) and hold "
+        "aws_access_key_id and aws_secret_access_key below [default]. Nothing was changed and nothing was sent.",
+        path=path,
+    )
+    parser = configparser.RawConfigParser()
+    try:
+        if os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise problem
+        parser.read_string(path.read_text(encoding="utf-8"))
+        default_section = parser["default"]
+        credentials = {name: default_section[name] for name in ("aws_access_key_id", "aws_secret_access_key")}
+        if session_token := default_section.get("aws_session_token"):
+            credentials["aws_session_token"] = session_token
+    except (OSError, ValueError, KeyError, configparser.Error):
+        raise problem from None
+    return credentials

@@ -1,13 +1,13 @@
-"""History for the bucket: one git bundle for the events since the last one.
+"""History for the bucket: a git bundle with the events since the last bundle.
 
-A bundle is written from the object ids that the journal names, not from refs: while it is made,
-versions go on being written, and nothing that it does not contain may be promised in it.
+A bundle is made from the object ids that the journal names, not from refs: capturing goes on while the bundle is
+written, and a bundle must not promise a ref whose objects it lacks.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -21,52 +21,58 @@ _BRANCHES = "refs/heads/"
 
 
 @contextmanager
-def bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[EventSpan, Path, str]]:
-    """A file with everything journalled after the commit ``since`` (None: all) up to ``until``, and its SHA-256.
+def write_bundle(archive: Archive, since: str | None, until: str) -> Iterator[tuple[EventSpan, Path, str]]:
+    """Write a bundle of the events after the commit ``since`` (None: from the first) up to ``until``.
 
-    It is gone afterwards.
+    Yields the span, the file, and its SHA-256. The file lies in the spool and is deleted at the end of the block;
+    one that a crash leaves behind goes with the next cleaning of the spool.
+
+    Raises StorageProblem or KeyError if an event or an object cannot be read.
     """
-    events = list(_events(archive, since, until))
-    refs = {name: oid for _, _, given in events for name, oid in given.items()}
-    head = events[-1][1]
-    known = [since] if since else []
+    events = list(_read_events(archive, since, until))
+    refs = {ref: oid for _, _, moved_refs in events for ref, oid in moved_refs.items()}
+    (first_seq, _, _), (last_seq, head_commit, _) = events[0], events[-1]
+    prerequisites = [since] if since else []
     if not archive.index.unread():
-        # A version whose event cannot be read is in no bundle: what follows it brings its own past.
-        known += _earlier(archive, [given for _, _, given in events])
-    with NamedTemporaryFile(dir=archive.spool, prefix="tmp-bundle-", suffix=".bundle") as stream:
-        _write_head(stream, {JOURNAL: head, **refs}, known)
-        archive.repository.write_pack(stream, [head, *refs.values()], known)
-        stream.flush()
-        with open(stream.name, "rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-        yield EventSpan(events[0][0], events[-1][0], head), Path(stream.name), digest
+        # A version whose event cannot be read is in no bundle: its successor has to bring its history along.
+        prerequisites += _parents_of_first_commits(archive, (moved_refs for _, _, moved_refs in events))
+    with NamedTemporaryFile(dir=archive.spool, prefix="tmp-bundle-", suffix=".bundle") as bundle_file:
+        _write_header(bundle_file, {JOURNAL: head_commit, **refs}, prerequisites)
+        archive.repository.write_pack(bundle_file, [head_commit, *refs.values()], prerequisites)
+        bundle_file.flush()
+        with open(bundle_file.name, "rb") as written_file:
+            sha256 = hashlib.file_digest(written_file, "sha256").hexdigest()
+        yield EventSpan(first_seq, last_seq, head_commit), Path(bundle_file.name), sha256
 
 
-def _events(archive: Archive, since: str | None, until: str) -> Iterator[tuple[int, str, dict[str, str]]]:
+def _read_events(archive: Archive, since: str | None, until: str) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """Yield number, commit and moved refs of each event up to ``until``: later events may name unsent content."""
     for event in archive.journal.since(since):
         yield event.seq, event.commit, event.refs
-        # What came later may name content that was not sent yet.
         if event.commit == until:
             return
 
 
-def _earlier(archive: Archive, refs: list[dict[str, str]]) -> list[str]:
-    """The commits that the branches had before these events: parents of the first that move them."""
-    first: dict[str, str] = {}
-    for given in refs:
-        for name, oid in given.items():
-            if name.startswith(_BRANCHES):
-                first.setdefault(name, oid)
+def _parents_of_first_commits(archive: Archive, moves: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the commits of branches before the events: parents of the first commit of each branch.
+
+    The bucket has them from earlier bundles, so the pack can leave them out.
+    """
+    first_commits: dict[str, str] = {}
+    for moved_refs in moves:
+        for ref, oid in moved_refs.items():
+            if ref.startswith(_BRANCHES):
+                first_commits.setdefault(ref, oid)
     parents = []
-    for data in archive.repository.read_many(first.values()):
-        head = data.split(b"\n\n", 1)[0].split(b"\n")
-        parents += [line[7:].decode("ascii") for line in head if line.startswith(b"parent ")]
+    for commit_data in archive.repository.read_many(first_commits.values()):
+        header_lines = commit_data.split(b"\n\n", 1)[0].split(b"\n")
+        parents += [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
     return parents
 
 
-def _write_head(stream: IO[bytes], refs: dict[str, str], known: list[str]) -> None:
-    """The head of a bundle, version 2, as gitformat-bundle(5) has it."""
-    stream.write(b"# v2 git bundle\n")
-    stream.writelines(f"-{oid} \n".encode("ascii") for oid in known)
-    stream.writelines(f"{oid} {name}\n".encode() for name, oid in refs.items())
-    stream.write(b"\n")
+def _write_header(bundle_file: IO[bytes], refs: Mapping[str, str], prerequisites: Iterable[str]) -> None:
+    """Write the header of a bundle, version 2, as in gitformat-bundle(5)."""
+    bundle_file.write(b"# v2 git bundle\n")
+    bundle_file.writelines(f"-{oid} \n".encode("ascii") for oid in prerequisites)
+    bundle_file.writelines(f"{oid} {ref}\n".encode() for ref, oid in refs.items())
+    bundle_file.write(b"\n")

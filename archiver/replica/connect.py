@@ -1,121 +1,101 @@
-"""The replica of an archive, as ``replica init`` journalled it and the configuration reaches it."""
+"""Opening the replica of an archive: the bucket comes from the journal, the access from the configuration."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import NotFound, Phrase
+from archiver.errors import NotFound
 from archiver.replica.bucket import Bucket
-from archiver.replica.bucket_settings import Settings, journalled
-from archiver.replica.inventory_check import check
-from archiver.replica.known_objects import State
+from archiver.replica.bucket_settings import BucketSettings, settings_from_journal
+from archiver.replica.inventory_check import check_inventory
+from archiver.replica.known_objects import ReplicaState, state_path
+from archiver.replica.parallel_transfers import Progress
+from archiver.replica.sync import Replicator
+from archiver.replica.sync_result import SyncResult
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
-from archiver.store.index import overview
 from archiver.verify.findings import VerifyReport
-
-STATE = "replica.db"
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A bucket, what is known of it, and how it is reached."""
+    """A bucket, the objects known to be there, and the settings of the bucket."""
 
     bucket: Bucket
-    state: State
-    settings: Settings
+    state: ReplicaState
+    settings: BucketSettings
 
 
-def settings_of(archive: Archive, config: Config) -> Settings | None:
-    """The settings in force; None without a replica."""
-    details: dict[str, Any] | None = archive.index.replica()
-    return None if details is None else journalled(details, config.replica)
+def replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
+    """Return the settings in force, None for an archive without a replica."""
+    details = archive.index.replica()
+    return None if details is None else settings_from_journal(details, config.replica)
 
 
 @contextmanager
-def opened(archive: Archive, config: Config) -> Iterator[Replica]:
-    """The replica, ready for use; raises NotFound without one, ConfigProblem for what it lacks."""
-    settings = settings_of(archive, config)
+def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
+    """Open the replica of ``archive``, and close the state at the end of the block.
+
+    Raises NotFound for an archive without a replica, ConfigProblem if boto3 or the credentials are missing.
+    """
+    settings = replica_settings(archive, config)
     if settings is None:
         raise NotFound(
             "This archive has no replica. Nothing was changed. Make one with: archiver replica init --url "
             "s3://BUCKET/PREFIX"
         )
-    with reached(archive.root, settings) as replica:
-        yield replica
-
-
-@contextmanager
-def reached(root: Path, settings: Settings) -> Iterator[Replica]:
-    """The same for settings at hand, on any thread; raises ConfigProblem."""
+    # Importing boto3 takes longer than most commands, and only the replica needs it.
     from archiver.replica.s3 import S3Bucket
 
-    state = State(root / STATE)
+    state = ReplicaState(state_path(archive.root))
     try:
         yield Replica(S3Bucket(settings), state, settings)
     finally:
         state.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """What ``status`` tells of the replica; times are RFC 3339, None: never."""
+def sync_replica(
+    archive: Archive,
+    replica: Replica,
+    policy: Policy,
+    lock_timeout: float,
+    *,
+    stopping: threading.Event | None = None,
+    progress: Progress = lambda _sent, _total: None,
+) -> SyncResult:
+    """Bring the bucket up to date with the archive, with the settings of ``replica``.
 
-    url: str
-    locks: bool
-    synced_at: str | None
-    materials: int
-    bytes: int
-    since: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Its part of ``status --json``."""
-        behind = {"materials": self.materials, "bytes": self.bytes, "since": self.since}
-        return {"url": self.url, "locks": self.locks, "synced_at": self.synced_at, "behind": behind}
-
-    def late(self, now: datetime, hours: float) -> Phrase | None:
-        """What somebody has to look at, if something waits for longer than that."""
-        if self.since is None or now - clock.parse(self.since) < timedelta(hours=hours):
-            return None
-        return Phrase("the replica is behind by more than {hours} hours", hours=f"{hours:g}")
-
-
-def mirror(archive: Archive, config: Config) -> Mirror | None:
-    """The state of the replica, without asking the bucket; None without one."""
-    settings = settings_of(archive, config)
-    if settings is None:
-        return None
-    state = State(archive.root / STATE, read_only=True)
-    try:
-        return Mirror(settings.url, settings.lock, state.meta("synced_at") or None, *lag_of(archive))
-    finally:
-        state.close()
+    Raises what :meth:`Replicator.sync` raises.
+    """
+    replicator = Replicator(
+        archive,
+        replica.bucket,
+        replica.state,
+        has_lock=replica.settings.has_lock,
+        thread_count=replica.settings.thread_count,
+        stopping=stopping,
+        progress=progress,
+    )
+    return replicator.sync(policy, lock_timeout)
 
 
-def lag_of(archive: Archive) -> tuple[int, int, str | None]:
-    """Materials and bytes that the bucket does not have yet, and since when (RFC 3339); 0 without a replica."""
-    if archive.index.replica() is None:
-        return 0, 0, None
-    state = State(archive.root / STATE, read_only=True)
-    try:
-        return overview.behind(archive.index, int(state.meta("seq") or 0))
-    finally:
-        state.close()
+def check_replica(
+    archive: Archive, config: Config, policy: Policy, report: VerifyReport, sample_percent: float
+) -> None:
+    """Add to ``report`` all differences between bucket and archive.
 
+    ``sample_percent`` of the objects are downloaded and hashed again.
 
-def check_replica(archive: Archive, config: Config, policy: Policy, report: VerifyReport, sample: float) -> None:
-    """Add to ``report`` what is not as it should be in the bucket; raises BucketProblem, NotFound."""
-    with opened(archive, config) as replica:
-        check(
+    Raises NotFound for an archive without a replica, BucketProblem if the bucket cannot be asked.
+    """
+    with open_replica(archive, config) as replica:
+        check_inventory(
             *(archive, replica.bucket, policy, report),
-            has_lock=replica.settings.lock,
-            parallel=replica.settings.parallel,
-            sample=sample,
+            has_lock=replica.settings.has_lock,
+            thread_count=replica.settings.thread_count,
+            sample_percent=sample_percent,
         )

@@ -1,6 +1,7 @@
-"""Comparing the bucket with the archive: inventory, digests, locks and holds; on request the bytes too.
+"""Comparing the bucket with the archive: inventory, digests, locks and holds, on request the bytes too.
 
-Shares no code with :mod:`archiver.replica.sync`, and trusts ``replica.db`` in nothing.
+Shares no code with :mod:`archiver.replica.sync` and does not read ``replica.db``: an error there must not hide
+itself here.
 """
 
 from __future__ import annotations
@@ -8,148 +9,186 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from archiver import clock
 from archiver.errors import StorageProblem
 from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, BucketProblem, Listed, Stored
-from archiver.replica.desired_objects import Wanted, wanted
+from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
+from archiver.replica.desired_objects import DesiredObject, desired_objects
 from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
-from archiver.verify.findings import VerifyReport
+from archiver.verify.findings import Finding, VerifyReport
 
-_BATCH = 1000
-_LONGEST = timedelta(days=35_900)
+#: Objects handed to the threads at once: findings of a million objects must not all be in memory.
+_BATCH_SIZE = 1000
+#: A lock this long counts as long enough: servers refuse a hundred years, so sync asks for a little less.
+_LONGEST_EXPECTED_LOCK = timedelta(days=35_900)
+
+_Inventory = Mapping[str, list[ObjectVersion]]
 
 
-def check(
+def check_inventory(
     archive: Archive,
     bucket: Bucket,
     policy: Policy,
     report: VerifyReport,
     *,
     has_lock: bool,
-    parallel: int,
-    sample: float,
+    thread_count: int,
+    sample_percent: float,
 ) -> None:
-    """Add to ``report`` what is not as it should be; ``sample``: so many percent are downloaded and hashed again.
+    """Add to ``report`` how the bucket differs from the archive.
 
-    Raises BucketProblem where the bucket cannot be asked.
+    ``sample_percent`` of the objects are downloaded and hashed again. Without ``has_lock`` the bucket was accepted
+    as one that does not lock, so locks and holds are not compared.
+
+    Raises BucketProblem if the bucket cannot be asked.
     """
-    contents = wanted(archive.index, policy, archive.compliance_time())
-    found: dict[str, list[Listed]] = defaultdict(list)
-    for each in bucket.versions(""):
-        if not each.key.startswith(object_names.PROBES):
-            found[each.key].append(each)
-    _check_markers(found, report)
-    ours = {key: versions for key, versions in ((key, _real(each)) for key, each in found.items()) if versions}
-    _check_strangers(ours, report)
-    expected = {object_names.content_key(sha256): (sha256, each) for sha256, each in contents.items()}
-    for key in sorted(expected.keys() - ours.keys()):
-        report.add("A070", key)
-    there = [(key, ours[key], *expected[key]) for key in sorted(expected.keys() & ours.keys())]
-    look = partial(_look, bucket, has_lock=has_lock, sample=sample, now=clock.read().wall)
-    with ThreadPoolExecutor(parallel) as pool:
-        for start in range(0, len(there), _BATCH):
-            for findings in pool.map(look, there[start : start + _BATCH]):
-                for finding in findings:
-                    report.add(*finding)
-    _check_history(archive, bucket, ours, report, has_lock=has_lock)
+    desired = desired_objects(archive.index, policy, archive.compliance_time())
+    listed: dict[str, list[ObjectVersion]] = defaultdict(list)
+    for version in bucket.list_versions(""):
+        if not version.key.startswith(object_names.PROBE_PREFIX):
+            listed[version.key].append(version)
+    _check_delete_markers(listed, report)
+    stored = {key: _without_delete_markers(versions) for key, versions in listed.items()}
+    stored = {key: versions for key, versions in stored.items() if versions}
+    _check_foreign_objects(stored, report)
+    expected = {object_names.content_key(sha256): (sha256, content) for sha256, content in desired.items()}
+    for key in sorted(expected.keys() - stored.keys()):
+        report.add_finding("A070", key)
+    content_check = _ContentCheck(bucket, has_lock, sample_percent, clock.read().wall)
+    keys = sorted(expected.keys() & stored.keys())
+    with ThreadPoolExecutor(thread_count) as pool:
+        for start in range(0, len(keys), _BATCH_SIZE):
+            batch = keys[start : start + _BATCH_SIZE]
+            for findings in pool.map(lambda key: content_check.check(stored[key], *expected[key]), batch):
+                report.findings += findings
+    _check_history(archive, bucket, stored, report, has_lock=has_lock)
 
 
-def _real(versions: Iterable[Listed]) -> list[Listed]:
-    return sorted((each for each in versions if not each.is_marker), key=lambda each: each.at)
+def _without_delete_markers(versions: Iterable[ObjectVersion]) -> list[ObjectVersion]:
+    """Return the versions with content, the oldest first."""
+    with_content = (version for version in versions if not version.is_delete_marker)
+    return sorted(with_content, key=lambda version: version.modified_at)
 
 
-def _check_markers(found: dict[str, list[Listed]], report: VerifyReport) -> None:
-    for key, versions in sorted(found.items()):
-        for each in versions:
-            if each.is_marker and each.is_newest:
-                report.add("A075", key, f"delete the marker, version {each.version}; the data lies below it")
+def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
+    for key, versions in sorted(listed.items()):
+        for version in versions:
+            if version.is_delete_marker and version.is_newest:
+                detail = f"delete the marker, version {version.version_id}; the data lies below it"
+                report.add_finding("A075", key, detail)
 
 
-def _check_strangers(ours: dict[str, list[Listed]], report: VerifyReport) -> None:
-    for key, versions in sorted(ours.items()):
-        known = object_names.content_of(key) or object_names.span_of(key) or key == object_names.IDENTITY
-        if not known:
-            report.add("A074", key)
-        for each in versions[1:]:
-            # Whoever may write may add versions; those below stay what they are.
-            report.add("A074", key, f"version {each.version} came later than the archive's own")
+def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
+    """Report keys foreign to the archive, and versions added to the archive's objects later.
+
+    Anybody with access to the bucket may add versions; those below them stay what they are.
+    """
+    for key, versions in sorted(stored.items()):
+        is_ours = (
+            object_names.parse_content_key(key) is not None
+            or object_names.parse_bundle_key(key) is not None
+            or key == object_names.IDENTITY_KEY
+        )
+        if not is_ours:
+            report.add_finding("A074", key)
+        for version in versions[1:]:
+            report.add_finding("A074", key, f"version {version.version_id} came later than the archive's own")
 
 
-def _look(
-    bucket: Bucket,
-    item: tuple[str, list[Listed], str, Wanted],
-    *,
-    has_lock: bool,
-    sample: float,
-    now: datetime,
-) -> list[tuple[str, str, str]]:
-    key, versions, sha256, each = item
-    found = [stored for listed in versions if (stored := bucket.head(key, listed.version)) is not None]
-    if not found:
-        return [("A070", key, "")]
-    # The oldest that is what it should be: whoever came later could only add.
-    stored = next((one for one in found if (one.size, one.sha256) == (each.size, sha256)), found[0])
-    findings = []
-    if stored.size != each.size:
-        findings.append(("A071", key, f"{stored.size} bytes instead of {each.size}"))
-    elif stored.sha256 != sha256:
-        findings.append(("A071", key, f"it was given as {stored.sha256 or 'nothing'}"))
-    elif sample >= 100 or random.random() * 100 < sample:
-        findings += _hash(bucket, key, stored.version, sha256)
-    if has_lock:
-        findings += [(code, key, detail) for code, detail in _lock_problems(stored, each, now)]
-    return findings
+@dataclass(frozen=True, slots=True)
+class _ContentCheck:
+    """Compares single content objects with the desired state; safe to use from several threads."""
+
+    bucket: Bucket
+    has_lock: bool
+    sample_percent: float
+    now: datetime
+
+    def check(self, versions: list[ObjectVersion], sha256: str, desired: DesiredObject) -> list[Finding]:
+        """Return the findings for an object, given all versions with content.
+
+        The oldest version with the right size and digest is the archive's: later ones could only be added.
+        """
+        key = versions[0].key
+        infos = [
+            info for version in versions if (info := self.bucket.object_info(key, version.version_id)) is not None
+        ]
+        if not infos:
+            return [Finding("A070", key, "")]
+        own_info = next((info for info in infos if (info.size, info.sha256) == (desired.size, sha256)), infos[0])
+        findings = list(self._check_content(key, own_info, sha256, desired.size))
+        if self.has_lock:
+            findings += _check_lock(key, own_info, desired, self.now)
+        return findings
+
+    def _check_content(self, key: str, info: ObjectInfo, sha256: str, expected_size: int) -> Iterator[Finding]:
+        if info.size != expected_size:
+            yield Finding("A071", key, f"{info.size} bytes instead of {expected_size}")
+        elif info.sha256 != sha256:
+            yield Finding("A071", key, f"it was given as {info.sha256 or 'nothing'}")
+        elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
+            yield from _check_bytes(self.bucket, key, info.version_id, sha256)
 
 
-def _hash(bucket: Bucket, key: str, version: str, sha256: str) -> list[tuple[str, str, str]]:
+def _check_bytes(bucket: Bucket, key: str, version_id: str, sha256: str) -> Iterator[Finding]:
     digest = hashlib.sha256()
     try:
-        for data in bucket.get(key, version):
+        for data in bucket.download(key, version_id):
             digest.update(data)
-    except (BucketProblem, KeyError):
-        return [("A071", key, "it cannot be read")]
-    return [] if digest.hexdigest() == sha256 else [("A071", key, f"its SHA-256 is {digest.hexdigest()}")]
+    except (BucketProblem, ObjectMissing):
+        yield Finding("A071", key, "it cannot be read")
+    else:
+        if digest.hexdigest() != sha256:
+            yield Finding("A071", key, f"its SHA-256 is {digest.hexdigest()}")
 
 
-def _lock_problems(stored: Stored, each: Wanted, now: datetime) -> Iterable[tuple[str, str]]:
-    if stored.locked_until is None:
-        if each.is_open or each.until > now:
-            yield "A072", ""
-    elif stored.locked_until < min(each.until.astimezone(UTC), now + _LONGEST):
-        yield "A073", f"until {clock.stamp(stored.locked_until)} instead of {clock.stamp(each.until)}"
-    if each.held and not stored.held:
-        yield "A076", ""
+def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetime) -> Iterator[Finding]:
+    if info.locked_until is None:
+        if desired.is_open_ended or desired.keep_until > now:
+            yield Finding("A072", key, "")
+    elif info.locked_until < min(desired.keep_until.astimezone(UTC), now + _LONGEST_EXPECTED_LOCK):
+        detail = f"until {clock.stamp(info.locked_until)} instead of {clock.stamp(desired.keep_until)}"
+        yield Finding("A073", key, detail)
+    if desired.has_hold and not info.has_legal_hold:
+        yield Finding("A076", key, "")
 
 
 def _check_history(
-    archive: Archive, bucket: Bucket, ours: dict[str, list[Listed]], report: VerifyReport, *, has_lock: bool
+    archive: Archive, bucket: Bucket, stored: _Inventory, report: VerifyReport, *, has_lock: bool
 ) -> None:
-    """Every event that was sent has its bundle, one after the other."""
-    last = 0
-    for span, key in sorted((span, key) for key in ours if (span := object_names.span_of(key))):
-        if not _is_of(archive, span):
-            report.add("A074", key, "it is not of this archive's journal")
+    """Check the bundles: locked, and without a gap from the first event of the journal on.
+
+    A bundle of another journal is a finding, and closes no gap. Events after the last bundle are no finding: they
+    wait for the next sync.
+    """
+    last_seq = 0
+    bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
+    for span, key in bundles:
+        if not _is_in_journal(archive, span):
+            report.add_finding("A074", key, "it is not of this archive's journal")
             continue
-        if span.first > last + 1:
-            report.add("A070", f"events {last + 1} to {span.first - 1}", "their history is not there")
-        stored = bucket.head(key, ours[key][0].version)
-        if stored is not None and has_lock and stored.locked_until is None:
-            report.add("A072", key)
-        last = max(last, span.last)
-    newest = archive.journal.head()
-    if newest is not None and not last:
-        report.add("A070", f"events 1 to {newest.seq}", "their history is not there")
+        if span.first_seq > last_seq + 1:
+            report.add_finding(
+                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", "their history is not there"
+            )
+        info = bucket.object_info(key, stored[key][0].version_id)
+        if info is not None and has_lock and info.locked_until is None:
+            report.add_finding("A072", key)
+        last_seq = max(last_seq, span.last_seq)
+    newest_event = archive.journal.head()
+    if newest_event is not None and not last_seq:
+        report.add_finding("A070", f"events 1 to {newest_event.seq}", "their history is not there")
 
 
-def _is_of(archive: Archive, span: object_names.EventSpan) -> bool:
+def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:
     try:
-        return archive.journal.event(span.head).seq == span.last
+        return archive.journal.event(span.head_commit).seq == span.last_seq
     except StorageProblem:
+        # The archive has no such commit, so the bundle is not one of its own.
         return False

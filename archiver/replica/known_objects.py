@@ -1,4 +1,7 @@
-"""``replica.db``: what is known to be in the bucket.  Derived: lost, it is made again from a listing."""
+"""``replica.db``: the objects known to be in the bucket, and the progress of the last sync.
+
+Derived: a lost database costs a listing of the bucket, nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,99 +15,154 @@ from archiver import clock
 from archiver.existence import is_there
 from archiver.store.sqlite import close_on_error, connect, connect_read_only, create_schema, is_damage, remove
 
-_VERSION = 2
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 create table objects (
     key text primary key, version text not null, size integer not null, until text, held integer not null)
     without rowid;
 create table meta (key text primary key, value text not null) without rowid;
 """
+# Keys of the table meta.
+_LISTED = "listed"
+_UNFINISHED = "unfinished"
+_SYNCED_AT = "synced_at"
+_LAST_SENT_EVENT = "seq"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """One object in the bucket; ``until``: the end of its lock, None: it has none."""
+class ReplicatedObject:
+    """An object known to be in the bucket; ``locked_until`` is None for an object without a lock."""
 
-    version: str
+    version_id: str
     size: int
-    until: datetime | None
-    held: bool
+    locked_until: datetime | None
+    has_legal_hold: bool
 
 
-class State:
-    """One open ``replica.db``."""
+def state_path(archive_root: Path) -> Path:
+    """Return the path of the database in an archive."""
+    return archive_root / "replica.db"
+
+
+class ReplicaState:
+    """An open ``replica.db``; the opener closes the database.
+
+    Not safe for several threads. Every method commits before it returns, so a crash loses only the last call.
+    """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open or make it; a damaged one is thrown away, which costs a listing."""
+        """Open or create the database.
+
+        Read-only, a missing database reads as an empty one. A damaged database, or one of another schema, is
+        deleted and created again. Raises sqlite3.Error for any other failure.
+        """
         if read_only:
             if is_there(path):
-                self._db = connect_read_only(path)
+                self._database = connect_read_only(path)
             else:
-                self._db = sqlite3.connect(":memory:")
-                self._db.executescript(_SCHEMA)
+                self._database = sqlite3.connect(":memory:")
+                self._database.executescript(_SCHEMA)
             return
         try:
-            self._db = _open(path)
+            self._database = _open_database(path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             remove(path)
-            self._db = _open(path)
+            self._database = _open_database(path)
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the database."""
+        self._database.close()
 
-    def objects(self, prefix: str) -> dict[str, Known]:
-        """What is known below a prefix, by key."""
-        rows = self._db.execute(
+    # --- objects
+
+    def objects_below(self, prefix: str) -> dict[str, ReplicatedObject]:
+        """Return the known objects whose keys begin with ``prefix``, by key."""
+        rows = self._database.execute(
             "select key, version, size, until, held from objects where key >= ? and key < ?",
             (prefix, prefix + "\U0010ffff"),
         )
-        return {row[0]: _known(*row[1:]) for row in rows}
+        return {row[0]: _object_of_row(*row[1:]) for row in rows}
 
-    def object(self, key: str) -> Known | None:
-        """What is known of one key."""
-        row = self._db.execute("select version, size, until, held from objects where key = ?", (key,)).fetchone()
-        return None if row is None else _known(*row)
+    def find_object(self, key: str) -> ReplicatedObject | None:
+        """Return the known object under ``key``, if any."""
+        query = "select version, size, until, held from objects where key = ?"
+        row = self._database.execute(query, (key,)).fetchone()
+        return None if row is None else _object_of_row(*row)
 
-    def record(self, found: Iterable[tuple[str, Known]]) -> None:
-        """Remember what was sent, moved or found there."""
-        with self._db:
-            self._db.executemany(
-                "insert or replace into objects values (?, ?, ?, ?, ?)",
-                (
-                    (key, each.version, each.size, clock.stamp(each.until) if each.until else None, each.held)
-                    for key, each in found
-                ),
+    def record_objects(self, objects: Iterable[tuple[str, ReplicatedObject]]) -> None:
+        """Record objects by key; earlier records of the same keys are replaced."""
+        rows = (
+            (
+                key,
+                replicated.version_id,
+                replicated.size,
+                clock.stamp(replicated.locked_until) if replicated.locked_until else None,
+                replicated.has_legal_hold,
             )
+            for key, replicated in objects
+        )
+        with self._database:
+            self._database.executemany("insert or replace into objects values (?, ?, ?, ?, ?)", rows)
 
-    def forget(self, keys: Iterable[str]) -> None:
-        """Forget what was deleted there."""
-        with self._db:
-            self._db.executemany("delete from objects where key = ?", ((key,) for key in keys))
+    def forget_objects(self, keys: Iterable[str]) -> None:
+        """Remove the records of objects deleted from the bucket."""
+        with self._database:
+            self._database.executemany("delete from objects where key = ?", ((key,) for key in keys))
 
-    def meta(self, key: str) -> str:
-        """The word under ``key``, or an empty one."""
-        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+    # --- progress
+
+    def is_complete(self) -> bool:
+        """Return True if the records are complete: the bucket was listed, and no sync broke off since."""
+        return bool(self._meta(_LISTED)) and not self._meta(_UNFINISHED)
+
+    def mark_listed(self) -> None:
+        """Record the end of a listing: all objects of the bucket are recorded."""
+        self._set_meta({_LISTED: "1"})
+
+    def begin_sync(self) -> None:
+        """Record the beginning of a sync: without a recorded end the next sync lists the bucket."""
+        self._set_meta({_UNFINISHED: "1"})
+
+    def finish_sync(self, finished_at: datetime) -> None:
+        """Record the end of a complete sync."""
+        self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.stamp(finished_at)})
+
+    def last_sync_time(self) -> str | None:
+        """Return when a sync last sent everything (RFC 3339), None if none ever did."""
+        return self._meta(_SYNCED_AT) or None
+
+    def last_sent_event(self) -> int:
+        """Return the number of the newest event in the bucket, 0 for an empty bucket."""
+        return int(self._meta(_LAST_SENT_EVENT) or 0)
+
+    def set_last_sent_event(self, seq: int) -> None:
+        """Record the number of the newest event in the bucket."""
+        self._set_meta({_LAST_SENT_EVENT: str(seq)})
+
+    def _meta(self, key: str) -> str:
+        row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
 
-    def set_meta(self, key: str, value: str) -> None:
-        """Leave a word under ``key``."""
-        with self._db:
-            self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+    def _set_meta(self, values: dict[str, str]) -> None:
+        with self._database:
+            self._database.executemany("insert or replace into meta values (?, ?)", values.items())
 
 
-def _known(version: str, size: int, until: str | None, held: int) -> Known:
-    return Known(version, size, clock.parse(until) if until else None, bool(held))
+def _object_of_row(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
+    return ReplicatedObject(
+        version_id, size, clock.parse(locked_until) if locked_until else None, bool(has_legal_hold)
+    )
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> sqlite3.Connection:
+    """Open or create the database file.  Raises sqlite3.DatabaseError for another schema, as for damage."""
     database = connect(path)
     with close_on_error(database):
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version == 0:
-            create_schema(database, _SCHEMA, _VERSION)
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"schema {version}")
+        (schema_version,) = database.execute("pragma user_version").fetchone()
+        if schema_version == 0:
+            create_schema(database, _SCHEMA, _SCHEMA_VERSION)
+        elif schema_version != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"schema {schema_version}")
     return database

@@ -1,24 +1,27 @@
-"""Proving by trying that a bucket really locks, before anybody relies on it."""
+"""Testing object lock of a bucket before anybody relies on the lock.
+
+A bucket may claim object lock and ignore it: gateways in front of a bucket have dropped the lock of an upload. So
+a probe is locked for a short time, and every known way to delete or weaken it is tried.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from archiver import clock
-from archiver.errors import Phrase, UsageProblem
-from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, Listed
-from archiver.replica.known_objects import Known
+from archiver.errors import Phrase
+from archiver.replica.bucket import Bucket
+from archiver.replica.object_names import PROBE_PREFIX
 
-#: A probe stays in the bucket at least this long: nobody can delete it sooner.
-_PROBE = timedelta(minutes=2)
+#: Shorter: the lock might end while it is attacked over a slow line, and a good bucket be refused. Longer: nobody
+#: can delete the probe sooner.
+_PROBE_LOCK_DURATION = timedelta(minutes=2)
 
 #: Promise -> what is missing without it.
 PROMISES = {
@@ -35,67 +38,36 @@ PROMISES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """Which promises a bucket keeps; those that could not be tried count as broken."""
+class LockProof:
+    """The promises of a bucket, each seen kept or broken; an untested promise counts as broken."""
 
-    kept: Mapping[str, bool]
+    is_kept: Mapping[str, bool]
 
     @property
-    def broken(self) -> list[Phrase]:
-        """What is missing, for people."""
-        return [Phrase(text) for promise, text in PROMISES.items() if not self.kept.get(promise)]
+    def broken_promises(self) -> list[Phrase]:
+        """The broken promises, each as a phrase that names the missing ability."""
+        return [Phrase(text) for promise, text in PROMISES.items() if not self.is_kept.get(promise)]
 
 
-def prove(bucket: Bucket) -> Proof:
-    """Try to break a locked probe in every way; raises BucketProblem where nothing can be tried."""
-    kept = {"versions": bucket.is_versioned(), "lock": bucket.has_object_lock()}
-    if not all(kept.values()):
-        return Proof(kept)
-    key = object_names.PROBES + secrets.token_hex(8)
-    until = clock.read().wall.replace(microsecond=0) + _PROBE
-    with TemporaryDirectory() as folder:
-        probe = Path(folder) / "probe"
-        probe.write_bytes(key.encode("ascii"))
-        version = bucket.put(key, probe, hashlib.sha256(probe.read_bytes()).hexdigest(), until)
-    stored = bucket.head(key, version)
-    kept["locks"] = stored is not None and stored.locked_until is not None and stored.locked_until >= until
-    if kept["locks"]:
-        kept |= bucket.attack(key, version, until)
-    return Proof(kept)
+def probe_lock(bucket: Bucket) -> LockProof:
+    """Upload a locked probe, try to break the lock in every known way, and return the outcome.
 
-
-def claim(bucket: Bucket, archive_id: str, until: datetime | None) -> tuple[str, Known]:
-    """Leave word, locked, whose prefix this is; its key and what is known of it.
-
-    Raises UsageProblem where it is another archive's, BucketProblem where that cannot be told.
+    The probe stays in the bucket: it cannot be deleted while its lock lasts. Nothing is uploaded to a bucket that
+    keeps no versions or has no lock. Raises BucketProblem if the bucket cannot be used.
     """
-    words = [
-        each
-        for each in bucket.versions(object_names.IDENTITY)
-        if each.key == object_names.IDENTITY and not each.is_marker
-    ]
-    for each in sorted(words, key=lambda each: each.at):
-        stored = bucket.head(each.key, each.version)
-        if stored is None:
-            continue
-        owner = _owner(bucket, each)
-        if owner != archive_id:
-            raise UsageProblem(
-                "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
-                "own for this one.",
-                owner=owner[:40],
-            )
-        return each.key, Known(each.version, stored.size, stored.locked_until, stored.held)
-    data = json.dumps({"format": 1, "archive": archive_id}).encode("ascii")
+    is_kept = {"versions": bucket.is_versioned(), "lock": bucket.has_object_lock()}
+    if not all(is_kept.values()):
+        return LockProof(is_kept)
+    key = PROBE_PREFIX + secrets.token_hex(8)
+    locked_until = clock.read().wall.replace(microsecond=0) + _PROBE_LOCK_DURATION
     with TemporaryDirectory() as folder:
-        path = Path(folder) / object_names.IDENTITY
-        path.write_bytes(data)
-        version = bucket.put(object_names.IDENTITY, path, hashlib.sha256(data).hexdigest(), until)
-    return object_names.IDENTITY, Known(version, len(data), until, held=False)
-
-
-def _owner(bucket: Bucket, each: Listed) -> str:
-    try:
-        return str(json.loads(b"".join(bucket.get(each.key, each.version)))["archive"])
-    except (ValueError, KeyError, TypeError):
-        return "?"
+        probe_path = Path(folder) / "probe"
+        probe_path.write_bytes(key.encode("ascii"))
+        version_id = bucket.upload(
+            key, probe_path, hashlib.sha256(probe_path.read_bytes()).hexdigest(), locked_until
+        )
+    info = bucket.object_info(key, version_id)
+    is_kept["locks"] = info is not None and info.locked_until is not None and info.locked_until >= locked_until
+    if is_kept["locks"]:
+        is_kept |= bucket.try_to_break_lock(key, version_id, locked_until)
+    return LockProof(is_kept)

@@ -1,153 +1,166 @@
-"""A complete archive again, from the bucket alone, on a machine that has never seen it."""
+"""Rebuilding a complete archive from the bucket alone, on a new machine.
+
+History comes first and becomes ``archive.git`` in one rename. Content follows in batches, so an interrupted
+rebuild goes on where it stopped.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import stat
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from archiver.errors import NotFound, StorageProblem
+from archiver.config import template
+from archiver.config.bucket_access import BucketAccess
+from archiver.config.settings import Config
+from archiver.errors import StorageProblem
 from archiver.existence import is_there
-from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, BucketProblem, Listed
-from archiver.replica.sync import Progress
+from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
+from archiver.replica.bucket_settings import settings_from_url
+from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key
+from archiver.replica.parallel_transfers import Progress, split_into_batches
+from archiver.replica.rebuild_history import rebuild_history
+from archiver.replica.s3 import S3Bucket
 from archiver.retention.disposal_selection import needed_content
-from archiver.store import permissions
+from archiver.store import names, permissions
 from archiver.store.archive import Archive
-from archiver.store.creation import new_archive
-from archiver.store.creation.filesystem_abilities import check_filesystem
 from archiver.store.fsync import sync_filesystem
-from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import overview
 
-_BATCH = 500
-_SHARED = 0o444
-#: Seconds before another attempt at an object whose connection broke.
-_PAUSES = (0.2, 1.0)
-_BUILDING = "archive.git.incomplete"
+#: Objects between two syncs of the filesystem. Fewer: a sync takes longer than the download. More: an interrupted
+#: rebuild downloads more again.
+_BATCH_SIZE = 500
+_CONTENT_MODE = 0o444
+#: Pauses before further attempts at an object whose connection broke; the client retries only whole requests.
+_RETRY_PAUSES_SECONDS = (0.2, 1.0)
+#: The archive is new: nobody but another rebuild can hold its lock.
+_LOCK_TIMEOUT = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
-    """What came back; ``missing``: content that no version in the bucket has."""
+class RebuildResult:
+    """The events and content recovered from the bucket."""
 
-    events: int
-    objects: int
-    bytes: int
-    missing: tuple[str, ...]
+    event_count: int
+    object_count: int = 0
+    byte_count: int = 0
+    #: SHA-256 of content of which the bucket has no undamaged version.
+    missing_content: tuple[str, ...] = ()
 
 
-def recover(
+def rebuild_from_url(
+    url: str,
+    access: BucketAccess,
+    root: Path,
+    key_folder: Path | None,
+    *,
+    only_history: bool,
+    progress: Progress,
+) -> tuple[RebuildResult, Path]:
+    """Rebuild the archive whose replica lies at ``url``, and write a configuration beside ``root``.
+
+    Returns the result and the path of the configuration. Raises UsageProblem for a bad address, ConfigProblem
+    without boto3 or credentials, and what :func:`rebuild_archive` raises.
+    """
+    settings = settings_from_url(url, access)
+    root = root.absolute()
+    result = rebuild_archive(
+        S3Bucket(settings), root, key_folder, settings.thread_count, only_history=only_history, progress=progress
+    )
+    return result, _write_config(root, access)
+
+
+def rebuild_archive(
     bucket: Bucket,
     root: Path,
     key_folder: Path | None,
-    parallel: int,
+    thread_count: int,
     *,
     only_history: bool = False,
-    progress: Progress = lambda _done, _total: None,
-) -> Recovered:
-    """Rebuild the archive at ``root``; run again, it goes on where it was interrupted.
+    progress: Progress = lambda _received, _total: None,
+) -> RebuildResult:
+    """Rebuild the archive at ``root``, or go on with an interrupted rebuild.
 
-    ``key_folder``: a copy of the signing key.  Raises NotFound where the bucket has no archive,
-    BucketProblem, and StorageProblem where history does not fit together.
+    ``key_folder`` is a copy of the signing key, which the bucket never has. With ``only_history`` no content is
+    downloaded; a later call without it does that.
+
+    Raises NotFound if the bucket has no archive, StorageProblem if its history is damaged or the disk fails, and
+    BucketProblem. Without a complete history nothing is left behind.
     """
     with permissions.masked():
         if not is_there(root / "archive.git"):
-            _rebuild_history(bucket, root)
-        _lay_out(root, key_folder)
+            rebuild_history(bucket, root)
+        _create_folders(root, key_folder)
         archive = Archive(root)
         try:
-            with archive.writing(30):
+            with archive.writing(_LOCK_TIMEOUT):
                 archive.reindex()
-            signers = archive.keys / "allowed_signers"
-            if not is_there(signers):
-                signers.write_bytes(archive.signers())
-            events = archive.journal.head()
-            done: tuple[int, int, tuple[str, ...]] = (0, 0, ())
+            allowed_signers = archive.keys / "allowed_signers"
+            if not is_there(allowed_signers):
+                allowed_signers.write_bytes(archive.signers())
+            newest_event = archive.journal.head()
+            result = RebuildResult(newest_event.seq if newest_event else 0)
             if not only_history:
-                done = _fetch(bucket, archive, parallel, progress)
+                result = _download_content(bucket, archive, thread_count, progress, result.event_count)
             sync_filesystem(root)
-            return Recovered(events.seq if events else 0, *done)
+            return result
         finally:
             archive.close()
 
 
-# --- history
+def _write_config(root: Path, access: BucketAccess) -> Path:
+    """Write a configuration beside the archive at ``root``, unless the file exists; return the path.
+
+    The file names the former watched folder and the access to the bucket, but no keys.
+    """
+    path = root.with_name(f"{root.name}.toml")
+    if not is_there(path):
+        path.write_text(template.render(_config_of_archive(root, path)) + _replica_table(access), encoding="utf-8")
+    return path
 
 
-def _rebuild_history(bucket: Bucket, root: Path) -> None:
-    """Make ``archive.git``, or leave nothing; what a killed one left is removed by the next."""
-    missing = new_archive.missing_folders(root)
-    root.mkdir(parents=True, exist_ok=True)
-    building = root / _BUILDING
+def _config_of_archive(root: Path, config_path: Path) -> Config:
+    """Return a configuration from the journal: watched folder, layout, and the longest promised retention.
+
+    Settings that the journal does not have get their defaults. Promises stay in force whatever a configuration
+    says.
+    """
+    archive = Archive(root)
     try:
-        shutil.rmtree(building, ignore_errors=True)
-        check_filesystem(building, root)
-        permissions.make_private(root)
-        repository = Repository.begin(building)
-        try:
-            repository.set_refs(_take_in_all(bucket, repository, root))
-            repository.arm()
-        finally:
-            repository.close()
-        # Crash window: an archive.git that is there is whole.
-        os.rename(building, root / "archive.git")
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        new_archive.remove_folders(missing)
-        raise
+        first_event = archive.journal.first()
+        watched_folder = names.raw(first_event.details["watch"]) if first_event else b""
+        return Config(
+            source=config_path,
+            archive=root,
+            watch=Path(os.fsdecode(watched_folder)),
+            layout=archive.index.layout,
+            retention_years=max(archive.index.promises().years.values(), default=3),
+        )
+    finally:
+        archive.close()
 
 
-def _take_in_all(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
-    """The refs after all bundles, each of which has to continue the journal of the ones before."""
-    waiting: dict[int, list[tuple[object_names.EventSpan, Listed]]] = defaultdict(list)
-    for each in bucket.versions(object_names.HISTORY):
-        span = object_names.span_of(each.key)
-        if span is not None and not each.is_marker:
-            waiting[span.first].append((span, each))
-    refs: dict[str, str] = {}
-    last, head = 0, ""
-    while candidates := waiting.pop(last + 1, None):
-        # The oldest first: whoever came later could only add.
-        for span, listed in sorted(candidates, key=lambda pair: pair[1].at):
-            found = _take_in(bucket, repository, root, listed)
-            if found.get(JOURNAL) == span.head and (not head or repository.is_ancestor(head, span.head)):
-                refs |= found
-                last, head = span.last, span.head
-                break
-        else:
-            raise StorageProblem(
-                "The history of the events from {first} on is damaged in the bucket. Nothing was made, and "
-                "nothing there was changed. Try the bucket's other versions of {key}.",
-                first=last + 1,
-                key=candidates[0][1].key,
-            )
-    if not refs:
-        raise NotFound("There is no archive's history in the bucket. Nothing was made. Check the prefix of --url.")
-    return refs
+def _replica_table(access: BucketAccess) -> str:
+    credentials = os.path.abspath(access.credentials) if access.credentials else ""
+    values = {"endpoint": access.endpoint, "region": access.region, "credentials": credentials}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value]
+    return "\n".join(["", "[replica]", *lines, ""])
 
 
-def _take_in(bucket: Bucket, repository: Repository, root: Path, listed: Listed) -> dict[str, str]:
-    with NamedTemporaryFile(dir=root, prefix="tmp-bundle-") as stream:
-        try:
-            for data in bucket.get(listed.key, listed.version):
-                stream.write(data)
-            stream.flush()
-            return repository.take_in(Path(stream.name))
-        except (KeyError, StorageProblem) as error:
-            if isinstance(error, BucketProblem):
-                raise
-            return {}
+def _create_folders(root: Path, key_folder: Path | None) -> None:
+    """Create the folders beside ``archive.git``, and copy the signing key from ``key_folder`` if given.
 
-
-def _lay_out(root: Path, key_folder: Path | None) -> None:
+    Raises StorageProblem if the key cannot be copied; the folders stay.
+    """
     for name in ("spool", "keys"):
         (root / name).mkdir(exist_ok=True)
     (root / "keys").chmod(0o700)
@@ -168,82 +181,95 @@ def _lay_out(root: Path, key_folder: Path | None) -> None:
 # --- content
 
 
-def _needed(archive: Archive) -> dict[str, int]:
-    """Size by SHA-256 of the content that is not here."""
+def _absent_content(archive: Archive) -> dict[str, int]:
+    """Return size by SHA-256 of the content that versions need and the archive lacks."""
     needed = needed_content(archive.index)
-    found = overview.content_intervals(archive.index)
-    sizes = {sha256: size for _, sha256, size, _, _ in found if sha256 in needed}
+    intervals = overview.content_intervals(archive.index)
+    sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed}
     return {sha256: size for sha256, size in sizes.items() if not archive.content.has(sha256, size)}
 
 
-def _fetch(
-    bucket: Bucket, archive: Archive, parallel: int, progress: Progress
-) -> tuple[int, int, tuple[str, ...]]:
-    wanted = _needed(archive)
-    places: dict[str, list[Listed]] = defaultdict(list)
-    for each in bucket.versions(object_names.OBJECTS):
-        if not each.is_marker and (sha256 := object_names.content_of(each.key)) in wanted:
-            places[str(sha256)].append(each)
-    total, done, missing = sum(wanted.values()), 0, []
-    order = sorted(wanted)
-    with ThreadPoolExecutor(parallel) as pool:
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            staged = dict(
-                zip(batch, pool.map(lambda each: _stage(bucket, archive, places[each], each), batch), strict=True)
-            )
+def _download_content(
+    bucket: Bucket, archive: Archive, thread_count: int, progress: Progress, event_count: int
+) -> RebuildResult:
+    """Download the absent content, batch by batch.
+
+    Raises BucketProblem if a connection keeps breaking; the batches before are in the archive then.
+    """
+    absent = _absent_content(archive)
+    versions: dict[str, list[ObjectVersion]] = defaultdict(list)
+    for version in bucket.list_versions(CONTENT_PREFIX):
+        sha256 = parse_content_key(version.key)
+        if sha256 in absent and not version.is_delete_marker:
+            versions[str(sha256)].append(version)
+
+    def download(sha256: str) -> str | None:
+        return _download_first_whole(bucket, archive.spool, versions.get(sha256, ()), sha256)
+
+    total_bytes, handled_bytes, missing = sum(absent.values()), 0, []
+    with ThreadPoolExecutor(thread_count) as pool:
+        for batch in split_into_batches(sorted(absent), _BATCH_SIZE):
+            staged_paths = dict(zip(batch, pool.map(download, batch), strict=True))
             # Crash window: bytes first, names second, as in every capture.
             sync_filesystem(archive.root)
-            for sha256, path in staged.items():
+            for sha256, path in staged_paths.items():
                 if path is None:
                     missing.append(sha256)
                 else:
-                    _name(archive, path, sha256)
-            done += sum(wanted[sha256] for sha256 in batch)
-            progress(done, total)
-    return len(wanted) - len(missing), total - sum(wanted[each] for each in missing), tuple(missing)
+                    _publish(archive, path, sha256)
+            handled_bytes += sum(absent[sha256] for sha256 in batch)
+            progress(handled_bytes, total_bytes)
+    byte_count = total_bytes - sum(absent[sha256] for sha256 in missing)
+    return RebuildResult(event_count, len(absent) - len(missing), byte_count, tuple(missing))
 
 
-def _stage(bucket: Bucket, archive: Archive, versions: list[Listed], sha256: str) -> str | None:
-    """A file in the spool with the bytes of that digest, from the oldest version that has them."""
-    for each in sorted(versions, key=lambda each: each.at):
-        if not each.is_marker and (path := _download(bucket, archive, each, sha256)):
+def _download_first_whole(
+    bucket: Bucket, spool: Path, versions: Iterable[ObjectVersion], sha256: str
+) -> str | None:
+    """Download the oldest version that has the digest; return the file in the spool, None if there is none."""
+    for version in sorted(versions, key=lambda version: version.modified_at):
+        if path := _download_with_retries(bucket, spool, version, sha256):
             return path
     return None
 
 
-def _download(bucket: Bucket, archive: Archive, each: Listed, sha256: str) -> str | None:
-    """A file with the bytes of that version, None if they have another digest; raises BucketProblem."""
-    for pause in _PAUSES:
+def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
+    for pause_seconds in _RETRY_PAUSES_SECONDS:
         try:
-            return _try_download(bucket, archive, each, sha256)
-        except BucketProblem:
-            time.sleep(pause)
-    return _try_download(bucket, archive, each, sha256)
+            return _download(bucket, spool, version, sha256)
+        except BucketProblem:  # the last attempt, below, raises
+            time.sleep(pause_seconds)
+    return _download(bucket, spool, version, sha256)
 
 
-def _try_download(bucket: Bucket, archive: Archive, each: Listed, sha256: str) -> str | None:
+def _download(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
+    """Download a version into the spool and return the file; None, and no file, for another digest.
+
+    Raises BucketProblem; no file is left then either.
+    """
     digest = hashlib.sha256()
-    with NamedTemporaryFile(dir=archive.spool, prefix="tmp", delete=False) as stream:
-        whole = False
+    with NamedTemporaryFile(dir=spool, prefix="tmp", delete=False) as stream:
+        is_whole = False
         try:
-            for data in bucket.get(each.key, each.version):
+            for data in bucket.download(version.key, version.version_id):
                 digest.update(data)
                 stream.write(data)
-            whole = digest.hexdigest() == sha256
-            os.fchmod(stream.fileno(), _SHARED)
-        except KeyError:
+            is_whole = digest.hexdigest() == sha256
+            os.fchmod(stream.fileno(), _CONTENT_MODE)
+        except ObjectMissing:
+            # Deleted since it was listed; another version may have the bytes.
             return None
         finally:
-            if not whole:
+            if not is_whole:
                 os.unlink(stream.name)
-    return stream.name if whole else None
+    return stream.name if is_whole else None
 
 
-def _name(archive: Archive, path: str, sha256: str) -> None:
+def _publish(archive: Archive, staged_path: str, sha256: str) -> None:
+    """Rename a downloaded file to the path of the content object."""
     target = archive.content.path(sha256)
-    # Whoever reads has any umask, which must not change while their own files are written.
-    mode = stat.S_IMODE(archive.content.objects.stat().st_mode) & 0o750
+    # The process has a mask of its own here; the folders get the mode of the archive's.
+    folder_mode = stat.S_IMODE(archive.content.objects.stat().st_mode) & 0o750
     for folder in (target.parent.parent, target.parent):
-        folder.mkdir(mode, exist_ok=True)
-    os.rename(path, target)
+        folder.mkdir(folder_mode, exist_ok=True)
+    os.rename(staged_path, target)

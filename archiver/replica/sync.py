@@ -1,323 +1,348 @@
-"""Bringing the bucket up to what the archive holds: send, lock, hold, and delete what was disposed of.
+"""Bringing the bucket up to date with the archive: upload, lock, hold, and delete after disposals.
 
-Content first, history after it: whatever the history in the bucket names, the bucket has.
+The order is what makes a crash harmless: content first, then the history that names it. So whatever the history in
+the bucket names, the bucket has.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from archiver import clock
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import StorageProblem
 from archiver.existence import is_there
 from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, BucketProblem, Refused
-from archiver.replica.bundles import bundle
-from archiver.replica.desired_objects import Wanted, history, is_short, lock_date, wanted
-from archiver.replica.known_objects import Known, State
-from archiver.replica.lock_probe import claim
+from archiver.replica.bucket import Bucket, BucketProblem, RequestForbidden
+from archiver.replica.bundles import write_bundle
+from archiver.replica.desired_objects import (
+    DesiredObject,
+    desired_history,
+    desired_objects,
+    is_lock_too_short,
+    lock_end,
+)
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject
+from archiver.replica.object_names import EventSpan
+from archiver.replica.parallel_transfers import Progress, run_in_parallel, split_into_batches
+from archiver.replica.prefix_claim import claim_prefix
+from archiver.replica.sync_result import SyncResult
 from archiver.retention.policy import Policy
 from archiver.store import lock
 from archiver.store.archive import Archive
 
-_BATCH = 500
+#: Objects between two records of progress. Fewer: more commits to replica.db. More: a crash repeats more questions
+#: to the bucket, though no upload: what arrived is found there again.
+_BATCH_SIZE = 500
 _Item = TypeVar("_Item")
-_Done = TypeVar("_Done")
-
-#: Called with the bytes that were sent, and those there are to send.
-Progress = Callable[[int, int], None]
+_Result = TypeVar("_Result")
 
 
 class SecondWriter(BucketProblem):
-    """Another archive, or another copy of this one, writes under the same prefix."""
-
-
-class Ended(Exception):
-    """The service ends; what is missing is sent next time."""
-
-
-@dataclass(slots=True)
-class SyncResult:
-    """What one run did.  ``locked``: disposed of here, but locked there until then."""
-
-    sent: int = 0
-    sent_bytes: int = 0
-    #: Key and new end of each lock that was moved.
-    extended: list[tuple[str, datetime]] = field(default_factory=list)
-    holds: int = 0
-    deleted: int = 0
-    locked: list[tuple[str, datetime]] = field(default_factory=list)
-    #: What neither the disk nor the bucket has as it should be: content, and why.
-    missing: list[str] = field(default_factory=list)
+    """Another archive, or another copy of this one, writes below the same prefix."""
 
 
 class Replicator:
-    """One archive and its bucket."""
+    """Makes a bucket equal to an archive, in a single :meth:`sync`.
+
+    The caller closes the archive, the bucket and the state.
+    """
 
     def __init__(
         self,
         archive: Archive,
         bucket: Bucket,
-        state: State,
+        state: ReplicaState,
         *,
         has_lock: bool,
-        parallel: int,
+        thread_count: int,
         stopping: threading.Event | None = None,
-        progress: Progress = lambda _done, _total: None,
+        progress: Progress = lambda _sent, _total: None,
     ) -> None:
-        self._archive, self._bucket, self._state = archive, bucket, state
+        self._archive = archive
+        self._bucket = bucket
+        self._state = state
         self._has_lock = has_lock
-        self._parallel = parallel
+        self._thread_count = thread_count
         self._stopping = stopping or threading.Event()
         self._progress = progress
-        self._done = SyncResult()
+        self._result = SyncResult()
         self._may_release = False
 
-    def sync(self, policy: Policy, wait_seconds: float) -> SyncResult:
-        """Send what is missing, move locks and holds, delete what may go.
+    def sync(self, policy: Policy, lock_timeout: float) -> SyncResult:
+        """Send absent content and history, move locks and holds, delete disposed content.
 
-        Raises BucketProblem, SecondWriter, and Busy where another process is at it for longer than that.
+        Only one process syncs at a time. Progress before an error or a crash stays recorded, and the next sync
+        goes on from there.
+
+        Raises Busy if another process syncs for longer than ``lock_timeout``, SecondWriter if somebody else writes
+        below the prefix, BucketProblem for other failures of the bucket, and TransferStopped if the service ends.
         """
-        with lock.hold(self._archive.root / "replica.lock", wait_seconds):
-            return self._sync(policy)
+        with lock.hold(self._archive.root / "replica.lock", lock_timeout):
+            return self._sync_locked(policy)
 
-    def _sync(self, policy: Policy) -> SyncResult:
+    def _sync_locked(self, policy: Policy) -> SyncResult:
+        """Do the steps of a sync in their order, while the lock of the process is held.
+
+        A sync that breaks off leaves the state incomplete, so the next one begins with a listing of the bucket.
+        """
         index = self._archive.index
-        head = index.head
-        # An event that is not understood may be a hold: until it is, no hold is lifted and nothing deleted.
+        # Read before the content is listed: later events may name content that is not sent in this sync.
+        journal_head = index.head
+        # An event of an unknown kind may be a hold: until it is understood, nothing is released or deleted.
         self._may_release = not index.unread()
         now = clock.read().wall
-        contents = wanted(index, policy, self._archive.compliance_time())
-        self._adopt(now)
-        self._state.set_meta("unfinished", "1")
-        known = self._state.objects(object_names.OBJECTS)
-        self._send(contents, known, now)
-        self._lock(contents, now)
-        self._send_history(head, history(contents, now), now)
-        self._delete(contents, now)
-        self._state.set_meta("unfinished", "")
-        self._state.set_meta("synced_at", clock.stamp(clock.read().wall))
-        return self._done
+        desired = desired_objects(index, policy, self._archive.compliance_time())
+        if not self._state.is_complete():
+            self._adopt_listed_objects(now)
+        self._state.begin_sync()
+        self._send_content(desired, now)
+        self._update_content_locks(desired, now)
+        self._send_history(journal_head, desired_history(desired, now), now)
+        self._delete_disposed_content(desired, now)
+        self._state.finish_sync(clock.read().wall)
+        return self._result
 
-    # --- what is there already
+    # --- what the bucket has already
 
-    def _adopt(self, now: datetime) -> None:
-        """After a crash, or with a new ``replica.db``: what the bucket has is not sent again."""
-        if self._state.meta("listed") and not self._state.meta("unfinished"):
-            return
-        known = set(self._state.objects(""))
-        found = (
-            each
-            for each in self._bucket.versions(object_names.OBJECTS)
-            if not each.is_marker and each.key not in known
+    def _adopt_listed_objects(self, now: datetime) -> None:
+        """List the bucket and record the content, to send nothing twice after a crash or a lost state.
+
+        Of several versions the oldest is the archive's own: others could only add later ones. An object with
+        another digest than in the key is left out, and so sent again.
+        """
+        known_keys = set(self._state.objects_below(""))
+        unknown_versions = (
+            version
+            for version in self._bucket.list_versions(object_names.CONTENT_PREFIX)
+            if not version.is_delete_marker and version.key not in known_keys
         )
-        for batch in _batches(found, _BATCH):
-            # Of several versions the oldest is ours: whoever came later could only add.
-            oldest = {each.key: each for each in reversed(batch) if each.key not in known}
-            known |= oldest.keys()
-            heads = self._each(lambda each: self._bucket.head(each.key, each.version), oldest.values())
-            self._state.record(
-                (each.key, Known(each.version, each.size, head.locked_until, head.held))
-                for each, head in zip(oldest.values(), heads, strict=True)
-                if head is not None and head.sha256 == object_names.content_of(each.key)
+        for batch in split_into_batches(unknown_versions, _BATCH_SIZE):
+            oldest_versions = {
+                version.key: version for version in reversed(batch) if version.key not in known_keys
+            }
+            known_keys |= oldest_versions.keys()
+            infos = self._in_parallel(
+                lambda version: self._bucket.object_info(version.key, version.version_id),
+                oldest_versions.values(),
             )
-        until = lock_date(history({}, now), now) if self._has_lock else None
-        claimed = claim(self._bucket, self._archive.index.archive_id, until)
-        self._state.record([claimed])
-        self._state.set_meta("listed", "1")
+            self._state.record_objects(
+                (
+                    version.key,
+                    ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold),
+                )
+                for version, info in zip(oldest_versions.values(), infos, strict=True)
+                if info is not None and info.sha256 == object_names.parse_content_key(version.key)
+            )
+        claim_lock_end = lock_end(desired_history({}, now), now) if self._has_lock else None
+        claim = claim_prefix(self._bucket, self._archive.index.archive_id, claim_lock_end)
+        self._state.record_objects([claim])
+        self._state.mark_listed()
 
     # --- content
 
-    def _send(self, contents: dict[str, Wanted], known: dict[str, Known], now: datetime) -> None:
-        missing = [
-            (sha256, each)
-            for sha256, each in contents.items()
-            if (there := known.get(object_names.content_key(sha256))) is None or there.size != each.size
-        ]
-        total, done = sum(each.size for _, each in missing), 0
-        for batch in _batches(iter(missing), _BATCH):
-            results = self._each(lambda item: self._send_one(*item, now), batch)
-            sent = [
-                (object_names.content_key(sha256), found)
-                for (sha256, _), found in zip(batch, results, strict=True)
-                if found
-            ]
-            self._state.record(sent)
-            self._done.sent += len(sent)
-            self._done.sent_bytes += sum(found.size for _, found in sent)
-            done += sum(each.size for _, each in batch)
-            self._progress(done, total)
+    def _send_content(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
+        """Upload content absent from the bucket, or there with another size, and record each batch.
 
-    def _send_one(self, sha256: str, each: Wanted, now: datetime) -> Known | None:
+        Uploads that a crash leaves unrecorded are found by the listing at the next sync, and not sent again.
+        """
+        replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
+
+        def is_sent(sha256: str, expected_size: int) -> bool:
+            replicated = replicated_objects.get(object_names.content_key(sha256))
+            return replicated is not None and replicated.size == expected_size
+
+        unsent_content = [
+            (sha256, content) for sha256, content in desired.items() if not is_sent(sha256, content.size)
+        ]
+        total_bytes, handled_bytes = sum(content.size for _, content in unsent_content), 0
+        for batch in split_into_batches(unsent_content, _BATCH_SIZE):
+            uploads = self._in_parallel(lambda item: self._upload_content(*item, now), batch)
+            sent_objects = [
+                (object_names.content_key(sha256), uploaded)
+                for (sha256, _), uploaded in zip(batch, uploads, strict=True)
+                if uploaded is not None
+            ]
+            self._state.record_objects(sent_objects)
+            self._result.sent_count += len(sent_objects)
+            self._result.sent_bytes += sum(uploaded.size for _, uploaded in sent_objects)
+            handled_bytes += sum(content.size for _, content in batch)
+            self._progress(handled_bytes, total_bytes)
+
+    def _upload_content(self, sha256: str, content: DesiredObject, now: datetime) -> ReplicatedObject | None:
         path = self._archive.content.path(sha256)
         if not is_there(path):
-            # Gone here: verify tells of it.
-            self._done.missing.append(sha256)
+            # One missing file must not keep the others from being sent; verify reports it as a finding.
+            self._result.missing_content.append(sha256)
             return None
-        return self._put(object_names.content_key(sha256), path, sha256, each, now)
+        return self._upload(object_names.content_key(sha256), path, sha256, content, now)
 
-    def _put(self, key: str, path: Path, sha256: str, each: Wanted, now: datetime) -> Known:
-        until = lock_date(each, now) if self._has_lock else None
-        version = self._bucket.put(key, path, sha256, until)
-        if each.held and self._has_lock:
-            self._bucket.hold(key, version, on=True)
-        return Known(version, path.stat().st_size, until, each.held and self._has_lock)
+    def _upload(
+        self, key: str, source: Path, sha256: str, desired: DesiredObject, now: datetime
+    ) -> ReplicatedObject:
+        locked_until = lock_end(desired, now) if self._has_lock else None
+        version_id = self._bucket.upload(key, source, sha256, locked_until)
+        needs_hold = desired.has_hold and self._has_lock
+        if needs_hold:
+            self._bucket.set_legal_hold(key, version_id, on=True)
+        return ReplicatedObject(version_id, source.stat().st_size, locked_until, needs_hold)
 
     # --- locks and holds
 
-    def _lock(self, contents: dict[str, Wanted], now: datetime) -> None:
+    def _update_content_locks(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
+        """Extend locks of content that end too early, and place or lift legal holds.
+
+        No hold is lifted while the journal has an event of an unknown kind, which may be a hold.
+        """
         if not self._has_lock:
             return
-        known = self._state.objects(object_names.OBJECTS)
-        work = [
-            (key, known[key], each)
-            for key, each in ((object_names.content_key(sha256), each) for sha256, each in contents.items())
-            if key in known and (is_short(known[key].until, each, now) or self._moves_hold(known[key], each))
-        ]
-        for batch in _batches(iter(work), _BATCH):
-            self._state.record(
-                zip(
-                    (key for key, _, _ in batch),
-                    self._each(lambda item: self._strengthen(*item, now), batch),
-                    strict=True,
-                )
+        replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
+        desired_by_key = {object_names.content_key(sha256): content for sha256, content in desired.items()}
+        outdated_objects = [
+            (key, replicated_objects[key], content)
+            for key, content in desired_by_key.items()
+            if key in replicated_objects
+            and (
+                is_lock_too_short(replicated_objects[key].locked_until, content, now)
+                or self._must_change_hold(replicated_objects[key], content)
             )
+        ]
+        for batch in split_into_batches(outdated_objects, _BATCH_SIZE):
+            self._update_locks(batch, now)
 
-    def _strengthen(self, key: str, there: Known, each: Wanted, now: datetime) -> Known:
-        until = there.until
-        if is_short(until, each, now):
-            until = lock_date(each, now)
-            self._bucket.lock(key, there.version, until)
-            self._done.extended.append((key, until))
-        held = there.held
-        if self._moves_hold(there, each):
-            held = each.held
-            self._bucket.hold(key, there.version, on=held)
-            self._done.holds += 1
-        return Known(there.version, there.size, until, held)
+    def _update_locks(self, batch: list[tuple[str, ReplicatedObject, DesiredObject]], now: datetime) -> None:
+        updated_objects = self._in_parallel(lambda item: self._update_lock(*item, now), batch)
+        self._state.record_objects(zip((key for key, _, _ in batch), updated_objects, strict=True))
 
-    def _moves_hold(self, there: Known, each: Wanted) -> bool:
-        return there.held != each.held and (each.held or self._may_release)
+    def _update_lock(
+        self, key: str, replicated: ReplicatedObject, desired: DesiredObject, now: datetime
+    ) -> ReplicatedObject:
+        """Bring lock and hold of an object to the desired state, and return the new record."""
+        locked_until = replicated.locked_until
+        if is_lock_too_short(locked_until, desired, now):
+            locked_until = lock_end(desired, now)
+            self._bucket.extend_lock(key, replicated.version_id, locked_until)
+            self._result.extended_locks.append((key, locked_until))
+        has_legal_hold = replicated.has_legal_hold
+        if self._must_change_hold(replicated, desired):
+            has_legal_hold = desired.has_hold
+            self._bucket.set_legal_hold(key, replicated.version_id, on=has_legal_hold)
+            self._result.changed_holds += 1
+        return ReplicatedObject(replicated.version_id, replicated.size, locked_until, has_legal_hold)
+
+    def _must_change_hold(self, replicated: ReplicatedObject, desired: DesiredObject) -> bool:
+        return replicated.has_legal_hold != desired.has_hold and (desired.has_hold or self._may_release)
 
     # --- history
 
-    def _send_history(self, head: str | None, each: Wanted, now: datetime) -> None:
-        known = self._state.objects(object_names.HISTORY)
-        spans = {key: span for key in known if (span := object_names.span_of(key))}
-        last = max(spans.values(), key=lambda span: span.last, default=None)
-        last = self._take_in_bundles(last)
-        if head is not None and (last is None or self._archive.journal.event(head).seq > last.last):
-            with bundle(self._archive, last.head if last else None, head) as (span, path, sha256):
-                found = self._put(object_names.bundle_key(span), path, sha256, each, now)
-                self._state.record([(object_names.bundle_key(span), found)])
-                self._done.sent_bytes += found.size
-                last = span
-        if last is not None:
-            self._state.set_meta("seq", str(last.last))
-        if self._has_lock:
-            known |= self._state.objects(object_names.IDENTITY)
-            short = [(key, there, each) for key, there in known.items() if is_short(there.until, each, now)]
-            moved = self._each(lambda item: self._strengthen(*item, now), short)
-            self._state.record(zip((key for key, _, _ in short), moved, strict=True))
+    def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
+        """Upload the events absent from the bucket as one git bundle, then renew locks that end too early.
 
-    def _take_in_bundles(self, last: object_names.EventSpan | None) -> object_names.EventSpan | None:
-        """Bundles behind the last one that is known: ours from before a crash, or those of a second writer."""
-        after = object_names.bundle_key(last) if last else ""
-        for found in self._bucket.versions(object_names.HISTORY, after):
-            span = object_names.span_of(found.key)
-            if found.is_marker or self._state.object(found.key) is not None:
+        Safe to repeat after a crash: a bundle that was uploaded but not recorded is adopted first.
+
+        Raises SecondWriter for a bundle that is not this archive's, BucketProblem; what was recorded until then
+        stays recorded.
+        """
+        recorded_bundles = self._state.objects_below(object_names.HISTORY_PREFIX)
+        newest_span = self._adopt_unrecorded_bundles(_newest_span(recorded_bundles))
+        if journal_head is not None and self._is_bucket_behind(newest_span, journal_head):
+            newest_span = self._upload_bundle(newest_span, journal_head, desired, now)
+        if newest_span is not None:
+            self._state.set_last_sent_event(newest_span.last_seq)
+        if self._has_lock:
+            permanent_objects = self._state.objects_below(object_names.HISTORY_PREFIX)
+            permanent_objects |= self._state.objects_below(object_names.IDENTITY_KEY)
+            outdated_objects = [
+                (key, replicated, desired)
+                for key, replicated in permanent_objects.items()
+                if is_lock_too_short(replicated.locked_until, desired, now)
+            ]
+            self._update_locks(outdated_objects, now)
+
+    def _is_bucket_behind(self, newest_span: EventSpan | None, journal_head: str) -> bool:
+        return newest_span is None or self._archive.journal.event(journal_head).seq > newest_span.last_seq
+
+    def _upload_bundle(
+        self, newest_span: EventSpan | None, journal_head: str, desired: DesiredObject, now: datetime
+    ) -> EventSpan:
+        """Upload the events after ``newest_span`` up to ``journal_head``, and record the bundle."""
+        last_sent_commit = newest_span.head_commit if newest_span else None
+        with write_bundle(self._archive, last_sent_commit, journal_head) as (span, path, sha256):
+            uploaded = self._upload(object_names.bundle_key(span), path, sha256, desired, now)
+        self._state.record_objects([(object_names.bundle_key(span), uploaded)])
+        self._result.sent_bytes += uploaded.size
+        return span
+
+    def _adopt_unrecorded_bundles(self, newest_span: EventSpan | None) -> EventSpan | None:
+        """Record listed bundles behind ``newest_span``, and return the newest span of all.
+
+        They are this archive's from before a crash, or those of a second writer: then raises SecondWriter.
+        """
+        listed_after = object_names.bundle_key(newest_span) if newest_span else ""
+        for version in self._bucket.list_versions(object_names.HISTORY_PREFIX, listed_after):
+            span = object_names.parse_bundle_key(version.key)
+            if version.is_delete_marker or self._state.find_object(version.key) is not None:
                 continue
-            if span is None or not self._is_ours(span):
+            if span is None or not _is_in_journal(self._archive, span):
                 raise SecondWriter(
                     "{key} in the bucket was not written by this archive. Nothing was sent and nothing was lost. "
                     "Each archive needs a prefix of its own: look who else writes there, or begin a new one with "
                     "archiver replica init.",
-                    key=found.key,
+                    key=version.key,
                 )
-            head = self._bucket.head(found.key, found.version)
-            if head is not None:
-                self._state.record([(found.key, Known(found.version, found.size, head.locked_until, head.held))])
-                last = span if last is None or span.last > last.last else last
-        return last
-
-    def _is_ours(self, span: object_names.EventSpan) -> bool:
-        try:
-            return self._archive.journal.event(span.head).seq == span.last
-        except StorageProblem:
-            return False
+            info = self._bucket.object_info(version.key, version.version_id)
+            if info is not None:
+                bundle = ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold)
+                self._state.record_objects([(version.key, bundle)])
+                if newest_span is None or span.last_seq > newest_span.last_seq:
+                    newest_span = span
+        return newest_span
 
     # --- disposal
 
-    def _delete(self, contents: dict[str, Wanted], now: datetime) -> None:
-        """What no version needs any more was disposed of here: it goes there too, once its lock has ended."""
+    def _delete_disposed_content(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
+        """Delete content that no version needs any more, once its lock has ended.
+
+        Such content was disposed of here. An object whose lock the bucket still enforces is reported instead, and
+        tried again by the next sync.
+        """
         if not self._may_release:
             return
-        gone = []
-        for key, there in self._state.objects(object_names.OBJECTS).items():
-            sha256 = object_names.content_of(key)
-            if sha256 is None or sha256 in contents:
+        deleted_keys = []
+        for key, replicated in self._state.objects_below(object_names.CONTENT_PREFIX).items():
+            sha256 = object_names.parse_content_key(key)
+            if sha256 is None or sha256 in desired:
                 continue
-            if there.held:
-                self._bucket.hold(key, there.version, on=False)
-            if there.until is not None and there.until > now:
-                self._done.locked.append((sha256, there.until))
+            if replicated.has_legal_hold:
+                self._bucket.set_legal_hold(key, replicated.version_id, on=False)
+            if replicated.locked_until is not None and replicated.locked_until > now:
+                self._result.still_locked.append((sha256, replicated.locked_until))
                 continue
             try:
-                self._bucket.delete(key, there.version)
-            except Refused:
-                self._done.locked.append((sha256, there.until or now))
+                self._bucket.delete_version(key, replicated.version_id)
+            except RequestForbidden:
+                # By the bucket's own clock the lock has not ended, or somebody extended it.
+                self._result.still_locked.append((sha256, replicated.locked_until or now))
                 continue
-            gone.append(key)
-        self._state.forget(gone)
-        self._done.deleted += len(gone)
+            deleted_keys.append(key)
+        self._state.forget_objects(deleted_keys)
+        self._result.deleted_count += len(deleted_keys)
 
-    # --- inside
-
-    def _each(self, work: Callable[[_Item], _Done], items: Iterable[_Item]) -> list[_Done]:
-        """In parallel; the first failure is raised once what is on its way has arrived and ends the rest."""
-        failed = threading.Event()
-
-        def one(item: _Item) -> _Done:
-            if self._stopping.is_set() or failed.is_set():
-                raise Ended
-            try:
-                return work(item)
-            except BaseException:
-                failed.set()
-                raise
-
-        with ThreadPoolExecutor(self._parallel) as pool:
-            futures = [pool.submit(one, item) for item in items]
-        # Whoever gave up because another failed is not what has to be told.
-        errors = [error for future in futures if (error := future.exception()) is not None]
-        for error in errors:
-            if not isinstance(error, Ended):
-                raise error
-        if errors:
-            raise errors[0]
-        return [future.result() for future in futures]
+    def _in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        return run_in_parallel(transfer, items, self._thread_count, self._stopping)
 
 
-def _batches(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
-    waiting = iter(items)
-    while batch := list(islice(waiting, count)):
-        yield batch
+def _newest_span(bundles: Mapping[str, ReplicatedObject]) -> EventSpan | None:
+    spans = [span for key in bundles if (span := object_names.parse_bundle_key(key)) is not None]
+    return max(spans, key=lambda span: span.last_seq, default=None)
 
 
-def described(outcome: SyncResult) -> Phrase:
-    """One sentence on what was done."""
-    return Phrase(
-        "Sent {sent} objects ({megabytes} MB), moved {extended} locks and {holds} holds, deleted {deleted}.",
-        sent=outcome.sent,
-        megabytes=f"{outcome.sent_bytes / 1e6:.1f}",
-        extended=len(outcome.extended),
-        holds=outcome.holds,
-        deleted=outcome.deleted,
-    )
+def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
+    try:
+        return archive.journal.event(span.head_commit).seq == span.last_seq
+    except StorageProblem:
+        # The archive has no such commit, so the bundle is not one of its own.
+        return False

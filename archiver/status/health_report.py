@@ -26,7 +26,7 @@ from archiver.intake.pipeline import FAILED, GATHERING
 from archiver.intake.scan import OWN, is_unreadable
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Material, UnreadEvent
-from archiver.replica.connect import Mirror, mirror
+from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.retention import unread
 from archiver.status.disk_forecast import Forecast, forecast, window
 from archiver.status.disk_problems import disk_problems
@@ -88,7 +88,7 @@ class Health:
     stamped: str | None
     last_checkpoint: str | None
     space: Forecast
-    replica: Mirror | None
+    replica: ReplicaStatus | None
     journal_problem: Phrase | None
     set_aside: int
     lost_versions: list[LostVersion]
@@ -188,7 +188,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     compliance = archive.compliance_time()
     pending = snapshot.pending()
     filings = list(register(archive.index.life()).values())
-    replica = mirror(archive, config)
+    replica = read_replica_status(archive, config)
     health = Health(
         archive=archive.root,
         watch=config.watch,
@@ -257,10 +257,10 @@ def _space(archive: Archive, now: datetime) -> Forecast:
     return forecast(volume.f_bavail * unit, volume.f_blocks * unit, grown, start, now)
 
 
-def _protection(archive: Archive, replica: Mirror | None) -> str:
+def _protection(archive: Archive, replica: ReplicaStatus | None) -> str:
     if any(each.weakens for each in hooks.deviations(archive.repository_path)):
         return DETECT_ONLY
-    if replica is not None and replica.locks and replica.synced_at:
+    if replica is not None and replica.has_lock and replica.synced_at:
         return OFFSITE
     return IMMUTABLE if _is_immutable(archive) else PERMISSIONS
 
@@ -288,7 +288,7 @@ def _problems(health: Health, state: str, config: Config, now: datetime) -> Iter
     if health.protection == DETECT_ONLY:
         yield Phrase("a hook or setting of the repository is missing or altered")
     yield from _path_problems(health, now)
-    if health.replica and (late := health.replica.late(now, config.replica.alert_hours)):
+    if health.replica and (late := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield late
     overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:

@@ -1,6 +1,8 @@
-"""Checks an archive on its own reading of the files, and shares no code with what writes them.
+"""Checks an archive with an independent reading of the files; shares no code with the writers.
 
-A *finding* is what is not as it should be, with a number that documentation and alarms can refer to; a *note* is
-no fault.  What the journal says that there must be is *expected*, and compared with the objects, refs and
-contents that lie there.  A *witness line* is a checkpoint that somebody keeps elsewhere.
+- A *finding* is a fault, with a number that documentation and alarms refer to; a *note* is no fault.
+- The *journal state* is what the events read so far demand; the *expected* refs, commits and content are compared
+  with those in the repository.
+- A *witness* is a checkpoint that somebody keeps outside of the archive, as one line.
+- A *token* is the signed reply of a time-stamp authority.
 """

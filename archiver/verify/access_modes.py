@@ -1,4 +1,4 @@
-"""Checking who may read and write the archive's files."""
+"""Checking who can read and write the archive's files."""
 
 from __future__ import annotations
 
@@ -11,44 +11,53 @@ from archiver.verify.findings import VerifyReport
 
 _FILES = ("index.db", "state.db", "replica.db", "lock", "daemon.lock")
 _FOLDERS = ("spool", "canary", "documents", "set-aside")
+# Bits of a mode that a file must not have.
+_WRITABLE_BY_OTHERS = 0o022
+_READABLE_BEYOND_GROUP = 0o027
+_NOT_PRIVATE = 0o077
 
 
 def check_permissions(root: Path, report: VerifyReport) -> None:
-    """Only the owner writes, only the reading group reads beside the owner, and nobody sees the key."""
-    top = os.fspath(root)
-    check = _Check(top, report)
-    check.look(top, 0o027)
-    check.look(f"{top}/keys", 0o027)
-    check.look(f"{top}/keys/signing_key", 0o077)
-    # Whoever writes to the spool or to an index decides what is archived, or shown.
+    """Check that only the owner writes, only the reading group reads as well, and the key is the owner's alone."""
+    root_path = os.fspath(root)
+    mode_check = _ModeCheck(root_path, report)
+    mode_check.check(root_path, _READABLE_BEYOND_GROUP)
+    mode_check.check(f"{root_path}/keys", _READABLE_BEYOND_GROUP)
+    mode_check.check(f"{root_path}/keys/signing_key", _NOT_PRIVATE)
+    # Write access to the spool or to an index decides what is archived, or what is displayed.
     for name in (*_FILES, *_FOLDERS):
-        check.look(f"{top}/{name}", 0o022)
+        mode_check.check(f"{root_path}/{name}", _WRITABLE_BY_OTHERS)
     # Strings: pathlib would take as long as hashing a gigabyte.
-    for folder, _, files in os.walk(f"{top}/archive.git"):
-        check.look(folder, 0o022)
+    for folder, _, file_names in os.walk(f"{root_path}/archive.git"):
+        mode_check.check(folder, _WRITABLE_BY_OTHERS)
         if "/lfs/objects" not in folder:
-            # Content objects are looked at one by one, with their own number.
-            for name in files:
-                check.look(f"{folder}/{name}", 0o022)
+            # The modes of content objects have a finding of their own.
+            for file_name in file_names:
+                mode_check.check(f"{folder}/{file_name}", _WRITABLE_BY_OTHERS)
 
 
-class _Check:
+class _ModeCheck:
+    """Compares mode and owner of files with those of the archive's folder."""
+
     def __init__(self, root: str, report: VerifyReport) -> None:
         self._root = root
         self._report = report
-        self._owner = os.lstat(root).st_uid
+        self._owner_uid = os.lstat(root).st_uid
 
-    def look(self, path: str, too_much: int) -> None:
+    def check(self, path: str, forbidden_bits: int) -> None:
+        """Report a path with one of the forbidden bits, of another owner, or with an access-control list."""
         try:
             status = os.lstat(path)
         except OSError:
+            # A writer removed it since it was listed; a missing file is no open file.
             return
         mode = stat.S_IMODE(status.st_mode)
-        if (mode & too_much and not stat.S_ISLNK(status.st_mode)) or status.st_uid != self._owner:
-            self._add(path, f"mode {mode:04o}, owner {status.st_uid}")
+        is_too_open = mode & forbidden_bits and not stat.S_ISLNK(status.st_mode)
+        if is_too_open or status.st_uid != self._owner_uid:
+            self._report_path(path, f"mode {mode:04o}, owner {status.st_uid}")
         elif stat.S_ISDIR(status.st_mode) and permissions.has_list(path):
-            self._add(path, "it has an access-control list")
+            self._report_path(path, "it has an access-control list")
 
-    def _add(self, path: str, detail: str) -> None:
-        shown = os.path.relpath(path, os.path.dirname(self._root))
-        self._report.add("A061", shown, detail)
+    def _report_path(self, path: str, detail: str) -> None:
+        display_name = os.path.relpath(path, os.path.dirname(self._root))
+        self._report.add_finding("A061", display_name, detail)

@@ -1,4 +1,4 @@
-"""Checking content objects: present, whole, and beyond anybody's casual reach."""
+"""Checking content objects: present, undamaged, and protected against change by mode and owner."""
 
 from __future__ import annotations
 
@@ -8,108 +8,124 @@ import random
 import re
 import stat
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.verify.findings import Finding, VerifyReport
 
-_OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
-_CHUNK = 1 << 20
+_OBJECT_NAME = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
+#: Bits of a mode that a content object may have. A mask may take rights away: 0440 is stricter, not weaker.
+_ALLOWED_MODE = 0o444
+#: Bytes that are hashed at once, in a buffer of each thread.
+_CHUNK_BYTES = 1 << 20
 
-#: Called with the bytes that were hashed, and those there are to hash.
+#: Called with the bytes that were hashed so far, and the bytes to hash in all.
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Object:
+class _ContentObject:
     sha256: str
-    file: str
+    path: str
     size: int
 
 
-def check_contents(
-    lfs: Path,
-    referenced: Mapping[str, int],
-    gone: Container[str],
+def check_content(
+    lfs_folder: Path,
+    expected_sizes: Mapping[str, int],
+    destroyed: Container[str],
     percent: float,
     report: VerifyReport,
     progress: Progress,
 ) -> set[str]:
-    """Look at every file below ``lfs``, and hash ``percent`` of the objects again; returns what is there.
+    """Check every file below ``lfs_folder``, and hash ``percent`` of the objects again.
 
-    ``gone``: what may be missing, because it was disposed of.
+    ``expected_sizes`` has the size of each object that the journal names, by SHA-256. Objects in ``destroyed``
+    were disposed of, and may be missing.
+
+    Returns the SHA-256 of the objects that are present, damaged ones included.
     """
     present: set[str] = set()
-    chosen: list[_Object] = []
-    owner = os.stat(lfs).st_uid
-    for file in _files(os.fspath(lfs)):
-        name = file[len(os.fspath(lfs)) + 1 :]
-        match = _OBJECT.fullmatch(name.removeprefix("objects/"))
-        if match is None or not name.startswith("objects/"):
-            report.add("A053", f"archive.git/lfs/{name}")
+    selected_objects: list[_ContentObject] = []
+    owner_uid = os.stat(lfs_folder).st_uid
+    for path in _files_below(os.fspath(lfs_folder)):
+        name = path[len(os.fspath(lfs_folder)) + 1 :]
+        match = _OBJECT_NAME.fullmatch(name)
+        if match is None:
+            report.add_finding("A053", f"archive.git/lfs/{name}")
             continue
-        present.add(match[3])
-        report.unreferenced += match[3] not in referenced
-        size = _look(match[3], file, referenced.get(match[3]), owner, report)
+        sha256 = match[3]
+        present.add(sha256)
+        report.unreferenced_objects += sha256 not in expected_sizes
+        size = _check_file_status(sha256, path, expected_sizes.get(sha256), owner_uid, report)
         if size is not None and (percent >= 100 or random.random() * 100 < percent):
-            chosen.append(_Object(match[3], file, size))
-    for sha256 in sorted(referenced.keys() - present):
-        if sha256 not in gone:
-            report.add("A050", sha256)
-    _hash_all(chosen, report, progress)
+            selected_objects.append(_ContentObject(sha256, path, size))
+    for sha256 in sorted(expected_sizes.keys() - present):
+        if sha256 not in destroyed:
+            report.add_finding("A050", sha256)
+    _hash_all(selected_objects, report, progress)
     return present
 
 
-def _files(folder: str) -> Iterator[str]:
+def _files_below(folder: str) -> Iterator[str]:
     # Strings: pathlib would take as long as hashing a gigabyte.
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            yield f"{parent}/{name}"
+    for parent, folder_names, file_names in os.walk(folder):
+        folder_names.sort()
+        for file_name in sorted(file_names):
+            yield f"{parent}/{file_name}"
 
 
-def _look(sha256: str, file: str, wanted: int | None, owner: int, report: VerifyReport) -> int | None:
-    """What the file system says of an object; its size, None where there is nothing to hash."""
-    status = os.lstat(file)
+def _check_file_status(
+    sha256: str, path: str, expected_size: int | None, owner_uid: int, report: VerifyReport
+) -> int | None:
+    """Check type, mode, owner, link count and size of an object.
+
+    Returns the size, None if hashing could only repeat the finding.
+    """
+    status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        report.add("A053", sha256, "it is not a plain file")
+        report.add_finding("A053", sha256, "it is not a plain file")
         return None
     mode = stat.S_IMODE(status.st_mode)
-    # A mask may take rights away: 0440 is stricter, not weaker.
-    if mode & ~0o444 or status.st_nlink != 1 or status.st_uid != owner:
-        report.add("A052", sha256, f"mode {mode:04o}, {status.st_nlink} names, owner {status.st_uid}")
-    if wanted is not None and status.st_size != wanted:
-        report.add("A051", sha256, f"{status.st_size} bytes instead of {wanted}")
+    if mode & ~_ALLOWED_MODE or status.st_nlink != 1 or status.st_uid != owner_uid:
+        report.add_finding("A052", sha256, f"mode {mode:04o}, {status.st_nlink} names, owner {status.st_uid}")
+    if expected_size is not None and status.st_size != expected_size:
+        report.add_finding("A051", sha256, f"{status.st_size} bytes instead of {expected_size}")
         return None
     return status.st_size
 
 
-def _hash_all(chosen: list[_Object], report: VerifyReport, progress: Progress) -> None:
-    """On every processor: hashing lets go of the interpreter."""
-    total, done = sum(each.size for each in chosen), 0
+def _hash_all(objects: Sequence[_ContentObject], report: VerifyReport, progress: Progress) -> None:
+    """Hash the objects on a thread per processor, since hashing releases the interpreter's lock."""
+    total_bytes, hashed_bytes = sum(content.size for content in objects), 0
     buffers = threading.local()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for each, finding in zip(chosen, pool.map(lambda each: _hash(each, buffers), chosen), strict=True):
-            report.objects += 1
-            report.bytes += each.size
+        results = pool.map(lambda content: _check_hash(content, buffers), objects)
+        for content, finding in zip(objects, results, strict=True):
+            report.hashed_objects += 1
+            report.hashed_bytes += content.size
             report.findings += [finding] if finding else []
-            done += each.size
-            progress(done, total)
+            hashed_bytes += content.size
+            progress(hashed_bytes, total_bytes)
 
 
-def _hash(each: _Object, buffers: threading.local) -> Finding | None:
-    if not hasattr(buffers, "view"):
-        buffers.view = memoryview(bytearray(_CHUNK))
+def _check_hash(content: _ContentObject, buffers: threading.local) -> Finding | None:
+    """Hash an object, and return a finding if digest and name differ.
+
+    ``buffers`` keeps the buffer of each thread: a new one per object would take longer than hashing small files.
+    """
+    if not hasattr(buffers, "chunk"):
+        buffers.chunk = memoryview(bytearray(_CHUNK_BYTES))
     digest, size = hashlib.sha256(), 0
     try:
-        with open(each.file, "rb", buffering=0) as stream:
-            while count := stream.readinto(buffers.view):
-                digest.update(buffers.view[:count])
-                size += count
+        with open(content.path, "rb", buffering=0) as stream:
+            while byte_count := stream.readinto(buffers.chunk):
+                digest.update(buffers.chunk[:byte_count])
+                size += byte_count
     except OSError as error:
-        return Finding("A051", each.sha256, f"it cannot be read: {error.strerror}")
-    if digest.hexdigest() != each.sha256:
-        return Finding("A051", each.sha256, f"{size} bytes with SHA-256 {digest.hexdigest()}")
+        return Finding("A051", content.sha256, f"it cannot be read: {error.strerror}")
+    if digest.hexdigest() != content.sha256:
+        return Finding("A051", content.sha256, f"{size} bytes with SHA-256 {digest.hexdigest()}")
     return None

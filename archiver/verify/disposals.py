@@ -1,63 +1,73 @@
-"""Checking disposals: each step by the rules, and nothing gone that a version needs."""
+"""Checking disposals: every step follows the rules, and no version lacks needed content."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence, Set
 from datetime import timedelta
 from typing import Any
 
 from archiver import clock
 from archiver.errors import Phrase
 from archiver.profiles import FLOOR_YEARS
-from archiver.verify.expected import DisposalPlan, JournalEntry, JournalState, RetentionSpan
+from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport
 from archiver.verify.sshsig import is_signature_of
 
-#: The number of a disposal without a certificate.
+#: The code of a disposal without a valid certificate, which one that is under way has not either.
 UNFINISHED = "A054"
-_APPROVALS = 2
+_REQUIRED_APPROVALS = 2
 _DISPOSED = "{count} content objects were disposed of under certificate {name}"
-#: Three calendar years have at least so many days.
+#: The least number of days that three calendar years have. No profile may be shorter, so anything disposed of
+#: earlier breaks the rules, whatever the settings were at that time.
 _FLOOR_DAYS = 365 * FLOOR_YEARS
 
 
-def check_disposal(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
-    """Take one step of a disposal into ``history``; raises KeyError and ValueError for what is no event."""
+def check_disposal(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+    """Check a step of a disposal, and apply the step to ``state``.
+
+    Raises KeyError or ValueError if the event lacks a member, or does not fit the steps before.
+    """
     event = entry.event
-    name, details = event["object"], event["details"]
+    disposal, details = event["object"], event["details"]
     if event["action"] == "dispose-plan":
-        if name in history.plans:
-            raise ValueError(f"{name} was planned before")
-        history.plans[name] = _planned(entry, report)
+        if disposal in state.disposal_plans:
+            raise ValueError(f"{disposal} was planned before")
+        state.disposal_plans[disposal] = _read_plan(entry, report)
         return
-    plan = history.plans[name]
+    plan = state.disposal_plans[disposal]
     if event["action"] == "dispose-approve":
-        if event["actor"]["uid"] != plan.uid and details["plan_sha256"] == plan.sha256:
-            plan.approvals.setdefault(event["actor"]["uid"], event["clock"]["time"])
-            history.unproven_approvals.append((name, event["actor"]["uid"]))
+        # The planner's own approval and one of another plan are allowed, but do not count.
+        if event["actor"]["uid"] != plan.planner_uid and details["plan_sha256"] == plan.plan_sha256:
+            plan.approval_times.setdefault(event["actor"]["uid"], event["clock"]["time"])
+            state.unproven_approvals.append((disposal, event["actor"]["uid"]))
     elif event["action"] == "dispose-begin":
-        _check_begin(event, plan, history, report)
-        plan.begun = True
-        if twice := history.disposed & set(plan.versions):
-            raise ValueError(f"{min(twice)} was disposed of before")
-        history.disposed |= set(plan.versions)
-        history.gone |= dict.fromkeys(plan.objects, name)
-        _check_needed(name, plan, history, report)
+        _check_preconditions(event, plan, state, report)
+        plan.is_begun = True
+        if disposed_twice := state.disposed_tags & set(plan.version_tags):
+            raise ValueError(f"{min(disposed_twice)} was disposed of before")
+        state.disposed_tags |= set(plan.version_tags)
+        state.destroyed_content |= dict.fromkeys(plan.object_sizes, disposal)
+        _check_content_unneeded(disposal, plan, state, report)
     elif event["action"] == "dispose-certify":
-        plan.certified = True
+        plan.is_certified = True
         for sha256 in details["kept"]:
-            history.gone.pop(sha256, None)
-        _check_certificate(entry, plan, history, report)
+            state.destroyed_content.pop(sha256, None)
+        _check_certificate(entry, plan, state, report)
 
 
-def _planned(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
-    event, document = entry.event, json.loads(entry.read("plan.json"))
-    what = {"versions": document["versions"], "objects": document["objects"]}
-    text = json.dumps(what, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
+    """Return the plan in an event, and report a plan document with another digest than the event names.
+
+    The approvals name this digest, so another document would be one that nobody approved.
+    """
+    event, document = entry.event, json.loads(entry.read_attachment("plan.json"))
+    approved_part = {"versions": document["versions"], "objects": document["objects"]}
+    text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != event["details"]["plan_sha256"]:
-        report.add("A055", event["object"], "its plan is not the one that was approved")
+        report.add_finding("A055", event["object"], "its plan is not the one that was approved")
     return DisposalPlan(
         event["actor"]["uid"],
         event["details"]["plan_sha256"],
@@ -67,80 +77,103 @@ def _planned(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     )
 
 
-def _check_begin(event: dict[str, Any], plan: DisposalPlan, history: JournalState, report: VerifyReport) -> None:
-    name, now = event["object"], clock.parse(event["clock"]["time"])
-    if len(plan.approvals) < _APPROVALS:
-        report.add("A055", name, f"{len(plan.approvals)} approvals by others than the planner")
-    else:
-        allowed = max(map(clock.parse, plan.approvals.values())) + timedelta(days=plan.cooling_off_days)
-        if now < allowed:
-            report.add("A055", name, f"it began before its cooling-off was over, {clock.stamp(allowed)}")
-    for tag in plan.versions:
-        captured = history.captured.get(tag)
-        if captured is None or now - clock.parse(captured) < timedelta(days=_FLOOR_DAYS):
-            report.add("A056", tag, f"captured {captured}, disposed of at {event['clock']['time']}")
-        filing, submission, _ = tag.split("/")
-        for hold, held in history.holds:
-            if held in (tag, filing, f"{filing}/{submission}"):
-                report.add("A056", tag, f"it was held: {hold}")
-
-
-def _check_needed(name: str, plan: DisposalPlan, history: JournalState, report: VerifyReport) -> None:
-    for sha256 in plan.objects:
-        for span in history.spans.get(sha256, ()):
-            until = span.until or history.numbers[span.branch] + 1
-            prefix = span.branch.removeprefix("refs/heads/filings/")
-            tags = (f"{prefix}/v{number}" for number in range(span.first, until))
-            if needed := next((tag for tag in tags if tag not in history.disposed), None):
-                report.add("A057", sha256, f"{name} destroyed it, but {needed} needs it")
-
-
-def _check_certificate(
-    entry: JournalEntry, plan: DisposalPlan, history: JournalState, report: VerifyReport
+def _check_preconditions(
+    event: dict[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport
 ) -> None:
-    event, data = entry.event, entry.read("certificate.json")
-    certificate = json.loads(data)
-    listed = {each["sha256"]: each["destroyed"] for each in certificate["objects"]}
-    kept = set(event["details"]["kept"])
-    if not is_signature_of(data, entry.read("certificate.json.sig"), history.key):
-        report.add("A054", event["object"], "its signature is not valid")
-    if listed != {sha256: sha256 not in kept for sha256 in plan.objects}:
-        report.add("A054", event["object"], "it does not list what was planned")
+    """Check approvals, cooling-off, floor of retention and holds at the beginning of a disposal.
+
+    All times are those of the compliance clock, moved later by tokens, so no wall clock shortens a period.
+    """
+    disposal, now = event["object"], clock.parse(event["clock"]["time"])
+    if len(plan.approval_times) < _REQUIRED_APPROVALS:
+        detail = f"{len(plan.approval_times)} approvals by others than the planner"
+        report.add_finding("A055", disposal, detail)
+    else:
+        last_approval = max(map(clock.parse, plan.approval_times.values()))
+        earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
+        if now < earliest_begin:
+            detail = f"it began before its cooling-off was over, {clock.stamp(earliest_begin)}"
+            report.add_finding("A055", disposal, detail)
+    for tag in plan.version_tags:
+        captured_at = state.capture_times.get(tag)
+        if captured_at is None or now - clock.parse(captured_at) < timedelta(days=_FLOOR_DAYS):
+            detail = f"captured {captured_at}, disposed of at {event['clock']['time']}"
+            report.add_finding("A056", tag, detail)
+        filing, submission, _ = tag.split("/")
+        for hold, held_object in state.active_holds:
+            if held_object in (tag, filing, f"{filing}/{submission}"):
+                report.add_finding("A056", tag, f"it was held: {hold}")
 
 
-def check_outcome(present: set[str], history: JournalState, report: VerifyReport) -> None:
-    """What is gone is explained by a certificate, and what a certificate calls gone is gone."""
-    counted: dict[str, int] = {}
-    for sha256, name in history.gone.items():
-        if not history.plans[name].certified:
+def _check_content_unneeded(disposal: str, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
+    """Report destroyed content still needed by a version."""
+    for sha256 in plan.object_sizes:
+        for span in state.holding_spans.get(sha256, ()):
+            end_version = span.end_version or state.newest_numbers[span.branch] + 1
+            submission = span.branch.removeprefix("refs/heads/filings/")
+            tags = (f"{submission}/v{number}" for number in range(span.first_version, end_version))
+            needing_tag = next((tag for tag in tags if tag not in state.disposed_tags), None)
+            if needing_tag is not None:
+                report.add_finding("A057", sha256, f"{disposal} destroyed it, but {needing_tag} needs it")
+
+
+def _check_certificate(entry: JournalEntry, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
+    """Check that the certificate is signed, and lists the content of the plan as destroyed or kept."""
+    event, certificate_data = entry.event, entry.read_attachment("certificate.json")
+    signature = entry.read_attachment("certificate.json.sig")
+    is_destroyed = {item["sha256"]: item["destroyed"] for item in json.loads(certificate_data)["objects"]}
+    kept_content = set(event["details"]["kept"])
+    if not is_signature_of(certificate_data, signature, state.current_signer):
+        report.add_finding("A054", event["object"], "its signature is not valid")
+    if is_destroyed != {sha256: sha256 not in kept_content for sha256 in plan.object_sizes}:
+        report.add_finding("A054", event["object"], "it does not list what was planned")
+
+
+def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport) -> None:
+    """Compare the present objects with the certificates, after the whole journal was read.
+
+    Destroyed content that is absent becomes a note per disposal. Unfinished disposals are findings.
+    """
+    destroyed_counts: Counter[str] = Counter()
+    for sha256, disposal in state.destroyed_content.items():
+        if not state.disposal_plans[disposal].is_certified:
             continue
         if sha256 in present:
-            report.add("A058", sha256, name)
+            report.add_finding("A058", sha256, disposal)
         else:
-            counted[name] = counted.get(name, 0) + 1
-    for name, plan in history.plans.items():
-        if plan.begun and not plan.certified:
-            report.add(UNFINISHED, name, "it was begun and not finished; finish it with archiver dispose run")
-    for name, count in counted.items():
-        report.note(name, Phrase(_DISPOSED, count=count, name=name))
+            destroyed_counts[disposal] += 1
+    for disposal, plan in state.disposal_plans.items():
+        if plan.is_begun and not plan.is_certified:
+            detail = "it was begun and not finished; finish it with archiver dispose run"
+            report.add_finding(UNFINISHED, disposal, detail)
+    for disposal, count in destroyed_counts.items():
+        report.add_note(disposal, Phrase(_DISPOSED, count=count, name=disposal))
 
 
-def follow(
-    branch: str, number: int, lines: list[dict[str, Any]], planned: Collection[str], history: JournalState
+def track_content(
+    branch: str,
+    version_number: int,
+    changes: Sequence[dict[str, Any]],
+    planned_content: Collection[str],
+    state: JournalState,
 ) -> None:
-    """Note where planned content begins and ends to be held; before the changes are taken in."""
-    history.numbers[branch] = number
-    state = history.states.get(branch, {})
-    for line in lines:
-        left = line.get("from") or (line["path"] if line["op"] in ("delete", "modify") else None)
-        held = state.get(left, (None, 0))[0] if left is not None else None
-        for span in history.spans.get(held or "", ()):
-            if (span.branch, span.path, span.until) == (branch, left, None):
-                span.until = number
-    for line in lines:
-        sha256 = str(line.get("sha256") or "") if line["op"] != "delete" else ""
-        if sha256 in planned:
-            history.spans.setdefault(sha256, []).append(RetentionSpan(branch, line["path"], number))
-        if sha256:
-            # The same bytes came in again: from now on they have to be there.
-            history.gone.pop(sha256, None)
+    """Track in which versions planned content is held, before the changes of a version are applied to ``state``.
+
+    Content that comes in again after its destruction has to be present from now on.
+    """
+    state.newest_numbers[branch] = version_number
+    materials = state.materials.get(branch, {})
+    for change in changes:
+        is_replaced = change["op"] in ("delete", "modify")
+        left_path = change.get("from") or (change["path"] if is_replaced else None)
+        left_content = materials.get(left_path, (None, 0))[0] if left_path is not None else None
+        for span in state.holding_spans.get(left_content or "", ()):
+            if (span.branch, span.path, span.end_version) == (branch, left_path, None):
+                span.end_version = version_number
+    for change in changes:
+        added_content = str(change.get("sha256") or "") if change["op"] != "delete" else ""
+        if added_content in planned_content:
+            span = HoldingSpan(branch, change["path"], version_number)
+            state.holding_spans.setdefault(added_content, []).append(span)
+        if added_content:
+            state.destroyed_content.pop(added_content, None)

@@ -1,4 +1,4 @@
-"""What the journal, read on its own, says the archive must be."""
+"""The state of an archive according to the journal, collected event by event."""
 
 from __future__ import annotations
 
@@ -10,106 +10,129 @@ from archiver.store.git.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One event of the journal, where its attachments can be read."""
+    """An event of the journal with access to the attachments."""
 
     repository: Repository
     commit: str
     event: dict[str, Any]
 
-    def read(self, name: str) -> bytes:
-        """An attachment's bytes; raises KeyError."""
+    def read_attachment(self, name: str) -> bytes:
+        """Return the bytes of an attachment.  Raises KeyError if the commit has none of this name."""
         return self.repository.read(f"{self.commit}:{name}")
 
-    def tag(self) -> bytes:
-        """The signed tag that the event made under its object's name; raises KeyError."""
+    def read_signed_tag(self) -> bytes:
+        """Return the tag object created by the event, named like the object of the event.
+
+        Raises KeyError if the event created no such tag, or the tag object is missing.
+        """
         return self.repository.read(self.event["refs"][f"refs/tags/{self.event['object']}"])
 
     @property
-    def where(self) -> str:
-        """The event, for a finding."""
+    def label(self) -> str:
+        """The event in the words of a finding."""
         return f"event {self.event['seq']}"
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What one version's commit must be, by its capture event."""
+class ExpectedCommit:
+    """The commit of a version, according to the capture event."""
 
-    seq: int
-    tag: str
-    parent: str | None
-    blobs: dict[bytes, str | None]
+    version_tag: str
+    #: None for the first version of a submission.
+    parent_commit: str | None
+    #: Path in the tree -> blob after the change; None: the path was removed.
+    changed_blobs: dict[bytes, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What an event will be asked for later in the journal, found first so that memory stays flat.
+class ForwardReferences:
+    """Versions and content mentioned by later events.
 
-    ``sealed``: tags of versions that were handed in; ``planned``: SHA-256 of the
-    content that some disposal plan names.
+    Collected in a pass of its own, so that the main pass keeps details of these alone and memory stays flat.
     """
 
-    sealed: frozenset[str]
-    planned: frozenset[str]
+    #: Tags of versions that were submitted: their manifests are needed.
+    submitted_tags: frozenset[str]
+    #: SHA-256 of content in any disposal plan: the versions that hold it are needed.
+    planned_content: frozenset[str]
 
 
 @dataclass(slots=True)
 class DisposalPlan:
-    """A disposal, as its events tell it; ``approvals``: user id -> compliance clock (RFC 3339)."""
+    """A disposal, with the progress recorded by later events."""
 
-    uid: int
-    sha256: str
-    versions: list[str]
-    objects: dict[str, int]
+    planner_uid: int
+    plan_sha256: str
+    version_tags: list[str]
+    #: SHA-256 -> size.
+    object_sizes: dict[str, int]
     cooling_off_days: int
-    approvals: dict[int, str] = field(default_factory=dict)
-    begun: bool = False
-    certified: bool = False
+    #: User id -> compliance clock (RFC 3339) of the first approval, or of a later token that proves it.
+    approval_times: dict[int, str] = field(default_factory=dict)
+    is_begun: bool = False
+    is_certified: bool = False
 
 
 @dataclass(slots=True)
-class RetentionSpan:
-    """From which version of a branch on, and up to but without which, some path held a content."""
+class HoldingSpan:
+    """The versions of a branch in which a path held a content: from the first, up to and without the end."""
 
     branch: str
     path: str
-    first: int
-    until: int | None = None
+    first_version: int
+    #: None: the newest version still holds the content.
+    end_version: int | None = None
 
 
 @dataclass(slots=True)
 class JournalState:
-    """The archive's past.
+    """The demands on the archive of all events read so far."""
 
-    ``states``: branch -> path -> (sha256, size) of the newest version so far;
-    ``heads``: branch -> its newest commit so far; ``manifests``: tag of a sealed
-    version -> digests of its manifest; ``referenced``: sha256 -> size;
-    ``journal``: its commits, ``digests``: the SHA-256 of each event, in order;
-    ``signers``: the list of keys, ``key``: the one that signs now; ``roots``: the
-    pinned time-stamp authority (PEM); ``captured``: tag -> compliance clock;
-    ``unproven``: tags since the last token, ``unproven_approvals`` likewise
-    (disposal, user); ``numbers``: branch -> newest version; ``spans``: where planned
-    content was held; ``gone``: sha256 of destroyed content -> its disposal;
-    ``disposed``: tags.
-    """
-
-    refs: dict[str, str] = field(default_factory=dict)
-    referenced: dict[str, int] = field(default_factory=dict)
-    states: dict[str, dict[str, tuple[str | None, int]]] = field(default_factory=dict)
-    heads: dict[str, str] = field(default_factory=dict)
-    manifests: dict[str, dict[str, str]] = field(default_factory=dict)
-    commits: dict[str, Expected] = field(default_factory=dict)
-    signers: bytes = b""
-    key: bytes = b""
-    roots: bytes = b""
-    digests: list[str] = field(default_factory=list)
+    # --- the journal itself
+    #: Commits of the journal, oldest first.
+    journal_commits: list[str] = field(default_factory=list)
+    #: SHA-256 of each event, in order; empty for an event that is missing.
+    event_digests: list[str] = field(default_factory=list)
+    #: The commit of the event before the current one.
     last_commit: str = ""
-    journal: list[str] = field(default_factory=list)
-    captured: dict[str, str] = field(default_factory=dict)
-    unproven: list[str] = field(default_factory=list)
+    #: Ref -> the object id it must have.
+    expected_refs: dict[str, str] = field(default_factory=dict)
+
+    # --- keys and authorities
+    #: Lines of all keys so far, as ``keys/allowed_signers`` must have them.
+    allowed_signers: bytes = b""
+    #: The line of the key in force.
+    current_signer: bytes = b""
+    #: Certificates of the time-stamp authority (PEM); empty without one.
+    pinned_roots: bytes = b""
+
+    # --- versions
+    #: Version commit -> what it must be.
+    expected_commits: dict[str, ExpectedCommit] = field(default_factory=dict)
+    #: Branch -> commit of the newest version.
+    branch_heads: dict[str, str] = field(default_factory=dict)
+    #: Branch -> number of the newest version.
+    newest_numbers: dict[str, int] = field(default_factory=dict)
+    #: Branch -> path -> SHA-256 (None: an empty folder) and size in the newest version.
+    materials: dict[str, dict[str, tuple[str | None, int]]] = field(default_factory=dict)
+    #: SHA-256 -> size of all content that was ever captured.
+    content_sizes: dict[str, int] = field(default_factory=dict)
+    #: Tag of a submitted version -> algorithm -> digest of its manifest.
+    manifest_digests: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Version tag -> compliance clock of the capture, or of a later token that proves it.
+    capture_times: dict[str, str] = field(default_factory=dict)
+    #: Version tags captured since the last token.
+    unproven_captures: list[str] = field(default_factory=list)
+
+    # --- holds and disposals
+    #: Name of the hold, and the object that is held.
+    active_holds: set[tuple[str, str]] = field(default_factory=set)
+    #: Name of the disposal -> its plan.
+    disposal_plans: dict[str, DisposalPlan] = field(default_factory=dict)
+    #: Disposal and user of approvals since the last token.
     unproven_approvals: list[tuple[str, int]] = field(default_factory=list)
-    numbers: dict[str, int] = field(default_factory=dict)
-    spans: dict[str, list[RetentionSpan]] = field(default_factory=dict)
-    holds: set[tuple[str, str]] = field(default_factory=set)
-    plans: dict[str, DisposalPlan] = field(default_factory=dict)
-    gone: dict[str, str] = field(default_factory=dict)
-    disposed: set[str] = field(default_factory=set)
+    #: SHA-256 of planned content -> where it was held.
+    holding_spans: dict[str, list[HoldingSpan]] = field(default_factory=dict)
+    #: SHA-256 of destroyed content -> the disposal.
+    destroyed_content: dict[str, str] = field(default_factory=dict)
+    disposed_tags: set[str] = field(default_factory=set)

@@ -7,7 +7,7 @@ from typing import Any
 
 from archiver.errors import Phrase
 
-#: Code -> what it means.  Numbers are never given to another meaning.
+#: Code -> meaning.  A code never gets another meaning.
 TABLE = {
     "A001": "the repository's settings are not those of an archive",
     "A002": "a hook is missing, altered or not executable",
@@ -59,55 +59,60 @@ TABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """A fault of the archive or the replica."""
 
+    #: A key of :data:`TABLE`.
     code: str
+    #: The file, ref, tag, digest or event with the fault.
     object: str
+    #: The observation; empty if the meaning of the code says all.
     detail: str
 
     @property
     def message(self) -> str:
-        """The meaning of the number, and what was seen."""
+        """The meaning of the code, and the observation."""
         return f"{TABLE[self.code]}: {self.detail}" if self.detail else TABLE[self.code]
 
 
 @dataclass(slots=True)
 class VerifyReport:
-    """Everything that was found, and how much was looked at."""
+    """The findings and notes of a check, and the amount of checked data."""
 
     findings: list[Finding] = field(default_factory=list)
-    versions: int = 0
-    events: int = 0
-    objects: int = 0
-    bytes: int = 0
-    unreferenced: int = 0
+    version_count: int = 0
+    event_count: int = 0
+    hashed_objects: int = 0
+    hashed_bytes: int = 0
+    unreferenced_objects: int = 0
+    #: Object and sentence of facts that are no fault.
     notes: list[tuple[str, Phrase]] = field(default_factory=list)
 
-    def add(self, code: str, where: object, detail: object = "") -> None:
-        """Note a finding."""
-        self.findings.append(Finding(code, str(where), str(detail)))
+    def add_finding(self, code: str, found_in: object, detail: object = "") -> None:
+        """Record a fault: code, faulty object, and observation."""
+        self.findings.append(Finding(code, str(found_in), str(detail)))
 
-    def note(self, where: str, what: Phrase) -> None:
-        """Note what is as it should be, and good to know."""
-        self.notes.append((where, what))
+    def add_note(self, about: str, sentence: Phrase) -> None:
+        """Record a harmless fact, for people."""
+        self.notes.append((about, sentence))
 
     @property
-    def ok(self) -> bool:
-        """Whether nothing was found."""
+    def is_clean(self) -> bool:
+        """True without any finding; notes do not count."""
         return not self.findings
 
     def as_json(self) -> dict[str, Any]:
-        """The stable form of ``verify --json``."""
+        """Return the document of ``verify --json``, whose keys and codes stay the same in all releases."""
         return {
-            "ok": self.ok,
+            "ok": self.is_clean,
             "findings": [
-                {"code": each.code, "object": each.object, "message": each.message} for each in self.findings
+                {"code": finding.code, "object": finding.object, "message": finding.message}
+                for finding in self.findings
             ],
-            "notes": [{"object": where, "message": str(what)} for where, what in self.notes],
+            "notes": [{"object": about, "message": str(sentence)} for about, sentence in self.notes],
             "checked": {
-                "versions": self.versions,
-                "events": self.events,
-                "objects": self.objects,
-                "bytes": self.bytes,
+                "versions": self.version_count,
+                "events": self.event_count,
+                "objects": self.hashed_objects,
+                "bytes": self.hashed_bytes,
             },
         }

@@ -1,4 +1,4 @@
-"""Checking git's own files: settings, hooks, loose objects, packs."""
+"""Checking git's own files: settings, hooks, loose objects and packs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
 from archiver.verify.findings import VerifyReport
 
-_LOOSE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
-_KNOWN_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
-_KNOWN_FOLDERS = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "branches"})
+_LOOSE_OBJECT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
+_ALLOWED_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
+_ALLOWED_FOLDERS = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "branches"})
+#: Packs and their indexes end with the SHA-1 of all bytes before.
+_TRAILER_BYTES = 20
+#: The headers that zlib writes, one per level of compression.
+_ZLIB_HEADERS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_READ_BYTES = 1 << 20
 
-
-#: File -> its number; every other one is a hook, or leads out of the archive.
+#: File -> code of a deviation. Others are a hook, or lead out of the archive.
 _CODES = {"config": "A001", "HEAD": "A003"}
 _NOTES = {
     hooks.EARLIER: "{file} is as an earlier release wrote it. The next command that writes replaces it.",
@@ -30,114 +34,128 @@ _NOTES = {
 
 
 def check_repository(repository: Repository, report: VerifyReport) -> None:
-    """Settings, hooks, every object file, and git's own check."""
+    """Check settings, hooks and every object file, and run ``git fsck``."""
     check_files(repository.path, report)
     for line in repository.fsck():
-        report.add("A010", repository.path.name, line)
+        report.add_finding("A010", repository.path.name, line)
 
 
-def check_files(path: Path, report: VerifyReport) -> None:
-    """What can be checked without git: settings, hooks, every object file."""
-    _check_settings(path, report)
-    _check_strays(path, report)
-    for folder, _, files in os.walk(path / "objects"):
-        for name in sorted(files):
+def check_files(repository_path: Path, report: VerifyReport) -> None:
+    """Check settings, hooks and every object file, without running git."""
+    _check_settings(repository_path, report)
+    _check_unknown_files(repository_path, report)
+    for folder, _, file_names in os.walk(repository_path / "objects"):
+        for file_name in sorted(file_names):
             # A writer renames temporary files and packs loose objects meanwhile; fsck names what is missing.
             with suppress(FileNotFoundError):
-                _check_object_file(Path(folder) / name, path / "objects", report)
+                _check_object_file(Path(folder) / file_name, repository_path / "objects", report)
 
 
-def _check_settings(path: Path, report: VerifyReport) -> None:
-    for each in hooks.deviations(path):
-        if note := _NOTES.get(each.reason):
-            report.note(f"archive.git/{each.name}", Phrase(note, file=f"archive.git/{each.name}"))
-        else:
-            code = "A002" if each.name.startswith("hooks") else _CODES.get(each.name, "A004")
-            report.add(code, f"archive.git/{each.name}", each.reason)
-    for name in ("shallow", "info/grafts"):
-        if is_there(path / name):
-            report.add("A004", f"archive.git/{name}")
+def _check_settings(repository_path: Path, report: VerifyReport) -> None:
+    """Report settings and hooks unlike the archive's own, and files that make git look elsewhere for objects.
 
-
-def _check_strays(path: Path, report: VerifyReport) -> None:
-    for entry in os.scandir(path):
-        known = _KNOWN_FOLDERS if entry.is_dir(follow_symlinks=False) else _KNOWN_FILES
-        if entry.name not in known and not entry.name.endswith(".lock"):
-            report.add("A005", f"archive.git/{entry.name}")
-    hook_files = os.listdir(path / "hooks") if is_folder(path / "hooks") else ()
-    for name in sorted(name for name in hook_files if not hooks.is_hook_name(name)):
-        report.add("A005", f"archive.git/hooks/{name}")
-
-
-def _check_object_file(file: Path, objects: Path, report: VerifyReport) -> None:
-    """Report what is wrong with a file of git's.  Raises FileNotFoundError if it is gone since it was listed."""
-    name = file.relative_to(objects).as_posix()
-    where = f"archive.git/objects/{name}"
-    if not stat.S_ISREG(os.lstat(file).st_mode):
-        report.add("A005", where, "it is not a plain file")
-    if _LOOSE.fullmatch(name):
-        problem = loose_problem(_read(file), name.replace("/", ""))
-        if problem:
-            report.add("A012", where, problem)
-    elif name == "pack/multi-pack-index" or (
-        name.startswith("pack/") and file.suffix in (".pack", ".idx", ".rev")
-    ):
-        if not _trailer_holds(file):
-            report.add("A011", where, "its checksum does not hold")
-    elif "/tmp_" not in name and not name.startswith("info/"):
-        report.add("A005", where)
-
-
-def loose_problem(data: bytes, oid: str) -> str:
-    """What is wrong with a loose object's file; empty if nothing.
-
-    Stricter than git: bits after the end of the compressed data count too, so
-    that no byte of the file can change unseen.
+    Deviations that the next writing command repairs are notes.
     """
-    stream = zlib.decompressobj()
+    for deviation in hooks.deviations(repository_path):
+        file_name = f"archive.git/{deviation.name}"
+        if note := _NOTES.get(deviation.reason):
+            report.add_note(file_name, Phrase(note, file=file_name))
+        else:
+            code = "A002" if deviation.name.startswith("hooks") else _CODES.get(deviation.name, "A004")
+            report.add_finding(code, file_name, deviation.reason)
+    for name in ("shallow", "info/grafts"):
+        if is_there(repository_path / name):
+            report.add_finding("A004", f"archive.git/{name}")
+
+
+def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
+    for entry in os.scandir(repository_path):
+        allowed_names = _ALLOWED_FOLDERS if entry.is_dir(follow_symlinks=False) else _ALLOWED_FILES
+        if entry.name not in allowed_names and not entry.name.endswith(".lock"):
+            report.add_finding("A005", f"archive.git/{entry.name}")
+    hooks_folder = repository_path / "hooks"
+    hook_files = os.listdir(hooks_folder) if is_folder(hooks_folder) else ()
+    for name in sorted(name for name in hook_files if not hooks.is_hook_name(name)):
+        report.add_finding("A005", f"archive.git/hooks/{name}")
+
+
+def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
+    """Report a damaged or unknown file among git's objects.
+
+    Raises FileNotFoundError if the file was removed since it was listed.
+    """
+    name = path.relative_to(objects_folder).as_posix()
+    display_name = f"archive.git/objects/{name}"
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        report.add_finding("A005", display_name, "it is not a plain file")
+    if _LOOSE_OBJECT.fullmatch(name):
+        if problem := loose_object_problem(_read_if_readable(path), name.replace("/", "")):
+            report.add_finding("A012", display_name, problem)
+    elif name == "pack/multi-pack-index" or (
+        name.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
+    ):
+        if not _has_valid_trailer(path):
+            report.add_finding("A011", display_name, "its checksum does not hold")
+    elif "/tmp_" not in name and not name.startswith("info/"):
+        report.add_finding("A005", display_name)
+
+
+def loose_object_problem(data: bytes, oid: str) -> str:
+    """Return the fault of a loose object's file, empty for a sound file.
+
+    Stricter than git: bits after the end of the compressed data count too, so no bit of the file can change
+    unseen.
+    """
+    decompressor = zlib.decompressobj()
     try:
-        plain = stream.decompress(data)
+        content = decompressor.decompress(data)
     except zlib.error as error:
         return str(error)
-    if not stream.eof or stream.unused_data:
+    if not decompressor.eof or decompressor.unused_data:
         return "it does not end where it should"
-    if hashlib.sha1(plain, usedforsecurity=False).hexdigest() != oid:
+    if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
         return "its bytes do not have its name"
-    if data[:2] not in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda") or _has_padding(data, plain):
+    if data[:2] not in _ZLIB_HEADERS or _has_set_padding(data, content):
         return "its compressed form was altered"
     return ""
 
 
-def _has_padding(data: bytes, plain: bytes) -> bool:
-    """Whether unused bits at the end are set: the top bit can be cleared without effect."""
-    last = data[-5]
-    if last == 0:
+def _has_set_padding(data: bytes, content: bytes) -> bool:
+    """Return True if unused bits at the end of the compressed data are set.
+
+    A compressor leaves the padding of the last byte zero. If the top bit that is set can be cleared without any
+    effect on the content, it is padding. The last four bytes are zlib's checksum.
+    """
+    last_byte = data[-5]
+    if last_byte == 0:
         return False
-    cleared = bytes([last & ~(1 << (last.bit_length() - 1))])
-    stream = zlib.decompressobj()
+    without_top_bit = bytes([last_byte & ~(1 << (last_byte.bit_length() - 1))])
+    decompressor = zlib.decompressobj()
     try:
-        again = stream.decompress(data[:-5] + cleared + data[-4:])
+        content_again = decompressor.decompress(data[:-5] + without_top_bit + data[-4:])
     except zlib.error:
+        # The bit belongs to the compressed data.
         return False
-    return stream.eof and not stream.unused_data and again == plain
+    return decompressor.eof and not decompressor.unused_data and content_again == content
 
 
-def _trailer_holds(file: Path) -> bool:
-    """Packs, and indexes of each kind, end with the SHA-1 of all before."""
+def _has_valid_trailer(path: Path) -> bool:
+    """Return True if the file ends with the SHA-1 of all bytes before, as packs and all their indexes do."""
     digest = hashlib.sha1(usedforsecurity=False)
-    size = file.stat().st_size
-    with open(file, "rb") as stream:
-        left = size - 20
-        while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        remaining_bytes = size - _TRAILER_BYTES
+        while remaining_bytes > 0 and (chunk := stream.read(min(remaining_bytes, _READ_BYTES))):
             digest.update(chunk)
-            left -= len(chunk)
-        return size > 20 and stream.read() == digest.digest()
+            remaining_bytes -= len(chunk)
+        return size > _TRAILER_BYTES and stream.read() == digest.digest()
 
 
-def _read(path: Path) -> bytes:
+def _read_if_readable(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError:
+        # No bytes are no sound object, so this becomes a finding like any other damage.
         return b""

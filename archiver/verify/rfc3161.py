@@ -1,4 +1,4 @@
-"""RFC 3161 time-stamp tokens: asking an authority for one, and checking what it said.
+"""RFC 3161 time-stamp tokens: requesting a token from an authority, and checking tokens.
 
 The only module that knows the format.
 """
@@ -11,24 +11,31 @@ from datetime import UTC, datetime
 
 from archiver.errors import StorageProblem
 
-#: Inside the ``init`` event: the certificates that tokens must lead to, PEM.
+#: Attachment of the ``init`` event: the certificates (PEM) to which tokens must lead.
 ROOTS_FILE = "tsa_roots.pem"
-ANSWER_FILE = "token.tsr"
-_PATIENCE_SECONDS = 10.0
-_LONGEST_BYTES = 1 << 20
+#: Attachment of a ``timestamp`` event: the authority's reply as received.
+REPLY_FILE = "token.tsr"
+#: Authorities reply within a second or two. Longer: the daemon's other jobs wait, though it asks again anyway.
+_TIMEOUT_SECONDS = 10.0
+#: Tokens with the certificates of the authority have some kilobytes.
+_LONGEST_REPLY_BYTES = 1 << 20
 
 
-def ask(url: str, data: bytes) -> bytes:
-    """The authority's answer for the SHA-256 of ``data``; raises StorageProblem where it gives none."""
+def request_token(url: str, data: bytes) -> bytes:
+    """Request a token over the SHA-256 of ``data``, and return the authority's reply.
+
+    The reply is checked to answer this request; :func:`proven_time` checks the rest. Raises StorageProblem if the
+    authority cannot be reached, or sends anything else.
+    """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
-    query = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256).build()
-    request = urllib.request.Request(
-        url, query.as_bytes(), {"Content-Type": "application/timestamp-query"}, method="POST"
+    token_request = TimestampRequestBuilder().data(data).hash_algorithm(HashAlgorithm.SHA256).build()
+    http_request = urllib.request.Request(
+        url, token_request.as_bytes(), {"Content-Type": "application/timestamp-query"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as response:
-            answer: bytes = response.read(_LONGEST_BYTES)
+        with urllib.request.urlopen(http_request, timeout=_TIMEOUT_SECONDS) as response:
+            token: bytes = response.read(_LONGEST_REPLY_BYTES)
     except (OSError, ValueError) as error:
         raise StorageProblem(
             "The time-stamp authority {url} gives no token ({reason}). Nothing was lost: the archive goes on, and "
@@ -36,35 +43,39 @@ def ask(url: str, data: bytes) -> bytes:
             url=url,
             reason=getattr(error, "reason", error),
         ) from None
-    check_nonce(answer, query.nonce)
-    return answer
+    check_nonce(token, token_request.nonce)
+    return token
 
 
-def check_nonce(answer: bytes, nonce: int | None) -> None:
-    """Whether the answer is to this question, and not a recorded one; raises StorageProblem."""
+def check_nonce(token: bytes, expected_nonce: int | None) -> None:
+    """Check that a token answers the request with this nonce, and is not a recorded token replayed.
+
+    Raises StorageProblem if the nonce differs or ``token`` is no token.
+    """
     from rfc3161_client import decode_timestamp_response
 
     try:
-        fits = decode_timestamp_response(answer).tst_info.nonce == nonce
-    except ValueError:
-        fits = False
-    if not fits:
+        is_expected = decode_timestamp_response(token).tst_info.nonce == expected_nonce
+    except ValueError:  # not a token at all
+        is_expected = False
+    if not is_expected:
         raise StorageProblem(
             "The time-stamp authority sent something that is no answer to the question. Nothing was lost: the "
             "archive goes on, and the daemon asks again later."
         )
 
 
-def proven_time(answer: bytes, data: bytes, roots: bytes) -> datetime:
-    """The time of a token over ``data`` that leads to one of the ``roots``; raises ValueError.
+def proven_time(token: bytes, data: bytes, roots: bytes) -> datetime:
+    """Return the time of a token over ``data`` that leads to one of the certificates in ``roots`` (PEM).
 
-    A token stays good after the authority's certificate has expired: it is
-    checked as of its own time.
+    Certificates are checked as of the time of the token, so a token stays valid after they expire.
+
+    Raises ValueError for a token over other data, by another authority, or none at all.
     """
     from cryptography.x509 import load_pem_x509_certificates
     from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
-    response = decode_timestamp_response(answer)
+    response = decode_timestamp_response(token)
     builder = VerifierBuilder()
     for root in load_pem_x509_certificates(roots):
         builder = builder.add_root_certificate(root)
@@ -75,8 +86,8 @@ def proven_time(answer: bytes, data: bytes, roots: bytes) -> datetime:
     return response.tst_info.gen_time.astimezone(UTC)
 
 
-def parse_roots(data: bytes) -> int:
-    """How many certificates a PEM file holds; raises ValueError where it holds none."""
+def count_certificates(data: bytes) -> int:
+    """Return the number of certificates in a PEM file.  Raises ValueError for a file without any."""
     from cryptography.x509 import load_pem_x509_certificates
 
     return len(load_pem_x509_certificates(data))

@@ -1,4 +1,4 @@
-"""Checking what is signed: submitted tags, checkpoints, changes of the key, time-stamps."""
+"""Checking signed events: submissions, checkpoints, changes of the key, and time-stamps."""
 
 from __future__ import annotations
 
@@ -17,74 +17,97 @@ _REPLACED = (
 )
 
 
-def pin(entry: JournalEntry, history: JournalState) -> None:
-    """What the first event says once and for all: the first key, and the time-stamp authority."""
-    history.signers = history.key = entry.read("allowed_signers")
+def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
+    """Take the first signing key, and the time-stamp authority if any, from the first event.
+
+    No later event can change the authority. Raises KeyError if the attachment with the key is missing.
+    """
+    state.allowed_signers = state.current_signer = entry.read_attachment("allowed_signers")
     if any(item["name"] == rfc3161.ROOTS_FILE for item in entry.event["attachments"]):
-        history.roots = entry.read(rfc3161.ROOTS_FILE)
+        state.pinned_roots = entry.read_attachment(rfc3161.ROOTS_FILE)
 
 
-def check_submit(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
-    """The signature and the manifest of a handing-in."""
+def check_submission(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+    """Check signature and manifest of a submission to the regulator.
+
+    Raises KeyError if the signed tag or a member of the event is missing.
+    """
     details = entry.event["details"]
     tag = details["tag"]
-    if not is_signed_by(entry.tag(), history.key):
-        report.add("A042", tag)
-    manifest = history.manifests.get(details["version"], {})
+    if not is_signed_by(entry.read_signed_tag(), state.current_signer):
+        report.add_finding("A042", tag)
+    manifest = state.manifest_digests.get(details["version"], {})
     if manifest.get("sha256") != details["manifest_sha256"]:
-        report.add("A043", tag, details["version"])
-    if (sealed := details.get("manifest_sm3")) and sealed != manifest.get("sm3", sealed):
-        report.add("A043", tag, f"{details['version']}, by SM3")
+        report.add_finding("A043", tag, details["version"])
+    sealed_sm3 = details.get("manifest_sm3")
+    # Not every build of OpenSSL has SM3: without it, only the SHA-256 is compared.
+    if sealed_sm3 and sealed_sm3 != manifest.get("sm3", sealed_sm3):
+        report.add_finding("A043", tag, f"{details['version']}, by SM3")
 
 
-def check_checkpoint(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
-    """The signature and the roll-up of a checkpoint."""
-    refs = {**history.refs, JOURNAL: history.last_commit}
-    lines = [
-        f"{refs[ref]} {ref}\n" for ref in sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
-    ]
-    digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    tag, event = entry.tag(), entry.event
+def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+    """Check signature and roll-up of a checkpoint against the refs before the event.
+
+    Raises KeyError if the signed tag or a member of the event is missing.
+    """
+    refs = {**state.expected_refs, JOURNAL: state.last_commit}
+    ordered_refs = sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
+    lines = "".join(f"{refs[ref]} {ref}\n" for ref in ordered_refs)
+    digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    tag, event = entry.read_signed_tag(), entry.event
     if digest != event["details"]["refs_sha256"] or f"refs-sha256 {digest}\n".encode() not in tag:
-        report.add("A045", event["object"])
+        report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag:
-        report.add("A045", event["object"], "it names another event")
-    if not is_signed_by(tag, history.key):
-        report.add("A044", event["object"])
+        report.add_finding("A045", event["object"], "it names another event")
+    if not is_signed_by(tag, state.current_signer):
+        report.add_finding("A044", event["object"])
 
 
-def check_token(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
-    """A time-stamp: over an event of this journal, by the pinned authority; anchors move to it."""
+def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+    """Check a time-stamp: over an event of this journal, by the pinned authority, with the time in the event.
+
+    Captures and approvals before a valid token count from the time of the token, if that is later.
+
+    Raises KeyError if the token or a member of the event is missing.
+    """
     details = entry.event["details"]
     try:
         seq = int(details["seq"])
-        data = entry.repository.read(f"{history.journal[seq - 1]}:event.json")
-        proven = rfc3161.proven_time(entry.read(rfc3161.ANSWER_FILE), data, history.roots)
-        if clock.stamp(proven) != details["time"]:
-            report.add("A047", entry.where, f"its time is {clock.stamp(proven)}")
+        event_data = entry.repository.read(f"{state.journal_commits[seq - 1]}:event.json")
+        token = entry.read_attachment(rfc3161.REPLY_FILE)
+        proven_time = clock.stamp(rfc3161.proven_time(token, event_data, state.pinned_roots))
+        if proven_time != details["time"]:
+            report.add_finding("A047", entry.label, f"its time is {proven_time}")
     except (ValueError, IndexError) as error:
-        report.add("A047", entry.where, error)
+        report.add_finding("A047", entry.label, error)
         return
-    for tag in history.unproven:
-        history.captured[tag] = max(history.captured[tag], clock.stamp(proven))
-    history.unproven.clear()
-    for name, uid in history.unproven_approvals:
-        approvals = history.plans[name].approvals
-        approvals[uid] = max(approvals[uid], clock.stamp(proven))
-    history.unproven_approvals.clear()
+    for tag in state.unproven_captures:
+        state.capture_times[tag] = max(state.capture_times[tag], proven_time)
+    state.unproven_captures.clear()
+    for disposal, uid in state.unproven_approvals:
+        approval_times = state.disposal_plans[disposal].approval_times
+        approval_times[uid] = max(approval_times[uid], proven_time)
+    state.unproven_approvals.clear()
 
 
-def check_key(entry: JournalEntry, history: JournalState, report: VerifyReport) -> None:
-    """A new key: endorsed by the old one, or said to replace a lost one; what was signed before stays so."""
-    event, signers = entry.event, entry.read("allowed_signers")
-    added = signers.removeprefix(history.signers)
-    if not signers.startswith(history.signers) or added.count(b"\n") != 1:
-        report.add("A048", event["object"], "the list of keys was rewritten")
+def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
+    """Check that a single key was added, endorsed by the old key or declared as replacement of a lost key.
+
+    From here on the new key must sign; earlier signatures were checked with the old key.
+
+    Raises KeyError if the list of keys, the signed tag or a member of the event is missing.
+    """
+    event, allowed_signers = entry.event, entry.read_attachment("allowed_signers")
+    added_signer = allowed_signers.removeprefix(state.allowed_signers)
+    if not allowed_signers.startswith(state.allowed_signers) or added_signer.count(b"\n") != 1:
+        report.add_finding("A048", event["object"], "the list of keys was rewritten")
     if event["action"] == "key-rotate":
-        tag = entry.tag()
-        if added.strip() not in tag or not is_signed_by(tag, history.key):
-            report.add("A048", event["object"], "the old key did not sign it")
+        tag = entry.read_signed_tag()
+        if added_signer.strip() not in tag or not is_signed_by(tag, state.current_signer):
+            report.add_finding("A048", event["object"], "the old key did not sign it")
     if event["action"] == "key-replace":
-        why = event["details"]["reason"]
-        report.note(event["object"], Phrase(_REPLACED, at=event["at"], user=event["actor"]["user"], reason=why))
-    history.signers, history.key = signers, added
+        reason = event["details"]["reason"]
+        report.add_note(
+            event["object"], Phrase(_REPLACED, at=event["at"], user=event["actor"]["user"], reason=reason)
+        )
+    state.allowed_signers, state.current_signer = allowed_signers, added_signer

@@ -1,109 +1,131 @@
-"""Checking versions: tree, commit, tag and manifest of each are what its capture event says."""
+"""Checking versions: tree, commit, tag and manifest of each agree with the capture event."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archiver.errors import StorageProblem
 from archiver.model import Op
 from archiver.store import names
 from archiver.store.git.repository import Repository
-from archiver.verify.disposals import follow
-from archiver.verify.expected import Expected, JournalEntry, JournalState, Watched
+from archiver.verify.disposals import track_content
+from archiver.verify.expected import ExpectedCommit, ForwardReferences, JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport
 
+#: The file ``.gitattributes`` that the first version of each submission brings.
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
+#: Algorithms that a submission may name for its manifest; SM3 is not in every build of OpenSSL.
+_MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
+
+_Materials = dict[str, tuple[str | None, int]]
 
 
-def take_in(entry: JournalEntry, history: JournalState, watched: Watched) -> None:
-    """Take a capture event into ``history``."""
+def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardReferences) -> None:
+    """Apply a capture event to ``state``: the expected commit, and the materials of the version.
+
+    Raises KeyError or ValueError if the event lacks a member or its tag was captured before.
+    """
     event = entry.event
     tag = event["object"]
-    if tag in history.captured:
+    if tag in state.capture_times:
         raise ValueError(f"{tag} was captured before")
     branch = f"refs/heads/filings/{tag.rsplit('/', 1)[0]}"
-    version = event["refs"][branch]
-    parent = history.heads.get(branch)
-    lines = [json.loads(line) for line in entry.read("changes.jsonl").splitlines()]
-    history.captured[tag] = event["clock"]["time"]
-    history.unproven.append(tag)
-    follow(branch, event["details"]["version"], lines, watched.planned, history)
-    state = history.states.setdefault(branch, {})
-    blobs = _apply(lines, state, history.referenced)
-    if parent is None:
-        blobs[b".gitattributes"] = _blob_id(_ATTRIBUTES)
-    history.commits[version] = Expected(event["seq"], tag, parent, blobs)
-    history.heads[branch] = version
-    if tag in watched.sealed:
-        history.manifests[tag] = _manifest(state)
+    commit = event["refs"][branch]
+    parent_commit = state.branch_heads.get(branch)
+    changes = [json.loads(line) for line in entry.read_attachment("changes.jsonl").splitlines()]
+    state.capture_times[tag] = event["clock"]["time"]
+    state.unproven_captures.append(tag)
+    track_content(branch, event["details"]["version"], changes, references.planned_content, state)
+    materials = state.materials.setdefault(branch, {})
+    changed_blobs = _apply_changes(changes, materials, state.content_sizes)
+    if parent_commit is None:
+        changed_blobs[b".gitattributes"] = _blob_id(_ATTRIBUTES)
+    state.expected_commits[commit] = ExpectedCommit(tag, parent_commit, changed_blobs)
+    state.branch_heads[branch] = commit
+    if tag in references.submitted_tags:
+        state.manifest_digests[tag] = _digest_manifest(materials)
 
 
-def _apply(
-    lines: list[dict[str, Any]], state: dict[str, tuple[str | None, int]], referenced: dict[str, int]
+def _apply_changes(
+    changes: Sequence[dict[str, Any]], materials: _Materials, content_sizes: dict[str, int]
 ) -> dict[bytes, str | None]:
-    """Take changes into ``state``; returns tree paths with the blob each must have now."""
+    """Apply changes to ``materials`` and ``content_sizes``.
+
+    Returns each changed path of the tree with the blob that must be there now, None for a removed path. All
+    removals go first: a path may be removed by one change and added by another.
+    """
     blobs: dict[bytes, str | None] = {}
-    for line in lines:
-        gone = line["path"] if line["op"] in (Op.DELETE, Op.RMDIR) else line.get("from")
-        if gone is not None:
-            state.pop(gone, None)
-            if line["op"] != Op.RMDIR:
-                blobs[_tree_name(gone)] = None
-    for line in lines:
-        if line["op"] in (Op.DELETE, Op.RMDIR):
+    for change in changes:
+        is_removal = change["op"] in (Op.DELETE, Op.RMDIR)
+        removed_path = change["path"] if is_removal else change.get("from")
+        if removed_path is not None:
+            materials.pop(removed_path, None)
+            if change["op"] != Op.RMDIR:
+                blobs[_tree_path(removed_path)] = None
+    for change in changes:
+        if change["op"] in (Op.DELETE, Op.RMDIR):
             continue
-        sha256, size = line.get("sha256"), line.get("size", 0)
-        state[line["path"]] = (sha256, size)
+        sha256, size = change.get("sha256"), change.get("size", 0)
+        materials[change["path"]] = (sha256, size)
         if sha256 is not None:
-            blobs[_tree_name(line["path"])] = _blob_id(_pointer(sha256, size))
+            blobs[_tree_path(change["path"])] = _blob_id(_lfs_pointer(sha256, size))
         if sha256 is not None and size:
-            referenced[sha256] = size
+            content_sizes[sha256] = size
     return blobs
 
 
-def check_commits(repository: Repository, history: JournalState, report: VerifyReport) -> None:
-    """Compare what every commit changed with what its event says."""
-    seen = set()
+def check_commits(repository: Repository, state: JournalState, report: VerifyReport) -> None:
+    """Compare the changes in every version's commit with the changes in the event, then commit and tag.
+
+    If every commit differs from its parent as the journal says, every tree is as the journal says.
+    """
+    compared_commits = set()
     try:
-        for commit, changes in repository.tree_changes(history.commits):
-            seen.add(commit)
-            expected = history.commits[commit]
-            for path in sorted(changes.keys() | expected.blobs.keys()):
-                if changes.get(path) != expected.blobs.get(path):
-                    report.add("A040", expected.tag, names.text(path))
+        for commit, actual_blobs in repository.tree_changes(state.expected_commits):
+            compared_commits.add(commit)
+            expected = state.expected_commits[commit]
+            for path in sorted(actual_blobs.keys() | expected.changed_blobs.keys()):
+                if actual_blobs.get(path) != expected.changed_blobs.get(path):
+                    report.add_finding("A040", expected.version_tag, names.text(path))
     except StorageProblem as error:
-        report.add("A010", "archive.git", str(error))
-    for commit, expected in history.commits.items():
-        if commit not in seen and expected.blobs:
-            report.add("A040", expected.tag, "its commit changes nothing or cannot be read")
-        _check_commit(repository, commit, expected, history, report)
+        report.add_finding("A010", "archive.git", str(error))
+    for commit, expected in state.expected_commits.items():
+        if commit not in compared_commits and expected.changed_blobs:
+            detail = "its commit changes nothing or cannot be read"
+            report.add_finding("A040", expected.version_tag, detail)
+        _check_commit_and_tag(repository, commit, expected, state, report)
 
 
-def _check_commit(
-    repository: Repository, commit: str, expected: Expected, history: JournalState, report: VerifyReport
+def _check_commit_and_tag(
+    repository: Repository, commit: str, expected: ExpectedCommit, state: JournalState, report: VerifyReport
 ) -> None:
+    """Check that the commit follows the previous version, and the annotated tag names the commit."""
+    tag_name = expected.version_tag
     try:
-        head = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
-        tag = repository.read(history.refs[f"refs/tags/{expected.tag}"]).split(b"\n")
+        header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
+        tag_lines = repository.read(state.expected_refs[f"refs/tags/{tag_name}"]).split(b"\n")
     except KeyError:
-        report.add("A041", expected.tag, "its commit or tag object is missing or damaged")
+        report.add_finding("A041", tag_name, "its commit or tag object is missing or damaged")
         return
-    parents = [line[7:].decode("ascii") for line in head if line.startswith(b"parent ")]
-    if parents != ([expected.parent] if expected.parent else []):
-        report.add("A041", expected.tag, f"its commit follows {parents} instead of {expected.parent}")
-    wanted = [f"object {commit}", "type commit", f"tag {expected.tag}"]
-    if [line.decode("utf-8", "replace") for line in tag[:3]] != wanted:
-        report.add("A041", expected.tag, "its tag names another commit")
+    parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
+    if parents != ([expected.parent_commit] if expected.parent_commit else []):
+        report.add_finding("A041", tag_name, f"its commit follows {parents} instead of {expected.parent_commit}")
+    expected_lines = [f"object {commit}", "type commit", f"tag {tag_name}"]
+    if [line.decode("utf-8", "replace") for line in tag_lines[:3]] != expected_lines:
+        report.add_finding("A041", tag_name, "its tag names another commit")
 
 
-def _manifest(state: dict[str, tuple[str | None, int]]) -> dict[str, str]:
-    """Its digests by the algorithms that a seal may name and this system has."""
-    algorithms = {"sha256", "sm3"} & hashlib.algorithms_available
-    digests = {name: hashlib.new(name) for name in algorithms}
-    for path in sorted(state, key=names.raw):
-        sha256, size = state[path]
+def _digest_manifest(materials: Mapping[str, tuple[str | None, int]]) -> dict[str, str]:
+    """Return the digests of a version's manifest, by algorithm.
+
+    The manifest has a line of canonical JSON for each path, in the byte order of the paths.
+    """
+    digests = {name: hashlib.new(name) for name in _MANIFEST_ALGORITHMS}
+    for path in sorted(materials, key=names.raw):
+        sha256, size = materials[path]
         line = {"path": path, "sha256": sha256, "size": size}
         text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         for digest in digests.values():
@@ -111,11 +133,11 @@ def _manifest(state: dict[str, tuple[str | None, int]]) -> dict[str, str]:
     return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
-def _tree_name(path: str) -> bytes:
+def _tree_path(path: str) -> bytes:
     return b"materials/" + names.tree_path(names.raw(path))
 
 
-def _pointer(sha256: str, size: int) -> bytes:
+def _lfs_pointer(sha256: str, size: int) -> bytes:
     if size == 0:
         return b""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()

@@ -1,13 +1,13 @@
-"""The witness line: a checkpoint in one line, to keep where nobody of the archive can reach it.  Pure.
+"""The witness line: a checkpoint in one line, to keep out of reach of everybody who can write the archive.  Pure.
 
-Whoever holds the archive and its key can rewrite everything in it, but not a
-line that somebody else has kept: the outside auditor of immudb does the same.
+With the archive and the key anybody can rewrite all of history, but not a line that somebody else has kept. The
+outside auditor of immudb works in the same way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archiver.errors import UsageProblem
@@ -17,19 +17,21 @@ _LINE = re.compile(r"archiver-witness 1 ([0-9a-f]{16}) ([1-9][0-9]{0,11}) ([0-9a
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Which archive (the beginning of its first event's SHA-256), which event, its SHA-256, the clock then."""
+    """A checkpoint as the witness line states it."""
 
-    archive: str
+    #: Beginning of the SHA-256 of the archive's first event.
+    archive_id: str
     seq: int
     sha256: str
-    time: str
+    #: The compliance clock at the checkpoint (RFC 3339).
+    clock_time: str
 
     def __str__(self) -> str:
-        return f"archiver-witness 1 {self.archive} {self.seq} {self.sha256} {self.time}"
+        return f"archiver-witness 1 {self.archive_id} {self.seq} {self.sha256} {self.clock_time}"
 
 
-def parse(line: str) -> Witness:
-    """Read a witness line; raises UsageProblem."""
+def parse_witness(line: str) -> Witness:
+    """Parse a witness line; white space may have changed on the way.  Raises UsageProblem for any other line."""
     match = _LINE.fullmatch(" ".join(line.split()))
     if match is None:
         raise UsageProblem(
@@ -40,12 +42,18 @@ def parse(line: str) -> Witness:
     return Witness(match[1], int(match[2]), match[3], match[4])
 
 
-def contradictions(witnesses: Iterable[Witness], digests: list[str]) -> Iterator[tuple[Witness, str]]:
-    """Which lines the archive, whose events have these SHA-256 in order, does not continue, and why."""
-    for each in witnesses:
-        if not digests or digests[0][:16] != each.archive:
-            yield each, "the line is of another archive"
-        elif len(digests) < each.seq:
-            yield each, f"the journal ends at event {len(digests)}: it was cut, or an older copy put in its place"
-        elif digests[each.seq - 1] != each.sha256:
-            yield each, f"event {each.seq} is another one: it, or one before it, was replaced"
+def find_contradictions(
+    witnesses: Iterable[Witness], event_digests: Sequence[str]
+) -> Iterator[tuple[Witness, str]]:
+    """Yield each witness that the journal does not continue, with the reason.
+
+    ``event_digests`` are the SHA-256 of all events in order.
+    """
+    for witness in witnesses:
+        if not event_digests or event_digests[0][:16] != witness.archive_id:
+            yield witness, "the line is of another archive"
+        elif len(event_digests) < witness.seq:
+            ending = f"the journal ends at event {len(event_digests)}"
+            yield witness, f"{ending}: it was cut, or an older copy put in its place"
+        elif event_digests[witness.seq - 1] != witness.sha256:
+            yield witness, f"event {witness.seq} is another one: it, or one before it, was replaced"

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.errors import UsageProblem
-from archiver.verify.witness import Witness, contradictions, parse
+from archiver.verify.witness import Witness, find_contradictions, parse_witness
 from tests.conftest import Site, wait_until
 
 
-def line_of(site: Site) -> str:
+def print_witness_line(site: Site) -> str:
     return site.run("checkpoint", "--print").stdout.strip()
 
 
@@ -29,7 +29,7 @@ def filled(site: Site) -> Site:
 @pytest.mark.needs("ssh-keygen")
 def test_stock_git_accepts_a_checkpoint(filled: Site) -> None:
     site = filled
-    line = line_of(site)
+    line = print_witness_line(site)
     seq = line.split()[3]
     signers = site.archive / "keys" / "allowed_signers"
     ssh = ["-c", "gpg.format=ssh", "-c", f"gpg.ssh.allowedSignersFile={signers}"]
@@ -38,23 +38,25 @@ def test_stock_git_accepts_a_checkpoint(filled: Site) -> None:
     text = site.git("cat-file", "-p", tag).stdout
     assert "refs-sha256" in text
     # What is signed can be computed with nothing of ours.
-    before = f"{site.git('rev-parse', 'journal~1').stdout.strip()} refs/heads/journal"
+    journal_before = f"{site.git('rev-parse', 'journal~1').stdout.strip()} refs/heads/journal"
     refs = site.git("for-each-ref", "--format=%(objectname) %(refname)").stdout.splitlines()
-    then = sorted([before, *(r for r in refs if not r.endswith((tag, "/journal")))], key=lambda r: r[41:].encode())
-    done = subprocess.run(
-        ["sha256sum"], input="".join(f"{r}\n" for r in then), capture_output=True, text=True, check=True
+    lines = sorted(
+        [journal_before, *(r for r in refs if not r.endswith((tag, "/journal")))], key=lambda r: r[41:].encode()
     )
-    assert done.stdout.split()[0] in text
+    digest = subprocess.run(
+        ["sha256sum"], input="".join(f"{r}\n" for r in lines), capture_output=True, text=True, check=True
+    )
+    assert digest.stdout.split()[0] in text
     site.verified()
 
 
 def test_the_line_proves_a_continuation(filled: Site) -> None:
     site = filled
-    lines = [line_of(site)]
+    lines = [print_witness_line(site)]
     for number in range(3):
         site.write("f/s/a", f"more {number}")
         site.catch_up()
-        lines.append(line_of(site))
+        lines.append(print_witness_line(site))
     since = [argument for line in lines for argument in ("--since", line)]
     assert "continues" in site.run("verify", *since).stdout
     site.run("reindex")
@@ -67,7 +69,7 @@ def test_an_older_copy_in_the_archives_place_is_found(filled: Site) -> None:
     shutil.copytree(site.archive, site.root / "older", symlinks=True)
     site.write("f/s/secret", "2")
     site.catch_up()
-    line = line_of(site)
+    line = print_witness_line(site)
     shutil.rmtree(site.archive)
     os.rename(site.root / "older", site.archive)
     site.verified()
@@ -79,10 +81,10 @@ def test_an_older_copy_in_the_archives_place_is_found(filled: Site) -> None:
 def test_a_history_written_anew_with_the_right_key_is_found(filled: Site) -> None:
     site = filled
     shutil.copytree(site.archive, site.root / "fork", symlinks=True)
-    first = line_of(site)
+    first = print_witness_line(site)
     site.write("f/s/a", "what was handed in")
     site.catch_up()
-    second = line_of(site)
+    second = print_witness_line(site)
     shutil.rmtree(site.archive)
     os.rename(site.root / "fork", site.archive)
     site.write("f/s/a", "what should have been handed in")
@@ -97,7 +99,7 @@ def test_a_history_written_anew_with_the_right_key_is_found(filled: Site) -> Non
 
 def test_the_line_of_another_archive(filled: Site, tmp_path: os.PathLike[str]) -> None:
     other = Site(filled.root / "other").init()
-    [finding] = filled.json("verify", "--since", line_of(other), code=5)["findings"]
+    [finding] = filled.json("verify", "--since", print_witness_line(other), code=5)["findings"]
     assert "another archive" in finding["message"]
 
 
@@ -109,7 +111,7 @@ def test_what_is_no_line_is_refused(filled: Site, line: str) -> None:
 
 
 def test_a_line_that_was_wrapped_by_a_mail_program_is_read(filled: Site) -> None:
-    words = line_of(filled).split()
+    words = print_witness_line(filled).split()
     filled.run("verify", "--since", "\n   ".join([" ".join(words[:3]), " ".join(words[3:])]) + "\n")
 
 
@@ -132,17 +134,17 @@ def test_the_daemon_makes_one_where_none_is_and_no_more_that_day(filled: Site) -
     filled.set("watch", "scan_minutes", 0.01)
     daemon = filled.start("--settle", "0.2")
 
-    def made() -> list[str]:
+    def checkpoint_tags() -> list[str]:
         return [t for t in filled.git("tag", "-l").stdout.split() if t.startswith("_checkpoints/")]
 
-    wait_until(made)
+    wait_until(checkpoint_tags)
     filled.write("f/s/a", "2")
     wait_until(lambda: "f/s/v2" in filled.tags())
     daemon.terminate()
     assert daemon.wait(timeout=10) == 0
     assert daemon.stdout is not None
     daemon.stdout.close()
-    assert len(made()) == 1
+    assert len(checkpoint_tags()) == 1
     filled.verified()
 
 
@@ -165,19 +167,19 @@ def test_a_line_fits_its_own_history_and_every_continuation_and_nothing_else(
 ) -> None:
     seq = data.draw(st.integers(1, len(chain)))
     line = Witness(chain[0][:16], seq, chain[seq - 1], "2026-01-01T00:00:00.000000Z")
-    assert parse(str(line)) == line
-    more = data.draw(digests)
-    assert list(contradictions([line], chain + more)) == []
-    assert len(list(contradictions([line], chain[: seq - 1]))) == 1
+    assert parse_witness(str(line)) == line
+    later_events = data.draw(digests)
+    assert list(find_contradictions([line], chain + later_events)) == []
+    assert len(list(find_contradictions([line], chain[: seq - 1]))) == 1
     changed = [*chain[: seq - 1], "f" * 64, *chain[seq:]]
     if chain[seq - 1] != "f" * 64:
-        assert len(list(contradictions([line], changed))) == 1
+        assert len(list(find_contradictions([line], changed))) == 1
 
 
 @given(st.text(max_size=120))
 def test_any_other_text_is_refused_and_raises_nothing_else(text: str) -> None:
     try:
-        parse(text)
+        parse_witness(text)
     except UsageProblem:
         return
     raise AssertionError(text)

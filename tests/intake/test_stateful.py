@@ -57,7 +57,7 @@ class WatchedFolder(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.capture()
         report = verify(self.archive.root, self.archive.repository)
-        assert report.ok, report.findings
+        assert report.is_clean, report.findings
         self.archive.reindex()
         for moment, expected in self.history:
             assert self.state_at(moment) == expected

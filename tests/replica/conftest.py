@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archiver.config.bucket_access import BucketAccess
-from archiver.replica.bucket_settings import of_url
+from archiver.replica.bucket_settings import settings_from_url
 from archiver.replica.s3 import S3Bucket
 from tests.conftest import Site
 from tests.replica.ceph import Ceph
@@ -94,6 +94,6 @@ def replicated(plain: Site, server: Server, url: str) -> Site:
 @pytest.fixture
 def bucket_of(server: Server, keys: Path) -> Callable[[str], S3Bucket]:
     def make(url: str) -> S3Bucket:
-        return S3Bucket(of_url(url, BucketAccess(endpoint=server.endpoint, credentials=keys)))
+        return S3Bucket(settings_from_url(url, BucketAccess(endpoint=server.endpoint, credentials=keys)))
 
     return make

@@ -20,7 +20,7 @@ from tests.replica.proxy import proxied
 from tests.replica.server import ACCESS, SECRET, Server
 
 
-def rob(server: Server, url: str) -> tuple[int, int]:
+def delete_all_that_can_be(server: Server, url: str) -> tuple[int, int]:
     """Delete whatever the owner's own keys can delete: versions that were deleted, and that were not."""
     client, name = server.client(), url.split("/")[2]
     deleted = refused = 0
@@ -43,13 +43,13 @@ def restore(site: Site, server: Server, url: str, to: Path, *more: object, code:
     return site.run(*words, *more, code=code)
 
 
-def at(place: Path) -> Site:
+def recovered_site(archive: Path) -> Site:
     """The site that a recovered archive makes, with the configuration that came with it."""
-    found = Site.__new__(Site)
-    found.root, found.archive = place.parent, place
-    found.watch, found.repository = place.parent / "watched", place / "archive.git"
-    found.config = place.with_name(f"{place.name}.toml")
-    return found
+    site = Site.__new__(Site)
+    site.root, site.archive = archive.parent, archive
+    site.watch, site.repository = archive.parent / "watched", archive / "archive.git"
+    site.config = archive.with_name(f"{archive.name}.toml")
+    return site
 
 
 def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: Server, url: str) -> None:
@@ -58,58 +58,58 @@ def test_everything_comes_back_from_the_bucket_alone(replicated: Site, server: S
     replicated.catch_up()
     replicated.run("submit", "推荐/首次", "--on", "2026-01-01")
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
-    kept = replicated.root / "kept-keys"
-    replicated.run("key", "backup", "--to", kept)
-    said = replicated.run("checkpoint").stdout.splitlines()
-    line = next(word for word in said if word.startswith("archiver-witness"))
+    key_backup = replicated.root / "kept-keys"
+    replicated.run("key", "backup", "--to", key_backup)
+    checkpoint_output = replicated.run("checkpoint").stdout.splitlines()
+    line = next(word for word in checkpoint_output if word.startswith("archiver-witness"))
     replicated.run("replica", "sync")
     content = tree(replicated.repository / "lfs")
     refs = replicated.git("for-each-ref").stdout
     log = replicated.json("log")
-    _, refused = rob(server, url)
+    _, refused = delete_all_that_can_be(server, url)
     assert refused >= 6
     shutil.rmtree(replicated.archive)
 
     back = replicated.root / "back"
-    restore(replicated, server, url, back, "--keys", kept)
-    again = at(back)
-    assert {path: data for path, (data, _) in tree(again.repository / "lfs").items()} == {
+    restore(replicated, server, url, back, "--keys", key_backup)
+    recovered = recovered_site(back)
+    assert {path: data for path, (data, _) in tree(recovered.repository / "lfs").items()} == {
         path: data for path, (data, _) in content.items()
     }
-    assert again.git("for-each-ref").stdout == refs
-    assert again.json("log") == log
-    again.verified()
-    assert "continues the archive" in again.run("verify", "--since", line).stdout
+    assert recovered.git("for-each-ref").stdout == refs
+    assert recovered.json("log") == log
+    recovered.verified()
+    assert "continues the archive" in recovered.run("verify", "--since", line).stdout
     # And it is an archive like any other: it goes on.
-    again.write("推荐/首次/自评估 报告", "third draft")
-    again.catch_up()
-    sent = again.run("replica", "sync").stdout
+    recovered.write("推荐/首次/自评估 报告", "third draft")
+    recovered.catch_up()
+    sent = recovered.run("replica", "sync").stdout
     assert sent.startswith("Sent 1 objects")
-    assert {each["code"] for each in again.json("verify", "--replica", code=5)["findings"]} == {"A075"}
+    assert {each["code"] for each in recovered.json("verify", "--replica", code=5)["findings"]} == {"A075"}
 
 
 def test_without_the_key_it_is_readable_and_says_so(replicated: Site, server: Server, url: str) -> None:
     done = restore(replicated, server, url, replicated.root / "back")
     assert "put its backup into" in done.stdout
-    again = at(replicated.root / "back")
-    again.verified()
+    recovered = recovered_site(replicated.root / "back")
+    recovered.verified()
     out = replicated.root / "out"
-    again.run("restore", "推荐/首次/v1", "--to", out)
+    recovered.run("restore", "推荐/首次/v1", "--to", out)
     assert (out / "自评估 报告").read_text() == "first draft"
 
 
 def test_only_the_history(replicated: Site, server: Server, url: str) -> None:
     restore(replicated, server, url, replicated.root / "back", "--only-history")
-    again = at(replicated.root / "back")
-    assert again.tags() == replicated.tags()
-    assert [finding["code"] for finding in again.findings()] == ["A050", "A050"]
+    recovered = recovered_site(replicated.root / "back")
+    assert recovered.tags() == replicated.tags()
+    assert [finding["code"] for finding in recovered.findings()] == ["A050", "A050"]
     assert (
         "not in the archive"
-        in again.run("restore", "推荐/首次/v1", "--to", replicated.root / "out", code=7).stderr
+        in recovered.run("restore", "推荐/首次/v1", "--to", replicated.root / "out", code=7).stderr
     )
     # The contents follow when it is run again.
     restore(replicated, server, url, replicated.root / "back")
-    again.verified()
+    recovered.verified()
 
 
 def test_killed_and_cut_and_run_again(replicated: Site, server: Server, url: str) -> None:
@@ -141,8 +141,8 @@ def test_killed_and_cut_and_run_again(replicated: Site, server: Server, url: str
         process.send_signal(signal.SIGKILL)
         process.wait()
     restore(replicated, server, url, back)
-    again = at(back)
-    again.verified()
+    recovered = recovered_site(back)
+    recovered.verified()
     assert not list((back / "spool").iterdir()) or all(
         p.name.startswith("tmp") for p in (back / "spool").iterdir()
     )
@@ -160,9 +160,9 @@ def test_it_comes_back_whatever_format_git_prefers(
     refs = replicated.git("for-each-ref").stdout
     git_three.take_defaults(tmp_path / "git-3", monkeypatch)
     restore(replicated, server, url, replicated.root / "back")
-    again = at(replicated.root / "back")
-    assert again.git("for-each-ref").stdout == refs
-    again.verified()
+    recovered = recovered_site(replicated.root / "back")
+    assert recovered.git("for-each-ref").stdout == refs
+    recovered.verified()
 
 
 def test_a_repository_of_another_format_is_not_left(
@@ -187,7 +187,7 @@ def test_bundles_of_a_stranger_change_nothing(replicated: Site, server: Server, 
     for each in client.list_objects_v2(Bucket=name, Prefix="档案/objects/")["Contents"]:
         client.put_object(Bucket=name, Key=each["Key"], Body=b"rubbish")
     restore(replicated, server, url, replicated.root / "back")
-    at(replicated.root / "back").verified()
+    recovered_site(replicated.root / "back").verified()
     codes = {each["code"] for each in replicated.json("verify", "--replica", code=5)["findings"]}
     assert codes == {"A074"}
     assert "was not written by this archive" in replicated.run("replica", "sync", code=8).stderr

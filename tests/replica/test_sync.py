@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
-from archiver.replica import object_names as names
-from archiver.replica.bundles import bundle
-from archiver.replica.known_objects import Known, State
+from archiver.replica import object_names
+from archiver.replica.bundles import write_bundle
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.s3 import S3Bucket
 from archiver.store import lock
 from archiver.store.git.repository import Repository
@@ -27,7 +27,7 @@ from tests.replica.proxy import proxied
 from tests.replica.server import Server
 from tests.retention.test_disposal import FOUR_YEARS, Later
 
-Bucket = Callable[[str], S3Bucket]
+OpenBucket = Callable[[str], S3Bucket]
 
 
 def inventory(server: Server, url: str) -> dict[str, int]:
@@ -74,8 +74,8 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
         plain.write(f"推荐/首次/材料{number}", os.urandom(100_000))
     plain.catch_up()
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    words = [COMMAND, "--config", plain.config, "replica", "sync"]
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    sync_command = [COMMAND, "--config", plain.config, "replica", "sync"]
+    process = subprocess.Popen(sync_command, stderr=subprocess.DEVNULL)
     wait_until(lambda: len(objects(server, url)) > 3 or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -84,26 +84,31 @@ def test_killed_in_the_middle_it_goes_on(plain: Site, server: Server, url: str) 
     assert plain.json("verify", "--replica-sample", "100")["ok"]
 
 
-def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: Bucket, url: str) -> None:
+def test_every_lock_ends_with_the_period_or_later(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
     in_three_years = clock.read().wall + timedelta(days=3 * 365)
-    for listed in bucket.versions(""):
-        if not listed.key.startswith(names.PROBES):
-            stored = bucket.head(listed.key, listed.version)
+    for listed in bucket.list_versions(""):
+        if not listed.key.startswith(object_names.PROBE_PREFIX):
+            stored = bucket.object_info(listed.key, listed.version_id)
             assert stored is not None
             assert stored.locked_until is not None
             assert stored.locked_until > in_three_years
 
 
-def test_a_lock_is_moved_later_never_sooner(replicated: Site, server: Server, bucket_of: Bucket, url: str) -> None:
+def test_a_lock_is_moved_later_never_sooner(
+    replicated: Site, server: Server, bucket_of: OpenBucket, url: str
+) -> None:
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 3", "years = 5"), "utf-8")
     extended = replicated.json("replica", "sync")["extended"]
     assert len(extended) == 4
     assert all(each["until"] > str(clock.read().wall.year + 5) for each in extended)
     bucket = bucket_of(url)
-    five = clock.read().wall + timedelta(days=5 * 365)
-    locks = {listed.key: bucket.head(listed.key, listed.version) for listed in bucket.versions(names.OBJECTS)}
-    assert all(each and each.locked_until and each.locked_until > five for each in locks.values())
+    in_five_years = clock.read().wall + timedelta(days=5 * 365)
+    locks = {
+        listed.key: bucket.object_info(listed.key, listed.version_id)
+        for listed in bucket.list_versions(object_names.CONTENT_PREFIX)
+    }
+    assert all(each and each.locked_until and each.locked_until > in_five_years for each in locks.values())
     replicated.config.write_text(replicated.config.read_text("utf-8").replace("years = 5", "years = 3"), "utf-8")
     assert "moved 0 locks" in replicated.run("replica", "sync").stdout
     # Nearly three years on, what is still live is renewed long before it runs out.
@@ -112,25 +117,28 @@ def test_a_lock_is_moved_later_never_sooner(replicated: Site, server: Server, bu
     assert "moved" in later.run("replica", "sync").stdout
 
 
-def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: Bucket, url: str) -> None:
+def test_a_hold_is_a_legal_hold(replicated: Site, bucket_of: OpenBucket, url: str) -> None:
     bucket = bucket_of(url)
 
-    def held() -> set[bool]:
-        found = [bucket.head(each.key, each.version) for each in bucket.versions(names.OBJECTS)]
-        return {each.held for each in found if each}
+    def legal_holds() -> set[bool]:
+        found = [
+            bucket.object_info(each.key, each.version_id)
+            for each in bucket.list_versions(object_names.CONTENT_PREFIX)
+        ]
+        return {each.has_legal_hold for each in found if each}
 
     replicated.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert held() == {True}
+    assert legal_holds() == {True}
     assert replicated.json("verify", "--replica")["ok"]
     replicated.run("hold", "lift", "抽查", "推荐", "--reason", "closed")
     assert "2 holds" in replicated.run("replica", "sync").stdout
-    assert held() == {False}
+    assert legal_holds() == {False}
 
 
 @pytest.mark.parametrize("lock", [True, False])
 def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
-    site: Site, server: Server, keys: Path, bucket_of: Bucket, lock: bool
+    site: Site, server: Server, keys: Path, bucket_of: OpenBucket, lock: bool
 ) -> None:
     address = f"s3://{server.bucket(f'd{uuid.uuid4().hex[:20]}', lock=lock)}/x"
     give_keys(site, keys)
@@ -145,20 +153,24 @@ def test_disposal_reaches_the_bucket_once_the_lock_has_ended(
     identity = later.json("dispose", "plan")["plan"]
     # Approvals need other users; what the bucket sees is what a disposal leaves behind, so the index is told.
     archive = site.open()
-    gone = next(each for each in archive.index.versions() if each.number == 1)
-    archive.index._db.execute("insert into disposed values (?, ?)", (gone.tag, identity))
+    disposed = next(each for each in archive.index.versions() if each.number == 1)
+    archive.index._db.execute("insert into disposed values (?, ?)", (disposed.tag, identity))
     archive.index._db.commit()
     archive.close()
-    done = site.run("replica", "sync").stdout
-    left = [each.key for each in bucket_of(address).versions(names.OBJECTS) if not each.is_marker]
+    output = site.run("replica", "sync").stdout
+    remaining_keys = [
+        each.key
+        for each in bucket_of(address).list_versions(object_names.CONTENT_PREFIX)
+        if not each.is_delete_marker
+    ]
     if lock:
-        assert "locked there until" in done
-        assert len(left) == 2
+        assert "locked there until" in output
+        assert len(remaining_keys) == 2
         # The lock has ended by the clock of that time, and the bucket's own clock still refuses: listed again.
         assert "locked there until" in later.run("replica", "sync").stdout
     else:
-        assert "deleted 1" in done
-        assert len(left) == 1
+        assert "deleted 1" in output
+        assert len(remaining_keys) == 1
 
 
 def test_two_archives_do_not_share_a_prefix(
@@ -201,16 +213,16 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
     events = list(archive.journal.since(None))
     middle = next(event for event in events if event.object == "推荐/首次/v1")
     fresh = Repository.begin(tmp_path / "fresh.git")
-    with bundle(archive, None, middle.commit) as (span, path, _):
-        assert (span.first, span.last, span.head) == (1, middle.seq, middle.commit)
+    with write_bundle(archive, None, middle.commit) as (span, path, _):
+        assert (span.first_seq, span.last_seq, span.head_commit) == (1, middle.seq, middle.commit)
         assert set(fresh.take_in(path)) == {
             "refs/heads/journal",
             "refs/heads/filings/推荐/首次",
             "refs/tags/推荐/首次/v1",
         }
         assert b"event.json" in fresh.names_in(middle.commit)
-    with bundle(archive, middle.commit, events[-1].commit) as (span, path, _):
-        assert (span.first, span.last) == (middle.seq + 1, events[-1].seq)
+    with write_bundle(archive, middle.commit, events[-1].commit) as (span, path, _):
+        assert (span.first_seq, span.last_seq) == (middle.seq + 1, events[-1].seq)
         assert set(fresh.take_in(path)) >= {"refs/heads/journal", "refs/tags/推荐/首次/v3"}
     fresh.close()
     archive.close()
@@ -222,8 +234,8 @@ def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: 
     for number in range(20):
         replicated.write(f"推荐/首次/{number}", os.urandom(50_000))
     replicated.catch_up()
-    words = [COMMAND, "--config", replicated.config, "replica", "sync"]
-    running = [subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(2)]
+    sync_command = [COMMAND, "--config", replicated.config, "replica", "sync"]
+    running = [subprocess.Popen(sync_command, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
     assert set(objects(server, url).values()) == {1}
 
@@ -231,16 +243,16 @@ def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: 
 def test_the_daemon_replicates_and_status_tells(plain: Site, server: Server, url: str) -> None:
     assert plain.json("status")["replica"] is None
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    told = plain.json("status")["replica"]
-    assert told["synced_at"] is None
-    assert told["behind"]["materials"] == 3
+    status = plain.json("status")["replica"]
+    assert status["synced_at"] is None
+    assert status["behind"]["materials"] == 3
     assert "nothing was sent yet" in plain.run("status").stdout
     process = plain.start("--settle", "0.2")
     try:
         wait_until(lambda: plain.json("status")["replica"]["synced_at"], seconds=40)
-        told = plain.json("status")
-        assert told["replica"]["behind"] == {"materials": 0, "bytes": 0, "since": None}
-        assert told["protection"] == "off-site lock"
+        status = plain.json("status")
+        assert status["replica"]["behind"] == {"materials": 0, "bytes": 0, "since": None}
+        assert status["protection"] == "off-site lock"
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
@@ -288,14 +300,19 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
 
 
 def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
-    state = State(tmp_path / "replica.db")
+    state = ReplicaState(tmp_path / "replica.db")
     until = clock.read().wall
-    state.record([("objects/a", Known("1", 5, until, held=True)), ("history/b", Known("2", 6, None, held=False))])
+    state.record_objects(
+        [
+            ("objects/a", ReplicatedObject("1", 5, until, has_legal_hold=True)),
+            ("history/b", ReplicatedObject("2", 6, None, has_legal_hold=False)),
+        ]
+    )
     state.close()
-    state = State(tmp_path / "replica.db")
-    assert state.objects("objects/") == {"objects/a": Known("1", 5, until, held=True)}
-    assert state.object("history/b") == Known("2", 6, None, held=False)
-    assert state.object("objects/c") is None
-    state.forget(["objects/a"])
-    assert state.objects("") == {"history/b": Known("2", 6, None, held=False)}
+    state = ReplicaState(tmp_path / "replica.db")
+    assert state.objects_below("objects/") == {"objects/a": ReplicatedObject("1", 5, until, has_legal_hold=True)}
+    assert state.find_object("history/b") == ReplicatedObject("2", 6, None, has_legal_hold=False)
+    assert state.find_object("objects/c") is None
+    state.forget_objects(["objects/a"])
+    assert state.objects_below("") == {"history/b": ReplicatedObject("2", 6, None, has_legal_hold=False)}
     state.close()

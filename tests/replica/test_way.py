@@ -24,8 +24,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA of one's own, and what it signed for the loopback address."""
     folder = tmp_path_factory.mktemp("ca")
 
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=our CA")
@@ -36,7 +36,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def way(site: Site, line: str) -> None:
+def add_replica_setting(site: Site, line: str) -> None:
     text = site.config.read_text("utf-8")
     site.config.write_text(text.replace("\n[replica]\n", f"\n[replica]\n{line}\n"), "utf-8")
 
@@ -46,27 +46,27 @@ def test_a_ca_of_ones_own(plain: Site, server: Server, url: str, certificate: Pa
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate / "leaf.pem", certificate / "leaf.key")
     with proxied(server.base, tls) as proxy:
-        words = ("replica", "init", "--url", url, "--endpoint", proxy.endpoint)
-        assert "certificate is not trusted" in plain.run(*words, code=8).stderr
-        way(plain, f'ca = "{certificate / "ca.pem"}"')
-        plain.run(*words)
+        init_command = ("replica", "init", "--url", url, "--endpoint", proxy.endpoint)
+        assert "certificate is not trusted" in plain.run(*init_command, code=8).stderr
+        add_replica_setting(plain, f'ca = "{certificate / "ca.pem"}"')
+        plain.run(*init_command)
         plain.run("replica", "sync")
         assert plain.json("verify", "--replica-sample", "100")["ok"]
-        back = ("replica", "restore", "--url", url, "--endpoint", proxy.endpoint, "--credentials", keys)
-        assert "certificate is not trusted" in plain.run(*back, "--to", "back", code=8).stderr
-        plain.run(*back, "--to", "back", env={"AWS_CA_BUNDLE": str(certificate / "ca.pem")})
+        restore_command = ("replica", "restore", "--url", url, "--endpoint", proxy.endpoint, "--credentials", keys)
+        assert "certificate is not trusted" in plain.run(*restore_command, "--to", "back", code=8).stderr
+        plain.run(*restore_command, "--to", "back", env={"AWS_CA_BUNDLE": str(certificate / "ca.pem")})
 
 
 def test_a_ca_that_is_none(plain: Site, server: Server, url: str, keys: Path) -> None:
-    way(plain, f'ca = "{keys}"')
-    words = ("replica", "init", "--url", url, "--endpoint", server.endpoint.replace("http:", "https:"))
-    assert "replica.ca" in plain.run(*words, code=8).stderr
+    add_replica_setting(plain, f'ca = "{keys}"')
+    init_command = ("replica", "init", "--url", url, "--endpoint", server.endpoint.replace("http:", "https:"))
+    assert "replica.ca" in plain.run(*init_command, code=8).stderr
 
 
 def test_through_a_proxy(plain: Site, server: Server, url: str) -> None:
     dead = f"http://127.0.0.1:{free_base(42)}"
     with proxied(server.base) as proxy:
-        way(plain, f'proxy = "{proxy.endpoint}"')
+        add_replica_setting(plain, f'proxy = "{proxy.endpoint}"')
         plain.run("replica", "init", "--url", url, "--endpoint", dead)
         plain.run("replica", "sync")
         assert proxy.connections > 0
@@ -76,28 +76,28 @@ def test_through_a_proxy(plain: Site, server: Server, url: str) -> None:
 def test_the_bucket_in_the_host_name(plain: Site, server: Server, url: str) -> None:
     with proxied(server.base) as proxy:
         # The proxy stands for the name server that this machine has not.
-        way(plain, f'proxy = "{proxy.endpoint}"')
+        add_replica_setting(plain, f'proxy = "{proxy.endpoint}"')
         plain.run("replica", "init", "--url", url, "--endpoint", f"http://{DOMAIN}", "--style", "virtual")
         plain.run("replica", "sync")
         assert plain.json("verify", "--replica-sample", "100")["ok"]
 
 
-def rights(server: Server, url: str, *, only: re.Pattern[str]) -> None:
-    """Give the other user the rights of the manual's policy, as far as they fit ``only``."""
+def grant_rights(server: Server, url: str, *, allowed_actions: re.Pattern[str]) -> None:
+    """Give the other user the rights of the manual's policy, as far as they fit ``allowed_actions``."""
     block = re.search(r"```json\n(.*?)```", MANUAL.read_text("utf-8"), re.DOTALL)
     assert block is not None
     name, prefix = url.split("/")[2:]
     policy = json.loads(block[1].replace("BUCKET", name).replace("PREFIX", prefix))
     for statement in policy["Statement"]:
         statement["Principal"] = {"AWS": [server.writer]}
-        statement["Action"] = [each for each in statement["Action"] if only.fullmatch(each)]
+        statement["Action"] = [action for action in statement["Action"] if allowed_actions.fullmatch(action)]
     server.client().put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
 
 
 def test_the_rights_of_the_manual_are_enough_and_no_more(
     plain: Site, server: Server, url: str, keys: Path
 ) -> None:
-    rights(server, url, only=re.compile(".*"))
+    grant_rights(server, url, allowed_actions=re.compile(".*"))
     write_keys(keys, WRITER, WRITER_SECRET)
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
     plain.run("hold", "place", "抽查", "推荐", "--reason", "spot check")
@@ -116,9 +116,9 @@ def test_the_rights_of_the_manual_are_enough_and_no_more(
         with pytest.raises(ClientError):
             attempt(Bucket=name)
     # A drill only reads.
-    rights(server, url, only=re.compile("s3:(List|GetBucket).*|s3:GetObject(Version)?"))
-    back = ("replica", "restore", "--url", url, "--endpoint", server.endpoint, "--credentials", keys)
-    plain.run(*back, "--to", "back")
+    grant_rights(server, url, allowed_actions=re.compile("s3:(List|GetBucket).*|s3:GetObject(Version)?"))
+    restore_command = ("replica", "restore", "--url", url, "--endpoint", server.endpoint, "--credentials", keys)
+    plain.run(*restore_command, "--to", "back")
     plain.write("推荐/首次/新", "new")
     plain.catch_up()
     assert "may not do that" in plain.run("replica", "sync", code=8).stderr

@@ -227,10 +227,10 @@ def test_a_forged_token_event_is_found(stamped: Site, tmp_path: Path, fake: str)
     head = archive.journal.head()
     assert head is not None
     data = archive.repository.read(f"{head.commit}:event.json")
-    answer = rfc3161.ask(other.url, data)
+    token = rfc3161.request_token(other.url, data)
     claimed = clock.read().wall + timedelta(days=TEN_YEARS)
     details = {"seq": head.seq, "event_sha256": head.sha256, "time": clock.stamp(claimed), "authority": other.url}
-    draft = Draft("timestamp", "clock", details, {rfc3161.ANSWER_FILE: io.BytesIO(answer)}, proven=claimed)
+    draft = Draft("timestamp", "clock", details, {rfc3161.REPLY_FILE: io.BytesIO(token)}, proven=claimed)
     with archive.writing(5) as writer:
         writer.append(draft)
     archive.close()

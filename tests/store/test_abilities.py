@@ -14,7 +14,7 @@ import pytest
 from archiver.cli.main import main
 from archiver.errors import StorageProblem
 from archiver.replica.bucket import Bucket
-from archiver.replica.rebuild import recover
+from archiver.replica.rebuild import rebuild_archive
 from archiver.store.creation import filesystem_abilities
 from tests.cli.test_init import clone, entries, words
 from tests.conftest import Site
@@ -86,7 +86,7 @@ def test_nor_is_one_rebuilt_there_from_the_off_site_copy(stick: Path) -> None:
     (stick / "empty").mkdir()
     for name in ("new", "empty"):
         with pytest.raises(StorageProblem, match="keeps no permissions"):
-            recover(cast(Bucket, None), stick / name, None, 1)
+            rebuild_archive(cast(Bucket, None), stick / name, None, 1)
     assert entries(stick) == [f"empty {(stick / 'empty').stat().st_mode:o}"]
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from archiver.config.settings import load
 from archiver.errors import UsageProblem
-from archiver.evidence.checkpoint import checkpoint
+from archiver.evidence.checkpoint import make_checkpoint
 from archiver.filings.register import register
 from archiver.model import ACTIONS
-from archiver.replica.bundles import bundle
+from archiver.replica.bundles import write_bundle
 from archiver.status.health_report import examine
 from archiver.store import event_fields, events
 from archiver.store.git.repository import Repository
@@ -224,7 +224,7 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         assert archive.compliance_time() >= before
         assert [(each.seq, each.action) for each in archive.index.unread()] == [(seq, "")]
         assert [hold.name for hold in archive.index.holds()] == ["n"]
-        checkpoint(archive, 5)
+        make_checkpoint(archive, 5)
         register(archive.index.life())
         config = load(site.config)
         assert any(f"event {seq} cannot be read" in str(each) for each in examine(archive, config).problems)
@@ -304,7 +304,7 @@ def _check_bundles(site: Site, tmp_path: Path) -> None:
     try:
         refs: dict[str, str] = {}
         for since, until in ((None, commits[2]), (commits[2], commits[-1])):
-            with bundle(archive, since, until) as (_, path, _):
+            with write_bundle(archive, since, until) as (_, path, _):
                 refs |= repository.take_in(path)
         repository.set_refs(refs)
         assert repository.resolve("refs/tags/f/s/v4") == archive.repository.resolve("refs/tags/f/s/v4")

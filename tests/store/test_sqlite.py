@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from archiver.intake.snapshot import Snapshot
-from archiver.replica.known_objects import State
+from archiver.replica.known_objects import ReplicaState
 from archiver.store.index.queries import Index, IndexDamaged
 
 
@@ -29,7 +29,7 @@ def open_files() -> set[str]:
 @pytest.mark.parametrize("damage", ["other bytes", "other layout"])
 @pytest.mark.parametrize(
     "opened",
-    [Snapshot, partial(Snapshot, read_only=True), State, Index, partial(Index, read_only=True)],
+    [Snapshot, partial(Snapshot, read_only=True), ReplicaState, Index, partial(Index, read_only=True)],
     ids=["snapshot", "snapshot read only", "replica state", "index", "index read only"],
 )
 def test_what_cannot_be_opened_is_closed_at_once(

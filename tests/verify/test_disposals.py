@@ -22,28 +22,32 @@ from tests.conftest import Site
 NUMBERS = {"A054", "A055", "A056", "A057", "A058"}
 
 
-def forge(site: Site, *, approvals: int = 2, needed: bool = False, **leave: bool) -> set[str]:
-    """A disposal without the program's own checks, by somebody who has the key."""
+def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool) -> set[str]:
+    """Write the events of a disposal past the program's own checks, as somebody with the key could; return the codes.
+
+    Each of ``flaws`` leaves a rule out: ``hasty`` begins before the cooling-off is over, ``other_plan`` approves
+    another digest, ``present`` destroys nothing, ``uncertified`` and ``unsigned`` are about the certificate.
+    """
     archive = Archive(site.archive)
     versions = {version.tag: version for version in archive.index.versions()}
     old = versions["f/s/v1"]
-    shas = {m.sha256: m.size for m in archive.index.materials(old.submission, 1) if m.path == b"gone"}
+    object_sizes = {m.sha256: m.size for m in archive.index.materials(old.submission, 1) if m.path == b"gone"}
     if needed:
-        shas |= {m.sha256: m.size for m in archive.index.materials(old.submission, 1)}
-    selection = DisposalSelection(((old, _decision(archive, old)),), (), shas, 0)  # type: ignore[arg-type]
-    sha256 = selection.sha256 if not leave.get("other_plan") else "0" * 64
-    details = {"plan_sha256": sha256, "cooling_off_days": 0 if not leave.get("hasty") else 7}
+        object_sizes |= {m.sha256: m.size for m in archive.index.materials(old.submission, 1)}
+    selection = DisposalSelection(((old, _decision(archive, old)),), (), object_sizes, 0)  # type: ignore[arg-type]
+    sha256 = selection.sha256 if not flaws.get("other_plan") else "0" * 64
+    details = {"plan_sha256": sha256, "cooling_off_days": 0 if not flaws.get("hasty") else 7}
     _append(archive, Draft("dispose-plan", "D1", details, {"plan.json": io.BytesIO(selection.document())}))
     for uid in range(approvals):
         archive.actor = Actor(70000 + uid, "")
         _append(archive, Draft("dispose-approve", "D1", {"plan_sha256": sha256, "reason": "r"}))
     _append(archive, Draft("dispose-begin", "D1", {"plan_sha256": sha256, "versions": ["f/s/v1"]}))
-    if not leave.get("present"):
-        archive.content.destroy(shas)  # type: ignore[arg-type]
-    if not leave.get("uncertified"):
-        found = disposal.find(archive, "D1")
-        files = certificate.build(archive, found, disposal.planned(archive, found), [])
-        if leave.get("unsigned"):
+    if not flaws.get("present"):
+        archive.content.destroy(object_sizes)  # type: ignore[arg-type]
+    if not flaws.get("uncertified"):
+        begun = disposal.find(archive, "D1")
+        files = certificate.build(archive, begun, disposal.planned(archive, begun), [])
+        if flaws.get("unsigned"):
             files["certificate.json.sig"] = files["certificate.json.sig"].replace(b"A", b"B")
         attachments = {name: io.BytesIO(data) for name, data in files.items()}
         _append(archive, Draft("dispose-certify", "D1", {"plan_sha256": sha256, "kept": []}, attachments))
@@ -78,7 +82,7 @@ def filled(site: Site) -> Site:
 
 
 @pytest.mark.parametrize(
-    ("how", "code"),
+    ("flaws", "code"),
     [
         ({"uncertified": True}, "A054"),
         ({"unsigned": True}, "A054"),
@@ -90,16 +94,16 @@ def filled(site: Site) -> Site:
         ({"present": True}, "A058"),
     ],
 )
-def test_each_forged_disposal_is_found_by_its_number(filled: Site, how: dict[str, Any], code: str) -> None:
+def test_each_forged_disposal_is_found_by_its_number(filled: Site, flaws: dict[str, Any], code: str) -> None:
     # Each is disposed of before its time as well.
-    assert forge(filled, **how) == {code, "A056"}
+    assert forge(filled, **flaws) == {code, "A056"}
 
 
 def test_a_held_version_is_found_too(filled: Site, tmp_path: Path) -> None:
     filled.run("hold", "place", "inspection", "f", "--reason", "r")
     assert forge(filled) == {"A056"}
-    found = [each["message"] for each in filled.findings()]
-    assert any("it was held: inspection" in message for message in found), json.dumps(found)
+    messages = [finding["message"] for finding in filled.findings()]
+    assert any("it was held: inspection" in message for message in messages), json.dumps(messages)
 
 
 def test_a_token_does_not_shorten_the_cooling_off(filled: Site) -> None:

@@ -17,7 +17,7 @@ import pytest
 from archiver.errors import StorageProblem
 from archiver.store.archive import Archive
 from archiver.verify.findings import TABLE, VerifyReport
-from archiver.verify.git_objects import check_files, loose_problem
+from archiver.verify.git_objects import check_files, loose_object_problem
 from archiver.verify.whole_archive import verify, verify_without_git
 from tests.conftest import Site
 from tests.verify.test_disposals import NUMBERS
@@ -317,12 +317,12 @@ def test_every_bit_of_a_loose_object_counts() -> None:
     for text in (b"tree 0\0", b"blob 5\0hello", b"blob 300\0" + bytes(range(100)) * 3):
         data = zlib.compress(text, 1)
         oid = hashlib.sha1(text).hexdigest()
-        assert loose_problem(data, oid) == ""
+        assert loose_object_problem(data, oid) == ""
         for position in range(len(data)):
             for bit in range(8):
                 damaged = bytearray(data)
                 damaged[position] ^= 1 << bit
-                assert loose_problem(bytes(damaged), oid), (text[:10], position, bit)
+                assert loose_object_problem(bytes(damaged), oid), (text[:10], position, bit)
 
 
 def test_sampled_verify_checks_less(original: Site) -> None:
