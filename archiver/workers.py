@@ -1,108 +1,358 @@
-"""Run work in processes beside this one: a child for each thread, called and answered in frames.
+"""Run work in child processes: one protocol for all of them, and a deadline for each answer.
 
-Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
+Children wait for filesystems that hang, open documents made to harm a reader, and hash beside Python's own lock.
+
+The child's standard input is a socket.  A request and its answer are frames on it: two lengths of four bytes each
+(little-endian), JSON as long as the first, and content as long as the second.  JSON, because a document may take
+over the child that reads it: ``pickle`` would run code of that child's here, and ``marshal`` crashes on bytes made
+for that.  The text is UTF-8 with lone surrogates passed through, so that file names travel as :func:`name_to_text`
+writes them, and stay readable.  Only what a file holds travels as content, straight into the caller's buffer: as
+base64 it would take ten times as much of the processor.
 """
 
 from __future__ import annotations
 
-import marshal
+import errno
+import json
 import os
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
 
-_LENGTH = struct.Struct("<I")
+# Not archiver.clock, which no child needs: an answer's deadline is no time of the archive.
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    # Children import this module too, and their start is waited for.
+    import socket
+    import subprocess
+
+_Answer = TypeVar("_Answer")
+
+_LENGTHS = struct.Struct("<II")
+#: Received at a time, so that memory is taken for what has arrived, not for what a child announces.
+_CHUNK_BYTES = 1 << 20
+#: Far above any answer of 128 files with paths of 4,096 bytes, and far below what the server would feel.
+_DEFAULT_ANSWER_BYTES = 64 << 20
+#: A child that was killed is gone at once, unless it hangs in the kernel: then nobody can wait for it.
+_FAREWELL_SECONDS = 0.5
+#: A child without work ends as soon as its socket is closed; on a machine that swaps, a little later.
+_CLOSING_SECONDS = 5.0
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def write_frame(descriptor: int, value: Any) -> None:
-    """Send one value over a pipe."""
-    data = marshal.dumps(value)
-    view = memoryview(_LENGTH.pack(len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class WorkerProblem(OSError):
+    """No usable answer came from a child: the one family of errors that a caller has to expect."""
+
+    _errno = errno.EIO
+
+    def __init__(self, explanation: str) -> None:
+        # The system's words: a person may read them as the reason why a file is unreadable.
+        super().__init__(self._errno, os.strerror(self._errno))
+        self.explanation = explanation
 
 
-def read_frame(descriptor: int) -> Any:
-    """Receive one value; raises EOFError where the other side has ended."""
-    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size))
-    return marshal.loads(_read(descriptor, length))  # noqa: S302 - between our own two processes
+class WorkerHung(WorkerProblem, TimeoutError):
+    """The whole answer did not arrive in time; the child was killed."""
+
+    _errno = errno.ETIMEDOUT
 
 
-def _read(descriptor: int, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = os.read(descriptor, count - len(data))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)
+class WorkerDied(WorkerProblem):
+    """The child could not be started, or ended before the answer was complete."""
+
+
+class WorkerFailed(WorkerProblem):
+    """The child reported an exception, or sent something else than an answer and was killed."""
+
+    _errno = errno.EPROTO
+
+
+def name_to_text(name: bytes) -> str:
+    """Write a file name for a frame; bytes outside UTF-8 become surrogates, in every locale."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def text_to_name(text: str) -> bytes:
+    """Read a file name from a frame; raises UnicodeError or TypeError if no name has this form."""
+    return str.encode(text, "utf-8", "surrogateescape")
+
+
+def expect_text(value: object) -> str:
+    """Return a text from a frame as it is; raises TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+class WithContent(NamedTuple):
+    """A child's answer together with bytes of a file."""
+
+    answer: object
+    content: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgram:
+    """The command line of a child, and limits."""
+
+    module: str
+    arguments: tuple[bytes, ...] = ()
+    #: -P: a file in the current folder must not pass for one of our modules.
+    interpreter_options: tuple[str, ...] = ("-P",)
+    #: Whether standard error is /dev/null: complaints of a document's parser help nobody.
+    is_silent: bool = False
+    longest_answer_bytes: int = _DEFAULT_ANSWER_BYTES
+
+
+class Worker:
+    """Own one child process, called by one thread at a time.
+
+    The child starts with the first call, and anew with the call after a WorkerProblem.  The owner ends the child
+    with :meth:`close`; a child whose parent dies ends by itself.
+    """
+
+    def __init__(self, program: WorkerProgram) -> None:
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Return True if the child was started and nothing ended it since."""
+        return self._socket is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Return True if no process is left, not even a killed one that hangs in the kernel."""
+        return self._process is None or self._process.poll() is not None
+
+    def start(self) -> None:
+        """Start the child ahead of the first request; raises WorkerDied if no process can be had."""
+        if self._socket is not None:
+            return
+        import socket
+
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise WorkerDied(str(error)) from error
+        with theirs:
+            try:
+                self._process = _spawn(self._program, theirs)
+            except OSError as error:
+                ours.close()
+                raise WorkerDied(str(error)) from error
+        self._socket = ours
+
+    def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
+        """Send ``request`` and return the child's answer as ``decode`` reads it from JSON.
+
+        ``decode`` refuses an answer with TypeError, ValueError, LookupError or AttributeError.
+        ``patience_seconds`` is for the whole exchange, until the last byte has arrived.
+
+        Raises WorkerHung, WorkerDied or WorkerFailed.  The child is killed then, unless the child itself reported
+        the failure: a late answer would pass for the answer to the next request.
+        """
+        return self.call_for_content(request, decode, memoryview(b""), patience_seconds)[0]
+
+    def call_for_content(
+        self, request: object, decode: Callable[[Any], _Answer], buffer: memoryview, patience_seconds: float
+    ) -> tuple[_Answer, int]:
+        """Do as :meth:`call` does, and receive content into ``buffer``; return the answer and the content's size.
+
+        Content longer than the buffer is a WorkerFailed.
+        """
+        frame = _frame(request)
+        self.start()
+        try:
+            reply, length = self._exchange(frame, buffer, monotonic() + patience_seconds)
+            if "failed" not in reply:
+                return decode(reply["answer"]), length
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+            self.kill()
+            raise WorkerFailed(f"not an answer: {error!r}"[:500]) from error
+        except BaseException:
+            self.kill()
+            raise
+        raise WorkerFailed(str(reply["failed"]))
+
+    def _exchange(self, frame: bytes, buffer: memoryview, deadline: float) -> tuple[Any, int]:
+        """Send a frame and receive the answer; return its JSON and the size of the content in ``buffer``.
+
+        Raises WorkerProblem, and ValueError or RecursionError if the answer is not JSON.
+        """
+        try:
+            self._before(deadline).sendall(frame)
+            json_length, content_length = _LENGTHS.unpack(self._receive(_LENGTHS.size, deadline))
+            if json_length > self._program.longest_answer_bytes or content_length > len(buffer):
+                raise WorkerFailed(f"an answer of {json_length} and {content_length} bytes")
+            reply = json.loads(self._receive(json_length, deadline))
+            self._receive_into(buffer[:content_length], deadline)
+            return reply, content_length
+        except WorkerProblem:
+            raise
+        except TimeoutError:
+            raise WorkerHung("no whole answer in time") from None
+        except OSError as error:
+            raise WorkerDied(str(error)) from error
+
+    def _receive(self, count: int, deadline: float) -> bytearray:
+        """Return the next ``count`` bytes, and take memory only for bytes that have arrived; raises OSError."""
+        data = bytearray()
+        while len(data) < count:
+            chunk = self._before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
+            if not chunk:
+                raise WorkerDied(f"it ended after {len(data)} of {count} bytes")
+            data += chunk
+        return data
+
+    def _receive_into(self, buffer: memoryview, deadline: float) -> None:
+        """Fill ``buffer`` with the next bytes; raises OSError."""
+        while buffer:
+            count = self._before(deadline).recv_into(buffer)
+            if not count:
+                raise WorkerDied(f"it ended {len(buffer)} bytes too early")
+            buffer = buffer[count:]
+
+    def _before(self, deadline: float) -> socket.socket:
+        """Return the socket, set to give up at the deadline; raises TimeoutError after the deadline."""
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        assert self._socket is not None
+        self._socket.settimeout(remaining)
+        return self._socket
+
+    def release(self) -> None:
+        """Close the socket, so that the child ends by itself; do not wait."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def kill(self) -> None:
+        """End the child at once; one that hangs in the kernel is left behind after a moment."""
+        self.release()
+        if self._process is not None:
+            self._process.kill()
+            self._is_over_within(_FAREWELL_SECONDS)
+
+    def close(self) -> None:
+        """Let the child end, and wait; kill a child that does not end by itself."""
+        self.release()
+        if not self._is_over_within(_CLOSING_SECONDS):
+            self.kill()
+
+    def _is_over_within(self, seconds: float) -> bool:
+        """Wait until the process has ended; return False if ``seconds`` were not enough."""
+        import subprocess
+
+        with suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(seconds)
+        return self.is_gone
+
+
+def _spawn(program: WorkerProgram, channel: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a child with its end of the socket as standard input; raises OSError."""
+    import subprocess
+
+    return subprocess.Popen(
+        [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
+        stdin=channel.fileno(),
+        # Answers have their own channel, so that a library that prints breaks no frame.
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if program.is_silent else None,
+        # A Ctrl-C on the terminal is for the parent, which knows what to bring to an end.
+        start_new_session=True,
+    )
 
 
 class WorkerPool:
-    """Own one child process per thread, which runs ``module`` and answers calls.
+    """Own one child process for each calling thread.
 
-    A child is started when its thread calls first.  :meth:`close` ends all of them.
+    Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
+    The owner ends all children with :meth:`close`.
     """
 
-    def __init__(self, module: str, *arguments: bytes) -> None:
-        self._module, self._arguments = module, arguments
+    def __init__(self, program: WorkerProgram) -> None:
+        self._program = program
         self._mine = threading.local()
-        self._all: list[subprocess.Popen[bytes]] = []
+        self._all: list[Worker] = []
 
     def start(self) -> None:
-        """Start this thread's child before there is a request; raises OSError."""
-        self._child()
+        """Start this thread's child ahead of the first request; raises WorkerDied."""
+        self._of_this_thread().start()
 
-    def call(self, request: Any) -> Any:
-        """Return what this thread's child answers; raises OSError where it cannot be started, or died."""
-        child = self._child()
-        assert child.stdin is not None
-        assert child.stdout is not None
-        try:
-            write_frame(child.stdin.fileno(), request)
-            return read_frame(child.stdout.fileno())
-        except (OSError, EOFError):
-            # Whatever it had answered late would pass for the answer to the next request.
-            child.kill()
-            self._mine.child = None
-            raise BrokenPipeError from None
+    def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
+        """Call this thread's child, as :meth:`Worker.call` does; raises WorkerProblem."""
+        return self._of_this_thread().call(request, decode, patience_seconds)
 
-    def _child(self) -> subprocess.Popen[bytes]:
-        child: subprocess.Popen[bytes] | None = getattr(self._mine, "child", None)
-        if child is None:
-            # -P: a file in the current folder must not pass for one of our modules.
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", self._module, *self._arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._mine.child = child
-            self._all.append(child)
-        return child
+    def _of_this_thread(self) -> Worker:
+        if not hasattr(self._mine, "worker"):
+            self._mine.worker = Worker(self._program)
+            self._all.append(self._mine.worker)
+        worker: Worker = self._mine.worker
+        return worker
 
     def release(self) -> None:
-        """Tell the children to end, and wait for none; only while no thread calls."""
-        self._mine = threading.local()
-        for child in self._all:
-            for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    pipe.close()
+        """Let the children end, without waiting; only while no thread calls."""
+        for worker in self._all:
+            worker.release()
 
     def close(self) -> None:
-        """End the children, and wait for each; only while no thread calls."""
+        """Let the children end, and wait for each; only while no thread calls."""
         self.release()
+        self._mine = threading.local()
         while self._all:
-            self._all.pop().wait()
+            self._all.pop().close()
 
 
-def serve(answer: Callable[[Any], Any]) -> None:
-    """Be such a child: answer requests until the parent closes its end."""
-    try:
+def serve(answer: Callable[[Any], object]) -> None:
+    """Answer requests until the parent closes the socket: the main loop of a child.
+
+    An exception of ``answer`` becomes a WorkerFailed in the parent, and the child goes on.
+    """
+    with suppress(EOFError, ConnectionError):  # The parent has closed the socket, or died.
         while True:
-            write_frame(1, answer(read_frame(0)))
-    except (EOFError, BrokenPipeError):
-        return
+            length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
+            request = json.loads(_read_bytes(length))
+            try:
+                reply = _reply_frame(answer(request))
+            except Exception as error:
+                # Whatever was raised belongs to this request: the next one may go well.
+                reply = _frame({"failed": f"{type(error).__name__}: {error}"[:500]})
+            _write_bytes(reply)
+
+
+def _reply_frame(answer: object) -> bytes:
+    if isinstance(answer, WithContent):
+        return _frame({"answer": answer.answer}, answer.content)
+    return _frame({"answer": answer})
+
+
+def _frame(value: object, content: bytes | memoryview = b"") -> bytes:
+    data = _to_json(value).encode("utf-8", "surrogatepass")
+    return b"".join((_LENGTHS.pack(len(data), len(content)), data, content))
+
+
+def _read_bytes(count: int) -> bytes:
+    """Return the next ``count`` bytes of a request; raises EOFError if the parent has closed the socket."""
+    data = bytearray()
+    while len(data) < count:
+        chunk = os.read(0, count - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return bytes(data)
+
+
+def _write_bytes(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(0, view) :]

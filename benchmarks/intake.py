@@ -157,7 +157,7 @@ def restart(site: Site, daemon: subprocess.Popen[bytes], rounds: int = 5) -> sub
 
 
 def scan(site: Site, rounds: int = 7) -> None:
-    from archiver.config.settings import load
+    from archiver.config.loader import load
     from archiver.intake.folder.access import Direct
     from archiver.intake.ignore import IgnoreRules
     from archiver.intake.scan import Scanner

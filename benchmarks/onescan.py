@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from archiver.config.settings import load
+from archiver.config.loader import load
 from archiver.intake.folder.access import Direct
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from archiver.store.archive import Archive
 from tests.needs import find_trouble
 from tests.other_user import CHECKOUT, is_open
+from tests.toml_text import dump_tables
 
 SAMPLES = CHECKOUT / "sample_archive" / "materials"
 COMMAND = Path(sys.executable).parent / "archiver"
@@ -113,6 +115,18 @@ class Site:
             assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
         return done
+
+    def configure(self, **tables: Mapping[str, Any]) -> None:
+        """Set keys of the configuration: ``configure(retention={"years": 5}, filings={"推荐": {"pages": [...]}})``.
+
+        Other keys stay, comments do not.
+        """
+        document = tomllib.loads(self.config.read_text("utf-8"))
+        for name, changes in tables.items():
+            table = document.setdefault(name, {})
+            for key, value in changes.items():
+                table[key] = {**table.get(key, {}), **value} if name == "filings" else value
+        self.config.write_text(dump_tables(document), "utf-8")
 
     def set(self, section: str, key: str, value: object) -> None:
         lines = self.config.read_text(encoding="utf-8").splitlines()

@@ -47,7 +47,8 @@ WORDS = {"captured", "submitted", "superseded", "add", "modify", "delete", "rena
          "Hold", "Held", "Since", "By", "Reason", "Lifted", "ended", "Plan", "Made", "Approved by", "State",
          "carried out", "begun, not finished", "approved", "waits for approval",
          "done", "regulator", "statute", "policy", "stated", "done late", "overdue", "due today", "due soon", "open", "Filing", "Number", "Responsible", "Next due", "not answered yet", "not decided yet", "material",
-         "not material", "number and link are there", "number or link is missing", "Notice", "Kind", "Received", "Due", "Answer", "What", "Who", "Basis"}  # fmt: skip
+         "not material", "number and link are there", "number or link is missing", "Notice", "Kind", "Received", "Due", "Answer", "What", "Who", "Basis",
+         "Setting", "From", "Value"}  # fmt: skip
 
 
 #: click's own words, which it asks of the same catalogue.

@@ -63,7 +63,7 @@ def open_site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         site = Site(Path(folder) / "site").init()
-        site.config.write_text(f'{site.config.read_text()}\n[access]\nread_group = "nogroup"\n')
+        site.configure(access={"read_group": "nogroup"})
         yield site
 
 

@@ -19,10 +19,11 @@ from tests import package_map, sentence_lines
 from tests.conftest import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
-GROUPS = {"replica", "dispose", "filing", "hold", "key", "service"}
+GROUPS = {"replica", "dispose", "filing", "hold", "key", "service", "config"}
 OPERATIONS = ["docs/operations.md", "docs/operations.zh-CN.md"]
 PLATFORMS = ["docs/platforms.md", "docs/platforms.zh-CN.md"]
 OFFSITE = ["docs/offsite.md", "docs/offsite.zh-CN.md"]
+SETTINGS = ["docs/settings.md", "docs/settings.zh-CN.md"]
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -52,7 +53,7 @@ def help_of(*words: str) -> str:
     return subprocess.run([COMMAND, *words, "--help"], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("name", [*READMES, *OPERATIONS, *OFFSITE, "docs/commands.md"])
+@pytest.mark.parametrize("name", [*READMES, *OPERATIONS, *OFFSITE, *SETTINGS, "docs/commands.md"])
 def test_every_option_of_the_readme_exists(name: str) -> None:
     text = (CHECKOUT / name).read_text(encoding="utf-8")
     for command, rest in re.findall(r"archiver ([a-z]+)([^`\n]*)", text):
@@ -64,7 +65,9 @@ def test_every_option_of_the_readme_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [READMES, OPERATIONS, OFFSITE, PLATFORMS], ids=["readme", "operations", "offsite", "platforms"]
+    "names",
+    [READMES, OPERATIONS, OFFSITE, PLATFORMS, SETTINGS],
+    ids=["readme", "operations", "offsite", "platforms", "settings"],
 )
 def test_both_languages_have_the_same_parts(names: list[str]) -> None:
     shapes = [re.findall(r"^(#+|```|\|)", (CHECKOUT / name).read_text(encoding="utf-8"), re.M) for name in names]

@@ -16,10 +16,6 @@ def filled(site: Site) -> Site:
     return site
 
 
-def add(site: Site, setting: str) -> None:
-    site.config.write_text(f"{site.config.read_text()}\n[evidence]\n{setting}\n")
-
-
 def test_a_drill_restores_compares_and_journals(filled: Site) -> None:
     done = filled.json("drill", "--files", "25")
     assert 20 <= done["files"] <= 25
@@ -40,7 +36,7 @@ def test_a_drill_finds_what_does_not_come_back(filled: Site) -> None:
 
 
 def test_the_daemon_drills_on_its_schedule(filled: Site) -> None:
-    add(filled, "drill_days = 1")
+    filled.configure(evidence={"drill_days": 1})
     from tests.retention.test_disposal import Later
 
     process = Later(filled, 2).start()
@@ -51,7 +47,7 @@ def test_the_daemon_drills_on_its_schedule(filled: Site) -> None:
 
 
 def test_manifests_carry_sm3_where_it_is_wanted(filled: Site) -> None:
-    add(filled, "sm3 = true")
+    filled.configure(evidence={"sm3": True})
     filled.run("submit", "f/s1", "--on", "2026-01-01")
     event = json.loads(filled.git("show", "journal~1:event.json").stdout)
     assert len(event["details"]["manifest_sm3"]) == 64

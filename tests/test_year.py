@@ -108,17 +108,11 @@ def site(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> Site:
         ],
         check=True,
     )
-    settings = f"""
-[access]
-read_group = "{GROUP}"
-act_group = "{GROUP}"
-[display]
-allow_private = true
-[filings."推荐"]
-pages = ["{server}/about"]
-signals = ["git:{code}"]
-"""
-    site.config.write_text(site.config.read_text("utf-8") + settings, "utf-8")
+    site.configure(
+        access={"read_group": GROUP, "act_group": GROUP},
+        display={"allow_private": True},
+        filings={"推荐": {"pages": [f"{server}/about"], "signals": [f"git:{code}"]}},
+    )
     monkeypatch.setenv("ARCHIVER_TARGET_OWNER", server.replace("http:", "json:"))
     return site
 

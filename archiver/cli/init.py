@@ -15,15 +15,9 @@ from archiver import profiles
 from archiver.cli.parameters import ReadableFile, RecordedText
 from archiver.cli.session import Session, command
 from archiver.config import template
+from archiver.config.loader import check_places, load
 from archiver.config.location import HERE
-from archiver.config.settings import (
-    CEILING_YEARS,
-    LAYOUT_SUBMISSION,
-    LAYOUTS,
-    Config,
-    check_places,
-    load,
-)
+from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
 from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate

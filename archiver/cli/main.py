@@ -49,6 +49,7 @@ COMMANDS = {
     "replica": "The off-site copy in a bucket that locks.",
     "audit": "Write the inspection package.",
     "reindex": "Rebuild the index from the journal.",
+    "config": "Check the configuration file, and show its settings.",
     "service": "Run archiver as a service of the system.",
     "demo": "The whole job on sample materials.",
 }

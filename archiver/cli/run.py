@@ -46,24 +46,24 @@ def run_command(session: Session, once: bool, settle: float | None, log: str) ->
         _catch_up(session, Log(teller), settle)
         return
     from archiver.daemon.service import Service
+    from archiver.daemon.signal_listener import SignalListener
 
     service = Service(session.read_config, teller, settle, session.lock_timeout)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: service.stop())
-    signal.signal(signal.SIGHUP, lambda *_: service.reload())
-    service.run()
+    actions = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
+    with SignalListener(actions):
+        service.run()
     Log(teller)("Ended. Everything that was reported as archived is durable.")
 
 
 def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
     from archiver.daemon.capture_loop import Daemon
+    from archiver.daemon.signal_listener import SignalListener
 
     interruption.raise_in_the_work()
     daemon = Daemon(session.open_archive(), session.config, teller, settle, session.lock_timeout)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: daemon.stop())
     try:
-        left = daemon.run_once()
+        with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
+            left = daemon.run_once()
     except Busy:
         # Cron beside a service: what counts is that everything is in, not who archived it.
         if not _is_kept_complete(session, teller):

@@ -35,11 +35,11 @@ service_command = command_group("Run archiver as a service of the system.")
 )
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
 def _install_unit(session: Session, user: str, to: str, only_print: bool) -> None:
-    from archiver.config.location import find
+    from archiver.config.location import find_config_file
     from archiver.daemon import unit
 
     settings = session.config
-    source = Path(os.path.abspath(find(session.config_file, os.environ)))
+    source = Path(os.path.abspath(find_config_file(session.config_file, os.environ)))
     writable = [settings.metrics_textfile.parent] if settings.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))
     text = unit.render(program, source, settings.archive, settings.watch, user, writable)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from archiver.actions.request_fields import Request
+    from archiver.config.loader import CheckedFile
     from archiver.config.settings import Config
     from archiver.retention.policy import Policy
     from archiver.store.archive import Archive
@@ -54,8 +55,24 @@ class Session:
 
     def read_config(self) -> Config:
         """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
-        from archiver.config.location import unreadable
-        from archiver.config.settings import in_force
+        found = self.check_config().require()
+        # Not self.console: the language that the settings name counts already.
+        console = Console(language(self.lang or found.lang, os.environ), self.quiet)
+        for warning in found.warnings:
+            console.warn("{warning}", warning=warning)
+        return found
+
+    def use_config(self, config: Config) -> None:
+        """Go on with ``config``, and in its language."""
+        self._config = config
+
+    def check_config(self) -> CheckedFile:
+        """Read the file with everything that is wrong in it.
+
+        Raises ConfigProblem, UsageProblem or StorageProblem if there is no such file, or none that can be read.
+        """
+        from archiver.config.loader import check_in_force
+        from archiver.config.location import unreadable_config
         from archiver.existence import is_there
 
         try:
@@ -65,13 +82,8 @@ class Session:
                     path=self.config_file,
                 )
         except OSError as error:
-            raise unreadable(Path(self.config_file or ""), error) from None
-        found = in_force(self.config_file, os.environ)
-        # Not self.console: the language that the settings name counts already.
-        console = Console(language(self.lang or found.lang, os.environ), self.quiet)
-        for warning in found.warnings:
-            console.warn("{warning}", warning=warning)
-        return found
+            raise unreadable_config(Path(self.config_file or ""), error) from None
+        return check_in_force(self.config_file, os.environ)
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
         """Open the archive named in the settings, until :meth:`close`.

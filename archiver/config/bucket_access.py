@@ -2,62 +2,72 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.config.toml_document import TomlDocument
-
-STYLES = ("auto", "path", "virtual")
+from archiver.config import value_types as types
+from archiver.config.schema import setting
+from archiver.errors import Phrase
 
 
 @dataclass(frozen=True, slots=True)
 class BucketAccess:
-    """How the bucket is reached; which one it is, ``replica init`` journalled."""
+    """Settings of the way to the bucket; ``replica init`` journals the address."""
 
-    endpoint: str = ""
-    region: str = ""
-    style: str = "auto"
-    #: A file of the owner's alone (0600), in the form of ~/.aws/credentials; None: the usual AWS chain.
-    credentials: Path | None = None
-    ca: Path | None = None
-    proxy: str = ""
-    #: MB a second, 0: no limit.
-    bandwidth_mb: float = 0.0
-    parallel: int = 8
-    #: ``status`` warns when what is not replicated is older.
-    alert_hours: float = 24.0
-
-
-def access_of(document: TomlDocument) -> BucketAccess:
-    """Read and validate; raises ConfigProblem."""
-    style = _text(document, "style") or "auto"
-    if style not in STYLES:
-        raise document.problem("replica.style", 'must be "auto", "path" or "virtual"')
-    endpoint = _text(document, "endpoint")
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        raise document.problem("replica.endpoint", "must be an address that begins with http:// or https://")
-    return BucketAccess(
-        endpoint=endpoint,
-        region=_text(document, "region"),
-        style=style,
-        credentials=_path(document, "credentials"),
-        ca=_path(document, "ca"),
-        proxy=_text(document, "proxy"),
-        bandwidth_mb=document.number("replica", "bandwidth_mb", 0.0, 0.0),
-        parallel=min(64, int(document.number("replica", "parallel", 8, 1))),
-        alert_hours=document.number("replica", "alert_hours", 24.0, 0.01),
+    endpoint: str = setting(
+        "replica.endpoint",
+        types.WEB_ADDRESS,
+        default="",
+        summary=Phrase("Address of the S3 service; without it, AWS."),
+        example="https://s3.example.com",
     )
-
-
-def _text(document: TomlDocument, key: str) -> str:
-    value = document.get("replica", key, "")
-    if not isinstance(value, str):
-        raise document.problem(f"replica.{key}", "must be a text")
-    return value
-
-
-def _path(document: TomlDocument, key: str) -> Path | None:
-    value = _text(document, key)
-    # The file is UTF-8 whatever the locale, and a path is its bytes.
-    return Path(os.path.abspath(document.source.parent / os.fsdecode(value.encode("utf-8")))) if value else None
+    region: str = setting(
+        "replica.region", types.TEXT, default="", summary=Phrase("Region of the bucket."), example="cn-north-1"
+    )
+    style: str = setting(
+        "replica.style",
+        types.choice(
+            ("auto", "path", "virtual"), Phrase('must be "auto", "path" or "virtual"'), when_empty="auto"
+        ),
+        default="auto",
+        summary=Phrase("Place of the bucket's name in addresses: in the path, or in the host name (virtual)."),
+    )
+    #: None: the usual AWS chain.
+    credentials: Path | None = setting(
+        "replica.credentials",
+        types.OPTIONAL_FILE,
+        default=None,
+        summary=Phrase(
+            "File with the keys, mode 0600, in the form of ~/.aws/credentials; without it, the usual AWS chain."
+        ),
+        example="bucket-keys",
+    )
+    ca: Path | None = setting(
+        "replica.ca",
+        types.OPTIONAL_FILE,
+        default=None,
+        summary=Phrase("Certificates (PEM) that the endpoint is checked against."),
+        example="/etc/ssl/company-ca.pem",
+    )
+    proxy: str = setting(
+        "replica.proxy",
+        types.TEXT,
+        default="",
+        summary=Phrase("Address of a proxy in front of the bucket."),
+        example="http://proxy.example.com:3128",
+    )
+    bandwidth_mb: float = setting(
+        "replica.bandwidth_mb",
+        types.number(0),
+        default=0.0,
+        summary=Phrase("Most MB sent in a second; 0: no limit."),
+    )
+    parallel: int = setting(
+        "replica.parallel", types.TRANSFERS, default=8, summary=Phrase("Transfers at once, 64 at most.")
+    )
+    alert_hours: float = setting(
+        "replica.alert_hours",
+        types.number(0.01),
+        default=24.0,
+        summary=Phrase("Hours after which status warns of data that is not replicated."),
+    )

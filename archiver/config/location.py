@@ -1,62 +1,62 @@
-"""Where the configuration lies, and its text."""
+"""Find the configuration file, and read the text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from archiver.config.owner import open_found
+from archiver.config.owner import open_found_file
 from archiver.errors import ConfigProblem, StorageProblem
 from archiver.existence import is_there
 
-#: Where a configuration is found that nobody named.
+#: A configuration that nobody named is looked for here first: a folder may have an archive of its own.
 HERE = Path("archiver.toml")
-_OF_THE_SERVER = Path("/etc/archiver/archiver.toml")
+_SYSTEM_FILE = Path("/etc/archiver/archiver.toml")
 
 
-def find(explicit: str | None, environment: Mapping[str, str]) -> Path:
-    """The configuration file in force.
+def find_config_file(explicit: str | None, environment: Mapping[str, str]) -> Path:
+    """Return the configuration file in force.
 
-    Raises ConfigProblem when none of the usual places has one, and StorageProblem where one of them may not
-    be looked at: what lies there would be in force.
+    Raises ConfigProblem if none of the usual places has one, and StorageProblem if one of them may not be looked
+    at: a file there would be in force.
     """
     if explicit:
         return Path(explicit)
     if named := environment.get("ARCHIVER_CONFIG"):
         return Path(named)
-    for place in (HERE, _OF_THE_SERVER):
+    for usual_file in (HERE, _SYSTEM_FILE):
         try:
-            if _is_found(place):
-                return place
+            if _has_entry(usual_file):
+                return usual_file
         except OSError as error:
-            raise unreadable(place, error) from None
+            raise unreadable_config(usual_file, error) from None
     raise ConfigProblem(
         "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
         "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
     )
 
 
-def _is_found(place: Path) -> bool:
+def _has_entry(path: Path) -> bool:
     try:
-        return is_there(place)
+        return is_there(path)
     except OSError:
         # In a folder that everybody may write the kernel follows nobody else's link (protected_symlinks, proc(5)).
-        # Such a link is there all the same: whose it is, decides where it is opened.
-        if is_there(place, follow_links=False):
+        # Such a link counts as an entry all the same: opening it decides by its owner.
+        if is_there(path, follow_links=False):
             return True
         raise
 
 
 def read_text(source: Path, *, is_found: bool) -> str:
-    """The text of ``source``; ``is_found``: nobody named it, so it has to belong to somebody trusted.
+    """Return the text of ``source``; ``is_found``: named by nobody, so the owner has to be trusted.
 
-    Raises ConfigProblem, and StorageProblem where it may not be read.
+    Raises ConfigProblem if it is missing, not trusted or no text, StorageProblem if the caller may not read it.
     """
     try:
         if is_found:
-            found = open_found(source)
-            found.check()
-            data = found.data
+            found_file = open_found_file(source)
+            found_file.check_trust()
+            data = found_file.data
         else:
             data = source.read_bytes()
         return data.decode("utf-8")
@@ -74,11 +74,11 @@ def read_text(source: Path, *, is_found: bool) -> str:
             reason=error,
         ) from None
     except OSError as error:
-        raise unreadable(source, error) from None
+        raise unreadable_config(source, error) from None
 
 
-def unreadable(path: Path, error: OSError) -> StorageProblem:
-    """What is raised for a configuration that the disk or a permission keeps from the caller."""
+def unreadable_config(path: Path, error: OSError) -> StorageProblem:
+    """Return the error for a configuration kept from the caller by the disk or a permission."""
     return StorageProblem(
         "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
         "read it, or mend the permissions of the file and of its folders.",

@@ -1,6 +1,6 @@
-"""Whether an ``archiver.toml`` that nobody named, but that lies in the current folder, may be believed.
+"""Decide on trust in an ``archiver.toml`` found in the current folder, named by nobody.
 
-Whoever wrote it decides which archive a command works on, and a shared folder is no place to find that out.
+Its author decides which archive a command works on, and anybody may be the author in a shared folder.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from pathlib import Path
 from archiver.errors import ConfigProblem, Phrase
 
 _ACL = "system.posix_acl_access"
-_LARGEST_BYTES = 1 << 20
+#: A thousand filings take some 100 KB. Without a limit, a planted file could fill the memory of root's command.
+_MAX_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file as it was opened: ``data`` comes from the very descriptor that ``status`` describes."""
+    """An opened file: ``data`` and ``stat_result`` come from the same descriptor."""
 
     path: Path
     data: bytes
-    status: os.stat_result
-    #: Who made the link by which it was found; None: there is none.
+    stat_result: os.stat_result
+    #: The user id that owns the link to the file; None if there is no link.
     link_owner: int | None
     has_acl: bool
 
-    def check(self) -> None:
-        """Refuse what somebody else may have written or put there; raises ConfigProblem."""
-        if reason := self._distrust(self._trusted()):
+    def check_trust(self) -> None:
+        """Refuse a file with other possible authors; raises ConfigProblem."""
+        if reason := self._find_distrust(self._trusted_users()):
             raise ConfigProblem(
                 "{path} is not used: {reason}. Nothing was changed. Look at it first; then name it with --config, "
                 "or make it yours (chown) and writable by nobody else (chmod 644).",
@@ -42,95 +43,102 @@ class FoundFile:
                 reason=reason,
             )
 
-    def _trusted(self) -> set[int]:
-        """Root trusts nobody else; others also trust root, and whoever owns the archive that it names."""
-        caller = os.geteuid()
-        if caller == 0:
+    def _trusted_users(self) -> set[int]:
+        """Return user ids: root trusts nobody else; others also root, and the owner of the archive in the file."""
+        caller_uid = os.geteuid()
+        if caller_uid == 0:
             return {0}
-        trusted = {0, caller}
+        trusted_uids = {0, caller_uid}
+        # A file without a usable path is refused later, with a message of its own.
         with suppress(OSError, ValueError, KeyError, TypeError):
-            named = tomllib.loads(self.data.decode("utf-8"))["archive"]["path"]
-            trusted.add(os.stat(self.path.parent / os.fsdecode(named.encode("utf-8"))).st_uid)
-        return trusted
+            archive_path = tomllib.loads(self.data.decode("utf-8"))["archive"]["path"]
+            trusted_uids.add(os.stat(self.path.parent / os.fsdecode(archive_path.encode("utf-8"))).st_uid)
+        return trusted_uids
 
-    def _distrust(self, trusted: Collection[int]) -> Phrase | None:
-        mode = self.status.st_mode
+    def _find_distrust(self, trusted_uids: Collection[int]) -> Phrase | None:
+        """Return the reason not to trust the file, None if there is none: type, owners, other writers, links."""
+        mode = self.stat_result.st_mode
         if not stat.S_ISREG(mode):
             return Phrase("it is not a regular file")
-        if self.status.st_uid not in trusted:
-            return Phrase("it belongs to {owner}", owner=_user(self.status.st_uid))
-        if self.link_owner is not None and self.link_owner not in trusted:
-            return Phrase("it is a link that belongs to {owner}", owner=_user(self.link_owner))
+        if self.stat_result.st_uid not in trusted_uids:
+            return Phrase("it belongs to {owner}", owner=_user_name(self.stat_result.st_uid))
+        if self.link_owner is not None and self.link_owner not in trusted_uids:
+            return Phrase("it is a link that belongs to {owner}", owner=_user_name(self.link_owner))
         if mode & stat.S_IWOTH:
             return Phrase("everybody may write it")
         # Where there are more entries than three, the group's bits are the most that any of them may.
-        if mode & stat.S_IWGRP and (self.has_acl or _only_member(self.status.st_gid) not in trusted):
-            return Phrase("the group {group} may write it", group=_group(self.status.st_gid))
-        if self.status.st_nlink > 1 and self.link_owner is None and _is_shared(self.path.parent, trusted):
+        if mode & stat.S_IWGRP and (self.has_acl or _only_member(self.stat_result.st_gid) not in trusted_uids):
+            return Phrase("the group {group} may write it", group=_group_name(self.stat_result.st_gid))
+        if (
+            self.stat_result.st_nlink > 1
+            and self.link_owner is None
+            and _is_shared(self.path.parent, trusted_uids)
+        ):
             return Phrase("it has another name elsewhere, and others may have put this one here")
         return None
 
 
-def open_found(path: Path) -> FoundFile:
-    """Open ``path`` once; what is judged is what is read.  Raises OSError."""
-    held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+def open_found_file(path: Path) -> FoundFile:
+    """Open ``path`` once, so that the file judged is the file read.  Raises OSError."""
+    path_fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        itself = os.fstat(held)
-        is_link = stat.S_ISLNK(itself.st_mode)
-        # The link in hand: by now another one may lie there under its name.
-        target = path.parent / os.readlink("", dir_fd=held) if is_link else path
+        entry_stat = os.fstat(path_fd)
+        is_link = stat.S_ISLNK(entry_stat.st_mode)
+        # Of the open link: by now another one may lie there under its name.
+        target = path.parent / os.readlink("", dir_fd=path_fd) if is_link else path
     finally:
-        os.close(held)
-    # Nor may a pipe keep the caller waiting.
+        os.close(path_fd)
+    # O_NONBLOCK: a pipe must not keep the caller waiting.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    descriptor = os.open(target, flags if is_link else flags | os.O_NOFOLLOW)
+    file_fd = os.open(target, flags if is_link else flags | os.O_NOFOLLOW)
     # Not open(): it takes no folder, and says so with the descriptor's number for a name.
     try:
-        status = os.fstat(descriptor)
-        data = os.read(descriptor, _LARGEST_BYTES) if stat.S_ISREG(status.st_mode) else b""
-        return FoundFile(path, data, status, itself.st_uid if is_link else None, _has_acl(descriptor))
+        file_stat = os.fstat(file_fd)
+        data = os.read(file_fd, _MAX_FILE_BYTES) if stat.S_ISREG(file_stat.st_mode) else b""
+        return FoundFile(path, data, file_stat, entry_stat.st_uid if is_link else None, _has_acl(file_fd))
     finally:
-        os.close(descriptor)
+        os.close(file_fd)
 
 
 def _has_acl(descriptor: int) -> bool:
     try:
         os.getxattr(descriptor, _ACL)
     except OSError:
+        # The file has none, or the filesystem has no lists at all.
         return False
     return True
 
 
-def _is_shared(folder: Path, trusted: Collection[int]) -> bool:
-    """Whether somebody else may put names into ``folder``."""
-    status = os.stat(folder)
-    open_to_group = status.st_mode & stat.S_IWGRP and _only_member(status.st_gid) not in trusted
-    return status.st_uid not in trusted or bool(status.st_mode & stat.S_IWOTH or open_to_group)
+def _is_shared(folder: Path, trusted_uids: Collection[int]) -> bool:
+    """Return True if users beyond the trusted ones may put names into ``folder``."""
+    folder_stat = os.stat(folder)
+    is_group_writable = folder_stat.st_mode & stat.S_IWGRP and _only_member(folder_stat.st_gid) not in trusted_uids
+    return folder_stat.st_uid not in trusted_uids or bool(folder_stat.st_mode & stat.S_IWOTH or is_group_writable)
 
 
 def _only_member(gid: int) -> int | None:
-    """The user whose private group this is: of the same name, and without other members."""
+    """Return the user id whose private group this is: of the same name, and without other members."""
     try:
         group = grp.getgrgid(gid)
         user = pwd.getpwnam(group.gr_name)
     except KeyError:
+        # An id without a name, or a group that is named like no user: members may join at any time.
         return None
     if user.pw_gid != gid or not {*group.gr_mem} <= {group.gr_name}:
         return None
-    # A user's primary group does not list that user.
-    return (
-        None if any(each.pw_gid == gid and each.pw_uid != user.pw_uid for each in pwd.getpwall()) else user.pw_uid
-    )
+    # A primary group does not list its users as members.
+    has_other_users = any(other.pw_gid == gid and other.pw_uid != user.pw_uid for other in pwd.getpwall())
+    return None if has_other_users else user.pw_uid
 
 
-def _user(uid: int) -> str:
+def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
 
 
-def _group(gid: int) -> str:
+def _group_name(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

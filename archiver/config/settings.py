@@ -1,317 +1,308 @@
-"""Validated settings, read from ``archiver.toml``."""
+"""The table of settings: every key of ``archiver.toml`` is a field of a class here, or of Desk or BucketAccess."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from archiver.config.bucket_access import BucketAccess, access_of
-from archiver.config.desk import Desk, desk_of
-from archiver.config.location import HERE, find, read_text
-from archiver.config.toml_document import TomlDocument
-from archiver.errors import ConfigProblem, Phrase
-from archiver.profiles import DEFAULT, FLOOR_YEARS, PROFILES
+from archiver.config import value_types as types
+from archiver.config.bucket_access import BucketAccess
+from archiver.config.desk import Desk
+from archiver.config.schema import Effect, Setting, required, setting, settings_of, table_of
+from archiver.errors import Phrase
+from archiver.model import KINDS
+from archiver.profiles import DEFAULT, FLOOR_YEARS, PERMANENT, PROFILES
 
 #: A typing error such as 30000 must not lock materials past the calendar's end.
 CEILING_YEARS = 1000
-
-#: Between the last approval of a disposal and the deletion; may be set longer, not shorter than a day.
-COOLING_OFF_DAYS = 7
 
 LAYOUT_SUBMISSION = "{filing}/{submission}"
 LAYOUT_FILING = "{filing}"
 LAYOUTS = (LAYOUT_SUBMISSION, LAYOUT_FILING)
 
+#: What editors, systems and browsers write beside materials, or instead of them until they are whole.
 DEFAULT_IGNORE = (
-    "~$*",
-    ".~lock*",
-    "*.swp",
-    "Thumbs.db",
-    "desktop.ini",
-    ".DS_Store",
-    "*.crdownload",
-    "*.part",
-    "*.partial",
-    "*.download",
+    *("~$*", ".~lock*", "*.swp"),
+    *("Thumbs.db", "desktop.ini", ".DS_Store"),
+    *("*.crdownload", "*.part", "*.partial", "*.download"),
 )
+
+#: Table -> its subject, in the order of a new file.
+TABLES: Mapping[str, Phrase] = {
+    "archive": Phrase("The archive itself."),
+    "watch": Phrase("The watched folder, and when a change in it becomes a version."),
+    "timestamp": Phrase("The time-stamp authority; its certificates were pinned when the archive was made."),
+    "retention": Phrase(
+        "How long versions are retained. The longest period counts; what was promised stays promised."
+    ),
+    "access": Phrase("Groups of this server that may use the archive. Without them: only the service's own user."),
+    "evidence": Phrase("Restore drills, and digests in manifests."),
+    "sensitive": Phrase("Materials that only the service's user may read."),
+    "expected": Phrase("Materials that a submission should hold; the report names those that are missing."),
+    "reminders": Phrase("Reminders of deadlines."),
+    "changes": Phrase("Materials that show a change of what was filed."),
+    "display": Phrase("Checks of the pages that must display the filing number."),
+    "notices": Phrase("Notices of the regulator."),
+    "replica": Phrase("The way to the bucket that archiver replica init was told of."),
+    "metrics": Phrase("Figures for Prometheus."),
+    "filings": Phrase("Settings of one filing: a table for each, named like the folder of the filing."),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FilingSettings:
-    """What is set for one filing only; None: as for all."""
+    """Settings of one filing only."""
 
-    min_version_interval_minutes: float | None = None
-    profiles: tuple[str, ...] = ()
-    #: By the submission's folder name: further profiles for it alone.
-    submissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Files, or with ``git:`` before them repositories, whose releases are changes of the algorithm.
-    signals: tuple[str, ...] = ()
-    #: Addresses of the company's own pages that must display the filing number.
-    pages: tuple[str, ...] = ()
+    #: None: as for all.
+    min_version_interval_minutes: float | None = setting(
+        "min_version_interval_minutes",
+        types.number(0),
+        default=None,
+        summary=Phrase("As watch.min_version_interval_minutes, for this filing."),
+        example=30,
+    )
+    profiles: tuple[str, ...] = setting(
+        "profiles",
+        types.PROFILE_NAMES,
+        default=(),
+        summary=Phrase("Retention profiles for this filing, on top of retention.profiles."),
+        example=["cn-archive-10"],
+    )
+    #: By the submission's folder name.
+    submissions: Mapping[str, tuple[str, ...]] = setting(
+        "submissions",
+        types.lists_by_key(types.PROFILE_NAMES),
+        default={},
+        summary=Phrase("Retention profiles for single submissions, by the name of their folder."),
+        example={"2026-03-首次备案": ["cn-archive-30"]},
+    )
+    signals: tuple[str, ...] = setting(
+        "signals",
+        types.FILE_NAMES,
+        default=(),
+        summary=Phrase(
+            "Files, or repositories with git: before them, whose releases are changes of the algorithm."
+        ),
+        example=["/srv/models/VERSION", "git:/srv/code/recommender.git"],
+    )
+    pages: tuple[str, ...] = setting(
+        "pages",
+        types.TEXTS,
+        default=(),
+        summary=Phrase("Addresses of the company's own pages that must display the filing number."),
+        example=["https://www.example.com/about"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything a person may set; times are seconds unless named otherwise."""
+    """All settings, and the file with them."""
 
     source: Path
-    archive: Path
-    watch: Path
-    layout: str = LAYOUT_SUBMISSION
-    settle_seconds: float = 5.0
-    maximum_delay_seconds: float = 300.0
-    scan_minutes: float = 15.0
-    poll_seconds: float = 30.0
-    min_version_interval_minutes: float = 0.0
-    filings: Mapping[str, FilingSettings] = field(default_factory=dict)
-    metrics_textfile: Path | None = None
-    metrics_listen: tuple[str, int] | None = None
-    ignore: tuple[str, ...] = DEFAULT_IGNORE
-    retention_years: int = FLOOR_YEARS
-    profiles: tuple[str, ...] = (DEFAULT,)
-    timezone: str = "Asia/Shanghai"
-    hold_while_live: bool = True
-    cooling_off_days: int = COOLING_OFF_DAYS
-    #: Materials that go into no package unless somebody says so.
-    sensitive: tuple[str, ...] = ()
-    #: Words in the names of materials that a kind of submission should hold, where not as by default.
-    expected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Language of messages and reminders: zh, en; empty: as the locale says.
-    lang: str = ""
+    archive: Path = required(
+        "archive.path",
+        types.FOLDER,
+        summary=Phrase("Folder of the archive. To move it: stop the service, move the folder, start the service."),
+        example="/var/lib/archiver/archive",
+        effect=Effect.RESTART,
+    )
+    watch: Path = required(
+        "watch.path",
+        types.FOLDER,
+        summary=Phrase("Folder to watch; it is only ever read."),
+        example="/srv/filings",
+        effect=Effect.RELOAD,
+    )
+    #: Empty: as the locale says.
+    lang: str = setting(
+        "archive.lang",
+        types.choice(("zh", "en"), Phrase('must be "zh" or "en"'), when_empty=""),
+        default="",
+        summary=Phrase("Language of messages and reminders; without it, that of the locale."),
+        example="zh",
+    )
+    layout: str = setting(
+        "watch.layout",
+        types.choice(LAYOUTS, Phrase('must be "{{filing}}/{{submission}}" or "{{filing}}"')),
+        default=LAYOUT_SUBMISSION,
+        summary=Phrase(
+            'Meaning of the folder levels: "{{filing}}/{{submission}}", or "{{filing}}" with submissions that are '
+            "numbered 01, 02, ..."
+        ),
+        effect=Effect.NEVER,
+    )
+    settle_seconds: float = setting(
+        "watch.settle_seconds",
+        types.number(0),
+        default=5.0,
+        summary=Phrase("Seconds without a change after which a file is archived."),
+    )
+    maximum_delay_seconds: float = setting(
+        "watch.maximum_delay_seconds",
+        types.number(1),
+        default=300.0,
+        summary=Phrase(
+            "Seconds after which a file under constant writing is archived, if it can be read in one piece."
+        ),
+    )
+    scan_minutes: float = setting(
+        "watch.scan_minutes",
+        types.number(0.01),
+        default=15.0,
+        summary=Phrase("Minutes between two comparisons of the whole folder with the archive."),
+    )
+    poll_seconds: float = setting(
+        "watch.poll_seconds",
+        types.number(0.1),
+        default=30.0,
+        summary=Phrase(
+            "The same in seconds, where events are incomplete (NFS, SMB, FUSE, too few inotify watches)."
+        ),
+    )
+    min_version_interval_minutes: float = setting(
+        "watch.min_version_interval_minutes",
+        types.number(0),
+        default=0.0,
+        summary=Phrase("Minutes in which saves of drafts are gathered into one version; 0: each save is one."),
+    )
+    ignore: tuple[str, ...] = setting(
+        "watch.ignore",
+        types.TEXTS,
+        default=DEFAULT_IGNORE,
+        summary=Phrase("Patterns of file names that are not archived; archiver status lists each such file."),
+    )
+    #: Its tokens must lead to the certificates that were pinned at init.
+    timestamp_url: str = setting(
+        "timestamp.url",
+        types.WEB_ADDRESS,
+        default="",
+        summary=Phrase("Address of the time-stamp authority (RFC 3161)."),
+        example="https://tsa.example.com",
+    )
+    retention_years: int = setting(
+        "retention.years",
+        types.retention_years(CEILING_YEARS),
+        default=FLOOR_YEARS,
+        summary=Phrase("Calendar years, 3 or more."),
+    )
+    profiles: tuple[str, ...] = setting(
+        "retention.profiles",
+        types.PROFILE_NAMES,
+        default=(DEFAULT,),
+        summary=Phrase(
+            "Retention profiles (with their calendar years): {profiles}.",
+            profiles=", ".join(
+                profile.name if profile.years == PERMANENT else f"{profile.name} ({profile.years})"
+                for profile in PROFILES.values()
+            ),
+        ),
+    )
+    timezone: str = setting(
+        "retention.timezone",
+        types.TIME_ZONE,
+        default="Asia/Shanghai",
+        summary=Phrase("Time zone in which days end, and times without a zone are read."),
+    )
+    hold_while_live: bool = setting(
+        "retention.hold_while_live",
+        types.SWITCH,
+        default=True,
+        summary=Phrase("Retain everything of a filing for as long as the filing is live."),
+    )
+    cooling_off_days: int = setting(
+        "retention.cooling_off_days",
+        types.whole_number(1, 3650, Phrase("must be a whole number of days, 1 or more")),
+        default=7,
+        summary=Phrase("Days between the last approval of a disposal and the deletion."),
+    )
+    read_group: str = setting(
+        "access.read_group",
+        types.GROUP,
+        default="",
+        summary=Phrase("Group that may read the archive."),
+        example="compliance",
+    )
+    act_group: str = setting(
+        "access.act_group",
+        types.GROUP,
+        default="",
+        summary=Phrase("Group that may submit, hold and approve through the service."),
+        example="compliance-officers",
+    )
+    drill_days: int = setting(
+        "evidence.drill_days",
+        types.count(0),
+        default=30,
+        summary=Phrase("Days between two restore drills; 0: never."),
+    )
+    drill_files: int = setting(
+        "evidence.drill_files", types.count(1), default=100, summary=Phrase("Files restored in a drill.")
+    )
+    sm3: bool = setting(
+        "evidence.sm3",
+        types.SM3_SWITCH,
+        default=False,
+        summary=Phrase("SM3 digests (GB/T 32905) beside SHA-256 in manifests."),
+    )
+    sensitive: tuple[str, ...] = setting(
+        "sensitive.patterns",
+        types.TEXTS,
+        default=(),
+        summary=Phrase(
+            "Patterns of file names; such files go into no inspection package, unless with --with-sensitive."
+        ),
+        example=["*身份证*"],
+    )
+    expected: Mapping[str, tuple[str, ...]] = setting(
+        "expected",
+        types.lists_by_key(types.TEXTS, KINDS),
+        default={},
+        summary=Phrase(
+            "Words in the names of files, by the kind of the submission ({kinds}); without it, the program's own.",
+            kinds=", ".join(KINDS),
+        ),
+        example={"first": ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]},
+    )
     desk: Desk = field(default_factory=Desk)
     replica: BucketAccess = field(default_factory=BucketAccess)
-    #: The time-stamp authority (RFC 3161); what its tokens must lead to was pinned at init.
-    timestamp_url: str = ""
-    #: A restore is rehearsed this often (0: never), with this many materials.
-    drill_days: int = 30
-    drill_files: int = 100
-    #: SM3 digests (GB/T 32905) beside SHA-256 in manifests.
-    sm3: bool = False
-    #: Who may read the archive's files, and who of them may act through the daemon.
-    read_group: str = ""
-    act_group: str = ""
+    metrics_textfile: Path | None = setting(
+        "metrics.textfile",
+        types.METRICS_FILE,
+        default=None,
+        summary=Phrase(
+            "File for the textfile collector of node_exporter. Then run again: archiver service install"
+        ),
+        example="/var/lib/prometheus/node-exporter/archiver.prom",
+    )
+    metrics_listen: tuple[str, int] | None = setting(
+        "metrics.listen",
+        types.LOOPBACK,
+        default=None,
+        summary=Phrase("Address on loopback at which the service answers Prometheus."),
+        example="127.0.0.1:9750",
+    )
+    filings: Mapping[str, FilingSettings] = table_of("filings", FilingSettings)
     #: What the file still names that this release does without, and what to do.
     warnings: tuple[Phrase, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which days end and times without a zone are read."""
+        """The zone for ends of days, and for times without a zone."""
         return ZoneInfo(self.timezone)
 
     def min_version_interval_seconds(self, filing_folder: bytes) -> float:
-        """The least time between two versions of a submission of that filing; 0: none."""
+        """Return the least time between two versions of a submission of a filing; 0: none."""
         filing = self.filings.get(os.fsdecode(filing_folder))
         minutes = filing.min_version_interval_minutes if filing is not None else None
         return 60 * (self.min_version_interval_minutes if minutes is None else minutes)
 
 
-def in_force(explicit: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration, and read it; raises as :func:`load`.
-
-    One that nobody named, but that lies in the current folder, has to belong to somebody trusted.
-    """
-    named = explicit or environment.get("ARCHIVER_CONFIG")
-    source = find(explicit, environment)
-    return load(source, is_found=not named and source == HERE)
-
-
-def load(source: Path, *, is_found: bool = False) -> Config:
-    """Read and validate ``source``; ``is_found``: nobody named it.
-
-    Raises ConfigProblem, and StorageProblem where it may not be read.
-    """
-    text = read_text(source, is_found=is_found)
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigProblem(
-            "The configuration file {path} is not valid TOML: {reason}. Nothing was changed. Mend that line.",
-            path=source,
-            reason=error,
-        ) from None
-    return _validate(TomlDocument(source, document))
-
-
-def _validate(document: TomlDocument) -> Config:
-    document.check_keys()
-    layout = document.get("watch", "layout", LAYOUT_SUBMISSION)
-    if layout not in LAYOUTS:
-        raise document.problem("watch.layout", 'must be "{{filing}}/{{submission}}" or "{{filing}}"')
-    hold = document.get("retention", "hold_while_live", True)
-    if not isinstance(hold, bool):
-        raise document.problem("retention.hold_while_live", "must be true or false")
-    config = Config(
-        source=document.source,
-        archive=document.path("archive"),
-        watch=document.path("watch"),
-        layout=layout,
-        settle_seconds=document.number("watch", "settle_seconds", 5.0, 0.0),
-        maximum_delay_seconds=document.number("watch", "maximum_delay_seconds", 300.0, 1.0),
-        scan_minutes=document.number("watch", "scan_minutes", 15.0, 0.01),
-        poll_seconds=document.number("watch", "poll_seconds", 30.0, 0.1),
-        min_version_interval_minutes=document.number("watch", "min_version_interval_minutes", 0.0, 0.0),
-        filings=_filings(document),
-        metrics_textfile=_textfile(document),
-        metrics_listen=_listen(document),
-        ignore=document.texts("watch", "ignore", list(DEFAULT_IGNORE)),
-        retention_years=_years(document),
-        profiles=_profiles(document, "retention.profiles", document.get("retention", "profiles", [DEFAULT])),
-        timezone=document.timezone(),
-        hold_while_live=hold,
-        cooling_off_days=_cooling_off_days(document),
-        sensitive=document.texts("sensitive", "patterns", []),
-        expected={kind: document.texts("expected", kind, []) for kind in document.section("expected")},
-        desk=desk_of(document),
-        replica=access_of(document),
-        warnings=document.warnings(),
-        lang=_lang(document),
-        timestamp_url=_url(document),
-        drill_days=_whole(document, "drill_days", 30, 0),
-        drill_files=_whole(document, "drill_files", 100, 1),
-        sm3=_sm3(document),
-        read_group=document.group("read_group"),
-        act_group=document.group("act_group"),
-    )
-    check_places(config.archive, config.watch)
-    return config
-
-
-def _filings(document: TomlDocument) -> dict[str, FilingSettings]:
-    filings = {}
-    for name, settings in document.tables.get("filings", {}).items():
-        where = f"filings.{name}"
-        minutes = settings.get("min_version_interval_minutes")
-        if minutes is not None:
-            minutes = document.as_number(f"{where}.min_version_interval_minutes", minutes, 0.0)
-        submissions = settings.get("submissions", {})
-        if not isinstance(submissions, dict):
-            raise document.problem(f"{where}.submissions", "must be a table in square brackets")
-        filings[_folder(name)] = FilingSettings(
-            minutes,
-            _profiles(document, f"{where}.profiles", settings.get("profiles", [])),
-            {
-                _folder(each): _profiles(document, f"{where}.submissions.{each}", given)
-                for each, given in submissions.items()
-            },
-            tuple(map(_folder, document.as_texts(f"{where}.signals", settings.get("signals", [])))),
-            document.as_texts(f"{where}.pages", settings.get("pages", [])),
-        )
-    return filings
-
-
-def _folder(name: str) -> str:
-    # The file is UTF-8 whatever the locale, and a path is its bytes.
-    return os.fsdecode(name.encode("utf-8"))
-
-
-def _profiles(document: TomlDocument, key: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise document.problem(key, "must be a list of profiles: {known}", known=", ".join(PROFILES))
-    for each in value:
-        if each not in PROFILES:
-            raise document.problem(
-                key, "names {profile}, which is not one of: {known}", profile=each, known=", ".join(PROFILES)
-            )
-    return tuple(value)
-
-
-def _textfile(document: TomlDocument) -> Path | None:
-    value = document.get("metrics", "textfile", None)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.endswith(".prom"):
-        # node_exporter reads nothing else.
-        raise document.problem("metrics.textfile", "must name a file that ends in .prom")
-    return Path(os.path.abspath(document.source.parent / value))
-
-
-def _listen(document: TomlDocument) -> tuple[str, int] | None:
-    value = document.get("metrics", "listen", None)
-    if value is None:
-        return None
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdigit() or not 0 < int(port) < 65536:
-        raise document.problem("metrics.listen", "must be a loopback address and a port, as in 127.0.0.1:9750")
-    return host.strip("[]"), int(port)
-
-
-def _years(document: TomlDocument) -> int:
-    value = document.get("retention", "years", FLOOR_YEARS)
-    if isinstance(value, bool) or not isinstance(value, int) or value > CEILING_YEARS:
-        raise document.problem(
-            "retention.years", "must be a whole number of years, {floor} or more", floor=FLOOR_YEARS
-        )
-    if value < FLOOR_YEARS:
-        raise document.problem(
-            "retention.years",
-            "is {value}, but filing materials are kept at least {floor} years",
-            value=value,
-            floor=FLOOR_YEARS,
-        )
-    return value
-
-
-def _lang(document: TomlDocument) -> str:
-    value = document.get("archive", "lang", "")
-    if value not in ("", "zh", "en"):
-        raise document.problem("archive.lang", 'must be "zh" or "en"')
-    return str(value)
-
-
-def _url(document: TomlDocument) -> str:
-    value = document.get("timestamp", "url", "")
-    if not isinstance(value, str) or (value and not value.startswith(("http://", "https://"))):
-        raise document.problem("timestamp.url", "must be an address that begins with http:// or https://")
-    return value
-
-
-def _whole(document: TomlDocument, key: str, default: int, least: int) -> int:
-    value = document.get("evidence", key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 100_000:
-        raise document.problem(f"evidence.{key}", "must be a whole number, {least} or more", least=least)
-    return value
-
-
-def _sm3(document: TomlDocument) -> bool:
-    value = document.get("evidence", "sm3", False)
-    if not isinstance(value, bool):
-        raise document.problem("evidence.sm3", "must be true or false")
-    if value and "sm3" not in hashlib.algorithms_available:
-        raise document.problem("evidence.sm3", "is true, but this system's OpenSSL has no SM3")
-    return value
-
-
-def _cooling_off_days(document: TomlDocument) -> int:
-    value = document.get("retention", "cooling_off_days", COOLING_OFF_DAYS)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3650:
-        raise document.problem("retention.cooling_off_days", "must be a whole number of days, 1 or more")
-    return value
-
-
-def check_places(archive: Path, watch: Path) -> None:
-    """Refuse an archive inside the watched folder and the other way round.
-
-    The archive would archive itself, or the watched folder would be written.
-    """
-    inner, outer = _resolved(archive), _resolved(watch)
-    if inner == outer or outer in inner.parents or inner in outer.parents:
-        raise ConfigProblem(
-            "The archive {archive} and the watched folder {watch} lie inside one another. "
-            "Nothing was changed. Choose two separate folders.",
-            archive=archive,
-            watch=watch,
-        )
-
-
-def _resolved(path: Path) -> Path:
-    """The path without links, without asking a filesystem mounted at ``path``: it may hang."""
-    place = Path(os.path.realpath(path.parent), path.name)
-    try:
-        return Path(os.path.realpath(Path(place.parent, os.readlink(place))))
-    except OSError:
-        return place
+def settings_by_table() -> dict[str, list[Setting]]:
+    """Return all settings by table, in the order of ``TABLES``; settings of single filings come last."""
+    tables: dict[str, list[Setting]] = {table: [] for table in TABLES}
+    for each in settings_of(Config):
+        tables[each.table].append(each)
+    return tables | {"filings": list(settings_of(FilingSettings))}

@@ -1,46 +1,53 @@
-"""The text of a new ``archiver.toml``."""
+"""Write a new ``archiver.toml``, with a text made from the table of settings."""
 
 from __future__ import annotations
 
 import errno
 import os
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from archiver.config.settings import Config
-from archiver.errors import ConfigProblem
+from archiver.config.schema import Setting, values_of
+from archiver.config.settings import TABLES, Config, settings_by_table
+from archiver.errors import ConfigProblem, Phrase
 
-#: Of network filesystems, and where /proc is missing.
-_NO_NAMELESS_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+#: Tables whose settings all stand in a new file, for people to see and change; of others, only what is no default.
+_WRITTEN_TABLES = ("watch", "retention")
+#: Tables that are not written by their name alone.
+_TABLE_HEADS = {"filings": 'filings."NAME"'}
+_COMMENT_WIDTH = 110
+#: Errors of network filesystems, and of systems without /proc: there, a file needs a name while it is written.
+_NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a new file, whole or not at all, and never over another; raises OSError."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Write a new file, complete or not at all; raises OSError, also if ``path`` exists."""
+    folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            # Without a name until it is whole: whoever is killed leaves nothing.
-            descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                _fill(stream, text)
+            # Without a name until it is complete: a process that is killed leaves nothing.
+            file_fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            with open(file_fd, "w", encoding="utf-8") as stream:
+                _write_durably(stream, text)
                 # With a folder, or Python calls link(2), which follows no link.
-                os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=folder, follow_symlinks=True)
+                os.link(f"/proc/self/fd/{file_fd}", path, src_dir_fd=folder_fd, follow_symlinks=True)
         except OSError as error:
-            if error.errno not in _NO_NAMELESS_FILES:
+            if error.errno not in _NO_UNNAMED_FILES:
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-            stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 - what is there already is not ours to remove
-            with _removed_unless_done(path), stream:
-                _fill(stream, text)
-        with _removed_unless_done(path):
-            os.fsync(folder)
+            stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 - a file that is there already is not ours to remove
+            with _remove_on_failure(path), stream:
+                _write_durably(stream, text)
+        with _remove_on_failure(path):
+            os.fsync(folder_fd)
     finally:
-        os.close(folder)
+        os.close(folder_fd)
 
 
 @contextmanager
-def _removed_unless_done(path: Path) -> Iterator[None]:
+def _remove_on_failure(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -48,8 +55,8 @@ def _removed_unless_done(path: Path) -> Iterator[None]:
         raise
 
 
-def _fill(stream: TextIO, text: str) -> None:
-    # Whatever the umask: one that others may write would not be used.
+def _write_durably(stream: TextIO, text: str) -> None:
+    # Whatever the umask: a file that others may write would not be used.
     os.fchmod(stream.fileno(), 0o644)
     stream.write(text)
     stream.flush()
@@ -57,133 +64,66 @@ def _fill(stream: TextIO, text: str) -> None:
 
 
 def render(config: Config) -> str:
-    """The text of a new ``archiver.toml``; raises ConfigProblem for names TOML cannot hold."""
-    return _TEMPLATE.format(
-        archive=_quoted(config.archive),
-        watch=_quoted(config.watch),
-        layout=config.layout,
-        years=config.retention_years,
-        timestamp=_TIMESTAMP.format(url=_toml_string(config.timestamp_url)) if config.timestamp_url else "",
-        ignore=", ".join(_toml_string(item) for item in config.ignore),
-    )
+    """Return the text of a new ``archiver.toml``: the settings of ``config``, and all others as comments.
+
+    Settings of single filings are left out; there are none when an archive is made.
+
+    A comment that holds a setting begins with a bare "#": without that, the setting is in force.
+
+    Raises ConfigProblem for names that TOML cannot hold.
+    """
+    values = {key: setting.value_type.to_toml(value) for key, setting, value in values_of(config)}
+    lines = ["# Settings of this archive. Every key but the two paths may be left out."]
+    for table, settings in settings_by_table().items():
+        written = {
+            setting.key
+            for setting in settings
+            if table in _WRITTEN_TABLES or values.get(setting.key, setting.default) != setting.default
+        }
+        lines += ["", *_comment(TABLES[table]), f"{'' if written else '#'}[{_TABLE_HEADS.get(table, table)}]"]
+        for setting in settings:
+            lines += _comment(setting.summary)
+            if setting.key in written:
+                lines += _assignments(setting, values[setting.key])
+            else:
+                lines += [f"#{line}" for line in _assignments(setting, setting.example)]
+    return "\n".join([*lines, ""])
 
 
-def _quoted(path: Path) -> str:
-    try:
-        return _toml_string(os.fsencode(path).decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigProblem(
-            "The folder name {path} is not UTF-8, which a configuration file must be. "
-            "Nothing was changed. Reach the folder by another name.",
-            path=path,
-        ) from None
+def _assignments(setting: Setting, value: Any) -> list[str]:
+    """Return the lines for a setting and a value: a single line, or a line for each key of a table."""
+    pairs = value if setting.value_type.members else {setting.names[0]: value}
+    return [f"{name} = {_toml(item)}" for name, item in pairs.items()]
+
+
+def _comment(text: Phrase) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False)]
+
+
+def _toml(value: object) -> str:
+    """Return a value in TOML; raises ConfigProblem for a name in other bytes than UTF-8."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _toml_string(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_toml_string(key)} = {_toml(item)}' for key, item in value.items())} }}"
+    return str(value)
 
 
 def _toml_string(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigProblem(
+            "The folder name {path} is not UTF-8, which a configuration file must be. "
+            "Nothing was changed. Reach the folder by another name.",
+            path=text,
+        ) from None
     escaped = "".join(
         f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
         for char in text.replace("\\", "\\\\").replace('"', '\\"')
     )
     return f'"{escaped}"'
-
-
-_TIMESTAMP = """\
-# The time-stamp authority; its certificates were pinned when the archive was made.
-[timestamp]
-url = {url}
-
-"""
-
-_TEMPLATE = """\
-# Settings of this archive. Every key but the two paths may be left out.
-
-[archive]
-path = {archive}
-
-[watch]
-path = {watch}
-# "{{filing}}/{{submission}}": first folder level the filing, second the submission.
-# "{{filing}}": first level the filing; submissions are numbered 01, 02, ...
-layout = "{layout}"
-# A file is archived once it has not changed for this long,
-settle_seconds = 5
-# or, under constant writing, after this long if it can be read in one piece.
-maximum_delay_seconds = 300
-# The whole folder is compared with the archive this often, events or not.
-scan_minutes = 15
-# Where events cannot be trusted (NFS, SMB, FUSE), or not every folder can be watched:
-poll_seconds = 30
-# Saves of drafts are gathered into one version in this time (0: each save is one);
-# for one filing only: [filings."NAME"] with the same key. A submit captures first.
-min_version_interval_minutes = 0
-# File names that are not archived; each is listed by: archiver status
-ignore = [{ignore}]
-
-{timestamp}[retention]
-# Calendar years, never under 3. The longest of this and the profiles counts:
-# cn-algorithm-filing 3, cn-impact-assessment 3, sec-17a4 6, eu-ai-act 10, cn-archive-10, -30, -permanent;
-# for one filing, or one submission, on top: [filings."NAME"] profiles = [...], submissions = {{ "NAME" = [...] }}
-years = {years}
-profiles = ["cn-algorithm-filing"]
-timezone = "Asia/Shanghai"
-# Keep everything of a filing for as long as the filing is live.
-hold_while_live = true
-# A disposal waits this long after its last approval.
-cooling_off_days = 7
-
-# Who may read the archive, and which of them may hand in, hold and approve through the daemon: groups
-# of this server. Without: only the service's own user.
-# [access]
-# read_group = "compliance"
-# act_group = "compliance-officers"
-
-# A sample is restored to a scratch folder and compared this often (0: never);
-# SM3 digests beside SHA-256 in manifests.
-# [evidence]
-# drill_days = 30
-# drill_files = 100
-# sm3 = false
-
-# Materials that only the service's user may read, and that go into no inspection package, unless with
-# --with-sensitive.
-# [sensitive]
-# patterns = ["*身份证*"]
-
-# Words in the names of the materials that a submission of each kind should hold; the report tells which are
-# missing. Kinds: subject, first, correction, change, deregistration, inspection, annual, other.
-# [expected]
-# first = ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]
-
-# The desk: reminders of what is due (where they go stands in a file of mode 0600: owner = ["mailto://..."],
-# manager = [...], or in the environment as ARCHIVER_TARGET_OWNER and _MANAGER), what changes are about, how often
-# the public display is looked at, and the folder, within a filing, into which notices are dropped.
-# [reminders]
-# hour = 9
-# targets = "targets.toml"
-# [changes]
-# model = ["*模型*"]
-# logic = ["*推荐逻辑*", "*策略*"]
-# data = ["*数据来源*"]
-# mechanism = ["*算法机制*", "*拟公示内容*"]
-# [display]
-# every_days = 7
-# [notices]
-# folder = "通知"
-# [filings."NAME"]
-# signals = ["/srv/models/VERSION", "git:/srv/code/recommender.git"]
-# pages = ["https://www.example.com/about"]
-
-# The way to the bucket that archiver replica init was told of: keys stand in a file of mode 0600, in the form of
-# ~/.aws/credentials (else the usual AWS chain); MB a second, 0: no limit; status warns of what waits longer.
-# [replica]
-# credentials = "bucket-keys"
-# endpoint = "https://s3.example.com"
-# bandwidth_mb = 0
-# parallel = 8
-# alert_hours = 24
-
-# For Prometheus: a file for node_exporter, or an endpoint of our own on loopback.
-# [metrics]
-# textfile = "/var/lib/prometheus/node-exporter/archiver.prom"
-# listen = "127.0.0.1:9750"
-"""

@@ -19,11 +19,12 @@ from archiver.daemon.socket_server import let_in
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import FailureState
 from archiver.daemon.watched_folder import WatchedFolder
-from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
+from archiver.errors import ArchiverError, Reporter, StorageProblem
 from archiver.filings.change_detection import open_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
+from archiver.intake.layout import check_layout
 from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.scan import Scanner
 from archiver.intake.seed_snapshot import seed_snapshot
@@ -99,12 +100,12 @@ class Daemon:
             self._snapshot.set_meta("sensitive", patterns)
 
     def stop(self) -> None:
-        """Ask the daemon to end; safe in a signal handler."""
+        """Ask the daemon to end; from another thread, never in a signal handler."""
         self._stopping.set()
         self._folder.wake()
 
     def interrupt(self) -> None:
-        """End at the next turn, with the work in hand done; safe in a signal handler."""
+        """End at the next turn, with the work in hand done; from another thread, never in a signal handler."""
         self._interrupted = True
         self._folder.wake()
 
@@ -176,14 +177,7 @@ class Daemon:
 
     def _prepare(self) -> None:
         """Check and open what a run needs; raises ConfigProblem for settings of another archive."""
-        if self._archive.index.layout != self._config.layout:
-            raise ConfigProblem(
-                "{config}: watch.layout is {given}, but this archive was made for {made}. Nothing was changed. "
-                "Set it back, or make a new archive for the other layout.",
-                config=self._config.source,
-                given=self._config.layout,
-                made=self._archive.index.layout,
-            )
+        check_layout(self._config, self._archive.index.layout)
         self._archive.check_owner()
         self._failures.prepare()
         let_in(self._config, self._report)

@@ -20,6 +20,7 @@ from archiver.daemon.socket_server import Reception
 from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -59,16 +60,18 @@ class Service:
         self._broken: dict[str, str] = {}
 
     def stop(self) -> None:
-        """End after the work in hand; safe in a signal handler."""
+        """End after the work in hand; from another thread, never in a signal handler."""
         self._stopping.set()
-        if self._daemon is not None:
-            self._daemon.stop()
+        daemon = self._daemon
+        if daemon is not None:
+            daemon.stop()
 
     def reload(self) -> None:
-        """Read the configuration again; safe in a signal handler."""
+        """Read the configuration again; from another thread, never in a signal handler."""
         self._reloading = True
-        if self._daemon is not None:
-            self._daemon.interrupt()
+        daemon = self._daemon
+        if daemon is not None:
+            daemon.interrupt()
 
     def run(self) -> None:
         """Work until :meth:`stop`; raises what stands in the way of the first start."""
@@ -99,6 +102,8 @@ class Service:
             self._daemon = daemon
             if self._stopping.is_set():
                 daemon.stop()
+            if self._reloading:
+                daemon.interrupt()
             with contextlib.ExitStack() as open_while_it_runs:
                 daemon.run(lambda: self._started(config, open_while_it_runs))
         except ArchiveGone:
@@ -168,6 +173,8 @@ class Service:
                     "force and nothing was lost. Stop the service, move the archive, and start it again.",
                     path=new.source,
                 )
+            # A daemon runs with the old settings, so their layout is that of the archive.
+            check_layout(new, old.layout)
             self._take_folder(old, new)
         except (ArchiverError, OSError) as error:
             if isinstance(error, ArchiverError):

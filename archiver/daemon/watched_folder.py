@@ -170,9 +170,10 @@ class WatchedFolder:
         return True
 
     def wake(self) -> None:
-        """End a :meth:`wait`; safe in a signal handler."""
-        if self._watcher is not None:
-            self._watcher.wake()
+        """End a :meth:`wait`; from another thread, never in a signal handler."""
+        watcher = self._watcher
+        if watcher is not None:
+            watcher.wake()
 
     # --- lost events
 

@@ -39,5 +39,17 @@ class Document:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Document:
-        """The inverse of :meth:`as_json`; raises TypeError or KeyError."""
-        return cls(**{**fields, "lines": tuple(fields["lines"])})
+        """Return the document that :meth:`as_json` gave; raises TypeError or KeyError for anything else.
+
+        Neither the child nor the cache is believed: a document may have taken over the one, and damage the other.
+        """
+        if not isinstance(fields["lines"], list):
+            raise TypeError("lines")
+        document = cls(**{**fields, "lines": tuple(fields["lines"])})
+        texts = (document.kind, document.problem, document.title, document.thumbnail, *document.lines)
+        numbers = (document.width, document.height, 0 if document.pages is None else document.pages)
+        flags = (document.partial, document.signed)
+        for values, expected in ((texts, str), (numbers, int), (flags, bool)):
+            if not all(isinstance(value, expected) for value in values):
+                raise TypeError(f"a field that is no {expected.__name__}")
+        return document

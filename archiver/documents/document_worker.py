@@ -1,23 +1,22 @@
-"""Reads documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
+"""Read documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
 
 A document may be made to harm whoever opens it (bombs of pages, pixels, zip or
-XML), so it is opened nowhere else.  One request a line, one answer a line; the
-kernel ends the process where a document takes too much, and the next request
-finds a new one.
+XML), so it is opened nowhere else.  The kernel ends the process where a document
+takes too much, and the next request finds a new one.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import resource
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from archiver.documents.document import DAMAGED, HEAVY, Document
+from archiver.workers import serve, text_to_name
 
 _MEMORY_BYTES = 1 << 30
 _CPU_SECONDS = 20
@@ -26,24 +25,25 @@ _TEXT_SECONDS = 10.0
 _MOST_LINES = 20_000
 _LONGEST_LINE = 2000
 
-_Answer = tuple[dict[str, Any], Iterator[str]]
+_Extract = tuple[dict[str, Any], Iterator[str]]
 
 
-def main() -> int:
-    """Answer until the requests end, or until one needed too much memory."""
+def main() -> None:
+    """Limit this process, and answer until the requests end."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    for request in sys.stdin:
-        path, kind, with_text = json.loads(request)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
-        found = _read(path, kind, with_text)
-        print(json.dumps(found.as_json()), flush=True)
-        if found.problem == HEAVY:
-            return 0
-    return 0
+    serve(_answer)
+
+
+def _answer(request: list[Any]) -> dict[str, Any]:
+    """Read the document that a request names: path, kind, and whether its text is wanted."""
+    path, kind, with_text = request
+    # For this document: what the process has used by now was for others.
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
+    return _read(os.fsdecode(text_to_name(path)), kind, with_text).as_json()
 
 
 def _read(path: str, kind: str, with_text: bool) -> Document:
@@ -61,41 +61,41 @@ def _read(path: str, kind: str, with_text: bool) -> Document:
     except MemoryError:
         return Document(kind, problem=HEAVY)
     except Exception:
-        # Parsers of foreign formats raise whatever they like; each is an answer.
+        # Third-party parsers raise arbitrary exceptions; to the caller each is an answer.
         return Document(kind, problem=DAMAGED)
 
 
-def _pdf(path: str) -> _Answer:
+def _pdf(path: str) -> _Extract:
     from archiver.documents import pdf
 
     return pdf.read_pdf(path)
 
 
-def _docx(path: str) -> _Answer:
+def _docx(path: str) -> _Extract:
     from archiver.documents import office
 
     return office.read_docx(path)
 
 
-def _xlsx(path: str) -> _Answer:
+def _xlsx(path: str) -> _Extract:
     from archiver.documents import office
 
     return office.read_xlsx(path)
 
 
-def _pptx(path: str) -> _Answer:
+def _pptx(path: str) -> _Extract:
     from archiver.documents import office
 
     return office.read_pptx(path)
 
 
-def _picture(path: str) -> _Answer:
+def _picture(path: str) -> _Extract:
     from archiver.documents import picture
 
     return picture.read_picture(path)
 
 
-def _text(path: str) -> _Answer:
+def _text(path: str) -> _Extract:
     with open(path, "rb") as stream:
         data = stream.read(1 << 22)
     for encoding in ("utf-8-sig", "gb18030"):
@@ -107,7 +107,7 @@ def _text(path: str) -> _Answer:
 
 
 #: Each imports its libraries only when the first document of its kind comes.
-_READERS: dict[str, Callable[[str], _Answer]] = {
+_READERS: dict[str, Callable[[str], _Extract]] = {
     "pdf": _pdf,
     "docx": _docx,
     "xlsx": _xlsx,
@@ -117,4 +117,4 @@ _READERS: dict[str, Callable[[str], _Answer]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

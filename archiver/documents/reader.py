@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
-import select
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +11,14 @@ from types import TracebackType
 from archiver.documents.cache import DocumentCache
 from archiver.documents.document import HEAVY, LARGE, SLOW, UNSTARTED, Document
 from archiver.documents.document_types import PICTURE, detect_type
+from archiver.workers import Worker, WorkerDied, WorkerHung, WorkerProblem, WorkerProgram, name_to_text
 
+#: The child has half of this as processor time; the other half is for a busy machine.
 _PATIENCE_SECONDS = 40.0
 _LARGEST_BYTES = 256 << 20
+#: 20,000 lines of 2,000 characters, six bytes each where JSON escapes them.  The child's own limits end it before,
+#: unless a document has taken it over.
+_LONGEST_ANSWER_BYTES = 256 << 20
 
 
 class Reader:
@@ -25,7 +26,14 @@ class Reader:
 
     def __init__(self, cache: DocumentCache | None = None) -> None:
         self._cache = cache
-        self._child: subprocess.Popen[bytes] | None = None
+        self._worker = Worker(
+            WorkerProgram(
+                "archiver.documents.document_worker",
+                interpreter_options=("-I",),
+                is_silent=True,
+                longest_answer_bytes=_LONGEST_ANSWER_BYTES,
+            )
+        )
 
     def __enter__(self) -> Reader:
         return self
@@ -33,7 +41,7 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._worker.kill()
 
     def read(self, path: Path, name: str, sha256: str = "", *, with_text: bool = True) -> Document:
         """Read the file at ``path``, which people know as ``name``; raises nothing for what is in it.
@@ -48,48 +56,30 @@ class Reader:
             return kept
         if path.stat().st_size > _LARGEST_BYTES:
             return Document(kind, problem=LARGE)
-        found = self._ask(path, kind, with_text and kind != PICTURE)
+        found = self._extract_in_worker(path, kind, with_text and kind != PICTURE)
         # A busy machine may have been the reason.
         if keeps and self._cache and found.problem not in (SLOW, HEAVY, UNSTARTED):
             self._cache.put(sha256, with_text, found, path)
         return found
 
-    def _ask(self, path: Path, kind: str, with_text: bool) -> Document:
+    def _extract_in_worker(self, path: Path, kind: str, with_text: bool) -> Document:
+        """Return what the child reads of a document, or why it cannot; ends a child that met one of its limits."""
         try:
-            child = self._running()
-        except OSError:
+            self._worker.start()
+        except WorkerDied:
             # This user may not run this Python, or there are too many processes.
             return Document(kind, problem=UNSTARTED)
-        assert child.stdin is not None
-        assert child.stdout is not None
+        request = [name_to_text(os.fsencode(path)), kind, with_text]
         try:
-            child.stdin.write(json.dumps([os.fspath(path), kind, with_text]).encode("ascii") + b"\n")
-            child.stdin.flush()
-            if not select.select([child.stdout], [], [], _PATIENCE_SECONDS)[0]:
-                self._end()
-                return Document(kind, problem=SLOW)
-            found = Document.from_json(json.loads(child.stdout.readline()))
-        except (OSError, ValueError):
-            # Ended by the kernel, at one of its limits.
-            self._end()
-            return Document(kind, problem=HEAVY)
-        if found.problem == HEAVY:
-            self._end()
-        return replace(found, kind=kind)
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._child is None:
-            command = [sys.executable, "-I", "-m", "archiver.documents.document_worker"]
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-        return self._child
-
-    def _end(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.communicate()
-            self._child = None
+            document = self._worker.call(request, Document.from_json, _PATIENCE_SECONDS)
+        except WorkerHung:
+            return Document(kind, problem=SLOW)
+        except WorkerProblem:
+            # The kernel ended it at one of its limits, or what it answers is no document.
+            document = Document(kind, problem=HEAVY)
+        if document.problem == HEAVY:
+            self._worker.kill()
+        return replace(document, kind=kind)
 
 
 def difference(old: Document, new: Document, most: int = 200) -> list[str]:

@@ -28,6 +28,7 @@ from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, reached
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Totals, Writer
+from archiver.workers import WorkerProblem
 
 _WORKERS = 2
 #: What one reader takes at a time; a task for each of 100,000 files would fill the memory.
@@ -165,12 +166,13 @@ class Capturer:
         return self._reader.read(paths, overdue)
 
     def _read_in_processes(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
-        """The same in a process beside this one; where that dies, here."""
+        """Read a batch in a process beside this one, or here if that gives no answer."""
         self._proceed()
         try:
             assert self._staging_processes is not None
             return self._staging_processes.read(paths, overdue)
-        except OSError:
+        except WorkerProblem:
+            # This user may run no more processes, or it was killed: reading here takes longer, and nothing else.
             return self._read(paths, overdue)
 
     def _proceed(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archiver.config.settings import LAYOUT_FILING
+from archiver.config.settings import LAYOUT_FILING, Config
+from archiver.errors import ConfigProblem
 from archiver.model import COMMON, UNFILED, Submission
 from archiver.store.names import ref_component
 
@@ -54,3 +55,18 @@ def locate_path(path: bytes, layout: str, is_folder: bool = False) -> tuple[Grou
         return Group(parts[0], b""), parts[1]
     submission_folder = parts[1] if len(parts) > 1 else b""
     return Group(parts[0], submission_folder), b"/".join(parts[2:])
+
+
+def check_layout(config: Config, archive_layout: str) -> None:
+    """Refuse a layout other than ``archive_layout``, the one of the archive: its versions would be put elsewhere.
+
+    Raises ConfigProblem.
+    """
+    if config.layout != archive_layout:
+        raise ConfigProblem(
+            "{config}: watch.layout is {given}, but this archive was made for {made}. Nothing was changed. "
+            "Set it back, or make a new archive for the other layout.",
+            config=config.source,
+            given=config.layout,
+            made=archive_layout,
+        )

@@ -1,4 +1,4 @@
-"""Reading many small files in processes beside this one.
+"""Read many small files in processes beside this one.
 
 A small file costs a dozen system calls and next to no waiting, so threads of one Python spend their
 time handing its lock to each other: 20,000 files took 10 s of system time in futexes that two
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Container, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +20,91 @@ from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
 from archiver.store.content.objects import ContentStore, Staged
 from archiver.store.content.source import StatData
-from archiver.workers import WorkerPool, serve
+from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
+
+#: For a batch of small files on a local disk: a healthy one takes a second, one that retries a bad block minutes.
+#: A process that is given up too early costs its batch read once more, here.
+_PATIENCE_SECONDS = 300.0
 
 
 class StagingProcesses:
-    """The processes that read for one archive and one folder."""
+    """The processes that read for one archive and one folder.  The owner ends them with :meth:`close`."""
 
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
         """``archive``: the folder whose files must not be archived."""
         places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
-        self._workers = WorkerPool("archiver.intake.staging_worker", *places)
+        self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:
-        """As :meth:`FileReader.read`; raises StorageProblem, and OSError where the child died."""
-        answer = self._workers.call((list(paths), [path for path in paths if path in overdue]))
-        if isinstance(answer, dict):
-            raise StorageProblem(answer.pop(""), **answer)
-        return _unpacked(answer)
+        """Do as :meth:`FileReader.read` does; raises StorageProblem, and WorkerProblem if the process cannot tell.
+
+        What the process had staged by then is left in the spool, which the next daemon clears.
+        """
+        request = [name_to_text(path) for path in paths], [name_to_text(path) for path in paths if path in overdue]
+        outcome = self._workers.call(request, _decode_outcome, _PATIENCE_SECONDS)
+        if isinstance(outcome, StorageProblem):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """End the processes; only while no thread reads."""
         self._workers.close()
 
 
-def _packed(read: StagingResult) -> tuple[Any, ...]:
-    staged = [(path, s.sha256, tuple(s.signature), s.spool, s.fresh, s.health) for path, s in read.staged.items()]
-    unreadable = [(noted.path, noted.template, noted.value) for noted in read.unreadable]
-    return staged, read.unstable, read.held, unreadable
+def _encode_result(result: StagingResult) -> dict[str, Any]:
+    return {
+        "staged": [
+            (name_to_text(path), item.sha256, item.signature, item.spool, item.fresh, item.health)
+            for path, item in result.staged.items()
+        ],
+        "unstable": list(map(name_to_text, result.unstable)),
+        "held": list(map(name_to_text, result.held)),
+        "unreadable": [(name_to_text(item.path), item.template, item.value) for item in result.unreadable],
+    }
 
 
-def _unpacked(answer: tuple[Any, ...]) -> StagingResult:
-    staged, unstable, held, unreadable = answer
+def _encode_problem(problem: StorageProblem) -> dict[str, Any]:
+    return {"template": problem.template, "fields": {key: _encode_field(v) for key, v in problem.fields.items()}}
+
+
+def _encode_field(value: object) -> object:
+    """Write a field of a message: a name stays one, which ``str()`` would turn into Python source."""
+    if isinstance(value, bytes | os.PathLike):
+        return {"name": name_to_text(os.fsencode(value))}
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _decode_outcome(answer: Any) -> StagingResult | StorageProblem:
+    """Read what a process answers; raises TypeError, ValueError or LookupError if it is no answer."""
+    if "template" in answer:
+        fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
+        return StorageProblem(expect_text(answer["template"]), **fields)
     return StagingResult(
-        {path: Staged(sha, StatData(*signature), *rest) for path, sha, signature, *rest in staged},
-        unstable,
-        held,
-        [SkippedPath(*each) for each in unreadable],
+        dict(map(_decode_staged, answer["staged"])),
+        list(map(text_to_name, answer["unstable"])),
+        list(map(text_to_name, answer["held"])),
+        list(map(_decode_skipped, answer["unreadable"])),
     )
 
 
-def _carried(value: object) -> object:
-    """What a pipe between our processes carries: names stay bytes, which ``str()`` would turn into source."""
-    if isinstance(value, os.PathLike):
-        return os.fsencode(value)
-    return value if isinstance(value, bytes | int | float) else str(value)
+def _decode_staged(fields: Any) -> tuple[bytes, Staged]:
+    path, sha256, signature, spool, fresh, health = fields
+    return text_to_name(path), Staged(
+        expect_text(sha256),
+        StatData(*map(index, signature)),
+        None if spool is None else expect_text(spool),
+        bool(fresh),
+        expect_text(health),
+    )
+
+
+def _decode_skipped(fields: Any) -> SkippedPath:
+    path, template, value = fields
+    return SkippedPath(text_to_name(path), expect_text(template), expect_text(value))
+
+
+def _decode_field(value: Any) -> object:
+    return text_to_name(value["name"]) if isinstance(value, dict) else value
 
 
 def main() -> None:
@@ -72,12 +114,12 @@ def main() -> None:
         Direct(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
     )
 
-    def answer(request: tuple[list[bytes], list[bytes]]) -> Any:
-        paths, overdue = request
+    def answer(request: list[list[str]]) -> dict[str, Any]:
+        paths, overdue = (list(map(text_to_name, texts)) for texts in request)
         try:
-            return _packed(reader.read(paths, frozenset(overdue)))
+            return _encode_result(reader.read(paths, frozenset(overdue)))
         except StorageProblem as problem:
-            return {"": problem.template, **{name: _carried(value) for name, value in problem.fields.items()}}
+            return _encode_problem(problem)
 
     serve(answer)
 

@@ -53,15 +53,13 @@ class ReplicaState:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or create the database.
 
-        Read-only, a missing database reads as an empty one. A damaged database, or one of another schema, is
-        deleted and created again. Raises sqlite3.Error for any other failure.
+        Read-only, a database that is missing, damaged or just being created reads as an empty one. Otherwise a
+        damaged database, or one of another schema, is deleted and created again.
+
+        Raises sqlite3.Error for any other failure.
         """
         if read_only:
-            if is_there(path):
-                self._database = connect_read_only(path)
-            else:
-                self._database = sqlite3.connect(":memory:")
-                self._database.executescript(_SCHEMA)
+            self._database = _open_read_only(path)
             return
         try:
             self._database = _open_database(path)
@@ -166,3 +164,23 @@ def _open_database(path: Path) -> sqlite3.Connection:
         elif schema_version != _SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"schema {schema_version}")
     return database
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    """Open the database, or an empty one in memory if it cannot be used.  Raises sqlite3.OperationalError."""
+    if is_there(path):
+        database = connect_read_only(path)
+        try:
+            with close_on_error(database):
+                (schema_version,) = database.execute("pragma user_version").fetchone()
+                # 0: another process has made the file and not the tables yet.
+                if schema_version == _SCHEMA_VERSION:
+                    return database
+            database.close()
+        except sqlite3.DatabaseError as error:
+            # The next sync replaces a damaged one, at the price of a listing.
+            if not is_damage(error):
+                raise
+    empty_database = sqlite3.connect(":memory:")
+    empty_database.executescript(_SCHEMA)
+    return empty_database

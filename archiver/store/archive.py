@@ -120,7 +120,9 @@ class Archive:
             self._notify(Phrase(damage.template, **damage.fields))
             return self._readable_index(path)
         self._index = (
-            index_files.open_writable(path, self._notify) if is_writable else index_files.open_foreign(path)
+            index_files.open_writable(path, self._notify)
+            if is_writable
+            else index_files.open_foreign(path, self.journal)
         )
         if is_writable and self._index.head != self.repository.resolve(JOURNAL):
             try:

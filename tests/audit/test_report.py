@@ -72,8 +72,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site.run("hold", "place", "抽查 2026", name, "--reason", "网信办抽查")
     site.run("dispose", "plan", code=4)
     site.run("drill")
-    more = '[expected]\nchange = ["算法变更说明"]\n[sensitive]\npatterns = ["*承诺书.docx"]\n'
-    site.config.write_text(f"{site.config.read_text('utf-8')}\n{more}", "utf-8")
+    site.configure(expected={"change": ["算法变更说明"]}, sensitive={"patterns": ["*承诺书.docx"]})
     site.run("audit", "--to", site.root / "package", "--recipient", "网信办")
     return site.root / "package"
 

@@ -261,7 +261,7 @@ def test_the_same_archive_and_choice_give_the_same_bytes(tmp_path: Path) -> None
 
 def test_what_is_sensitive_goes_along_only_when_somebody_says_so(tmp_path: Path) -> None:
     site = Site(tmp_path / "site").init()
-    site.config.write_text(site.config.read_text() + '\n[sensitive]\npatterns = ["*身份证*"]\n')
+    site.configure(sensitive={"patterns": ["*身份证*"]})
     site.write("f/s/法人身份证.png", "scan")
     site.write("f/s/报告", "text")
     site.catch_up()

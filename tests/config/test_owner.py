@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config import settings
+from archiver.config import loader
 from archiver.errors import ConfigProblem
 from tests.conftest import COMMAND, Site
 
@@ -64,7 +64,7 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
     """Why the file is not used; empty: it is."""
     monkeypatch.setattr(os, "geteuid", lambda: caller)
     try:
-        settings.in_force(None, {})
+        loader.in_force(None, {})
     except ConfigProblem as problem:
         return str(problem)
     return ""

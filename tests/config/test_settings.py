@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config import settings, template
+from archiver.config import loader, settings, template
 from archiver.errors import ConfigProblem
 from tests.conftest import Site
 
@@ -15,7 +15,7 @@ BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
 def load(tmp_path: Path, text: str) -> settings.Config:
     file = tmp_path / "archiver.toml"
     file.write_text(text, encoding="utf-8")
-    return settings.load(file)
+    return loader.load(file)
 
 
 def test_paths_count_from_the_file(tmp_path: Path) -> None:

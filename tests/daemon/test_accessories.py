@@ -226,8 +226,7 @@ def test_the_log_tells_how_much_of_it_is_missing() -> None:
 
 @pytest.mark.needs("root")
 def test_an_unreadable_file_of_targets_stops_nothing(site: Site, tmp_path: Path) -> None:
-    text = site.config.read_text(encoding="utf-8")
-    site.config.write_text(f'{text}\n[reminders]\nhour = 0\ntargets = "nowhere.toml"\n', encoding="utf-8")
+    site.configure(reminders={"hour": 0, "targets": "nowhere.toml"})
     with running(site):
         wait_until(lambda: "says where reminders go and cannot be read" in last_problem(site))
         goes_on(site)

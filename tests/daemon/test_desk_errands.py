@@ -50,10 +50,8 @@ def test_the_daemon_notices_looks_and_reminds(site: Site, server: tuple[str, lis
     site.run(
         "filing", "set", "推荐", "--number", NUMBER, "--issued-on", "2026-03-20", "--published-at", "https://x/y"
     )
-    text = site.config.read_text("utf-8")
-    site.config.write_text(
-        f'{text}\n[reminders]\nhour = 0\n[display]\nallow_private = true\n[filings."推荐"]\npages = ["http://{place}/"]\n',
-        "utf-8",
+    site.configure(
+        reminders={"hour": 0}, display={"allow_private": True}, filings={"推荐": {"pages": [f"http://{place}/"]}}
     )
     environment = {**os.environ, "ARCHIVER_TARGET_OWNER": f"json://{place}/", "LC_ALL": "zh_CN.UTF-8"}
     daemon = subprocess.Popen(

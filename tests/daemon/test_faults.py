@@ -313,8 +313,7 @@ def test_the_wall_clock_may_jump_while_it_runs(site: Site, tmp_path: Path) -> No
 
 
 def test_drafts_are_gathered_and_submit_captures_first(site: Site) -> None:
-    text = site.config.read_text(encoding="utf-8")
-    site.config.write_text(f'{text}\n[filings."草稿"]\nmin_version_interval_minutes = 30\n', encoding="utf-8")
+    site.configure(filings={"草稿": {"min_version_interval_minutes": 30}})
     site.set("watch", "settle_seconds", 0.3)
     daemon = site.start()
     site.write("草稿/s/a", "1")

@@ -15,15 +15,13 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
-from archiver.config.settings import load
+from archiver.config.loader import load
 from archiver.daemon import unit
 from tests.conftest import CHECKOUT, COMMAND, Site, free_port, wait_until
 
 
 def set_metrics(site: Site, **settings: str) -> None:
-    text = site.config.read_text(encoding="utf-8")
-    lines = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
-    site.config.write_text(f"{text}\n[metrics]\n{lines}", encoding="utf-8")
+    site.configure(metrics=settings)
 
 
 def test_systemd_is_told_of_start_life_reload_and_end(site: Site, tmp_path: Path) -> None:
@@ -67,6 +65,12 @@ def test_a_good_configuration_is_taken_in_and_a_bad_one_refused(site: Site) -> N
     site.config.write_text(good.replace(str(site.archive), str(site.root / "other")), encoding="utf-8")
     daemon.send_signal(signal.SIGHUP)
     time.sleep(1)
+    # The archive was not made for it: with these settings no daemon would start.
+    site.config.write_text(
+        good.replace('layout = "{filing}/{submission}"', 'layout = "{filing}"'), encoding="utf-8"
+    )
+    daemon.send_signal(signal.SIGHUP)
+    time.sleep(1)
     site.config.write_text(good, encoding="utf-8")
     site.write("f/s/c", "1")
     wait_until(lambda: "f/s/v3" in site.tags())
@@ -76,6 +80,7 @@ def test_a_good_configuration_is_taken_in_and_a_bad_one_refused(site: Site) -> N
     assert "was taken in" in out
     assert "kept at least 3 years" in out
     assert "archive.path cannot change" in out
+    assert "this archive was made for {filing}/{submission}" in out
     assert out.count("the one of before stays in force") == 1, "the same trouble is told once a minute"
     assert not (site.root / "other").exists()
 
@@ -240,7 +245,8 @@ def test_the_configuration_is_validated(site: Site) -> None:
     ):
         site.config.write_text(f"{text}\n{bad}\n", encoding="utf-8")
         site.run("status", code=3)
-    site.config.write_text(f'{text}\n[filings."推荐"]\nmin_version_interval_minutes = 1.5\n', encoding="utf-8")
+    site.config.write_text(text, encoding="utf-8")
+    site.configure(filings={"推荐": {"min_version_interval_minutes": 1.5}})
     settings = load(site.config)
     assert settings.min_version_interval_seconds("推荐".encode()) == 90
     assert settings.min_version_interval_seconds(b"other") == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config.settings import load
+from archiver.config.loader import load
 from archiver.store.content.source import StatData
 from tests.conftest import SAMPLES, Site, tree, wait_until
 

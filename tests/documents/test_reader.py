@@ -8,6 +8,7 @@ import os
 import random
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 from pypdf import PdfWriter
 
 from archiver.documents.cache import DocumentCache
-from archiver.documents.document import ENCRYPTED, UNSTARTED, Document
+from archiver.documents.document import ENCRYPTED, HEAVY, UNSTARTED, Document
 from archiver.documents.document_types import detect_type
 from archiver.documents.reader import Reader, difference
 from tests.conftest import SAMPLES, Site
@@ -65,6 +66,36 @@ def test_no_process_to_read_with_is_no_stop(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     with Reader(cache) as reader:
         assert reader.read(path, path.name, "0" * 64).problem == ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"kind": "text"},
+        {"kind": "text", "lines": [], "more": 1},
+        {"kind": "text", "lines": [1]},
+        {"kind": "text", "lines": "abc"},
+        {"kind": "text", "lines": [], "pages": "many"},
+        {"kind": "text", "lines": [], "problem": None},
+        {"kind": "text", "lines": [], "signed": "yes"},
+    ],
+)
+def test_a_child_that_a_document_took_over_is_a_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    """It may answer anything; before, what lacked a field or had one too many was an exception in the parent."""
+    program = tmp_path / "python"
+    program.write_text(
+        f"#!{sys.executable}\nfrom archiver.workers import serve\nserve(lambda request: {answer!r})\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", os.fspath(program))
+    path = FIRST / "算法安全自评估报告.pdf"
+    assert read(path, path.name) == Document("pdf", problem=HEAVY)
 
 
 ZEROS = b"0" * (1 << 20)
@@ -196,7 +227,7 @@ def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest
         first = reader.read(path, path.name, sha256)
         assert [each.stat().st_mode & 0o777 for each in (tmp_path / "documents").rglob("*.1")] == [0o600]
     with monkeypatch.context() as patched, Reader(cache) as reader:
-        patched.setattr(Reader, "_ask", None)
+        patched.setattr(Reader, "_extract_in_worker", None)
         assert reader.read(path, path.name, sha256) == first
     cache.drop([sha256])
     assert not list((tmp_path / "documents").rglob("*.1"))

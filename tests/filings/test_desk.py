@@ -22,7 +22,7 @@ from aiosmtpd.controller import Controller
 from archiver import clock
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import decode_action, perform
-from archiver.config import settings
+from archiver.config import loader
 from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch
 from tests.conftest import COMMAND, SAMPLES, Site, free_port
@@ -164,8 +164,7 @@ def test_a_paper_dropped_into_the_notice_folder_is_proposed_until_it_is_recorded
 
 
 def test_a_change_after_filing_opens_one_question(site: Site) -> None:
-    text = site.config.read_text("utf-8")
-    site.config.write_text(f'{text}\n[changes]\nmodel = ["*模型*"]\nlogic = ["*逻辑*"]\n', "utf-8")
+    site.configure(changes={"model": ["*模型*"], "logic": ["*逻辑*"]})
     site.write("推荐/首次/模型.txt", "v2")
     site.catch_up()
     assert site.json("change", "list") == [], "it is not filed yet"
@@ -205,8 +204,7 @@ def test_a_release_elsewhere_opens_a_question_by_itself(site: Site) -> None:
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     subprocess.run([*git, "tag", "v1"], check=True)
     model.write_text("model-1\n")
-    text = site.config.read_text("utf-8")
-    site.config.write_text(f'{text}\n[filings."推荐"]\nsignals = ["git:{code}", "{model}", "/nowhere"]\n', "utf-8")
+    site.configure(filings={"推荐": {"signals": [f"git:{code}", model, "/nowhere"]}})
     site.catch_up()
     site.catch_up()
     assert site.json("change", "list") == [], "what is there at first is no change"
@@ -274,11 +272,8 @@ def pages() -> Iterator[str]:
 def test_pages_are_looked_at_and_kept_as_evidence(site: Site, pages: str) -> None:
     filed(site)
     names = ["good", "gbk", "moved", "without", "nolink", "large", "loop", "none"]
-    addresses = json.dumps([f"{pages}/{name}" for name in names])
-    text = site.config.read_text("utf-8")
-    site.config.write_text(
-        f'{text}\n[display]\nallow_private = true\n[filings."推荐"]\npages = {addresses}\n', "utf-8"
-    )
+    addresses = [f"{pages}/{name}" for name in names]
+    site.configure(display={"allow_private": True}, filings={"推荐": {"pages": addresses}})
     told = site.run("display", "check", "推荐", code=9)
     lines = {line.split(": ")[0].rpartition("/")[2]: line.partition(": ")[2] for line in told.stdout.splitlines()}
     assert [lines[name] for name in ("good", "gbk", "moved")] == ["number and link are there."] * 3
@@ -384,8 +379,7 @@ def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_wa
         f'owner = ["mailto://127.0.0.1:{port}?from=archiver@example.com&to=owner@example.com&mode=insecure"]\n'
         f'manager = ["json://token-of-ours@127.0.0.1:{hook.server_port}/x"]\n'
     )
-    text = site.config.read_text("utf-8")
-    site.config.write_text(f'{text}\n[reminders]\ntargets = "targets.toml"\n', "utf-8")
+    site.configure(reminders={"targets": "targets.toml"})
     targets.chmod(0o644)
     told = site.run("remind", code=3).stderr
     assert "chmod 600" in told
@@ -413,8 +407,7 @@ def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_wa
 
 def test_targets_that_cannot_be_read_show_nothing_of_themselves(site: Site) -> None:
     targets = site.root / "targets.toml"
-    text = site.config.read_text("utf-8")
-    site.config.write_text(f'{text}\n[reminders]\ntargets = "targets.toml"\n', "utf-8")
+    site.configure(reminders={"targets": "targets.toml"})
     assert "cannot be read" in site.run("remind", code=3).stderr
     for content in ('owner = "secret://word"', "owner = [secret://word]", 'owner = [["secret://word"]]'):
         targets.write_text(content)
@@ -430,9 +423,11 @@ def test_targets_that_cannot_be_read_show_nothing_of_themselves(site: Site) -> N
 def test_a_poor_locale_stops_nothing(site: Site) -> None:
     model = site.root / "模型"
     model.write_text("1")
-    text = site.config.read_text("utf-8")
-    more = f'[sensitive]\npatterns = ["*机密*"]\n[filings."推荐"]\nsignals = ["{model}"]\n[reminders]\ntargets = "对象.toml"\n'
-    site.config.write_text(f"{text}\n{more}", "utf-8")
+    site.configure(
+        sensitive={"patterns": ["*机密*"]},
+        filings={"推荐": {"signals": [model]}},
+        reminders={"targets": "对象.toml"},
+    )
     filed(site)
     poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     site.write("推荐/首次/机密", "x")
@@ -480,7 +475,7 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageProblem):
-        perform(ActionContext(archive, settings.load(site.config), 5), decode_action(action, whole | arguments))
+        perform(ActionContext(archive, loader.load(site.config), 5), decode_action(action, whole | arguments))
     archive.close()
     site.run("status")
     site.run("deadlines")

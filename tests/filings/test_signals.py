@@ -62,7 +62,7 @@ def test_a_link_in_its_place_journals_nothing(site: Site) -> None:
     secret, model = site.root / "shadow", site.root / "MODEL"
     secret.write_text(SECRET)
     model.write_text("1\n")
-    site.config.write_text(f'{site.config.read_text()}\n[filings."推荐"]\nsignals = ["{model}"]\n')
+    site.configure(filings={"推荐": {"signals": [model]}})
     site.catch_up()
     model.unlink()
     model.symlink_to(secret)
@@ -89,6 +89,6 @@ def test_what_an_earlier_release_showed_of_a_file_is_no_change(site: Site) -> No
     with closing(site.open()) as archive, archive.writing(5) as writer:
         details = {"signal": str(model), "value": f"{digest} release 1 of the model"}
         writer.append(Draft("signal", "推荐", details))
-    site.config.write_text(f'{site.config.read_text()}\n[filings."推荐"]\nsignals = ["{model}"]\n')
+    site.configure(filings={"推荐": {"signals": [model]}})
     site.catch_up()
     assert site.json("change", "list") == []

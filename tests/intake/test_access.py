@@ -17,6 +17,7 @@ from archiver.intake.folder import mounts
 from archiver.intake.folder.access import Direct, ThroughChildren
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Unstable
+from archiver.workers import WorkerProgram
 from tests.conftest import Site, wait_until
 
 TABLES = Path(__file__).parent / "mount_tables"
@@ -81,6 +82,52 @@ def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
         assert remote.entry(b"link")
     finally:
         remote.close()
+
+
+#: Children by what they do with a request; their socket is descriptor 0.
+ONE_BYTE_AND_SILENCE = "import os, time; os.read(0, 1000); os.write(0, b'x'); time.sleep(600)"
+DIES = "import os; os.read(0, 1000)"
+SAYS_TIMED_OUT_ONCE = """
+import errno
+from archiver.workers import serve
+answers = iter([["error", errno.ETIMEDOUT, "Connection timed out"], ["ok", ["f"]]])
+serve(lambda request: next(answers))
+"""
+
+
+def through(code: str, patience_seconds: float) -> ThroughChildren:
+    """Access through children that run ``code``."""
+    access = ThroughChildren(Path("/nonexistent"), patience_seconds)
+    access._program = WorkerProgram("unused", interpreter_options=("-P", "-c", code))
+    return access
+
+
+def test_a_child_that_answers_in_part_holds_nobody_up() -> None:
+    """The first byte came in time, and the rest was waited for without end."""
+    access = through(ONE_BYTE_AND_SILENCE, 1)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        access.entry(b"f")
+    assert time.monotonic() - began < 15
+    access.close()
+
+
+def test_a_child_that_dies_is_an_error_of_that_path() -> None:
+    """Not an EOFError, which nobody expects of a folder."""
+    access = through(DIES, 60)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output error"):
+            access.entry(b"f")
+    access.close()
+
+
+def test_a_share_that_itself_gave_up_is_asked_again() -> None:
+    """NFS mounted with "soft" answers ETIMEDOUT: that is an answer, and no child hangs."""
+    access = through(SAYS_TIMED_OUT_ONCE, 60)
+    with pytest.raises(TimeoutError):
+        access.entry(b"f")
+    assert access._ask(list, "names", b"f") == ["f"]
+    access.close()
 
 
 def opened(path: Path) -> FileSource:

@@ -12,6 +12,7 @@ import pytest
 from archiver.errors import StorageProblem
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
+from archiver.workers import WorkerDied
 from tests.conftest import Site, tree
 
 
@@ -79,7 +80,7 @@ def test_a_process_that_dies_is_an_error_and_is_replaced(
     (store.spool.parent / "watched/file").write_bytes(b"x")
     processes = staging(store)
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(OSError):
+    with pytest.raises(WorkerDied):
         processes.read([b"file"], frozenset())
     monkeypatch.undo()
     assert list(processes.read([b"file"], frozenset()).staged) == [b"file"]
@@ -92,7 +93,7 @@ def test_without_them_the_files_are_read_here(site: Site) -> None:
         site.write(f"推荐/首次/{number}", f"{number}")
     code = (
         "import archiver.workers as w, sys\n"
-        "w.WorkerPool._child = lambda self: (_ for _ in ()).throw(BlockingIOError())\n"
+        "w.Worker.start = lambda self: (_ for _ in ()).throw(w.WorkerDied('no more processes'))\n"
         "from archiver.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )

@@ -196,7 +196,10 @@ def test_a_folder_that_comes_back_later_is_looked_at_then(filed: Site, tmp_path:
 
 def test_a_place_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No share that hangs can be made here: a child that sleeps does the same."""
-    monkeypatch.setattr(watch_path, "_STAT_PROGRAM", "import time; time.sleep(100)")
+    sleeper = tmp_path / "python"
+    sleeper.write_text("#!/bin/sh\nexec sleep 100\n")
+    sleeper.chmod(0o755)
+    monkeypatch.setattr("sys.executable", os.fspath(sleeper))
     monkeypatch.setattr(watch_path, "PATIENCE_SECONDS", 0.2)
     with pytest.raises(TimeoutError):
         watch_path._folder_identity(os.fsencode(tmp_path))

@@ -67,9 +67,8 @@ def write_keys(path: Path, access: str, secret: str) -> Path:
     return path
 
 
-def give_keys(site: Site, keys: Path, more: str = "") -> None:
-    text = site.config.read_text("utf-8")
-    site.config.write_text(f'{text}\n[replica]\ncredentials = "{keys}"\n{more}', "utf-8")
+def give_keys(site: Site, keys: Path) -> None:
+    site.configure(replica={"credentials": keys})
 
 
 @pytest.fixture

@@ -40,9 +40,7 @@ def journalled(site: Site) -> str:
 )
 def test_wrong_keys(plain: Site, server: Server, url: str, access: str, secret: str, said: str) -> None:
     write_keys(plain.config.with_name("other-keys"), access, secret)
-    plain.config.write_text(
-        plain.config.read_text("utf-8").replace("credentials = ", 'credentials = "other-keys" # '), "utf-8"
-    )
+    plain.configure(replica={"credentials": "other-keys"})
     error = init(plain, url, server.endpoint, code=8)
     assert said in error
     assert secret not in error
@@ -237,9 +235,8 @@ def test_suspended_versioning_is_refused_by_the_bucket(replicated: Site, url: st
 
 
 def test_settings_that_cannot_be(site: Site, keys: Path) -> None:
-    give_keys(site, keys, 'style = "round"\n')
+    give_keys(site, keys)
+    site.configure(replica={"style": "round"})
     assert "replica.style" in site.run("status", code=3).stderr
-    site.config.write_text(
-        site.config.read_text("utf-8").replace('style = "round"', 'endpoint = "ftp://x"'), "utf-8"
-    )
+    site.configure(replica={"style": "auto", "endpoint": "ftp://x"})
     assert "replica.endpoint" in site.run("status", code=3).stderr

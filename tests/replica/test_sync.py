@@ -263,7 +263,7 @@ def test_the_daemon_replicates_and_status_tells(plain: Site, server: Server, url
 
 def test_a_slow_bucket_delays_neither_versions_nor_the_end(plain: Site, server: Server, url: str) -> None:
     plain.run("replica", "init", "--url", url, "--endpoint", server.endpoint)
-    plain.config.write_text(plain.config.read_text("utf-8") + "bandwidth_mb = 0.01\n", "utf-8")
+    plain.configure(replica={"bandwidth_mb": 0.01})
     plain.write("推荐/首次/大", os.urandom(3_000_000))
     process = plain.start("--settle", "0.2")
     try:
@@ -285,7 +285,7 @@ def test_an_unreachable_bucket_is_told_once_in_a_while(plain: Site, server: Serv
     with proxied(server.base) as proxy:
         plain.run("replica", "init", "--url", url, "--endpoint", proxy.endpoint)
     plain.write("推荐/首次/新", "new")
-    plain.config.write_text(plain.config.read_text("utf-8") + "alert_hours = 0.01\n", "utf-8")
+    plain.configure(replica={"alert_hours": 0.01})
     process = plain.start("--settle", "0.2")
     try:
         wait_until(lambda: len(plain.tags()) == 2)

@@ -36,11 +36,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def add_replica_setting(site: Site, line: str) -> None:
-    text = site.config.read_text("utf-8")
-    site.config.write_text(text.replace("\n[replica]\n", f"\n[replica]\n{line}\n"), "utf-8")
-
-
 @pytest.mark.needs("openssl")
 def test_a_ca_of_ones_own(plain: Site, server: Server, url: str, certificate: Path, keys: Path) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -48,7 +43,7 @@ def test_a_ca_of_ones_own(plain: Site, server: Server, url: str, certificate: Pa
     with proxied(server.base, tls) as proxy:
         init_command = ("replica", "init", "--url", url, "--endpoint", proxy.endpoint)
         assert "certificate is not trusted" in plain.run(*init_command, code=8).stderr
-        add_replica_setting(plain, f'ca = "{certificate / "ca.pem"}"')
+        plain.configure(replica={"ca": certificate / "ca.pem"})
         plain.run(*init_command)
         plain.run("replica", "sync")
         assert plain.json("verify", "--replica-sample", "100")["ok"]
@@ -58,7 +53,7 @@ def test_a_ca_of_ones_own(plain: Site, server: Server, url: str, certificate: Pa
 
 
 def test_a_ca_that_is_none(plain: Site, server: Server, url: str, keys: Path) -> None:
-    add_replica_setting(plain, f'ca = "{keys}"')
+    plain.configure(replica={"ca": keys})
     init_command = ("replica", "init", "--url", url, "--endpoint", server.endpoint.replace("http:", "https:"))
     assert "replica.ca" in plain.run(*init_command, code=8).stderr
 
@@ -66,7 +61,7 @@ def test_a_ca_that_is_none(plain: Site, server: Server, url: str, keys: Path) ->
 def test_through_a_proxy(plain: Site, server: Server, url: str) -> None:
     dead = f"http://127.0.0.1:{free_base(42)}"
     with proxied(server.base) as proxy:
-        add_replica_setting(plain, f'proxy = "{proxy.endpoint}"')
+        plain.configure(replica={"proxy": proxy.endpoint})
         plain.run("replica", "init", "--url", url, "--endpoint", dead)
         plain.run("replica", "sync")
         assert proxy.connections > 0
@@ -76,7 +71,7 @@ def test_through_a_proxy(plain: Site, server: Server, url: str) -> None:
 def test_the_bucket_in_the_host_name(plain: Site, server: Server, url: str) -> None:
     with proxied(server.base) as proxy:
         # The proxy stands for the name server that this machine has not.
-        add_replica_setting(plain, f'proxy = "{proxy.endpoint}"')
+        plain.configure(replica={"proxy": proxy.endpoint})
         plain.run("replica", "init", "--url", url, "--endpoint", f"http://{DOMAIN}", "--style", "virtual")
         plain.run("replica", "sync")
         assert plain.json("verify", "--replica-sample", "100")["ok"]

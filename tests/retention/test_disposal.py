@@ -64,8 +64,7 @@ def site(tmp_path: Path) -> Site:
     """A filing whose first submission was corrected and handed in again, and which has ended since."""
     open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
-    text = site.config.read_text()
-    site.config.write_text(f'{text}\n[access]\nread_group = "{GROUP}"\nact_group = "{GROUP}"\n')
+    site.configure(access={"read_group": GROUP, "act_group": GROUP})
     site.write("推荐/首次/自评估 报告", "first draft")
     site.write("推荐/首次/身份证", "scan")
     site.catch_up()

@@ -223,10 +223,8 @@ def test_the_newest_version_is_not_superseded_and_the_others_are(site: Site) -> 
 
 def test_profiles_for_a_filing_and_for_a_submission(site: Site) -> None:
     text = site.config.read_text(encoding="utf-8")
-    more = (
-        '[filings."推荐"]\nprofiles = ["eu-ai-act"]\nsubmissions = { "年度 1" = ["cn-archive-30", "sec-17a4"] }\n'
-    )
-    site.config.write_text(f"{text}\n{more}", encoding="utf-8")
+    submissions = {"年度 1": ["cn-archive-30", "sec-17a4"]}
+    site.configure(filings={"推荐": {"profiles": ["eu-ai-act"], "submissions": submissions}})
     for path in ("推荐/首次/a", "推荐/年度 1/a", "其他/首次/a"):
         site.write(path, path)
     site.catch_up()

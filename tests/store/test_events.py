@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from archiver.config.settings import load
+from archiver.config.loader import load
 from archiver.errors import UsageProblem
 from archiver.evidence.checkpoint import make_checkpoint
 from archiver.filings.register import register

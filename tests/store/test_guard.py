@@ -279,7 +279,7 @@ def test_settings_of_an_earlier_release_are_read_and_replaced_by_the_next_writin
 def test_others_read_on_and_change_nothing(tmp_path: Path) -> None:
     open_the_way(tmp_path)
     site = Site(tmp_path / "site").init()
-    site.config.write_text(f'{site.config.read_text()}\n[access]\nread_group = "nogroup"\n')
+    site.configure(access={"read_group": "nogroup"})
     site.write("f/s/a.txt", "one")
     site.catch_up()
     as_before(site)

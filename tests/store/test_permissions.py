@@ -55,8 +55,7 @@ def test_an_archive_that_was_open_to_all_is_closed_at_the_next_start(site: Site)
         if "keys" not in path.parts:
             path.chmod(0o755 if path.is_dir() else 0o644 if "lfs" not in path.parts else 0o444)
     assert {each["code"] for each in site.findings()} >= {"A061"}
-    text = site.config.read_text()
-    site.config.write_text(f'{text}\n[access]\nread_group = "nogroup"\n')
+    site.configure(access={"read_group": "nogroup"})
     site.repository.joinpath("hooks/reference-transaction").chmod(0o755)
     site.repository.joinpath("hooks/pre-receive").chmod(0o755)
     site.catch_up()
@@ -184,7 +183,7 @@ def test_status_sees_what_others_could_read_or_change_and_the_start_closes_it(
     site: Site, place: str, mode: int, group: bool
 ) -> None:
     if group:
-        site.config.write_text(f'{site.config.read_text()}\n[access]\nread_group = "nogroup"\n')
+        site.configure(access={"read_group": "nogroup"})
     site.write("f/s/a", "1")
     site.catch_up()
     assert not any("others could" in problem for problem in site.json("status")["problems"])
@@ -203,14 +202,13 @@ def test_a_group_that_comes_later_reads_what_was_made_before(site: Site) -> None
     site.write("f/s/a", "1")
     site.catch_up()
     site.run("maintain")
-    site.config.write_text(f'{site.config.read_text()}\n[access]\nread_group = "nogroup"\n')
+    site.configure(access={"read_group": "nogroup"})
     site.write("f/s/b", "2")
     site.catch_up()
     for path in site.repository.rglob("*"):
         # Content objects may be read by all who get as far as them.
         assert path.stat().st_mode & (0o004 if path.parent.parent.parent.name == "objects" else 0o040), path
-    text = site.config.read_text().replace('read_group = "nogroup"', "")
-    site.config.write_text(text)
+    site.configure(access={"read_group": ""})
     site.catch_up()
     assert stat.S_IMODE(site.archive.stat().st_mode) == 0o700
 
@@ -219,7 +217,7 @@ def test_a_group_that_comes_later_reads_what_was_made_before(site: Site) -> None
 def test_a_group_reads_databases_that_are_made_anew(site: Site) -> None:
     """After a restore from a backup, for example; ``status`` and ``audit`` need them."""
     site.write("f/s/a")
-    site.config.write_text(site.config.read_text() + '[access]\nread_group = "daemon"\n')
+    site.configure(access={"read_group": "daemon"})
     site.catch_up()
     for command in (("run", "--once"), ("submit", "f/s", "--on", "2026-03-02"), ("reindex",)):
         for name in ("index.db", "state.db"):
@@ -238,7 +236,7 @@ def test_a_group_reads_databases_that_are_made_anew(site: Site) -> None:
 def test_files_for_others_have_the_modes_that_these_need(site: Site, umask: int) -> None:
     metrics = site.root / "metrics"
     metrics.mkdir()
-    site.config.write_text(f'{site.config.read_text()}\n[metrics]\ntextfile = "{metrics}/archiver.prom"\n')
+    site.configure(metrics={"textfile": metrics / "archiver.prom"})
     site.write("f/s/a", "1")
     before = os.umask(umask)
     try:

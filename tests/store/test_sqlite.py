@@ -15,7 +15,10 @@ import pytest
 
 from archiver.intake.snapshot import Snapshot
 from archiver.replica.known_objects import ReplicaState
+from archiver.store.archive import Archive
+from archiver.store.index import index_files
 from archiver.store.index.queries import Index, IndexDamaged
+from archiver.store.sqlite import connect
 
 
 def open_files() -> set[str]:
@@ -50,3 +53,32 @@ def test_what_cannot_be_opened_is_closed_at_once(
         assert os.fspath(path) not in open_files()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "shown", [lambda path: Snapshot(path, read_only=True).skipped(), lambda path: _replica_objects(path)]
+)
+@pytest.mark.parametrize("state", ["without tables", "empty", "damaged"])
+def test_a_database_that_is_just_being_made_reads_as_an_empty_one(
+    tmp_path: Path, shown: Callable[[Path], Any], state: str
+) -> None:
+    # Between the making of the file and of its tables, "archiver status" may look at it.
+    path = tmp_path / "a.db"
+    if state == "without tables":
+        connect(path).close()
+    else:
+        path.write_bytes(b"" if state == "empty" else b"not a database, not at all" * 400)
+    assert not shown(path)
+
+
+def _replica_objects(path: Path) -> object:
+    state = ReplicaState(path, read_only=True)
+    return state.objects_below("")
+
+
+def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) -> None:
+    connect(tmp_path / "index.db").close()
+    with closing(Archive.create(tmp_path / "archive", {"layout": "{filing}", "retention_years": 3})) as archive:
+        index = index_files.open_foreign(tmp_path / "index.db", archive.journal)
+        assert index.head == archive.index.head
+        index.close()

@@ -6,17 +6,13 @@ deletion of the other's files.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigProblem, Phrase
-from archiver.intake.folder.access import PATIENCE_SECONDS, FolderAccess
+from archiver.intake.folder.access import PATIENCE_SECONDS, FolderAccess, ThroughChildren
 from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -25,17 +21,6 @@ from archiver.store.writer import Draft
 
 #: Names to look for in the new folder: enough to tell two folders apart, few enough for a slow share.
 _MAX_SAMPLE = 1000
-#: How long a killed child may take to end before it is left behind.
-_FAREWELL_SECONDS = 0.5
-#: The child's program: prints device, inode and mode of a folder, or the error's number.
-_STAT_PROGRAM = """
-import os, sys
-try:
-    status = os.stat(sys.argv[1])
-    print(0, status.st_dev, status.st_ino, status.st_mode)
-except OSError as error:
-    print(error.errno)
-"""
 
 #: Device and inode.
 _FolderIdentity = tuple[int, int]
@@ -122,32 +107,16 @@ def _is_file(access: FolderAccess, path: bytes) -> bool:
 def _folder_identity(path: bytes) -> _FolderIdentity | None:
     """Return what tells a folder from every other one; None if there is no folder.
 
-    A child looks, since a share that hangs would keep this process and its locks for ever; it is killed after a
-    while, and left behind if it hangs in the kernel.
+    A child looks, since a share that hangs would keep this process and its locks for ever.
 
     Raises OSError, and TimeoutError if the child does not answer.
     """
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _STAT_PROGRAM, path],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
+    access = ThroughChildren(path, PATIENCE_SECONDS)
     try:
-        answer, _ = child.communicate(timeout=PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        assert child.stdout is not None
-        child.stdout.close()
-        # A process that hangs in the kernel ends when it can.
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_FAREWELL_SECONDS)
-        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
-    # A child that was killed prints nothing.
-    error_number, *values = [int(word) for word in answer.split()] or [errno.ECHILD]
-    if error_number in (errno.ENOENT, errno.ENOTDIR):
+        device, inode, mode = access.root_identity()
+    except (FileNotFoundError, NotADirectoryError):
+        # Nothing lies there, or something that is no folder lies in the way.
         return None
-    if error_number:
-        raise OSError(error_number, os.strerror(error_number))
-    device, inode, mode = values
+    finally:
+        access.close()
     return (device, inode) if stat.S_ISDIR(mode) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archiver.errors import Phrase, StorageProblem
 from archiver.store import sqlite
-from archiver.store.index.queries import Index, IndexDamaged
+from archiver.store.index.queries import Index, IndexDamaged, IndexUnfinished
 from archiver.store.journal import Journal
 
 
@@ -27,10 +27,17 @@ def open_writable(path: Path, notify: Callable[[Phrase], None]) -> Index:
         return Index(path)
 
 
-def open_foreign(path: Path) -> Index:
-    """Open the index of another user's archive for reading; raises StorageProblem if it is damaged."""
+def open_foreign(path: Path, journal: Journal) -> Index:
+    """Open the index of another user's archive for reading; raises StorageProblem if it is damaged.
+
+    While its owner is just making it, read the journal instead: nothing is damaged then.
+    """
     try:
         return Index(path, read_only=True)
+    except IndexUnfinished:
+        index = Index.in_memory()
+        index.apply(journal.since_with_changes(None))
+        return index
     except IndexDamaged as damaged:
         raise StorageProblem(
             "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "

@@ -52,6 +52,10 @@ class IndexDamaged(Exception):
     """The file is not a usable index; it can be rebuilt."""
 
 
+class IndexUnfinished(IndexDamaged):
+    """Another process has made the file and not the tables yet."""
+
+
 class Index:
     """One open ``index.db``; for one thread, and closed by whoever opened it."""
 
@@ -95,6 +99,8 @@ class Index:
         (version,) = self._db.execute("pragma user_version").fetchone()
         if version == 0 and not read_only:
             create_schema(self._db, SCHEMA, SCHEMA_VERSION)
+        elif version == 0:
+            raise IndexUnfinished("it is being made")
         elif version != SCHEMA_VERSION:
             raise IndexDamaged(f"its layout is {version}, that of this release {SCHEMA_VERSION}")
         self._db.execute("select count(*) from meta").fetchone()

@@ -1,0 +1,195 @@
+"""``archiver config``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command, command_group
+from archiver.errors import ArchiverError, ConfigProblem, Phrase
+from archiver.store import names
+
+if TYPE_CHECKING:
+    from archiver.config.loader import CheckedFile
+    from archiver.config.settings import Config
+    from archiver.store.index.queries import Index
+
+#: User name and password, or a query, in an address: either may hold a secret.
+_SECRET_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
+#: An address without a scheme, as a proxy may be given: USER:PASSWORD@HOST:PORT.
+_SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
+_HIDDEN = "***"
+
+config_command = command_group("The configuration file: check it before a reload, and show its settings.")
+
+
+@command("Check the file, for example before the service reloads it; changes nothing.")
+@json_option
+def _check(session: Session, as_json: bool) -> None:
+    checked = session.check_config()
+    problems = [(each.code, each.key, each.reason) for each in checked.problems]
+    warnings = [("removed-table", warning) for warning in checked.document.warnings()]
+    if checked.config is not None:
+        # From here on, the console speaks the language that the file names.
+        session.use_config(checked.config)
+        warnings += _list_missing_files(checked.config)
+        layout_problems, promises = _compare_with_archive(checked.config)
+        problems += layout_problems
+        warnings += promises
+    _report(session, checked, problems, warnings, as_json=as_json)
+
+
+def _report(
+    session: Session,
+    checked: CheckedFile,
+    problems: list[tuple[str, str, Phrase]],
+    warnings: list[tuple[str, Phrase]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print what was found; raises ConfigProblem if the service would not take the file."""
+    console, path = session.console, os.path.abspath(checked.document.source)
+    if as_json:
+        console.json(
+            {
+                "path": path,
+                "ok": not problems,
+                "problems": [
+                    {"code": code, "key": key, "message": console.phrase(reason)} for code, key, reason in problems
+                ],
+                "warnings": [{"code": code, "message": console.phrase(text)} for code, text in warnings],
+            }
+        )
+    else:
+        for _, warning in warnings:
+            console.warn("{warning}", warning=warning)
+        for _, key, reason in problems:
+            console.warn("{key} {reason}", key=key, reason=reason)
+    if problems:
+        raise ConfigProblem(
+            "{path} has problems: {count}. Nothing was changed: a running service keeps the settings of before. "
+            "Correct the file, and check it again.",
+            path=path,
+            count=len(problems),
+        )
+    if not as_json:
+        console.say("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
+
+
+def _list_missing_files(config: Config) -> list[tuple[str, Phrase]]:
+    """Find files that settings name and that do not exist; the service would miss them only when it needs them."""
+    from archiver.config.schema import values_of
+    from archiver.config.value_types import FILE, OPTIONAL_FILE
+    from archiver.existence import is_there
+
+    named = [
+        (key, value) for key, setting, value in values_of(config) if setting.value_type in (FILE, OPTIONAL_FILE)
+    ]
+    missing = []
+    for key, path in [("archive.path", config.archive / "archive.git"), *named]:
+        try:
+            if path is not None and not is_there(path):
+                missing.append(
+                    ("missing-file", Phrase("{key} leads to {path}, which does not exist.", key=key, path=path))
+                )
+        except OSError:
+            # The caller may not look there; the service's user perhaps may.
+            continue
+    return missing
+
+
+def _compare_with_archive(config: Config) -> tuple[list[tuple[str, str, Phrase]], list[tuple[str, Phrase]]]:
+    """Return the problems and the warnings that only the archive's index can tell of.
+
+    The service takes no file with another layout than that of the archive.  A longer retention is a promise for
+    good, even if it was in force for a second only.
+    """
+    import sqlite3
+
+    from archiver.store.index.queries import Index
+
+    try:
+        with closing(Index(config.archive / "index.db", read_only=True)) as index:
+            problems = []
+            if index.layout not in ("", config.layout):
+                reason = Phrase(
+                    "is {given}, but this archive was made for {made}", given=config.layout, made=index.layout
+                )
+                problems.append(("wrong-layout", "watch.layout", reason))
+            return problems, [("new-promise", promise) for promise in _list_new_promises(config, index)]
+    except (ArchiverError, OSError, sqlite3.Error):
+        # No archive yet, none that the caller may read, or an index to be rebuilt: the file may be right.
+        return [], []
+
+
+def _list_new_promises(config: Config, index: Index) -> Iterator[Phrase]:
+    """Yield what the settings promise beyond what the archive has promised before."""
+    from archiver.profiles import PERMANENT
+    from archiver.retention.policy import in_force, new_promises
+
+    promises = index.promises()
+    details = new_promises(in_force(config, promises), config, promises)
+    for scope, years in ({"": details["retention_years"]} | details["scopes"]).items() if details else ():
+        if years > promises.years.get(scope, 0):
+            yield Phrase(
+                "In force once, this cannot be shortened again: {scope} is retained for {period}.",
+                scope=scope or Phrase("everything"),
+                period=Phrase("ever") if years >= PERMANENT else Phrase("{years} years", years=years),
+            )
+    # The service promises it in its first run, by default: no news in an archive that was only just made.
+    if config.hold_while_live and not promises.live and index.point is not None and index.point.seq > 1:
+        yield Phrase("In force once, this cannot be taken back: a filing is retained for as long as it is live.")
+
+
+@command("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
+@json_option
+def _show(session: Session, as_json: bool) -> None:
+    from archiver.config.schema import values_of
+    from archiver.config.settings import TABLES
+
+    checked = session.check_config()
+    session.use_config(checked.require())
+    tables, console = list(TABLES), session.console
+    shown = sorted(values_of(checked.require()), key=lambda item: tables.index(item[0].partition(".")[0]))
+    settings = [
+        {
+            "key": key,
+            "value": _hide_secrets(None if value is None else setting.value_type.to_toml(value)),
+            "source": "file" if key in checked.keys_in_file else "default",
+            "default": setting.default,
+            "effect": setting.effect.value,
+        }
+        for key, setting, value in shown
+    ]
+    if as_json:
+        console.json({"path": os.path.abspath(checked.document.source), "settings": settings})
+        return
+    words = {"file": console.text("file"), "default": console.text("default")}
+    console.table(
+        ["Setting", "From", "Value"],
+        [
+            [each["key"], words[str(each["source"])], json.dumps(each["value"], ensure_ascii=False)]
+            for each in settings
+        ],
+    )
+
+
+def _hide_secrets(value: Any) -> Any:
+    """Return a value without passwords and tokens in addresses, fit for a screen and for JSON."""
+    if isinstance(value, list):
+        return [_hide_secrets(item) for item in value]
+    if isinstance(value, dict):
+        return {_hide_secrets(key): _hide_secrets(item) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    hidden = _SECRET_BEFORE_HOST.sub(_HIDDEN, _SECRET_IN_ADDRESS.sub(_HIDDEN, value) if "://" in value else value)
+    return hidden if names.is_utf8(hidden) else names.text(hidden.encode("utf-8", "surrogateescape"))
+
+
+for _name, _command in (("check", _check), ("show", _show)):
+    config_command.add_command(_command, _name)

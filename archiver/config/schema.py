@@ -1,0 +1,112 @@
+"""A setting is declared once, as the field of a dataclass, with its key, type, default and summary.
+
+``settings.py`` is the table of them.  The loader, the text of a new file, ``archiver config`` and docs/settings.md
+walk through its classes, so that a new field is all that a new setting takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from archiver.config.value_types import ValueType
+from archiver.errors import Phrase
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class Effect(StrEnum):
+    """When a change of a setting takes effect."""
+
+    #: For commands at once, for the service after a reload.
+    RELOAD = "reload"
+    #: After a stop and a start of the service.
+    RESTART = "restart"
+    #: Never: it was fixed when the archive was made.
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of the file: TABLE.KEY, only TABLE if its keys are fixed, only KEY in the table of a filing."""
+
+    key: str
+    value_type: ValueType[Any]
+    summary: Phrase
+    effect: Effect
+    #: For the text of a new file, if the default shows nothing.
+    example: object
+    #: As the file would hold it; None if there is none.
+    default: object
+    is_required: bool
+
+    @property
+    def table(self) -> str:
+        """The table of the key."""
+        return self.key.partition(".")[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys within the table."""
+        return self.value_type.members or (self.key.rpartition(".")[2],)
+
+
+def setting(
+    key: str,
+    value_type: ValueType[T],
+    *,
+    default: D,
+    summary: Phrase,
+    example: object = None,
+    effect: Effect = Effect.RELOAD,
+) -> T | D:
+    """Declare a field with a default as a setting; ``value_type`` has to match the type of the field."""
+    in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
+    declared = Setting(
+        *(key, value_type, summary, effect),
+        example=in_file if example is None else example,
+        default=in_file,
+        is_required=False,
+    )
+    metadata = {"setting": declared}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)  # type: ignore[return-value]
+    return field(default=default, metadata=metadata)
+
+
+def required(key: str, value_type: ValueType[T], *, summary: Phrase, example: object, effect: Effect) -> T:
+    """Declare a field without a default as a setting."""
+    declared = Setting(key, value_type, summary, effect, example, default=None, is_required=True)
+    made: T = field(metadata={"setting": declared})
+    return made
+
+
+def table_of(key: str, group: type) -> Any:
+    """Declare a field as named tables below ``key``, each with the settings of ``group``."""
+    return field(default_factory=dict, metadata={"tables": key, "group": group})
+
+
+def settings_of(group: type) -> Iterator[Setting]:
+    """Yield the settings declared by a class and by the classes of its parts."""
+    for declared in fields(group):
+        if "setting" in declared.metadata:
+            yield declared.metadata["setting"]
+        elif is_dataclass(part := declared.default_factory):
+            yield from settings_of(part)
+
+
+def values_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Setting, Any]]:
+    """Yield the full key, the setting and the value of everything declared in an object and its parts."""
+    for declared in fields(group):
+        value = getattr(group, declared.name)
+        if "setting" in declared.metadata:
+            setting: Setting = declared.metadata["setting"]
+            yield f"{prefix}{setting.key}", setting, value
+        elif is_dataclass(value):
+            yield from values_of(value, prefix)
+        elif "tables" in declared.metadata:
+            for name, table in value.items():
+                yield from values_of(table, f"{declared.metadata['tables']}.{name}.")
