@@ -1,45 +1,37 @@
-"""What every action gets: the archive, the settings, and how long it may wait."""
+"""Gives an action the archive, the settings, the attachment, and a time limit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from archiver.config.settings import Config
+from archiver.filings.evidence_file import EvidenceFile
 from archiver.retention import disposal
 from archiver.retention.policy import in_force
 from archiver.store.archive import Archive
 
 
-class FileName:
-    """Marks the argument that names the attachment: one never comes without the other."""
-
-
-class AsGiven:
-    """Marks text that nobody writes into the journal as it is: a name to look up."""
-
-
-#: Kinds of arguments: their types, and perhaps a mark.  Text without one is what a person typed.
-TEXT, MAYBE = (str,), (str, type(None))
-NAME, MAYBE_NAME = (str, AsGiven), (str, type(None), AsGiven)
-FILE = (str, type(None), FileName)
-Action = Callable[..., dict[str, Any]]
-
-
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """What an action works on, and how many seconds it may wait for another writer."""
+    """The archive for one action, opened on behalf of the caller, and the limits in force."""
 
     archive: Archive
     config: Config
-    wait_seconds: float
+    #: How many seconds the action may wait for another writer.
+    lock_timeout: float
+    #: The file that was sent along, at its start; whoever made the context closes it.
     attachment: IO[bytes] | None = None
-    #: Told of bytes that were done, and those there are to do.
-    progress: Callable[[int, int], None] = lambda _done, _total: None
+    #: Called with the number of bytes done and the number of all.
+    report_progress: Callable[[int, int], None] = lambda _done, _total: None
+
+    def evidence_file(self, name: str | None) -> EvidenceFile | None:
+        """Return the attachment under its name in the request, or None without a name."""
+        return None if name is None or self.attachment is None else EvidenceFile(name, self.attachment)
 
     @property
-    def rules(self) -> disposal.Rules:
-        """Retention and cooling-off as they are in force."""
+    def disposal_rules(self) -> disposal.Rules:
+        """Return the rules of retention and cooling-off in force."""
         policy = in_force(self.config, self.archive.index.promises())
         return disposal.Rules(policy, self.config.cooling_off_days)

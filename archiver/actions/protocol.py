@@ -1,9 +1,8 @@
-"""What goes through the daemon's socket: one request, one answer, both bounded.
+"""Encodes and decodes messages on the daemon's socket: a request and an answer, both bounded.
 
-A message is a length (4 bytes, big-endian) and that many bytes of JSON.  A
-request may be followed by the bytes of one attachment, whose size it names.
-Messages for people cross as templates with fields, so that the reader's side
-chooses the language.
+A message is a length (4 bytes, big-endian) and that many bytes of JSON.  A request may be followed by the bytes of
+one attachment, whose size the request names.  Texts for people cross as templates with fields, so that the side of
+the reader chooses the language.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,15 @@ from archiver import errors
 from archiver.errors import ArchiverError, Phrase
 
 VERSION = 1
-#: Its name in the archive's folder.
-SOCKET = "socket"
-#: A plan may name many versions; an answer may list them.
-LONGEST_BYTES = 8 << 20
-#: As for a receipt.
-ATTACHMENT_BYTES = 64 << 20
-#: Phrases in phrases, in entries of a list.
+#: The socket's name in the archive's folder.
+SOCKET_NAME = "socket"
+#: Lower, and a plan that names many versions has no answer; higher, and a caller fills the daemon's memory.
+MAX_MESSAGE_BYTES = 8 << 20
+#: Lower, and a scanned receipt is refused; higher, and a caller fills the spool.
+MAX_ATTACHMENT_BYTES = 64 << 20
+#: Texts in texts, in entries of a list: nothing of ours is deeper, and deeper input would exhaust the stack.
 _DEEPEST = 8
-_PIECE_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
 _PHRASE = "phrase"
 
 
@@ -36,39 +36,93 @@ class BadMessage(Exception):
     """The other side does not speak this protocol."""
 
 
+@dataclass(frozen=True, slots=True)
+class ActionMessage:
+    """A caller's request on the socket, with the attachment's bytes behind."""
+
+    action_name: str
+    arguments: Mapping[str, Any]
+    #: How many seconds the action may wait for another writer, as the caller asks; the daemon has a limit.
+    lock_timeout: float
+    #: None: nothing follows.
+    attachment_size: int | None
+
+    def encode(self) -> bytes:
+        """Return the message's bytes.  Raises BadMessage if the arguments are too long."""
+        return encode_message(
+            {
+                "action": self.action_name,
+                "arguments": self.arguments,
+                "wait_seconds": self.lock_timeout,
+                "attachment": self.attachment_size,
+            }
+        )
+
+    @classmethod
+    def decode(cls, document: Mapping[str, Any]) -> ActionMessage:
+        """Return the request in a received document.
+
+        Raises BadMessage if a part is missing or of the wrong kind, or the attachment's size is none.
+        """
+        action_name, arguments = document.get("action"), document.get("arguments")
+        lock_timeout, size = document.get("wait_seconds"), document.get("attachment")
+        if not (isinstance(action_name, str) and isinstance(arguments, dict)):
+            raise BadMessage("no action, arguments or waiting time")
+        if not isinstance(lock_timeout, int | float):
+            raise BadMessage("no action, arguments or waiting time")
+        if size is not None and not _is_attachment_size(size):
+            raise BadMessage("an attachment of no size")
+        return cls(action_name, arguments, lock_timeout, size)
+
+
+def _is_attachment_size(size: object) -> bool:
+    # JSON's true is an int in Python.
+    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_ATTACHMENT_BYTES
+
+
 @contextmanager
-def short_path(archive: Path) -> Iterator[str]:
-    """The socket's path, good inside the block: a socket's has 108 bytes at most, wherever the archive lies."""
+def short_socket_path(archive: Path) -> Iterator[str]:
+    """Give a short path of the socket, valid inside the block.
+
+    Linux limits the path of a socket to 108 bytes, and an archive may lie deeper: the path leads through a
+    descriptor of the archive's folder, closed at the end of the block.  Raises OSError without that folder.
+    """
     folder = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{folder}/{SOCKET}"
+        yield f"/proc/self/fd/{folder}/{SOCKET_NAME}"
     finally:
         os.close(folder)
 
 
-def exactly(receive: Callable[[int], bytes], count: int) -> bytes:
-    """That many bytes from ``receive``, which gives at most as many as asked for; raises BadMessage at the end."""
-    parts = bytearray()
-    while len(parts) < count:
-        part = receive(min(count - len(parts), _PIECE_BYTES))
-        if not part:
+def read_exactly(receive: Callable[[int], bytes], count: int) -> bytes:
+    """Call ``receive``, which may return fewer bytes than asked for, until ``count`` bytes have come.
+
+    Raises BadMessage if the stream ends before.
+    """
+    data = bytearray()
+    while len(data) < count:
+        chunk = receive(min(count - len(data), _CHUNK_BYTES))
+        if not chunk:
             raise BadMessage("it ended too early")
-        parts += part
-    return bytes(parts)
+        data += chunk
+    return bytes(data)
 
 
-def pack(document: Mapping[str, Any]) -> bytes:
-    """A message; raises BadMessage where it would be too long."""
-    data = json.dumps({"archiver": VERSION, **document}, default=plain).encode("ascii")
-    if len(data) > LONGEST_BYTES:
+def encode_message(document: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a message.  Raises BadMessage beyond the limit."""
+    data = json.dumps({"archiver": VERSION, **document}, default=encode_value).encode("ascii")
+    if len(data) > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")
     return struct.pack(">I", len(data)) + data
 
 
-def receive(read: Callable[[int], bytes]) -> dict[str, Any]:
-    """A message from ``read``, which returns exactly as many bytes as asked for; raises BadMessage."""
+def read_message(read: Callable[[int], bytes]) -> dict[str, Any]:
+    """Read one message through ``read``, which returns exactly as many bytes as asked for.
+
+    Raises BadMessage if it is too long, no JSON object, or of another version of the protocol.
+    """
     (length,) = struct.unpack(">I", read(4))
-    if length > LONGEST_BYTES:
+    if length > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")
     try:
         document = json.loads(read(length).decode("ascii"))
@@ -79,38 +133,41 @@ def receive(read: Callable[[int], bytes]) -> dict[str, Any]:
     return document
 
 
-def from_error(error: ArchiverError) -> dict[str, Any]:
+def encode_error(error: ArchiverError) -> dict[str, Any]:
     """An expected failure, to be raised again on the other side."""
     return {"error": type(error).__name__, "template": error.template, "fields": error.fields}
 
 
-def to_error(document: Mapping[str, Any]) -> ArchiverError:
-    """The inverse of :func:`from_error`; raises BadMessage."""
+def decode_error(document: Mapping[str, Any]) -> ArchiverError:
+    """The inverse of :func:`encode_error`; raises BadMessage."""
     kind = getattr(errors, str(document.get("error")), None)
     template, fields = document.get("template"), document.get("fields")
     if not (isinstance(kind, type) and issubclass(kind, ArchiverError)):
         raise BadMessage("an unknown error")
     if not isinstance(template, str) or not isinstance(fields, dict):
         raise BadMessage("an error without a message")
-    return kind(template, **{str(name): revive(each) for name, each in fields.items()})
+    return kind(template, **{str(name): decode_value(each) for name, each in fields.items()})
 
 
-def revive(value: Any, depth: int = 0) -> Any:
+def decode_value(value: Any, depth: int = 0) -> Any:
     """Phrases out of what came through JSON."""
     if depth > _DEEPEST:
         raise BadMessage("nested too deeply")
     if isinstance(value, dict):
-        inner = {str(name): revive(each, depth + 1) for name, each in value.items()}
+        inner = {str(name): decode_value(each, depth + 1) for name, each in value.items()}
         if isinstance(template := inner.pop(_PHRASE, None), str):
             return Phrase(template, **inner)
         return inner
     if isinstance(value, list):
-        return [revive(each, depth + 1) for each in value]
+        return [decode_value(each, depth + 1) for each in value]
     return value
 
 
-def plain(value: object) -> object:
-    """What JSON has no kind for, so that :func:`revive` takes it back; names in UTF-8 whatever the locale."""
+def encode_value(value: object) -> object:
+    """Return a value without a kind in JSON as one that has, for :func:`decode_value`.
+
+    Names are in UTF-8 whatever the locale.
+    """
     if isinstance(value, Phrase):
         return {_PHRASE: value.template, **value.fields}
     if isinstance(value, bytes | os.PathLike):

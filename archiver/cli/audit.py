@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Glob, Name, Session, Text, entry
+from archiver.cli.parameters import MaterialPattern, ObjectName, RecordedText
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError
 from archiver.model import KINDS
 from archiver.store.events.actions import Action
@@ -17,33 +18,40 @@ if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
 
-def _sign(session: Session, archive: Archive) -> None:
-    """The newest event of a package is a checkpoint: nothing of it is without a signature."""
+def _sign_newest_event(session: Session, archive: Archive) -> None:
+    """Make a checkpoint the newest event, to cover the whole package by a signature.
+
+    A failure is only a warning: the package is still worth having, and says how far its signatures reach.
+    """
+    from archiver.actions.checkpoint_actions import SignArchive
+
     head = archive.journal.head()
     if head is None or head.action == Action.CHECKPOINT:
         return
     try:
-        session.act("checkpoint")
+        session.perform(SignArchive())
     except ArchiverError as error:
         session.console.warn(error.template, **error.fields)
 
 
-@entry("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
+@command("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new or empty folder.")
-@click.option("--filing", "filings", type=Name(), multiple=True, metavar="F", help="Only these filings.")
+@click.option("--filing", "filings", type=ObjectName(), multiple=True, metavar="F", help="Only these filings.")
 @click.option(
-    "--submission", "submissions", type=Name(), multiple=True, metavar="F/S", help="Only these submissions."
+    "--submission", "submissions", type=ObjectName(), multiple=True, metavar="F/S", help="Only these submissions."
 )
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only what was handed in as this.")
 @click.option("--since", metavar="D", help="Only versions captured from then on.")
 @click.option("--until", metavar="D", help="Only versions captured until then.")
-@click.option("--without", type=Glob(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out.")
+@click.option(
+    "--without", type=MaterialPattern(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out."
+)
 @click.option("--with-sensitive", is_flag=True, help="With what the settings call sensitive; journalled.")
 @click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
-@click.option("--recipient", type=Text(), metavar="NAME", help="For whom; kept with the record.")
-@click.option("--reason", type=Text(), metavar="WHY", help="Why; kept with the record.")
+@click.option("--recipient", type=RecordedText(), metavar="NAME", help="For whom; kept with the record.")
+@click.option("--reason", type=RecordedText(), metavar="WHY", help="Why; kept with the record.")
 @click.option("--zip", "as_zip", is_flag=True, help="One zip file, DIR.zip, instead of a folder.")
-def command(
+def audit_command(
     session: Session,
     target: str,
     filings: tuple[str, ...],
@@ -65,6 +73,7 @@ def command(
     # They take as long to start as this program takes to find out what there is to copy.
     with closing(Copies()) as copies:
         from archiver import clock
+        from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection
         from archiver.audit.package_writer import export_record
@@ -74,24 +83,22 @@ def command(
         from archiver.store.names import typed
         from archiver.store.resolve import find_filing, find_submission
 
-        recipient, reason = (
-            None if each is None else typed(each, field)
-            for each, field in ((recipient, "recipient"), (reason, "reason"))
-        )
-        archive = session.archive()
+        recipient = None if recipient is None else typed(recipient, "recipient")
+        reason = None if reason is None else typed(reason, "reason")
+        archive = session.open_archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
         selection = ExportSelection(
             [find_filing(archive, filing) for filing in filings],
             [str(find_submission(archive, submission)) for submission in submissions],
             kinds,
-            clock.stamp(session.moment(since, end_of_day=False)) if since else "",
-            clock.stamp(session.moment(until)) if until else "",
+            clock.stamp(session.parse_time(since, end_of_day=False)) if since else "",
+            clock.stamp(session.parse_time(until)) if until else "",
             without,
             () if with_sensitive else session.config.sensitive,
             expand,
         )
         record = export_record(archive, selection, recipient, reason)
-        policy = session.policy(archive)
+        policy = session.retention_policy(archive)
         written = package.export_package(
             archive,
             copies,
@@ -101,7 +108,7 @@ def command(
             record,
             as_zip=as_zip,
             sm3=session.config.sm3,
-            sign=lambda: _sign(session, archive),
+            sign=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
                 session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
             ),
@@ -116,7 +123,7 @@ def command(
     )
     console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.act("note", **package.export_note(written, record))
+        session.perform(RecordNote(action="export", **package.export_note(written, record)))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

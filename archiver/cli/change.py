@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.session import Session, Text, entry, group, json_option
+from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import Phrase
 
-_FEW = 20
+if TYPE_CHECKING:
+    from archiver.filings.due.deadlines import Due
+
+#: More would push the decision that is asked for off the screen.
+_SHOWN_MATERIALS = 20
 
 
-command = group("Changes of what was filed, and whether they are material.")
+change_command = command_group("Changes of what was filed, and whether they are material.")
 
 
-@entry("List the changes that wait for a decision.")
+@command("List the changes that wait for a decision.")
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Those that were decided too.")
-def _list(session: Session, as_json: bool, everything: bool) -> None:
+@click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
+def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
     from archiver.filings.change_detection import changed_since
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
 
-    archive = session.archive()
+    archive = session.open_archive()
     filings = register(archive.index.life())
-    dues = {due.uid: due for due in deadlines(filings.values())}
+    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filings.values())}
     rows: list[dict[str, Any]] = [
         {
-            "number": each.number,
-            "filing": each.filing,
-            "since": each.since,
-            "first": each.first.isoformat(),
-            "kinds": list(each.kinds),
-            "materials": list(each.materials),
-            "signal": each.signal or None,
-            "due": _due(dues.get(f"{each.filing}:change:{each.number}:decide")),
-            "material": each.material,
-            "reason": each.reason or None,
-            "decided_on": each.decided_on.isoformat() if each.decided_on else None,
-            "by": each.by or None,
+            "number": change.number,
+            "filing": change.filing,
+            "since": change.since,
+            "first": change.first.isoformat(),
+            "kinds": list(change.kinds),
+            "materials": list(change.materials),
+            "signal": change.signal or None,
+            "due": _format_due_day(deadlines_by_uid.get(f"{change.filing}:change:{change.number}:decide")),
+            "material": change.material,
+            "reason": change.reason or None,
+            "decided_on": change.decided_on.isoformat() if change.decided_on else None,
+            "by": change.by or None,
         }
         for filing in filings.values()
-        for each in filing.questions
-        if everything or each.material is None
+        for change in filing.questions
+        if includes_decided or change.material is None
     ]
     for row in rows:
         # What came after the question was opened is decided with it.
-        if row["material"] is None and (now := changed_since(archive, filings[row["filing"]], session.config)):
-            row["materials"], row["kinds"] = list(now.materials), sorted({*row["kinds"], *now.kinds})
+        if row["material"] is None and (current := changed_since(archive, filings[row["filing"]], session.config)):
+            row["materials"], row["kinds"] = list(current.materials), sorted({*row["kinds"], *current.kinds})
     console = session.console
     if as_json:
         console.json(rows)
@@ -57,10 +62,10 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
     if not rows:
         console.say("No change waits for a decision.")
     for row in rows:
-        _print(console, row)
+        _print_change(console, row)
 
 
-def _print(console: Console, row: dict[str, Any]) -> None:
+def _print_change(console: Console, row: dict[str, Any]) -> None:
     console.say(
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
         **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
@@ -70,10 +75,10 @@ def _print(console: Console, row: dict[str, Any]) -> None:
         console.say("  About: {kinds}", kinds=kinds)
     if row["signal"]:
         console.say("  Released: {signal}", signal=row["signal"])
-    for path in row["materials"][:_FEW]:
+    for path in row["materials"][:_SHOWN_MATERIALS]:
         console.line(f"  {path}")
-    if len(row["materials"]) > _FEW:
-        console.say("  and {count} more", count=len(row["materials"]) - _FEW)
+    if len(row["materials"]) > _SHOWN_MATERIALS:
+        console.say("  and {count} more", count=len(row["materials"]) - _SHOWN_MATERIALS)
     if row["decided_on"]:
         console.say(
             "  Decided on {on} by {by}: {decision} ({reason})",
@@ -84,28 +89,35 @@ def _print(console: Console, row: dict[str, Any]) -> None:
         )
 
 
-def _due(due: Any) -> str | None:
-    return None if due is None else str(due.on.isoformat())
+def _format_due_day(deadline: Due | None) -> str | None:
+    return None if deadline is None else deadline.on.isoformat()
 
 
-@entry("Record whether a change is material (重大变更).")
+@command("Record whether a change is material (重大变更).")
 @click.argument("number", type=int, metavar="N")
 @click.option(
     "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
 )
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
-def _decide(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
-    done = session.act("change-decide", number=number, material=material == "yes", reason=reason, by=by)
-    if material == "yes":
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
+)
+def _decide_change(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
+    from archiver.actions.filing_actions import DecideChange
+
+    is_material = material == "yes"
+    decided = session.perform(
+        DecideChange(change_number=number, is_material=is_material, reason=reason, reported_by=by)
+    )
+    if is_material:
         session.console.say(
             "Change {number} is material: {filing} needs a change submission. See: archiver deadlines",
             number=number,
-            filing=done["filing"],
+            filing=decided["filing"],
         )
     else:
         session.console.say("Change {number} is not material. The reason is kept.", number=number)
 
 
-for _name, _command in (("list", _list), ("decide", _decide)):
-    command.add_command(_command, _name)
+for _name, _command in (("list", _list_changes), ("decide", _decide_change)):
+    change_command.add_command(_command, _name)

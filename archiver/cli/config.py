@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from archiver.cli.session import Session, entry, group, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import ArchiverError, ConfigProblem, Phrase
 from archiver.store import names
 
@@ -24,10 +25,10 @@ _SECRET_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)"
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
 _HIDDEN = "***"
 
-command = group("The configuration file: check it before a reload, and show its settings.")
+config_command = command_group("The configuration file: check it before a reload, and show its settings.")
 
 
-@entry("Check the file, for example before the service reloads it; changes nothing.")
+@command("Check the file, for example before the service reloads it; changes nothing.")
 @json_option
 def _check(session: Session, as_json: bool) -> None:
     checked = session.check_config()
@@ -145,7 +146,7 @@ def _list_new_promises(config: Config, index: Index) -> Iterator[Phrase]:
         yield Phrase("In force once, this cannot be taken back: a filing is retained for as long as it is live.")
 
 
-@entry("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
+@command("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
 @json_option
 def _show(session: Session, as_json: bool) -> None:
     from archiver.config.schema import values_of
@@ -191,4 +192,4 @@ def _hide_secrets(value: Any) -> Any:
 
 
 for _name, _command in (("check", _check), ("show", _show)):
-    command.add_command(_command, _name)
+    config_command.add_command(_command, _name)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 
 
-@entry("What is due, by when, and on what basis.")
+@command("What is due, by when, and on what basis.")
 @click.option("--within", type=click.IntRange(min=0), metavar="DAYS", help="Only what is due within so many days.")
 @click.option("--all", "everything", is_flag=True, help="What is done, too.")
 @click.option(
@@ -19,7 +20,9 @@ from archiver.cli.session import Session, entry, json_option
     help="Write a calendar file (iCalendar).",
 )
 @json_option
-def command(session: Session, within: int | None, everything: bool, ics: Path | None, as_json: bool) -> None:
+def deadlines_command(
+    session: Session, within: int | None, everything: bool, ics: Path | None, as_json: bool
+) -> None:
     from datetime import timedelta
 
     from archiver import clock
@@ -27,7 +30,7 @@ def command(session: Session, within: int | None, everything: bool, ics: Path | 
     from archiver.filings.due.deadlines import deadlines, still_open
     from archiver.filings.register import register
 
-    archive = session.archive()
+    archive = session.open_archive()
     filings = register(archive.index.life()).values()
     today = clock.today(session.config.zone)
     dues = deadlines(filings) if everything else still_open(filings)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, UsageProblem
 from archiver.existence import is_folder, is_plain_file
 
@@ -23,13 +23,13 @@ _SETTLE = "1"
 
 
 class DemoFailed(ArchiverError):
-    """A step of the demo did not do what it shows."""
+    """A step of the demo went wrong."""
 
 
-@entry("Run the whole job on sample materials in a scratch folder.")
+@command("Run the whole job on sample materials in a scratch folder.")
 @click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
 @click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
-def command(session: Session, materials: str | None, scratch: str | None) -> None:
+def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
     source = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(source):
         raise UsageProblem(
@@ -51,13 +51,14 @@ class _Demo:
         self._step = 0
 
     def run(self) -> None:
+        """Show every step in order, with the daemon stopped at the end whatever happens."""
         self._say("Make an archive for an empty watched folder.")
         self._watch.mkdir()
         self._archiver("init", "--archive", "archive", "--watch", "watched")
         self._say("Start the daemon, and copy the materials in while it runs.")
         daemon = subprocess.Popen([*self._command(), "run", "--settle", _SETTLE], cwd=self._folder)
         try:
-            self._with_daemon()
+            self._work_beside_daemon()
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=20)
@@ -70,50 +71,56 @@ class _Demo:
         for name in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
             self._console.line(f"  {name}")
 
-    def _with_daemon(self) -> None:
+    def _work_beside_daemon(self) -> None:
+        """Copy, submit, edit, try to delete, and restore, while the daemon captures.
+
+        Raises DemoFailed if any step does anything else than shown.
+        """
         for filing in sorted(self._source.iterdir()):
             shutil.copytree(filing, self._watch / filing.name)
         submissions = sorted(path for path in self._watch.glob("*/*") if is_folder(path))
-        self._wait_for(len(submissions))
+        self._wait_for_versions(len(submissions))
         first = submissions[0]
         name = f"{first.parent.name}/{first.name}"
         original = sorted(path for path in first.iterdir() if is_plain_file(path))[0]
-        kept = self._folder / "as-handed-in"
-        shutil.copy2(original, kept)
+        submitted_copy = self._folder / "as-handed-in"
+        shutil.copy2(original, submitted_copy)
         self._say("Hand the first submission in: its version is sealed.")
         self._archiver("submit", name, "--on", "2026-03-20")
         self._say("Two edits afterwards: each becomes a version of its own.")
         for number in (1, 2):
             with open(original, "ab") as stream:
                 stream.write(b"\n% edited\n" * number)
-            self._wait_for(len(submissions) + number)
+            self._wait_for_versions(len(submissions) + number)
         self._archiver("log", first.parent.name)
         self._archiver("status")
         self._say("Try to delete what was handed in: refused, with the date.")
         self._archiver("dispose", "plan", f"{name}/submitted", expect=4)
-        self._git_refuses(f"{name}/v1")
+        self._try_to_delete_tag(f"{name}/v1")
         self._say("Bring the version that was handed in back, and compare it.")
         self._archiver("restore", f"{name}/submitted", "--to", "restored")
-        if not filecmp.cmp(kept, self._folder / "restored" / original.name, shallow=False):
+        if not filecmp.cmp(submitted_copy, self._folder / "restored" / original.name, shallow=False):
             raise DemoFailed("The restored file differs from the one that was handed in.")
         self._console.say("{name} is byte for byte what was handed in.", name=original.name)
 
-    def _git_refuses(self, tag: str) -> None:
+    def _try_to_delete_tag(self, tag: str) -> None:
         """Let git try to delete a tag; raises DemoFailed unless it was the archive's guard that refused."""
         repository = self._folder / "archive" / "archive.git"
-        words = ["git", *self._guard_in_force(repository), "--git-dir=archive/archive.git", "tag", "-d", tag]
-        self._console.line(f"$ {shlex.join(words)}")
-        done = subprocess.run(words, cwd=self._folder, stderr=subprocess.PIPE, check=False)
-        said = done.stderr.decode("utf-8", "surrogateescape").strip()
-        for line in said.splitlines():
+        git_command = ["git", *self._hooks_option(repository), "--git-dir=archive/archive.git", "tag", "-d", tag]
+        self._console.line(f"$ {shlex.join(git_command)}")
+        result = subprocess.run(git_command, cwd=self._folder, stderr=subprocess.PIPE, check=False)
+        error_text = result.stderr.decode("utf-8", "surrogateescape").strip()
+        for line in error_text.splitlines():
             self._console.line(line)
-        if done.returncode == 0:
+        if result.returncode == 0:
             raise DemoFailed("git deleted a tag of the archive.")
         # Any other trouble of git's ends with a code too, and shows nothing.
-        if f"archiver: deletion of refs/tags/{tag} is refused" not in said:
-            raise DemoFailed("git failed, but it was not the archive's guard that refused: {reason}", reason=said)
+        if f"archiver: deletion of refs/tags/{tag} is refused" not in error_text:
+            raise DemoFailed(
+                "git failed, but it was not the archive's guard that refused: {reason}", reason=error_text
+            )
 
-    def _guard_in_force(self, repository: Path) -> list[str]:
+    def _hooks_option(self, repository: Path) -> list[str]:
         """Return what the command needs for git to run the archive's hooks, which is nothing as a rule."""
         from archiver.store.git.repository import Repository
 
@@ -127,14 +134,15 @@ class _Demo:
         )
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 
-    def _wait_for(self, versions: int) -> None:
+    def _wait_for_versions(self, count: int) -> None:
+        """Wait until the archive has so many versions; raises DemoFailed after 40 seconds."""
         import json
 
         for _ in range(200):
             out = subprocess.run(
                 [*self._command(), "log", "--json"], cwd=self._folder, capture_output=True, check=True
             )
-            if len(json.loads(out.stdout)) >= versions:
+            if len(json.loads(out.stdout)) >= count:
                 return
             time.sleep(0.2)
         raise DemoFailed("The daemon did not archive the materials in time.")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
 
 
-@entry("What changed between two versions: added, removed, changed, renamed.")
-@click.argument("old", type=Name(), metavar="TAG")
-@click.argument("new", type=Name(), metavar="TAG")
+@command("What changed between two versions: added, removed, changed, renamed.")
+@click.argument("old", type=ObjectName(), metavar="TAG")
+@click.argument("new", type=ObjectName(), metavar="TAG")
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
-def command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
+def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import Reader
     from archiver.errors import Phrase
@@ -20,7 +21,7 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     before, after = (find_version(archive, tag) for tag in (old, new))
     changes = compare(archive.index, before, after)
     console = session.console
@@ -46,10 +47,10 @@ def command(session: Session, old: str, new: str, as_json: bool, with_text: bool
         console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))
     if with_text:
         with Reader(DocumentCache(archive.root)) as reader:
-            for each in texts(archive.index, archive.content, reader, before, changes):
+            for comparison in texts(archive.index, archive.content, reader, before, changes):
                 console.line("")
-                console.line(text(each.change.path))
-                if each.problem:
-                    console.say("  not compared as a whole: {problem}", problem=Phrase(each.problem))
-                for line in each.lines:
+                console.line(text(comparison.change.path))
+                if comparison.problem:
+                    console.say("  not compared as a whole: {problem}", problem=Phrase(comparison.problem))
+                for line in comparison.lines:
                     console.line(f"  {line}")

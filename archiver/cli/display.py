@@ -6,40 +6,44 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, entry, file_name, group
+from archiver.cli.parameters import ObjectName, ReadableFile, file_name
+from archiver.cli.session import Session, command, command_group
 
-command = group("The public display of the filing number.")
+display_command = command_group("The public display of the filing number.")
 
 
-@entry("Look whether the company's pages display the number and the link; kept as evidence.")
-@click.argument("filing", type=Name())
+@command("Look whether the company's pages display the number and the link; kept as evidence.")
+@click.argument("filing", type=ObjectName())
 @click.option(
-    "--page", type=FilePath(), metavar="FILE", help="A saved page, instead of fetching the company's own."
+    "--page", type=ReadableFile(), metavar="FILE", help="A saved page, instead of fetching the company's own."
 )
-def _check(session: Session, filing: str, page: Path | None) -> None:
+def _check_display(session: Session, filing: str, page: Path | None) -> None:
+    from archiver.actions.display_actions import CheckDisplay
     from archiver.errors import Unhealthy
 
-    done = session.act("display-check", page, filing=filing, page=file_name(page))
+    checked = session.perform(CheckDisplay(filing=filing, page_name=file_name(page)), page)
     console = session.console
-    bad = []
-    for each in done["pages"]:
-        if each["problem"]:
-            console.say("{source}: cannot be had: {reason}", source=each["source"], reason=each["problem"])
-        elif each["number"] and each["link"]:
-            console.say("{source}: number and link are there.", source=each["source"])
-        elif each["number"]:
-            console.say("{source}: the number is there, the link is missing.", source=each["source"])
+    failing_pages = []
+    for page_result in checked["pages"]:
+        if page_result["problem"]:
+            console.say(
+                "{source}: cannot be had: {reason}", source=page_result["source"], reason=page_result["problem"]
+            )
+        elif page_result["number"] and page_result["link"]:
+            console.say("{source}: number and link are there.", source=page_result["source"])
+        elif page_result["number"]:
+            console.say("{source}: the number is there, the link is missing.", source=page_result["source"])
         else:
-            console.say("{source}: the number is missing.", source=each["source"])
-        if each["problem"] or not (each["number"] and each["link"]):
-            bad.append(each["source"])
-    if bad:
+            console.say("{source}: the number is missing.", source=page_result["source"])
+        if page_result["problem"] or not (page_result["number"] and page_result["link"]):
+            failing_pages.append(page_result["source"])
+    if failing_pages:
         raise Unhealthy(
             "The filing number or its link is not displayed on {pages}. The check is kept. Put it there; the "
             "words are: archiver notice-board {filing!q}",
-            pages=", ".join(bad),
-            filing=done["filing"],
+            pages=", ".join(failing_pages),
+            filing=checked["filing"],
         )
 
 
-command.add_command(_check, "check")
+display_command.add_command(_check_display, "check")

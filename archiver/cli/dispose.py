@@ -8,30 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, Text, entry, group, json_option
+from archiver.cli.parameters import ObjectName, RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
 
 
-command = group("Deletion after retention; refused (exit 4) before it.")
+dispose_command = command_group("Deletion after retention; refused (exit 4) before it.")
 
 
-@entry("List what would go and what stays, and make a plan of it.")
-@click.argument("tags", type=Name(), nargs=-1, metavar="[TAG ...]")
+@command("List what would go and what stays, and make a plan of it.")
+@click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
-def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
-    planned = session.act("dispose-plan", tags=list(tags))
+def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
+    from archiver.actions.disposal_actions import PlanDisposal
+
+    planned = session.perform(PlanDisposal(tags=tags))
     console = session.console
     if as_json:
-        for each in planned["staying"]:
-            del each["conditions"]
+        for staying in planned["staying"]:
+            del staying["conditions"]
         console.json(planned)
         return
-    for each in planned["going"]:
-        console.say("goes   {tag}  ({files} files, {bytes} bytes, kept until {until})", **_listed(each))
-    for each in planned["staying"]:
-        console.say("stays  {tag}: not before {until}{open}", **_listed(each))
+    for going in planned["going"]:
+        console.say("goes   {tag}  ({files} files, {bytes} bytes, kept until {until})", **_version_fields(going))
+    for staying in planned["staying"]:
+        console.say("stays  {tag}: not before {until}{open}", **_version_fields(staying))
     console.say(
         "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because other versions "
         "need them.",
@@ -45,68 +48,75 @@ def _plan(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
     )
 
 
-def _listed(each: dict[str, Any]) -> dict[str, Any]:
+def _version_fields(version: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a planned version for a message; a day instead of a time."""
     return {
-        "tag": each["tag"],
-        "until": each["keep_until"][:10],
-        "open": each.get("conditions", ""),
-        "files": each.get("files"),
-        "bytes": each.get("bytes"),
+        "tag": version["tag"],
+        "until": version["keep_until"][:10],
+        "open": version.get("conditions", ""),
+        "files": version.get("files"),
+        "bytes": version.get("bytes"),
     }
 
 
-@entry("Approve a plan; two users have to, neither of them the planner.")
-@click.argument("identity", type=Text(), metavar="ID")
-@click.option("--reason", type=Text(), required=True, help="Why this may go; kept with the record.")
-def _approve(session: Session, identity: str, reason: str) -> None:
-    approved = session.act("dispose-approve", plan=identity, reason=reason)
+@command("Approve a plan; two users have to, neither of them the planner.")
+@click.argument("plan_id", type=RecordedText(), metavar="ID")
+@click.option("--reason", type=RecordedText(), required=True, help="Why this may go; kept with the record.")
+def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
+    from archiver.actions.disposal_actions import ApproveDisposal
+
+    approved = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
     if approved["missing"]:
         session.console.say("Approved {plan}. {missing} more approval is needed.", **approved)
     else:
         session.console.say(
             "Approved {plan}. It may run after {until}: archiver dispose run {plan!q}",
-            plan=identity,
-            until=session.local(approved["not_before"]),
+            plan=plan_id,
+            until=session.format_time(approved["not_before"]),
         )
 
 
-@entry("Carry out an approved plan, or finish one that was interrupted.")
-@click.argument("identity", type=Text(), metavar="ID")
-def _run(session: Session, identity: str) -> None:
-    done = session.act("dispose-run", plan=identity)
+@command("Carry out an approved plan, or finish one that was interrupted.")
+@click.argument("plan_id", type=RecordedText(), metavar="ID")
+def _run_plan(session: Session, plan_id: str) -> None:
+    from archiver.actions.disposal_actions import RunDisposal
+
+    completed = session.perform(RunDisposal(plan_id=plan_id))
     console = session.console
     console.say(
-        "Disposed of {objects} content objects, {bytes} bytes.", objects=done["objects"], bytes=done["bytes"]
+        "Disposed of {objects} content objects, {bytes} bytes.",
+        objects=completed["objects"],
+        bytes=completed["bytes"],
     )
-    if done["kept"]:
-        console.say("{kept} were needed again in the meantime, and stay.", kept=done["kept"])
+    if completed["kept"]:
+        console.say("{kept} were needed again in the meantime, and stay.", kept=completed["kept"])
     console.say(
         "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name!q} --to DIR",
-        name=done["certificate"],
+        name=completed["certificate"],
     )
-    console.unless_signed(done)
+    console.unless_signed(completed)
 
 
-@entry("List plans, newest first.")
+@command("List plans, newest first.")
 @json_option
-def _list(session: Session, as_json: bool) -> None:
-    plans = session.archive().index.disposals()
+def _list_plans(session: Session, as_json: bool) -> None:
+    plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
-        console.json([_as_json(each) for each in plans])
+        console.json([_as_json(plan) for plan in plans])
         return
     if not plans:
         console.say("There is no disposal plan.")
         return
     rows = [
         (
-            each.identity,
-            session.local(each.at),
-            each.user or each.uid,
-            ", ".join(approval.user or str(approval.uid) for approval in each.approvals) or "-",
-            console.text(_state(each)),
+            plan.identity,
+            session.format_time(plan.at),
+            plan.user or plan.uid,
+            ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
+            console.text(_state(plan)),
         )
-        for each in plans
+        for plan in plans
     ]
     console.table(("Plan", "Made", "By", "Approved by", "State"), rows)
 
@@ -125,24 +135,25 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
         "planned_at": plan.at,
         "planned_by": {"uid": plan.uid, "user": plan.user},
         "approvals": [
-            {"uid": each.uid, "user": each.user, "reason": each.reason, "at": each.at} for each in plan.approvals
+            {"uid": approval.uid, "user": approval.user, "reason": approval.reason, "at": approval.at}
+            for approval in plan.approvals
         ],
         "begun": plan.begun,
         "certified": plan.certified,
     }
 
 
-@entry("Write the certificate of a disposal: JSON, its signature, and a page to print.")
-@click.argument("identity", type=Text(), metavar="ID")
+@command("Write the certificate of a disposal: JSON, its signature, and a page to print.")
+@click.argument("plan_id", type=RecordedText(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
-def _certificate(session: Session, identity: str, target: str) -> None:
+def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     from archiver.restore.restoration import check_target
     from archiver.retention.certificate import issued
     from archiver.store import names
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
-    files = issued(session.archive(), identity)
+    files = issued(session.open_archive(), plan_id)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -150,11 +161,11 @@ def _certificate(session: Session, identity: str, target: str) -> None:
 
 
 _COMMANDS = (
-    ("plan", _plan),
-    ("approve", _approve),
-    ("run", _run),
-    ("list", _list),
-    ("certificate", _certificate),
+    ("plan", _plan_disposal),
+    ("approve", _approve_plan),
+    ("run", _run_plan),
+    ("list", _list_plans),
+    ("certificate", _write_certificate),
 )
 for _name, _command in _COMMANDS:
-    command.add_command(_command, _name)
+    dispose_command.add_command(_command, _name)

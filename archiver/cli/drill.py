@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 from archiver.restore.drill import FILES
 
 
-@entry("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
+@command("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
 @click.option(
     "--files", type=click.IntRange(1, 100_000), default=FILES, show_default=True, help="At most so many."
 )
 @json_option
-def command(session: Session, files: int, as_json: bool) -> None:
-    done = session.act("drill", files=files)
+def drill_command(session: Session, files: int, as_json: bool) -> None:
+    from archiver.actions.maintenance_actions import RehearseRestore
+
+    result = session.perform(RehearseRestore(file_count=files))
     if as_json:
-        session.console.json(done)
+        session.console.json(result)
         return
     session.console.say(
         "Restored {files} materials of {versions} versions to a scratch folder, {bytes} bytes: every one is as it "
         "was archived.",
-        files=done["files"],
-        versions=len(done["versions"]),
-        bytes=done["bytes"],
+        files=result["files"],
+        versions=len(result["versions"]),
+        bytes=result["bytes"],
     )

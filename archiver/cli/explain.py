@@ -6,28 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
 
 if TYPE_CHECKING:
     from archiver.retention.explain import Explanation
 
 
-@entry("Why something is kept, until when, by which rule, and who could change that.")
-@click.argument("name", type=Name(), metavar="TAG[:PATH]")
+@command("Why something is kept, until when, by which rule, and who could change that.")
+@click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
-def command(session: Session, name: str, as_json: bool) -> None:
+def explain_command(session: Session, name: str, as_json: bool) -> None:
     from archiver.retention.explain import explain
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
     now = archive.compliance_time()
-    explanation = explain(archive.index, version, path, session.policy(archive), now)
+    explanation = explain(archive.index, version, path, session.retention_policy(archive), now)
     if as_json:
         session.console.json(_as_json(version.tag, explanation))
     else:
-        _print(session, name, explanation)
+        _print_explanation(session, name, explanation)
 
 
 def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _print(session: Session, name: str, explanation: Explanation) -> None:
+def _print_explanation(session: Session, name: str, explanation: Explanation) -> None:
     console, decision = session.console, explanation.decision
     console.say(
         "{tag}: not before {until}{open}",
@@ -63,14 +64,14 @@ def _print(session: Session, name: str, explanation: Explanation) -> None:
             "  {rule} on {anchor}: kept until the end of {until} ({profile})",
             profile=reason.profile,
             rule=console.text(reason.rule),
-            anchor=session.local(reason.anchor),
+            anchor=session.format_time(reason.anchor),
             until=reason.keep_until.date(),
         )
     for hold in decision.holds:
         console.say(
             "  held by {user} since {placed}: {name} ({reason})",
             user=hold.by or hold.user,
-            placed=session.local(hold.placed),
+            placed=session.format_time(hold.placed),
             name=hold.name,
             reason=hold.reason,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
+from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
+from archiver.cli.session import Session, command, command_group
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
 
 
-command = group("The life of a filing: its sheet, its review, its end.")
+filing_command = command_group("The life of a filing: its sheet, its review, its end.")
 
 
-@entry("List the filings: state, number, what is due next.")
+@command("List the filings: state, number, what is due next.")
 @json_option
-def _list(session: Session, as_json: bool) -> None:
+def _list_filings(session: Session, as_json: bool) -> None:
     from archiver.filings.due.deadlines import is_ours, still_open
 
-    filings = _register(session)
+    filings = _read_register(session)
     rows = []
     for filing in filings:
         due = next(filter(is_ours, still_open([filing])), None)
@@ -49,31 +51,31 @@ def _list(session: Session, as_json: bool) -> None:
     )
 
 
-@entry("Show a filing's sheet, review, notices, changes and display.")
-@click.argument("name", type=Name(), metavar="FILING")
+@command("Show a filing's sheet, review, notices, changes and display.")
+@click.argument("name", type=ObjectName(), metavar="FILING")
 @click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
-def _show(session: Session, name: str, at: str | None, as_json: bool) -> None:
+def _show_filing(session: Session, name: str, at: str | None, as_json: bool) -> None:
     from archiver.store.resolve import find_filing
 
-    found = find_filing(session.archive(), name)
-    filing = next(each for each in _register(session, at, found) if each.name == found)
+    filing_name = find_filing(session.open_archive(), name)
+    (filing,) = _read_register(session, at, filing_name)
     if as_json:
         session.console.json(_as_json(filing))
     else:
-        _print(session, filing)
+        _print_filing(session, filing)
 
 
-def _register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
-    """Every filing that has materials, by name, whether or not anything was recorded of it."""
+def _read_register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
+    """Return every filing with materials, or the named filing, also without any record."""
     from archiver import clock
     from archiver.filings.register import Filing, register
 
-    index = session.archive().index
-    until = clock.stamp(session.moment(at)) if at else ""
-    known = register(index.life(name, until))
+    index = session.open_archive().index
+    until = clock.stamp(session.parse_time(at)) if at else ""
+    filings = register(index.life(name, until))
     names = {submission.filing for submission in index.submissions()} if name is None else {name}
-    return [known.get(each) or Filing(each) for each in sorted(names)]
+    return [filings.get(filing_name) or Filing(filing_name) for filing_name in sorted(names)]
 
 
 def _as_json(filing: Filing) -> dict[str, Any]:
@@ -82,17 +84,17 @@ def _as_json(filing: Filing) -> dict[str, Any]:
     return {
         "filing": filing.name,
         "state": filing.state,
-        "state_on": _iso(filing.state_on),
+        "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
         **{name: filing.fields.get(name) for name in FIELDS},
-        "ended": _iso(filing.ended),
+        "ended": _format_day(filing.ended),
         "submitted": [
-            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _iso(e.on)} for e in filing.submitted
+            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.on)} for e in filing.submitted
         ],
         "checks": [
             {
                 "status": e.status,
-                "on": _iso(e.on),
+                "on": _format_day(e.on),
                 "portal_text": e.portal_text,
                 "evidence": e.evidence,
                 "by": e.user,
@@ -101,20 +103,20 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         ],
         "notices": [{"number": e.number, "kind": e.kind, "answer": e.answer} for e in filing.notices],
         "changes": [
-            {"number": e.number, "first": _iso(e.first), "material": e.material} for e in filing.questions
+            {"number": e.number, "first": _format_day(e.first), "material": e.material} for e in filing.questions
         ],
         "displays": [
-            {"source": e.source, "on": _iso(e.on), "number": e.number, "link": e.link, "problem": e.problem}
+            {"source": e.source, "on": _format_day(e.on), "number": e.number, "link": e.link, "problem": e.problem}
             for e in filing.displays
         ],
     }
 
 
-def _iso(day: Any) -> str | None:
+def _format_day(day: Any) -> str | None:
     return None if day is None else str(day.isoformat())
 
 
-def _print(session: Session, filing: Filing) -> None:
+def _print_filing(session: Session, filing: Filing) -> None:
     from archiver.filings.register import FIELDS
 
     console = session.console
@@ -126,29 +128,34 @@ def _print(session: Session, filing: Filing) -> None:
         if value:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             console.line(f"  {console.text(name)}: {console.text(shown) if name == 'scheme' else shown}")
-    for each in filing.submitted:
-        console.say("  Handed in on {on}: {tag} ({kind})", on=_iso(each.on), tag=each.tag, kind=_word(each.kind))
+    for record in filing.submitted:
+        console.say(
+            "  Handed in on {on}: {tag} ({kind})",
+            on=_format_day(record.on),
+            tag=record.tag,
+            kind=_word(record.kind),
+        )
     for notice in filing.notices:
         console.say(
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
             kind=_word(notice.kind),
-            on=_iso(notice.received),
+            on=_format_day(notice.received),
             answer=notice.answer or _word("not answered yet"),
         )
     for question in filing.questions:
         console.say(
             "  Change {number} of {on}: {decision}",
             number=question.number,
-            on=_iso(question.first),
+            on=_format_day(question.first),
             decision=_decision(question.material),
         )
-    for shown_on in filing.displays[-1:]:
-        good = not shown_on.problem and shown_on.number and shown_on.link
+    for check in filing.displays[-1:]:
+        is_displayed = not check.problem and check.number and check.link
         console.say(
             "  Display looked at on {on}: {result}",
-            on=_iso(shown_on.on),
-            result=_word("number and link are there") if good else _word("number or link is missing"),
+            on=_format_day(check.on),
+            result=_word("number and link are there") if is_displayed else _word("number or link is missing"),
         )
 
 
@@ -162,30 +169,34 @@ def _decision(material: bool | None) -> Any:
     return _word("not decided yet" if material is None else "material" if material else "not material")
 
 
-@entry("Record what is known of a filing, and its review status; every change is journalled.")
-@click.argument("filing", type=Name())
-@click.option("--company", type=Text(), metavar="NAME", help="The company that files.")
-@click.option("--responsible", type=Text(), metavar="NAME", help="Who is reminded of what is due.")
-@click.option("--manager", type=Text(), metavar="NAME", help="Who is reminded when it is late.")
-@click.option("--algorithm", type=Text(), metavar="NAME", help="The algorithm's name on the form.")
-@click.option("--category", type=Text(), metavar="TEXT", help="The algorithm's category on the form.")
+@command("Record what is known of a filing, and its review status; every change is journalled.")
+@click.argument("filing", type=ObjectName())
+@click.option("--company", type=RecordedText(), metavar="NAME", help="The company that files.")
+@click.option("--responsible", type=RecordedText(), metavar="NAME", help="Who is reminded of what is due.")
+@click.option("--manager", type=RecordedText(), metavar="NAME", help="Who is reminded when it is late.")
+@click.option("--algorithm", type=RecordedText(), metavar="NAME", help="The algorithm's name on the form.")
+@click.option("--category", type=RecordedText(), metavar="TEXT", help="The algorithm's category on the form.")
 @click.option("--scheme", type=click.Choice(_SCHEMES), help="Under which rules it is filed.")
 @click.option(
-    "--product", "products", type=Text(), multiple=True, metavar="NAME", help="A product; repeat for more."
+    "--product", "products", type=RecordedText(), multiple=True, metavar="NAME", help="A product; repeat for more."
 )
-@click.option("--number", type=Text(), metavar="NO", help="The filing number, once issued.")
+@click.option("--number", type=RecordedText(), metavar="NO", help="The filing number, once issued.")
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
-@click.option("--reason", type=Text(), metavar="WHY", help="Why the number has another form.")
+@click.option("--reason", type=RecordedText(), metavar="WHY", help="Why the number has another form.")
 @day_option("--issued-on", "The day the number was issued.")
-@click.option("--published-at", type=Text(), metavar="URL", help="Where the regulator publishes the filing.")
+@click.option(
+    "--published-at", type=RecordedText(), metavar="URL", help="Where the regulator publishes the filing."
+)
 @day_option("--service-start", "The day the service started.")
 @day_option("--service-end", "The day the service ends.")
-@click.option("--status", type=Text(), metavar="STATE", help="The review status, as looked up on the portal.")
-@click.option("--portal-text", type=Text(), metavar="TEXT", help="The portal's own words.")
+@click.option(
+    "--status", type=RecordedText(), metavar="STATE", help="The review status, as looked up on the portal."
+)
+@click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="The portal's own words.")
 @day_option("--on", "The day it was looked up; else today.")
-@click.option("--evidence", type=FilePath(), metavar="FILE", help="A screenshot; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _set(
+@click.option("--evidence", type=ReadableFile(), metavar="FILE", help="A screenshot; kept with the record.")
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _update_filing(
     session: Session,
     filing: str,
     products: tuple[str, ...],
@@ -193,48 +204,62 @@ def _set(
     reason: str | None,
     status: str | None,
     portal_text: str | None,
-    on: str | None,
+    on: date | None,
     evidence: Path | None,
     by: str | None,
-    **fields: str | None,
+    **fields: str | date | None,
 ) -> None:
-    forced = session.forced(force, reason)
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    from archiver.actions.filing_actions import UpdateFiling
+
+    override_reason = session.override_reason(force, reason)
+    changed_fields: dict[str, Any] = {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in fields.items()
+        if value is not None
+    }
     if products:
-        given["products"] = list(products)
-    done = session.act(
-        "filing-set",
+        changed_fields["products"] = list(products)
+    updated = session.perform(
+        UpdateFiling(
+            filing=filing,
+            changed_fields=changed_fields,
+            review_status=status,
+            portal_wording=portal_text,
+            checked_on=on,
+            screenshot_name=file_name(evidence),
+            number_override_reason=override_reason,
+            reported_by=by,
+        ),
         evidence,
-        filing=filing,
-        fields=given,
-        status=status,
-        portal_text=portal_text,
-        on=on,
-        evidence=file_name(evidence),
-        force=forced,
-        by=by,
     )
-    session.console.say("Recorded for {filing}.", filing=done["filing"])
+    session.console.say("Recorded for {filing}.", filing=updated["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.say(
             "Its retention periods run out only after its end is recorded too: archiver filing end {filing!q} "
             "--on DATE --reason WHY",
-            filing=done["filing"],
+            filing=updated["filing"],
         )
 
 
-@entry("Record that a filing has ended: from now on its retention periods run out.")
-@click.argument("filing", type=Name())
+@command("Record that a filing has ended: from now on its retention periods run out.")
+@click.argument("filing", type=ObjectName())
 @day_option("--on", "The day it ended, for people.", required=True)
-@click.option("--reason", type=Text(), required=True, help="Why it ended; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _end(session: Session, filing: str, on: str, reason: str, by: str | None) -> None:
-    ended = session.act("filing-end", filing=filing, on=on, reason=reason, by=by)
+@click.option("--reason", type=RecordedText(), required=True, help="Why it ended; kept with the record.")
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _end_filing(session: Session, filing: str, on: date, reason: str, by: str | None) -> None:
+    from archiver.actions.filing_actions import EndFiling
+
+    ended = session.perform(EndFiling(filing=filing, ended_on=on, reason=reason, reported_by=by))
     session.console.say(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
         filing=ended["filing"],
     )
 
 
-for _name, _command in (("list", _list), ("show", _show), ("set", _set), ("end", _end)):
-    command.add_command(_command, _name)
+for _name, _command in (
+    ("list", _list_filings),
+    ("show", _show_filing),
+    ("set", _update_filing),
+    ("end", _end_filing),
+):
+    filing_command.add_command(_command, _name)

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Name, Session, Text, entry, group, json_option
+from archiver.cli.parameters import ObjectName, RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 
-command = group("Named reasons not to dispose of something, whatever the date.")
-
-
-@entry("Place a hold: nothing of it can be disposed of until it is lifted.")
-@click.argument("name", type=Text())
-@click.argument("target", type=Name(), metavar="FILING|FILING/SUBMISSION|TAG")
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who asked for it, beside the user the system knows.")
-def _place(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
-    held = session.act("hold-place", name=name, target=target, reason=reason, by=by)
-    session.console.say("{object} is held by {name}.", object=held["object"], name=name)
+hold_command = command_group("Named reasons not to dispose of something, whatever the date.")
 
 
-@entry("Lift a hold, from one thing or from everything that it holds.")
-@click.argument("name", type=Text())
-@click.argument("target", type=Name(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who decided it, beside the user the system knows.")
-def _lift(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
-    for each in session.act("hold-lift", name=name, target=target, reason=reason, by=by)["objects"]:
-        session.console.say("{object} is not held by {name} any more.", object=each, name=name)
+@command("Place a hold: nothing of it can be disposed of until it is lifted.")
+@click.argument("name", type=RecordedText())
+@click.argument("target", type=ObjectName(), metavar="FILING|FILING/SUBMISSION|TAG")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who asked for it, beside the user the system knows."
+)
+def _place_hold(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
+    from archiver.actions.hold_actions import PlaceHold
+
+    placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=by))
+    session.console.say("{object} is held by {name}.", object=placed["object"], name=name)
 
 
-@entry("List the holds in force.")
+@command("Lift a hold, from one thing or from everything that it holds.")
+@click.argument("name", type=RecordedText())
+@click.argument("target", type=ObjectName(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
+)
+def _lift_hold(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
+    from archiver.actions.hold_actions import LiftHold
+
+    lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=by))
+    for object_name in lifted["objects"]:
+        session.console.say("{object} is not held by {name} any more.", object=object_name, name=name)
+
+
+@command("List the holds in force.")
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Those that were lifted too.")
-def _list(session: Session, as_json: bool, everything: bool) -> None:
-    holds = session.archive().index.holds(lifted=everything)
+@click.option("--all", "includes_lifted", is_flag=True, help="Those that were lifted too.")
+def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
+    holds = session.open_archive().index.holds(lifted=includes_lifted)
     console = session.console
     if as_json:
         fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
@@ -46,15 +56,15 @@ def _list(session: Session, as_json: bool, everything: bool) -> None:
         (
             hold.name,
             hold.object,
-            session.local(hold.placed),
+            session.format_time(hold.placed),
             hold.by or hold.user,
             hold.reason,
-            session.local(hold.lifted) if hold.lifted else "-",
+            session.format_time(hold.lifted) if hold.lifted else "-",
         )
         for hold in holds
     ]
     console.table(("Hold", "Held", "Since", "By", "Reason", "Lifted"), rows)
 
 
-for _name, _command in (("place", _place), ("lift", _lift), ("list", _list)):
-    command.add_command(_command, _name)
+for _name, _command in (("place", _place_hold), ("lift", _lift_hold), ("list", _list_holds)):
+    hold_command.add_command(_command, _name)

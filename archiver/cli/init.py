@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from archiver import profiles
-from archiver.cli.session import FilePath, Session, Text, entry
+from archiver.cli.parameters import ReadableFile, RecordedText
+from archiver.cli.session import Session, command
 from archiver.config import template
 from archiver.config.loader import check_places, load
 from archiver.config.location import HERE
@@ -27,7 +28,7 @@ from archiver.store.events.attached_files import ROOTS_FILE
 Beginning = ArchiveCreated | ArchiveAdopted
 
 
-@entry("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
+@command("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
 @click.option("--archive", required=True, metavar="DIR", help="Where the archive will lie; new or empty.")
 @click.option("--watch", required=True, metavar="DIR", help="The folder to watch; it is only ever read.")
 @click.option(
@@ -42,10 +43,16 @@ Beginning = ArchiveCreated | ArchiveAdopted
     "--adopt", is_flag=True, help="DIR holds a clone (DIR/archive.git) and its keys: make it an archive."
 )
 @click.option(
-    "--tsa-url", type=Text(), default="", metavar="URL", help="A time-stamp authority (RFC 3161), for good."
+    "--tsa-url",
+    type=RecordedText(),
+    default="",
+    metavar="URL",
+    help="A time-stamp authority (RFC 3161), for good.",
 )
-@click.option("--tsa-root", type=FilePath(), metavar="FILE", help="Its root certificate (PEM), pinned for good.")
-def command(
+@click.option(
+    "--tsa-root", type=ReadableFile(), metavar="FILE", help="Its root certificate (PEM), pinned for good."
+)
+def init_command(
     session: Session,
     archive: str,
     watch: str,
@@ -66,8 +73,8 @@ def command(
         retention_years=retention_years,
         timestamp_url=tsa_url,
     )
-    ready = _ready(session, settings)
-    settings = ready or settings
+    existing_config = _load_existing_config(session, settings)
+    settings = existing_config or settings
     begin = ArchiveAdopted if adopt else ArchiveCreated
     beginning = begin(
         watch=text(os.fsencode(settings.watch)),
@@ -75,12 +82,12 @@ def command(
         retention_years=settings.retention_years,
         timezone=settings.timezone,
     )
-    _check(settings)
-    roots = _authority(tsa_url, tsa_root, adopt)
+    _check_settings(settings)
+    roots = _read_trust_roots(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
             new_archive.finish(settings.archive)
-        if ready and _is_made(settings, beginning, roots):
+        if existing_config and _is_created(settings, beginning, roots):
             session.console.say(
                 "The archive at {path} is there already. Nothing was changed.", path=settings.archive
             )
@@ -90,7 +97,7 @@ def command(
                 "{path} is already there and not empty. Nothing was made. Choose a new folder.",
                 path=settings.archive,
             )
-        _make(settings, beginning, roots, is_ready=ready is not None)
+        _create(settings, beginning, roots, has_config=existing_config is not None)
     except OSError as error:
         raise StorageProblem(
             "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
@@ -108,55 +115,63 @@ def command(
     console.say("Start archiving with: archiver run")
 
 
-def _make(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], *, is_ready: bool) -> None:
-    """Make both, or neither.  The configuration comes first: with it, whoever was killed says the same again."""
-    from archiver.store.archive import Archive
-    from archiver.store.creation.adoption import adopt as take_in
+def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], *, has_config: bool) -> None:
+    """Create the configuration and the archive, or neither.
 
-    if not is_ready:
+    The configuration comes first: after a kill, the same command finds it and goes on.  Raises what creating or
+    adopting raises.
+    """
+    from archiver.store.archive import Archive
+    from archiver.store.creation.adoption import adopt as adopt_clone
+
+    if not has_config:
         template.write_new(settings.source, template.render(settings))
     try:
         if isinstance(beginning, ArchiveAdopted):
-            made = take_in(settings.archive, beginning)
+            created = adopt_clone(settings.archive, beginning)
         else:
-            made = Archive.create(settings.archive, beginning, roots)
+            created = Archive.create(settings.archive, beginning, roots)
     except BaseException:
-        if not is_ready:
+        if not has_config:
             settings.source.unlink()
         raise
-    made.close()
+    created.close()
 
 
-def _ready(session: Session, wanted: Config) -> Config | None:
-    """The configuration that is there; raises UsageProblem where it says something else than the command."""
-    if not is_there(wanted.source, follow_links=False):
+def _load_existing_config(session: Session, requested: Config) -> Config | None:
+    """Return the configuration that exists already, None without one.
+
+    Raises UsageProblem if it contradicts the command: an option that was not typed contradicts nothing.
+    """
+    if not is_there(requested.source, follow_links=False):
         return None
-    ready = load(wanted.source, is_found=session.config_file is None)
-    typed = click.get_current_context().get_parameter_source
+    existing = load(requested.source, is_found=session.config_file is None)
+    source_of = click.get_current_context().get_parameter_source
     pairs: list[tuple[str, Any, Any]] = [
-        ("archive.path", ready.archive, wanted.archive),
-        ("watch.path", ready.watch, wanted.watch),
-        ("timestamp.url", ready.timestamp_url, wanted.timestamp_url),
+        ("archive.path", existing.archive, requested.archive),
+        ("watch.path", existing.watch, requested.watch),
+        ("timestamp.url", existing.timestamp_url, requested.timestamp_url),
     ]
-    if typed("layout") is not ParameterSource.DEFAULT:
-        pairs.append(("watch.layout", ready.layout, wanted.layout))
-    if typed("retention_years") is not ParameterSource.DEFAULT:
-        pairs.append(("retention.years", ready.retention_years, wanted.retention_years))
-    for key, there, said in pairs:
-        if there != said and not (isinstance(said, Path) and os.path.realpath(there) == os.path.realpath(said)):
+    if source_of("layout") is not ParameterSource.DEFAULT:
+        pairs.append(("watch.layout", existing.layout, requested.layout))
+    if source_of("retention_years") is not ParameterSource.DEFAULT:
+        pairs.append(("retention.years", existing.retention_years, requested.retention_years))
+    for key, existing_value, value in pairs:
+        is_same_path = isinstance(value, Path) and os.path.realpath(existing_value) == os.path.realpath(value)
+        if existing_value != value and not is_same_path:
             raise UsageProblem(
                 "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
                 "them, or name another file with --config.",
-                path=wanted.source,
+                path=requested.source,
                 key=key,
-                there=there,
-                said=said,
+                there=existing_value,
+                said=value,
             )
-    return ready
+    return existing
 
 
-def _is_made(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
-    """Whether such an archive is there already; raises UsageProblem where it was made for something else."""
+def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
+    """Return True if this very archive exists already; raises UsageProblem if it was created differently."""
     from archiver.evidence import request_timestamp
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
@@ -181,18 +196,22 @@ def _is_made(settings: Config, beginning: Beginning, roots: Mapping[str, bytes])
     return True
 
 
-def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
-    """The certificates to pin; raises UsageProblem where they cannot be."""
+def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
+    """Return the certificates of the time-stamp authority to pin, by the name of their file.
+
+    Raises UsageProblem if only one of address and certificates is given, either cannot be used, or a clone is
+    adopted, which has its own.
+    """
     from archiver.verify import rfc3161
 
     if not url and root is None:
         return {}
     data = root.read_bytes() if root is not None else b""
     try:
-        usable = url.startswith(("http://", "https://")) and rfc3161.count_certificates(data) > 0
+        is_usable = url.startswith(("http://", "https://")) and rfc3161.count_certificates(data) > 0
     except ValueError:
-        usable = False
-    if not usable or adopt:
+        is_usable = False
+    if not is_usable or adopt:
         raise UsageProblem(
             "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
             "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
@@ -200,7 +219,11 @@ def _authority(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
     return {ROOTS_FILE: data}
 
 
-def _check(settings: Config) -> None:
+def _check_settings(settings: Config) -> None:
+    """Refuse too short a period and impossible folders.
+
+    Raises ConfigProblem or UsageProblem; nothing is created then.
+    """
     if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
         raise ConfigProblem(
             "A retention of {years} years is refused: filing materials are kept at least {floor} years. "

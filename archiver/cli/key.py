@@ -6,55 +6,67 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, entry, group
+from archiver.cli.parameters import RecordedText
+from archiver.cli.session import Session, command, command_group
 
-command = group("The signing key; only the archive's owner may change it.")
-
-
-@entry("Put a new key into force, endorsed by the old one.")
-@click.option("--reason", type=Text(), required=True, help="Why; kept with the record.")
-def _rotate(session: Session, reason: str) -> None:
-    _change(session, reason, lost=False)
+key_command = command_group("The signing key; only the archive's owner may change it.")
 
 
-@entry("Put a new key into the place of one that is lost.")
-@click.option("--reason", type=Text(), required=True, help="How the old key was lost; kept with the record.")
-def _replace(session: Session, reason: str) -> None:
-    _change(session, reason, lost=True)
+@command("Put a new key into force, endorsed by the old one.")
+@click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
+def _rotate_key(session: Session, reason: str) -> None:
+    _change_key(session, reason, lost=False)
 
 
-def _change(session: Session, reason: str, *, lost: bool) -> None:
+@command("Put a new key into the place of one that is lost.")
+@click.option(
+    "--reason", type=RecordedText(), required=True, help="How the old key was lost; kept with the record."
+)
+def _replace_key(session: Session, reason: str) -> None:
+    _change_key(session, reason, lost=True)
+
+
+def _change_key(session: Session, reason: str, *, lost: bool) -> None:
+    """Put a new key into force, sign a checkpoint with the key, and print the witness line as its proof.
+
+    Raises StorageProblem if the caller does not own the archive, UsageProblem if the old key contradicts ``lost``.
+    """
     from archiver.evidence.checkpoint import make_checkpoint, witness_of
     from archiver.evidence.key_rotation import change_key
 
-    archive = session.archive()
-    change_key(archive, reason, is_old_key_lost=lost, lock_timeout=session.wait)
+    archive = session.open_archive()
+    change_key(archive, reason, is_old_key_lost=lost, lock_timeout=session.lock_timeout)
     console = session.console
     console.say("A new key signs from now on. What the old one signed is still checked by it.")
     console.say("Keep a copy of it: archiver key backup --to DIR")
     console.say("Keep this line where nobody of the archive can change it: it vouches for the new key.")
-    console.line(str(witness_of(archive, make_checkpoint(archive, session.wait))))
+    console.line(str(witness_of(archive, make_checkpoint(archive, session.lock_timeout))))
 
 
-@entry("Copy the key: a clone of the archive has none.")
+@command("Copy the key: a clone of the archive has none.")
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
-def _backup(session: Session, target: str) -> None:
+def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
     from archiver.restore.restoration import check_target
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
-    back_up_key(session.archive(), folder, session.wait)
+    back_up_key(session.open_archive(), folder, session.lock_timeout)
     session.console.say(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=folder
     )
 
 
-@entry("List the keys, oldest first; the last one signs.")
-def _list(session: Session) -> None:
-    for line in session.archive().signers().decode("ascii").splitlines():
+@command("List the keys, oldest first; the last one signs.")
+def _list_keys(session: Session) -> None:
+    for line in session.open_archive().signers().decode("ascii").splitlines():
         session.console.line(line)
 
 
-for _name, _command in (("rotate", _rotate), ("replace", _replace), ("backup", _backup), ("list", _list)):
-    command.add_command(_command, _name)
+for _name, _command in (
+    ("rotate", _rotate_key),
+    ("replace", _replace_key),
+    ("backup", _back_up_key),
+    ("list", _list_keys),
+):
+    key_command.add_command(_command, _name)

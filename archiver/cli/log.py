@@ -2,48 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.session import Name, Session, entry, json_option
+from archiver.cli.parameters import ObjectName, json_option
+from archiver.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from archiver.model import Version
+    from archiver.retention.policy import Decision
+    from archiver.store.archive import Archive
 
 
-@entry("List versions, newest first.")
-@click.argument("name", type=Name(), required=False, metavar="[FILING[/SUBMISSION]]")
+@command("List versions, newest first.")
+@click.argument("name", type=ObjectName(), required=False, metavar="[FILING[/SUBMISSION]]")
 @json_option
-def command(session: Session, name: str | None, as_json: bool) -> None:
+def log_command(session: Session, name: str | None, as_json: bool) -> None:
     from archiver.retention.policy import decide
 
-    archive = session.archive()
-    versions = archive.index.versions(*_choice(archive, name))
+    archive = session.open_archive()
+    versions = archive.index.versions(*_find_scope(archive, name))
     now = archive.compliance_time()
-    policy = session.policy(archive)
-    decided = [(version, decide(version, policy, now)) for version in versions]
+    policy = session.retention_policy(archive)
+    decisions = [(version, decide(version, policy, now)) for version in versions]
     console = session.console
     if as_json:
-        console.json([_as_json(version, decision) for version, decision in decided])
+        console.json([_as_json(version, decision) for version, decision in decisions])
         return
-    if not decided:
+    if not decisions:
         console.say("No versions yet. They appear once archiver run has seen materials.")
         return
     rows = [
         (
             version.tag,
-            session.local(version.captured_at),
+            session.format_time(version.captured_at),
             version.files,
             f"+{version.added} ~{version.modified} -{version.deleted}",
-            " ".join(f"{each.on}" for each in version.submitted) or "-",
+            " ".join(record.on for record in version.submitted) or "-",
             decision.keep_until.date().isoformat() + ("+" if decision.open else ""),
         )
-        for version, decision in decided
+        for version, decision in decisions
     ]
     console.table(("Version", "Captured", "Files", "Changes", "Submitted", "Kept until"), rows)
-    if any(decision.open for _, decision in decided):
+    if any(decision.open for _, decision in decisions):
         console.say("+ and not while the filing is live, or before a hold is lifted")
 
 
-def _choice(archive: Any, name: str | None) -> tuple[str | None, str | None]:
+def _find_scope(archive: Archive, name: str | None) -> tuple[str | None, str | None]:
+    """Return the filing and the submission of this name, or None for all; raises NotFound."""
     from archiver.store import resolve
 
     if name is None:
@@ -54,7 +61,7 @@ def _choice(archive: Any, name: str | None) -> tuple[str | None, str | None]:
     return resolve.find_filing(archive, name), None
 
 
-def _as_json(version: Any, decision: Any) -> dict[str, Any]:
+def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
     return {
         "tag": version.tag,
         "filing": version.submission.filing,
@@ -68,9 +75,9 @@ def _as_json(version: Any, decision: Any) -> dict[str, Any]:
         "modified": version.modified,
         "deleted": version.deleted,
         "submitted": [
-            {"tag": each.tag, "on": each.on, "kind": each.kind, "number": each.number}
-            | ({"reason": each.reason} if each.reason else {})
-            for each in version.submitted
+            {"tag": record.tag, "on": record.on, "kind": record.kind, "number": record.number}
+            | ({"reason": record.reason} if record.reason else {})
+            for record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
         "open": [str(each) for each in decision.open],

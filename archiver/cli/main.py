@@ -62,8 +62,9 @@ class _Commands(speaking.LocalizedGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"archiver.cli.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        module_name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"archiver.cli.{module_name}")
+        command: click.Command = getattr(module, f"{module_name}_command")
         command.name = cmd_name
         return command
 
@@ -79,7 +80,7 @@ class _Commands(speaking.LocalizedGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(gettext.gettext("Commands")):
-            formatter.write_dl([(name, speaking.spoken(text)) for name, text in COMMANDS.items()])
+            formatter.write_dl([(name, speaking.translate(text)) for name, text in COMMANDS.items()])
 
 
 @click.group(
@@ -102,37 +103,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forgiving(sys.stdout)
     forgiving(sys.stderr)
     session = Session()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    speaking.choose(given, of_environment(os.environ))
+    typed_arguments = list(sys.argv[1:] if arguments is None else arguments)
+    speaking.select_language(typed_arguments, of_environment(os.environ))
     try:
-        return _call(given, session)
+        return _call(typed_arguments, session)
     except _IndexDamagedInside as damage:
-        return _rebuild_and_call(given, session, damage)
+        return _rebuild_and_call(typed_arguments, session, damage)
 
 
-#: Bytes of an argument that were no text, in a message of click's: it quotes as Python does.
-_BYTES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
+#: Bytes of an argument that were no text, in a message of click, which quotes as Python does.
+_QUOTED_BYTES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
 
 
-def _as_text(escapes: re.Match[str]) -> str:
+def _percent_encode(escapes: re.Match[str]) -> str:
     return names.text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
 
 
 class _IndexDamagedInside(Exception):
-    """SQLite stumbled over a damaged page while it answered."""
+    """SQLite met a damaged page in the middle of a command."""
 
 
 def _call(arguments: list[str], session: Session) -> int:
+    """Run a command, and map every possible end to a message and an exit code.
+
+    Raises _IndexDamagedInside if the index has a damaged page: it can be rebuilt, and the command repeated.
+    """
     try:
         result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
         _flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)
+        message = io.StringIO()
+        error.show(message)
         # Before 8.4, click put some arguments into its messages as they are.
-        escaped = said.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
-        click.echo(_BYTES.sub(_as_text, escaped), err=True, nl=False)
+        escaped = message.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+        click.echo(_QUOTED_BYTES.sub(_percent_encode, escaped), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
         return interruption.INTERRUPTED
@@ -151,7 +156,7 @@ def _call(arguments: list[str], session: Session) -> int:
         )
         return StorageProblem.exit_code
     except UnicodeEncodeError as error:
-        undecoded = next((each for each in arguments if not names.is_utf8(each)), None)
+        undecoded = next((argument for argument in arguments if not names.is_utf8(argument)), None)
         if undecoded is None:
             return _unexpected(arguments, session)
         _console(session).warn(
@@ -175,7 +180,10 @@ def _flush() -> None:
 
 
 def _database_problem(error: Exception, session: Session) -> int:
-    """A damaged index is rebuilt; locked, read-only or a full disk are the disk's matter."""
+    """Report a locked or read-only database, or a full disk; return the exit code.
+
+    Raises _IndexDamagedInside for a damaged index, because that can be rebuilt.
+    """
     if type(error).__name__ == "DatabaseError":
         raise _IndexDamagedInside(str(error)) from error
     _console(session).warn(
@@ -187,12 +195,12 @@ def _database_problem(error: Exception, session: Session) -> int:
 
 
 def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
-    """The index is derived: rebuild it, say so, and answer the question after all."""
+    """Rebuild the index, tell the person, and run the command again; return the exit code."""
     console = _console(session)
     console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
-        archive = session.archive()
-        with archive.writing(session.wait):
+        archive = session.open_archive()
+        with archive.writing(session.lock_timeout):
             archive.reindex()
         session.close()
         return _call(arguments, session)
@@ -204,6 +212,7 @@ def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDama
 
 
 def _unexpected(arguments: list[str], session: Session) -> int:
+    """Write a log with the traceback for a report, print the path, and return the exit code."""
     import tempfile
     import traceback
 

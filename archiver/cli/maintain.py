@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 
 
-@entry("Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough.")
+@command(
+    "Pack the repository's small files; nothing is pruned. The daemon does it by itself when there is enough."
+)
 @click.option(
     "--restore-settings",
     is_flag=True,
     help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
 )
-def command(session: Session, restore_settings: bool) -> None:
+def maintain_command(session: Session, restore_settings: bool) -> None:
     if restore_settings:
         _restore_settings(session)
         return
-    done = session.act("maintain")
+    from archiver.actions.maintenance_actions import PackRepository
+
+    packed = session.perform(PackRepository())
     session.console.say(
-        "{objects} objects were packed, {packs} packs merged.", objects=done["objects"], packs=done["packs"]
+        "{objects} objects were packed, {packs} packs merged.", objects=packed["objects"], packs=packed["packs"]
     )
 
 
 def _restore_settings(session: Session) -> None:
-    """Only for the archive's owner: the daemon cannot be asked, as it does not open such an archive either."""
+    """Put our settings and hooks back, and name the place of any foreign ones.
+
+    The daemon cannot be asked, since it does not open such an archive either.  Raises StorageProblem if the caller
+    does not own the archive.
+    """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
 
-    archive = session.archive(restores_settings=True)
+    archive = session.open_archive(restores_settings=True)
     archive.check_owner()
-    foreign = [each for each in hooks.deviations(archive.repository_path) if each.reason == hooks.FOREIGN]
-    with archive.writing(session.wait):
+    foreign = [
+        deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
+    ]
+    with archive.writing(session.lock_timeout):
         pass
     if foreign:
         session.console.say(

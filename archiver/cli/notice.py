@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.remote import opened
-from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name, group, json_option
+from archiver.actions.client import open_attachment
+from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import Phrase, UsageProblem, shell_word
 
 if TYPE_CHECKING:
@@ -17,28 +19,30 @@ if TYPE_CHECKING:
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
 
-command = group("Notices of the regulator, and their answers.")
+notice_command = command_group("Notices of the regulator, and their answers.")
 
 
-@entry("Record a notice. With --file alone, its text is read and a command is proposed.")
-@click.argument("filing", type=Name())
+@command("Record a notice. With --file alone, its text is read and a command is proposed.")
+@click.argument("filing", type=ObjectName())
 @click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
 @day_option("--received", "The day it came.")
 @day_option("--due", "The day by which it says to answer.")
 @click.option("--days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days.")
-@click.option("--issuer", type=Text(), default="", metavar="NAME", help="Who sent it.")
-@click.option("--document", type=Text(), default="", metavar="NO", help="Its document number.")
+@click.option("--issuer", type=RecordedText(), default="", metavar="NAME", help="Who sent it.")
+@click.option("--document", type=RecordedText(), default="", metavar="NO", help="Its document number.")
 @click.option(
-    "--owner", type=Text(), default="", metavar="NAME", help="Who answers it; else the responsible person."
+    "--owner", type=RecordedText(), default="", metavar="NAME", help="Who answers it; else the responsible person."
 )
-@click.option("--file", type=FilePath(), metavar="FILE", help="The notice itself; read for a proposal, and kept.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _add(
+@click.option(
+    "--file", type=ReadableFile(), metavar="FILE", help="The notice itself; read for a proposal, and kept."
+)
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _add_notice(
     session: Session,
     filing: str,
     kind: str | None,
-    received: str | None,
-    due: str | None,
+    received: date | None,
+    due: date | None,
     days: int | None,
     issuer: str,
     document: str,
@@ -46,7 +50,9 @@ def _add(
     file: Path | None,
     by: str | None,
 ) -> None:
-    proposal = _proposed(session, file) if file else None
+    from archiver.actions.filing_actions import AddNotice
+
+    proposal = _read_proposal(session, file) if file else None
     if kind is None or received is None:
         if proposal is None or file is None:
             raise UsageProblem(
@@ -54,21 +60,22 @@ def _add(
                 "paper is read and a command is proposed."
             )
         session.console.say("The paper seems to say this. Nothing was recorded; check it, and run:")
-        session.console.line(_command_line(filing, file, proposal))
+        session.console.line(_proposed_command(filing, file, proposal))
         return
-    added = session.act(
-        "notice-add",
+    added = session.perform(
+        AddNotice(
+            filing=filing,
+            kind=kind,
+            received_on=received,
+            due_on=due,
+            working_days=days,
+            issuer=issuer,
+            document_number=document,
+            owner=owner,
+            file_name=file_name(file),
+            reported_by=by,
+        ),
         file,
-        filing=filing,
-        kind=kind,
-        received=received,
-        due=due,
-        days=days,
-        issuer=issuer,
-        document=document,
-        owner=owner,
-        file=file_name(file),
-        by=by,
     )
     console = session.console
     console.say("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
@@ -80,17 +87,25 @@ def _add(
         )
 
 
-def _proposed(session: Session, file: Path) -> Proposal:
+def _read_proposal(session: Session, file: Path) -> Proposal:
+    """Read the notice's text, and return the guess at its content; nothing is recorded.
+
+    Raises UsageProblem if the file is none that could be sent along.
+    """
     from archiver.documents.reader import Reader
     from archiver.filings.notice_parser import propose
 
-    names = {submission.filing for submission in session.archive().index.submissions()}
+    names = {submission.filing for submission in session.open_archive().index.submissions()}
     # Before it is read: a pipe would keep the reader waiting.
-    with opened(file), Reader() as reader:
+    with open_attachment(file), Reader() as reader:
         return propose(reader.read(file, file.name).lines, sorted(names))
 
 
-def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
+def _proposed_command(filing: str, file: Path, proposal: Proposal) -> str:
+    """Return the command to record the guess, quoted for the shell.
+
+    Parts that the notice does not name stand in it as capitals, so that nobody runs it unread.
+    """
     words: list[object] = [
         "archiver",
         "notice",
@@ -108,38 +123,44 @@ def _command_line(filing: str, file: Path, proposal: Proposal) -> str:
     return " ".join(map(shell_word, [*words, "--file", file]))
 
 
-@entry("Record which submission answered a notice.")
+@command("Record which submission answered a notice.")
 @click.argument("number", type=int, metavar="N")
-@click.option("--submission", required=True, type=Name(), metavar="FILING/SUBMISSION", help="What answers it.")
+@click.option(
+    "--submission", required=True, type=ObjectName(), metavar="FILING/SUBMISSION", help="What answers it."
+)
 @day_option("--on", "The day of the answer; else that of the handing-in.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _answer(session: Session, number: int, submission: str, on: str | None, by: str | None) -> None:
-    done = session.act("notice-answer", number=number, submission=submission, on=on, by=by)
+@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
+def _answer_notice(session: Session, number: int, submission: str, on: date | None, by: str | None) -> None:
+    from archiver.actions.filing_actions import AnswerNotice
+
+    answered = session.perform(
+        AnswerNotice(notice_number=number, submission=submission, answered_on=on, reported_by=by)
+    )
     session.console.say(
         "Notice {number} was answered on {on} with {submission}.",
         number=number,
-        on=done["on"],
-        submission=done["submission"],
+        on=answered["on"],
+        submission=answered["submission"],
     )
 
 
-@entry("List the notices, and papers in the notice folder that no notice names yet.")
+@command("List the notices, and papers in the notice folder that no notice names yet.")
 @json_option
-def _list(session: Session, as_json: bool) -> None:
+def _list_notices(session: Session, as_json: bool) -> None:
     from archiver import clock
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
     from archiver.filings.unrecorded_papers import unclaimed
 
-    archive = session.archive()
+    archive = session.open_archive()
     filings = register(archive.index.life())
-    dues = {due.uid: due for due in deadlines(filings.values())}
+    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filings.values())}
     today = clock.today(session.config.zone)
-    notices = [each for filing in filings.values() for each in filing.notices]
+    notices = [notice for filing in filings.values() for notice in filing.notices]
     papers = unclaimed(archive, session.config.desk.notice_folder, filings.values())
     rows: list[dict[str, Any]] = []
-    for notice in sorted(notices, key=lambda each: each.number):
-        due = dues.get(f"{notice.filing}:notice:{notice.number}")
+    for notice in sorted(notices, key=lambda notice: notice.number):
+        due = deadlines_by_uid.get(f"{notice.filing}:notice:{notice.number}")
         rows.append(
             {
                 "number": notice.number,
@@ -190,5 +211,5 @@ def _shown(console: Any, key: str, value: Any) -> str:
     return str(console.phrase(Phrase(value)) if key in ("kind", "state") else value)
 
 
-for _name, _each in (("add", _add), ("answer", _answer), ("list", _list)):
-    command.add_command(_each, _name)
+for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):
+    notice_command.add_command(_command, _name)

@@ -6,24 +6,25 @@ import sys
 
 import click
 
-from archiver.cli.session import Name, Session, entry
+from archiver.cli.parameters import ObjectName
+from archiver.cli.session import Session, command
 
 
-@entry("What to put on the website and into the App: number, link, names.")
-@click.argument("filing", type=Name())
+@command("What to put on the website and into the App: number, link, names.")
+@click.argument("filing", type=ObjectName())
 @click.option(
     "--format",
-    "form",
+    "text_format",
     type=click.Choice(["html", "markdown", "text", "json"]),
     default="html",
     help="For a website, a document, an App's text, an App's program.",
 )
-def command(session: Session, filing: str, form: str) -> None:
+def notice_board_command(session: Session, filing: str, text_format: str) -> None:
     from archiver.filings.public_display import board
     from archiver.filings.register import Filing, register
     from archiver.store.resolve import find_filing
 
-    archive = session.archive()
-    found = find_filing(archive, filing)
-    known = register(archive.index.life(found)).get(found) or Filing(found)
-    sys.stdout.write(board(known, form))
+    archive = session.open_archive()
+    name = find_filing(archive, filing)
+    record = register(archive.index.life(name)).get(name) or Filing(name)
+    sys.stdout.write(board(record, text_format))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, StorageProblem
 
 
-@entry("Set the immutable flag on all content objects (as root, where the filesystem has it).")
+@command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
 @click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
-def command(session: Session, off: bool) -> None:
+def protect_command(session: Session, off: bool) -> None:
+    from archiver.actions.maintenance_actions import RecordNote
     from archiver.store.events.evidence_events import ContentProtected
     from archiver.store.permissions import protect
 
-    archive = session.archive()
+    archive = session.open_archive()
     try:
-        done, total = protect(archive.content.objects, on=not off)
+        changed, total = protect(archive.content.objects, on=not off)
     except OSError as error:
         raise StorageProblem(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
@@ -27,14 +28,15 @@ def command(session: Session, off: bool) -> None:
     console = session.console
     if off:
         console.say(
-            "The immutable flag is off: {done} of {total} content objects were changed.", done=done, total=total
+            "The immutable flag is off: {done} of {total} content objects were changed.", done=changed, total=total
         )
     else:
-        console.say("{total} content objects are immutable now, {done} of them newly.", done=done, total=total)
+        console.say("{total} content objects are immutable now, {done} of them newly.", done=changed, total=total)
         console.say("What is archived from now on is not, until this is run again.")
     try:
-        details = ContentProtected(is_immutable=not off, objects=total, changed=done)
-        session.act("note", what=details.action.value, about="content", details=details.to_details())
+        details = ContentProtected(is_immutable=not off, objects=total, changed=changed)
+        note = RecordNote(action=details.action.value, about="content", details=details.to_details())
+        session.perform(note)
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The flags are changed, but it could not be journalled.")

@@ -7,38 +7,42 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import UsageProblem
 
 if TYPE_CHECKING:
     from archiver.store.repair.accepted_loss import Loss
 
 
-@entry("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
+@command("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
 @click.option("--accept", is_flag=True, help="Go on from the last whole event, and journal what was lost.")
 @click.option("--yes", is_flag=True, help="Answer the question of --accept.")
-def command(session: Session, accept: bool, yes: bool) -> None:
-    archive = session.archive()
+def reindex_command(session: Session, accept: bool, yes: bool) -> None:
+    archive = session.open_archive()
     if accept:
         _accept_loss(session, yes)
         return
-    with archive.writing(session.wait):
+    with archive.writing(session.lock_timeout):
         archive.reindex()
     versions, _ = archive.index.counts()
     session.console.say("The index is rebuilt: {versions} versions.", versions=versions)
 
 
 def _accept_loss(session: Session, yes: bool) -> None:
+    """Show the loss, ask for consent unless ``--yes`` gives it, and journal the loss.
+
+    Raises UsageProblem without consent.  Nothing is changed then.
+    """
     from archiver.store.repair import accepted_loss
 
-    archive, console = session.archive(), session.console
+    archive, console = session.open_archive(), session.console
     archive.check_owner()
     loss = accepted_loss.assess(archive)
     if not loss.is_nothing:
-        _show(session, loss)
+        _print_loss(session, loss)
         if not yes and not _is_confirmed(session):
             raise UsageProblem("Nothing was changed. To go on without a question, add: --yes")
-    loss, event = accepted_loss.accept(archive, session.wait)
+    loss, event = accepted_loss.accept(archive, session.lock_timeout)
     if event is None:
         console.say("Nothing is missing. The index is rebuilt.")
         return
@@ -48,22 +52,23 @@ def _accept_loss(session: Session, yes: bool) -> None:
     console.say("What lies in the watched folder is archived again at the next scan.")
 
 
-def _show(session: Session, loss: Loss) -> None:
+def _print_loss(session: Session, loss: Loss) -> None:
+    """Print the end of the journal, the missing events and versions, and the fate of broken refs."""
     console = session.console
     console.say(
         "The last whole event is number {seq} of {at}.",
         seq=loss.last.seq,
-        at=session.local(loss.last.at) if loss.last.at else "-",
+        at=session.format_time(loss.last.at) if loss.last.at else "-",
     )
     if loss.problem is not None:
         console.say("The journal cannot be continued: {problem}", problem=loss.problem)
     if loss.lost_events:
         console.say("Missing events: {first} to {last}", first=loss.last.seq + 1, last=loss.newest_seq)
     for version in loss.versions:
-        at = session.local(version.captured_at) if version.captured_at else "-"
+        at = session.format_time(version.captured_at) if version.captured_at else "-"
         console.say("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=at)
     for record in loss.records:
-        console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.local(record.at))
+        console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at))
     for ref in loss.beyond:
         if ref in loss.empty:
             console.say("Removed, since what it names is missing: {ref}", ref=ref)
@@ -74,6 +79,7 @@ def _show(session: Session, loss: Loss) -> None:
 
 
 def _is_confirmed(session: Session) -> bool:
+    """Return True if a person at a terminal says yes; a script has to say ``--yes``."""
     if not sys.stdin.isatty():
         return False
     return click.confirm(session.console.text("Journal this loss, and go on?"))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import StorageProblem
 
 
-@entry("Send what is due to those who have to know; each step once.")
+@command("Send what is due to those who have to know; each step once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
-def command(session: Session, dry_run: bool) -> None:
+def remind_command(session: Session, dry_run: bool) -> None:
     console = session.console
     if dry_run:
         from archiver.actions.context import ActionContext
-        from archiver.actions.filings import waiting
+        from archiver.actions.reminder_actions import pending_reminders
 
-        _, messages = waiting(ActionContext(session.archive(), session.config, session.wait))
+        _, messages = pending_reminders(
+            ActionContext(session.open_archive(), session.config, session.lock_timeout)
+        )
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:
@@ -24,11 +26,13 @@ def command(session: Session, dry_run: bool) -> None:
         if not messages:
             console.say("Nothing is to be sent.")
         return
-    done = session.act("remind")
-    console.say("{count} reminders were sent.", count=done["sent"])
-    if done["failed"]:
+    from archiver.actions.reminder_actions import SendReminders
+
+    result = session.perform(SendReminders())
+    console.say("{count} reminders were sent.", count=result["sent"])
+    if result["failed"]:
         raise StorageProblem(
             "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "
             "the addresses and the channel.",
-            roles=", ".join(done["failed"]),
+            roles=", ".join(result["failed"]),
         )

@@ -6,33 +6,40 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, entry, group, json_option
+from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.session import Session, command, command_group
 
-command = group("The off-site copy in a bucket that locks.")
+replica_command = command_group("The off-site copy in a bucket that locks.")
 
 
-_endpoint = click.option("--endpoint", type=Text(), default="", metavar="URL", help="Another server than AWS.")
-_region = click.option("--region", type=Text(), default="", help="The bucket's region.")
+_endpoint = click.option(
+    "--endpoint", type=RecordedText(), default="", metavar="URL", help="Another server than AWS."
+)
+_region = click.option("--region", type=RecordedText(), default="", help="The bucket's region.")
 _style = click.option(
     "--style", type=click.Choice(["auto", "path", "virtual"]), default="auto", help="How buckets are addressed."
 )
 
 
-@entry("Prove by trying that a bucket locks, and replicate into it from now on.")
+@command("Prove by trying that a bucket locks, and replicate into it from now on.")
 @click.option(
-    "--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="A prefix of its own for this archive."
+    "--url",
+    type=RecordedText(),
+    required=True,
+    metavar="s3://BUCKET/PREFIX",
+    help="A prefix of its own for this archive.",
 )
 @_endpoint
 @_region
 @_style
 @click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
-def _init(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
+def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
     from archiver.replica import create
 
     console = session.console
-    archive = session.archive()
+    archive = session.open_archive()
     settings = create.settings_from_options(session.config, url, endpoint, region, style, has_lock=not no_lock)
-    proof = create.create_replica(archive, settings, session.wait)
+    proof = create.create_replica(archive, settings, session.lock_timeout)
     if settings.has_lock:
         console.say("{url} locks: every attempt on a locked object was refused.", url=settings.url)
     else:
@@ -42,28 +49,34 @@ def _init(session: Session, url: str, endpoint: str, region: str, style: str, no
     console.say("The daemon replicates from now on. To do it now: archiver replica sync")
 
 
-@entry("Send what is missing, move locks and holds, delete what was disposed of.")
+@command("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
-def _sync(session: Session, as_json: bool) -> None:
-    answer = session.act("replica-sync")
-    done, console = answer.pop("done"), session.console
+def _sync_replica(session: Session, as_json: bool) -> None:
+    from archiver.actions.maintenance_actions import SyncReplica
+
+    answer = session.perform(SyncReplica())
+    summary, console = answer.pop("done"), session.console
     if as_json:
         console.json(answer)
         return
-    console.say(done.template, **done.fields)
+    console.say(summary.template, **summary.fields)
     if session.verbose:
-        for each in answer["extended"]:
-            console.say("Locked until {until}: {object}", until=each["until"], object=each["object"])
-    for each in answer["locked"]:
+        for extended in answer["extended"]:
+            console.say("Locked until {until}: {object}", until=extended["until"], object=extended["object"])
+    for locked in answer["locked"]:
         console.say(
-            "Disposed of here, locked there until {until}: {sha256}", until=each["until"], sha256=each["sha256"]
+            "Disposed of here, locked there until {until}: {sha256}",
+            until=locked["until"],
+            sha256=locked["sha256"],
         )
     for sha256 in answer["missing"]:
         console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
 
 
-@entry("Rebuild a complete archive from the bucket alone; run again, it goes on.")
-@click.option("--url", type=Text(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies.")
+@command("Rebuild a complete archive from the bucket alone; run again, it goes on.")
+@click.option(
+    "--url", type=RecordedText(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies."
+)
 @click.option(
     "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
 )
@@ -73,7 +86,7 @@ def _sync(session: Session, as_json: bool) -> None:
 @click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600.")
 @click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key.")
 @click.option("--only-history", is_flag=True, help="No content: for a quick look.")
-def _restore(
+def _rebuild_archive(
     session: Session,
     url: str,
     target: Path,
@@ -106,6 +119,6 @@ def _restore(
     console.say("Check it with: archiver --config {path!q} verify", path=config)
 
 
-command.add_command(_init, "init")
-command.add_command(_sync, "sync")
-command.add_command(_restore, "restore")
+replica_command.add_command(_init_replica, "init")
+replica_command.add_command(_sync_replica, "sync")
+replica_command.add_command(_rebuild_archive, "restore")

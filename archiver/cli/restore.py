@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.session import Glob, Name, Session, entry
+from archiver.cli.parameters import MaterialPattern, ObjectName
+from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, UsageProblem
 
 
-@entry("Bring a version back: every byte checked, times and empty folders too.")
-@click.argument("name", type=Name(), metavar="TAG|FILING")
+@command("Bring a version back: every byte checked, times and empty folders too.")
+@click.argument("name", type=ObjectName(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
-@click.option("--path", "globs", multiple=True, type=Glob(), metavar="GLOB", help="Only these materials.")
-@click.option("--at", "moment", metavar="TIME", help="A filing's state at this time.")
+@click.option(
+    "--path", "globs", multiple=True, type=MaterialPattern(), metavar="GLOB", help="Only these materials."
+)
+@click.option("--at", "at_time", metavar="TIME", help="A filing's state at this time.")
 @click.option(
     "--overwrite",
     type=click.Choice(["never", "if-changed", "always"]),
@@ -21,33 +24,34 @@ from archiver.errors import ArchiverError, UsageProblem
     help="What to do with files that are already there.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-def command(
+def restore_command(
     session: Session,
     name: str,
     target: str,
     globs: tuple[str, ...],
-    moment: str | None,
+    at_time: str | None,
     overwrite: str,
     dry_run: bool,
 ) -> None:
     from pathlib import Path
 
     from archiver import clock
+    from archiver.actions.maintenance_actions import RecordNote
     from archiver.restore import restoration
     from archiver.store.resolve import find_filing, find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     folder = Path(target)
     restoration.check_target(folder, session.config.watch, session.config.archive)
-    if moment is None:
-        chosen = [(find_version(archive, name), b"")]
+    if at_time is None:
+        versions = [(find_version(archive, name), b"")]
     elif "/" in name:
         raise UsageProblem("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
-        chosen = restoration.state_at(archive, filing, clock.stamp(session.moment(moment)))
-    items = [item for version, below in chosen for item in restoration.items_of(archive, version, globs, below)]
-    plan = restoration.plan(folder, [version.tag for version, _ in chosen], items)
+        versions = restoration.state_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    items = [item for version, below in versions for item in restoration.items_of(archive, version, globs, below)]
+    plan = restoration.plan(folder, [version.tag for version, _ in versions], items)
     console = session.console
     console.say(
         "{versions}: {new} new, {same} already there, {differing} differ",
@@ -61,7 +65,7 @@ def command(
     written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        session.act("note", **restoration.note(plan, written))
+        session.perform(RecordNote(action="restore", **restoration.note(plan, written)))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The restore is done, but it could not be journalled.")

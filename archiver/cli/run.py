@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver import interruption
-from archiver.cli.session import Session, entry
+from archiver.cli.session import Session, command
 from archiver.errors import Busy, NotArchived
 from archiver.store.permissions import mask_of
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 _LOOK_AGAIN_SECONDS = 0.5
 
 
-@entry("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
+@command("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
 @click.option("--once", is_flag=True, help="Catch up with the watched folder, then end.")
 @click.option("--settle", type=click.FloatRange(min=0), metavar="SECONDS", help="Quiet period for this run.")
 @click.option(
     "--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log; json: a line each."
 )
-def command(session: Session, once: bool, settle: float | None, log: str) -> None:
+def run_command(session: Session, once: bool, settle: float | None, log: str) -> None:
     # The imports are most of the first second, and nothing has begun before them.
     interruption.end_at_once(interruption.INTERRUPTED)
     from archiver.daemon.log import Log
@@ -48,7 +48,7 @@ def command(session: Session, once: bool, settle: float | None, log: str) -> Non
     from archiver.daemon.service import Service
     from archiver.daemon.signal_listener import SignalListener
 
-    service = Service(session.read_config, teller, settle, session.wait)
+    service = Service(session.read_config, teller, settle, session.lock_timeout)
     actions = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
     with SignalListener(actions):
         service.run()
@@ -60,7 +60,7 @@ def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
     from archiver.daemon.signal_listener import SignalListener
 
     interruption.raise_in_the_work()
-    daemon = Daemon(session.archive(), session.config, teller, settle, session.wait)
+    daemon = Daemon(session.open_archive(), session.config, teller, settle, session.lock_timeout)
     try:
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
             left = daemon.run_once()
@@ -75,7 +75,7 @@ def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
             problem="pending",
             path=item.path,
             reason=item.reason,
-            since=session.local(since),
+            since=session.format_time(since),
         )
     _tell_unreadable(session, teller, left.unreadable)
     if left.refusal is not None:
@@ -96,8 +96,8 @@ def _is_kept_complete(session: Session, teller: Reporter) -> bool:
     from archiver.intake.scan import is_unreadable
     from archiver.store import lock
 
-    archive = session.archive()
-    deadline = clock.monotonic() + session.wait
+    archive = session.open_archive()
+    deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.holder(archive.root / "daemon.lock"):
         found = differences_beside_a_daemon(archive, session.config)
         unreadable = [item for item in found.skipped if is_unreadable(item)]

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.session import Session, Text, entry, group
+from archiver.cli.parameters import RecordedText
+from archiver.cli.session import Session, command, command_group
 from archiver.errors import StorageProblem, UsageProblem
 from archiver.existence import is_there
 
-command = group("Run archiver as a service of the system.")
+service_command = command_group("Run archiver as a service of the system.")
 
 
-@entry("Write a systemd unit for this configuration, and say what to do next.")
+@command("Write a systemd unit for this configuration, and say what to do next.")
 @click.option(
     "--user",
-    type=Text(),
+    type=RecordedText(),
     default="archiver",
     show_default=True,
     metavar="NAME",
@@ -33,7 +34,7 @@ command = group("Run archiver as a service of the system.")
     help="Where the unit is written.",
 )
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
-def _install(session: Session, user: str, to: str, only_print: bool) -> None:
+def _install_unit(session: Session, user: str, to: str, only_print: bool) -> None:
     from archiver.config.location import find_config_file
     from archiver.daemon import unit
 
@@ -60,7 +61,10 @@ def _install(session: Session, user: str, to: str, only_print: bool) -> None:
 
 
 def _check_owner(archive: Path, user: str) -> None:
-    """A service that may not write its archive would start and fail: say so now."""
+    """Refuse a user whose service would start and fail, because the archive belongs to somebody else.
+
+    Raises UsageProblem if there is no such user or the archive is not theirs.
+    """
     try:
         account = pwd.getpwnam(user)
     except KeyError:
@@ -79,4 +83,4 @@ def _check_owner(archive: Path, user: str) -> None:
         )
 
 
-command.add_command(_install, "install")
+service_command.add_command(_install_unit, "install")

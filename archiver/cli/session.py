@@ -1,11 +1,9 @@
-"""What every command needs: options, configuration, the open archive."""
+"""Gives every command the global options, the configuration, the open archive and the console."""
 
 from __future__ import annotations
 
-import codecs
 import functools
 import os
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from archiver import interruption
 from archiver.cli import speaking
@@ -23,6 +20,7 @@ from archiver.errors import UsageProblem
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from archiver.actions.request_fields import Request
     from archiver.config.loader import CheckedFile
     from archiver.config.settings import Config
     from archiver.retention.policy import Policy
@@ -31,25 +29,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """The global options, and what follows from them."""
+    """The global options of a command, and every archive opened until :meth:`close`."""
 
     config_file: str | None = None
     lang: str | None = None
     verbose: int = 0
     quiet: bool = False
-    wait: float = 30.0
+    #: How many seconds to wait for another writer.
+    lock_timeout: float = 30.0
     _config: Config | None = None
-    _opened: list[Any] = field(default_factory=list)
+    _open_archives: list[Archive] = field(default_factory=list)
 
     @property
     def console(self) -> Console:
-        """Where to print."""
-        chosen = self.lang or (self._config.lang if self._config else None)
-        return Console(language(chosen, os.environ), self.quiet)
+        """Return a console in the language of the options, else of the settings, else of the locale."""
+        configured_language = self._config.lang if self._config else None
+        return Console(language(self.lang or configured_language, os.environ), self.quiet)
 
     @property
     def config(self) -> Config:
-        """The settings; raises ConfigProblem or UsageProblem."""
+        """Return the settings, read once.  Raises ConfigProblem or UsageProblem if they cannot be used."""
         if self._config is None:
             self._config = self.read_config()
         return self._config
@@ -86,8 +85,12 @@ class Session:
             raise unreadable_config(Path(self.config_file or ""), error) from None
         return check_in_force(self.config_file, os.environ)
 
-    def archive(self, *, restores_settings: bool = False) -> Archive:
-        """The open archive; closed by :meth:`close`."""
+    def open_archive(self, *, restores_settings: bool = False) -> Archive:
+        """Open the archive named in the settings, until :meth:`close`.
+
+        Raises StorageProblem if it cannot be read, or git would obey settings that are not ours and
+        ``restores_settings`` is False.
+        """
         from archiver.store.archive import Archive
 
         archive = Archive(
@@ -95,33 +98,33 @@ class Session:
             notify=lambda text: self.console.warn("{text}", text=text),
             restores_settings=restores_settings,
         )
-        self._opened.append(archive)
+        self._open_archives.append(archive)
         return archive
 
-    def policy(self, archive: Archive) -> Policy:
-        """The retention policy in force: a shorter period than once promised has no effect."""
+    def retention_policy(self, archive: Archive) -> Policy:
+        """Return the retention policy in force: a shorter period than once promised has no effect."""
         from archiver.retention.policy import in_force
 
         return in_force(self.config, archive.index.promises())
 
-    def act(self, action: str, attachment: Path | None = None, **arguments: Any) -> dict[str, Any]:
-        """Do something to the archive: directly as its owner, else through the daemon.
+    def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
+        """Carry out a request on the archive: in this process as the owner, else through the daemon.
 
-        Raises what the action raises, and StorageProblem where no daemon listens.
+        Raises whatever the action raises, and StorageProblem if no daemon listens.
         """
+        from archiver.actions import client
         from archiver.actions.context import ActionContext
         from archiver.actions.registry import perform
-        from archiver.cli import remote
 
-        if remote.is_owner(self.config.archive):
-            with remote.opened(attachment) as stream:
-                archive = self._opened[-1] if self._opened else self.archive()
-                context = ActionContext(archive, self.config, self.wait, stream, self.console.progress())
-                return perform(action, context, arguments)
-        return remote.request(self.config.archive, action, arguments, self.wait, attachment)
+        if client.is_owner(self.config.archive):
+            with client.open_attachment(attachment) as stream:
+                archive = self._open_archives[-1] if self._open_archives else self.open_archive()
+                context = ActionContext(archive, self.config, self.lock_timeout, stream, self.console.progress())
+                return perform(context, request)
+        return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
 
-    def forced(self, force: bool, reason: str | None) -> str | None:
-        """The reason for ``--force``, None without it; raises UsageProblem where one is missing."""
+    def override_reason(self, force: bool, reason: str | None) -> str | None:
+        """Return the reason for ``--force``, or None without it.  Raises UsageProblem if the reason is missing."""
         if force and not (reason or "").strip():
             raise UsageProblem(
                 "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
@@ -129,34 +132,43 @@ class Session:
         return reason if force else None
 
     def close(self) -> None:
-        """Close what was opened."""
-        while self._opened:
-            self._opened.pop().close()
+        """Close every open archive."""
+        while self._open_archives:
+            self._open_archives.pop().close()
 
-    def moment(self, text: str, end_of_day: bool = True) -> datetime:
-        """A time given by a person, in the configured zone; a bare date means its end."""
+    def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
+        """Return a typed time in the configured zone.
+
+        A bare date means its end, or with ``end_of_day`` False its beginning.  Raises UsageProblem for any other
+        text.
+        """
         from datetime import datetime, time
 
         try:
             if len(text) == 10:
                 day = datetime.fromisoformat(text).date()
-                edge = time(23, 59, 59, 999999) if end_of_day else time(0)
-                return datetime.combine(day, edge, self.config.zone)
-            moment = datetime.fromisoformat(text)
+                time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
+                return datetime.combine(day, time_of_day, self.config.zone)
+            typed_time = datetime.fromisoformat(text)
         except ValueError:
             raise UsageProblem(
                 "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.", text=text
             ) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=self.config.zone)
+        return typed_time if typed_time.tzinfo else typed_time.replace(tzinfo=self.config.zone)
 
-    def local(self, stamp: str) -> str:
-        """A journalled time in the configured zone, for people."""
+    def format_time(self, journalled_time: str) -> str:
+        """Return a journalled time in the configured zone, for people."""
         from archiver import clock
 
-        return clock.parse(stamp).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
+        return clock.parse(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+def _store_option(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Make a callback to keep an option in the session, before or after the command's name.
+
+    An absent option changes nothing: it may have been given before the command's name.
+    """
+
     def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
         session = context.ensure_object(Session)
         if value not in (None, 0, False):
@@ -169,26 +181,28 @@ _OPTIONS = (
     click.option(
         "--config",
         metavar="FILE",
-        callback=_remember("config_file"),
+        callback=_store_option("config_file"),
         expose_value=False,
         help="The settings; else $ARCHIVER_CONFIG, ./archiver.toml, /etc/archiver/archiver.toml.",
     ),
     click.option(
         "--lang",
         type=click.Choice(["zh", "en"]),
-        callback=_remember("lang"),
+        callback=_store_option("lang"),
         expose_value=False,
         help="Language of messages; else as the locale says.",
     ),
     click.option(
-        "-v", "--verbose", count=True, callback=_remember("verbose"), expose_value=False, help="Say more."
+        "-v", "--verbose", count=True, callback=_store_option("verbose"), expose_value=False, help="Say more."
     ),
-    click.option("-q", "--quiet", is_flag=True, callback=_remember("quiet"), expose_value=False, help="Say less."),
+    click.option(
+        "-q", "--quiet", is_flag=True, callback=_store_option("quiet"), expose_value=False, help="Say less."
+    ),
     click.option(
         "--wait",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
-        callback=_remember("wait"),
+        callback=_store_option("lock_timeout"),
         expose_value=False,
         help="How long to wait for another writer (default 30).",
     ),
@@ -196,27 +210,27 @@ _OPTIONS = (
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every command takes, before or after its name."""
+    """Give a command the global options."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def group(text: str) -> speaking.LocalizedGroup:
-    """A group of commands with the global options; ``text``: what its --help says."""
+def command_group(help_text: str) -> speaking.LocalizedGroup:
+    """Make a group of commands with the global options."""
 
     @global_options
     def call() -> None:
         pass
 
-    made: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=text)(call)
-    return made
+    new_group: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=help_text)(call)
+    return new_group
 
 
-def entry(text: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with the global options, handed its Session first; ``text``: what its --help says.
+def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function a command with the global options and the Session as first argument.
 
-    Not the function's docstring: with PYTHONOPTIMIZE=2 there are none.
+    The help is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
@@ -228,119 +242,6 @@ def entry(text: str) -> Callable[[Callable[..., Any]], click.Command]:
                 interruption.raise_in_the_work()
                 return function(session, *args, **kwargs)
 
-        return click.command(cls=speaking.Command, help=text)(global_options(call))
+        return click.command(cls=speaking.Command, help=help_text)(global_options(call))
 
     return decorate
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-
-
-#: Encodings of terminals in which people type Chinese.
-_CHINESE = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
-
-
-def as_typed(value: str) -> str:
-    """An argument as text: UTF-8 whatever the locale, but in an old Chinese locale as that spells it.
-
-    What is neither keeps its bytes, as surrogates.
-    """
-    from archiver.store.names import is_utf8
-
-    encoding = codecs.lookup(sys.getfilesystemencoding()).name
-    if encoding in _CHINESE and is_utf8(value):
-        return value
-    return value.encode(encoding, "surrogateescape").decode("utf-8", "surrogateescape")
-
-
-def file_name(path: Path | None) -> str | None:
-    """A file's name without folders, for the journal: in UTF-8 whatever the locale; None for no file."""
-    return None if path is None else os.fsencode(path.name).decode("utf-8", "surrogateescape")
-
-
-class Name(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
-    """A filing, submission or tag as typed: UTF-8 whatever the locale."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """From the locale's argument to text; bytes that are not UTF-8 stay escaped."""
-        return as_typed(value).strip("/")
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Filings, submissions and tags of the archive, as far as they can be read without a word."""
-        from archiver.store.index.queries import Index
-
-        try:
-            config = ctx.ensure_object(Session).config
-            index = Index(config.archive / "index.db", read_only=True)
-        except Exception:
-            # A shell that waits for a Tab is no place for messages.
-            return []
-        known = [str(submission) for submission in index.submissions()]
-        offered = {*(name.split("/")[0] for name in known), *known, *index.tags()}
-        index.close()
-        return [CompletionItem(name) for name in sorted(offered) if name.startswith(incomplete)]
-
-
-class Text(Name):
-    """Words that are recorded, or that name what was recorded so."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """From the locale's argument to text; raises UsageProblem for what is none."""
-        from archiver.store.names import is_utf8
-
-        typed = as_typed(value)
-        if not is_utf8(typed):
-            # As a terminal of another language types it.
-            typed = value
-        if not is_utf8(typed):
-            raise UsageProblem(
-                "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and type it again.",
-                text=typed,
-            )
-        return typed
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Nothing: what will be written is not known."""
-        return []
-
-
-class Glob(Name):
-    """A pattern for names of materials, which are compared as they are shown, too."""
-
-    name = "pattern"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """As a name; bytes that are not UTF-8 as they are shown, since patterns are journalled."""
-        return "".join(
-            f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in as_typed(value)
-        )
-
-
-class DayParameter(click.ParamType):  # type: ignore[type-arg]
-    """A day such as 2026-05-01, handed on in that form."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Refuse what is no day; raises UsageProblem."""
-        from archiver.filings.typed_days import day_of
-
-        return day_of(value).isoformat()
-
-
-def day_option(
-    name: str, text: str, *, required: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that takes a day."""
-    return click.option(name, type=DayParameter(), required=required, metavar="DATE", help=text)
-
-
-class FilePath(click.Path):
-    """A path that exists and can be read, as a Path."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)

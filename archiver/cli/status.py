@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 from archiver.errors import Phrase, Unhealthy
 
 #: A lag that nobody has to be told the cause of.
@@ -14,13 +15,13 @@ _SHORT_SECONDS = 60
 _MOST_DUE = 10
 
 
-@entry("Health, backlog, skipped files with reasons, protection level, clock.")
+@command("Health, backlog, skipped files with reasons, protection level, clock.")
 @json_option
 @click.option("--check", is_flag=True, help="Exit 9 when something needs attention, for monitoring.")
-def command(session: Session, as_json: bool, check: bool) -> None:
+def status_command(session: Session, as_json: bool, check: bool) -> None:
     from archiver.status.health_report import examine
 
-    health = examine(session.archive(), session.config)
+    health = examine(session.open_archive(), session.config)
     if as_json:
         session.console.json(health.as_json())
     else:
@@ -49,7 +50,7 @@ def _print(session: Session, health: Any) -> None:
     _print_space(session, health.space)
     console.say(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
-        clock=session.local(health.clock),
+        clock=session.format_time(health.clock),
         lag=health.lag_seconds,
     )
     if health.lag_seconds > _SHORT_SECONDS:
@@ -60,9 +61,9 @@ def _print(session: Session, health: Any) -> None:
             ahead=round(health.lag.ahead),
         )
     if health.stamped:
-        console.say("Last time-stamp token: {at}", at=session.local(health.stamped))
+        console.say("Last time-stamp token: {at}", at=session.format_time(health.stamped))
     if health.last_checkpoint:
-        console.say("Last checkpoint: {at}", at=session.local(health.last_checkpoint))
+        console.say("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint))
     for tag, latest in health.changed_since_submitted:
         console.say("Changed since submitted: {tag} is newer than {submitted}", tag=latest, submitted=tag)
     _print_doubtful(session, health)
@@ -71,7 +72,7 @@ def _print(session: Session, health: Any) -> None:
             "Pending: {path}: {reason} (since {since})",
             path=item.path,
             reason=item.reason,
-            since=session.local(since),
+            since=session.format_time(since),
         )
     if health.pending_count > len(health.pending):
         console.say("Pending: {count} changes in all", count=health.pending_count)
@@ -79,7 +80,7 @@ def _print(session: Session, health: Any) -> None:
         console.say("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
     if health.last_problem:
         at, problem = health.last_problem
-        console.say("Last problem: {problem} ({at})", problem=problem, at=session.local(at))
+        console.say("Last problem: {problem} ({at})", problem=problem, at=session.format_time(at))
     _print_lost(session, health)
     _print_replica(session, health.replica)
     for problem in health.problems:
@@ -123,10 +124,12 @@ def _print_lost(session: Session, health: Any) -> None:
         session.console.say(
             "Lost: {tag} ({at}) is not in the journal",
             tag=lost.tag,
-            at=session.local(lost.captured_at) if lost.captured_at else "-",
+            at=session.format_time(lost.captured_at) if lost.captured_at else "-",
         )
     for record in health.lost_records:
-        session.console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.local(record.at))
+        session.console.say(
+            "Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at)
+        )
 
 
 def _print_replica(session: Session, replica: Any) -> None:
@@ -138,14 +141,16 @@ def _print_replica(session: Session, replica: Any) -> None:
     if replica.synced_at is None:
         console.say("Replica: {url}; nothing was sent yet", url=replica.url)
     elif replica.lag.waiting_since is None:
-        console.say("Replica: {url} has everything ({at})", url=replica.url, at=session.local(replica.synced_at))
+        console.say(
+            "Replica: {url} has everything ({at})", url=replica.url, at=session.format_time(replica.synced_at)
+        )
     else:
         console.say(
             "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
             url=replica.url,
             materials=replica.lag.material_count,
             megabytes=f"{replica.lag.byte_count / 1e6:.1f}",
-            at=session.local(replica.lag.waiting_since),
+            at=session.format_time(replica.lag.waiting_since),
         )
 
 

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import click
 
-from archiver.cli.session import FilePath, Name, Session, Text, day_option, entry, file_name
+from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name
+from archiver.cli.session import Session, command
 from archiver.errors import Phrase
 from archiver.model import KINDS
 
 
-@entry("Record that a version was handed in: seal it, keep the receipt, start its retention.")
-@click.argument("name", type=Name(), metavar="FILING/SUBMISSION")
-@click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
+@command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
+@click.argument("name", type=ObjectName(), metavar="FILING/SUBMISSION")
+@click.option("--version", "version_number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
-@click.option("--number", "filing_number", type=Text(), metavar="NO", help="The filing number, once issued.")
+@click.option(
+    "--number", "filing_number", type=RecordedText(), metavar="NO", help="The filing number, once issued."
+)
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
 @click.option(
     "--reason",
-    type=Text(),
+    type=RecordedText(),
     metavar="WHY",
     help="Why the number has another form, or why just this version is signed; kept with the record.",
 )
-@click.option("--receipt", type=FilePath(), metavar="FILE", help="The portal's receipt; kept with the record.")
-@click.option("--by", type=Text(), metavar="NAME", help="Who handed it in, beside the user the system knows.")
-def command(
+@click.option("--receipt", type=ReadableFile(), metavar="FILE", help="The portal's receipt; kept with the record.")
+@click.option(
+    "--by", type=RecordedText(), metavar="NAME", help="Who handed it in, beside the user the system knows."
+)
+def submit_command(
     session: Session,
     name: str,
-    number: int | None,
-    on: str,
+    version_number: int | None,
+    on: date,
     kind: str | None,
     filing_number: str | None,
     force: bool,
@@ -38,38 +44,40 @@ def command(
     receipt: Path | None,
     by: str | None,
 ) -> None:
-    sealed = session.act(
-        "submit",
+    from archiver.actions.submission_actions import SubmitVersion
+
+    submitted = session.perform(
+        SubmitVersion(
+            submission=name,
+            version_number=version_number,
+            submitted_on=on,
+            kind=kind,
+            filing_number=filing_number,
+            number_override_reason=session.override_reason(force, reason),
+            receipt_name=file_name(receipt),
+            reported_by=by,
+            exception_reason=reason,
+        ),
         receipt,
-        name=name,
-        version=number,
-        on=on,
-        kind=kind,
-        number=filing_number,
-        force=session.forced(force, reason),
-        receipt=file_name(receipt),
-        by=by,
-        # A daemon of an earlier release does not know the word, and need not where there is nothing to say.
-        **({"reason": reason} if reason else {}),
     )
     session.console.say(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",
-        tag=sealed["tag"],
-        submitted=sealed["submitted"],
-        until=sealed["keep_until"],
-        open=sealed["conditions"],
+        tag=submitted["tag"],
+        submitted=submitted["submitted"],
+        until=submitted["keep_until"],
+        open=submitted["conditions"],
     )
-    session.console.unless_signed(sealed)
-    _warn_of_doubtful(session, sealed["tag"])
+    session.console.unless_signed(submitted)
+    _warn_of_broken_files(session, submitted["tag"])
 
 
-def _warn_of_doubtful(session: Session, tag: str) -> None:
-    """What was handed in is sealed as it is; but a broken file is better known before the regulator says so."""
+def _warn_of_broken_files(session: Session, tag: str) -> None:
+    """Warn of broken files before the regulator does; the version is signed as submitted."""
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
-    archive = session.archive()
+    archive = session.open_archive()
     version = find_version(archive, tag)
     for material in archive.index.materials(version.submission, version.number):
         if material.health:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli.session import Session, entry, json_option
+from archiver.cli.parameters import json_option
+from archiver.cli.session import Session, command
 from archiver.errors import FindingsPresent, StorageProblem
 
 if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
 
 
-@entry("Check everything, independently of the code that wrote it. Writes nothing.")
+@command("Check everything, independently of the code that wrote it. Writes nothing.")
 @json_option
 @click.option("--replica", "with_replica", is_flag=True, help="Compare the bucket too: inventory, digests, locks.")
 @click.option(
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
 @click.option("--since", "lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable.")
-def command(
+def verify_command(
     session: Session,
     as_json: bool,
     sample: float | None,
@@ -39,15 +40,15 @@ def command(
     witnesses = [parse_witness(line) for line in lines]
     console = session.console
     try:
-        archive = session.archive()
+        archive = session.open_archive()
     except StorageProblem:
-        _show_what_needs_no_git(session, as_json)
+        _print_findings_without_git(session, as_json)
         raise
     percent = 100.0 if sample is None else sample
     report = verify(archive.root, archive.repository, percent, witnesses, console.progress())
     if with_replica or replica_sample is not None:
-        check_replica(archive, session.config, session.policy(archive), report, replica_sample or 0.0)
-    _show(session, report, as_json)
+        check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
+    _print_report(session, report, as_json)
     if not report.is_clean:
         raise FindingsPresent(
             "verify found {count} things that are not as they should be. Change nothing, keep this output, "
@@ -62,16 +63,17 @@ def command(
         console.say("Everything is as it should be.")
 
 
-def _show_what_needs_no_git(session: Session, as_json: bool) -> None:
-    """The findings of an archive that is not opened; what stands in the way is told by whoever refuses it."""
+def _print_findings_without_git(session: Session, as_json: bool) -> None:
+    """Print the findings of an unopened archive; the refusal to open says the reason."""
     from archiver.verify.whole_archive import verify_without_git
 
     report = verify_without_git(session.config.archive)
     if not report.is_clean:
-        _show(session, report, as_json)
+        _print_report(session, report, as_json)
 
 
-def _show(session: Session, report: VerifyReport, as_json: bool) -> None:
+def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
+    """Print the findings with their meaning, the counts of checked objects, and further notes."""
     from archiver.verify.findings import TABLE
 
     console = session.console

@@ -14,7 +14,8 @@ from datetime import timedelta
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.filings import check_displays, remind
+from archiver.actions.display_actions import check_displays
+from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
@@ -143,7 +144,7 @@ class JobRunner:
         return since_hour >= timedelta(0) and bool(desk.targets or targets(None, os.environ))
 
     def _send_reminders(self, archive: Archive) -> None:
-        remind(self._context(archive))
+        send_reminders(self._context(archive), SendReminders())
 
     # --- upkeep
 

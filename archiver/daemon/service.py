@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from archiver import clock
-from archiver.actions.protocol import SOCKET
+from archiver.actions.protocol import SOCKET_NAME
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
 from archiver.daemon.log import LOG_LOST, Log
@@ -214,7 +214,7 @@ class Service:
 
     def _open_reception(self) -> None:
         self._next_look = clock.monotonic() + PERIOD_SECONDS
-        self._try("socket", "socket", self._config and self._config.archive / SOCKET, self._receive)
+        self._try("socket", "socket", self._config and self._config.archive / SOCKET_NAME, self._receive)
 
     def _receive(self) -> None:
         """Take requests of other users, anew where the socket is gone; raises OSError."""

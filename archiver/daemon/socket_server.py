@@ -1,6 +1,6 @@
 """Requests of other users, through a Unix socket on which the kernel names them (SO_PEERCRED).
 
-Bounded in size, in time and in number; who is not of the acting group is turned
+Bounded in size, in time and in number; a caller outside of access.act_group is turned
 away before a byte of theirs is read.
 """
 
@@ -22,7 +22,7 @@ from typing import IO, Any
 from archiver import clock
 from archiver.actions import protocol
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import perform
+from archiver.actions.registry import all_actions, decode_action, perform
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Reporter, StorageProblem, UsageProblem
 from archiver.model import Actor
@@ -72,9 +72,11 @@ class Reception:
     def __init__(self, config: Config, report: Reporter) -> None:
         self._config = config
         self._report = report
+        # Imports them now: an upgrade of the package must not mix with the running release.
+        all_actions()
         self._closing = threading.Event()
         self._socket = _listening(config.archive)
-        self._inode = os.lstat(config.archive / protocol.SOCKET).st_ino
+        self._inode = os.lstat(config.archive / protocol.SOCKET_NAME).st_ino
         self._workers = ThreadPoolExecutor(_WORKERS, "reception")
         self._free = threading.Semaphore(_WORKERS)
         self._thread = threading.Thread(target=self._accept, name="reception", daemon=True)
@@ -88,13 +90,13 @@ class Reception:
         self._workers.shutdown()
         # On a disk that takes nothing more the next daemon takes it away.
         with suppress(OSError):
-            (self._config.archive / protocol.SOCKET).unlink(missing_ok=True)
+            (self._config.archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
 
     @property
     def is_reachable(self) -> bool:
         """Whether the name that others know still leads to this socket."""
         try:
-            return os.lstat(self._config.archive / protocol.SOCKET).st_ino == self._inode
+            return os.lstat(self._config.archive / protocol.SOCKET_NAME).st_ino == self._inode
         except OSError:
             return False
 
@@ -124,12 +126,12 @@ class Reception:
         try:
             actor = self._admitted(peer)
             read = _reader(peer)
-            message = protocol.receive(read)
+            message = protocol.ActionMessage.decode(protocol.read_message(read))
             return {"result": self._perform(actor, message, read)}
         except ArchiverError as error:
-            return protocol.from_error(error)
+            return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
-            return protocol.from_error(
+            return protocol.encode_error(
                 UsageProblem("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
@@ -139,7 +141,7 @@ class Reception:
                 problem="request",
                 reason=repr(error),
             )
-            return protocol.from_error(
+            return protocol.encode_error(
                 StorageProblem(
                     "The daemon could not do it ({reason}). Nothing archived was lost.", reason=repr(error)
                 )
@@ -148,7 +150,7 @@ class Reception:
     def _admitted(self, peer: socket.socket) -> Actor:
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         actor = users.of_uid(uid)
-        if uid in (0, os.geteuid()) or self._acting_group() in {gid, *_groups(peer, uid, gid)}:
+        if uid in (0, os.geteuid()) or self._allowed_group_id() in {gid, *_groups(peer, uid, gid)}:
             return actor
         _leave_word(self._config.archive, uid)
         raise StorageProblem(
@@ -158,36 +160,39 @@ class Reception:
             path=self._config.archive,
         )
 
-    def _acting_group(self) -> int:
+    def _allowed_group_id(self) -> int:
         try:
             return grp.getgrnam(self._config.act_group).gr_gid if self._config.act_group else -1
         except KeyError:
             return -1
 
-    def _perform(self, actor: Actor, message: dict[str, Any], read: Callable[[int], bytes]) -> dict[str, Any]:
-        action, arguments = message.get("action"), message.get("arguments")
-        wait, size = message.get("wait_seconds"), message.get("attachment")
-        if not isinstance(action, str) or not isinstance(arguments, dict) or not isinstance(wait, int | float):
-            raise protocol.BadMessage("no action, arguments or waiting time")
+    def _perform(
+        self, actor: Actor, message: protocol.ActionMessage, read: Callable[[int], bytes]
+    ) -> dict[str, Any]:
+        """Carry out a caller's request on an archive that is opened in the caller's name, and closed again.
+
+        Raises BadMessage if the attachment does not arrive, and whatever the action raises.
+        """
         archive = Archive(self._config.archive, actor=actor)
         try:
-            with _received(size, read, archive.spool) as attachment:
+            with _received(message.attachment_size, read, archive.spool) as attachment:
                 # Not a number is no waiting time either.
-                seconds = float(wait) if 0 <= wait <= _LONGEST_WAIT_SECONDS else _LONGEST_WAIT_SECONDS
-                context = ActionContext(archive, self._config, seconds, attachment)
-                return perform(action, context, arguments)
+                is_acceptable = 0 <= message.lock_timeout <= _LONGEST_WAIT_SECONDS
+                lock_timeout = float(message.lock_timeout) if is_acceptable else _LONGEST_WAIT_SECONDS
+                context = ActionContext(archive, self._config, lock_timeout, attachment)
+                return perform(context, decode_action(message.action_name, message.arguments))
         finally:
             archive.close()
 
 
 def _listening(archive: Path) -> socket.socket:
-    (archive / protocol.SOCKET).unlink(missing_ok=True)
+    (archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with protocol.short_path(archive) as path:
+        with protocol.short_socket_path(archive) as path:
             listening.bind(path)
         # Who may come is asked of the kernel, caller by caller.
-        (archive / protocol.SOCKET).chmod(0o666)
+        (archive / protocol.SOCKET_NAME).chmod(0o666)
         listening.listen(_BACKLOG)
     except OSError:
         listening.close()
@@ -224,17 +229,15 @@ def _reader(peer: socket.socket) -> Callable[[int], bytes]:
         except OSError as error:
             raise protocol.BadMessage(error.strerror or "it went away") from None
 
-    return lambda count: protocol.exactly(receive, count)
+    return lambda count: protocol.read_exactly(receive, count)
 
 
 @contextmanager
-def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes] | None]:
-    """The attachment in a nameless file, None where there is none."""
+def _received(size: int | None, read: Callable[[int], bytes], spool: Path) -> Iterator[IO[bytes] | None]:
+    """Receive the attachment into a file without a name, which is gone at the end of the block."""
     if size is None:
         yield None
         return
-    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= protocol.ATTACHMENT_BYTES:
-        raise protocol.BadMessage("an attachment of no size")
     with tempfile.TemporaryFile(dir=spool) as file:
         left = size
         while left:
@@ -248,9 +251,9 @@ def _received(size: object, read: Callable[[int], bytes], spool: Path) -> Iterat
 def _answer(peer: socket.socket, document: dict[str, Any]) -> None:
     peer.settimeout(_PATIENCE_SECONDS)
     try:
-        data = protocol.pack(document)
+        data = protocol.encode_message(document)
     except protocol.BadMessage:
-        data = protocol.pack({"result": {}})
+        data = protocol.encode_message({"result": {}})
     peer.sendall(data)
 
 

@@ -50,7 +50,7 @@ class FailureState:
     def remember(self, template: str, fields: dict[str, object]) -> None:
         """Keep a problem for ``status``; a thread that must not use the database leaves it to the next turn."""
         problem = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
-        self._queued_problems.append(json.dumps(problem, default=protocol.plain))
+        self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
         # Side jobs and the replica report from threads of their own; SQLite connections serve one thread.
         if threading.get_ident() == self._database_thread:
             self.write_queued_problems()

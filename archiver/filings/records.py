@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +10,11 @@ from datetime import date
 from typing import IO, Any
 
 from archiver.errors import NotFound, UsageProblem
+from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
 from archiver.filings.typed_days import day_of
 from archiver.model import Event
-from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.event_details import EventDetails
@@ -29,32 +27,13 @@ _DATES = ("issued_on", "service_start", "service_end")
 
 
 @dataclass(frozen=True, slots=True)
-class NoticePaper:
-    """A file that is kept with a record: its name without folders, and its bytes."""
-
-    name: str
-    stream: IO[bytes]
-
-    @property
-    def attachment(self) -> str:
-        """Its name in the journal: ours, so that no foreign name gets into the journal's trees."""
-        suffix = os.path.splitext(self.name)[1].lower()
-        return EVIDENCE + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")
-
-    @property
-    def shown(self) -> str:
-        """Its name for people."""
-        return names.text(os.path.basename(self.name).encode("utf-8", "surrogateescape"))
-
-
-@dataclass(frozen=True, slots=True)
 class RecordContext:
     """Where a record goes: who waits how long, and what day it is for people."""
 
     archive: Archive
     wait_seconds: float
     today: date
-    paper: NoticePaper | None = None
+    attached: EvidenceFile | None = None
 
     def filing(self, name: str) -> Filing:
         """What is known of a filing."""
@@ -62,13 +41,13 @@ class RecordContext:
 
     @contextmanager
     def recording(self) -> Iterator[Callable[[str, EventDetails], Event]]:
-        """Yield a function that journals (filing, details) with the paper.
+        """Yield a function that journals (filing, details) with the file.
 
         The writer's lock is held: a check made within stays true until the event is written.
         """
-        attached = {self.paper.attachment: self.paper.stream} if self.paper else {}
+        attachments = {self.attached.journal_name(EVIDENCE): self.attached.stream} if self.attached else {}
         with self.archive.writing(self.wait_seconds) as writer:
-            yield lambda filing, details: writer.append(Draft(filing, details, attached))
+            yield lambda filing, details: writer.append(Draft(filing, details, attachments))
 
 
 def set_sheet(
@@ -101,7 +80,7 @@ def set_sheet(
         number_reason=forced,
         status=status,
         portal_text=portal_text,
-        evidence=context.paper.shown if context.paper else None,
+        evidence=context.attached.display_name if context.attached else None,
     )
     with context.recording() as record:
         known = context.filing(filing)
@@ -174,7 +153,7 @@ def add_notice(
             due=due,
             received=received,
         )
-    paper_sha256 = _digest(context.paper.stream) if context.paper else None
+    paper_sha256 = _digest(context.attached.stream) if context.attached else None
     with context.recording() as record:
         submitted = context.filing(filing).submitted
         if submitted and kind in ("correction", "refusal") and received < submitted[0].on:
@@ -190,7 +169,7 @@ def add_notice(
             working_days=days,
             owner=owner,
             reported_by=by,
-            paper_name=context.paper.shown if context.paper else None,
+            paper_name=context.attached.display_name if context.attached else None,
             paper_sha256=paper_sha256,
         )
         record(filing, notice)

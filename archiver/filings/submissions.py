@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import IO
 
 from archiver.errors import SubmissionRefused, UsageProblem
+from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.submission_kinds import kind_of
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
@@ -20,14 +18,6 @@ from archiver.store.events.attached_files import RECEIPT
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.journal import canonical
 from archiver.store.writer import Draft
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The portal's receipt: its file's name without folders, and its bytes."""
-
-    name: str
-    stream: IO[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ class HandingIn:
     on: date
     kind: str | None = None
     number: str | None = None
-    receipt: Receipt | None = None
+    receipt: EvidenceFile | None = None
     by: str | None = None
     #: Why a number of another form is taken all the same.
     forced: str | None = None
@@ -71,7 +61,7 @@ def submit(
         digests = manifest_digests(archive.index.materials(version.submission, version.number), sm3)
         submitted = _submitted(archive, version, handing_in, tag, digests)
         message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({submitted.kind})\n"
-        attached = {} if receipt is None else {_attachment(receipt): receipt.stream}
+        attached = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
         return writer.append(Draft(tag, submitted, attached), (tag, version.commit, message))
 
 
@@ -139,7 +129,7 @@ def _submitted(
         number_reason=handing_in.forced or None,
         reason=handing_in.reason or None,
         reported_by=handing_in.by,
-        receipt=None if receipt is None else _shown(receipt),
+        receipt=None if receipt is None else receipt.display_name,
         common=beside.tag if beside else None,
         manifest_sha256=manifest.sha256,
         manifest_sm3=manifest.sm3,
@@ -177,16 +167,6 @@ def _next_tag(archive: Archive, submission: Submission) -> str:
     return tag
 
 
-def _shown(receipt: Receipt) -> str:
-    return names.text(os.path.basename(receipt.name).encode("utf-8", "surrogateescape"))
-
-
 def _is_made(archive: Archive, tag: str) -> bool:
     """Whether git has the tag, also one whose event cannot be read."""
     return archive.repository.resolve(f"refs/tags/{tag}") is not None
-
-
-def _attachment(receipt: Receipt) -> str:
-    """The attachment's name: ours, so that no foreign name gets into the journal's trees."""
-    suffix = os.path.splitext(receipt.name)[1].lower()
-    return RECEIPT + (suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "")

@@ -245,7 +245,7 @@ def _last_problem(snapshot: Snapshot) -> tuple[str, Phrase] | None:
     if not word:
         return None
     document = json.loads(word)
-    return document["at"], Phrase(document["template"], **protocol.revive(document["fields"]))
+    return document["at"], Phrase(document["template"], **protocol.decode_value(document["fields"]))
 
 
 def _space(archive: Archive, now: datetime) -> Forecast:

@@ -35,7 +35,7 @@ def git_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refuse(site: Site) -> None:
     """The demo's step: try to delete what is archived."""
     session = cast(Any, SimpleNamespace(console=Console("en")))
-    _Demo(session, SAMPLES, site.root)._git_refuses("f/s/v1")
+    _Demo(session, SAMPLES, site.root)._try_to_delete_tag("f/s/v1")
 
 
 def test_the_guard_refuses(one: Site, capfd: pytest.CaptureFixture[str]) -> None:

@@ -138,8 +138,8 @@ def test_any_names_stay_as_many_words(tmp_path_factory: pytest.TempPathFactory, 
 
 def test_a_command_crosses_the_socket() -> None:
     raised = UsageProblem("Look: archiver show {tag!q}", tag="a 'b'", why=Phrase("x {y!q}", y="c d"))
-    packed = protocol.pack(protocol.from_error(raised))
-    caught = protocol.to_error(protocol.receive(_reader(packed)))
+    packed = protocol.encode_message(protocol.encode_error(raised))
+    caught = protocol.decode_error(protocol.read_message(_reader(packed)))
     assert str(caught) == str(raised) == "Look: archiver show 'a '\"'\"'b'\"'\"''"
     assert str(caught.fields["why"]) == "x 'c d'"
 

@@ -232,7 +232,7 @@ def test_phrases_within_a_remembered_problem_stay_phrases(site: Site) -> None:
     from archiver.actions import protocol
 
     inner = Phrase("{path} of {count}", path="坏".encode("gbk"), count=2)
-    carried = json.loads(json.dumps({"reason": inner, "path": Path("甲")}, default=protocol.plain))
-    revived = protocol.revive(carried)
+    carried = json.loads(json.dumps({"reason": inner, "path": Path("甲")}, default=protocol.encode_value))
+    revived = protocol.decode_value(carried)
     assert isinstance(revived["reason"], Phrase)
     assert str(Phrase("{path}: {reason}", **revived)) == "甲: \\xbb\\xb5 of 2"

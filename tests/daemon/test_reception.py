@@ -21,6 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.actions import protocol
+from archiver.actions.registry import all_actions
+from archiver.actions.request_fields import TextRule, request_fields
 from archiver.errors import NotFound, Phrase, UsageProblem
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
 from tests.other_user import become_user
@@ -192,7 +194,7 @@ def talk(site: Site, data: bytes, *, slowly: bool = False) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX) as peer:
             peer.settimeout(30)
-            peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET}")
+            peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET_NAME}")
             try:
                 peer.sendall(data)
                 if not slowly:
@@ -268,7 +270,7 @@ def test_slow_callers_keep_nobody_out_for_long(served: Site) -> None:
     slow = []
     for _ in range(12):
         peer = socket.socket(socket.AF_UNIX)
-        peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET}")
+        peer.connect(f"/proc/self/fd/{folder}/{protocol.SOCKET_NAME}")
         peer.sendall(b"\0")
         slow.append(peer)
     start = time.monotonic()
@@ -291,7 +293,7 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=8), values, max_size=4))
 def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
     document.pop("archiver", None)
-    data = protocol.pack(document)
+    data = protocol.encode_message(document)
     place = 0
 
     def read(count: int) -> bytes:
@@ -299,7 +301,7 @@ def test_what_is_packed_is_received(document: dict[str, Any]) -> None:
         place += count
         return data[place - count : place]
 
-    assert protocol.receive(read) == document
+    assert protocol.read_message(read) == document
 
 
 @given(st.binary(max_size=300))
@@ -313,12 +315,12 @@ def test_any_bytes_are_a_message_or_a_clear_error(data: bytes) -> None:
         return part
 
     with contextlib.suppress(protocol.BadMessage):
-        protocol.receive(read)
+        protocol.read_message(read)
 
 
 def test_errors_cross_as_they_are() -> None:
     error = NotFound("{what} is not there{more}", what=Path("/x"), more=Phrase(" ({n})", n=Phrase("one")))
-    back = protocol.to_error(json.loads(protocol.pack(protocol.from_error(error))[4:]))
+    back = protocol.decode_error(json.loads(protocol.encode_message(protocol.encode_error(error))[4:]))
     assert isinstance(back, NotFound)
     assert str(back) == str(error) == "/x is not there (one)"
     for document in (
@@ -329,8 +331,10 @@ def test_errors_cross_as_they_are() -> None:
         {},
     ):
         with pytest.raises(protocol.BadMessage):
-            protocol.to_error(document)
-    assert isinstance(protocol.to_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem)
+            protocol.decode_error(document)
+    assert isinstance(
+        protocol.decode_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem
+    )
 
 
 NUMBER = "网信算备110108823483901230031号"
@@ -350,11 +354,11 @@ PAPERS = [
 
 
 def test_every_action_that_takes_a_file_is_tried_below() -> None:
-    from archiver.actions.context import FileName
-    from archiver.actions.registry import _ACTIONS
-
     taking = {
-        (name, key) for name, (_, kinds) in _ACTIONS.items() for key, kind in kinds.items() if FileName in kind
+        (action.name, field.argument.name)
+        for action in all_actions().values()
+        for field in request_fields(action.request_type)
+        if field.argument.text_rule is TextRule.NAMES_ATTACHMENT
     }
     assert taking == {(action, key) for action, _, key in PAPERS}
 

@@ -21,7 +21,7 @@ from aiosmtpd.controller import Controller
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import perform
+from archiver.actions.registry import decode_action, perform
 from archiver.config import loader
 from archiver.errors import UsageProblem
 from archiver.filings.fetch import Unreachable, fetch
@@ -475,7 +475,7 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageProblem):
-        perform(action, ActionContext(archive, loader.load(site.config), 5), whole | arguments)
+        perform(ActionContext(archive, loader.load(site.config), 5), decode_action(action, whole | arguments))
     archive.close()
     site.run("status")
     site.run("deadlines")
