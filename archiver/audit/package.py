@@ -107,7 +107,7 @@ def export_note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
         **record["selection"],
         versions=package.versions,
     )
-    return {"what": details.action.value, "about": "audit", "details": details.to_details()}
+    return {"action": details.action.value, "about": "audit", "details": details.to_details()}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -123,7 +123,7 @@ def audit_command(
     )
     console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.perform(RecordNote(action="export", **package.export_note(written, record)))
+        session.perform(RecordNote(**package.export_note(written, record)))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The package is complete, but it could not be journalled.")

@@ -35,8 +35,7 @@ def protect_command(session: Session, off: bool) -> None:
         console.say("What is archived from now on is not, until this is run again.")
     try:
         details = ContentProtected(is_immutable=not off, objects=total, changed=changed)
-        note = RecordNote(action=details.action.value, about="content", details=details.to_details())
-        session.perform(note)
+        session.perform(RecordNote(action=details.action.value, about="content", details=details.to_details()))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The flags are changed, but it could not be journalled.")

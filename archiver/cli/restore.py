@@ -65,7 +65,7 @@ def restore_command(
     written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        session.perform(RecordNote(action="restore", **restoration.note(plan, written)))
+        session.perform(RecordNote(**restoration.note(plan, written)))
     except ArchiverError as error:
         console.warn(error.template, **error.fields)
         console.warn("The restore is done, but it could not be journalled.")

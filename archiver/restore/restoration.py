@@ -214,7 +214,7 @@ def note(the_plan: RestorePlan, written: int) -> dict[str, Any]:
         bytes_written=written,
     )
     about = ", ".join(the_plan.versions)[:500]
-    return {"what": details.action.value, "about": about, "details": details.to_details()}
+    return {"action": details.action.value, "about": about, "details": details.to_details()}
 
 
 class _Target:

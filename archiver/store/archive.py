@@ -25,7 +25,8 @@ from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.git import hooks, interrupted_write, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
-from archiver.store.index.queries import Index, IndexDamaged
+from archiver.store.index.index_schema import IndexDamaged
+from archiver.store.index.queries import Index
 from archiver.store.journal import EVENT_FILE, Journal, compliance_clock
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.writer import Draft, Writer

@@ -17,7 +17,8 @@ from archiver.intake.snapshot import Snapshot
 from archiver.replica.known_objects import ReplicaState
 from archiver.store.archive import Archive
 from archiver.store.index import index_files
-from archiver.store.index.queries import Index, IndexDamaged
+from archiver.store.index.index_schema import IndexDamaged
+from archiver.store.index.queries import Index
 from archiver.store.sqlite import connect
 
 
@@ -78,7 +79,7 @@ def _replica_objects(path: Path) -> object:
 
 def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) -> None:
     connect(tmp_path / "index.db").close()
-    with closing(Archive.create(tmp_path / "archive", {"layout": "{filing}", "retention_years": 3})) as archive:
+    with closing(Archive.create(tmp_path / "archive", DETAILS)) as archive:
         index = index_files.open_foreign(tmp_path / "index.db", archive.journal)
         assert index.head == archive.index.head
         index.close()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from archiver.errors import Phrase, StorageProblem
 from archiver.store import sqlite
-from archiver.store.index.queries import Index, IndexDamaged, IndexUnfinished
+from archiver.store.index.index_schema import IndexDamaged, IndexUnfinished
+from archiver.store.index.queries import Index
 from archiver.store.journal import Journal
 
 

@@ -54,3 +54,11 @@ create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
+
+
+class IndexDamaged(Exception):
+    """The file is not a usable index; it can be rebuilt."""
+
+
+class IndexUnfinished(IndexDamaged):
+    """Another process has made the file and not the tables yet."""

@@ -30,7 +30,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.events.actions import ACTIONS, Action
 from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.index.apply import MISFIT, Intake, material_of, submission_id
-from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION
+from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
     close_on_error,
@@ -48,14 +48,6 @@ _TRANSACTION_EVENTS = 500
 RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
     union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
-
-
-class IndexDamaged(Exception):
-    """The file is not a usable index; it can be rebuilt."""
-
-
-class IndexUnfinished(IndexDamaged):
-    """Another process has made the file and not the tables yet."""
 
 
 class Index:
