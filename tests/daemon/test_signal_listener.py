@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from archiver.config.settings import load
+from archiver.config.loader import load
 from archiver.daemon import service as service_module
 from archiver.daemon.service import Service
 from tests.conftest import Site, wait_until

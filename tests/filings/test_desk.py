@@ -300,7 +300,7 @@ def test_private_addresses_need_a_setting(site: Site, pages: str) -> None:
 
 
 def test_a_server_that_dawdles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archiver.filings.fetch._SECONDS", 1.0)
+    monkeypatch.setattr("archiver.filings.fetch._MAX_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Unreachable):
         fetch(f"http://127.0.0.1:{server.getsockname()[1]}/", allow_private=True)
 
