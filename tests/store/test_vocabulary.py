@@ -35,7 +35,6 @@ _OTHER_MEANINGS = {
     ("archiver/audit/report.py", "notice"): "a kind of mark on the timeline",
     ("archiver/audit/timeline.py", "hold"): "a kind of mark on the timeline",
     ("archiver/config/settings.py", "timestamp"): "a table of the configuration",
-    ("archiver/config/toml_document.py", "timestamp"): "a table of the configuration",
     ("archiver/daemon/capture_loop.py", "checkpoint"): "a side task of the daemon",
     ("archiver/daemon/jobs.py", "drill"): "a side task of the daemon",
     ("archiver/daemon/jobs.py", "timestamp"): "a side task of the daemon",
