@@ -20,6 +20,7 @@ from archiver.store.index import index_files
 from archiver.store.index.index_schema import IndexDamaged
 from archiver.store.index.queries import Index
 from archiver.store.sqlite import connect
+from tests.store.test_store import CREATED
 
 
 def open_files() -> set[str]:
@@ -79,7 +80,7 @@ def _replica_objects(path: Path) -> object:
 
 def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) -> None:
     connect(tmp_path / "index.db").close()
-    with closing(Archive.create(tmp_path / "archive", DETAILS)) as archive:
+    with closing(Archive.create(tmp_path / "archive", CREATED)) as archive:
         index = index_files.open_foreign(tmp_path / "index.db", archive.journal)
         assert index.head == archive.index.head
         index.close()

@@ -6,6 +6,8 @@ The table ``materials`` holds intervals: a row is true from version ``first`` up
 
 from __future__ import annotations
 
+from archiver.store.events.actions import Action
+
 SCHEMA_VERSION = 10
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -54,6 +56,9 @@ create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
+#: Selects what was recorded besides versions: action, object and time.
+RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
+    union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 
 
 class IndexDamaged(Exception):

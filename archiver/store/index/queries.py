@@ -27,10 +27,10 @@ from archiver.model import (
 )
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
-from archiver.store.events.actions import ACTIONS, Action
+from archiver.store.events.actions import ACTIONS
 from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.index.apply import MISFIT, Intake, material_of, submission_id
-from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
+from archiver.store.index.index_schema import RECORDS, SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
     close_on_error,
@@ -44,9 +44,6 @@ from archiver.store.sqlite import (
 
 #: Events in one transaction: one each would cost a sync each, and all at once an endless write-ahead log.
 _TRANSACTION_EVENTS = 500
-#: Selects what was recorded besides versions: action, object and time.
-RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
-    union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 

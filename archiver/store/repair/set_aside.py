@@ -15,7 +15,7 @@ from pathlib import Path
 
 from archiver.existence import is_there
 from archiver.store import sqlite
-from archiver.store.index.queries import RECORDS
+from archiver.store.index.index_schema import RECORDS
 
 FOLDER = "set-aside"
 
