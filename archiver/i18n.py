@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "locale"
 
 
 def of_environment(environment: Mapping[str, str]) -> str:
-    """``zh`` or ``en``, as the locale says."""
+    """Return ``zh`` or ``en``, as the locale says."""
     for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if value := environment.get(variable):
             return "zh" if value.lower().startswith("zh") else "en"
@@ -22,13 +22,14 @@ def of_environment(environment: Mapping[str, str]) -> str:
 
 
 def translator(lang: str) -> Callable[[Phrase], str]:
-    """What puts a phrase, and the phrases within it, into that language, with names made fit for a screen."""
+    """Return a function that puts a message, and those within it, into that language, fit for a screen."""
     catalogue = gettext.translation("archiver", FOLDER, languages=[lang], fallback=True)
 
     def speak(phrase: Phrase) -> str:
         if not phrase.template:
+            # gettext answers an empty text with the head of the catalogue.
             return ""
-        return fill(catalogue.gettext(phrase.template), phrase.fields, field)
+        return fill(_translated(catalogue, phrase), phrase.fields, field)
 
     def field(value: object) -> object:
         if isinstance(value, Phrase):
@@ -42,3 +43,14 @@ def translator(lang: str) -> Callable[[Phrase], str]:
         return value
 
     return speak
+
+
+def _translated(catalogue: gettext.NullTranslations, phrase: Phrase) -> str:
+    """Look a message's template up, in the number that its fields ask for."""
+    if phrase.singular and phrase.context:
+        return catalogue.npgettext(phrase.context, phrase.singular, phrase.template, phrase.count)
+    if phrase.singular:
+        return catalogue.ngettext(phrase.singular, phrase.template, phrase.count)
+    if phrase.context:
+        return catalogue.pgettext(phrase.context, phrase.template)
+    return catalogue.gettext(phrase.template)

@@ -112,6 +112,11 @@ def messages() -> set[str]:
     return {text for text in found if text.strip() and not re.fullmatch(r"\{\w+\}", text)}
 
 
+def error_classes() -> list[type[ArchiverError]]:
+    """ArchiverError and everything below it, wherever it is defined."""
+    return [ArchiverError, *_subclasses(ArchiverError)]
+
+
 def _subclasses(cls: type) -> Iterator[type]:
     import importlib
     import pkgutil

@@ -70,7 +70,7 @@ def _print_change(console: Console, row: dict[str, Any]) -> None:
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
         **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kinds = ", ".join(console.phrase(Phrase(kind)) for kind in row["kinds"])
+    kinds = ", ".join(console.translate(Phrase(kind)) for kind in row["kinds"])
     if kinds:
         console.say("  About: {kinds}", kinds=kinds)
     if row["signal"]:

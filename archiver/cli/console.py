@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from archiver.errors import Phrase
+from archiver.errors import Phrase, phrase_of
 from archiver.i18n import of_environment, translator
 from archiver.store import names
 
@@ -33,20 +33,21 @@ class Console:
     def __init__(self, lang: str, quiet: bool = False) -> None:
         self.lang = lang
         self._quiet = quiet
-        self.phrase: Callable[[Phrase], str] = translator(lang)
+        #: Puts a message into the reader's language, with names made fit for a screen.
+        self.translate: Callable[[Phrase], str] = translator(lang)
 
     def text(self, template: str, **fields: object) -> str:
-        """The message in the reader's language, with names made fit for a screen."""
-        return self.phrase(Phrase(template, **fields))
+        """Return a message in the reader's language."""
+        return self.translate(Phrase(template, **fields))
 
-    def say(self, template: str, **fields: object) -> None:
-        """A line for the person; left out with ``-q``."""
+    def say(self, template: str | Phrase, /, **fields: object) -> None:
+        """Print a line for the person; left out with ``-q``."""
         if not self._quiet:
-            print(self.text(template, **fields), flush=True)
+            print(self.translate(phrase_of(template, fields)), flush=True)
 
-    def warn(self, template: str, **fields: object) -> None:
-        """A line on stderr."""
-        print(self.text(template, **fields), file=sys.stderr, flush=True)
+    def warn(self, template: str | Phrase, /, **fields: object) -> None:
+        """Print a line on stderr."""
+        print(self.translate(phrase_of(template, fields)), file=sys.stderr, flush=True)
 
     def progress(self) -> Callable[[int, int], None]:
         """Shows how much is done: on stderr, and only where that is a terminal."""
@@ -74,7 +75,7 @@ class Console:
         print(json.dumps(document, ensure_ascii=ascii_only, indent=2))
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Columns with translated heads, right with wide characters."""
+        """Print columns with translated heads, aligned also where characters are wide."""
         from wcwidth import wcswidth
 
         cells = [[self.text(head) for head in heads]]

@@ -41,7 +41,7 @@ def deadlines_command(
         from archiver.filings.due.ical import calendar
 
         now = clock.read().wall.replace(microsecond=0)
-        ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.phrase))
+        ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.translate))
         console.say("{count} deadlines are in {path}.", count=len(dues), path=ics)
         return
     if as_json:
@@ -72,11 +72,11 @@ def deadlines_command(
     rows = [
         (
             due.on.isoformat() + ("?" if due.provisional else ""),
-            console.phrase(Phrase(due.state(today))),
+            console.translate(Phrase(due.state(today))),
             due.filing,
-            console.phrase(due.what),
-            due.owner or console.phrase(Phrase(due.who)),
-            console.phrase(Phrase(due.basis)),
+            console.translate(due.what),
+            due.owner or console.translate(Phrase(due.who)),
+            console.translate(Phrase(due.basis)),
         )
         for due in dues
     ]

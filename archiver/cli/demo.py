@@ -25,6 +25,8 @@ _SETTLE = "1"
 class DemoFailed(ArchiverError):
     """A step of the demo went wrong."""
 
+    code = "demofailed"
+
 
 @command("Run the whole job on sample materials in a scratch folder.")
 @click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")

@@ -44,7 +44,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
                 console.text(filing.state),
                 filing.number or "-",
                 filing.fields.get("responsible") or "-",
-                f"{due.on.isoformat()} {console.phrase(due.what)}" if due else "-",
+                f"{due.on.isoformat()} {console.translate(due.what)}" if due else "-",
             )
             for filing, due in rows
         ],

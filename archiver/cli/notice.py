@@ -208,7 +208,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
 def _shown(console: Any, key: str, value: Any) -> str:
     if value is None:
         return "-"
-    return str(console.phrase(Phrase(value)) if key in ("kind", "state") else value)
+    return str(console.translate(Phrase(value)) if key in ("kind", "state") else value)
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

@@ -37,5 +37,5 @@ def protect_command(session: Session, off: bool) -> None:
         details = ContentProtected(is_immutable=not off, objects=total, changed=changed)
         session.perform(RecordNote(action=details.action.value, about="content", details=details.to_details()))
     except ArchiverError as error:
-        console.warn(error.template, **error.fields)
+        console.warn(error.message)
         console.warn("The flags are changed, but it could not be journalled.")

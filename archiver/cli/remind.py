@@ -22,7 +22,7 @@ def remind_command(session: Session, dry_run: bool) -> None:
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:
-                console.line(f"  {console.phrase(item.line)}")
+                console.line(f"  {console.translate(item.line)}")
         if not messages:
             console.say("Nothing is to be sent.")
         return

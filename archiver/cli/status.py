@@ -79,8 +79,11 @@ def _print(session: Session, health: Any) -> None:
     for item in health.skipped:
         console.say("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
     if health.last_problem:
-        at, problem = health.last_problem
-        console.say("Last problem: {problem} ({at})", problem=problem, at=session.format_time(at))
+        console.say(
+            "Last problem: {problem} ({at})",
+            problem=health.last_problem.message,
+            at=session.format_time(health.last_problem.at),
+        )
     _print_lost(session, health)
     _print_replica(session, health.replica)
     for problem in health.problems:

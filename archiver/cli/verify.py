@@ -93,7 +93,7 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
             bytes=report.hashed_bytes,
         )
         for _, note in report.notes:
-            console.say(note.template, **note.fields)
+            console.say("{note}", note=note)
         if report.unreferenced_objects:
             console.say(
                 "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",

@@ -210,7 +210,7 @@ class Pipeline:
             self._refusals[group] = error
             for path in attempt.states:
                 self._settler.defer(group, path, now)
-            self._report(error.template, problem=error.kind, **error.fields)
+            self._report(error.message, problem=error.code)
             return
         self._refusals.pop(group, None)
         now = clock.monotonic()

@@ -14,7 +14,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import StorageProblem
+from archiver.errors import Phrase, StorageProblem
 from archiver.intake.folder.access import Direct
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
@@ -64,7 +64,8 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
 
 
 def _encode_problem(problem: StorageProblem) -> dict[str, Any]:
-    return {"template": problem.template, "fields": {key: _encode_field(v) for key, v in problem.fields.items()}}
+    message = problem.message
+    return {"template": message.template, "fields": {key: _encode_field(v) for key, v in message.fields.items()}}
 
 
 def _encode_field(value: object) -> object:
@@ -78,7 +79,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageProblem:
     """Read what a process answers; raises TypeError, ValueError or LookupError if it is no answer."""
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
-        return StorageProblem(expect_text(answer["template"]), **fields)
+        return StorageProblem(Phrase.revive(expect_text(answer["template"]), fields))
     return StagingResult(
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from archiver import clock
-from archiver.actions import protocol
 from archiver.config.settings import Config
 from archiver.daemon.ticks import UNSIGNED
+from archiver.daemon.trouble import LastProblem, read_last_problem
 from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
 from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
@@ -68,7 +67,7 @@ class Health:
     watching_why: Phrase | None
     daemon: str | None
     last_scan: str
-    last_problem: tuple[str, Phrase] | None
+    last_problem: LastProblem | None
     pending: list[tuple[SkippedPath, str]]
     pending_count: int
     skipped: list[SkippedPath]
@@ -106,9 +105,7 @@ class Health:
             "watching_reason": str(self.watching_why) if self.watching_why else None,
             "daemon": self.daemon,
             "last_scan": self.last_scan or None,
-            "last_problem": (
-                {"at": self.last_problem[0], "message": str(self.last_problem[1])} if self.last_problem else None
-            ),
+            "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
             "pending": [
                 {"path": names.text(item.path), "reason": str(item.reason), "since": since}
@@ -196,7 +193,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         watching_why=_why(snapshot) if daemon else None,
         daemon=daemon,
         last_scan=snapshot.meta("last_scan"),
-        last_problem=_last_problem(snapshot),
+        last_problem=read_last_problem(snapshot),
         pending=pending,
         pending_count=max(len(pending), int(snapshot.meta("pending_count") or 0)) if pending else 0,
         skipped=snapshot.skipped(),
@@ -238,14 +235,6 @@ def _without_key(archive: Archive) -> str:
 def _why(snapshot: Snapshot) -> Phrase | None:
     template = snapshot.meta("watching_why")
     return Phrase(template, value=snapshot.meta("watching_value")) if template else None
-
-
-def _last_problem(snapshot: Snapshot) -> tuple[str, Phrase] | None:
-    word = snapshot.meta("last_problem")
-    if not word:
-        return None
-    document = json.loads(word)
-    return document["at"], Phrase(document["template"], **protocol.decode_value(document["fields"]))
 
 
 def _space(archive: Archive, now: datetime) -> Forecast:

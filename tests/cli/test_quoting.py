@@ -141,7 +141,7 @@ def test_a_command_crosses_the_socket() -> None:
     packed = protocol.encode_message(protocol.encode_error(raised))
     caught = protocol.decode_error(protocol.read_message(_reader(packed)))
     assert str(caught) == str(raised) == "Look: archiver show 'a '\"'\"'b'\"'\"''"
-    assert str(caught.fields["why"]) == "x 'c d'"
+    assert str(caught.message.fields["why"]) == "x 'c d'"
 
 
 def _reader(data: bytes) -> Any:
