@@ -60,7 +60,9 @@ def test_the_names_on_the_socket_stay() -> None:
 
 def across(error: ArchiverError) -> ArchiverError:
     """An error as the other side of the socket raises it."""
-    return protocol.decode_error(json.loads(json.dumps(protocol.encode_error(error), default=protocol.encode_value)))
+    return protocol.decode_error(
+        json.loads(json.dumps(protocol.encode_error(error), default=protocol.encode_value))
+    )
 
 
 @pytest.mark.parametrize("error_class", error_classes(), ids=lambda each: each.__name__)

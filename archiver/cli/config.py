@@ -60,9 +60,10 @@ def _report(
                 "path": path,
                 "ok": not problems,
                 "problems": [
-                    {"code": code, "key": key, "message": console.phrase(reason)} for code, key, reason in problems
+                    {"code": code, "key": key, "message": console.translate(reason)}
+                    for code, key, reason in problems
                 ],
-                "warnings": [{"code": code, "message": console.phrase(text)} for code, text in warnings],
+                "warnings": [{"code": code, "message": console.translate(text)} for code, text in warnings],
             }
         )
     else:
@@ -169,9 +170,9 @@ def _show(session: Session, as_json: bool) -> None:
     if as_json:
         console.json({"path": os.path.abspath(checked.document.source), "settings": settings})
         return
-    words = {"file": console.text("file"), "default": console.text("default")}
+    words = {"file": console.translate(Phrase("file")), "default": console.translate(Phrase("default"))}
     console.table(
-        ["Setting", "From", "Value"],
+        [Phrase("Setting"), Phrase("From"), Phrase("Value")],
         [
             [each["key"], words[str(each["source"])], json.dumps(each["value"], ensure_ascii=False)]
             for each in settings

@@ -36,10 +36,6 @@ class Console:
         #: Puts a message into the reader's language, with names made fit for a screen.
         self.translate: Callable[[Phrase], str] = translator(lang)
 
-    def text(self, template: str, **fields: object) -> str:
-        """Return a message in the reader's language."""
-        return self.translate(Phrase(template, **fields))
-
     def say(self, template: str | Phrase, /, **fields: object) -> None:
         """Print a line for the person; left out with ``-q``."""
         if not self._quiet:
@@ -74,11 +70,11 @@ class Console:
         ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
         print(json.dumps(document, ensure_ascii=ascii_only, indent=2))
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def table(self, heads: Sequence[Phrase], rows: Sequence[Sequence[object]]) -> None:
         """Print columns with translated heads, aligned also where characters are wide."""
         from wcwidth import wcswidth
 
-        cells = [[self.text(head) for head in heads]]
+        cells = [[self.translate(head) for head in heads]]
         cells += [[names.screen(str(value)) for value in row] for row in rows]
         widths = [max(max(wcswidth(row[i]), 0) for row in cells) for i in range(len(heads))]
         for row in cells:

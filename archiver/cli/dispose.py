@@ -10,6 +10,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
+from archiver.errors import Phrase
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
@@ -114,19 +115,19 @@ def _list_plans(session: Session, as_json: bool) -> None:
             session.format_time(plan.at),
             plan.user or plan.uid,
             ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
-            console.text(_state(plan)),
+            console.translate(_state(plan)),
         )
         for plan in plans
     ]
-    console.table(("Plan", "Made", "By", "Approved by", "State"), rows)
+    console.table((Phrase("Plan"), Phrase("Made"), Phrase("By"), Phrase("Approved by"), Phrase("State")), rows)
 
 
-def _state(plan: Disposal) -> str:
+def _state(plan: Disposal) -> Phrase:
     if plan.certified:
-        return "carried out"
+        return Phrase("carried out")
     if plan.begun:
-        return "begun, not finished"
-    return "approved" if len(plan.approvals) > 1 else "waits for approval"
+        return Phrase("begun, not finished")
+    return Phrase("approved") if len(plan.approvals) > 1 else Phrase("waits for approval")
 
 
 def _as_json(plan: Disposal) -> dict[str, Any]:

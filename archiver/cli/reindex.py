@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import UsageProblem
+from archiver.errors import Phrase, UsageProblem
 
 if TYPE_CHECKING:
     from archiver.store.repair.accepted_loss import Loss
@@ -82,4 +82,4 @@ def _is_confirmed(session: Session) -> bool:
     """Return True if a person at a terminal says yes; a script has to say ``--yes``."""
     if not sys.stdin.isatty():
         return False
-    return click.confirm(session.console.text("Journal this loss, and go on?"))
+    return click.confirm(session.console.translate(Phrase("Journal this loss, and go on?")))

@@ -27,25 +27,27 @@ def status_command(session: Session, as_json: bool, check: bool) -> None:
     else:
         _print(session, health)
     if check and health.problems:
-        problems = "; ".join(session.console.text("{problem}", problem=problem) for problem in health.problems)
+        problems = "; ".join(map(session.console.translate, health.problems))
         raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
 def _print(session: Session, health: Any) -> None:
+    from archiver.status.health_report import PROTECTION
+
     console = session.console
     _print_next(session, health)
     console.say("Archive: {path}", path=health.archive)
     console.say(
         "Watched folder: {path} ({state}{why})",
         path=health.watch,
-        state=console.text(health.watching),
+        state=health.watching,
         why=Phrase("; {reason}", reason=health.watching_why) if health.watching_why else "",
     )
-    console.say("Daemon: {holder}", holder=health.daemon or console.text("not running"))
+    console.say("Daemon: {holder}", holder=health.daemon or Phrase("not running"))
     console.say(
         "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
     )
-    console.say("Protection: {level}", level=console.text(health.protection))
+    console.say("Protection: {level}", level=PROTECTION[health.protection])
     _print_hooks_path(session, health)
     _print_space(session, health.space)
     console.say(
@@ -118,7 +120,7 @@ def _print_doubtful(session: Session, health: Any) -> None:
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
             path=text(material.path),
             tag=tag,
-            note=Phrase(NOTES[material.health]),
+            note=NOTES[material.health],
         )
 
 

@@ -81,7 +81,7 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
         console.json(report.as_json())
     else:
         for finding in report.findings:
-            meaning = console.text(TABLE[finding.code])
+            meaning = console.translate(TABLE[finding.code])
             console.line(
                 f"{finding.code}  {finding.object}  {meaning}{': ' if finding.detail else ''}{finding.detail}"
             )

@@ -39,7 +39,7 @@ class LastProblem:
 
 
 def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
-    """Read what :meth:`FailureState.remember` wrote, or an earlier release: template and fields, without a code."""
+    """Read what :meth:`FailureState.remember` wrote; an earlier release wrote template and fields, and no code."""
     stored = snapshot.meta("last_problem")
     if not stored:
         return None

@@ -59,7 +59,7 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
         ],
         "unstable": list(map(name_to_text, result.unstable)),
         "held": list(map(name_to_text, result.held)),
-        "unreadable": [(name_to_text(item.path), item.template, item.value) for item in result.unreadable],
+        "unreadable": [(name_to_text(item.path), item.code, item.value) for item in result.unreadable],
     }
 
 
@@ -100,8 +100,8 @@ def _decode_staged(fields: Any) -> tuple[bytes, Staged]:
 
 
 def _decode_skipped(fields: Any) -> SkippedPath:
-    path, template, value = fields
-    return SkippedPath(text_to_name(path), expect_text(template), expect_text(value))
+    path, code, value = fields
+    return SkippedPath(text_to_name(path), expect_text(code), expect_text(value))
 
 
 def _decode_field(value: Any) -> object:

@@ -176,7 +176,9 @@ class Archive:
         if self.index.head != tip:
             if tip is None or point is None or self.has_event(point):
                 return None
-            return Phrase("its newest event is older than event {seq}, which a database knows", seq=point.seq)
+            return Phrase.define(
+                "its newest event is older than event {seq}, which a database knows", code="journal.set-back"
+            ).with_fields(seq=point.seq)
         refs = self.repository.refs()
         # A writer moves the journal first and the index last: while both stand still, so do the refs.
         if self.repository.resolve(JOURNAL) != tip:

@@ -23,7 +23,11 @@ from archiver.verify.sshsig import is_signature_of
 #: The code of a disposal without a valid certificate, which one that is under way has not either.
 UNFINISHED = "A054"
 _REQUIRED_APPROVALS = 2
-_DISPOSED = "{count} content objects were disposed of under certificate {name}"
+_DISPOSED = Phrase.define(
+    "{count} content objects were disposed of under certificate {name}",
+    singular="{count} content object was disposed of under certificate {name}",
+    code="note.disposed",
+)
 #: The least number of days that three calendar years have. No profile may be shorter, so anything disposed of
 #: earlier breaks the rules, whatever the settings were at that time.
 _FLOOR_DAYS = 365 * FLOOR_YEARS
@@ -156,7 +160,7 @@ def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport)
             detail = "it was begun and not finished; finish it with archiver dispose run"
             report.add_finding(UNFINISHED, disposal, detail)
     for disposal, count in destroyed_counts.items():
-        report.add_note(disposal, Phrase(_DISPOSED, count=count, name=disposal))
+        report.add_note(disposal, _DISPOSED.with_fields(count=count, name=disposal))
 
 
 def track_content(

@@ -28,8 +28,10 @@ _READ_BYTES = 1 << 20
 #: File -> code of a deviation. Others are a hook, or lead out of the archive.
 _CODES = {"config": "A001", "HEAD": "A003"}
 _NOTES = {
-    hooks.EARLIER: "{file} is as an earlier release wrote it. The next command that writes replaces it.",
-    hooks.GIT_LFS: "git-lfs ran in the archive and added to {file}. The next command that writes puts it right.",
+    hooks.EARLIER: Phrase("{file} is as an earlier release wrote it. The next command that writes replaces it."),
+    hooks.GIT_LFS: Phrase(
+        "git-lfs ran in the archive and added to {file}. The next command that writes puts it right."
+    ),
 }
 
 
@@ -59,7 +61,7 @@ def _check_settings(repository_path: Path, report: VerifyReport) -> None:
     for deviation in hooks.deviations(repository_path):
         file_name = f"archive.git/{deviation.name}"
         if note := _NOTES.get(deviation.reason):
-            report.add_note(file_name, Phrase(note, file=file_name))
+            report.add_note(file_name, note.with_fields(file=file_name))
         else:
             code = "A002" if deviation.name.startswith("hooks") else _CODES.get(deviation.name, "A004")
             report.add_finding(code, file_name, deviation.reason)

@@ -18,8 +18,9 @@ from archiver.verify.expected import JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport
 from archiver.verify.sshsig import is_signed_by
 
-_REPLACED = (
-    "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that"
+_REPLACED = Phrase.define(
+    "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that",
+    code="note.key-replaced",
 )
 
 
@@ -115,6 +116,6 @@ def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyRep
     if event["action"] == Action.KEY_REPLACE:
         reason = present(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(
-            event["object"], Phrase(_REPLACED, at=event["at"], user=event["actor"]["user"], reason=reason)
+            event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
         )
     state.allowed_signers, state.current_signer = allowed_signers, added_signer
