@@ -21,8 +21,11 @@ def of_environment(environment: Mapping[str, str]) -> str:
     return "en"
 
 
-def translator(lang: str) -> Callable[[Phrase], str]:
-    """Return a function that puts a message, and those within it, into that language, fit for a screen."""
+def translator(lang: str, *, is_readable: bool = False) -> Callable[[Phrase], str]:
+    """Return a function that puts a message, and those within it, into that language, fit for a screen.
+
+    ``is_readable``: texts in fields are names that :func:`archiver.store.names.text` has made already.
+    """
     catalogue = gettext.translation("archiver", FOLDER, languages=[lang], fallback=True)
 
     def speak(phrase: Phrase) -> str:
@@ -38,6 +41,8 @@ def translator(lang: str) -> Callable[[Phrase], str]:
             return names.screen(names.text(value))
         if isinstance(value, os.PathLike):
             return names.screen(names.text(os.fsencode(value)))
+        if isinstance(value, str) and is_readable:
+            return names.screen(value)
         if isinstance(value, str):
             return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
         return value

@@ -21,6 +21,7 @@ from archiver.errors import ArchiverError, Phrase, StorageProblem
 from archiver.intake import path_reasons
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.replica.bucket import BucketProblem
+from archiver.verify.findings import Finding
 from tests.codes_page import PAGE, render
 from tests.messages import IMPLEMENTATION, ROOT, error_classes, read_source, sources
 
@@ -237,3 +238,14 @@ def test_what_an_earlier_release_left_of_the_last_problem_is_read(tmp_path: Path
 def test_a_document_in_the_cache_of_an_earlier_release_is_read() -> None:
     document = Document.from_json({"kind": "pdf", "lines": [], "problem": "it is encrypted"})
     assert (document.problem, str(document.problem_phrase)) == (ENCRYPTED, "it is encrypted")
+
+
+def test_a_finding_says_by_name_what_was_seen() -> None:
+    detail = Phrase("{size} bytes instead of {expected}", size=3, expected=4)
+    assert Finding("A051", "ab", detail).as_json() == {
+        "code": "A051",
+        "object": "ab",
+        "message": "the bytes of a content object are not those that were archived: 3 bytes instead of 4",
+        "parameters": {"size": 3, "expected": 4},
+    }
+    assert Finding("A050", "ab").as_json()["parameters"] == {}

@@ -35,6 +35,8 @@ class Console:
         self._quiet = quiet
         #: Puts a message into the reader's language, with names made fit for a screen.
         self.translate: Callable[[Phrase], str] = translator(lang)
+        #: The same for messages whose fields are readable already, such as findings.
+        self.translate_readable: Callable[[Phrase], str] = translator(lang, is_readable=True)
 
     def say(self, template: str | Phrase, /, **fields: object) -> None:
         """Print a line for the person; left out with ``-q``."""

@@ -82,9 +82,8 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
     else:
         for finding in report.findings:
             meaning = console.translate(TABLE[finding.code])
-            console.line(
-                f"{finding.code}  {finding.object}  {meaning}{': ' if finding.detail else ''}{finding.detail}"
-            )
+            detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+            console.line(f"{finding.code}  {finding.object}  {meaning}{detail}")
         console.say(
             "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
             versions=report.version_count,

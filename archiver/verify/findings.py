@@ -58,6 +58,11 @@ TABLE: Mapping[str, Phrase] = {
 }
 
 
+def verbatim(text: object) -> Phrase:
+    """Quote what another program, a file or a name says; it stands in no language."""
+    return Phrase("{text}", text=str(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A fault of the archive or the replica."""
@@ -66,13 +71,28 @@ class Finding:
     code: str
     #: The file, ref, tag, digest or event with the fault.
     object: str
-    #: The observation; empty if the meaning of the code says all.
-    detail: str
+    #: The observation; None if the meaning of the code says all.
+    detail: Phrase | None = None
 
     @property
-    def message(self) -> str:
+    def message(self) -> Phrase:
         """The meaning of the code, and the observation."""
-        return f"{TABLE[self.code]}: {self.detail}" if self.detail else str(TABLE[self.code])
+        meaning = TABLE[self.code]
+        if self.detail is None:
+            return meaning
+        return Phrase("{meaning}: {detail}", meaning=meaning, detail=self.detail)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its part of ``verify --json``: the sentence, and what was seen by name."""
+        fields = self.detail.fields if self.detail else {}
+        return {
+            "code": self.code,
+            "object": self.object,
+            "message": str(self.message),
+            "parameters": {
+                name: value if isinstance(value, int) else str(value) for name, value in fields.items()
+            },
+        }
 
 
 @dataclass(slots=True)
@@ -88,9 +108,9 @@ class VerifyReport:
     #: Object and sentence of facts that are no fault.
     notes: list[tuple[str, Phrase]] = field(default_factory=list)
 
-    def add_finding(self, code: str, found_in: object, detail: object = "") -> None:
+    def add_finding(self, code: str, found_in: object, detail: Phrase | None = None) -> None:
         """Record a fault: code, faulty object, and observation."""
-        self.findings.append(Finding(code, str(found_in), str(detail)))
+        self.findings.append(Finding(code, str(found_in), detail))
 
     def add_note(self, about: str, sentence: Phrase) -> None:
         """Record a harmless fact, for people."""
@@ -105,11 +125,11 @@ class VerifyReport:
         """Return the document of ``verify --json``, whose keys and codes stay the same in all releases."""
         return {
             "ok": self.is_clean,
-            "findings": [
-                {"code": finding.code, "object": finding.object, "message": finding.message}
-                for finding in self.findings
+            "findings": [finding.as_json() for finding in self.findings],
+            "notes": [
+                {"object": about, "message": str(sentence), "code": sentence.code or None}
+                for about, sentence in self.notes
             ],
-            "notes": [{"object": about, "message": str(sentence)} for about, sentence in self.notes],
             "checked": {
                 "versions": self.version_count,
                 "events": self.event_count,

@@ -16,7 +16,7 @@ from babel.messages.mofile import read_mo
 
 from archiver.cli.main import COMMANDS, cli
 from tests.conftest import COMMAND, Site
-from tests.messages import CATALOGUE, ROOT, catalogue, entries, messages, read_source, sources
+from tests.messages import CATALOGUE, ROOT, Source, catalogue, entries, messages, read_source, sources
 
 
 def test_every_message_is_translated_and_none_is_left_over() -> None:
@@ -29,6 +29,12 @@ def test_every_message_is_translated_and_none_is_left_over() -> None:
 def test_every_message_is_written_where_it_is_used() -> None:
     """One that is computed can neither be translated nor found; the catalogue's test would not miss it."""
     assert [str(each) for each in read_source().unwritten] == []
+
+
+def read_with(module: str) -> Source:
+    """What is found with one module more, of those few that define what it calls."""
+    known = {path: tree for path, tree in sources().items() if path.name in ("console.py", "service.py")}
+    return read_source({**known, ROOT / "planted.py": ast.parse(module)})
 
 
 @pytest.mark.parametrize(
@@ -47,7 +53,7 @@ def test_every_message_is_written_where_it_is_used() -> None:
 )
 def test_a_message_that_is_not_written_is_found(line: str) -> None:
     module = f"def planted(console: Console, report: Reporter, name: str, **x: object) -> None:\n    {line}\n"
-    found = read_source({**sources(), ROOT / "planted.py": ast.parse(module)})
+    found = read_with(module)
     assert [each.path.name for each in found.unwritten] == ["planted.py"]
 
 
@@ -59,12 +65,12 @@ def test_a_message_that_is_not_written_is_found(line: str) -> None:
         'Phrase("planted {count}", count=1)',
         'Phrase.define("planted {count}", singular="planted one", code="a.b", context="c").with_fields(count=1)',
         'report("planted {count}" if name else "other", problem="x")',
-        'class Other:\n        def hint(self, template: str) -> None: ...\n    Other().hint("planted {count}")',
+        'class A:\n        def hint_at(self, template: str) -> None: ...\n    A().hint_at("planted {count}")',
     ],
 )
 def test_a_message_that_is_written_is_found(line: str) -> None:
     module = f"def planted(console: Console, report: Reporter, name: str, **x: object) -> None:\n    {line}\n"
-    found = read_source({**sources(), ROOT / "planted.py": ast.parse(module)})
+    found = read_with(module)
     assert "planted {count}" in {message.template for message in found.messages}
     assert found.unwritten == []
 
