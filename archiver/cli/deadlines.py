@@ -43,7 +43,11 @@ def deadlines_command(
 
         now = clock.read().wall.replace(microsecond=0)
         ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.translate))
-        console.say("{count} deadlines are in {path}.", count=len(dues), path=ics)
+        console.say(
+            Phrase.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
+            count=len(dues),
+            path=ics,
+        )
         return
     if as_json:
         console.json(

@@ -33,12 +33,24 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
         console.json(planned)
         return
     for going in planned["going"]:
-        console.say("goes   {tag}  ({files} files, {bytes} bytes, kept until {until})", **_version_fields(going))
+        console.say(
+            Phrase.define(
+                "goes   {tag}  ({files} files, {bytes} bytes, kept until {until})",
+                singular="goes   {tag}  ({files} file, {bytes} bytes, kept until {until})",
+                count_field="files",
+            ),
+            **_version_fields(going),
+        )
     for staying in planned["staying"]:
         console.say("stays  {tag}: not before {until}{open}", **_version_fields(staying))
     console.say(
-        "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because other versions "
-        "need them.",
+        Phrase.define(
+            "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because "
+            "other versions need them.",
+            singular="{objects} content object ({bytes} bytes) would be deleted; {shared} more stay, because "
+            "other versions need them.",
+            count_field="objects",
+        ),
         objects=planned["objects"],
         bytes=planned["bytes"],
         shared=planned["shared_objects"],
@@ -85,7 +97,11 @@ def _run_plan(session: Session, plan_id: str) -> None:
     completed = session.perform(RunDisposal(plan_id=plan_id))
     console = session.console
     console.say(
-        "Disposed of {objects} content objects, {bytes} bytes.",
+        Phrase.define(
+            "Disposed of {objects} content objects, {bytes} bytes.",
+            singular="Disposed of {objects} content object, {bytes} bytes.",
+            count_field="objects",
+        ),
         objects=completed["objects"],
         bytes=completed["bytes"],
     )

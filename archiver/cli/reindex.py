@@ -25,7 +25,14 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
     with archive.writing(session.lock_timeout):
         archive.reindex()
     versions, _ = archive.index.counts()
-    session.console.say("The index is rebuilt: {versions} versions.", versions=versions)
+    session.console.say(
+        Phrase.define(
+            "The index is rebuilt: {versions} versions.",
+            singular="The index is rebuilt: {versions} version.",
+            count_field="versions",
+        ),
+        versions=versions,
+    )
 
 
 def _accept_loss(session: Session, yes: bool) -> None:
@@ -47,7 +54,13 @@ def _accept_loss(session: Session, yes: bool) -> None:
         console.say("Nothing is missing. The index is rebuilt.")
         return
     console.say(
-        "Journalled as event {seq}: {versions} versions are lost.", seq=event.seq, versions=len(loss.versions)
+        Phrase.define(
+            "Journalled as event {seq}: {versions} versions are lost.",
+            singular="Journalled as event {seq}: {versions} version is lost.",
+            count_field="versions",
+        ),
+        seq=event.seq,
+        versions=len(loss.versions),
     )
     console.say("What lies in the watched folder is archived again at the next scan.")
 

@@ -122,8 +122,12 @@ def _tell_unreadable(session: Session, teller: Reporter, unreadable: Iterable[Sk
 
 def _not_archived(count: int) -> NotArchived:
     return NotArchived(
-        "{count} paths could not be archived. Nothing archived was lost. Mend what stands in their way, and "
-        "run this again.",
+        Phrase.define(
+            "{count} paths could not be archived. Nothing archived was lost. Mend what stands in "
+            "their way, and run this again.",
+            singular="{count} path could not be archived. Nothing archived was lost. Mend what stands in its "
+            "way, and run this again.",
+        ),
         count=count,
     )
 

@@ -151,7 +151,11 @@ def _print_replica(session: Session, replica: Any) -> None:
         )
     else:
         console.say(
-            "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
+            Phrase.define(
+                "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
+                singular="Replica: {url} lacks {materials} material ({megabytes} MB), since {at}",
+                count_field="materials",
+            ),
             url=replica.url,
             materials=replica.lag.material_count,
             megabytes=f"{replica.lag.byte_count / 1e6:.1f}",

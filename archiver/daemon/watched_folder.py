@@ -304,8 +304,13 @@ class WatchedFolder:
             first_path = min(unwatched.values())
             self._set_state(PARTLY, NOT_ALL, str(len(unwatched)))
             self._report(
-                "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: they are "
-                "scanned every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
+                Phrase.define(
+                    "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: "
+                    "they are scanned every {seconds:g} s. Raise the limit: sysctl -w "
+                    "fs.inotify.max_user_watches={enough!q}",
+                    singular="{count} folder below {path} is not watched: {first}. Nothing is lost: it is scanned "
+                    "every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
+                ),
                 problem="watch",
                 count=len(unwatched),
                 path=self._config.watch,

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import SubmissionRefused
+from archiver.errors import Phrase, SubmissionRefused
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
@@ -160,8 +160,14 @@ def _has_folder(access: FolderAccess, group: Group, submission: Submission) -> b
 def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> None:
     if unreadable:
         raise SubmissionRefused(
-            "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing was recorded. "
-            "Mend that and submit again, or sign a version all the same, and say why: --version N --reason TEXT",
+            Phrase.define(
+                "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing "
+                "was recorded. Mend that and submit again, or sign a version all the same, and say why: "
+                "--version N --reason TEXT",
+                singular="{count} path of {submission} cannot be read, {path}: {reason}. Nothing was recorded. "
+                "Mend that and submit again, or sign a version all the same, and say why: --version N "
+                "--reason TEXT",
+            ),
             count=len(unreadable),
             submission=str(submission),
             path=names.text(unreadable[0].path),
