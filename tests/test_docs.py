@@ -89,7 +89,8 @@ def test_every_alert_and_figure_of_the_operations_manual_exists(name: str) -> No
     if name.endswith("operations.md"):
         # The manual has the beginning, up to what names a path or says what to do.
         heads = {
-            re.split(r"[:;]|, \{path\}", re.sub(r"\{(count|hours|events)\}", "N", alert))[0] for alert in alerts
+            re.split(r"[:;]|, (?:and|\{path\})", re.sub(r"\{(count|hours|events)\}", "N", alert))[0]
+            for alert in alerts
         }
         assert {head for head in heads if f"| {head}" not in text} == set()
 

@@ -44,7 +44,7 @@ WATCH_STATES: Mapping[str, Phrase] = {
     SCANS: Phrase.define("watched by scans only", code="watching.scans"),
     DEAF: Phrase.define("watched by scans only", code="watching.deaf"),
     MISSING: Phrase.define("missing", code="watching.missing", context="folder"),
-    "": Phrase.define("not watched now", code="watching.unknown"),
+    "": Phrase.define("not watched now", code="watching.none"),
 }
 _FEW, _SAMPLE = 5, 100
 #: Level of protection, as JSON calls it -> what it keeps from happening.
