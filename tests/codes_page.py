@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 
 from tests.conftest import CHECKOUT
-from tests.messages import error_classes, read_source
+from tests.messages import error_classes, read_source, sources
 
 PAGE = CHECKOUT / "docs" / "codes.md"
 HEAD = """\
@@ -17,7 +18,7 @@ The numbers that `verify` reports are listed in [findings.md](findings.md).
 
 ## Errors
 
-`code` is what `--log json` (as `kind`), `status --json` (`last_problem.code`) and the metric `archiver_problems_total{kind}` carry; the daemon counts a few more by the part of its work that failed.
+`code` is what `--log json` (as `kind`), `status --json` (`last_problem.code`) and the metric `archiver_problems_total{kind}` carry.
 `name on the socket` is what the daemon answers with.
 
 | code | exit code | name on the socket |
@@ -40,10 +41,24 @@ PARTS = {
 }
 
 
+def counted_problems() -> set[str]:
+    """The kinds of trouble that are written where they are reported, as ``problem="watch"``."""
+    return {
+        keyword.value.value
+        for tree in sources().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "problem" and isinstance(keyword.value, ast.Constant) and keyword.value.value
+    }
+
+
 def render() -> str:
     """The page as it should be; raises KeyError for a code of a part that PARTS does not describe."""
     errors = sorted((each.code, each.exit_code, each.wire_name) for each in error_classes())
     page = HEAD + "".join(f"| `{code}` | {number} | `{name}` |\n" for code, number, name in errors)
+    counted = ", ".join(f"`{code}`" for code in sorted(counted_problems()))
+    page += f"\nThe daemon counts these too: {counted}, and the names of its jobs and side tasks.\n"
     parts: dict[str, list[str]] = defaultdict(list)
     for message in sorted(read_source().messages, key=lambda each: each.code):
         if message.code:
