@@ -23,7 +23,7 @@ from tests.messages import catalogue, messages
 
 #: Programs that a message may ask for, beside ours.
 PROGRAMS = (
-    "archiver(?= [a-z-])|cat|chattr|chgrp|chmod|chown|cp|git(?= -| (?:clone|config|fetch|fsck|push) )|git-lfs|install|ln"
+    "archiver(?= [a-z-])|cat|chattr|chgrp|chmod|chown|cp|git(?= -| (?:clone|config|fetch|fsck|push) )|git-lfs(?= (?:checkout|fetch|fsck|install|pull))|install|ln"
     "|mkdir|mount|mv|openssl|printf|python3|rm|rmdir|sed|setfacl|ssh-keygen|sudo|sysctl|systemctl|umount|useradd|usermod"
 )
 #: After a colon, to the end of the sentence or a semicolon: to be copied as it stands.
