@@ -41,10 +41,10 @@ def _check(session: Session, as_json: bool) -> None:
         layout_problems, promises = _compare_with_archive(checked.config)
         problems += layout_problems
         warnings += promises
-    _report(session, checked, problems, warnings, as_json=as_json)
+    _print_result(session, checked, problems, warnings, as_json=as_json)
 
 
-def _report(
+def _print_result(
     session: Session,
     checked: CheckedFile,
     problems: list[tuple[str, str, Phrase]],
