@@ -1,8 +1,11 @@
-"""The error tree: one sentence for the person, one exit code for the script.
+"""Messages, and the error tree: one sentence for the person, a code and an exit code for the program.
 
-A message is a template with named fields, so that the command line can put it
-into the reader's language.  It says what happened to which file, what was not
-lost, and what to do next; in a command each field is ``{name!q}``, quoted.
+A message is a *template* with named fields, in no language until it is printed.  It says what happened to
+which file, what was not lost, and what to do next; in a command each field is ``{name!q}``, quoted.
+
+A template is written literally in one of three places, where tests/messages.py finds it: as the first argument
+of :class:`Phrase`, of :meth:`Phrase.define`, or of a function with a parameter called ``template``.
+Programs decide on codes, never on templates; docs/codes.md lists the codes.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import os
 import shlex
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 
@@ -74,15 +77,71 @@ def fill(template: str, fields: Mapping[str, object], shown: Callable[[object], 
     return template.format(**{name: shown(value) for name, value in fields.items()})
 
 
-class Phrase:
-    """Part of a message that is put into the reader's language by itself."""
+_ATTRIBUTES = ("code", "context", "singular", "count_field")
 
-    def __init__(self, template: str, **fields: object) -> None:
+
+class Phrase:
+    """A message that is not in any language yet: a template and its fields.
+
+    ``str()`` gives the English sentence.  A message inside a field is put into the same language.
+    """
+
+    __slots__ = ("code", "context", "count_field", "fields", "singular", "template")
+
+    def __init__(self, template: str, /, **fields: object) -> None:
         self.template = template
         self.fields = fields
+        self.code = self.context = self.singular = self.count_field = ""
+
+    @classmethod
+    def define(
+        cls, template: str, /, *, code: str = "", context: str = "", singular: str = "", count_field: str = "count"
+    ) -> Phrase:
+        """Describe a message whose fields come later, with :meth:`with_fields`.
+
+        ``code`` identifies the message to programs, whatever becomes of the sentence.  ``context`` tells apart
+        what English calls by one word and Chinese by two.  ``singular`` replaces ``template`` in languages that
+        decline, where the field named ``count_field`` is 1.
+        """
+        phrase = cls(template)
+        phrase.code, phrase.context = code, context
+        phrase.singular, phrase.count_field = singular, count_field if singular else ""
+        return phrase
+
+    @classmethod
+    def revive(
+        cls, template: str, fields: Mapping[str, object], attributes: Mapping[str, str] | None = None
+    ) -> Phrase:
+        """Make the message again that another process took apart or an earlier run stored.
+
+        Attributes that only another release knows are left out.
+        """
+        known = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
+        return cls.define(template, **known).with_fields(**fields)
+
+    def with_fields(self, **fields: object) -> Phrase:
+        """Return the same message with these fields added."""
+        phrase = Phrase(self.template, **{**self.fields, **fields})
+        phrase.code, phrase.context = self.code, self.context
+        phrase.singular, phrase.count_field = self.singular, self.count_field
+        return phrase
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """All but template and fields, as :meth:`define` takes them; empty for a plain message."""
+        return {name: value for name in _ATTRIBUTES if (value := getattr(self, name))}
+
+    @property
+    def count(self) -> int:
+        """The number that chooses between singular and plural; 2 where the message does not count."""
+        count = self.fields.get(self.count_field)
+        return count if isinstance(count, int) else 2
 
     def __str__(self) -> str:
-        return fill(self.template, self.fields)
+        return fill(self.singular if self.singular and self.count == 1 else self.template, self.fields)
+
+    def __repr__(self) -> str:
+        return f"Phrase({self.template!r}, {self.fields!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Phrase) and (self.template, self.fields) == (other.template, other.fields)
@@ -91,90 +150,130 @@ class Phrase:
         return hash(self.template)
 
 
-class ArchiverError(Exception):
-    """An expected failure; never shown with a traceback."""
-
-    exit_code: ClassVar[int] = 1
-
-    def __init__(self, template: str, **fields: object) -> None:
-        super().__init__(template)
-        self.template = template
-        self.fields = fields
-
-    def __str__(self) -> str:
-        return fill(self.template, self.fields)
-
-    @property
-    def kind(self) -> str:
-        """A word for counting errors, in logs and metrics."""
-        return type(self).__name__.removesuffix("Problem").lower()
+def phrase_of(template: str | Phrase, fields: Mapping[str, object]) -> Phrase:
+    """Make a message of what a caller wrote: a template, or a message that lacks some fields."""
+    return template.with_fields(**fields) if isinstance(template, Phrase) else Phrase(template, **fields)
 
 
 class Reporter(Protocol):
-    """Where what happened is told, as a message template and its fields.
+    """Tells people what happened, in the daemon's log or on the screen.
 
-    ``problem`` is a word for the kind of trouble; empty where there is none.
+    ``problem`` is the code of the kind of trouble, as metrics count it; empty where there is none.
     """
 
-    def __call__(self, template: str, /, *, problem: str = "", **fields: object) -> None:
-        """Tell it."""
+    def __call__(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
+        """Report a message."""
+
+
+class ArchiverError(Exception):
+    """An expected failure; never shown with a traceback.
+
+    Every class has a ``code`` of its own, for logs and metrics.  ``wire_name`` is what it is called on the
+    socket: a class without one of its own crosses as the nearest class above that has one.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "archivererror"
+    wire_name: ClassVar[str] = "ArchiverError"
+
+    def __init__(self, template: str | Phrase, /, **fields: object) -> None:
+        self.message = phrase_of(template, fields)
+        super().__init__(self.message.template)
+
+    def __str__(self) -> str:
+        return str(self.message)
 
 
 class UsageProblem(ArchiverError):
     """The command line asks for something that makes no sense."""
 
     exit_code = 2
+    code = "usage"
+    wire_name = "UsageProblem"
 
 
 class ConfigProblem(ArchiverError):
     """The configuration is missing, no text of ours or not allowed; one that may not be read is the storage's."""
 
     exit_code = 3
+    code = "config"
+    wire_name = "ConfigProblem"
 
 
 class RetentionRefused(ArchiverError):
     """Retention or a hold forbids it."""
 
     exit_code = 4
+    code = "retentionrefused"
+    wire_name = "RetentionRefused"
 
 
 class SubmissionRefused(RetentionRefused):
     """What would be signed cannot be shown whole; retention starts at the signature, so the two share a code."""
+
+    code = "submissionrefused"
+    wire_name = "SubmissionRefused"
 
 
 class FindingsPresent(ArchiverError):
     """``verify`` found something."""
 
     exit_code = 5
+    code = "findingspresent"
+    wire_name = "FindingsPresent"
 
 
 class Busy(ArchiverError):
     """Another process is writing."""
 
     exit_code = 6
+    code = "busy"
+    wire_name = "Busy"
 
 
 class NotFound(ArchiverError):
     """No such filing, submission, version, tag or plan."""
 
     exit_code = 7
+    code = "notfound"
+    wire_name = "NotFound"
 
 
 class StorageProblem(ArchiverError):
     """The disk, a permission or a damaged file stands in the way."""
 
     exit_code = 8
+    code = "storage"
+    wire_name = "StorageProblem"
 
 
 class JournalDamaged(StorageProblem):
     """The journal cannot be continued as it stands; reading goes on."""
+
+    code = "journaldamaged"
+    wire_name = "JournalDamaged"
 
 
 class Unhealthy(ArchiverError):
     """``status --check`` found the service unhealthy."""
 
     exit_code = 9
+    code = "unhealthy"
+    wire_name = "Unhealthy"
 
 
 class NotArchived(Unhealthy):
     """``run --once`` had to leave finished files out."""
+
+    code = "notarchived"
+    wire_name = "NotArchived"
+
+
+def _with_wire_names(base: type[ArchiverError]) -> Iterator[type[ArchiverError]]:
+    yield base
+    for subclass in base.__subclasses__():
+        yield from _with_wire_names(subclass)
+
+
+#: Name on the socket -> class.  Names stay when a class is renamed: the other side may be of another release.
+BY_WIRE_NAME = {each.wire_name: each for each in _with_wire_names(ArchiverError)}

@@ -14,21 +14,25 @@ FOLDER = Path(__file__).parent / "locale"
 
 
 def of_environment(environment: Mapping[str, str]) -> str:
-    """``zh`` or ``en``, as the locale says."""
+    """Return ``zh`` or ``en``, as the locale says."""
     for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if value := environment.get(variable):
             return "zh" if value.lower().startswith("zh") else "en"
     return "en"
 
 
-def translator(lang: str) -> Callable[[Phrase], str]:
-    """What puts a phrase, and the phrases within it, into that language, with names made fit for a screen."""
+def translator(lang: str, *, is_readable: bool = False) -> Callable[[Phrase], str]:
+    """Return a function that puts a message, and those within it, into that language, fit for a screen.
+
+    ``is_readable``: texts in fields are names that :func:`archiver.store.names.text` has made already.
+    """
     catalogue = gettext.translation("archiver", FOLDER, languages=[lang], fallback=True)
 
     def speak(phrase: Phrase) -> str:
         if not phrase.template:
+            # gettext answers an empty text with the head of the catalogue.
             return ""
-        return fill(catalogue.gettext(phrase.template), phrase.fields, field)
+        return fill(_translated(catalogue, phrase), phrase.fields, field)
 
     def field(value: object) -> object:
         if isinstance(value, Phrase):
@@ -37,8 +41,21 @@ def translator(lang: str) -> Callable[[Phrase], str]:
             return names.screen(names.text(value))
         if isinstance(value, os.PathLike):
             return names.screen(names.text(os.fsencode(value)))
+        if isinstance(value, str) and is_readable:
+            return names.screen(value)
         if isinstance(value, str):
             return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
         return value
 
     return speak
+
+
+def _translated(catalogue: gettext.NullTranslations, phrase: Phrase) -> str:
+    """Look a message's template up, in the number that its fields ask for."""
+    if phrase.singular and phrase.context:
+        return catalogue.npgettext(phrase.context, phrase.singular, phrase.template, phrase.count)
+    if phrase.singular:
+        return catalogue.ngettext(phrase.singular, phrase.template, phrase.count)
+    if phrase.context:
+        return catalogue.pgettext(phrase.context, phrase.template)
+    return catalogue.gettext(phrase.template)

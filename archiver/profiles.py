@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from archiver.errors import Phrase
+
 #: The program's floor, in calendar years.  No setting and no profile goes below it.
 FLOOR_YEARS = 3
 #: Years past the end of the calendar: kept for ever.
@@ -18,7 +20,7 @@ class Profile:
 
     name: str
     years: int
-    basis: str  # the law or the decision behind the period, in English; translated for the reader
+    basis: Phrase  # the law or the decision behind the period
 
     def __post_init__(self) -> None:
         if self.years < FLOOR_YEARS:
@@ -26,16 +28,26 @@ class Profile:
 
 
 #: No statute was found that gives filing materials a period; house policy is an honest basis.
-BASIS = (
+BASIS = Phrase.define(
     "house policy: materials of an algorithm filing are kept at least three years, version by version, "
-    "ready for spot checks"
+    "ready for spot checks",
+    code="basis.house-policy",
 )
-_BASIS_IMPACT = "Personal Information Protection Law of China, art. 56: impact assessments, at least three years"
-_BASIS_CLASS = "house policy: archive class of the company's own retention schedule"
-_BASIS_EU = "EU AI Act, art. 18: documentation of high-risk systems, ten years"
-_BASIS_SEC = "SEC rule 17a-4: records of broker-dealers, six years"
+_BASIS_IMPACT = Phrase.define(
+    "Personal Information Protection Law of China, art. 56: impact assessments, at least three years",
+    code="basis.impact-assessment",
+)
+_BASIS_CLASS = Phrase.define(
+    "house policy: archive class of the company's own retention schedule", code="basis.archive-class"
+)
+_BASIS_EU = Phrase.define(
+    "EU AI Act, art. 18: documentation of high-risk systems, ten years", code="basis.eu-ai-act"
+)
+_BASIS_SEC = Phrase.define("SEC rule 17a-4: records of broker-dealers, six years", code="basis.sec-17a4")
 #: The period that was in force before a setting was shortened.
-BASIS_PROMISED = "promised before: a period can be made longer, never shorter"
+BASIS_PROMISED = Phrase.define(
+    "promised before: a period can be made longer, never shorter", code="basis.promised"
+)
 
 DEFAULT = "cn-algorithm-filing"
 PROFILES: Mapping[str, Profile] = MappingProxyType(

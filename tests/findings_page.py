@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from babel.messages.pofile import read_po
-
 from archiver.verify.findings import TABLE
 from tests.conftest import CHECKOUT
-from tests.messages import CATALOGUE
+from tests.messages import Message, catalogue
 
 PAGE = CHECKOUT / "docs" / "findings.md"
 HEAD = """\
@@ -22,9 +20,10 @@ Any finding makes `verify` exit with 5: change nothing, keep the output, and com
 
 
 def render() -> str:
-    with open(CATALOGUE, "rb") as stream:
-        chinese = {message.id: message.string for message in read_po(stream, locale="zh")}
-    return HEAD + "".join(f"| {code} | {meaning} | {chinese[meaning]} |\n" for code, meaning in TABLE.items())
+    chinese = catalogue()
+    return HEAD + "".join(
+        f"| {code} | {meaning} | {chinese[Message(meaning.template)]} |\n" for code, meaning in TABLE.items()
+    )
 
 
 if __name__ == "__main__":

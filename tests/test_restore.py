@@ -71,7 +71,7 @@ def test_nothing_is_overwritten_unless_told(site: Site) -> None:
     (back / "b").write_text("b")
     os.utime(back / "b", ns=(5, 5))
     done = site.run("restore", "f/s/v1", "--to", back, code=2)
-    assert "1 files" in done.stderr
+    assert "1 file in" in done.stderr
     assert "a" in done.stderr
     assert sorted(p.name for p in back.iterdir()) == ["a", "b"], "nothing was written"
     dry = site.run("restore", "f/s/v1", "--to", back, "--dry-run").stdout

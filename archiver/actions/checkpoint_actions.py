@@ -35,7 +35,7 @@ def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
             )
             answer["proven"] = TimestampReceived.from_details(token_event.details).time
         except ArchiverError as error:
-            answer["problem"] = Phrase(error.template, **error.fields)
+            answer["problem"] = error.message
     return answer
 
 
@@ -47,5 +47,5 @@ def sign_checkpoint(context: ActionContext) -> Phrase | None:
     try:
         make_checkpoint(context.archive, context.lock_timeout)
     except ArchiverError as error:
-        return Phrase(error.template, **error.fields)
+        return error.message
     return None

@@ -65,6 +65,7 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
                 "tag": version.tag,
                 "keep_until": decision.keep_until.isoformat(),
                 "open": [str(reason) for reason in decision.open],
+                "open_codes": [reason.code for reason in decision.open],
                 "conditions": decision.conditions,
             }
             for version, decision in selection.staying

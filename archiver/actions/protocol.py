@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver import errors
-from archiver.errors import ArchiverError, Phrase
+from archiver.errors import BY_WIRE_NAME, ArchiverError, Phrase
 
 VERSION = 1
 #: The socket's name in the archive's folder.
@@ -30,6 +29,8 @@ MAX_ATTACHMENT_BYTES = 64 << 20
 _DEEPEST = 8
 _CHUNK_BYTES = 1 << 16
 _PHRASE = "phrase"
+#: No field has such a name; a release that does not know it takes it for one, and prints the plain template.
+_ATTRIBUTES = "phrase-attributes"
 
 
 class BadMessage(Exception):
@@ -134,29 +135,41 @@ def read_message(read: Callable[[int], bytes]) -> dict[str, Any]:
 
 
 def encode_error(error: ArchiverError) -> dict[str, Any]:
-    """An expected failure, to be raised again on the other side."""
-    return {"error": type(error).__name__, "template": error.template, "fields": error.fields}
+    """Describe an expected failure, to be raised again on the other side."""
+    message = error.message
+    return {
+        "error": error.wire_name,
+        "template": message.template,
+        "fields": message.fields,
+        **({"attributes": message.attributes} if message.attributes else {}),
+    }
 
 
 def decode_error(document: Mapping[str, Any]) -> ArchiverError:
-    """The inverse of :func:`encode_error`; raises BadMessage."""
-    kind = getattr(errors, str(document.get("error")), None)
-    template, fields = document.get("template"), document.get("fields")
-    if not (isinstance(kind, type) and issubclass(kind, ArchiverError)):
+    """Make the error that :func:`encode_error` described; raises BadMessage."""
+    error_class = BY_WIRE_NAME.get(str(document.get("error")))
+    text, fields = document.get("template"), document.get("fields")
+    if error_class is None:
         raise BadMessage("an unknown error")
-    if not isinstance(template, str) or not isinstance(fields, dict):
+    if not isinstance(text, str) or not isinstance(fields, dict):
         raise BadMessage("an error without a message")
-    return kind(template, **{str(name): decode_value(each) for name, each in fields.items()})
+    revived = {str(name): decode_value(value) for name, value in fields.items()}
+    return error_class(Phrase.revive(text, revived, _mapping(document.get("attributes"))))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def decode_value(value: Any, depth: int = 0) -> Any:
-    """Phrases out of what came through JSON."""
+    """Make messages of what came through JSON, at any depth up to a limit; raises BadMessage beyond it."""
     if depth > _DEEPEST:
         raise BadMessage("nested too deeply")
     if isinstance(value, dict):
         inner = {str(name): decode_value(each, depth + 1) for name, each in value.items()}
-        if isinstance(template := inner.pop(_PHRASE, None), str):
-            return Phrase(template, **inner)
+        if isinstance(text := inner.pop(_PHRASE, None), str):
+            attributes = _mapping(inner.pop(_ATTRIBUTES, None))
+            return Phrase.revive(text, inner, attributes)
         return inner
     if isinstance(value, list):
         return [decode_value(each, depth + 1) for each in value]
@@ -169,7 +182,8 @@ def encode_value(value: object) -> object:
     Names are in UTF-8 whatever the locale.
     """
     if isinstance(value, Phrase):
-        return {_PHRASE: value.template, **value.fields}
+        attributes = {_ATTRIBUTES: value.attributes} if value.attributes else {}
+        return {_PHRASE: value.template, **attributes, **value.fields}
     if isinstance(value, bytes | os.PathLike):
         return os.fsencode(value).decode("utf-8", "surrogateescape")
     return str(value)

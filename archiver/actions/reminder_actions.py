@@ -53,7 +53,11 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     translate = i18n.translator(context.config.lang or i18n.of_environment(os.environ))
     sent_items, failed_targets = 0, []
     for message in messages:
-        title = translate(Phrase("archiver: {count} matters need you", count=len(message.items)))
+        title = translate(
+            Phrase.define(
+                "archiver: {count} matters need you", singular="archiver: {count} matter needs you"
+            ).with_fields(count=len(message.items))
+        )
         body = "\n".join(translate(item.line) for item in message.items)
         if delivery.send(addresses[message.role][message.channel], title, body):
             _record_reminder(context, message)

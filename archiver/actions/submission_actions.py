@@ -11,7 +11,7 @@ from archiver.actions.checkpoint_actions import sign_checkpoint
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import NotFound, UsageProblem
+from archiver.errors import NotFound, Phrase, UsageProblem
 from archiver.filings.submissions import HandingIn, check_whole, submit
 from archiver.intake.capture_now import capture_now, check_nothing_hidden, unsettled
 from archiver.model import Submission, Version
@@ -102,8 +102,13 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     pending_paths = unsettled(archive, config, submission)
     if pending_paths:
         raise UsageProblem(
-            "{count} changes of {submission} are not archived yet, the first is {path}. Nothing was recorded. "
-            "Wait until archiver status shows nothing pending, or name the version with --version N.",
+            Phrase.define(
+                "{count} changes of {submission} are not archived yet, the first is {path}. Nothing was "
+                "recorded. Wait until archiver status shows nothing pending, or name the version with "
+                "--version N.",
+                singular="{count} change of {submission} is not archived yet: {path}. Nothing was recorded. Wait "
+                "until archiver status shows nothing pending, or name the version with --version N.",
+            ),
             count=len(pending_paths),
             submission=str(submission),
             path=names.text(pending_paths[0]),

@@ -202,7 +202,7 @@ class PackageWriter:
             return MaterialLine(*facts, None, reason)
         file = self._content_paths[self._content_key(version, material.sha256)]
         document = self._documents.describe(material) if is_listed else None
-        return MaterialLine(*facts, file, health=NOTES.get(material.health, ""), document=document)
+        return MaterialLine(*facts, file, health=NOTES.get(material.health), document=document)
 
     def _content_key(self, version: Version, sha256: str) -> tuple[str, str]:
         return version.tag if self._selection.expand else version.submission.filing, sha256

@@ -13,11 +13,13 @@ from urllib.parse import quote
 from archiver import clock
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, lay_out_timeline
+from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import Reader
 from archiver.errors import Phrase
+from archiver.filings import code_names
 from archiver.filings.due.deadlines import Due, deadlines
 from archiver.filings.expected_materials import compared
-from archiver.filings.register import FIELDS, Filing, register
+from archiver.filings.register import Filing, register
 from archiver.filings.submission_kinds import kind_of
 from archiver.filings.version_differences import TextChange, compare, texts
 from archiver.model import Change, Event, Version
@@ -160,7 +162,8 @@ class PackageReport:
             width=WIDTH,
             label=LABEL,
             row=ROW,
-            fields=FIELDS,
+            words=code_names,
+            document_problems=PROBLEMS,
             today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
         )
         return page
@@ -176,11 +179,9 @@ class PackageReport:
             href=quote,
             shown=lambda raw: names.screen(names.text(raw)),
             size=_format_size,
-            chinese=self._chinese,
+            chinese=self._presentation.chinese,
+            called=code_names.word_for,
         )
-
-    def _chinese(self, text: Phrase | str) -> str:
-        return self._presentation.chinese(text if isinstance(text, Phrase) else Phrase(text))
 
     def _filing_sections(self, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingSection]:
         sheets = register(self._archive.index.life())

@@ -31,7 +31,7 @@ class MaterialLine:
     mtime_ns: int
     file: str | None  # path in the package; None if the content is left out
     why: Phrase | None = None  # why it is left out
-    health: str = ""  # doubts that were noted at capture, such as a truncated PDF
+    health: Phrase | None = None  # doubts that were noted at capture, such as a truncated PDF
     document: Document | None = None
 
 

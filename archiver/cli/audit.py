@@ -31,7 +31,7 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     try:
         session.perform(SignArchive())
     except ArchiverError as error:
-        session.console.warn(error.template, **error.fields)
+        session.console.warn(error.message)
 
 
 @command("Write the inspection package: materials, lists, journal, proofs, a page to read, a verifier.")
@@ -110,7 +110,7 @@ def audit_command(
             sm3=session.config.sm3,
             sign=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
-                session.lang or "zh", Console("zh").phrase, {**EXPECTED, **session.config.expected}
+                session.lang or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
             ),
         )
     console = session.console
@@ -125,5 +125,5 @@ def audit_command(
     try:
         session.perform(RecordNote(**package.export_note(written, record)))
     except ArchiverError as error:
-        console.warn(error.template, **error.fields)
+        console.warn(error.message)
         console.warn("The package is complete, but it could not be journalled.")

@@ -66,11 +66,13 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
 
 
 def _print_change(console: Console, row: dict[str, Any]) -> None:
+    from archiver.filings.code_names import CHANGE_KINDS, word_for
+
     console.say(
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
         **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kinds = ", ".join(console.phrase(Phrase(kind)) for kind in row["kinds"])
+    kinds = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in row["kinds"])
     if kinds:
         console.say("  About: {kinds}", kinds=kinds)
     if row["signal"]:
@@ -84,7 +86,7 @@ def _print_change(console: Console, row: dict[str, Any]) -> None:
             "  Decided on {on} by {by}: {decision} ({reason})",
             on=row["decided_on"],
             by=row["by"],
-            decision=Phrase("material" if row["material"] else "not material"),
+            decision=Phrase("material") if row["material"] else Phrase("not material"),
             reason=row["reason"],
         )
 

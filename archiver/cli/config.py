@@ -41,10 +41,10 @@ def _check(session: Session, as_json: bool) -> None:
         layout_problems, promises = _compare_with_archive(checked.config)
         problems += layout_problems
         warnings += promises
-    _report(session, checked, problems, warnings, as_json=as_json)
+    _print_result(session, checked, problems, warnings, as_json=as_json)
 
 
-def _report(
+def _print_result(
     session: Session,
     checked: CheckedFile,
     problems: list[tuple[str, str, Phrase]],
@@ -60,9 +60,10 @@ def _report(
                 "path": path,
                 "ok": not problems,
                 "problems": [
-                    {"code": code, "key": key, "message": console.phrase(reason)} for code, key, reason in problems
+                    {"code": code, "key": key, "message": console.translate(reason)}
+                    for code, key, reason in problems
                 ],
-                "warnings": [{"code": code, "message": console.phrase(text)} for code, text in warnings],
+                "warnings": [{"code": code, "message": console.translate(text)} for code, text in warnings],
             }
         )
     else:
@@ -169,9 +170,9 @@ def _show(session: Session, as_json: bool) -> None:
     if as_json:
         console.json({"path": os.path.abspath(checked.document.source), "settings": settings})
         return
-    words = {"file": console.text("file"), "default": console.text("default")}
+    words = {"file": console.translate(Phrase("file")), "default": console.translate(Phrase("default"))}
     console.table(
-        ["Setting", "From", "Value"],
+        [Phrase("Setting"), Phrase("From"), Phrase("Value")],
         [
             [each["key"], words[str(each["source"])], json.dumps(each["value"], ensure_ascii=False)]
             for each in settings

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from archiver.errors import Phrase
+from archiver.errors import Phrase, phrase_of
 from archiver.i18n import of_environment, translator
 from archiver.store import names
 
@@ -33,20 +33,19 @@ class Console:
     def __init__(self, lang: str, quiet: bool = False) -> None:
         self.lang = lang
         self._quiet = quiet
-        self.phrase: Callable[[Phrase], str] = translator(lang)
+        #: Puts a message into the reader's language, with names made fit for a screen.
+        self.translate: Callable[[Phrase], str] = translator(lang)
+        #: The same for messages whose fields are readable already, such as findings.
+        self.translate_readable: Callable[[Phrase], str] = translator(lang, is_readable=True)
 
-    def text(self, template: str, **fields: object) -> str:
-        """The message in the reader's language, with names made fit for a screen."""
-        return self.phrase(Phrase(template, **fields))
-
-    def say(self, template: str, **fields: object) -> None:
-        """A line for the person; left out with ``-q``."""
+    def say(self, template: str | Phrase, /, **fields: object) -> None:
+        """Print a line for the person; left out with ``-q``."""
         if not self._quiet:
-            print(self.text(template, **fields), flush=True)
+            print(self.translate(phrase_of(template, fields)), flush=True)
 
-    def warn(self, template: str, **fields: object) -> None:
-        """A line on stderr."""
-        print(self.text(template, **fields), file=sys.stderr, flush=True)
+    def warn(self, template: str | Phrase, /, **fields: object) -> None:
+        """Print a line on stderr."""
+        print(self.translate(phrase_of(template, fields)), file=sys.stderr, flush=True)
 
     def progress(self) -> Callable[[int, int], None]:
         """Shows how much is done: on stderr, and only where that is a terminal."""
@@ -73,11 +72,11 @@ class Console:
         ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
         print(json.dumps(document, ensure_ascii=ascii_only, indent=2))
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Columns with translated heads, right with wide characters."""
+    def table(self, heads: Sequence[Phrase], rows: Sequence[Sequence[object]]) -> None:
+        """Print columns with translated heads, aligned also where characters are wide."""
         from wcwidth import wcswidth
 
-        cells = [[self.text(head) for head in heads]]
+        cells = [[self.translate(head) for head in heads]]
         cells += [[names.screen(str(value)) for value in row] for row in rows]
         widths = [max(max(wcswidth(row[i]), 0) for row in cells) for i in range(len(heads))]
         for row in cells:

@@ -8,6 +8,7 @@ import click
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
+from archiver.errors import Phrase
 
 
 @command("What is due, by when, and on what basis.")
@@ -26,7 +27,7 @@ def deadlines_command(
     from datetime import timedelta
 
     from archiver import clock
-    from archiver.errors import Phrase
+    from archiver.filings.code_names import DEADLINE_STATES, GROUNDS, PARTIES, word_for
     from archiver.filings.due.deadlines import deadlines, still_open
     from archiver.filings.register import register
 
@@ -41,8 +42,12 @@ def deadlines_command(
         from archiver.filings.due.ical import calendar
 
         now = clock.read().wall.replace(microsecond=0)
-        ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.phrase))
-        console.say("{count} deadlines are in {path}.", count=len(dues), path=ics)
+        ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.translate))
+        console.say(
+            Phrase.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
+            count=len(dues),
+            path=ics,
+        )
         return
     if as_json:
         console.json(
@@ -51,13 +56,14 @@ def deadlines_command(
                     "uid": due.uid,
                     "filing": due.filing,
                     "what": str(due.what),
+                    "code": due.what.code,
                     "due": due.on.isoformat(),
                     "state": due.state(today),
                     "provisional": due.provisional,
                     "latest": due.latest.isoformat() if due.latest else None,
                     "who": due.who,
                     "basis": due.basis,
-                    "source": due.source,
+                    "source": str(due.source or ""),
                     "started": due.started.isoformat(),
                     "owner": due.owner or None,
                     "done": due.done.isoformat() if due.done else None,
@@ -72,14 +78,16 @@ def deadlines_command(
     rows = [
         (
             due.on.isoformat() + ("?" if due.provisional else ""),
-            console.phrase(Phrase(due.state(today))),
+            console.translate(word_for(due.state(today), DEADLINE_STATES)),
             due.filing,
-            console.phrase(due.what),
-            due.owner or console.phrase(Phrase(due.who)),
-            console.phrase(Phrase(due.basis)),
+            console.translate(due.what),
+            due.owner or console.translate(word_for(due.who, PARTIES)),
+            console.translate(word_for(due.basis, GROUNDS)),
         )
         for due in dues
     ]
-    console.table(("Due", "State", "Filing", "What", "Who", "Basis"), rows)
+    console.table(
+        (Phrase("Due"), Phrase("State"), Phrase("Filing"), Phrase("What"), Phrase("Who"), Phrase("Basis")), rows
+    )
     if any(due.provisional for due in dues):
         console.say("? provisional: the holidays of that year are not published yet; the earlier date is shown.")

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, UsageProblem
+from archiver.errors import ArchiverError, Phrase, UsageProblem
 from archiver.existence import is_folder, is_plain_file
 
 _SETTLE = "1"
@@ -24,6 +24,8 @@ _SETTLE = "1"
 
 class DemoFailed(ArchiverError):
     """A step of the demo went wrong."""
+
+    code = "demofailed"
 
 
 @command("Run the whole job on sample materials in a scratch folder.")
@@ -167,8 +169,8 @@ class _Demo:
             os.fspath(self._folder / "archiver.toml"),
         ]
 
-    def _say(self, text: str) -> None:
+    def _say(self, template: str) -> None:
         self._step += 1
         self._console.say("")
-        self._console.say("Step {number}. {text}", number=self._step, text=self._console.text(text))
+        self._console.say("Step {number}. {text}", number=self._step, text=Phrase(template))
         sys.stdout.flush()

@@ -6,6 +6,17 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
+from archiver.errors import Phrase
+from archiver.model import Op
+
+_OPERATIONS = {
+    Op.ADD: Phrase("add"),
+    Op.MODIFY: Phrase("modify"),
+    Op.DELETE: Phrase("delete"),
+    Op.RENAME: Phrase("rename"),
+    Op.MKDIR: Phrase("mkdir"),
+    Op.RMDIR: Phrase("rmdir"),
+}
 
 
 @command("What changed between two versions: added, removed, changed, renamed.")
@@ -16,7 +27,6 @@ from archiver.cli.session import Session, command
 def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import Reader
-    from archiver.errors import Phrase
     from archiver.filings.version_differences import compare, texts
     from archiver.store.names import text
     from archiver.store.resolve import find_version
@@ -44,13 +54,13 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
     for change in changes:
         path = text(change.path)
         source = "" if change.source is None else f"{text(change.source)} -> "
-        console.line(f"{console.text(change.op.value)}\t{source}{path}".replace("\t", "  "))
+        console.line(f"{console.translate(_OPERATIONS[change.op])}\t{source}{path}".replace("\t", "  "))
     if with_text:
         with Reader(DocumentCache(archive.root)) as reader:
             for comparison in texts(archive.index, archive.content, reader, before, changes):
                 console.line("")
                 console.line(text(comparison.change.path))
                 if comparison.problem:
-                    console.say("  not compared as a whole: {problem}", problem=Phrase(comparison.problem))
+                    console.say("  not compared as a whole: {problem}", problem=comparison.problem)
                 for line in comparison.lines:
                     console.line(f"  {line}")

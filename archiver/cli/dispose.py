@@ -10,6 +10,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
+from archiver.errors import Phrase
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
@@ -32,12 +33,24 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
         console.json(planned)
         return
     for going in planned["going"]:
-        console.say("goes   {tag}  ({files} files, {bytes} bytes, kept until {until})", **_version_fields(going))
+        console.say(
+            Phrase.define(
+                "goes   {tag}  ({files} files, {bytes} bytes, kept until {until})",
+                singular="goes   {tag}  ({files} file, {bytes} bytes, kept until {until})",
+                count_field="files",
+            ),
+            **_version_fields(going),
+        )
     for staying in planned["staying"]:
         console.say("stays  {tag}: not before {until}{open}", **_version_fields(staying))
     console.say(
-        "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because other versions "
-        "need them.",
+        Phrase.define(
+            "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because "
+            "other versions need them.",
+            singular="{objects} content object ({bytes} bytes) would be deleted; {shared} more stay, because "
+            "other versions need them.",
+            count_field="objects",
+        ),
         objects=planned["objects"],
         bytes=planned["bytes"],
         shared=planned["shared_objects"],
@@ -84,7 +97,11 @@ def _run_plan(session: Session, plan_id: str) -> None:
     completed = session.perform(RunDisposal(plan_id=plan_id))
     console = session.console
     console.say(
-        "Disposed of {objects} content objects, {bytes} bytes.",
+        Phrase.define(
+            "Disposed of {objects} content objects, {bytes} bytes.",
+            singular="Disposed of {objects} content object, {bytes} bytes.",
+            count_field="objects",
+        ),
         objects=completed["objects"],
         bytes=completed["bytes"],
     )
@@ -114,19 +131,19 @@ def _list_plans(session: Session, as_json: bool) -> None:
             session.format_time(plan.at),
             plan.user or plan.uid,
             ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
-            console.text(_state(plan)),
+            console.translate(_state(plan)),
         )
         for plan in plans
     ]
-    console.table(("Plan", "Made", "By", "Approved by", "State"), rows)
+    console.table((Phrase("Plan"), Phrase("Made"), Phrase("By"), Phrase("Approved by"), Phrase("State")), rows)
 
 
-def _state(plan: Disposal) -> str:
+def _state(plan: Disposal) -> Phrase:
     if plan.certified:
-        return "carried out"
+        return Phrase("carried out")
     if plan.begun:
-        return "begun, not finished"
-    return "approved" if len(plan.approvals) > 1 else "waits for approval"
+        return Phrase("begun, not finished")
+    return Phrase("approved") if len(plan.approvals) > 1 else Phrase("waits for approval")
 
 
 def _as_json(plan: Disposal) -> dict[str, Any]:

@@ -38,13 +38,15 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
         "disposable": decision.disposable,
         "keep_until": decision.keep_until.isoformat(),
         "open": [str(each) for each in decision.open],
+        "open_codes": [each.code for each in decision.open],
         "reasons": [
             {
                 "rule": reason.rule,
                 "profile": reason.profile,
                 "anchor": reason.anchor,
                 "keep_until": reason.keep_until.isoformat(),
-                "basis": reason.basis,
+                "basis": str(reason.basis),
+                "basis_code": reason.basis.code,
             }
             for reason in decision.reasons
         ],
@@ -52,6 +54,8 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
 
 
 def _print_explanation(session: Session, name: str, explanation: Explanation) -> None:
+    from archiver.retention.policy import RULES
+
     console, decision = session.console, explanation.decision
     console.say(
         "{tag}: not before {until}{open}",
@@ -63,7 +67,7 @@ def _print_explanation(session: Session, name: str, explanation: Explanation) ->
         console.say(
             "  {rule} on {anchor}: kept until the end of {until} ({profile})",
             profile=reason.profile,
-            rule=console.text(reason.rule),
+            rule=RULES[reason.rule],
             anchor=session.format_time(reason.anchor),
             until=reason.keep_until.date(),
         )
@@ -79,7 +83,7 @@ def _print_explanation(session: Session, name: str, explanation: Explanation) ->
         tags = ", ".join(version.tag for version in explanation.holders)
         console.say("  The same content is held by: {tags}", tags=tags)
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
-        console.say("  Basis: {basis}", basis=console.text(basis))
+        console.say("  Basis: {basis}", basis=basis)
     console.say(
         "  Later: retention.years or retention.profiles in {config}, or submitting again. Earlier: nobody.",
         config=session.config.source,

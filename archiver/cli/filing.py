@@ -10,6 +10,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
 from archiver.cli.session import Session, command, command_group
+from archiver.errors import Phrase
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -23,6 +24,7 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 @command("List the filings: state, number, what is due next.")
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
+    from archiver.filings.code_names import STATES, word_for
     from archiver.filings.due.deadlines import is_ours, still_open
 
     filings = _read_register(session)
@@ -37,14 +39,14 @@ def _list_filings(session: Session, as_json: bool) -> None:
         return
     console = session.console
     console.table(
-        ("Filing", "State", "Number", "Responsible", "Next due"),
+        (Phrase("Filing"), Phrase("State"), Phrase("Number"), Phrase("Responsible"), Phrase("Next due")),
         [
             (
                 filing.name,
-                console.text(filing.state),
+                console.translate(word_for(filing.state, STATES)),
                 filing.number or "-",
                 filing.fields.get("responsible") or "-",
-                f"{due.on.isoformat()} {console.phrase(due.what)}" if due else "-",
+                f"{due.on.isoformat()} {console.translate(due.what)}" if due else "-",
             )
             for filing, due in rows
         ],
@@ -117,31 +119,33 @@ def _format_day(day: Any) -> str | None:
 
 
 def _print_filing(session: Session, filing: Filing) -> None:
-    from archiver.filings.register import FIELDS
+    from archiver.filings.code_names import FIELDS, NOTICE_KINDS, SCHEMES, STATES, SUBMISSION_KINDS, word_for
 
     console = session.console
     console.line(filing.name)
     since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
-    console.line(f"  {console.text('State')}: {console.text(filing.state)}{since} {filing.portal_text}".rstrip())
-    for name in FIELDS:
+    state = console.translate(word_for(filing.state, STATES))
+    console.line(f"  {console.translate(Phrase('State'))}: {state}{since} {filing.portal_text}".rstrip())
+    for name, label in FIELDS.items():
         value = filing.fields.get(name)
         if value:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
-            console.line(f"  {console.text(name)}: {console.text(shown) if name == 'scheme' else shown}")
+            shown = console.translate(word_for(shown, SCHEMES)) if name == "scheme" else shown
+            console.line(f"  {console.translate(label)}: {shown}")
     for record in filing.submitted:
         console.say(
             "  Handed in on {on}: {tag} ({kind})",
             on=_format_day(record.on),
             tag=record.tag,
-            kind=_word(record.kind),
+            kind=word_for(record.kind, SUBMISSION_KINDS),
         )
     for notice in filing.notices:
         console.say(
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
-            kind=_word(notice.kind),
+            kind=word_for(notice.kind, NOTICE_KINDS),
             on=_format_day(notice.received),
-            answer=notice.answer or _word("not answered yet"),
+            answer=notice.answer or Phrase("not answered yet"),
         )
     for question in filing.questions:
         console.say(
@@ -155,18 +159,14 @@ def _print_filing(session: Session, filing: Filing) -> None:
         console.say(
             "  Display looked at on {on}: {result}",
             on=_format_day(check.on),
-            result=_word("number and link are there") if is_displayed else _word("number or link is missing"),
+            result=Phrase("number and link are there") if is_displayed else Phrase("number or link is missing"),
         )
 
 
-def _word(word: str) -> Any:
-    from archiver.errors import Phrase
-
-    return Phrase(word)
-
-
-def _decision(material: bool | None) -> Any:
-    return _word("not decided yet" if material is None else "material" if material else "not material")
+def _decision(material: bool | None) -> Phrase:
+    if material is None:
+        return Phrase("not decided yet")
+    return Phrase("material") if material else Phrase("not material")
 
 
 @command("Record what is known of a filing, and its review status; every change is journalled.")

@@ -6,6 +6,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
+from archiver.errors import Phrase
 
 hold_command = command_group("Named reasons not to dispose of something, whatever the date.")
 
@@ -63,7 +64,9 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
         )
         for hold in holds
     ]
-    console.table(("Hold", "Held", "Since", "By", "Reason", "Lifted"), rows)
+    console.table(
+        (Phrase("Hold"), Phrase("Held"), Phrase("Since"), Phrase("By"), Phrase("Reason"), Phrase("Lifted")), rows
+    )
 
 
 for _name, _command in (("place", _place_hold), ("lift", _lift_hold), ("list", _list_holds)):

@@ -8,6 +8,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
+from archiver.errors import Phrase
 
 if TYPE_CHECKING:
     from archiver.model import Version
@@ -44,7 +45,17 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
         )
         for version, decision in decisions
     ]
-    console.table(("Version", "Captured", "Files", "Changes", "Submitted", "Kept until"), rows)
+    console.table(
+        (
+            Phrase("Version"),
+            Phrase("Captured"),
+            Phrase("Files"),
+            Phrase("Changes"),
+            Phrase("Submitted"),
+            Phrase("Kept until"),
+        ),
+        rows,
+    )
     if any(decision.open for _, decision in decisions):
         console.say("+ and not while the filing is live, or before a hold is lifted")
 
@@ -81,4 +92,5 @@ def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
         ],
         "keep_until": decision.keep_until.isoformat(),
         "open": [str(each) for each in decision.open],
+        "open_codes": [each.code for each in decision.open],
     }

@@ -142,7 +142,7 @@ def _call(arguments: list[str], session: Session) -> int:
     except (click.Abort, KeyboardInterrupt):
         return interruption.INTERRUPTED
     except ArchiverError as error:
-        _console(session).warn(error.template, **error.fields)
+        _console(session).warn(error.message)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away (archiver log | head): nothing is wrong.
@@ -205,7 +205,7 @@ def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDama
         session.close()
         return _call(arguments, session)
     except ArchiverError as problem:
-        console.warn(problem.template, **problem.fields)
+        console.warn(problem.message)
         return problem.exit_code
     except _IndexDamagedInside:
         return _unexpected(arguments, session)

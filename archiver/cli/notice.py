@@ -14,6 +14,7 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import Phrase, UsageProblem, shell_word
 
 if TYPE_CHECKING:
+    from archiver.cli.console import Console
     from archiver.filings.notice_parser import Proposal
 
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
@@ -191,7 +192,15 @@ def _list_notices(session: Session, as_json: bool) -> None:
     if not rows and not papers:
         console.say("There are no notices.")
     if rows:
-        heads = ("Notice", "Filing", "Kind", "Received", "Due", "State", "Answer")
+        heads = (
+            Phrase("Notice"),
+            Phrase("Filing"),
+            Phrase("Kind"),
+            Phrase("Received"),
+            Phrase("Due"),
+            Phrase("State"),
+            Phrase("Answer"),
+        )
         keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         shown = [[_shown(console, key, row[key]) for key in keys] for row in rows]
         console.table(heads, shown)
@@ -205,10 +214,13 @@ def _list_notices(session: Session, as_json: bool) -> None:
         )
 
 
-def _shown(console: Any, key: str, value: Any) -> str:
+def _shown(console: Console, key: str, value: Any) -> str:
+    from archiver.filings.code_names import DEADLINE_STATES, NOTICE_KINDS, word_for
+
     if value is None:
         return "-"
-    return str(console.phrase(Phrase(value)) if key in ("kind", "state") else value)
+    words = {"kind": NOTICE_KINDS, "state": DEADLINE_STATES}.get(key)
+    return str(value) if words is None else console.translate(word_for(value, words))
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, StorageProblem
+from archiver.errors import ArchiverError, Phrase, StorageProblem
 
 
 @command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
@@ -31,11 +31,19 @@ def protect_command(session: Session, off: bool) -> None:
             "The immutable flag is off: {done} of {total} content objects were changed.", done=changed, total=total
         )
     else:
-        console.say("{total} content objects are immutable now, {done} of them newly.", done=changed, total=total)
+        console.say(
+            Phrase.define(
+                "{total} content objects are immutable now, {done} of them newly.",
+                singular="{total} content object is immutable now, {done} newly.",
+                count_field="total",
+            ),
+            done=changed,
+            total=total,
+        )
         console.say("What is archived from now on is not, until this is run again.")
     try:
         details = ContentProtected(is_immutable=not off, objects=total, changed=changed)
         session.perform(RecordNote(action=details.action.value, about="content", details=details.to_details()))
     except ArchiverError as error:
-        console.warn(error.template, **error.fields)
+        console.warn(error.message)
         console.warn("The flags are changed, but it could not be journalled.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import UsageProblem
+from archiver.errors import Phrase, UsageProblem
 
 if TYPE_CHECKING:
     from archiver.store.repair.accepted_loss import Loss
@@ -25,7 +25,14 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
     with archive.writing(session.lock_timeout):
         archive.reindex()
     versions, _ = archive.index.counts()
-    session.console.say("The index is rebuilt: {versions} versions.", versions=versions)
+    session.console.say(
+        Phrase.define(
+            "The index is rebuilt: {versions} versions.",
+            singular="The index is rebuilt: {versions} version.",
+            count_field="versions",
+        ),
+        versions=versions,
+    )
 
 
 def _accept_loss(session: Session, yes: bool) -> None:
@@ -47,7 +54,13 @@ def _accept_loss(session: Session, yes: bool) -> None:
         console.say("Nothing is missing. The index is rebuilt.")
         return
     console.say(
-        "Journalled as event {seq}: {versions} versions are lost.", seq=event.seq, versions=len(loss.versions)
+        Phrase.define(
+            "Journalled as event {seq}: {versions} versions are lost.",
+            singular="Journalled as event {seq}: {versions} version is lost.",
+            count_field="versions",
+        ),
+        seq=event.seq,
+        versions=len(loss.versions),
     )
     console.say("What lies in the watched folder is archived again at the next scan.")
 
@@ -82,4 +95,4 @@ def _is_confirmed(session: Session) -> bool:
     """Return True if a person at a terminal says yes; a script has to say ``--yes``."""
     if not sys.stdin.isatty():
         return False
-    return click.confirm(session.console.text("Journal this loss, and go on?"))
+    return click.confirm(session.console.translate(Phrase("Journal this loss, and go on?")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import StorageProblem
+from archiver.errors import Phrase, StorageProblem
 
 
 @command("Send what is due to those who have to know; each step once.")
@@ -22,14 +22,16 @@ def remind_command(session: Session, dry_run: bool) -> None:
         for message in messages:
             console.say("To {role}:", role=message.role)
             for item in message.items:
-                console.line(f"  {console.phrase(item.line)}")
+                console.line(f"  {console.translate(item.line)}")
         if not messages:
             console.say("Nothing is to be sent.")
         return
     from archiver.actions.reminder_actions import SendReminders
 
     result = session.perform(SendReminders())
-    console.say("{count} reminders were sent.", count=result["sent"])
+    console.say(
+        Phrase.define("{count} reminders were sent.", singular="{count} reminder was sent."), count=result["sent"]
+    )
     if result["failed"]:
         raise StorageProblem(
             "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "

@@ -59,7 +59,7 @@ def _sync_replica(session: Session, as_json: bool) -> None:
     if as_json:
         console.json(answer)
         return
-    console.say(summary.template, **summary.fields)
+    console.say("{summary}", summary=summary)
     if session.verbose:
         for extended in answer["extended"]:
             console.say("Locked until {until}: {object}", until=extended["until"], object=extended["object"])

@@ -67,5 +67,5 @@ def restore_command(
     try:
         session.perform(RecordNote(**restoration.note(plan, written)))
     except ArchiverError as error:
-        console.warn(error.template, **error.fields)
+        console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")

@@ -12,7 +12,7 @@ import click
 
 from archiver import interruption
 from archiver.cli.session import Session, command
-from archiver.errors import Busy, NotArchived
+from archiver.errors import Busy, NotArchived, Phrase, phrase_of
 from archiver.store.permissions import mask_of
 
 if TYPE_CHECKING:
@@ -122,8 +122,12 @@ def _tell_unreadable(session: Session, teller: Reporter, unreadable: Iterable[Sk
 
 def _not_archived(count: int) -> NotArchived:
     return NotArchived(
-        "{count} paths could not be archived. Nothing archived was lost. Mend what stands in their way, and "
-        "run this again.",
+        Phrase.define(
+            "{count} paths could not be archived. Nothing archived was lost. Mend what stands in "
+            "their way, and run this again.",
+            singular="{count} path could not be archived. Nothing archived was lost. Mend what stands in its "
+            "way, and run this again.",
+        ),
         count=count,
     )
 
@@ -135,22 +139,26 @@ class _Teller:
         self._console = console
         self._as_json = as_json
 
-    def __call__(self, template: str, /, *, problem: str = "", **fields: object) -> None:
+    def __call__(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
+        message = phrase_of(template, fields)
         if self._as_json:
-            self._line(template, problem, fields)
+            self._line(message, problem)
         elif problem:
-            self._console.warn(template, **fields)
+            self._console.warn(message)
         else:
-            self._console.say(template, **fields)
+            self._console.say(message)
 
-    def _line(self, template: str, problem: str, fields: dict[str, object]) -> None:
+    def _line(self, message: Phrase, problem: str) -> None:
         from archiver import clock
 
         line = {
             "at": clock.stamp(clock.read().wall),
             "level": "warning" if problem else "info",
             "kind": problem or None,
-            "message": self._console.text(template, **fields),
-            **{key: self._console.text("{value}", value=value) for key, value in fields.items()},
+            "message": self._console.translate(message),
+            **{name: self._shown(value) for name, value in message.fields.items()},
         }
         print(json.dumps(line), flush=True)
+
+    def _shown(self, value: object) -> str:
+        return self._console.translate(Phrase("{value}", value=value))

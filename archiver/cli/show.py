@@ -6,6 +6,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
+from archiver.errors import Phrase
 
 
 @command("List one version's materials.")
@@ -13,7 +14,6 @@ from archiver.cli.session import Session, command
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
     from archiver.documents.integrity import NOTES
-    from archiver.errors import Phrase
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
@@ -42,8 +42,8 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
             console.say("  Reason given: {reason}", reason=record.reason)
     rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]
     rows += [(text(m.path) + "/", "-", "-") for m in materials if m.sha256 is None]
-    console.table(("Material", "Bytes", "SHA-256"), rows)
+    console.table((Phrase("Material"), Phrase("Bytes"), Phrase("SHA-256")), rows)
     for material in materials:
         if material.health:
-            note = Phrase(NOTES[material.health])
+            note = NOTES[material.health]
             console.say("Doubtful: {path}: {note}", path=text(material.path), note=note)

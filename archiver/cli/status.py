@@ -27,25 +27,27 @@ def status_command(session: Session, as_json: bool, check: bool) -> None:
     else:
         _print(session, health)
     if check and health.problems:
-        problems = "; ".join(session.console.text("{problem}", problem=problem) for problem in health.problems)
+        problems = "; ".join(map(session.console.translate, health.problems))
         raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
 def _print(session: Session, health: Any) -> None:
+    from archiver.status.health_report import PROTECTION
+
     console = session.console
     _print_next(session, health)
     console.say("Archive: {path}", path=health.archive)
     console.say(
         "Watched folder: {path} ({state}{why})",
         path=health.watch,
-        state=console.text(health.watching),
+        state=health.watching,
         why=Phrase("; {reason}", reason=health.watching_why) if health.watching_why else "",
     )
-    console.say("Daemon: {holder}", holder=health.daemon or console.text("not running"))
+    console.say("Daemon: {holder}", holder=health.daemon or Phrase("not running"))
     console.say(
         "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
     )
-    console.say("Protection: {level}", level=console.text(health.protection))
+    console.say("Protection: {level}", level=PROTECTION[health.protection])
     _print_hooks_path(session, health)
     _print_space(session, health.space)
     console.say(
@@ -79,8 +81,11 @@ def _print(session: Session, health: Any) -> None:
     for item in health.skipped:
         console.say("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
     if health.last_problem:
-        at, problem = health.last_problem
-        console.say("Last problem: {problem} ({at})", problem=problem, at=session.format_time(at))
+        console.say(
+            "Last problem: {problem} ({at})",
+            problem=health.last_problem.message,
+            at=session.format_time(health.last_problem.at),
+        )
     _print_lost(session, health)
     _print_replica(session, health.replica)
     for problem in health.problems:
@@ -115,7 +120,7 @@ def _print_doubtful(session: Session, health: Any) -> None:
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
             path=text(material.path),
             tag=tag,
-            note=Phrase(NOTES[material.health]),
+            note=NOTES[material.health],
         )
 
 
@@ -146,7 +151,11 @@ def _print_replica(session: Session, replica: Any) -> None:
         )
     else:
         console.say(
-            "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
+            Phrase.define(
+                "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
+                singular="Replica: {url} lacks {materials} material ({megabytes} MB), since {at}",
+                count_field="materials",
+            ),
             url=replica.url,
             materials=replica.lag.material_count,
             megabytes=f"{replica.lag.byte_count / 1e6:.1f}",

@@ -9,7 +9,6 @@ import click
 
 from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase
 from archiver.model import KINDS
 
 
@@ -85,5 +84,5 @@ def _warn_of_broken_files(session: Session, tag: str) -> None:
                 "{path} in {tag}: {note}. It was sealed as it is; look at what was handed in.",
                 path=text(material.path),
                 tag=version.tag,
-                note=Phrase(NOTES[material.health]),
+                note=NOTES[material.health],
             )

@@ -8,7 +8,7 @@ import click
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
-from archiver.errors import FindingsPresent, StorageProblem
+from archiver.errors import FindingsPresent, Phrase, StorageProblem
 
 if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
@@ -51,8 +51,12 @@ def verify_command(
     _print_report(session, report, as_json)
     if not report.is_clean:
         raise FindingsPresent(
-            "verify found {count} things that are not as they should be. Change nothing, keep this output, "
-            "and compare with a backup or a clone.",
+            Phrase.define(
+                "verify found {count} things that are not as they should be. Change nothing, keep this "
+                "output, and compare with a backup or a clone.",
+                singular="verify found {count} thing that is not as it should be. Change nothing, keep this "
+                "output, and compare with a backup or a clone.",
+            ),
             count=len(report.findings),
         )
     if not as_json:
@@ -81,10 +85,9 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
         console.json(report.as_json())
     else:
         for finding in report.findings:
-            meaning = console.text(TABLE[finding.code])
-            console.line(
-                f"{finding.code}  {finding.object}  {meaning}{': ' if finding.detail else ''}{finding.detail}"
-            )
+            meaning = console.translate(TABLE[finding.code])
+            detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+            console.line(f"{finding.code}  {finding.object}  {meaning}{detail}")
         console.say(
             "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
             versions=report.version_count,
@@ -93,9 +96,14 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
             bytes=report.hashed_bytes,
         )
         for _, note in report.notes:
-            console.say(note.template, **note.fields)
+            console.say("{note}", note=note)
         if report.unreferenced_objects:
             console.say(
-                "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
+                Phrase.define(
+                    "{count} content objects belong to no version: an interrupted capture leaves such, "
+                    "without harm.",
+                    singular="{count} content object belongs to no version: an interrupted capture leaves such, "
+                    "without harm.",
+                ),
                 count=report.unreferenced_objects,
             )

@@ -13,8 +13,10 @@ from archiver.errors import ConfigProblem, Phrase
 
 #: Tables of earlier releases -> why a release does without them, and what to do.
 _REMOVED = {
-    "store": "is not used any more, the archive keeps all contents on its own disk. Remove the table. What lies "
-    "in the bucket only comes back with archiver replica restore, into the archive's own folder"
+    "store": Phrase(
+        "is not used any more, the archive keeps all contents on its own disk. Remove the table. What lies "
+        "in the bucket only comes back with archiver replica restore, into the archive's own folder"
+    )
 }
 _NO_TABLE = Phrase("must be a table in square brackets")
 #: Table -> the keys that it may have.
@@ -64,7 +66,7 @@ class TomlDocument:
     def warnings(self) -> tuple[Phrase, ...]:
         """Return a warning for each table of the file that this release no longer uses."""
         return tuple(
-            Phrase("{path}: [{table}] {reason}.", path=self.source, table=table, reason=Phrase(reason))
+            Phrase("{path}: [{table}] {reason}.", path=self.source, table=table, reason=reason)
             for table, reason in _REMOVED.items()
             if table in self.tables
         )

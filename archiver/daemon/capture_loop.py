@@ -19,7 +19,7 @@ from archiver.daemon.socket_server import let_in
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import FailureState
 from archiver.daemon.watched_folder import WatchedFolder
-from archiver.errors import ArchiverError, Reporter, StorageProblem
+from archiver.errors import ArchiverError, Phrase, Reporter, StorageProblem
 from archiver.filings.change_detection import open_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.watch_path import changed_watch_path
@@ -113,9 +113,9 @@ class Daemon:
         """Measure the figures that the metrics show."""
         return measure(self._archive, self._snapshot, self.pipeline, self._folder.state)
 
-    def remember_problem(self, template: str, fields: dict[str, object]) -> None:
+    def remember_problem(self, code: str, message: Phrase) -> None:
         """Keep a problem for ``archiver status``; safe on every thread."""
-        self._failures.remember(template, fields)
+        self._failures.remember(code, message)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop` or :meth:`interrupt`; ``ready`` is called once everything is open.
@@ -224,7 +224,7 @@ class Daemon:
             self._work()
             self._failures.reset_pause()
         except ArchiverError as error:
-            self._report(error.template, problem=error.kind, **error.fields)
+            self._report(error.message, problem=error.code)
             self._pause(error)
         except sqlite3.DatabaseError as error:
             self._database_problem(error)
@@ -305,7 +305,7 @@ class Daemon:
         try:
             work()
         except ArchiverError as error:
-            self._report(error.template, problem=name, **error.fields)
+            self._report(error.message, problem=name)
         except Exception as error:
             if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
                 raise

@@ -90,7 +90,7 @@ class JobRunner:
             finally:
                 archive.close()
         except ArchiverError as error:
-            self._report(error.template, problem=job.name, **error.fields)
+            self._report(error.message, problem=job.name)
         except (OSError, sqlite3.Error) as error:
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from archiver.errors import Reporter
+from archiver.errors import Phrase, Reporter
 
-LOG_LOST = "{count} lines of the log could not be written. Nothing archived was lost. Check where the log goes."
+LOG_LOST = Phrase.define(
+    "{count} lines of the log could not be written. Nothing archived was lost. Check where the log goes.",
+    singular="{count} line of the log could not be written. Nothing archived was lost. Check where the log goes.",
+)
 
 
 class Log:
@@ -15,13 +18,13 @@ class Log:
         #: Lines that could not be written since the last one that could.
         self.lost = 0
 
-    def __call__(self, template: str, /, *, problem: str = "", **fields: object) -> None:
+    def __call__(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
         """Report an event; never raises for a log that cannot be written."""
         try:
             self._tell(template, problem=problem, **fields)
             if lost := self.lost:
                 self.lost = 0
-                self._tell(LOG_LOST, problem="log", count=lost)
+                self._tell(LOG_LOST.with_fields(count=lost), problem="log")
         except (OSError, ValueError):
             # ValueError is how Python reports a closed stream.
             self.lost += 1

@@ -72,7 +72,7 @@ class Replication:
             return
         except ArchiverError as error:
             if not self._stopping.is_set():
-                self._report(error.template, problem="replica", **error.fields)
+                self._report(error.message, problem="replica")
         except (OSError, sqlite3.Error) as error:
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",

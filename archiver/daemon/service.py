@@ -17,7 +17,7 @@ from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.sd_notify import Notifier
 from archiver.daemon.socket_server import Reception
-from archiver.errors import ArchiverError, ConfigProblem, Reporter, StorageProblem
+from archiver.errors import ArchiverError, ConfigProblem, Phrase, Reporter, StorageProblem, phrase_of
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.layout import check_layout
@@ -120,7 +120,7 @@ class Service:
             self._report("What is mounted at {path} has changed.", path=config.watch)
         except ArchiverError as error:
             self._start_again(error)
-            self._report(error.template, problem=error.kind, **error.fields)
+            self._report(error.message, problem=error.code)
         except (OSError, sqlite3.Error) as error:
             self._start_again(error)
             self._report(
@@ -153,7 +153,7 @@ class Service:
                 return self._open(config)
             except StorageProblem as error:
                 # It is there again, and not as it was: somebody has to look.
-                self._report(error.template, problem=error.kind, **error.fields)
+                self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
                 # Its volume is still away, which was reported.
                 pass
@@ -178,7 +178,7 @@ class Service:
             self._take_folder(old, new)
         except (ArchiverError, OSError) as error:
             if isinstance(error, ArchiverError):
-                self._report(error.template, problem="config", **error.fields)
+                self._report(error.message, problem="config")
             self._report("The configuration was not taken in; the one of before stays in force.", problem="config")
             return old
         self._report("The configuration {path} was taken in.", path=new.source)
@@ -254,10 +254,11 @@ class Service:
             if self._broken.pop(what, None):
                 self._report("Again with {what}.", what=what)
 
-    def _report(self, template: str, /, *, problem: str = "", **fields: object) -> None:
+    def _report(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
+        message = phrase_of(template, fields)
         if problem:
             self._problems[problem] += 1
-            key = template + repr(sorted((name, str(value)) for name, value in fields.items()))
+            key = message.template + repr(sorted((name, str(value)) for name, value in message.fields.items()))
             now = clock.monotonic()
             if now - self._told.get(key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
                 return
@@ -265,9 +266,9 @@ class Service:
                 self._told.clear()
             self._told[key] = now
             if self._daemon is not None:
-                self._daemon.remember_problem(template, fields)
-        self._tell(template, problem=problem, **fields)
+                self._daemon.remember_problem(problem, message)
+        self._tell(message, problem=problem)
         if self._tell.lost:
             self._problems["log"] += 1
             if self._daemon is not None:
-                self._daemon.remember_problem(LOG_LOST, {"count": self._tell.lost})
+                self._daemon.remember_problem("log", LOG_LOST.with_fields(count=self._tell.lost))

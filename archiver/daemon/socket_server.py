@@ -24,7 +24,7 @@ from archiver.actions import protocol
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import all_actions, decode_action, perform
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Reporter, StorageProblem, UsageProblem
+from archiver.errors import ArchiverError, Phrase, Reporter, StorageProblem, UsageProblem
 from archiver.model import Actor
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
@@ -47,8 +47,12 @@ def let_in(config: Config, report: Reporter) -> None:
         if not permissions.has_access(config.archive, group):
             changed = permissions.grant_access(config.archive, group)
             report(
-                "The permissions of {count} files and folders in {path} were set: only its owner writes there, "
-                "and nobody reads but the owner and access.read_group ({group}).",
+                Phrase.define(
+                    "The permissions of {count} files and folders in {path} were set: only its owner writes "
+                    "there, and nobody reads but the owner and access.read_group ({group}).",
+                    singular="The permissions of {count} file or folder in {path} were set: only its owner writes "
+                    "there, and nobody reads but the owner and access.read_group ({group}).",
+                ),
                 count=changed,
                 path=config.archive,
                 group=config.read_group or "-",

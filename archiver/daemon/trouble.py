@@ -7,10 +7,11 @@ import sqlite3
 import threading
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 
 from archiver import clock
 from archiver.actions import protocol
-from archiver.errors import Busy, Reporter
+from archiver.errors import Busy, Phrase, Reporter
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
@@ -22,6 +23,30 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 #: More problems than this between two turns have one cause, and only the last is shown.
 _MAX_QUEUED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LastProblem:
+    """The problem that the daemon reported last; ``code`` is empty for one that an earlier release left."""
+
+    at: str
+    code: str
+    message: Phrase
+
+    def as_json(self) -> dict[str, str]:
+        """Return its part of ``status --json``."""
+        return {"at": self.at, "code": self.code, "message": str(self.message)}
+
+
+def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
+    """Read what :meth:`FailureState.remember` wrote; an earlier release wrote template and fields, and no code."""
+    stored = snapshot.meta("last_problem")
+    if not stored:
+        return None
+    document = protocol.decode_value(json.loads(stored))
+    if "message" not in document:
+        return LastProblem(document["at"], "", Phrase.revive(document["template"], document["fields"]))
+    return LastProblem(document["at"], document["code"], document["message"])
 
 
 class FailureState:
@@ -47,9 +72,12 @@ class FailureState:
         """End the alarm."""
         self._alarm.close()
 
-    def remember(self, template: str, fields: dict[str, object]) -> None:
-        """Keep a problem for ``status``; a thread that must not use the database leaves it to the next turn."""
-        problem = {"at": clock.stamp(clock.read().wall), "template": template, "fields": fields}
+    def remember(self, code: str, message: Phrase) -> None:
+        """Keep a problem for ``status``; a thread that must not use the database leaves it to the next turn.
+
+        ``code`` is what metrics count.
+        """
+        problem = {"at": clock.stamp(clock.read().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
         # Side jobs and the replica report from threads of their own; SQLite connections serve one thread.
         if threading.get_ident() == self._database_thread:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archiver.config.settings import Config
-from archiver.errors import Reporter
+from archiver.errors import Phrase, Reporter
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import ThroughChildren, open_access
 from archiver.intake.folder.canary import Canary
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watcher import Watcher
-from archiver.intake.scan import UNREADABLE_FOLDER, ScanResult
+from archiver.intake.path_reasons import UNREADABLE_FOLDER
+from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
 from archiver.store.events.capture_events import WatchedFolderLost, WatchWentDeaf
@@ -21,11 +22,22 @@ from archiver.store.writer import Draft
 
 EVENTS, PARTLY, POLLING, SCANS, DEAF, MISSING = "events", "partly", "polling", "scans", "deaf", "missing"
 
-NO_EVENTS = "{value} gives no events"
-NO_WATCH = "the kernel grants no watch: {value}"
-NOT_ALL = "{value} folders are not watched; raise fs.inotify.max_user_watches"
-TOO_FAR = "{value} folders lie too deep to be watched"
-NOT_HEARD = "events do not arrive"
+NO_EVENTS = Phrase.define("{value} gives no events", code="watch.no-events")
+NO_WATCH = Phrase.define("the kernel grants no watch: {value}", code="watch.no-watch")
+NOT_ALL = Phrase.define(
+    "{value} folders are not watched; raise fs.inotify.max_user_watches", code="watch.folders-unwatched"
+)
+TOO_FAR = Phrase.define("{value} folders lie too deep to be watched", code="watch.folders-too-deep")
+NOT_HEARD = Phrase.define("events do not arrive", code="watch.events-lost")
+_REASONS = {reason.code: reason for reason in (NO_EVENTS, NO_WATCH, NOT_ALL, TOO_FAR, NOT_HEARD)}
+#: Earlier releases left the sentence for ``status``; these never change.
+_FORMER_SENTENCES = {
+    "{value} gives no events": "watch.no-events",
+    "the kernel grants no watch: {value}": "watch.no-watch",
+    "{value} folders are not watched; raise fs.inotify.max_user_watches": "watch.folders-unwatched",
+    "{value} folders lie too deep to be watched": "watch.folders-too-deep",
+    "events do not arrive": "watch.events-lost",
+}
 
 _WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 #: A watch is requested by path, and the kernel takes no longer one: PATH_MAX without the slash and the NUL.
@@ -126,7 +138,7 @@ class WatchedFolder:
         self._report("Watching {path}.", path=self._config.watch)
         return True
 
-    def _start_watcher(self) -> tuple[str, str, str]:
+    def _start_watcher(self) -> tuple[str, Phrase | None, str]:
         """Start watching; return the state, and reason and value where events are missing.
 
         Reports a kernel that grants no watch: the folder is then scanned often.
@@ -145,7 +157,7 @@ class WatchedFolder:
             )
             return SCANS, NO_WATCH, error.strerror or ""
         self._watcher = watcher
-        return (DEAF, NOT_HEARD, "") if self._canary.is_deaf else (EVENTS, "", "")
+        return (DEAF, NOT_HEARD, "") if self._canary.is_deaf else (EVENTS, None, "")
 
     def unwatch(self) -> None:
         """Stop watching; the state stays as it is."""
@@ -263,7 +275,7 @@ class WatchedFolder:
         self._unwatched_folders = {}
         if self._watcher is None:
             return
-        unreadable = {item.path for item in scan.skipped if item.template == UNREADABLE_FOLDER}
+        unreadable = {item.path for item in scan.skipped if item.code == UNREADABLE_FOLDER.code}
         self._unwatched_folders = {
             inode: path for inode, path in self._without_watch(scan.folders).items() if path not in unreadable
         }
@@ -292,8 +304,13 @@ class WatchedFolder:
             first_path = min(unwatched.values())
             self._set_state(PARTLY, NOT_ALL, str(len(unwatched)))
             self._report(
-                "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: they are "
-                "scanned every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
+                Phrase.define(
+                    "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: "
+                    "they are scanned every {seconds:g} s. Raise the limit: sysctl -w "
+                    "fs.inotify.max_user_watches={enough!q}",
+                    singular="{count} folder below {path} is not watched: {first}. Nothing is lost: it is scanned "
+                    "every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
+                ),
                 problem="watch",
                 count=len(unwatched),
                 path=self._config.watch,
@@ -315,11 +332,18 @@ class WatchedFolder:
     def _find_network_mount(self) -> mounts.Mount | None:
         return mounts.untrusted_mount(self._presence.real_path, mounts.read_mounts())
 
-    def _set_state(self, state: str, template: str = "", value: str = "") -> None:
+    def _set_state(self, state: str, reason: Phrase | None = None, value: str = "") -> None:
         self.state = state
         self._snapshot.set_meta("watching", state)
-        self._snapshot.set_meta("watching_why", template)
+        self._snapshot.set_meta("watching_why", reason.code if reason else "")
         self._snapshot.set_meta("watching_value", value)
+
+
+def watch_reason(word: str, value: str) -> Phrase:
+    """Return the sentence for what :class:`WatchedFolder` left in ``state.db``, or an earlier release did."""
+    code = _FORMER_SENTENCES.get(word, word)
+    reason = _REASONS.get(code)
+    return Phrase("{code}: {value}", code=code, value=value) if reason is None else reason.with_fields(value=value)
 
 
 def _read_watch_limit() -> str:

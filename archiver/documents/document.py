@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-ENCRYPTED = "it is encrypted"
-DAMAGED = "it is damaged"
-LARGE = "it is too large to be read"
-SLOW = "reading it takes too long"
-HEAVY = "reading it needs too much memory or time"
-UNSTARTED = "the process that reads documents cannot be started"
+from archiver.errors import Phrase
+
+#: Why a document could not be read: a code for the cache and the child, and a sentence for people.
+PROBLEMS: Mapping[str, Phrase] = {
+    problem.code: problem
+    for problem in (
+        Phrase.define("it is encrypted", code="document.encrypted"),
+        Phrase.define("it is damaged", code="document.damaged"),
+        Phrase.define("it is too large to be read", code="document.too-large"),
+        Phrase.define("reading it takes too long", code="document.too-slow"),
+        Phrase.define("reading it needs too much memory or time", code="document.too-heavy"),
+        Phrase.define("the process that reads documents cannot be started", code="document.no-reader"),
+    )
+}
+ENCRYPTED, DAMAGED, LARGE, SLOW, HEAVY, UNSTARTED = PROBLEMS
+#: Earlier releases kept the sentence in their cache; these never change.
+_FORMER_SENTENCES = {
+    "it is encrypted": "document.encrypted",
+    "it is damaged": "document.damaged",
+    "it is too large to be read": "document.too-large",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """What could be read of one content.
 
-    ``kind`` is empty for what is no document; ``problem`` says why it cannot be
-    read; ``partial``: the lines are those of its beginning.  ``thumbnail`` is a
+    ``kind`` is empty for what is no document; ``problem`` is a code of PROBLEMS, empty
+    where it could be read; ``partial``: the lines are those of its beginning.  ``thumbnail`` is a
     small JPEG in base64, ``width`` and ``height`` are pixels.
     """
 
@@ -45,7 +61,10 @@ class Document:
         """
         if not isinstance(fields["lines"], list):
             raise TypeError("lines")
-        document = cls(**{**fields, "lines": tuple(fields["lines"])})
+        problem = fields.get("problem", "")
+        if isinstance(problem, str):
+            problem = _FORMER_SENTENCES.get(problem, problem)
+        document = cls(**{**fields, "lines": tuple(fields["lines"]), "problem": problem})
         texts = (document.kind, document.problem, document.title, document.thumbnail, *document.lines)
         numbers = (document.width, document.height, 0 if document.pages is None else document.pages)
         flags = (document.partial, document.signed)
@@ -53,3 +72,8 @@ class Document:
             if not all(isinstance(value, expected) for value in values):
                 raise TypeError(f"a field that is no {expected.__name__}")
         return document
+
+    @property
+    def problem_phrase(self) -> Phrase | None:
+        """The sentence for ``problem``; None where it could be read."""
+        return PROBLEMS.get(self.problem)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from archiver.errors import Phrase
 
 #: The word that the journal keeps -> what it says of a material.
-NOTES = {
-    "empty": "it is empty",
-    "cut": "it is cut short: its end is missing",
-    "misnamed": "its content is not what its name says",
-    "encrypted": "it is encrypted: whoever reads it later may need a password",
+NOTES: Mapping[str, Phrase] = {
+    "empty": Phrase("it is empty"),
+    "cut": Phrase("it is cut short: its end is missing"),
+    "misnamed": Phrase("its content is not what its name says"),
+    "encrypted": Phrase("it is encrypted: whoever reads it later may need a password"),
 }
 _HEAD_BYTES = 4096
 #: A zip file may end with a comment of 65,535 bytes; cameras append as much to a picture.

@@ -33,7 +33,7 @@ class Page:
 class Unreachable(Exception):
     """The page cannot be fetched; ``reason`` says why."""
 
-    def __init__(self, template: str, **fields: object) -> None:
+    def __init__(self, template: str, /, **fields: object) -> None:
         super().__init__(template)
         self.reason = Phrase(template, **fields)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.errors import SubmissionRefused, UsageProblem
+from archiver.errors import Phrase, SubmissionRefused, UsageProblem
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.submission_kinds import kind_of
@@ -87,10 +87,16 @@ def check_whole(archive: Archive, version: Version) -> None:
             number=version.number,
         )
     raise SubmissionRefused(
-        "The archive has lost the content of {count} materials of {tag}, or it is damaged; the first is {path}. "
-        "Nothing was recorded. Look with archiver verify, and bring the content back from the off-site copy or a "
-        "backup. To sign the version all the same, say why: archiver submit {name!q} --version {number!q} "
-        "--reason TEXT",
+        Phrase.define(
+            "The archive has lost the content of {count} materials of {tag}, or it is damaged; the "
+            "first is {path}. Nothing was recorded. Look with archiver verify, and bring the content "
+            "back from the off-site copy or a backup. To sign the version all the same, say why: "
+            "archiver submit {name!q} --version {number!q} --reason TEXT",
+            singular="The archive has lost the content of {count} material of {tag}, or it is damaged: "
+            "{path}. Nothing was recorded. Look with archiver verify, and bring the content back "
+            "from the off-site copy or a backup. To sign the version all the same, say why: archiver "
+            "submit {name!q} --version {number!q} --reason TEXT",
+        ),
         count=len(damaged),
         tag=version.tag,
         path=names.text(damaged[0].path),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
 from archiver.documents.reader import Reader, difference
+from archiver.errors import Phrase
 from archiver.model import Change, Op, Version
 from archiver.store import names
 from archiver.store.changes import between
@@ -15,7 +16,7 @@ from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
 #: The problem of a comparison of documents that were not read to their end.
-PARTIAL = "only the beginning was compared"
+PARTIAL = Phrase("only the beginning was compared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class TextChange:
 
     change: Change
     lines: list[str]  # those that differ, as in a unified diff
-    problem: str  # what hindered the comparison; empty if nothing did
+    problem: Phrase | None  # what hindered the comparison; None if nothing did
 
 
 def texts(
@@ -49,9 +50,9 @@ def texts(
 
 
 def _compare_documents(change: Change, old: Document, new: Document) -> TextChange:
-    if problem := old.problem or new.problem:
+    if problem := old.problem_phrase or new.problem_phrase:
         return TextChange(change, [], problem)
-    return TextChange(change, difference(old, new), PARTIAL if old.partial or new.partial else "")
+    return TextChange(change, difference(old, new), PARTIAL if old.partial or new.partial else None)
 
 
 def compare(index: Index, old: Version, new: Version) -> list[Change]:

@@ -10,15 +10,16 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import SubmissionRefused
+from archiver.errors import Phrase, SubmissionRefused
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import Group, group_of, locate_path
+from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.pipeline import groups_of
-from archiver.intake.scan import UNREADABLE_FILE, UNREADABLE_FOLDER, Scanner, ScanResult, is_unreadable
+from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot
 from archiver.model import Material, Submission
@@ -152,15 +153,21 @@ def _has_folder(access: FolderAccess, group: Group, submission: Submission) -> b
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            _check_readable([SkippedPath(path, UNREADABLE_FOLDER, error.strerror or "")], submission)
+            _check_readable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
     return True
 
 
 def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> None:
     if unreadable:
         raise SubmissionRefused(
-            "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing was recorded. "
-            "Mend that and submit again, or sign a version all the same, and say why: --version N --reason TEXT",
+            Phrase.define(
+                "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing "
+                "was recorded. Mend that and submit again, or sign a version all the same, and say why: "
+                "--version N --reason TEXT",
+                singular="{count} path of {submission} cannot be read, {path}: {reason}. Nothing was recorded. "
+                "Mend that and submit again, or sign a version all the same, and say why: --version N "
+                "--reason TEXT",
+            ),
             count=len(unreadable),
             submission=str(submission),
             path=names.text(unreadable[0].path),
@@ -194,7 +201,7 @@ def _hidden(found: ScanResult, config: Config, group: Group) -> list[SkippedPath
         for item in found.skipped
         if is_unreadable(item)
         if item.path == group.prefix
-        or locate_path(item.path, config.layout, is_folder=item.template != UNREADABLE_FILE)[0] == group
+        or locate_path(item.path, config.layout, is_folder=item.code != UNREADABLE_FILE.code)[0] == group
     ]
 
 
@@ -208,7 +215,7 @@ def _unopenable(access: FolderAccess, states: dict[bytes, State]) -> list[Skippe
                 with suppress(FileNotFoundError, NotADirectoryError, Unstable):
                     access.open(path).close()
             except OSError as error:
-                refused.append(SkippedPath(path, UNREADABLE_FILE, error.strerror or ""))
+                refused.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))
     return refused
 
 

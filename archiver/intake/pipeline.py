@@ -16,20 +16,14 @@ from typing import cast
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, Reporter
+from archiver.errors import ArchiverError, Busy, Phrase, Reporter
 from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
 from archiver.intake.layout import Group, locate_path
+from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, SETTLING, STILL_CHANGING
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
 from archiver.intake.settle import PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.source import StatData
-
-SETTLING = "waits until it has not changed for {value} s"
-STILL_CHANGING = "changes while it is read; tried {value} times"
-HELD = "is still open for writing; tried {value} times"
-FAILED = "could not be archived yet; tried {value} times"
-BUSY = "waits for another process that writes to the archive; tried {value} times"
-GATHERING = "is gathered with other changes into one version every {value} minutes"
 
 #: Groups that are read while one is written: one being read, one being published.
 _AHEAD = 2
@@ -55,7 +49,7 @@ class Remainder:
     @property
     def failures(self) -> int:
         """How many finished paths could not be archived; a file that is still written to is none of them."""
-        return len(self.unreadable) + sum(item.template == FAILED for item, _ in self.pending)
+        return len(self.unreadable) + sum(item.code == FAILED.code for item, _ in self.pending)
 
 
 class Pipeline:
@@ -210,7 +204,7 @@ class Pipeline:
             self._refusals[group] = error
             for path in attempt.states:
                 self._settler.defer(group, path, now)
-            self._report(error.template, problem=error.kind, **error.fields)
+            self._report(error.message, problem=error.code)
             return
         self._refusals.pop(group, None)
         now = clock.monotonic()
@@ -222,11 +216,19 @@ class Pipeline:
             self._settler.defer(group, path, now, is_unstable=True)
         for path in outcome.held:
             self._settler.defer(group, path, now, is_held_open=True)
-        self._tell(outcome)
+        self._report_outcome(outcome)
 
-    def _tell(self, outcome: CaptureResult) -> None:
+    def _report_outcome(self, outcome: CaptureResult) -> None:
         if outcome.tag is not None:
-            self._report("Archived {tag} ({changes} changes).", tag=outcome.tag, changes=outcome.changes)
+            self._report(
+                Phrase.define(
+                    "Archived {tag} ({changes} changes).",
+                    singular="Archived {tag} ({changes} change).",
+                    count_field="changes",
+                ),
+                tag=outcome.tag,
+                changes=outcome.changes,
+            )
         for item in outcome.unreadable:
             self._report(
                 "Not archived: {path}: {reason}. It is tried again at every scan.",
@@ -299,14 +301,14 @@ class Pipeline:
     def _reason(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
         if self._settler.is_gathering(group, now):
             return SkippedPath(
-                path, GATHERING, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
+                path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
             )
         if pending.failures:
             is_busy = isinstance(self._refusals.get(group), Busy)
             failed = BUSY if is_busy else FAILED
-            template = HELD if pending.is_held_open else STILL_CHANGING if pending.is_unstable else failed
-            return SkippedPath(path, template, str(pending.failures))
-        return SkippedPath(path, SETTLING, f"{self._settler.quiet_seconds:g}")
+            reason = HELD_OPEN if pending.is_held_open else STILL_CHANGING if pending.is_unstable else failed
+            return SkippedPath(path, reason.code, str(pending.failures))
+        return SkippedPath(path, SETTLING.code, f"{self._settler.quiet_seconds:g}")
 
 
 def _topmost(folders: set[bytes]) -> list[bytes]:

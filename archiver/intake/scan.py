@@ -5,42 +5,37 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.ignore import IgnoreRules
+from archiver.intake.path_reasons import (
+    IGNORED,
+    OWN,
+    SPECIAL_FILES,
+    TOO_DEEP,
+    TOO_LONG,
+    UNREADABLE_FILE,
+    UNREADABLE_FOLDER,
+)
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
 
-IGNORED = "matches the ignore pattern {value}"
-UNREADABLE_FOLDER = "the folder cannot be read: {value}"
-UNREADABLE_FILE = "the file cannot be read: {value}"
-OWN = "is part of the archive itself, reached by another path"
-TOO_DEEP = "lies more than {value} folders deep; nothing in it is archived"
-TOO_LONG = "has a path of more than {value} bytes; nothing in it is archived"
 #: Nobody has looked below such a path: what the archive has of it counts as unchanged.
-_NOT_ENTERED = frozenset({UNREADABLE_FOLDER, OWN, TOO_DEEP, TOO_LONG})
-_UNREADABLE = frozenset({UNREADABLE_FILE, UNREADABLE_FOLDER, TOO_DEEP, TOO_LONG})
+_NOT_ENTERED = frozenset({UNREADABLE_FOLDER.code, OWN.code, TOO_DEEP.code, TOO_LONG.code})
+_UNREADABLE = frozenset({UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code})
 
 #: From 2.43 on git reads no tree that is deeper than 2,048: beyond, one file would stop every export.
 _DEEPEST = 2000
 #: Each name below a long path repeats it: at ten times as much, a thousand such files fill the memory.
 _LONGEST_BYTES = 1 << 16
 _KIND = 0o170000
-_SPECIAL: Mapping[int, str] = {
-    stat.S_IFLNK: "is a symbolic link, which is not followed",
-    stat.S_IFIFO: "is a FIFO, not a file",
-    stat.S_IFSOCK: "is a socket, not a file",
-    stat.S_IFBLK: "is a block device, not a file",
-    stat.S_IFCHR: "is a character device, not a file",
-}
 
 
 def is_unreadable(item: SkippedPath) -> bool:
     """Return True for what should be archived and cannot be read; a link or an ignored name is no such thing."""
-    return item.template in _UNREADABLE
+    return item.code in _UNREADABLE
 
 
 @dataclass(slots=True)
@@ -81,10 +76,10 @@ class Scanner:
                     raise
                 continue
             except OwnFile as error:
-                found.skipped.append(SkippedPath(error.path, OWN))
+                found.skipped.append(SkippedPath(error.path, OWN.code))
                 continue
             except OSError as error:
-                found.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER, error.strerror or ""))
+                found.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or ""))
                 continue
             visited.add(folder)
         self._vanished(snapshot, start, visited, found)
@@ -147,13 +142,13 @@ class Scanner:
 
     def _skipped(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
         if is_own:
-            return SkippedPath(path, OWN)
-        if special := _SPECIAL.get(stat.S_IFMT(mode)):
-            return SkippedPath(path, special)
-        return SkippedPath(path, IGNORED, self._ignore.matching_pattern(name) or "")
+            return SkippedPath(path, OWN.code)
+        if special := SPECIAL_FILES.get(stat.S_IFMT(mode)):
+            return SkippedPath(path, special.code)
+        return SkippedPath(path, IGNORED.code, self._ignore.matching_pattern(name) or "")
 
     def _vanished(self, snapshot: Snapshot, start: bytes, visited: set[bytes], found: ScanResult) -> None:
-        blocked = [item.path for item in found.skipped if item.template in _NOT_ENTERED]
+        blocked = [item.path for item in found.skipped if item.code in _NOT_ENTERED]
         for folder in snapshot.folders_below(start):
             if folder in visited or any(_below(folder, top) for top in blocked):
                 continue
@@ -168,5 +163,5 @@ def _below(path: bytes, top: bytes) -> bool:
 def _beyond(folder: bytes) -> SkippedPath | None:
     """Why nothing in a folder is archived that lies so deep; None: it does not."""
     if len(folder) > _LONGEST_BYTES:
-        return SkippedPath(folder, TOO_LONG, str(_LONGEST_BYTES))
-    return SkippedPath(folder, TOO_DEEP, str(_DEEPEST)) if folder.count(b"/") >= _DEEPEST else None
+        return SkippedPath(folder, TOO_LONG.code, str(_LONGEST_BYTES))
+    return SkippedPath(folder, TOO_DEEP.code, str(_DEEPEST)) if folder.count(b"/") >= _DEEPEST else None

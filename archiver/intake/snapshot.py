@@ -14,6 +14,7 @@ from typing import Literal
 
 from archiver.errors import Phrase
 from archiver.existence import is_there
+from archiver.intake.path_reasons import code_of_stored, reason_phrase
 from archiver.model import JournalPoint
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
@@ -36,6 +37,7 @@ from archiver.store.sqlite import (
 FOLDER: Literal["folder"] = "folder"
 State = StatData | Literal["folder"] | None
 
+#: A column ``template`` holds a code; it is called after the sentences that earlier releases kept there.
 _SCHEMA_VERSION = 3
 _SCHEMA = """
 create table entries (dir blob, name blob, folder integer, size integer, mtime_ns integer,
@@ -49,16 +51,16 @@ create table meta (key text primary key, value text) without rowid;
 
 @dataclass(frozen=True, slots=True)
 class SkippedPath:
-    """A path with a reason (a message template and its one value)."""
+    """A path with the reason why it is not archived: a code of ``path_reasons`` and the value in its sentence."""
 
     path: bytes
-    template: str
+    code: str
     value: str = ""
 
     @property
     def reason(self) -> Phrase:
         """The reason, for a message; its ``str`` is English."""
-        return Phrase(self.template, value=self.value)
+        return reason_phrase(self.code, self.value)
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
@@ -207,13 +209,13 @@ class Snapshot:
     def _note(self, skipped: Iterable[SkippedPath], source: str) -> None:
         self._db.executemany(
             "insert or replace into skipped values (?, ?, ?, ?)",
-            ((item.path, item.template, item.value, source) for item in skipped),
+            ((item.path, item.code, item.value, source) for item in skipped),
         )
 
     def skipped(self) -> list[SkippedPath]:
         """Everything that is not archived, and why."""
         rows = self._db.execute("select path, template, value from skipped order by path")
-        return [SkippedPath(*row) for row in rows]
+        return [SkippedPath(path, code_of_stored(word), value) for path, word, value in rows]
 
     def note_pending(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
         """Replace the list of what is still to be archived; with the time since when."""
@@ -221,13 +223,13 @@ class Snapshot:
             self._db.execute("delete from pending")
             self._db.executemany(
                 "insert into pending values (?, ?, ?, ?)",
-                ((item.path, since, item.template, item.value) for item, since in pending),
+                ((item.path, since, item.code, item.value) for item, since in pending),
             )
 
     def pending(self) -> list[tuple[SkippedPath, str]]:
         """What is still to be archived."""
         rows = self._db.execute("select path, template, value, since from pending order by path")
-        return [(SkippedPath(*row[:3]), row[3]) for row in rows]
+        return [(SkippedPath(path, code_of_stored(word), value), since) for path, word, value, since in rows]
 
     def set_meta(self, key: str, value: str) -> None:
         """Leave a word under ``key``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from archiver.documents import integrity
 from archiver.errors import ArchiverError
 from archiver.intake.folder.access import FolderAccess
-from archiver.intake.scan import UNREADABLE_FILE
+from archiver.intake.path_reasons import UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
 from archiver.store.content.objects import ContentStore, Staged
 from archiver.store.content.source import Source, Unstable
@@ -75,7 +75,7 @@ class FileReader:
         except (Unstable, FileNotFoundError, NotADirectoryError):
             read.unstable.append(path)
         except OSError as error:
-            read.unreadable.append(SkippedPath(path, UNREADABLE_FILE, error.strerror or type(error).__name__))
+            read.unreadable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__))
 
     def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> Staged:
         self._proceed()

@@ -14,7 +14,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import StorageProblem
+from archiver.errors import Phrase, StorageProblem
 from archiver.intake.folder.access import Direct
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
@@ -59,12 +59,13 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
         ],
         "unstable": list(map(name_to_text, result.unstable)),
         "held": list(map(name_to_text, result.held)),
-        "unreadable": [(name_to_text(item.path), item.template, item.value) for item in result.unreadable],
+        "unreadable": [(name_to_text(item.path), item.code, item.value) for item in result.unreadable],
     }
 
 
 def _encode_problem(problem: StorageProblem) -> dict[str, Any]:
-    return {"template": problem.template, "fields": {key: _encode_field(v) for key, v in problem.fields.items()}}
+    message = problem.message
+    return {"template": message.template, "fields": {key: _encode_field(v) for key, v in message.fields.items()}}
 
 
 def _encode_field(value: object) -> object:
@@ -78,7 +79,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageProblem:
     """Read what a process answers; raises TypeError, ValueError or LookupError if it is no answer."""
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
-        return StorageProblem(expect_text(answer["template"]), **fields)
+        return StorageProblem(Phrase.revive(expect_text(answer["template"]), fields))
     return StagingResult(
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),
@@ -99,8 +100,8 @@ def _decode_staged(fields: Any) -> tuple[bytes, Staged]:
 
 
 def _decode_skipped(fields: Any) -> SkippedPath:
-    path, template, value = fields
-    return SkippedPath(text_to_name(path), expect_text(template), expect_text(value))
+    path, code, value = fields
+    return SkippedPath(text_to_name(path), expect_text(code), expect_text(value))
 
 
 def _decode_field(value: Any) -> object:

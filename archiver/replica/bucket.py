@@ -18,6 +18,8 @@ from archiver.errors import StorageProblem
 class BucketProblem(StorageProblem):
     """The bucket cannot be reached, or did not do as asked."""
 
+    code = "bucket"
+
 
 class RequestForbidden(Exception):
     """The bucket forbids the request: a lock is in force, or a right is missing."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from archiver import clock
-from archiver.errors import StorageProblem
+from archiver.errors import Phrase, StorageProblem
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
 from archiver.replica.desired_objects import DesiredObject, desired_objects
@@ -80,7 +80,9 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
     for key, versions in sorted(listed.items()):
         for version in versions:
             if version.is_delete_marker and version.is_newest:
-                detail = f"delete the marker, version {version.version_id}; the data lies below it"
+                detail = Phrase(
+                    "delete the marker, version {version}; the data lies below it", version=version.version_id
+                )
                 report.add_finding("A075", key, detail)
 
 
@@ -98,7 +100,8 @@ def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
         if not is_ours:
             report.add_finding("A074", key)
         for version in versions[1:]:
-            report.add_finding("A074", key, f"version {version.version_id} came later than the archive's own")
+            detail = Phrase("version {version} came later than the archive's own", version=version.version_id)
+            report.add_finding("A074", key, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class _ContentCheck:
             info for version in versions if (info := self.bucket.object_info(key, version.version_id)) is not None
         ]
         if not infos:
-            return [Finding("A070", key, "")]
+            return [Finding("A070", key, None)]
         own_info = next((info for info in infos if (info.size, info.sha256) == (desired.size, sha256)), infos[0])
         findings = list(self._check_content(key, own_info, sha256, desired.size))
         if self.has_lock:
@@ -129,9 +132,11 @@ class _ContentCheck:
 
     def _check_content(self, key: str, info: ObjectInfo, sha256: str, expected_size: int) -> Iterator[Finding]:
         if info.size != expected_size:
-            yield Finding("A071", key, f"{info.size} bytes instead of {expected_size}")
+            detail = Phrase("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
+            yield Finding("A071", key, detail)
         elif info.sha256 != sha256:
-            yield Finding("A071", key, f"it was given as {info.sha256 or 'nothing'}")
+            given = Phrase("it was given as {sha256}", sha256=info.sha256)
+            yield Finding("A071", key, given if info.sha256 else Phrase("it was given as nothing"))
         elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
             yield from _check_bytes(self.bucket, key, info.version_id, sha256)
 
@@ -142,21 +147,25 @@ def _check_bytes(bucket: Bucket, key: str, version_id: str, sha256: str) -> Iter
         for data in bucket.download(key, version_id):
             digest.update(data)
     except (BucketProblem, ObjectMissing):
-        yield Finding("A071", key, "it cannot be read")
+        yield Finding("A071", key, Phrase("it cannot be read"))
     else:
         if digest.hexdigest() != sha256:
-            yield Finding("A071", key, f"its SHA-256 is {digest.hexdigest()}")
+            yield Finding("A071", key, Phrase("its SHA-256 is {sha256}", sha256=digest.hexdigest()))
 
 
 def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetime) -> Iterator[Finding]:
     if info.locked_until is None:
         if desired.is_open_ended or desired.keep_until > now:
-            yield Finding("A072", key, "")
+            yield Finding("A072", key, None)
     elif info.locked_until < min(desired.keep_until.astimezone(UTC), now + _LONGEST_EXPECTED_LOCK):
-        detail = f"until {clock.stamp(info.locked_until)} instead of {clock.stamp(desired.keep_until)}"
+        detail = Phrase(
+            "until {until} instead of {expected}",
+            until=clock.stamp(info.locked_until),
+            expected=clock.stamp(desired.keep_until),
+        )
         yield Finding("A073", key, detail)
     if desired.has_hold and not info.has_legal_hold:
-        yield Finding("A076", key, "")
+        yield Finding("A076", key, None)
 
 
 def _check_history(
@@ -171,11 +180,11 @@ def _check_history(
     bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
     for span, key in bundles:
         if not _is_in_journal(archive, span):
-            report.add_finding("A074", key, "it is not of this archive's journal")
+            report.add_finding("A074", key, Phrase("it is not of this archive's journal"))
             continue
         if span.first_seq > last_seq + 1:
             report.add_finding(
-                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", "their history is not there"
+                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", Phrase("their history is not there")
             )
         info = bucket.object_info(key, stored[key][0].version_id)
         if info is not None and has_lock and info.locked_until is None:
@@ -183,7 +192,7 @@ def _check_history(
         last_seq = max(last_seq, span.last_seq)
     newest_event = archive.journal.head()
     if newest_event is not None and not last_seq:
-        report.add_finding("A070", f"events 1 to {newest_event.seq}", "their history is not there")
+        report.add_finding("A070", f"events 1 to {newest_event.seq}", Phrase("their history is not there"))
 
 
 def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:

@@ -24,16 +24,22 @@ from archiver.replica.object_names import PROBE_PREFIX
 _PROBE_LOCK_DURATION = timedelta(minutes=2)
 
 #: Promise -> what is missing without it.
-PROMISES = {
-    "versions": "it does not keep versions: an overwritten object is lost",
-    "lock": "it has no object lock: an object can be deleted at any time",
-    "locks": "it did not lock what it was given locked",
-    "delete": "a locked version could be deleted",
-    "bypass": "a locked version could be deleted by bypassing governance",
-    "shorten": "a lock could be shortened",
-    "clear": "a lock could be taken off",
-    "govern": "a lock could be weakened to governance mode",
-    "suspend": "versioning could be suspended",
+PROMISES: Mapping[str, Phrase] = {
+    "versions": Phrase.define(
+        "it does not keep versions: an overwritten object is lost", code="bucket.unversioned"
+    ),
+    "lock": Phrase.define(
+        "it has no object lock: an object can be deleted at any time", code="bucket.no-object-lock"
+    ),
+    "locks": Phrase.define("it did not lock what it was given locked", code="bucket.ignores-lock"),
+    "delete": Phrase.define("a locked version could be deleted", code="bucket.deletes-locked"),
+    "bypass": Phrase.define(
+        "a locked version could be deleted by bypassing governance", code="bucket.bypasses-governance"
+    ),
+    "shorten": Phrase.define("a lock could be shortened", code="bucket.shortens-lock"),
+    "clear": Phrase.define("a lock could be taken off", code="bucket.clears-lock"),
+    "govern": Phrase.define("a lock could be weakened to governance mode", code="bucket.weakens-lock"),
+    "suspend": Phrase.define("versioning could be suspended", code="bucket.suspends-versioning"),
 }
 
 
@@ -46,7 +52,7 @@ class LockProof:
     @property
     def broken_promises(self) -> list[Phrase]:
         """The broken promises, each as a phrase that names the missing ability."""
-        return [Phrase(text) for promise, text in PROMISES.items() if not self.is_kept.get(promise)]
+        return [sentence for promise, sentence in PROMISES.items() if not self.is_kept.get(promise)]
 
 
 def probe_lock(bucket: Bucket) -> LockProof:

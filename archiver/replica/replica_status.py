@@ -49,7 +49,8 @@ class ReplicaStatus:
         waiting_since = self.lag.waiting_since
         if waiting_since is None or now - clock.parse(waiting_since) < timedelta(hours=alert_hours):
             return None
-        return Phrase("the replica is behind by more than {hours} hours", hours=f"{alert_hours:g}")
+        problem = Phrase.define("the replica is behind by more than {hours} hours", code="status.replica-behind")
+        return problem.with_fields(hours=f"{alert_hours:g}")
 
 
 def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | None:

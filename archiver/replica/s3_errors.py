@@ -8,26 +8,32 @@ from contextlib import contextmanager
 from archiver.errors import Phrase
 from archiver.replica.bucket import BucketProblem, ObjectMissing, RequestForbidden
 
+_UNKNOWN_KEY = Phrase.define("the access key is not known there", code="bucket.unknown-key")
+_WRONG_SECRET = Phrase.define("the secret key is wrong", code="bucket.wrong-secret")
+_FORBIDS = Phrase.define("this key may not do that", code="bucket.forbidden")
+_NO_BUCKET = Phrase.define("there is no such bucket", code="bucket.no-bucket")
+_CLOCKS = Phrase.define("the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ")
+_OVERLOADED = Phrase.define("the bucket is overloaded", code="bucket.overloaded")
 #: A server's error code -> the reason in a sentence.
-_REASONS: Mapping[str, str] = {
-    "InvalidAccessKeyId": "the access key is not known there",
-    "SignatureDoesNotMatch": "the secret key is wrong",
-    "AccessDenied": "this key may not do that",
-    "NoSuchBucket": "there is no such bucket",
-    "RequestTimeTooSkewed": "the clocks of this server and of the bucket differ too much",
-    "SlowDown": "the bucket is overloaded",
-    "ServiceUnavailable": "the bucket is overloaded",
-    "503": "the bucket is overloaded",
-    "403": "this key may not do that",
-    "404": "there is no such bucket",
+_REASONS: Mapping[str, Phrase] = {
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "SignatureDoesNotMatch": _WRONG_SECRET,
+    "AccessDenied": _FORBIDS,
+    "NoSuchBucket": _NO_BUCKET,
+    "RequestTimeTooSkewed": _CLOCKS,
+    "SlowDown": _OVERLOADED,
+    "ServiceUnavailable": _OVERLOADED,
+    "503": _OVERLOADED,
+    "403": _FORBIDS,
+    "404": _NO_BUCKET,
 }
-NO_CREDENTIALS = "there are no credentials for it"
-UNREACHABLE = "it cannot be reached"
-UNTRUSTED = "its certificate is not trusted here (see replica.ca)"
-NO_S3 = "what answers there does not speak S3"
-OTHER = "it answered {code}"
-CUT = "the connection ended in the middle of an object"
-UNLOCKED = "it took an object and did not lock it"
+NO_CREDENTIALS = Phrase.define("there are no credentials for it", code="bucket.no-credentials")
+UNREACHABLE = Phrase.define("it cannot be reached", code="bucket.unreachable")
+UNTRUSTED = Phrase.define("its certificate is not trusted here (see replica.ca)", code="bucket.untrusted")
+NO_S3 = Phrase.define("what answers there does not speak S3", code="bucket.no-s3")
+OTHER = Phrase.define("it answered {code}", code="bucket.other-answer")
+CUT = Phrase.define("the connection ended in the middle of an object", code="bucket.cut")
+UNLOCKED = Phrase.define("it took an object and did not lock it", code="bucket.unlocked")
 #: Codes of a missing object. Servers answer "method not allowed" for a version that is a delete marker.
 _MISSING_CODES = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 #: Codes of a refused request. Ceph calls the empty retention that would clear a lock malformed.
@@ -38,13 +44,13 @@ _FORBIDDEN_CODES = frozenset(
 _LONGEST_CODE = 60
 
 
-def bucket_problem(url: str, reason: str, **fields: object) -> BucketProblem:
-    """Return the error to raise for the bucket at ``url``; ``reason`` is a template, filled with ``fields``."""
+def bucket_problem(url: str, reason: Phrase) -> BucketProblem:
+    """Return the error to raise for the bucket at ``url``."""
     return BucketProblem(
         "The bucket {url} cannot be used: {reason}. Nothing archived here was lost, and archiving goes on. "
         "Mend the access, the network or the settings; what is missing there is sent then.",
         url=url,
-        reason=Phrase(reason, **fields),
+        reason=reason,
     )
 
 
@@ -67,7 +73,7 @@ def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[Non
             raise RequestForbidden(code) from None
         if code in _MISSING_CODES and error.operation_name in ("HeadObject", "GetObject"):
             raise ObjectMissing(code) from None
-        raise bucket_problem(url, _reason_of_code(code), code=code) from None
+        raise bucket_problem(url, _reason_of_code(code)) from None
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
         raise bucket_problem(url, NO_CREDENTIALS) from None
     except (exceptions.IncompleteReadError, exceptions.ResponseStreamingError, HTTPError):
@@ -83,8 +89,8 @@ def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[Non
         raise bucket_problem(url, NO_S3) from None
 
 
-def _reason_of_code(code: str) -> str:
+def _reason_of_code(code: str) -> Phrase:
     """Return the reason for an error code; an unknown code is shown only in the form of S3 codes."""
     if code in _REASONS:
         return _REASONS[code]
-    return OTHER if code.isalnum() and len(code) < _LONGEST_CODE else NO_S3
+    return OTHER.with_fields(code=code) if code.isalnum() and len(code) < _LONGEST_CODE else NO_S3

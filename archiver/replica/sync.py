@@ -44,6 +44,8 @@ _Result = TypeVar("_Result")
 class SecondWriter(BucketProblem):
     """Another archive, or another copy of this one, writes below the same prefix."""
 
+    code = "secondwriter"
+
 
 class Replicator:
     """Makes a bucket equal to an archive, in a single :meth:`sync`.

@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import NotFound, StorageProblem, UsageProblem
+from archiver.errors import NotFound, Phrase, StorageProblem, UsageProblem
 from archiver.model import Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -169,8 +169,12 @@ def apply(
     """
     if overwrite is Overwrite.NEVER and the_plan.differing:
         raise UsageProblem(
-            "{count} files in {target} differ from the archive, the first is {path}. Nothing was written. "
-            "Choose an empty folder, or say --overwrite if-changed.",
+            Phrase.define(
+                "{count} files in {target} differ from the archive, the first is {path}. Nothing was "
+                "written. Choose an empty folder, or say --overwrite if-changed.",
+                singular="{count} file in {target} differs from the archive: {path}. Nothing was written. Choose "
+                "an empty folder, or say --overwrite if-changed.",
+            ),
             count=len(the_plan.differing),
             target=the_plan.target,
             path=names.text(the_plan.differing[0].path),

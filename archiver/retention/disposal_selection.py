@@ -107,7 +107,7 @@ def _described(version: Version, decision: Decision) -> dict[str, Any]:
                 "anchor": reason.anchor,
                 "keep_until": reason.keep_until.isoformat(),
                 "profile": reason.profile,
-                "basis": reason.basis,
+                "basis": str(reason.basis),
             }
             for reason in decision.reasons
         ],

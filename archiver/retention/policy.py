@@ -23,10 +23,18 @@ from archiver.store.events.archive_events import RetentionPromised
 
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
-FILING_LIVE = "the filing is live"
-PRESENT_STATE = "it is the present state of its folder"
-HELD = "held: {name} ({reason})"
-UNREAD = "journal event {events} is not understood, and may be a hold"
+_FILING_LIVE = Phrase.define("the filing is live", code="open.filing-live")
+_PRESENT_STATE = Phrase.define("it is the present state of its folder", code="open.present-state")
+_HELD = Phrase.define("held: {name} ({reason})", code="open.held")
+_UNREAD = Phrase.define("journal event {events} is not understood, and may be a hold", code="open.unread-events")
+
+#: From which event a period is counted.
+RULES: Mapping[str, Phrase] = {
+    "captured": Phrase("captured"),
+    "submitted": Phrase.define("submitted", context="rule"),
+    "superseded": Phrase("superseded"),
+    "ended": Phrase("ended"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ class Reason:
     anchor: str
     keep_until: datetime
     profile: str
-    basis: str
+    basis: Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +139,11 @@ class Decision:
     @property
     def open(self) -> tuple[Phrase, ...]:
         """What keeps it without a date."""
-        live = (Phrase(FILING_LIVE),) if self.live else ()
+        live = (_FILING_LIVE,) if self.live else ()
         if self.present and not self.live:
-            live = (Phrase(PRESENT_STATE),)
-        unread = (Phrase(UNREAD, events=listed(self.unread)),) if self.unread else ()
-        return live + tuple(Phrase(HELD, name=hold.name, reason=hold.reason) for hold in self.holds) + unread
+            live = (_PRESENT_STATE,)
+        unread = (_UNREAD.with_fields(events=listed(self.unread)),) if self.unread else ()
+        return live + tuple(_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds) + unread
 
     @property
     def disposable(self) -> bool:

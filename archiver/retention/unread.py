@@ -24,17 +24,17 @@ def listed(unread: Sequence[UnreadEvent]) -> str:
 def problems(unread: Sequence[UnreadEvent]) -> Iterator[Phrase]:
     """Describe what somebody has to look at: events of an unknown kind, and events that cannot be read."""
     if unknown := [event for event in unread if event.action]:
-        yield Phrase(
+        yield Phrase.define(
             "journal event {events} is of a kind that this release does not know, and may be a hold: "
             "nothing is disposed of; install the newer release that wrote it",
-            events=listed(unknown),
-        )
+            code="status.unknown-events",
+        ).with_fields(events=listed(unknown))
     if damaged := [event for event in unread if not event.action]:
-        yield Phrase(
+        yield Phrase.define(
             "journal event {events} cannot be read, and may be a hold: nothing is disposed of; "
             "see what is wrong with it: archiver verify",
-            events=listed(damaged),
-        )
+            code="status.unreadable-events",
+        ).with_fields(events=listed(damaged))
 
 
 def refuse(unread: Sequence[UnreadEvent]) -> None:

@@ -19,16 +19,16 @@ _WRITTEN = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs
 def disk_problems(archive: Path, is_scarce: bool) -> Iterator[Phrase]:
     """Name what keeps the archive from being written to; ``is_scarce``: it will be full soon.  Raises OSError."""
     if lock.holder(archive / ALARM):
-        yield Phrase("the daemon cannot write to the archive")
+        yield Phrase.define("the daemon cannot write to the archive", code="status.not-writable")
     if not all(_takes_files(archive, name) for name in _WRITTEN):
-        yield Phrase("a folder of the archive is missing or takes no files")
+        yield Phrase.define("a folder of the archive is missing or takes no files", code="status.folder-refuses")
     volume = os.statvfs(archive)
     if volume.f_flag & os.ST_RDONLY:
-        yield Phrase("the archive's disk is mounted read-only")
+        yield Phrase.define("the archive's disk is mounted read-only", code="status.disk-read-only")
     if is_scarce:
-        yield Phrase("the archive's disk will be full soon")
+        yield Phrase.define("the archive's disk will be full soon", code="status.disk-scarce")
     if volume.f_files and volume.f_favail < _FEW_INODES:
-        yield Phrase("the archive's disk has few inodes left")
+        yield Phrase.define("the archive's disk has few inodes left", code="status.few-inodes")
 
 
 def _takes_files(archive: Path, name: str) -> bool:

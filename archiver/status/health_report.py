@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from archiver import clock
-from archiver.actions import protocol
 from archiver.config.settings import Config
 from archiver.daemon.ticks import UNSIGNED
-from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS
+from archiver.daemon.trouble import LastProblem, read_last_problem
+from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
 from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
 from archiver.filings.due.deadlines import Due, still_open
 from archiver.filings.due.reminders import alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unclaimed
-from archiver.intake.pipeline import FAILED, GATHERING
-from archiver.intake.scan import OWN, is_unreadable
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
-from archiver.retention import unread
+from archiver.status.attention import find_problems
 from archiver.status.disk_forecast import Forecast, forecast, window
-from archiver.status.disk_problems import disk_problems
-from archiver.store import lock, names, permissions
+from archiver.store import lock, names
 from archiver.store.archive import Archive
 from archiver.store.clock_lag import ClockLag
 from archiver.store.git import hooks
@@ -40,22 +36,36 @@ from archiver.store.permissions import is_immutable
 from archiver.store.repair import accepted_loss, journal_repair, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
-_WATCHING = {
-    EVENTS: "watched by events and scans",
-    PARTLY: "watched by events in part, and by scans",
-    POLLING: "watched by polling",
-    SCANS: "watched by scans only",
-    DEAF: "watched by scans only",
-    MISSING: "missing",
-    "": "not watched now",
+#: State of the watch -> how changes become known; empty while no daemon says.
+WATCH_STATES: Mapping[str, Phrase] = {
+    EVENTS: Phrase.define("watched by events and scans", code="watching.events"),
+    PARTLY: Phrase.define("watched by events in part, and by scans", code="watching.partly"),
+    POLLING: Phrase.define("watched by polling", code="watching.polling"),
+    SCANS: Phrase.define("watched by scans only", code="watching.scans"),
+    DEAF: Phrase.define("watched by scans only", code="watching.deaf"),
+    MISSING: Phrase.define("missing", code="watching.missing", context="folder"),
+    "": Phrase.define("not watched now", code="watching.none"),
 }
-#: Nothing but drafts on purpose waits longer without somebody having to look.
-_LONG_PENDING = timedelta(hours=1)
 _FEW, _SAMPLE = 5, 100
-PERMISSIONS = "permissions: guard rails against accidents; the owner of the files can still remove them"
-IMMUTABLE = "immutable: content cannot be changed or removed before root takes the flag off"
-OFFSITE = "off-site lock: what the replica has cannot be deleted before its date, by nobody"
-DETECT_ONLY = "detect-only: a hook or setting is missing or altered; run archiver verify"
+#: Level of protection, as JSON calls it -> what it keeps from happening.
+PROTECTION: Mapping[str, Phrase] = {
+    "permissions": Phrase.define(
+        "permissions: guard rails against accidents; the owner of the files can still remove them",
+        code="protection.permissions",
+    ),
+    "immutable": Phrase.define(
+        "immutable: content cannot be changed or removed before root takes the flag off",
+        code="protection.immutable",
+    ),
+    "off-site lock": Phrase.define(
+        "off-site lock: what the replica has cannot be deleted before its date, by nobody",
+        code="protection.off-site-lock",
+    ),
+    "detect-only": Phrase.define(
+        "detect-only: a hook or setting is missing or altered; run archiver verify", code="protection.detect-only"
+    ),
+}
+_PERMISSIONS, _IMMUTABLE, _OFF_SITE_LOCK, _DETECT_ONLY = PROTECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +74,11 @@ class Health:
 
     archive: Path
     watch: Path
-    watching: str
+    watching: Phrase
     watching_why: Phrase | None
     daemon: str | None
     last_scan: str
-    last_problem: tuple[str, Phrase] | None
+    last_problem: LastProblem | None
     pending: list[tuple[SkippedPath, str]]
     pending_count: int
     skipped: list[SkippedPath]
@@ -97,24 +107,32 @@ class Health:
     unread: list[UnreadEvent]
     problems: list[Phrase]
 
+    @property
+    def has_altered_guard(self) -> bool:
+        """True if a hook or setting that refuses deletions is out of force."""
+        return self.protection == _DETECT_ONLY
+
     def as_json(self) -> dict[str, Any]:
-        """The stable form of ``status --json``."""
+        """Return the stable form of ``status --json``: sentences for people, each with its code beside it."""
         return {
             "archive": names.text(os.fsencode(self.archive)),
             "watch": names.text(os.fsencode(self.watch)),
-            "watching": self.watching,
+            "watching": str(self.watching),
+            "watching_code": self.watching.code,
             "watching_reason": str(self.watching_why) if self.watching_why else None,
+            "watching_reason_code": self.watching_why.code if self.watching_why else None,
             "daemon": self.daemon,
             "last_scan": self.last_scan or None,
-            "last_problem": (
-                {"at": self.last_problem[0], "message": str(self.last_problem[1])} if self.last_problem else None
-            ),
+            "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
             "pending": [
-                {"path": names.text(item.path), "reason": str(item.reason), "since": since}
+                {"path": names.text(item.path), "reason": str(item.reason), "code": item.code, "since": since}
                 for item, since in self.pending
             ],
-            "skipped": [{"path": names.text(item.path), "reason": str(item.reason)} for item in self.skipped],
+            "skipped": [
+                {"path": names.text(item.path), "reason": str(item.reason), "code": item.code}
+                for item in self.skipped
+            ],
             "versions": self.versions,
             "submissions": self.submissions,
             "changed_since_submitted": [
@@ -128,14 +146,16 @@ class Health:
                 {
                     "filing": due.filing,
                     "what": str(due.what),
+                    "code": due.what.code,
                     "due": due.on.isoformat(),
                     "state": due.state(self.today),
                 }
                 for due in self.next
             ],
             "alerts": [str(alert) for alert in self.alerts],
+            "alert_codes": [alert.code for alert in self.alerts],
             "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in self.unclaimed],
-            "protection": self.protection.partition(":")[0],
+            "protection": self.protection,
             "hooks_path": (
                 {"value": self.hooks_path.value, "origin": self.hooks_path.origin} if self.hooks_path else None
             ),
@@ -155,6 +175,7 @@ class Health:
             },
             "replica": self.replica.as_json() if self.replica else None,
             "journal_problem": str(self.journal_problem) if self.journal_problem else None,
+            "journal_problem_code": self.journal_problem.code if self.journal_problem else None,
             "set_aside": self.set_aside,
             "lost_versions": [
                 {"tag": each.tag, "captured_at": each.captured_at or None} for each in self.lost_versions
@@ -167,6 +188,7 @@ class Health:
                 {"seq": event.seq, "commit": event.commit, "action": event.action or None} for event in self.unread
             ],
             "problems": [str(problem) for problem in self.problems],
+            "problem_codes": [problem.code for problem in self.problems],
         }
 
 
@@ -192,11 +214,11 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
     health = Health(
         archive=archive.root,
         watch=config.watch,
-        watching=_WATCHING[state],
+        watching=WATCH_STATES.get(state) or WATCH_STATES[""],
         watching_why=_why(snapshot) if daemon else None,
         daemon=daemon,
         last_scan=snapshot.meta("last_scan"),
-        last_problem=_last_problem(snapshot),
+        last_problem=read_last_problem(snapshot),
         pending=pending,
         pending_count=max(len(pending), int(snapshot.meta("pending_count") or 0)) if pending else 0,
         skipped=snapshot.skipped(),
@@ -225,7 +247,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         unread=archive.index.unread(),
         problems=[],
     )
-    health.problems.extend(_problems(health, state, config, reading.wall))
+    health.problems.extend(find_problems(health, state, config, reading.wall))
     return health
 
 
@@ -236,16 +258,8 @@ def _without_key(archive: Archive) -> str:
 
 
 def _why(snapshot: Snapshot) -> Phrase | None:
-    template = snapshot.meta("watching_why")
-    return Phrase(template, value=snapshot.meta("watching_value")) if template else None
-
-
-def _last_problem(snapshot: Snapshot) -> tuple[str, Phrase] | None:
-    word = snapshot.meta("last_problem")
-    if not word:
-        return None
-    document = json.loads(word)
-    return document["at"], Phrase(document["template"], **protocol.decode_value(document["fields"]))
+    code = snapshot.meta("watching_why")
+    return watch_reason(code, snapshot.meta("watching_value")) if code else None
 
 
 def _space(archive: Archive, now: datetime) -> Forecast:
@@ -259,10 +273,10 @@ def _space(archive: Archive, now: datetime) -> Forecast:
 
 def _protection(archive: Archive, replica: ReplicaStatus | None) -> str:
     if any(each.weakens for each in hooks.deviations(archive.repository_path)):
-        return DETECT_ONLY
+        return _DETECT_ONLY
     if replica is not None and replica.has_lock and replica.synced_at:
-        return OFFSITE
-    return IMMUTABLE if _is_immutable(archive) else PERMISSIONS
+        return _OFF_SITE_LOCK
+    return _IMMUTABLE if _is_immutable(archive) else _PERMISSIONS
 
 
 def _is_immutable(archive: Archive) -> bool:
@@ -274,66 +288,3 @@ def _is_immutable(archive: Archive) -> bool:
     chosen += list(itertools.islice(there, _SAMPLE))
     present = [path for path in chosen if is_there(path)]
     return bool(present) and all(is_immutable(path) for path in present)
-
-
-def _problems(health: Health, state: str, config: Config, now: datetime) -> Iterator[Phrase]:
-    """What needs somebody's attention; ``status --check`` fails on each."""
-    if health.daemon is None:
-        yield Phrase("the daemon is not running")
-    if state == MISSING:
-        yield Phrase("the watched folder is missing")
-    if state in (PARTLY, SCANS, DEAF):
-        yield Phrase("not every change raises an event")
-    yield from _journal_problems(health)
-    if health.protection == DETECT_ONLY:
-        yield Phrase("a hook or setting of the repository is missing or altered")
-    yield from _path_problems(health, now)
-    if health.replica and (late := health.replica.overdue_problem(now, config.replica.alert_hours)):
-        yield late
-    overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
-    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
-        yield Phrase("the watched folder was not compared for too long")
-    yield from unread.problems(health.unread)
-    yield from disk_problems(health.archive, health.space.is_scarce)
-    yield from _permission_problems(health, config)
-
-
-def _path_problems(health: Health, now: datetime) -> Iterator[Phrase]:
-    unreadable = [item for item in health.skipped if is_unreadable(item)]
-    if unreadable:
-        yield Phrase("{count} paths cannot be read", count=len(unreadable))
-    failed = [item for item, _ in health.pending if item.template == FAILED]
-    if failed:
-        yield Phrase("{count} changes could not be archived", count=len(failed))
-    if own := [item for item in health.skipped if item.template == OWN]:
-        yield Phrase("the archive itself lies in the watched folder: {path}", path=names.text(own[0].path))
-    waiting = [since for item, since in health.pending if item.template != GATHERING]
-    if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
-        yield Phrase("changes wait for more than an hour")
-
-
-def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
-    try:
-        wrong = list(permissions.too_open_entries(health.archive, permissions.reading_group(config.read_group)))
-    except (OSError, KeyError):
-        # The daemon says at its start that there is no such group.
-        return
-    if wrong:
-        yield Phrase(
-            "others could read or change {count} files and folders of the archive, {path} first; "
-            "restart the service, which closes them",
-            count=len(wrong),
-            path=os.path.relpath(wrong[0], health.archive.parent),
-        )
-
-
-def _journal_problems(health: Health) -> Iterator[Phrase]:
-    if health.journal_problem is not None:
-        yield Phrase("the journal cannot be continued: {problem}", problem=health.journal_problem)
-    if health.unsigned_since:
-        yield Phrase("the archive cannot be signed")
-    if health.set_aside:
-        yield Phrase(
-            "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",
-            count=len(health.lost_versions),
-        )

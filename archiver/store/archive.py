@@ -118,7 +118,7 @@ class Archive:
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         damage = self.journal_damage()
         if damage is not None:
-            self._notify(Phrase(damage.template, **damage.fields))
+            self._notify(damage.message)
             return self._readable_index(path)
         self._index = (
             index_files.open_writable(path, self._notify)
@@ -130,7 +130,7 @@ class Archive:
                 with self.writing(wait_seconds=5):
                     pass
             except JournalDamaged as damaged:
-                self._notify(Phrase(damaged.template, **damaged.fields))
+                self._notify(damaged.message)
             except ArchiverError:
                 # Busy, or a full disk: this answer lacks the newest events, nothing more.
                 pass
@@ -176,7 +176,9 @@ class Archive:
         if self.index.head != tip:
             if tip is None or point is None or self.has_event(point):
                 return None
-            return Phrase("its newest event is older than event {seq}, which a database knows", seq=point.seq)
+            return Phrase.define(
+                "its newest event is older than event {seq}, which a database knows", code="journal.set-back"
+            ).with_fields(seq=point.seq)
         refs = self.repository.refs()
         # A writer moves the journal first and the index last: while both stand still, so do the refs.
         if self.repository.resolve(JOURNAL) != tip:

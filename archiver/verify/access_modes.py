@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from archiver.errors import Phrase
 from archiver.store import permissions
 from archiver.verify.findings import VerifyReport
 
@@ -54,10 +55,10 @@ class _ModeCheck:
         mode = stat.S_IMODE(status.st_mode)
         is_too_open = mode & forbidden_bits and not stat.S_ISLNK(status.st_mode)
         if is_too_open or status.st_uid != self._owner_uid:
-            self._report_path(path, f"mode {mode:04o}, owner {status.st_uid}")
+            self._report_path(path, Phrase("mode {mode}, owner {uid}", mode=f"{mode:04o}", uid=status.st_uid))
         elif stat.S_ISDIR(status.st_mode) and permissions.has_list(path):
-            self._report_path(path, "it has an access-control list")
+            self._report_path(path, Phrase("it has an access-control list"))
 
-    def _report_path(self, path: str, detail: str) -> None:
+    def _report_path(self, path: str, detail: Phrase) -> None:
         display_name = os.path.relpath(path, os.path.dirname(self._root))
         self._report.add_finding("A061", display_name, detail)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from archiver.errors import Phrase
 from archiver.verify.findings import Finding, VerifyReport
 
 _OBJECT_NAME = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
@@ -23,6 +24,9 @@ _CHUNK_BYTES = 1 << 20
 
 #: Called with the bytes that were hashed so far, and the bytes to hash in all.
 Progress = Callable[[int, int], None]
+_WRONG_MODE = Phrase.define(
+    "mode {mode}, {count} names, owner {uid}", singular="mode {mode}, {count} name, owner {uid}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,15 @@ def _check_file_status(
     """
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        report.add_finding("A053", sha256, "it is not a plain file")
+        report.add_finding("A053", sha256, Phrase("it is not a plain file"))
         return None
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~_ALLOWED_MODE or status.st_nlink != 1 or status.st_uid != owner_uid:
-        report.add_finding("A052", sha256, f"mode {mode:04o}, {status.st_nlink} names, owner {status.st_uid}")
+        detail = _WRONG_MODE.with_fields(mode=f"{mode:04o}", count=status.st_nlink, uid=status.st_uid)
+        report.add_finding("A052", sha256, detail)
     if expected_size is not None and status.st_size != expected_size:
-        report.add_finding("A051", sha256, f"{status.st_size} bytes instead of {expected_size}")
+        detail = Phrase("{size} bytes instead of {expected}", size=status.st_size, expected=expected_size)
+        report.add_finding("A051", sha256, detail)
         return None
     return status.st_size
 
@@ -125,7 +131,9 @@ def _check_hash(content: _ContentObject, buffers: threading.local) -> Finding | 
                 digest.update(buffers.chunk[:byte_count])
                 size += byte_count
     except OSError as error:
-        return Finding("A051", content.sha256, f"it cannot be read: {error.strerror}")
+        detail = Phrase("it cannot be read: {reason}", reason=error.strerror or "")
+        return Finding("A051", content.sha256, detail)
     if digest.hexdigest() != content.sha256:
-        return Finding("A051", content.sha256, f"{size} bytes with SHA-256 {digest.hexdigest()}")
+        detail = Phrase("{size} bytes with SHA-256 {sha256}", size=size, sha256=digest.hexdigest())
+        return Finding("A051", content.sha256, detail)
     return None

@@ -17,13 +17,20 @@ from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_S
 from archiver.store.events.event_details import present
 from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
 from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState
-from archiver.verify.findings import VerifyReport
+from archiver.verify.findings import VerifyReport, verbatim
 from archiver.verify.sshsig import is_signature_of
 
 #: The code of a disposal without a valid certificate, which one that is under way has not either.
 UNFINISHED = "A054"
 _REQUIRED_APPROVALS = 2
-_DISPOSED = "{count} content objects were disposed of under certificate {name}"
+_DISPOSED = Phrase.define(
+    "{count} content objects were disposed of under certificate {name}",
+    singular="{count} content object was disposed of under certificate {name}",
+    code="note.disposed",
+)
+_TOO_FEW = Phrase.define(
+    "{count} approvals by others than the planner", singular="{count} approval by others than the planner"
+)
 #: The least number of days that three calendar years have. No profile may be shorter, so anything disposed of
 #: earlier breaks the rules, whatever the settings were at that time.
 _FLOOR_DAYS = 365 * FLOOR_YEARS
@@ -75,7 +82,7 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     details = DisposalPlanned.from_details(event["details"])
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
-        report.add_finding("A055", event["object"], "its plan is not the one that was approved")
+        report.add_finding("A055", event["object"], Phrase("its plan is not the one that was approved"))
     return DisposalPlan(
         event["actor"]["uid"],
         details.plan_sha256,
@@ -94,23 +101,28 @@ def _check_preconditions(
     """
     disposal, now = event["object"], clock.parse(event["clock"]["time"])
     if len(plan.approval_times) < _REQUIRED_APPROVALS:
-        detail = f"{len(plan.approval_times)} approvals by others than the planner"
+        detail = _TOO_FEW.with_fields(count=len(plan.approval_times))
         report.add_finding("A055", disposal, detail)
     else:
         last_approval = max(map(clock.parse, plan.approval_times.values()))
         earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
         if now < earliest_begin:
-            detail = f"it began before its cooling-off was over, {clock.stamp(earliest_begin)}"
+            time = clock.stamp(earliest_begin)
+            detail = Phrase("it began before its cooling-off was over, {time}", time=time)
             report.add_finding("A055", disposal, detail)
     for tag in plan.version_tags:
         captured_at = state.capture_times.get(tag)
         if captured_at is None or now - clock.parse(captured_at) < timedelta(days=_FLOOR_DAYS):
-            detail = f"captured {captured_at}, disposed of at {event['clock']['time']}"
+            detail = Phrase(
+                "captured {captured}, disposed of at {time}",
+                captured=str(captured_at),
+                time=event["clock"]["time"],
+            )
             report.add_finding("A056", tag, detail)
         filing, submission, _ = tag.split("/")
         for hold, held_object in state.active_holds:
             if held_object in (tag, filing, f"{filing}/{submission}"):
-                report.add_finding("A056", tag, f"it was held: {hold}")
+                report.add_finding("A056", tag, Phrase("it was held: {hold}", hold=hold))
 
 
 def _check_content_unneeded(disposal: str, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
@@ -122,7 +134,8 @@ def _check_content_unneeded(disposal: str, plan: DisposalPlan, state: JournalSta
             tags = (f"{submission}/v{number}" for number in range(span.first_version, end_version))
             needing_tag = next((tag for tag in tags if tag not in state.disposed_tags), None)
             if needing_tag is not None:
-                report.add_finding("A057", sha256, f"{disposal} destroyed it, but {needing_tag} needs it")
+                detail = Phrase("{name} destroyed it, but {tag} needs it", name=disposal, tag=needing_tag)
+                report.add_finding("A057", sha256, detail)
 
 
 def _check_certificate(
@@ -133,9 +146,9 @@ def _check_certificate(
     signature = entry.read_attachment(CERTIFICATE_SIGNATURE_FILE)
     is_destroyed = {item["sha256"]: item["destroyed"] for item in json.loads(certificate_data)["objects"]}
     if not is_signature_of(certificate_data, signature, state.current_signer):
-        report.add_finding("A054", event["object"], "its signature is not valid")
+        report.add_finding("A054", event["object"], Phrase("its signature is not valid"))
     if is_destroyed != {sha256: sha256 not in kept_content for sha256 in plan.object_sizes}:
-        report.add_finding("A054", event["object"], "it does not list what was planned")
+        report.add_finding("A054", event["object"], Phrase("it does not list what was planned"))
 
 
 def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport) -> None:
@@ -148,15 +161,15 @@ def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport)
         if not state.disposal_plans[disposal].is_certified:
             continue
         if sha256 in present:
-            report.add_finding("A058", sha256, disposal)
+            report.add_finding("A058", sha256, verbatim(disposal))
         else:
             destroyed_counts[disposal] += 1
     for disposal, plan in state.disposal_plans.items():
         if plan.is_begun and not plan.is_certified:
-            detail = "it was begun and not finished; finish it with archiver dispose run"
+            detail = Phrase("it was begun and not finished; finish it with archiver dispose run")
             report.add_finding(UNFINISHED, disposal, detail)
     for disposal, count in destroyed_counts.items():
-        report.add_note(disposal, Phrase(_DISPOSED, count=count, name=disposal))
+        report.add_note(disposal, _DISPOSED.with_fields(count=count, name=disposal))
 
 
 def track_content(

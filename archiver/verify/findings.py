@@ -2,59 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from archiver.errors import Phrase
 
 #: Code -> meaning.  A code never gets another meaning.
-TABLE = {
-    "A001": "the repository's settings are not those of an archive",
-    "A002": "a hook is missing, altered or not executable",
-    "A003": "HEAD does not name the journal",
-    "A004": "the repository depends on objects outside of the archive",
-    "A005": "a file does not belong into the repository",
-    "A010": "git fsck complains",
-    "A011": "a pack file is damaged",
-    "A012": "a git object is damaged",
-    "A020": "a ref is missing",
-    "A021": "a ref does not have the value that the journal gave it",
-    "A022": "a ref that the journal does not know",
-    "A023": "a ref's file cannot be read as one",
-    "A030": "a journal event cannot be read",
-    "A031": "the chain of the journal is broken",
-    "A032": "an attachment is not what its event says",
-    "A033": "the compliance clock runs backwards",
-    "A034": "the compliance clock ran ahead of its evidence",
-    "A035": "a journal event is of a kind that this release does not know",
-    "A040": "a version's tree is not what its changes say",
-    "A041": "a version's commit or tag is not what its event says",
-    "A042": "the signature of a submitted version is not valid",
-    "A043": "the manifest of a submitted version is not what was sealed",
-    "A044": "the signature of a checkpoint is not valid",
-    "A045": "a checkpoint does not cover the refs of its time",
-    "A046": "the archive is not a continuation of the witness line",
-    "A047": "a time-stamp token is not valid",
-    "A048": "the signing key was changed without the old one",
-    "A050": "a content object is missing",
-    "A051": "the bytes of a content object are not those that were archived",
-    "A052": "a content object could be changed through its mode, owner or another name",
-    "A053": "a file among the content objects is not one",
-    "A054": "a disposal has no valid certificate",
-    "A055": "a disposal lacks what it needs",
-    "A056": "a version was disposed of before its time",
-    "A057": "content was destroyed that a version needs",
-    "A058": "content is there that a certificate calls destroyed",
-    "A060": "the list of allowed signers is not the one of the journal",
-    "A061": "somebody may read or write more than they should",
-    "A070": "the replica lacks something",
-    "A071": "an object of the replica is not what was archived",
-    "A072": "an object of the replica is not locked",
-    "A073": "an object of the replica is locked too short",
-    "A074": "something in the replica is not the archive's",
-    "A075": "a delete marker hides an object of the replica",
-    "A076": "a hold is missing in the replica",
+TABLE: Mapping[str, Phrase] = {
+    "A001": Phrase("the repository's settings are not those of an archive"),
+    "A002": Phrase("a hook is missing, altered or not executable"),
+    "A003": Phrase("HEAD does not name the journal"),
+    "A004": Phrase("the repository depends on objects outside of the archive"),
+    "A005": Phrase("a file does not belong into the repository"),
+    "A010": Phrase("git fsck complains"),
+    "A011": Phrase("a pack file is damaged"),
+    "A012": Phrase("a git object is damaged"),
+    "A020": Phrase("a ref is missing"),
+    "A021": Phrase("a ref does not have the value that the journal gave it"),
+    "A022": Phrase("a ref that the journal does not know"),
+    "A023": Phrase("a ref's file cannot be read as one"),
+    "A030": Phrase("a journal event cannot be read"),
+    "A031": Phrase("the chain of the journal is broken"),
+    "A032": Phrase("an attachment is not what its event says"),
+    "A033": Phrase("the compliance clock runs backwards"),
+    "A034": Phrase("the compliance clock ran ahead of its evidence"),
+    "A035": Phrase("a journal event is of a kind that this release does not know"),
+    "A040": Phrase("a version's tree is not what its changes say"),
+    "A041": Phrase("a version's commit or tag is not what its event says"),
+    "A042": Phrase("the signature of a submitted version is not valid"),
+    "A043": Phrase("the manifest of a submitted version is not what was sealed"),
+    "A044": Phrase("the signature of a checkpoint is not valid"),
+    "A045": Phrase("a checkpoint does not cover the refs of its time"),
+    "A046": Phrase("the archive is not a continuation of the witness line"),
+    "A047": Phrase("a time-stamp token is not valid"),
+    "A048": Phrase("the signing key was changed without the old one"),
+    "A050": Phrase("a content object is missing"),
+    "A051": Phrase("the bytes of a content object are not those that were archived"),
+    "A052": Phrase("a content object could be changed through its mode, owner or another name"),
+    "A053": Phrase("a file among the content objects is not one"),
+    "A054": Phrase("a disposal has no valid certificate"),
+    "A055": Phrase("a disposal lacks what it needs"),
+    "A056": Phrase("a version was disposed of before its time"),
+    "A057": Phrase("content was destroyed that a version needs"),
+    "A058": Phrase("content is there that a certificate calls destroyed"),
+    "A060": Phrase("the list of allowed signers is not the one of the journal"),
+    "A061": Phrase("somebody may read or write more than they should"),
+    "A070": Phrase("the replica lacks something"),
+    "A071": Phrase("an object of the replica is not what was archived"),
+    "A072": Phrase("an object of the replica is not locked"),
+    "A073": Phrase("an object of the replica is locked too short"),
+    "A074": Phrase("something in the replica is not the archive's"),
+    "A075": Phrase("a delete marker hides an object of the replica"),
+    "A076": Phrase("a hold is missing in the replica"),
 }
+
+
+def verbatim(text: object) -> Phrase:
+    """Quote what another program, a file or a name says; it stands in no language."""
+    return Phrase("{text}", text=str(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,28 @@ class Finding:
     code: str
     #: The file, ref, tag, digest or event with the fault.
     object: str
-    #: The observation; empty if the meaning of the code says all.
-    detail: str
+    #: The observation; None if the meaning of the code says all.
+    detail: Phrase | None = None
 
     @property
-    def message(self) -> str:
+    def message(self) -> Phrase:
         """The meaning of the code, and the observation."""
-        return f"{TABLE[self.code]}: {self.detail}" if self.detail else TABLE[self.code]
+        meaning = TABLE[self.code]
+        if self.detail is None:
+            return meaning
+        return Phrase("{meaning}: {detail}", meaning=meaning, detail=self.detail)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its part of ``verify --json``: the sentence, and what was seen by name."""
+        fields = self.detail.fields if self.detail else {}
+        return {
+            "code": self.code,
+            "object": self.object,
+            "message": str(self.message),
+            "parameters": {
+                name: value if isinstance(value, int) else str(value) for name, value in fields.items()
+            },
+        }
 
 
 @dataclass(slots=True)
@@ -87,9 +108,9 @@ class VerifyReport:
     #: Object and sentence of facts that are no fault.
     notes: list[tuple[str, Phrase]] = field(default_factory=list)
 
-    def add_finding(self, code: str, found_in: object, detail: object = "") -> None:
+    def add_finding(self, code: str, found_in: object, detail: Phrase | None = None) -> None:
         """Record a fault: code, faulty object, and observation."""
-        self.findings.append(Finding(code, str(found_in), str(detail)))
+        self.findings.append(Finding(code, str(found_in), detail))
 
     def add_note(self, about: str, sentence: Phrase) -> None:
         """Record a harmless fact, for people."""
@@ -104,11 +125,11 @@ class VerifyReport:
         """Return the document of ``verify --json``, whose keys and codes stay the same in all releases."""
         return {
             "ok": self.is_clean,
-            "findings": [
-                {"code": finding.code, "object": finding.object, "message": finding.message}
-                for finding in self.findings
+            "findings": [finding.as_json() for finding in self.findings],
+            "notes": [
+                {"object": about, "message": str(sentence), "code": sentence.code or None}
+                for about, sentence in self.notes
             ],
-            "notes": [{"object": about, "message": str(sentence)} for about, sentence in self.notes],
             "checked": {
                 "versions": self.version_count,
                 "events": self.event_count,

@@ -14,7 +14,7 @@ from archiver.errors import Phrase
 from archiver.existence import is_folder, is_there
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
-from archiver.verify.findings import VerifyReport
+from archiver.verify.findings import VerifyReport, verbatim
 
 _LOOSE_OBJECT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
 _ALLOWED_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
@@ -28,8 +28,18 @@ _READ_BYTES = 1 << 20
 #: File -> code of a deviation. Others are a hook, or lead out of the archive.
 _CODES = {"config": "A001", "HEAD": "A003"}
 _NOTES = {
-    hooks.EARLIER: "{file} is as an earlier release wrote it. The next command that writes replaces it.",
-    hooks.GIT_LFS: "git-lfs ran in the archive and added to {file}. The next command that writes puts it right.",
+    hooks.EARLIER: Phrase("{file} is as an earlier release wrote it. The next command that writes replaces it."),
+    hooks.GIT_LFS: Phrase(
+        "git-lfs ran in the archive and added to {file}. The next command that writes puts it right."
+    ),
+}
+
+#: Why a setting or hook is a fault, by the code of its deviation.
+_DEVIATIONS = {
+    hooks.MISSING: Phrase.define("missing", context="file"),
+    hooks.NOT_EXECUTABLE: Phrase("not executable"),
+    hooks.ALTERED: Phrase("altered"),
+    hooks.FOREIGN: Phrase("foreign"),
 }
 
 
@@ -37,7 +47,7 @@ def check_repository(repository: Repository, report: VerifyReport) -> None:
     """Check settings, hooks and every object file, and run ``git fsck``."""
     check_files(repository.path, report)
     for line in repository.fsck():
-        report.add_finding("A010", repository.path.name, line)
+        report.add_finding("A010", repository.path.name, verbatim(line))
 
 
 def check_files(repository_path: Path, report: VerifyReport) -> None:
@@ -59,10 +69,10 @@ def _check_settings(repository_path: Path, report: VerifyReport) -> None:
     for deviation in hooks.deviations(repository_path):
         file_name = f"archive.git/{deviation.name}"
         if note := _NOTES.get(deviation.reason):
-            report.add_note(file_name, Phrase(note, file=file_name))
+            report.add_note(file_name, note.with_fields(file=file_name))
         else:
             code = "A002" if deviation.name.startswith("hooks") else _CODES.get(deviation.name, "A004")
-            report.add_finding(code, file_name, deviation.reason)
+            report.add_finding(code, file_name, _DEVIATIONS[deviation.reason])
     for name in ("shallow", "info/grafts"):
         if is_there(repository_path / name):
             report.add_finding("A004", f"archive.git/{name}")
@@ -87,7 +97,7 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
     name = path.relative_to(objects_folder).as_posix()
     display_name = f"archive.git/objects/{name}"
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        report.add_finding("A005", display_name, "it is not a plain file")
+        report.add_finding("A005", display_name, Phrase("it is not a plain file"))
     if _LOOSE_OBJECT.fullmatch(name):
         if problem := loose_object_problem(_read_if_readable(path), name.replace("/", "")):
             report.add_finding("A012", display_name, problem)
@@ -95,13 +105,13 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
         name.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
     ):
         if not _has_valid_trailer(path):
-            report.add_finding("A011", display_name, "its checksum does not hold")
+            report.add_finding("A011", display_name, Phrase("its checksum does not hold"))
     elif "/tmp_" not in name and not name.startswith("info/"):
         report.add_finding("A005", display_name)
 
 
-def loose_object_problem(data: bytes, oid: str) -> str:
-    """Return the fault of a loose object's file, empty for a sound file.
+def loose_object_problem(data: bytes, oid: str) -> Phrase | None:
+    """Return the fault of a loose object's file, None for a sound file.
 
     Stricter than git: bits after the end of the compressed data count too, so no bit of the file can change
     unseen.
@@ -110,14 +120,14 @@ def loose_object_problem(data: bytes, oid: str) -> str:
     try:
         content = decompressor.decompress(data)
     except zlib.error as error:
-        return str(error)
+        return verbatim(error)
     if not decompressor.eof or decompressor.unused_data:
-        return "it does not end where it should"
+        return Phrase("it does not end where it should")
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
-        return "its bytes do not have its name"
+        return Phrase("its bytes do not have its name")
     if data[:2] not in _ZLIB_HEADERS or _has_set_padding(data, content):
-        return "its compressed form was altered"
-    return ""
+        return Phrase("its compressed form was altered")
+    return None
 
 
 def _has_set_padding(data: bytes, content: bytes) -> bool:

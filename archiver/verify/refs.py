@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from archiver.errors import Phrase
 from archiver.existence import is_plain_file
-from archiver.verify.findings import VerifyReport
+from archiver.verify.findings import VerifyReport, verbatim
 
 _OID = re.compile(rb"[0-9a-f]{40}")
 _PACKED_REFS_HEADER = b"# pack-refs with: peeled fully-peeled sorted "
@@ -46,7 +47,7 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
     refs = {}
     lines = _packed_refs_lines(repository_path)
     if lines and (lines[0] != _PACKED_REFS_HEADER or lines[-1] != b""):
-        report.add_finding("A023", "archive.git/packed-refs", "its first or last line was altered")
+        report.add_finding("A023", "archive.git/packed-refs", Phrase("its first or last line was altered"))
     for line in lines[1:-1]:
         oid, _, name = line.partition(b" ")
         is_peeled_line = line.startswith(b"^") and _OID.fullmatch(line[1:])
@@ -55,7 +56,7 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
         if _OID.fullmatch(oid) and name:
             refs[name.decode("utf-8", "replace")] = oid.decode("ascii")
         else:
-            report.add_finding("A023", "archive.git/packed-refs", line.decode("utf-8", "replace"))
+            report.add_finding("A023", "archive.git/packed-refs", verbatim(line.decode("utf-8", "replace")))
     return refs
 
 

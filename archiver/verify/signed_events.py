@@ -15,11 +15,12 @@ from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.git.repository import JOURNAL
 from archiver.verify import rfc3161
 from archiver.verify.expected import JournalEntry, JournalState
-from archiver.verify.findings import VerifyReport
+from archiver.verify.findings import VerifyReport, verbatim
 from archiver.verify.sshsig import is_signed_by
 
-_REPLACED = (
-    "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that"
+_REPLACED = Phrase.define(
+    "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that",
+    code="note.key-replaced",
 )
 
 
@@ -44,11 +45,11 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
         report.add_finding("A042", tag)
     manifest = state.manifest_digests.get(details.version, {})
     if manifest.get("sha256") != present(details.manifest_sha256, "manifest_sha256"):
-        report.add_finding("A043", tag, details.version)
+        report.add_finding("A043", tag, verbatim(details.version))
     sealed_sm3 = details.manifest_sm3
     # Not every build of OpenSSL has SM3: without it, only the SHA-256 is compared.
     if sealed_sm3 and sealed_sm3 != manifest.get("sm3", sealed_sm3):
-        report.add_finding("A043", tag, f"{details.version}, by SM3")
+        report.add_finding("A043", tag, Phrase("{tag}, by SM3", tag=details.version))
 
 
 def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
@@ -65,7 +66,7 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
     if digest != present(details.refs_sha256, "refs_sha256") or f"refs-sha256 {digest}\n".encode() not in tag:
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag:
-        report.add_finding("A045", event["object"], "it names another event")
+        report.add_finding("A045", event["object"], Phrase("it names another event"))
     if not is_signed_by(tag, state.current_signer):
         report.add_finding("A044", event["object"])
 
@@ -84,9 +85,9 @@ def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) 
         token = entry.read_attachment(TOKEN_FILE)
         proven_time = clock.stamp(rfc3161.proven_time(token, event_data, state.pinned_roots))
         if proven_time != details.time:
-            report.add_finding("A047", entry.label, f"its time is {proven_time}")
+            report.add_finding("A047", entry.label, Phrase("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
-        report.add_finding("A047", entry.label, error)
+        report.add_finding("A047", entry.label, verbatim(error))
         return
     for tag in state.unproven_captures:
         state.capture_times[tag] = max(state.capture_times[tag], proven_time)
@@ -107,14 +108,14 @@ def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyRep
     event, allowed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
     added_signer = allowed_signers.removeprefix(state.allowed_signers)
     if not allowed_signers.startswith(state.allowed_signers) or added_signer.count(b"\n") != 1:
-        report.add_finding("A048", event["object"], "the list of keys was rewritten")
+        report.add_finding("A048", event["object"], Phrase("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
         tag = entry.read_signed_tag()
         if added_signer.strip() not in tag or not is_signed_by(tag, state.current_signer):
-            report.add_finding("A048", event["object"], "the old key did not sign it")
+            report.add_finding("A048", event["object"], Phrase("the old key did not sign it"))
     if event["action"] == Action.KEY_REPLACE:
         reason = present(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(
-            event["object"], Phrase(_REPLACED, at=event["at"], user=event["actor"]["user"], reason=reason)
+            event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
         )
     state.allowed_signers, state.current_signer = allowed_signers, added_signer

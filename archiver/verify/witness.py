@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from archiver.errors import UsageProblem
+from archiver.errors import Phrase, UsageProblem
 
 _LINE = re.compile(r"archiver-witness 1 ([0-9a-f]{16}) ([1-9][0-9]{0,11}) ([0-9a-f]{64}) (\S{20,40})")
 
@@ -44,16 +44,22 @@ def parse_witness(line: str) -> Witness:
 
 def find_contradictions(
     witnesses: Iterable[Witness], event_digests: Sequence[str]
-) -> Iterator[tuple[Witness, str]]:
+) -> Iterator[tuple[Witness, Phrase]]:
     """Yield each witness that the journal does not continue, with the reason.
 
     ``event_digests`` are the SHA-256 of all events in order.
     """
     for witness in witnesses:
         if not event_digests or event_digests[0][:16] != witness.archive_id:
-            yield witness, "the line is of another archive"
+            yield witness, Phrase("the line is of another archive")
         elif len(event_digests) < witness.seq:
-            ending = f"the journal ends at event {len(event_digests)}"
-            yield witness, f"{ending}: it was cut, or an older copy put in its place"
+            yield (
+                witness,
+                Phrase(
+                    "the journal ends at event {seq}: it was cut, or an older copy put in its place",
+                    seq=len(event_digests),
+                ),
+            )
         elif event_digests[witness.seq - 1] != witness.sha256:
-            yield witness, f"event {witness.seq} is another one: it, or one before it, was replaced"
+            reason = Phrase("event {seq} is another one: it, or one before it, was replaced", seq=witness.seq)
+            yield witness, reason

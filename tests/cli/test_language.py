@@ -2,47 +2,96 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import string
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from babel.messages.mofile import read_mo
-from babel.messages.pofile import read_po
 
 from archiver.cli.main import COMMANDS, cli
 from tests.conftest import COMMAND, Site
-from tests.messages import CATALOGUE, PLURAL, messages
-
-
-def catalogue() -> dict[Any, Any]:
-    with open(CATALOGUE, "rb") as stream:
-        return {message.id: message.string for message in read_po(stream) if message.id}
+from tests.messages import CATALOGUE, ROOT, Source, catalogue, entries, messages, read_source, sources
 
 
 def test_every_message_is_translated_and_none_is_left_over() -> None:
     translated = catalogue()
-    wanted = messages() | PLURAL
-    assert wanted - translated.keys() == set()
-    assert translated.keys() - wanted == set()
-    assert all("".join(each) for each in translated.values())
+    assert messages() - translated.keys() == set()
+    assert translated.keys() - messages() == set()
+    assert {message for message, chinese in translated.items() if not chinese} == set()
+
+
+def test_every_message_is_written_where_it_is_used() -> None:
+    """One that is computed can neither be translated nor found; the catalogue's test would not miss it."""
+    assert [str(each) for each in read_source().unwritten] == []
+
+
+def read_with(module: str) -> Source:
+    """What is found with one module more, of those few that define what it calls."""
+    known = {path: tree for path, tree in sources().items() if path.name in ("console.py", "service.py")}
+    return read_source({**known, ROOT / "planted.py": ast.parse(module)})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "console.say(text)",
+        'console.say(f"{name} is gone")',
+        'console.say("it " + name)',
+        "raise StorageProblem(reason)",
+        "Phrase(word)",
+        "Phrase.define(WORDS[0], code='a.b')",
+        "Phrase.define('a', code=made)",
+        "report(SENTENCES[kind], problem='x')",
+        "self._report(error.args[0])",
+    ],
+)
+def test_a_message_that_is_not_written_is_found(line: str) -> None:
+    module = f"def planted(console: Console, report: Reporter, name: str, **x: object) -> None:\n    {line}\n"
+    found = read_with(module)
+    assert [each.path.name for each in found.unwritten] == ["planted.py"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'console.say("planted {count}", count=1)',
+        'raise StorageProblem("planted {count}", count=1)',
+        'Phrase("planted {count}", count=1)',
+        'Phrase.define("planted {count}", singular="planted one", code="a.b", context="c").with_fields(count=1)',
+        'report("planted {count}" if name else "other", problem="x")',
+        'class A:\n        def hint_at(self, template: str) -> None: ...\n    A().hint_at("planted {count}")',
+    ],
+)
+def test_a_message_that_is_written_is_found(line: str) -> None:
+    module = f"def planted(console: Console, report: Reporter, name: str, **x: object) -> None:\n    {line}\n"
+    found = read_with(module)
+    assert "planted {count}" in {message.template for message in found.messages}
+    assert found.unwritten == []
+
+
+def test_what_is_called_message_is_one() -> None:
+    """``report(error.message)`` is taken for a message by its name alone."""
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(node.target, ast.Name)
+                and node.target.id == "message"
+            ):
+                assert ast.unparse(node.annotation).startswith("Phrase"), (path, node.lineno)
+            if isinstance(node, ast.FunctionDef) and node.name == "message" and node.returns is not None:
+                assert ast.unparse(node.returns).startswith("Phrase"), (path, node.lineno)
 
 
 def test_placeholders_are_the_same() -> None:
-    for english, chinese in catalogue().items():
-        if isinstance(english, tuple):
-            assert _fields(chinese[0]) in [_fields(form) for form in english]
-        else:
-            assert _fields(english) == _fields(chinese), english
-
-
-def _key(identity: Any) -> str:
-    return str(identity if isinstance(identity, str) else identity[0])
+    for message, chinese in catalogue().items():
+        assert _fields(chinese) in [_fields(form) for form in message.forms], message
 
 
 def _fields(text: str) -> set[tuple[str, str | None]]:
@@ -51,8 +100,8 @@ def _fields(text: str) -> set[tuple[str, str | None]]:
 
 def test_the_compiled_catalogue_is_that_of_the_source() -> None:
     with open(CATALOGUE.with_suffix(".mo"), "rb") as stream:
-        compiled = {_key(m.id): _key(m.string) for m in read_mo(stream) if m.id}
-    assert compiled == {_key(key): _key(value) for key, value in catalogue().items()}
+        compiled = entries(read_mo(stream))
+    assert compiled == {message: chinese for message, chinese in catalogue().items() if chinese}
 
 
 def test_chinese_output_has_no_english_words(site: Site) -> None:

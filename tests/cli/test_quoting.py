@@ -18,13 +18,12 @@ from archiver.actions import protocol
 from archiver.cli.main import COMMANDS
 from archiver.errors import Phrase, UsageProblem, shell_word
 from archiver.i18n import translator
-from tests.cli.test_language import catalogue
 from tests.conftest import COMMAND, Site
-from tests.messages import messages
+from tests.messages import catalogue, messages
 
 #: Programs that a message may ask for, beside ours.
 PROGRAMS = (
-    "archiver(?= [a-z-])|cat|chattr|chgrp|chmod|chown|cp|git(?= -| (?:clone|config|fetch|fsck|push) )|git-lfs|install|ln"
+    "archiver(?= [a-z-])|cat|chattr|chgrp|chmod|chown|cp|git(?= -| (?:clone|config|fetch|fsck|push) )|git-lfs(?= (?:checkout|fetch|fsck|install|pull))|install|ln"
     "|mkdir|mount|mv|openssl|printf|python3|rm|rmdir|sed|setfacl|ssh-keygen|sudo|sysctl|systemctl|umount|useradd|usermod"
 )
 #: After a colon, to the end of the sentence or a semicolon: to be copied as it stands.
@@ -44,12 +43,7 @@ def unquoted(template: str) -> list[str]:
 
 
 def templates() -> set[str]:
-    chinese = {
-        form
-        for string_ in catalogue().values()
-        for form in (string_ if isinstance(string_, tuple | list) else [string_])
-    }
-    return messages() | chinese
+    return {form for message in messages() for form in message.forms} | set(catalogue().values())
 
 
 def test_every_field_in_a_command_is_quoted() -> None:
@@ -75,11 +69,11 @@ def test_the_test_of_the_templates_sees_what_it_should(template: str, wrong: boo
 
 
 def test_translations_quote_the_same_fields() -> None:
-    for english, chinese in catalogue().items():
+    for message, chinese in catalogue().items():
         # One that is not translated yet is the matter of another test.
-        if isinstance(english, str) and chinese:
-            quoted = [sorted(re.findall(r"\{(\w+)!q\}", text)) for text in (english, chinese)]
-            assert quoted[0] == quoted[1], english
+        if chinese:
+            quoted = [sorted(re.findall(r"\{(\w+)!q\}", text)) for text in (message.template, chinese)]
+            assert quoted[0] == quoted[1], message
 
 
 # --- what the shell makes of it
@@ -141,7 +135,7 @@ def test_a_command_crosses_the_socket() -> None:
     packed = protocol.encode_message(protocol.encode_error(raised))
     caught = protocol.decode_error(protocol.read_message(_reader(packed)))
     assert str(caught) == str(raised) == "Look: archiver show 'a '\"'\"'b'\"'\"''"
-    assert str(caught.fields["why"]) == "x 'c d'"
+    assert str(caught.message.fields["why"]) == "x 'c d'"
 
 
 def _reader(data: bytes) -> Any:

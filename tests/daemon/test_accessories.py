@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from archiver.daemon.log import Log
+from archiver.errors import Phrase, phrase_of
 from tests.conftest import COMMAND, Site, free_port, listens, wait_until
 from tests.daemon.test_service import set_metrics
 
@@ -206,10 +207,10 @@ def test_the_log_tells_how_much_of_it_is_missing() -> None:
     told: list[str] = []
     full = True
 
-    def tell(template: str, /, *, problem: str = "", **fields: object) -> None:
+    def tell(template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
         if full:
             raise OSError(28, "No space left on device")
-        told.append(template.format(**fields))
+        told.append(str(phrase_of(template, fields)))
 
     log = Log(tell)
     log("one")

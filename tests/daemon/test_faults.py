@@ -167,7 +167,7 @@ def test_permission_lost_and_regained(site: Site) -> None:
     wait_until(lambda: site.tags() == ["f/s/v2", "f/s/v1"])
     wait_until(lambda: "f/s/sub" in {s["path"] for s in site.json("status")["skipped"]})
     assert {m["path"] for m in site.json("show", "f/s/v2")["materials"]} == {"a", "sub/b"}
-    assert "1 paths cannot be read" in site.run("status", "--check", code=9).stderr
+    assert "1 path cannot be read" in site.run("status", "--check", code=9).stderr
     (site.watch / "f/s/sub").chmod(0o755)
     site.write("f/s/sub/b", "2")
     wait_until(lambda: len(site.tags()) == 3)
@@ -366,7 +366,7 @@ def test_status_is_red_as_soon_as_the_archive_takes_nothing(site: Site, folder: 
     try:
         site.write("f/s/a", "2")
         wait_until(lambda: "the daemon cannot write to the archive" in site.json("status")["problems"], 5)
-        wait_until(lambda: "1 changes could not be archived" in site.run("status", "--check", code=9).stderr)
+        wait_until(lambda: "1 change could not be archived" in site.run("status", "--check", code=9).stderr)
         assert "cannot be written" in str(site.json("status")["last_problem"])
     finally:
         subprocess.run(["umount", "-l", place], check=True)

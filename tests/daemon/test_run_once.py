@@ -50,7 +50,7 @@ def test_a_read_error_ends_with_9_and_is_forgotten_with_its_file(site: Site) -> 
     inject = ["-e", "trace=readv", "-e", "inject=readv:error=EIO:when=1+"]
     done = once(site, "strace", "-qq", "-f", "-o", os.devnull, "-P", bad, *inject)
     assert done.returncode == 9, done.stdout + done.stderr
-    assert "1 paths could not be archived" in done.stderr
+    assert "1 path could not be archived" in done.stderr
     bad.unlink()
     site.catch_up()
     assert site.json("status")["skipped"] == []

@@ -395,7 +395,7 @@ def test_reminders_arrive_once_by_mail_and_webhook_and_later_when_the_channel_wa
     assert "token-of-ours" not in failed.stderr + failed.stdout
     box = Mail()
     with smtp(box, port):
-        assert "1 reminders" not in site.run("remind").stdout
+        assert "1 reminder was" not in site.run("remind").stdout
         assert "0 reminders" in site.run("remind").stdout
     assert len(box.messages) == 1
     assert len(received) == 1, "the manager is not told twice"

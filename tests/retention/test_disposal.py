@@ -136,7 +136,11 @@ def test_a_full_life(site: Site, tmp_path: Path) -> None:
 def check_what_is_left(site: Site, name: str, tmp_path: Path) -> None:
     report = site.verified()
     assert report["notes"] == [
-        {"object": name, "message": f"1 content objects were disposed of under certificate {name}"}
+        {
+            "object": name,
+            "message": f"1 content object was disposed of under certificate {name}",
+            "code": "note.disposed",
+        }
     ]
     assert site.git("fsck", "--full", "--strict").stderr == ""
     assert f"certificate {name}" in site.run("restore", "推荐/首次/v1", "--to", tmp_path / "gone", code=7).stderr

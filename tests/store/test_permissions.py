@@ -316,7 +316,7 @@ def test_immutable_content_cannot_even_be_removed_by_root(site: Site) -> None:
     out = site.run("protect").stdout
     [content] = [path for path in (site.repository / "lfs/objects").rglob("*") if path.is_file()]
     try:
-        assert "1 content objects are immutable now" in out
+        assert "1 content object is immutable now" in out
         assert "i" in subprocess.run(["lsattr", content], capture_output=True, text=True).stdout.split()[0]
         assert site.json("status")["protection"] == "immutable"
         for attempt in (

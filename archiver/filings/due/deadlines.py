@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from archiver.errors import Phrase
+from archiver.filings.code_names import NOTICE_KINDS, word_for
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule
 from archiver.filings.due.working_days import CalendarDay, after, between
 from archiver.filings.register import ENDED, PENDING, Filing, Notice, Question
@@ -25,7 +26,7 @@ class Due:
     on: date
     who: str  # COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
-    source: str  # the article, in English; empty without one
+    source: Phrase | None  # the article; None without one
     started: date
     owner: str  # the person in charge; empty if none is recorded
     provisional: bool = False
@@ -106,7 +107,7 @@ def _change_deadlines(filing: Filing, question: Question) -> Iterator[Due]:
         f"{uid}:decide",
         "change",
         question.first,
-        sentence=Phrase(SENTENCES["decide"]),
+        sentence=SENTENCES["decide"],
         done=question.decided_on,
     )
     if question.material:
@@ -118,7 +119,8 @@ def _change_deadlines(filing: Filing, question: Question) -> Iterator[Due]:
 
 def _notice_deadline(filing: Filing, notice: Notice) -> Due:
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
-    sentence = Phrase(SENTENCES[rule_key], number=notice.number, kind=Phrase(notice.kind))
+    kind = word_for(notice.kind, NOTICE_KINDS)
+    sentence = SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
     stated_day = None
     if notice.due:
         stated_day = CalendarDay(notice.due)
@@ -154,7 +156,7 @@ def _make_deadline(
     return Due(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
-        what=sentence or Phrase(SENTENCES[rule_key]),
+        what=sentence or SENTENCES[rule_key],
         on=due_day.on,
         who=law.who,
         basis=STATED if stated_day else law.basis,

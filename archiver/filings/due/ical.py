@@ -37,7 +37,7 @@ def calendar(dues: Iterable[Due], archive: str, now: datetime, speak: Callable[[
         event.add("status", "TENTATIVE" if due.provisional else "CONFIRMED")
         event.add("transp", "TRANSPARENT")
         if due.source:
-            event.add("description", speak(Phrase(due.source)))
+            event.add("description", speak(due.source))
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
         alarm.add("description", title)

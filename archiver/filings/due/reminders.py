@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from archiver.errors import Phrase
+from archiver.filings.code_names import DEADLINE_STATES, word_for
 from archiver.filings.due.deadlines import Due, is_ours, still_open
 from archiver.filings.due.working_days import between
 from archiver.filings.register import PENDING, Filing
@@ -94,14 +95,14 @@ def line(due: Due, today: date) -> Phrase:
             filing=due.filing,
             what=due.what,
             on=due.on.isoformat(),
-            state=Phrase(due.state(today)),
+            state=word_for(due.state(today), DEADLINE_STATES),
         )
     return Phrase(
         "{filing}: {what}, by {on} [{state}]",
         filing=due.filing,
         what=due.what,
         on=due.on.isoformat(),
-        state=Phrase(due.state(today)),
+        state=word_for(due.state(today), DEADLINE_STATES),
     )
 
 
@@ -113,12 +114,10 @@ def alerts(filing: Filing) -> list[tuple[str, Phrase, date]]:
     return [
         (
             f"{filing.name}:display:{display.source}",
-            Phrase(
+            Phrase.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",
-                filing=filing.name,
-                source=display.source,
-                on=display.on.isoformat(),
-            ),
+                code="alert.display-missing",
+            ).with_fields(filing=filing.name, source=display.source, on=display.on.isoformat()),
             display.on,
         )
         for display in last.values()

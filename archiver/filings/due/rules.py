@@ -6,8 +6,11 @@ the basis is ``policy``: this program's advice, which a person may override with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+
+from archiver.errors import Phrase
 
 _IN_FORCE = date(2022, 3, 1)
 COMPANY, REGULATOR = "company", "regulator"
@@ -22,32 +25,32 @@ class Rule:
     days: int  # working days from the trigger
     who: str
     basis: str
-    source: str  # translated for the reader
+    source: Phrase | None  # the article of the statute, if one says so
     effective_from: date = _IN_FORCE
 
 
 RULES = (
-    Rule("start", 10, COMPANY, STATUTE, "Algorithm Recommendation Provisions, art. 24(1)"),
-    Rule("change", 10, COMPANY, STATUTE, "Algorithm Recommendation Provisions, art. 24(2)"),
-    Rule("end", 20, COMPANY, STATUTE, "Algorithm Recommendation Provisions, art. 24(3)"),
-    Rule("review", 30, REGULATOR, STATUTE, "Algorithm Recommendation Provisions, art. 25"),
-    Rule("display", 5, COMPANY, POLICY, "Algorithm Recommendation Provisions, art. 26"),
-    Rule("notice", 5, COMPANY, POLICY, ""),
-    Rule("inspection", 0, COMPANY, POLICY, "Algorithm Recommendation Provisions, art. 28"),
-    Rule("check", 2, COMPANY, POLICY, ""),
+    Rule("start", 10, COMPANY, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 24(1)")),
+    Rule("change", 10, COMPANY, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 24(2)")),
+    Rule("end", 20, COMPANY, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 24(3)")),
+    Rule("review", 30, REGULATOR, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 25")),
+    Rule("display", 5, COMPANY, POLICY, Phrase("Algorithm Recommendation Provisions, art. 26")),
+    Rule("notice", 5, COMPANY, POLICY, None),
+    Rule("inspection", 0, COMPANY, POLICY, Phrase("Algorithm Recommendation Provisions, art. 28")),
+    Rule("check", 2, COMPANY, POLICY, None),
 )
 
 #: Sentences for people, by rule.
-SENTENCES = {
-    "start": "hand in the first filing",
-    "change": "hand in the change",
-    "decide": "decide whether the change is material",
-    "end": "hand in the deregistration",
-    "review": "the regulator's answer is due",
-    "display": "display the filing number, and record the check",
-    "notice": "answer notice {number} ({kind})",
-    "inspection": "answer inspection {number}: export the package",
-    "check": "look at the review status on the portal",
+SENTENCES: Mapping[str, Phrase] = {
+    "start": Phrase.define("hand in the first filing", code="due.start"),
+    "change": Phrase.define("hand in the change", code="due.change"),
+    "decide": Phrase.define("decide whether the change is material", code="due.decide"),
+    "end": Phrase.define("hand in the deregistration", code="due.end"),
+    "review": Phrase.define("the regulator's answer is due", code="due.review"),
+    "display": Phrase.define("display the filing number, and record the check", code="due.display"),
+    "notice": Phrase.define("answer notice {number} ({kind})", code="due.notice"),
+    "inspection": Phrase.define("answer inspection {number}: export the package", code="due.inspection"),
+    "check": Phrase.define("look at the review status on the portal", code="due.check"),
 }
 
 

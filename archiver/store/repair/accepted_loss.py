@@ -83,7 +83,9 @@ def assess(archive: Archive) -> Loss:
     problem = journal_repair.ref_problem(repository)
     last = archive.last_whole_event()
     if last is None:
-        raise journal_repair.damaged(repository.path, problem or Phrase("it holds no event"), None)
+        raise journal_repair.damaged(
+            repository.path, problem or Phrase.define("it holds no event", code="journal.empty"), None
+        )
     events = list(archive.journal.since(None, tip=last.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
     captured = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
@@ -95,7 +97,9 @@ def assess(archive: Archive) -> Loss:
     loss.empty = {ref for ref, oid in loss.beyond.items() if not _is_there(repository, oid)}
     loss.problem = problem or journal_repair.RefDifferences(tuple(loss.restored), tuple(loss.beyond)).problem
     if loss.problem is None and repository.resolve(JOURNAL) != last.commit:
-        loss.problem = Phrase("its ref {ref} does not name its newest event", ref=JOURNAL)
+        loss.problem = Phrase.define(
+            "its ref {ref} does not name its newest event", code="journal.ref-behind"
+        ).with_fields(ref=JOURNAL)
     known = {
         tag: oid for tag, refs in captured.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
     }

@@ -52,17 +52,17 @@ class RefDifferences:
     def problem(self) -> Phrase | None:
         """What is wrong, for a message; None where the refs fit the journal."""
         if self.beyond:
-            return Phrase(
+            return Phrase.define(
                 "{count} refs go beyond its newest event, the first is {first}",
-                count=len(self.beyond),
-                first=self.beyond[0],
-            )
+                singular="{count} ref goes beyond its newest event: {first}",
+                code="journal.refs-beyond",
+            ).with_fields(count=len(self.beyond), first=self.beyond[0])
         if self.missing:
-            return Phrase(
+            return Phrase.define(
                 "{count} refs that it names are missing or cannot be read, the first is {first}",
-                count=len(self.missing),
-                first=self.missing[0],
-            )
+                singular="{count} ref that it names is missing or cannot be read: {first}",
+                code="journal.refs-missing",
+            ).with_fields(count=len(self.missing), first=self.missing[0])
         return None
 
 
@@ -90,18 +90,24 @@ def ref_problem(repository: Repository) -> Phrase | None:
     """Why the journal's ref cannot be used; None where it names an event that can be read."""
     if not packed_refs.is_whole(repository.path):
         # No git that looks for a ref answers.
-        return Phrase("the file {path}, which holds its refs, is damaged", path=repository.path / packed_refs.NAME)
+        return Phrase.define(
+            "the file {path}, which holds its refs, is damaged", code="journal.packed-refs-damaged"
+        ).with_fields(path=repository.path / packed_refs.NAME)
     tip = repository.resolve(JOURNAL)
     if tip is not None:
         try:
             repository.read(f"{tip}:{EVENT_FILE}")
             return None
         except KeyError:
-            return Phrase("the event {commit}, which its ref names, is missing or damaged", commit=tip[:12])
+            return Phrase.define(
+                "the event {commit}, which its ref names, is missing or damaged", code="journal.event-damaged"
+            ).with_fields(commit=tip[:12])
     hints = _journal_hints(repository)
     if is_there(repository.path / JOURNAL) or hints:
-        return Phrase("its ref {ref} is empty, or names nothing that can be read", ref=JOURNAL)
-    return Phrase("its ref {ref} is missing", ref=JOURNAL)
+        return Phrase.define(
+            "its ref {ref} is empty, or names nothing that can be read", code="journal.ref-unreadable"
+        ).with_fields(ref=JOURNAL)
+    return Phrase.define("its ref {ref} is missing", code="journal.ref-missing").with_fields(ref=JOURNAL)
 
 
 def readable_refs(repository: Repository) -> dict[str, str]:

@@ -1,0 +1,71 @@
+"""Why a path is not archived, or not yet: a code for ``state.db`` and JSON, and a sentence for people."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+
+from archiver.errors import Phrase
+
+IGNORED = Phrase.define("matches the ignore pattern {value}", code="path.ignored")
+UNREADABLE_FOLDER = Phrase.define("the folder cannot be read: {value}", code="path.unreadable-folder")
+UNREADABLE_FILE = Phrase.define("the file cannot be read: {value}", code="path.unreadable-file")
+OWN = Phrase.define("is part of the archive itself, reached by another path", code="path.own")
+TOO_DEEP = Phrase.define("lies more than {value} folders deep; nothing in it is archived", code="path.too-deep")
+TOO_LONG = Phrase.define("has a path of more than {value} bytes; nothing in it is archived", code="path.too-long")
+#: By the kind of file, as ``stat.S_IFMT`` gives it.
+SPECIAL_FILES: Mapping[int, Phrase] = {
+    stat.S_IFLNK: Phrase.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
+    stat.S_IFIFO: Phrase.define("is a FIFO, not a file", code="path.fifo"),
+    stat.S_IFSOCK: Phrase.define("is a socket, not a file", code="path.socket"),
+    stat.S_IFBLK: Phrase.define("is a block device, not a file", code="path.block-device"),
+    stat.S_IFCHR: Phrase.define("is a character device, not a file", code="path.character-device"),
+}
+SETTLING = Phrase.define("waits until it has not changed for {value} s", code="path.settling")
+STILL_CHANGING = Phrase.define("changes while it is read; tried {value} times", code="path.still-changing")
+HELD_OPEN = Phrase.define("is still open for writing; tried {value} times", code="path.held-open")
+FAILED = Phrase.define("could not be archived yet; tried {value} times", code="path.failed")
+BUSY = Phrase.define("waits for another process that writes to the archive; tried {value} times", code="path.busy")
+GATHERING = Phrase.define(
+    "is gathered with other changes into one version every {value} minutes", code="path.gathering"
+)
+
+REASONS: Mapping[str, Phrase] = {
+    reason.code: reason
+    for reason in (
+        *(IGNORED, UNREADABLE_FOLDER, UNREADABLE_FILE, OWN, TOO_DEEP, TOO_LONG, *SPECIAL_FILES.values()),
+        *(SETTLING, STILL_CHANGING, HELD_OPEN, FAILED, BUSY, GATHERING),
+    )
+}
+
+#: Earlier releases wrote the sentence into ``state.db``; these never change.
+_FORMER_SENTENCES: Mapping[str, str] = {
+    "matches the ignore pattern {value}": "path.ignored",
+    "the folder cannot be read: {value}": "path.unreadable-folder",
+    "the file cannot be read: {value}": "path.unreadable-file",
+    "is part of the archive itself, reached by another path": "path.own",
+    "lies more than {value} folders deep; nothing in it is archived": "path.too-deep",
+    "has a path of more than {value} bytes; nothing in it is archived": "path.too-long",
+    "is a symbolic link, which is not followed": "path.symbolic-link",
+    "is a FIFO, not a file": "path.fifo",
+    "is a socket, not a file": "path.socket",
+    "is a block device, not a file": "path.block-device",
+    "is a character device, not a file": "path.character-device",
+    "waits until it has not changed for {value} s": "path.settling",
+    "changes while it is read; tried {value} times": "path.still-changing",
+    "is still open for writing; tried {value} times": "path.held-open",
+    "could not be archived yet; tried {value} times": "path.failed",
+    "waits for another process that writes to the archive; tried {value} times": "path.busy",
+    "is gathered with other changes into one version every {value} minutes": "path.gathering",
+}
+
+
+def code_of_stored(word: str) -> str:
+    """Return the code that ``state.db`` holds, or that of the sentence which an earlier release left there."""
+    return _FORMER_SENTENCES.get(word, word)
+
+
+def reason_phrase(code: str, value: str) -> Phrase:
+    """Return the sentence of a code; a code that only a newer release knows stands for itself."""
+    reason = REASONS.get(code)
+    return Phrase("{code}: {value}", code=code, value=value) if reason is None else reason.with_fields(value=value)
