@@ -38,6 +38,7 @@ _OTHER_MEANINGS = {
     ("archiver/daemon/capture_loop.py", "checkpoint"): "a side task of the daemon",
     ("archiver/daemon/jobs.py", "drill"): "a side task of the daemon",
     ("archiver/daemon/jobs.py", "timestamp"): "a side task of the daemon",
+    ("archiver/filings/code_names.py", "policy"): "the basis of a deadline",
     ("archiver/filings/due/deadlines.py", "notice"): "a rule of deadlines",
     ("archiver/filings/due/rules.py", "notice"): "a rule of deadlines",
     ("archiver/filings/due/rules.py", "policy"): "the basis of a rule",
