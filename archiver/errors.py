@@ -4,7 +4,7 @@ A message is a *template* with named fields, in no language until it is printed.
 which file, what was not lost, and what to do next; in a command each field is ``{name!q}``, quoted.
 
 A template is written literally in one of three places, where tests/messages.py finds it: as the first argument
-of :class:`Phrase`, of :meth:`Phrase.define`, or of a function with a parameter called ``template``.
+of :class:`LazyMessage`, of :meth:`LazyMessage.define`, or of a function with a parameter called ``template``.
 Programs decide on codes, never on templates; docs/codes.md lists the codes.
 """
 
@@ -80,7 +80,7 @@ def fill(template: str, fields: Mapping[str, object], shown: Callable[[object], 
 _ATTRIBUTES = ("code", "context", "singular", "count_field")
 
 
-class Phrase:
+class LazyMessage:
     """A message that is not in any language yet: a template and its fields.
 
     ``str()`` gives the English sentence.  A message inside a field is put into the same language.
@@ -96,7 +96,7 @@ class Phrase:
     @classmethod
     def define(
         cls, template: str, /, *, code: str = "", context: str = "", singular: str = "", count_field: str = "count"
-    ) -> Phrase:
+    ) -> LazyMessage:
         """Describe a message whose fields come later, with :meth:`with_fields`.
 
         ``code`` identifies the message to programs, whatever becomes of the sentence.  ``context`` tells apart
@@ -111,7 +111,7 @@ class Phrase:
     @classmethod
     def revive(
         cls, template: str, fields: Mapping[str, object], attributes: Mapping[str, str] | None = None
-    ) -> Phrase:
+    ) -> LazyMessage:
         """Make the message again that another process took apart or an earlier run stored.
 
         Attributes that only another release knows are left out.
@@ -119,9 +119,9 @@ class Phrase:
         known = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
         return cls.define(template, **known).with_fields(**fields)
 
-    def with_fields(self, **fields: object) -> Phrase:
+    def with_fields(self, **fields: object) -> LazyMessage:
         """Return the same message with these fields added."""
-        phrase = Phrase(self.template, **{**self.fields, **fields})
+        phrase = LazyMessage(self.template, **{**self.fields, **fields})
         phrase.code, phrase.context = self.code, self.context
         phrase.singular, phrase.count_field = self.singular, self.count_field
         return phrase
@@ -141,18 +141,18 @@ class Phrase:
         return fill(self.singular if self.singular and self.count == 1 else self.template, self.fields)
 
     def __repr__(self) -> str:
-        return f"Phrase({self.template!r}, {self.fields!r})"
+        return f"LazyMessage({self.template!r}, {self.fields!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Phrase) and (self.template, self.fields) == (other.template, other.fields)
+        return isinstance(other, LazyMessage) and (self.template, self.fields) == (other.template, other.fields)
 
     def __hash__(self) -> int:
         return hash(self.template)
 
 
-def phrase_of(template: str | Phrase, fields: Mapping[str, object]) -> Phrase:
+def message_from(template: str | LazyMessage, fields: Mapping[str, object]) -> LazyMessage:
     """Make a message of what a caller wrote: a template, or a message that lacks some fields."""
-    return template.with_fields(**fields) if isinstance(template, Phrase) else Phrase(template, **fields)
+    return template.with_fields(**fields) if isinstance(template, LazyMessage) else LazyMessage(template, **fields)
 
 
 class Reporter(Protocol):
@@ -161,7 +161,7 @@ class Reporter(Protocol):
     ``problem`` is the code of the kind of trouble, as metrics count it; empty where there is none.
     """
 
-    def __call__(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
+    def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         """Report a message."""
 
 
@@ -176,15 +176,15 @@ class ArchiverError(Exception):
     code: ClassVar[str] = "archivererror"
     wire_name: ClassVar[str] = "ArchiverError"
 
-    def __init__(self, template: str | Phrase, /, **fields: object) -> None:
-        self.message = phrase_of(template, fields)
+    def __init__(self, template: str | LazyMessage, /, **fields: object) -> None:
+        self.message = message_from(template, fields)
         super().__init__(self.message.template)
 
     def __str__(self) -> str:
         return str(self.message)
 
 
-class UsageProblem(ArchiverError):
+class UsageError(ArchiverError):
     """The command line asks for something that makes no sense."""
 
     exit_code = 2
@@ -192,7 +192,7 @@ class UsageProblem(ArchiverError):
     wire_name = "UsageProblem"
 
 
-class ConfigProblem(ArchiverError):
+class ConfigError(ArchiverError):
     """The configuration is missing, no text of ours or not allowed; one that may not be read is the storage's."""
 
     exit_code = 3
@@ -231,7 +231,7 @@ class Busy(ArchiverError):
     wire_name = "Busy"
 
 
-class NotFound(ArchiverError):
+class NotFoundError(ArchiverError):
     """No such filing, submission, version, tag or plan."""
 
     exit_code = 7
@@ -239,7 +239,7 @@ class NotFound(ArchiverError):
     wire_name = "NotFound"
 
 
-class StorageProblem(ArchiverError):
+class StorageError(ArchiverError):
     """The disk, a permission or a damaged file stands in the way."""
 
     exit_code = 8
@@ -247,7 +247,7 @@ class StorageProblem(ArchiverError):
     wire_name = "StorageProblem"
 
 
-class JournalDamaged(StorageProblem):
+class JournalDamaged(StorageError):
     """The journal cannot be continued as it stands; reading goes on."""
 
     code = "journaldamaged"

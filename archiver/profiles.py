@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 #: The program's floor, in calendar years.  No setting and no profile goes below it.
 FLOOR_YEARS = 3
@@ -20,7 +20,7 @@ class Profile:
 
     name: str
     years: int
-    basis: Phrase  # the law or the decision behind the period
+    basis: LazyMessage  # the law or the decision behind the period
 
     def __post_init__(self) -> None:
         if self.years < FLOOR_YEARS:
@@ -28,24 +28,24 @@ class Profile:
 
 
 #: No statute was found that gives filing materials a period; house policy is an honest basis.
-BASIS = Phrase.define(
+BASIS = LazyMessage.define(
     "house policy: materials of an algorithm filing are kept at least three years, version by version, "
     "ready for spot checks",
     code="basis.house-policy",
 )
-_BASIS_IMPACT = Phrase.define(
+_BASIS_IMPACT = LazyMessage.define(
     "Personal Information Protection Law of China, art. 56: impact assessments, at least three years",
     code="basis.impact-assessment",
 )
-_BASIS_CLASS = Phrase.define(
+_BASIS_CLASS = LazyMessage.define(
     "house policy: archive class of the company's own retention schedule", code="basis.archive-class"
 )
-_BASIS_EU = Phrase.define(
+_BASIS_EU = LazyMessage.define(
     "EU AI Act, art. 18: documentation of high-risk systems, ten years", code="basis.eu-ai-act"
 )
-_BASIS_SEC = Phrase.define("SEC rule 17a-4: records of broker-dealers, six years", code="basis.sec-17a4")
+_BASIS_SEC = LazyMessage.define("SEC rule 17a-4: records of broker-dealers, six years", code="basis.sec-17a4")
 #: The period that was in force before a setting was shortened.
-BASIS_PROMISED = Phrase.define(
+BASIS_PROMISED = LazyMessage.define(
     "promised before: a period can be made longer, never shorter", code="basis.promised"
 )
 

@@ -3,7 +3,7 @@
 ``python -m tests.messages`` enters new ones into the catalogue, drops those that
 are gone, and compiles it; the translations are then written by hand.
 
-A template is found where it is written: in ``Phrase(...)``, in ``Phrase.define(...)``, and as the argument of a
+A template is found where it is written: in ``LazyMessage(...)``, in ``LazyMessage.define(...)``, and as the argument of a
 function with a parameter called ``template``, which is looked up in the source too.  A template that is computed,
 or comes from somewhere else, is an :class:`Unwritten`, and a test fails.
 """
@@ -30,7 +30,7 @@ ROOT = Path(archiver.__file__).parent
 CATALOGUE = ROOT / "locale/zh/LC_MESSAGES/archiver.po"
 #: The class itself, and what puts messages together that were taken apart.
 IMPLEMENTATION = ROOT / "errors.py"
-PHRASE = "Phrase"
+PHRASE = "LazyMessage"
 
 
 #: click's own words, which it asks of the same catalogue.
@@ -244,7 +244,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _is_phrase(node: ast.expr) -> bool:
-    """Whether the node is ``Phrase(...)`` or ``Phrase.define(...)``."""
+    """Whether the node is ``LazyMessage(...)`` or ``LazyMessage.define(...)``."""
     if not isinstance(node, ast.Call):
         return False
     if _name(node.func) == "define" and isinstance(node.func, ast.Attribute):
@@ -259,7 +259,7 @@ def _is_made_of(node: ast.expr, classes: set[str]) -> bool:
 
 def _is_message(node: ast.expr) -> bool:
     """Whether the value is a message; that each attribute called ``message`` is one, another test sees to."""
-    if isinstance(node, ast.Call) and _name(node.func) in ("with_fields", "phrase_of", "revive"):
+    if isinstance(node, ast.Call) and _name(node.func) in ("with_fields", "message_from", "revive"):
         return True
     return _is_phrase(node) or (isinstance(node, ast.Attribute) and node.attr == "message")
 

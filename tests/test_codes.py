@@ -17,7 +17,7 @@ from archiver.actions import protocol
 from archiver.daemon.trouble import read_last_problem
 from archiver.daemon.watched_folder import watch_reason
 from archiver.documents.document import ENCRYPTED, Document
-from archiver.errors import ArchiverError, Phrase, StorageProblem
+from archiver.errors import ArchiverError, LazyMessage, StorageError
 from archiver.intake import path_reasons
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.replica.bucket import BucketProblem
@@ -86,13 +86,13 @@ def test_every_error_crosses_the_socket(error_class: type[ArchiverError]) -> Non
 
 
 def test_a_class_of_another_module_crosses_as_the_one_above_it() -> None:
-    assert type(across(BucketProblem("it cannot be reached"))) is StorageProblem
+    assert type(across(BucketProblem("it cannot be reached"))) is StorageError
 
 
 def test_code_and_number_cross_the_socket() -> None:
-    message = Phrase.define("{count} paths", code="test.paths", singular="{count} path").with_fields(count=1)
-    arrived = across(StorageProblem("{reason}!", reason=message)).message.fields["reason"]
-    assert isinstance(arrived, Phrase)
+    message = LazyMessage.define("{count} paths", code="test.paths", singular="{count} path").with_fields(count=1)
+    arrived = across(StorageError("{reason}!", reason=message)).message.fields["reason"]
+    assert isinstance(arrived, LazyMessage)
     assert (str(arrived), arrived.code) == ("1 path", "test.paths")
 
 
@@ -237,11 +237,11 @@ def test_what_an_earlier_release_left_of_the_last_problem_is_read(tmp_path: Path
 
 def test_a_document_in_the_cache_of_an_earlier_release_is_read() -> None:
     document = Document.from_json({"kind": "pdf", "lines": [], "problem": "it is encrypted"})
-    assert (document.problem, str(document.problem_phrase)) == (ENCRYPTED, "it is encrypted")
+    assert (document.problem, str(document.problem_message)) == (ENCRYPTED, "it is encrypted")
 
 
 def test_a_finding_says_by_name_what_was_seen() -> None:
-    detail = Phrase("{size} bytes instead of {expected}", size=3, expected=4)
+    detail = LazyMessage("{size} bytes instead of {expected}", size=3, expected=4)
     assert Finding("A051", "ab", detail).as_json() == {
         "code": "A051",
         "object": "ab",

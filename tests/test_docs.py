@@ -108,13 +108,13 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
         if cls.__module__ == errors.__name__
     }
     assert codes == {
-        "UsageProblem": 2,
-        "ConfigProblem": 3,
+        "UsageError": 2,
+        "ConfigError": 3,
         "RetentionRefused": 4,
         "FindingsPresent": 5,
         "Busy": 6,
-        "NotFound": 7,
-        "StorageProblem": 8,
+        "NotFoundError": 7,
+        "StorageError": 8,
         "Unhealthy": 9,
     }
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from archiver.audit import copy_worker
 from archiver.audit.copy_worker import CopiedFile, CopyFailure
 from archiver.documents.document import Document
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.intake import staging_worker
 from archiver.intake.folder import access
 from archiver.intake.snapshot import SkippedPath
@@ -90,9 +90,9 @@ def test_what_a_staging_process_sends_comes_back() -> None:
         [SkippedPath(b"bad", "cannot be read: {value}", "Permission denied")],
     )
     assert staging_worker._decode_outcome(sent(staging_worker._encode_result(result))) == result
-    problem = StorageProblem("{path} is full ({reason}, {count})", path=b"/x\xff", reason="No space", count=3)
+    problem = StorageError("{path} is full ({reason}, {count})", path=b"/x\xff", reason="No space", count=3)
     decoded = staging_worker._decode_outcome(sent(staging_worker._encode_problem(problem)))
-    assert isinstance(decoded, StorageProblem)
+    assert isinstance(decoded, StorageError)
     assert (decoded.template, decoded.fields) == (problem.template, problem.fields)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
-from archiver.errors import ArchiverError, Phrase
+from archiver.errors import ArchiverError, LazyMessage
 from archiver.evidence import request_timestamp
 from archiver.evidence.checkpoint import make_checkpoint, witness_of
 from archiver.store.events.evidence_events import TimestampReceived
@@ -24,7 +24,7 @@ def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
     """Sign a checkpoint, request a time-stamp if an authority is configured, and return the witness line.
 
     An authority that fails is reported in the answer: the signature stands without its token, and the daemon asks
-    again later.  Raises StorageProblem if the archive cannot be written.
+    again later.  Raises StorageError if the archive cannot be written.
     """
     event = make_checkpoint(context.archive, context.lock_timeout)
     answer: dict[str, Any] = {"line": str(witness_of(context.archive, event)), "proven": None, "problem": None}
@@ -39,7 +39,7 @@ def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
     return answer
 
 
-def sign_checkpoint(context: ActionContext) -> Phrase | None:
+def sign_checkpoint(context: ActionContext) -> LazyMessage | None:
     """Sign a checkpoint after a journalled act, and return the problem if signing fails.
 
     The act cannot be taken back, so a missing signature is reported and never raised.

@@ -13,7 +13,7 @@ from typing import IO, Any
 from archiver.actions import protocol
 from archiver.actions.registry import find_action
 from archiver.actions.request_fields import Request, encode_request
-from archiver.errors import StorageProblem, UsageProblem
+from archiver.errors import StorageError, UsageError
 
 
 def is_owner(archive: Path) -> bool:
@@ -29,7 +29,7 @@ def is_owner(archive: Path) -> bool:
 def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
     """Open the file to send along, if any, until the end of the block.
 
-    Raises UsageProblem if the path is no regular file, cannot be read, or is too large.
+    Raises UsageError if the path is no regular file, cannot be read, or is too large.
     """
     if path is None:
         yield None
@@ -45,7 +45,7 @@ def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
             # Refused below, with the same sentence as a file that is too large.
             size = -1
         if not 0 <= size <= protocol.MAX_ATTACHMENT_BYTES:
-            raise UsageProblem(
+            raise UsageError(
                 "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
                 "Check the name and submit again.",
                 path=path,
@@ -58,7 +58,7 @@ def request_action(
 ) -> dict[str, Any]:
     """Have the daemon of ``archive`` carry out a request, and return the answer.
 
-    Raises whatever the action raised there, UsageProblem if the attachment cannot be sent, and StorageProblem if
+    Raises whatever the action raised there, UsageError if the attachment cannot be sent, and StorageError if
     no daemon listens or it gives no answer: the action may be done then.
     """
     with open_attachment(attachment) as stream, _connect(archive) as daemon:
@@ -73,7 +73,7 @@ def request_action(
             result = None if "error" in answer else protocol.decode_value(answer.get("result"))
             problem = protocol.decode_error(answer) if "error" in answer else None
         except (OSError, protocol.BadMessage) as error:
-            raise StorageProblem(
+            raise StorageError(
                 "The daemon of {path} gave no answer ({reason}). Nothing archived was lost. Look with archiver "
                 "log whether it was done, and try again.",
                 path=archive,
@@ -88,14 +88,14 @@ def request_action(
 def _connect(archive: Path) -> Iterator[socket.socket]:
     """Connect to the daemon's socket, and close the connection at the end of the block.
 
-    Raises StorageProblem if no daemon listens.
+    Raises StorageError if no daemon listens.
     """
     try:
         with protocol.short_socket_path(archive) as path:
             daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             daemon.connect(path)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "The archive {path} belongs to another user, and no daemon could be asked to do this ({reason}). "
             "Nothing was changed and nothing was lost. Start the service, or run this as the archive's owner.",
             path=archive,

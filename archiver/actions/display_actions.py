@@ -12,7 +12,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.filing_actions import record_context
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import Phrase, UsageProblem
+from archiver.errors import LazyMessage, UsageError
 from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
 from archiver.filings.public_display import look
 from archiver.filings.register import Filing, register
@@ -36,13 +36,13 @@ class CheckDisplay(Request):
 def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, Any]:
     """Look for the filing number and the link on each page, and journal the results with the pages.
 
-    A page that cannot be fetched is a result too.  Raises NotFound for an unknown filing, UsageProblem if the
+    A page that cannot be fetched is a result too.  Raises NotFoundError for an unknown filing, UsageError if the
     filing has no number, no page is named, or the saved page is too large.
     """
     filing_name = find_filing(context.archive, request.filing)
     filing = record_context(context, None).filing(filing_name)
     if not filing.number:
-        raise UsageProblem(
+        raise UsageError(
             "{filing} has no filing number yet, so there is nothing to look for. Nothing was recorded. Record it "
             "with: archiver filing set {filing!q} --number NO --issued-on DATE",
             filing=filing_name,
@@ -51,7 +51,7 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
         return {"filing": filing_name, "pages": [_check_saved_page(context, filing, request.page_name)]}
     addresses = _display_addresses(context, filing_name)
     if not addresses:
-        raise UsageProblem(
+        raise UsageError(
             "{filing} has no page to look at. Nothing was recorded. Name the company's own pages in the settings: "
             '[filings."{filing}"] pages = ["https://..."], or give a saved page with --page FILE',
             filing=filing_name,
@@ -81,12 +81,12 @@ def _display_addresses(context: ActionContext, filing_name: str) -> tuple[str, .
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
     """Check the attached page.
 
-    The limit is that of a fetched page.  Raises UsageProblem if it is larger.
+    The limit is that of a fetched page.  Raises UsageError if it is larger.
     """
     assert context.attachment is not None
     data = context.attachment.read(LARGEST_BYTES + 1)
     if len(data) > LARGEST_BYTES:
-        raise UsageProblem(
+        raise UsageError(
             "{page} is larger than {size} MB. Nothing was recorded. Save the page without its pictures.",
             page=page_name,
             size=LARGEST_BYTES >> 20,
@@ -104,7 +104,7 @@ def _check_address(context: ActionContext, filing: Filing, address: str) -> dict
 
 
 def _record_check(
-    context: ActionContext, filing: Filing, source: str, data: bytes, problem: Phrase | None
+    context: ActionContext, filing: Filing, source: str, data: bytes, problem: LazyMessage | None
 ) -> dict[str, Any]:
     """Journal the result of one check with the page as evidence, if fetched, and return the result."""
     display = look(filing, data)

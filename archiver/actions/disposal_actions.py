@@ -44,7 +44,7 @@ class RunDisposal(Request):
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
     """Journal a plan of deletion, and return the versions to go and to stay, with reasons.
 
-    Raises NotFound for an unknown tag, RetentionRefused if the journal has events that cannot be read.
+    Raises NotFoundError for an unknown tag, RetentionRefused if the journal has events that cannot be read.
     """
     archive = context.archive
     versions = [find_version(archive, tag) for tag in request.tags] or archive.index.versions()
@@ -80,7 +80,8 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
 def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[str, Any]:
     """Journal the caller's approval; return how many are missing, and from when on the plan may run.
 
-    Raises NotFound for an unknown plan, RetentionRefused if the caller made the plan or has approved it already.
+    Raises NotFoundError for an unknown plan, RetentionRefused if the caller made the plan or has approved it
+    already.
     """
     rules = context.disposal_rules
     plan = disposal.approve(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
@@ -93,7 +94,7 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
 def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]:
     """Delete the content in an approved plan, and sign the archive afterwards.
 
-    Safe to repeat after a crash: a plan that was begun is finished.  Raises NotFound for an unknown plan, and
+    Safe to repeat after a crash: a plan that was begun is finished.  Raises NotFoundError for an unknown plan, and
     RetentionRefused if the plan may not run or ``verify`` finds anything.  Nothing is deleted then.
     """
     disposal.refuse_unread(context.archive, "dispose run", context.lock_timeout)

@@ -11,7 +11,7 @@ from archiver import clock
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.filings import end_of_filing, records
 from archiver.filings.register import register
 from archiver.store import names
@@ -97,8 +97,8 @@ def record_context(context: ActionContext, file_name: str | None) -> records.Rec
 def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, Any]:
     """Record new facts about a filing, with a screenshot as proof.
 
-    Raises NotFound for an unknown filing, UsageProblem for a value that cannot be recorded.  Nothing is journalled
-    then.
+    Raises NotFoundError for an unknown filing, UsageError for a value that cannot be recorded.  Nothing is
+    journalled then.
     """
     filing_name = find_filing(context.archive, request.filing)
     records.set_sheet(
@@ -115,7 +115,7 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
 
 
 def _normalize_field(name: str, value: Any) -> Any:
-    """Return a field of the profile in the form for the journal; raises UsageProblem.
+    """Return a field of the profile in the form for the journal; raises UsageError.
 
     Values that are no text stay as they are: their kind is checked, and refused, with the others.
     """
@@ -128,7 +128,7 @@ def _normalize_field(name: str, value: Any) -> Any:
 def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
     """Record the end of a filing, the start of its retention periods.
 
-    Raises NotFound for an unknown filing, UsageProblem without a reason.
+    Raises NotFoundError for an unknown filing, UsageError without a reason.
     """
     event = end_of_filing.end(
         context.archive,
@@ -145,7 +145,7 @@ def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
 def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
     """Record a notice of the regulator with the document, and return the new number.
 
-    Raises NotFound for an unknown filing, UsageProblem for a kind or dates that cannot be.
+    Raises NotFoundError for an unknown filing, UsageError for a kind or dates that cannot be.
     """
     filing_name = find_filing(context.archive, request.filing)
     notice_number = records.add_notice(
@@ -167,7 +167,7 @@ def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
 def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, Any]:
     """Record the submission in answer to a notice; the default day is the day of the submission.
 
-    Raises NotFound for an unknown notice or submission, UsageProblem if the submission was not made for the
+    Raises NotFoundError for an unknown notice or submission, UsageError if the submission was not made for the
     notice's filing, or the notice is answered already.
     """
     archive = context.archive
@@ -176,7 +176,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     filing = register(archive.index.life(notice.filing))[notice.filing]
     submissions = [record for record in filing.submitted if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submissions:
-        raise UsageProblem(
+        raise UsageError(
             "{submission} was not handed in for {filing}, so it cannot answer notice {number}. Nothing was "
             "recorded. Record the handing-in first: archiver submit {submission!q} --on DATE",
             submission=str(submission),
@@ -198,7 +198,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
 def decide_change(context: ActionContext, request: DecideChange) -> dict[str, Any]:
     """Record whether a change is material, and so must be submitted to the regulator.
 
-    Raises NotFound for an unknown change, UsageProblem without a reason or if it is decided already.
+    Raises NotFoundError for an unknown change, UsageError without a reason or if it is decided already.
     """
     change = records.decide(
         record_context(context, None),

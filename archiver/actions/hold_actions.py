@@ -38,8 +38,8 @@ class LiftHold(Request):
 def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
     """Place a hold, and return the object on hold.
 
-    Raises NotFound for an unknown object, UsageProblem for a name or reason that says nothing, or a hold of this
-    name that the object has already.
+    Raises NotFoundError for an unknown object, UsageError for a name or reason that says nothing, or a hold of
+    this name that the object has already.
     """
     event = holds.place(
         context.archive,
@@ -56,7 +56,7 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
 def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
     """Lift a hold, and return the objects set free.
 
-    Raises NotFound for an unknown object or where no such hold is in force, UsageProblem without a reason.
+    Raises NotFoundError for an unknown object or where no such hold is in force, UsageError without a reason.
     """
     events = holds.lift(
         context.archive,

@@ -10,7 +10,7 @@ from archiver import clock
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action, unknown_action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.restore import drill
 from archiver.store import maintenance, names
 from archiver.store.events import validation
@@ -62,7 +62,7 @@ class RecordNote(Request):
 def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[str, Any]:
     """Restore a random sample to a scratch folder, compare every byte, and journal the result.
 
-    Raises StorageProblem if a file of the sample does not come back as it was archived.
+    Raises StorageError if a file of the sample does not come back as it was archived.
     """
     file_count = min(max(request.file_count, 1), _MOST_DRILL_FILES)
     result = drill.drill(context.archive, file_count, context.lock_timeout)
@@ -73,7 +73,7 @@ def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[s
 def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]:
     """Move loose objects into packs and merge small packs; return how many of each.
 
-    Raises StorageProblem if git cannot write; nothing is removed before its copy is on disk.
+    Raises StorageError if git cannot write; nothing is removed before its copy is on disk.
     """
     result = maintenance.maintain(context.archive, context.lock_timeout)
     return {"objects": result.objects, "packs": result.packs}
@@ -83,7 +83,7 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
     """Upload missing objects, renew locks, delete disposed content, and return the counts.
 
-    Raises ConfigProblem without a bucket in the settings, StorageProblem if the bucket fails; what was sent until
+    Raises ConfigError without a bucket in the settings, StorageError if the bucket fails; what was sent until
     then stays recorded.
     """
     # Imported here: boto3 takes longer to load than any other action to run.
@@ -113,7 +113,7 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     """Journal an act outside the archive on behalf of the caller, and return the event's number.
 
-    Raises UsageProblem for any other action than a note's, and for details that could not be read back, hold
+    Raises UsageError for any other action than a note's, and for details that could not be read back, hold
     control characters, or are too long.
     """
     if request.action not in _NOTES:
@@ -124,7 +124,7 @@ def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
         if isinstance(details[key], str):
             details[key] = names.typed(details[key], key)
     if len(canonical(details)) > _LARGEST_NOTE_BYTES:
-        raise UsageProblem(
+        raise UsageError(
             "A note for the journal is longer than {longest} bytes. Nothing was changed.",
             longest=_LARGEST_NOTE_BYTES,
         )

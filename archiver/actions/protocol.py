@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import BY_WIRE_NAME, ArchiverError, Phrase
+from archiver.errors import BY_WIRE_NAME, ArchiverError, LazyMessage
 
 VERSION = 1
 #: The socket's name in the archive's folder.
@@ -154,7 +154,7 @@ def decode_error(document: Mapping[str, Any]) -> ArchiverError:
     if not isinstance(text, str) or not isinstance(fields, dict):
         raise BadMessage("an error without a message")
     revived = {str(name): decode_value(value) for name, value in fields.items()}
-    return error_class(Phrase.revive(text, revived, _mapping(document.get("attributes"))))
+    return error_class(LazyMessage.revive(text, revived, _mapping(document.get("attributes"))))
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def decode_value(value: Any, depth: int = 0) -> Any:
         inner = {str(name): decode_value(each, depth + 1) for name, each in value.items()}
         if isinstance(text := inner.pop(_PHRASE, None), str):
             attributes = _mapping(inner.pop(_ATTRIBUTES, None))
-            return Phrase.revive(text, inner, attributes)
+            return LazyMessage.revive(text, inner, attributes)
         return inner
     if isinstance(value, list):
         return [decode_value(each, depth + 1) for each in value]
@@ -181,7 +181,7 @@ def encode_value(value: object) -> object:
 
     Names are in UTF-8 whatever the locale.
     """
-    if isinstance(value, Phrase):
+    if isinstance(value, LazyMessage):
         attributes = {_ATTRIBUTES: value.attributes} if value.attributes else {}
         return {_PHRASE: value.template, **attributes, **value.fields}
     if isinstance(value, bytes | os.PathLike):

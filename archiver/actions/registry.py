@@ -25,7 +25,7 @@ from archiver.actions.request_fields import (
     normalize_texts,
     request_fields,
 )
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 
 #: Of a name that nobody knows, and of a file's name, so much is shown.
 _LONGEST_NAME, _LONGEST_FILE_NAME = 100, 200
@@ -92,7 +92,7 @@ def find_action(request: Request) -> Action:
 def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
     """Return the request for a name and arguments from the socket.
 
-    Raises UsageProblem if there is no such action, or an argument of it is unknown, missing or of the wrong kind.
+    Raises UsageError if there is no such action, or an argument of it is unknown, missing or of the wrong kind.
     """
     found_action = all_actions().get(name)
     if found_action is None:
@@ -100,15 +100,15 @@ def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
     return decode_request(name, found_action.request_type, arguments)
 
 
-def unknown_action(name: str) -> UsageProblem:
+def unknown_action(name: str) -> UsageError:
     """Return the refusal of an unknown action."""
-    return UsageProblem("There is no action {name}. Nothing was changed.", name=name[:_LONGEST_NAME])
+    return UsageError("There is no action {name}. Nothing was changed.", name=name[:_LONGEST_NAME])
 
 
 def perform(context: ActionContext, request: Request) -> dict[str, Any]:
     """Carry out a request from either side of the socket, and return the answer in plain values.
 
-    Raises UsageProblem if a text or the attachment cannot be kept, and whatever the action raises.
+    Raises UsageError if a text or the attachment cannot be kept, and whatever the action raises.
     """
     requested_action = find_action(request)
     request = normalize_texts(request)
@@ -117,21 +117,21 @@ def perform(context: ActionContext, request: Request) -> dict[str, Any]:
 
 
 def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:
-    """Refuse a file named and not sent, sent and not named, or empty; raises UsageProblem.
+    """Refuse a file named and not sent, sent and not named, or empty; raises UsageError.
 
     Journalled as an empty attachment, it would look like evidence for ever.
     """
     stream = context.attachment
     if file_name is None:
         if stream is not None:
-            raise UsageProblem(
+            raise UsageError(
                 "A file was sent along that {action} does not name. Nothing was recorded. The command and the "
                 "daemon may be of different releases.",
                 action=action_name,
             )
         return
     if stream is None or not os.path.basename(file_name):
-        raise UsageProblem(
+        raise UsageError(
             "The file {file} was named, but it was not sent along. Nothing was recorded. Name the file itself; "
             "the command and the daemon may be of different releases.",
             file=file_name[:_LONGEST_FILE_NAME],
@@ -139,7 +139,7 @@ def _check_attachment(action_name: str, context: ActionContext, file_name: str |
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if size == 0:
-        raise UsageProblem(
+        raise UsageError(
             "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
             "receipt or the evidence, or leave it out.",
             file=file_name[:_LONGEST_FILE_NAME],

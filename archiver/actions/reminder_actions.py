@@ -10,7 +10,7 @@ from archiver import clock, i18n
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
-from archiver.errors import Phrase, UsageProblem
+from archiver.errors import LazyMessage, UsageError
 from archiver.filings.due import delivery
 from archiver.filings.due.reminders import ReminderDigest, digests
 from archiver.filings.register import register
@@ -29,7 +29,7 @@ class SendReminders(Request):
 def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], list[ReminderDigest]]:
     """Return the addresses of each role or person, and the messages to send now.
 
-    Raises ConfigProblem if the file with the addresses cannot be used.
+    Raises ConfigError if the file with the addresses cannot be used.
     """
     addresses = delivery.targets(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
@@ -41,20 +41,20 @@ def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], lis
 def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     """Send the reminders now due, and journal each message as soon as the receiver accepts.
 
-    A message that could not be sent is named in the answer and tried again the next time.  Raises UsageProblem
-    if nobody is named to be reminded, ConfigProblem if the addresses cannot be used.
+    A message that could not be sent is named in the answer and tried again the next time.  Raises UsageError
+    if nobody is named to be reminded, ConfigError if the addresses cannot be used.
     """
     addresses, messages = pending_reminders(context)
     if not addresses:
-        raise UsageProblem(
+        raise UsageError(
             "Nobody is named to be reminded. Nothing was sent. Set reminders.targets in the settings, or "
             "ARCHIVER_TARGET_OWNER in the environment."
         )
-    translate = i18n.translator(context.config.lang or i18n.of_environment(os.environ))
+    translate = i18n.translator(context.config.lang or i18n.language_from_environment(os.environ))
     sent_items, failed_targets = 0, []
     for message in messages:
         title = translate(
-            Phrase.define(
+            LazyMessage.define(
                 "archiver: {count} matters need you", singular="archiver: {count} matter needs you"
             ).with_fields(count=len(message.items))
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.filings.typed_days import day_of
 from archiver.store import names
 
@@ -72,7 +72,7 @@ class RequestField:
         return isinstance(wire_value, _WIRE_TYPES[self.value_type])
 
     def from_wire(self, wire_value: Any) -> Any:
-        """Return the value for Python.  Raises UsageProblem if a text is not a day, where one is expected."""
+        """Return the value for Python.  Raises UsageError if a text is not a day, where one is expected."""
         if wire_value is None:
             return None
         if self.value_type is date:
@@ -132,12 +132,12 @@ def encode_request(request: Request) -> dict[str, Any]:
 def decode_request(action_name: str, request_type: type[RequestType], arguments: Mapping[str, Any]) -> RequestType:
     """Build a request from arguments in their wire form.
 
-    Raises UsageProblem if an argument is unknown, missing, of the wrong kind, or not a day where one is expected.
+    Raises UsageError if an argument is unknown, missing, of the wrong kind, or not a day where one is expected.
     """
     fields = {field.argument.name: field for field in request_fields(request_type)}
     for name in [*fields, *arguments]:
         if name not in fields or not fields[name].accepts(arguments.get(name)):
-            raise UsageProblem(
+            raise UsageError(
                 "{name}: {key} is unknown, missing or of the wrong kind. Nothing was changed. The command and the "
                 "daemon may be of different releases.",
                 name=action_name,
@@ -151,7 +151,7 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
 def normalize_texts(request: RequestType) -> RequestType:
     """Return the request with typed texts in the form for the journal.
 
-    Raises UsageProblem if a text is too long, not UTF-8, or holds control characters: once journalled, it would
+    Raises UsageError if a text is too long, not UTF-8, or holds control characters: once journalled, it would
     stay for ever.
     """
     texts = {
@@ -160,7 +160,7 @@ def normalize_texts(request: RequestType) -> RequestType:
         if isinstance(value := getattr(request, field.attribute), str)
     }
     if any(len(text) > _LONGEST_TEXT for text in texts.values()):
-        raise UsageProblem(
+        raise UsageError(
             "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
             longest=_LONGEST_TEXT,
         )

@@ -11,7 +11,7 @@ from archiver.actions.checkpoint_actions import sign_checkpoint
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
-from archiver.errors import NotFound, Phrase, UsageProblem
+from archiver.errors import LazyMessage, NotFoundError, UsageError
 from archiver.filings.submissions import HandingIn, check_whole, submit
 from archiver.intake.capture_now import capture_now, check_nothing_hidden, unsettled
 from archiver.model import Submission, Version
@@ -44,13 +44,13 @@ class SubmitVersion(Request):
 def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, Any]:
     """Sign the submitted version, keep the receipt, and start the retention.
 
-    A signature cannot be taken back, so every check comes first.  Raises UsageProblem for a day in the future, a
-    kind or number that cannot be, or changes that are not captured yet, NotFound for an unknown version, and
+    A signature cannot be taken back, so every check comes first.  Raises UsageError for a day in the future, a
+    kind or number that cannot be, or changes that are not captured yet, NotFoundError for an unknown version, and
     SubmissionRefused if the version cannot be shown whole and no reason for an exception is given.  Nothing is
     recorded then.
     """
     if request.submitted_on > clock.today(context.config.zone):
-        raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=request.submitted_on)
+        raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=request.submitted_on)
     archive = context.archive
     submission = find_submission(archive, request.submission)
     is_newest = request.version_number is None
@@ -94,15 +94,15 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
 def _capture_newest_version(context: ActionContext, submission: Submission) -> Version:
     """Return the newest version, after every finished change in the watched folder was captured.
 
-    Raises UsageProblem if changes are not finished yet: they may belong to what was submitted.  Raises NotFound
+    Raises UsageError if changes are not finished yet: they may belong to what was submitted.  Raises NotFoundError
     if the submission has no version.
     """
     archive, config = context.archive, context.config
     capture_now(archive, config, submission, context.lock_timeout)
     pending_paths = unsettled(archive, config, submission)
     if pending_paths:
-        raise UsageProblem(
-            Phrase.define(
+        raise UsageError(
+            LazyMessage.define(
                 "{count} changes of {submission} are not archived yet, the first is {path}. Nothing was "
                 "recorded. Wait until archiver status shows nothing pending, or name the version with "
                 "--version N.",
@@ -115,5 +115,5 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
         )
     newest_version = archive.index.latest(submission)
     if newest_version is None:
-        raise NotFound("The submission {name} has no version. Nothing was recorded.", name=str(submission))
+        raise NotFoundError("The submission {name} has no version. Nothing was recorded.", name=str(submission))
     return newest_version

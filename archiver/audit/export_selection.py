@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archiver.errors import NotFound, Phrase
+from archiver.errors import LazyMessage, NotFoundError
 from archiver.model import Version
 from archiver.store.archive import Archive
 from archiver.store.sensitive import matching_pattern
@@ -31,10 +31,10 @@ class ExportSelection:
         return not (self.filings or self.submissions or self.kinds)
 
     def versions(self, archive: Archive) -> list[Version]:
-        """Return the selected versions, oldest first; raises NotFound if there is none."""
+        """Return the selected versions, oldest first; raises NotFoundError if there is none."""
         selected = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected:
-            raise NotFound(
+            raise NotFoundError(
                 "No version fits this choice of filings and dates, so no package was written. "
                 "See what there is with: archiver log"
             )
@@ -49,12 +49,12 @@ class ExportSelection:
             and (not self.until or version.captured_at <= self.until)
         )
 
-    def omission_reason(self, path: bytes) -> Phrase | None:
+    def omission_reason(self, path: bytes) -> LazyMessage | None:
         """Return why a material's content is left out; None if the package holds it."""
         if pattern := matching_pattern(path, self.without):
-            return Phrase("left out: {pattern}", pattern=pattern)
+            return LazyMessage("left out: {pattern}", pattern=pattern)
         if pattern := matching_pattern(path, self.sensitive):
-            return Phrase("sensitive: {pattern}", pattern=pattern)
+            return LazyMessage("sensitive: {pattern}", pattern=pattern)
         return None
 
     def to_record(self) -> dict[str, Any]:

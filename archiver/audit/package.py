@@ -18,7 +18,7 @@ from archiver.audit.package_writer import PackageWriter
 from archiver.audit.report_model import Presentation
 from archiver.documents.cache import DocumentCache
 from archiver.documents.reader import Reader
-from archiver.errors import StorageProblem, UsageProblem
+from archiver.errors import StorageError, UsageError
 from archiver.existence import is_folder, is_there
 from archiver.retention.policy import Policy
 from archiver.store import names
@@ -54,13 +54,13 @@ def export_package(
     ``record``: what ``export.json`` says of the export (see :func:`export_record`); ``sm3``: with SM3 digests too;
     ``sign``: signs a checkpoint of the journal, while content is copied already.  Closes ``copies``.
 
-    Raises UsageProblem if the target exists, NotFound if nothing is selected, StorageProblem if the package cannot
-    be written; nothing is left then.
+    Raises UsageError if the target exists, NotFoundError if nothing is selected, StorageError if the package
+    cannot be written; nothing is left then.
     """
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
     if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
-        raise UsageProblem(
+        raise UsageError(
             "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
             target=final_path,
         )
@@ -85,7 +85,7 @@ def export_package(
                 final_path.rmdir()
             os.rename(partial_path, final_path)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "The package {target} cannot be written ({reason}). Nothing archived was lost and no half package "
             "was left. Make room or name another folder with --to.",
             target=final_path,

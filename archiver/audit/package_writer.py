@@ -20,7 +20,7 @@ from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation
 from archiver.audit.shown_documents import ShownDocuments
 from archiver.documents.integrity import NOTES
 from archiver.documents.reader import Reader
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
@@ -93,7 +93,7 @@ class PackageWriter:
     def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
         """Write everything else, and finish the bag; ``record`` becomes ``export.json``.
 
-        Raises StorageProblem for missing or damaged content, OSError for a disk that takes no more.
+        Raises StorageError for missing or damaged content, OSError for a disk that takes no more.
         """
         # Retention is shown as of the newest event: as of now, each export would have other bytes.
         head = self._archive.journal.head()
@@ -196,7 +196,7 @@ class PackageWriter:
         facts = (path, material.sha256, material.size, material.mtime_ns)
         if version.disposed and material.size:
             return MaterialLine(
-                *facts, None, Phrase("disposed of under certificate {name}", name=version.disposed)
+                *facts, None, LazyMessage("disposed of under certificate {name}", name=version.disposed)
             )
         if reason := self._selection.omission_reason(material.path):
             return MaterialLine(*facts, None, reason)
@@ -227,7 +227,7 @@ class PackageWriter:
         self.counts.bytes += material.size
 
     def _check_copies(self) -> None:
-        """Wait for the copies, and compare their digests with the journal's; raises StorageProblem."""
+        """Wait for the copies, and compare their digests with the journal's; raises StorageError."""
         try:
             self._bag.finish_copies()
         except FileNotFoundError as error:
@@ -239,8 +239,8 @@ class PackageWriter:
             if self._bag.sha256(name) != material.sha256:
                 raise self._damaged(material)
 
-    def _damaged(self, material: Material) -> StorageProblem:
-        return StorageProblem(
+    def _damaged(self, material: Material) -> StorageError:
+        return StorageError(
             "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
             "was lost. Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
             path=names.text(material.path),

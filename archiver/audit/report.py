@@ -15,7 +15,7 @@ from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, lay_out_timeline
 from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import Reader
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.filings import code_names
 from archiver.filings.due.deadlines import Due, deadlines
 from archiver.filings.expected_materials import compared
@@ -69,7 +69,7 @@ _MAX_TEXT_CHANGES = 20
 
 
 #: Returns why the content at a path must not be shown; None if it may be.
-OmissionReason = Callable[[bytes], Phrase | None]
+OmissionReason = Callable[[bytes], LazyMessage | None]
 
 
 @dataclass(frozen=True, slots=True)

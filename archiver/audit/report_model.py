@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from archiver.documents.document import Document
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.model import Version
 from archiver.retention.policy import Decision
 
@@ -17,7 +17,7 @@ class Presentation:
     """The choices of whoever exports that change how the report looks, not what it says."""
 
     opens: str  # the language in which it opens: "zh" or "en"
-    chinese: Callable[[Phrase], str]  # translates a message
+    chinese: Callable[[LazyMessage], str]  # translates a message
     expected: Mapping[str, tuple[str, ...]]  # kind of submission -> materials that it should hold
 
 
@@ -30,8 +30,8 @@ class MaterialLine:
     size: int
     mtime_ns: int
     file: str | None  # path in the package; None if the content is left out
-    why: Phrase | None = None  # why it is left out
-    health: Phrase | None = None  # doubts that were noted at capture, such as a truncated PDF
+    why: LazyMessage | None = None  # why it is left out
+    health: LazyMessage | None = None  # doubts that were noted at capture, such as a truncated PDF
     document: Document | None = None
 
 

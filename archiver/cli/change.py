@@ -9,7 +9,7 @@ import click
 from archiver.cli.console import Console
 from archiver.cli.parameters import RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.filings.due.deadlines import Due
@@ -86,7 +86,7 @@ def _print_change(console: Console, row: dict[str, Any]) -> None:
             "  Decided on {on} by {by}: {decision} ({reason})",
             on=row["decided_on"],
             by=row["by"],
-            decision=Phrase("material") if row["material"] else Phrase("not material"),
+            decision=LazyMessage("material") if row["material"] else LazyMessage("not material"),
             reason=row["reason"],
         )
 

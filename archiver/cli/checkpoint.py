@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import StorageProblem, UsageProblem
+from archiver.errors import StorageError, UsageError
 
 
 @command("Sign everything as it stands now, and give a line that proves it later.")
@@ -16,7 +16,7 @@ from archiver.errors import StorageProblem, UsageProblem
 @click.option("--qr", "picture", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
 def checkpoint_command(session: Session, only_line: bool, picture: str | None) -> None:
     if picture is not None and Path(picture).suffix not in (".png", ".svg"):
-        raise UsageProblem("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
+        raise UsageError("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
     from archiver.actions.checkpoint_actions import SignArchive
 
     signed = session.perform(SignArchive())
@@ -41,13 +41,13 @@ def checkpoint_command(session: Session, only_line: bool, picture: str | None) -
 
 
 def _write_qr_code(line: str, picture: str) -> None:
-    """Write the witness line as a picture; raises StorageProblem if the file cannot be written."""
+    """Write the witness line as a picture; raises StorageError if the file cannot be written."""
     import segno
 
     try:
         segno.make(line, error="m").save(picture, scale=4)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "{path} cannot be written ({reason}). The checkpoint was made; its line is above.",
             path=picture,
             reason=error.strerror,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import ArchiverError, ConfigProblem, Phrase
+from archiver.errors import ArchiverError, ConfigError, LazyMessage
 from archiver.store import names
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def _check(session: Session, as_json: bool) -> None:
 def _print_result(
     session: Session,
     checked: CheckedFile,
-    problems: list[tuple[str, str, Phrase]],
-    warnings: list[tuple[str, Phrase]],
+    problems: list[tuple[str, str, LazyMessage]],
+    warnings: list[tuple[str, LazyMessage]],
     *,
     as_json: bool,
 ) -> None:
-    """Print what was found; raises ConfigProblem if the service would not take the file."""
+    """Print what was found; raises ConfigError if the service would not take the file."""
     console, path = session.console, os.path.abspath(checked.document.source)
     if as_json:
         console.json(
@@ -72,7 +72,7 @@ def _print_result(
         for _, key, reason in problems:
             console.warn("{key} {reason}", key=key, reason=reason)
     if problems:
-        raise ConfigProblem(
+        raise ConfigError(
             "{path} has problems: {count}. Nothing was changed: a running service keeps the settings of before. "
             "Correct the file, and check it again.",
             path=path,
@@ -82,7 +82,7 @@ def _print_result(
         console.say("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
 
 
-def _list_missing_files(config: Config) -> list[tuple[str, Phrase]]:
+def _list_missing_files(config: Config) -> list[tuple[str, LazyMessage]]:
     """Find files that settings name and that do not exist; the service would miss them only when it needs them."""
     from archiver.config.schema import values_of
     from archiver.config.value_types import FILE, OPTIONAL_FILE
@@ -96,7 +96,10 @@ def _list_missing_files(config: Config) -> list[tuple[str, Phrase]]:
         try:
             if path is not None and not is_there(path):
                 missing.append(
-                    ("missing-file", Phrase("{key} leads to {path}, which does not exist.", key=key, path=path))
+                    (
+                        "missing-file",
+                        LazyMessage("{key} leads to {path}, which does not exist.", key=key, path=path),
+                    )
                 )
         except OSError:
             # The caller may not look there; the service's user perhaps may.
@@ -104,7 +107,9 @@ def _list_missing_files(config: Config) -> list[tuple[str, Phrase]]:
     return missing
 
 
-def _compare_with_archive(config: Config) -> tuple[list[tuple[str, str, Phrase]], list[tuple[str, Phrase]]]:
+def _compare_with_archive(
+    config: Config,
+) -> tuple[list[tuple[str, str, LazyMessage]], list[tuple[str, LazyMessage]]]:
     """Return the problems and the warnings that only the archive's index can tell of.
 
     The service takes no file with another layout than that of the archive.  A longer retention is a promise for
@@ -118,7 +123,7 @@ def _compare_with_archive(config: Config) -> tuple[list[tuple[str, str, Phrase]]
         with closing(Index(config.archive / "index.db", read_only=True)) as index:
             problems = []
             if index.layout not in ("", config.layout):
-                reason = Phrase(
+                reason = LazyMessage(
                     "is {given}, but this archive was made for {made}", given=config.layout, made=index.layout
                 )
                 problems.append(("wrong-layout", "watch.layout", reason))
@@ -128,7 +133,7 @@ def _compare_with_archive(config: Config) -> tuple[list[tuple[str, str, Phrase]]
         return [], []
 
 
-def _list_new_promises(config: Config, index: Index) -> Iterator[Phrase]:
+def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
     """Yield what the settings promise beyond what the archive has promised before."""
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import in_force, new_promises
@@ -137,14 +142,16 @@ def _list_new_promises(config: Config, index: Index) -> Iterator[Phrase]:
     promise = new_promises(in_force(config, promises), config, promises)
     for scope, years in promise.years_by_scope.items() if promise else ():
         if years > promises.years.get(scope, 0):
-            yield Phrase(
+            yield LazyMessage(
                 "In force once, this cannot be shortened again: {scope} is retained for {period}.",
-                scope=scope or Phrase("everything"),
-                period=Phrase("ever") if years >= PERMANENT else Phrase("{years} years", years=years),
+                scope=scope or LazyMessage("everything"),
+                period=LazyMessage("ever") if years >= PERMANENT else LazyMessage("{years} years", years=years),
             )
     # The service promises it in its first run, by default: no news in an archive that was only just made.
     if config.hold_while_live and not promises.live and index.point is not None and index.point.seq > 1:
-        yield Phrase("In force once, this cannot be taken back: a filing is retained for as long as it is live.")
+        yield LazyMessage(
+            "In force once, this cannot be taken back: a filing is retained for as long as it is live."
+        )
 
 
 @command("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
@@ -170,9 +177,9 @@ def _show(session: Session, as_json: bool) -> None:
     if as_json:
         console.json({"path": os.path.abspath(checked.document.source), "settings": settings})
         return
-    words = {"file": console.translate(Phrase("file")), "default": console.translate(Phrase("default"))}
+    words = {"file": console.translate(LazyMessage("file")), "default": console.translate(LazyMessage("default"))}
     console.table(
-        [Phrase("Setting"), Phrase("From"), Phrase("Value")],
+        [LazyMessage("Setting"), LazyMessage("From"), LazyMessage("Value")],
         [
             [each["key"], words[str(each["source"])], json.dumps(each["value"], ensure_ascii=False)]
             for each in settings

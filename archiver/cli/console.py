@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from archiver.errors import Phrase, phrase_of
-from archiver.i18n import of_environment, translator
+from archiver.errors import LazyMessage, message_from
+from archiver.i18n import language_from_environment, translator
 from archiver.store import names
 
 
 def language(given: str | None, environment: Mapping[str, str]) -> str:
     """``zh`` or ``en``: as given, else as the locale says."""
-    return given or of_environment(environment)
+    return given or language_from_environment(environment)
 
 
 def forgiving(stream: TextIO) -> None:
@@ -34,18 +34,18 @@ class Console:
         self.lang = lang
         self._quiet = quiet
         #: Puts a message into the reader's language, with names made fit for a screen.
-        self.translate: Callable[[Phrase], str] = translator(lang)
+        self.translate: Callable[[LazyMessage], str] = translator(lang)
         #: The same for messages whose fields are readable already, such as findings.
-        self.translate_readable: Callable[[Phrase], str] = translator(lang, is_readable=True)
+        self.translate_readable: Callable[[LazyMessage], str] = translator(lang, is_readable=True)
 
-    def say(self, template: str | Phrase, /, **fields: object) -> None:
+    def say(self, template: str | LazyMessage, /, **fields: object) -> None:
         """Print a line for the person; left out with ``-q``."""
         if not self._quiet:
-            print(self.translate(phrase_of(template, fields)), flush=True)
+            print(self.translate(message_from(template, fields)), flush=True)
 
-    def warn(self, template: str | Phrase, /, **fields: object) -> None:
+    def warn(self, template: str | LazyMessage, /, **fields: object) -> None:
         """Print a line on stderr."""
-        print(self.translate(phrase_of(template, fields)), file=sys.stderr, flush=True)
+        print(self.translate(message_from(template, fields)), file=sys.stderr, flush=True)
 
     def progress(self) -> Callable[[int, int], None]:
         """Shows how much is done: on stderr, and only where that is a terminal."""
@@ -72,7 +72,7 @@ class Console:
         ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
         print(json.dumps(document, ensure_ascii=ascii_only, indent=2))
 
-    def table(self, heads: Sequence[Phrase], rows: Sequence[Sequence[object]]) -> None:
+    def table(self, heads: Sequence[LazyMessage], rows: Sequence[Sequence[object]]) -> None:
         """Print columns with translated heads, aligned also where characters are wide."""
         from wcwidth import wcswidth
 

@@ -8,7 +8,7 @@ import click
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 
 @command("What is due, by when, and on what basis.")
@@ -44,7 +44,7 @@ def deadlines_command(
         now = clock.read().wall.replace(microsecond=0)
         ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.translate))
         console.say(
-            Phrase.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
+            LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
             count=len(dues),
             path=ics,
         )
@@ -87,7 +87,15 @@ def deadlines_command(
         for due in dues
     ]
     console.table(
-        (Phrase("Due"), Phrase("State"), Phrase("Filing"), Phrase("What"), Phrase("Who"), Phrase("Basis")), rows
+        (
+            LazyMessage("Due"),
+            LazyMessage("State"),
+            LazyMessage("Filing"),
+            LazyMessage("What"),
+            LazyMessage("Who"),
+            LazyMessage("Basis"),
+        ),
+        rows,
     )
     if any(due.provisional for due in dues):
         console.say("? provisional: the holidays of that year are not published yet; the earlier date is shown.")

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, Phrase, UsageProblem
+from archiver.errors import ArchiverError, LazyMessage, UsageError
 from archiver.existence import is_folder, is_plain_file
 
 _SETTLE = "1"
@@ -34,7 +34,7 @@ class DemoFailed(ArchiverError):
 def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
     source = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(source):
-        raise UsageProblem(
+        raise UsageError(
             "There are no sample materials at {path}. Nothing was done. Run this in a checkout, or name a folder "
             "with FILING/SUBMISSION below it with --materials DIR.",
             path=source,
@@ -172,5 +172,5 @@ class _Demo:
     def _say(self, template: str) -> None:
         self._step += 1
         self._console.say("")
-        self._console.say("Step {number}. {text}", number=self._step, text=Phrase(template))
+        self._console.say("Step {number}. {text}", number=self._step, text=LazyMessage(template))
         sys.stdout.flush()

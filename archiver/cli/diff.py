@@ -6,16 +6,16 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.model import Op
 
 _OPERATIONS = {
-    Op.ADD: Phrase("add"),
-    Op.MODIFY: Phrase("modify"),
-    Op.DELETE: Phrase("delete"),
-    Op.RENAME: Phrase("rename"),
-    Op.MKDIR: Phrase("mkdir"),
-    Op.RMDIR: Phrase("rmdir"),
+    Op.ADD: LazyMessage("add"),
+    Op.MODIFY: LazyMessage("modify"),
+    Op.DELETE: LazyMessage("delete"),
+    Op.RENAME: LazyMessage("rename"),
+    Op.MKDIR: LazyMessage("mkdir"),
+    Op.RMDIR: LazyMessage("rmdir"),
 }
 
 

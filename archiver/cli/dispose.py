@@ -10,7 +10,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.model import Disposal
@@ -34,7 +34,7 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
         return
     for going in planned["going"]:
         console.say(
-            Phrase.define(
+            LazyMessage.define(
                 "goes   {tag}  ({files} files, {bytes} bytes, kept until {until})",
                 singular="goes   {tag}  ({files} file, {bytes} bytes, kept until {until})",
                 count_field="files",
@@ -44,7 +44,7 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
     for staying in planned["staying"]:
         console.say("stays  {tag}: not before {until}{open}", **_version_fields(staying))
     console.say(
-        Phrase.define(
+        LazyMessage.define(
             "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because "
             "other versions need them.",
             singular="{objects} content object ({bytes} bytes) would be deleted; {shared} more stay, because "
@@ -97,7 +97,7 @@ def _run_plan(session: Session, plan_id: str) -> None:
     completed = session.perform(RunDisposal(plan_id=plan_id))
     console = session.console
     console.say(
-        Phrase.define(
+        LazyMessage.define(
             "Disposed of {objects} content objects, {bytes} bytes.",
             singular="Disposed of {objects} content object, {bytes} bytes.",
             count_field="objects",
@@ -135,15 +135,24 @@ def _list_plans(session: Session, as_json: bool) -> None:
         )
         for plan in plans
     ]
-    console.table((Phrase("Plan"), Phrase("Made"), Phrase("By"), Phrase("Approved by"), Phrase("State")), rows)
+    console.table(
+        (
+            LazyMessage("Plan"),
+            LazyMessage("Made"),
+            LazyMessage("By"),
+            LazyMessage("Approved by"),
+            LazyMessage("State"),
+        ),
+        rows,
+    )
 
 
-def _state(plan: Disposal) -> Phrase:
+def _state(plan: Disposal) -> LazyMessage:
     if plan.certified:
-        return Phrase("carried out")
+        return LazyMessage("carried out")
     if plan.begun:
-        return Phrase("begun, not finished")
-    return Phrase("approved") if len(plan.approvals) > 1 else Phrase("waits for approval")
+        return LazyMessage("begun, not finished")
+    return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("waits for approval")
 
 
 def _as_json(plan: Disposal) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.filings.register import Filing
@@ -39,7 +39,13 @@ def _list_filings(session: Session, as_json: bool) -> None:
         return
     console = session.console
     console.table(
-        (Phrase("Filing"), Phrase("State"), Phrase("Number"), Phrase("Responsible"), Phrase("Next due")),
+        (
+            LazyMessage("Filing"),
+            LazyMessage("State"),
+            LazyMessage("Number"),
+            LazyMessage("Responsible"),
+            LazyMessage("Next due"),
+        ),
         [
             (
                 filing.name,
@@ -125,7 +131,7 @@ def _print_filing(session: Session, filing: Filing) -> None:
     console.line(filing.name)
     since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
     state = console.translate(word_for(filing.state, STATES))
-    console.line(f"  {console.translate(Phrase('State'))}: {state}{since} {filing.portal_text}".rstrip())
+    console.line(f"  {console.translate(LazyMessage('State'))}: {state}{since} {filing.portal_text}".rstrip())
     for name, label in FIELDS.items():
         value = filing.fields.get(name)
         if value:
@@ -145,7 +151,7 @@ def _print_filing(session: Session, filing: Filing) -> None:
             number=notice.number,
             kind=word_for(notice.kind, NOTICE_KINDS),
             on=_format_day(notice.received),
-            answer=notice.answer or Phrase("not answered yet"),
+            answer=notice.answer or LazyMessage("not answered yet"),
         )
     for question in filing.questions:
         console.say(
@@ -159,14 +165,16 @@ def _print_filing(session: Session, filing: Filing) -> None:
         console.say(
             "  Display looked at on {on}: {result}",
             on=_format_day(check.on),
-            result=Phrase("number and link are there") if is_displayed else Phrase("number or link is missing"),
+            result=LazyMessage("number and link are there")
+            if is_displayed
+            else LazyMessage("number or link is missing"),
         )
 
 
-def _decision(material: bool | None) -> Phrase:
+def _decision(material: bool | None) -> LazyMessage:
     if material is None:
-        return Phrase("not decided yet")
-    return Phrase("material") if material else Phrase("not material")
+        return LazyMessage("not decided yet")
+    return LazyMessage("material") if material else LazyMessage("not material")
 
 
 @command("Record what is known of a filing, and its review status; every change is journalled.")

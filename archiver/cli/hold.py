@@ -6,7 +6,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, RecordedText, json_option
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 hold_command = command_group("Named reasons not to dispose of something, whatever the date.")
 
@@ -65,7 +65,15 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
         for hold in holds
     ]
     console.table(
-        (Phrase("Hold"), Phrase("Held"), Phrase("Since"), Phrase("By"), Phrase("Reason"), Phrase("Lifted")), rows
+        (
+            LazyMessage("Hold"),
+            LazyMessage("Held"),
+            LazyMessage("Since"),
+            LazyMessage("By"),
+            LazyMessage("Reason"),
+            LazyMessage("Lifted"),
+        ),
+        rows,
     )
 
 

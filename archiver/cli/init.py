@@ -18,7 +18,7 @@ from archiver.config import template
 from archiver.config.loader import check_places, load
 from archiver.config.location import HERE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
-from archiver.errors import ConfigProblem, StorageProblem, UsageProblem
+from archiver.errors import ConfigError, StorageError, UsageError
 from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
@@ -93,13 +93,13 @@ def init_command(
             )
             return
         if not adopt and new_archive.is_occupied(settings.archive):
-            raise UsageProblem(
+            raise UsageError(
                 "{path} is already there and not empty. Nothing was made. Choose a new folder.",
                 path=settings.archive,
             )
         _create(settings, beginning, roots, has_config=existing_config is not None)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
             "permissions.",
             path=error.filename or settings.archive,
@@ -141,7 +141,7 @@ def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], 
 def _load_existing_config(session: Session, requested: Config) -> Config | None:
     """Return the configuration that exists already, None without one.
 
-    Raises UsageProblem if it contradicts the command: an option that was not typed contradicts nothing.
+    Raises UsageError if it contradicts the command: an option that was not typed contradicts nothing.
     """
     if not is_there(requested.source, follow_links=False):
         return None
@@ -159,7 +159,7 @@ def _load_existing_config(session: Session, requested: Config) -> Config | None:
     for key, existing_value, value in pairs:
         is_same_path = isinstance(value, Path) and os.path.realpath(existing_value) == os.path.realpath(value)
         if existing_value != value and not is_same_path:
-            raise UsageProblem(
+            raise UsageError(
                 "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
                 "them, or name another file with --config.",
                 path=requested.source,
@@ -171,7 +171,7 @@ def _load_existing_config(session: Session, requested: Config) -> Config | None:
 
 
 def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
-    """Return True if this very archive exists already; raises UsageProblem if it was created differently."""
+    """Return True if this very archive exists already; raises UsageError if it was created differently."""
     from archiver.evidence import request_timestamp
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
@@ -187,7 +187,7 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
             layout = ArchiveCreated.from_details(first.details).layout
         pinned = request_timestamp.pinned_roots(archive)
     if layout != settings.layout or pinned != b"".join(roots.values()):
-        raise UsageProblem(
+        raise UsageError(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
             "same as then, or choose a new folder.",
             path=settings.archive,
@@ -199,7 +199,7 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
 def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
     """Return the certificates of the time-stamp authority to pin, by the name of their file.
 
-    Raises UsageProblem if only one of address and certificates is given, either cannot be used, or a clone is
+    Raises UsageError if only one of address and certificates is given, either cannot be used, or a clone is
     adopted, which has its own.
     """
     from archiver.verify import rfc3161
@@ -212,7 +212,7 @@ def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, byt
     except ValueError:
         is_usable = False
     if not is_usable or adopt:
-        raise UsageProblem(
+        raise UsageError(
             "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
             "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
         )
@@ -222,17 +222,17 @@ def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, byt
 def _check_settings(settings: Config) -> None:
     """Refuse too short a period and impossible folders.
 
-    Raises ConfigProblem or UsageProblem; nothing is created then.
+    Raises ConfigError or UsageError; nothing is created then.
     """
     if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
-        raise ConfigProblem(
+        raise ConfigError(
             "A retention of {years} years is refused: filing materials are kept at least {floor} years. "
             "Nothing was made. Say --retention-years {floor} or more.",
             years=settings.retention_years,
             floor=profiles.FLOOR_YEARS,
         )
     if not is_folder(settings.watch):
-        raise UsageProblem(
+        raise UsageError(
             "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
             path=settings.watch,
         )

@@ -29,7 +29,7 @@ def _replace_key(session: Session, reason: str) -> None:
 def _change_key(session: Session, reason: str, *, lost: bool) -> None:
     """Put a new key into force, sign a checkpoint with the key, and print the witness line as its proof.
 
-    Raises StorageProblem if the caller does not own the archive, UsageProblem if the old key contradicts ``lost``.
+    Raises StorageError if the caller does not own the archive, UsageError if the old key contradicts ``lost``.
     """
     from archiver.evidence.checkpoint import make_checkpoint, witness_of
     from archiver.evidence.key_rotation import change_key

@@ -8,7 +8,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.model import Version
@@ -47,12 +47,12 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
     ]
     console.table(
         (
-            Phrase("Version"),
-            Phrase("Captured"),
-            Phrase("Files"),
-            Phrase("Changes"),
-            Phrase("Submitted"),
-            Phrase("Kept until"),
+            LazyMessage("Version"),
+            LazyMessage("Captured"),
+            LazyMessage("Files"),
+            LazyMessage("Changes"),
+            LazyMessage("Submitted"),
+            LazyMessage("Kept until"),
         ),
         rows,
     )
@@ -61,7 +61,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
 
 
 def _find_scope(archive: Archive, name: str | None) -> tuple[str | None, str | None]:
-    """Return the filing and the submission of this name, or None for all; raises NotFound."""
+    """Return the filing and the submission of this name, or None for all; raises NotFoundError."""
     from archiver.store import resolve
 
     if name is None:

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import click
 
 from archiver import __version__, interruption
-from archiver.cli import speaking
+from archiver.cli import localized
 from archiver.cli.console import Console, forgiving, language
 from archiver.cli.session import Session, global_options
-from archiver.errors import ArchiverError, StorageProblem, UsageProblem
-from archiver.i18n import of_environment
+from archiver.errors import ArchiverError, StorageError, UsageError
+from archiver.i18n import language_from_environment
 from archiver.store import names
 
 #: Command -> one line of help; imported only when it runs, so that --help is quick.
@@ -55,7 +55,7 @@ COMMANDS = {
 }
 
 
-class _Commands(speaking.LocalizedGroup):
+class _Commands(localized.LocalizedGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -80,7 +80,7 @@ class _Commands(speaking.LocalizedGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(gettext.gettext("Commands")):
-            formatter.write_dl([(name, speaking.translate(text)) for name, text in COMMANDS.items()])
+            formatter.write_dl([(name, localized.translate(text)) for name, text in COMMANDS.items()])
 
 
 @click.group(
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forgiving(sys.stderr)
     session = Session()
     typed_arguments = list(sys.argv[1:] if arguments is None else arguments)
-    speaking.select_language(typed_arguments, of_environment(os.environ))
+    localized.select_language(typed_arguments, language_from_environment(os.environ))
     try:
         return _call(typed_arguments, session)
     except _IndexDamagedInside as damage:
@@ -154,7 +154,7 @@ def _call(arguments: list[str], session: Session) -> int:
             path=error.filename or "",
             reason=error.strerror or error,
         )
-        return StorageProblem.exit_code
+        return StorageError.exit_code
     except UnicodeEncodeError as error:
         undecoded = next((argument for argument in arguments if not names.is_utf8(argument)), None)
         if undecoded is None:
@@ -165,7 +165,7 @@ def _call(arguments: list[str], session: Session) -> int:
             text=undecoded,
             reason=error.reason,
         )
-        return UsageProblem.exit_code
+        return UsageError.exit_code
     except Exception as error:
         # By name: importing sqlite3 for this would slow every --help.
         if type(error).__module__ == "sqlite3":
@@ -191,7 +191,7 @@ def _database_problem(error: Exception, session: Session) -> int:
         path=session.config.archive,
         reason=error,
     )
-    return StorageProblem.exit_code
+    return StorageError.exit_code
 
 
 def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:

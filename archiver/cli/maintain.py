@@ -30,7 +30,7 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 def _restore_settings(session: Session) -> None:
     """Put our settings and hooks back, and name the place of any foreign ones.
 
-    The daemon cannot be asked, since it does not open such an archive either.  Raises StorageProblem if the caller
+    The daemon cannot be asked, since it does not open such an archive either.  Raises StorageError if the caller
     does not own the archive.
     """
     from archiver.store.git import hooks

@@ -11,7 +11,7 @@ import click
 from archiver.actions.client import open_attachment
 from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import Phrase, UsageProblem, shell_word
+from archiver.errors import LazyMessage, UsageError, shell_word
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
@@ -56,7 +56,7 @@ def _add_notice(
     proposal = _read_proposal(session, file) if file else None
     if kind is None or received is None:
         if proposal is None or file is None:
-            raise UsageProblem(
+            raise UsageError(
                 "Say what came and when: --kind and --received. Nothing was recorded. With --file alone, the "
                 "paper is read and a command is proposed."
             )
@@ -91,7 +91,7 @@ def _add_notice(
 def _read_proposal(session: Session, file: Path) -> Proposal:
     """Read the notice's text, and return the guess at its content; nothing is recorded.
 
-    Raises UsageProblem if the file is none that could be sent along.
+    Raises UsageError if the file is none that could be sent along.
     """
     from archiver.documents.reader import Reader
     from archiver.filings.notice_parser import propose
@@ -193,13 +193,13 @@ def _list_notices(session: Session, as_json: bool) -> None:
         console.say("There are no notices.")
     if rows:
         heads = (
-            Phrase("Notice"),
-            Phrase("Filing"),
-            Phrase("Kind"),
-            Phrase("Received"),
-            Phrase("Due"),
-            Phrase("State"),
-            Phrase("Answer"),
+            LazyMessage("Notice"),
+            LazyMessage("Filing"),
+            LazyMessage("Kind"),
+            LazyMessage("Received"),
+            LazyMessage("Due"),
+            LazyMessage("State"),
+            LazyMessage("Answer"),
         )
         keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         shown = [[_shown(console, key, row[key]) for key in keys] for row in rows]

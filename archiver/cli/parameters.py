@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from archiver.cli.session import Session
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 
 #: Encodings of terminals in which people type Chinese.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
@@ -72,7 +72,7 @@ class RecordedText(ObjectName):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the text; raises UsageProblem if the argument is UTF-8 in neither reading."""
+        """Return the text; raises UsageError if the argument is UTF-8 in neither reading."""
         from archiver.store.names import is_utf8
 
         text = decode_argument(value)
@@ -80,7 +80,7 @@ class RecordedText(ObjectName):
             # A terminal of another language types it so.
             text = value
         if not is_utf8(text):
-            raise UsageProblem(
+            raise UsageError(
                 "{text} is not UTF-8 text. Nothing was changed. Set the terminal to UTF-8 and type it again.",
                 text=text,
             )
@@ -110,7 +110,7 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
-        """Return the typed day; raises UsageProblem for any other text."""
+        """Return the typed day; raises UsageError for any other text."""
         from archiver.filings.typed_days import day_of
 
         return value if isinstance(value, date) else day_of(value)

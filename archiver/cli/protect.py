@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, Phrase, StorageProblem
+from archiver.errors import ArchiverError, LazyMessage, StorageError
 
 
 @command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
@@ -19,7 +19,7 @@ def protect_command(session: Session, off: bool) -> None:
     try:
         changed, total = protect(archive.content.objects, on=not off)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
             "(CAP_LINUX_IMMUTABLE) and a filesystem that has it, such as ext4, xfs or btrfs.",
             path=error.filename or archive.content.objects,
@@ -32,7 +32,7 @@ def protect_command(session: Session, off: bool) -> None:
         )
     else:
         console.say(
-            Phrase.define(
+            LazyMessage.define(
                 "{total} content objects are immutable now, {done} of them newly.",
                 singular="{total} content object is immutable now, {done} newly.",
                 count_field="total",

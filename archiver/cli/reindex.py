@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase, UsageProblem
+from archiver.errors import LazyMessage, UsageError
 
 if TYPE_CHECKING:
     from archiver.store.repair.accepted_loss import Loss
@@ -26,7 +26,7 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
         archive.reindex()
     versions, _ = archive.index.counts()
     session.console.say(
-        Phrase.define(
+        LazyMessage.define(
             "The index is rebuilt: {versions} versions.",
             singular="The index is rebuilt: {versions} version.",
             count_field="versions",
@@ -38,7 +38,7 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
 def _accept_loss(session: Session, yes: bool) -> None:
     """Show the loss, ask for consent unless ``--yes`` gives it, and journal the loss.
 
-    Raises UsageProblem without consent.  Nothing is changed then.
+    Raises UsageError without consent.  Nothing is changed then.
     """
     from archiver.store.repair import accepted_loss
 
@@ -48,13 +48,13 @@ def _accept_loss(session: Session, yes: bool) -> None:
     if not loss.is_nothing:
         _print_loss(session, loss)
         if not yes and not _is_confirmed(session):
-            raise UsageProblem("Nothing was changed. To go on without a question, add: --yes")
+            raise UsageError("Nothing was changed. To go on without a question, add: --yes")
     loss, event = accepted_loss.accept(archive, session.lock_timeout)
     if event is None:
         console.say("Nothing is missing. The index is rebuilt.")
         return
     console.say(
-        Phrase.define(
+        LazyMessage.define(
             "Journalled as event {seq}: {versions} versions are lost.",
             singular="Journalled as event {seq}: {versions} version is lost.",
             count_field="versions",
@@ -95,4 +95,4 @@ def _is_confirmed(session: Session) -> bool:
     """Return True if a person at a terminal says yes; a script has to say ``--yes``."""
     if not sys.stdin.isatty():
         return False
-    return click.confirm(session.console.translate(Phrase("Journal this loss, and go on?")))
+    return click.confirm(session.console.translate(LazyMessage("Journal this loss, and go on?")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 
 
 @command("Send what is due to those who have to know; each step once.")
@@ -30,10 +30,11 @@ def remind_command(session: Session, dry_run: bool) -> None:
 
     result = session.perform(SendReminders())
     console.say(
-        Phrase.define("{count} reminders were sent.", singular="{count} reminder was sent."), count=result["sent"]
+        LazyMessage.define("{count} reminders were sent.", singular="{count} reminder was sent."),
+        count=result["sent"],
     )
     if result["failed"]:
-        raise StorageProblem(
+        raise StorageError(
             "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "
             "the addresses and the channel.",
             roles=", ".join(result["failed"]),

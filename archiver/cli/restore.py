@@ -6,7 +6,7 @@ import click
 
 from archiver.cli.parameters import MaterialPattern, ObjectName
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, UsageProblem
+from archiver.errors import ArchiverError, UsageError
 
 
 @command("Bring a version back: every byte checked, times and empty folders too.")
@@ -46,7 +46,7 @@ def restore_command(
     if at_time is None:
         versions = [(find_version(archive, name), b"")]
     elif "/" in name:
-        raise UsageProblem("With --at, name a filing, not {name}. Nothing was written.", name=name)
+        raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
         versions = restoration.state_at(archive, filing, clock.stamp(session.parse_time(at_time)))

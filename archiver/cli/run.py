@@ -12,7 +12,7 @@ import click
 
 from archiver import interruption
 from archiver.cli.session import Session, command
-from archiver.errors import Busy, NotArchived, Phrase, phrase_of
+from archiver.errors import Busy, LazyMessage, NotArchived, message_from
 from archiver.store.permissions import mask_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _tell_unreadable(session: Session, teller: Reporter, unreadable: Iterable[Sk
 
 def _not_archived(count: int) -> NotArchived:
     return NotArchived(
-        Phrase.define(
+        LazyMessage.define(
             "{count} paths could not be archived. Nothing archived was lost. Mend what stands in "
             "their way, and run this again.",
             singular="{count} path could not be archived. Nothing archived was lost. Mend what stands in its "
@@ -139,8 +139,8 @@ class _Teller:
         self._console = console
         self._as_json = as_json
 
-    def __call__(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
-        message = phrase_of(template, fields)
+    def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+        message = message_from(template, fields)
         if self._as_json:
             self._line(message, problem)
         elif problem:
@@ -148,7 +148,7 @@ class _Teller:
         else:
             self._console.say(message)
 
-    def _line(self, message: Phrase, problem: str) -> None:
+    def _line(self, message: LazyMessage, problem: str) -> None:
         from archiver import clock
 
         line = {
@@ -161,4 +161,4 @@ class _Teller:
         print(json.dumps(line), flush=True)
 
     def _shown(self, value: object) -> str:
-        return self._console.translate(Phrase("{value}", value=value))
+        return self._console.translate(LazyMessage("{value}", value=value))

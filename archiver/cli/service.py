@@ -11,7 +11,7 @@ import click
 
 from archiver.cli.parameters import RecordedText
 from archiver.cli.session import Session, command, command_group
-from archiver.errors import StorageProblem, UsageProblem
+from archiver.errors import StorageError, UsageError
 from archiver.existence import is_there
 
 service_command = command_group("Run archiver as a service of the system.")
@@ -50,7 +50,7 @@ def _install_unit(session: Session, user: str, to: str, only_print: bool) -> Non
     try:
         Path(to).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "{path} cannot be written ({reason}). Nothing was changed. Run this as root, or name another file "
             "with --to.",
             path=to,
@@ -63,19 +63,19 @@ def _install_unit(session: Session, user: str, to: str, only_print: bool) -> Non
 def _check_owner(archive: Path, user: str) -> None:
     """Refuse a user whose service would start and fail, because the archive belongs to somebody else.
 
-    Raises UsageProblem if there is no such user or the archive is not theirs.
+    Raises UsageError if there is no such user or the archive is not theirs.
     """
     try:
         account = pwd.getpwnam(user)
     except KeyError:
-        raise UsageProblem(
+        raise UsageError(
             "There is no user {user}. Nothing was written. Make it first: useradd --system --home-dir {archive!q} "
             "--shell /usr/sbin/nologin {user!q}",
             user=user,
             archive=archive,
         ) from None
     if is_there(archive) and archive.stat().st_uid != account.pw_uid:
-        raise UsageProblem(
+        raise UsageError(
             "The archive {archive} does not belong to {user}. Nothing was written. Give it to the service first: "
             "chown -R {user!q}: {archive!q}",
             user=user,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver import interruption
-from archiver.cli import speaking
+from archiver.cli import localized
 from archiver.cli.console import Console, language
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,13 +48,13 @@ class Session:
 
     @property
     def config(self) -> Config:
-        """Return the settings, read once.  Raises ConfigProblem or UsageProblem if they cannot be used."""
+        """Return the settings, read once.  Raises ConfigError or UsageError if they cannot be used."""
         if self._config is None:
             self._config = self.read_config()
         return self._config
 
     def read_config(self) -> Config:
-        """The settings as they stand in the file now; raises ConfigProblem or UsageProblem."""
+        """The settings as they stand in the file now; raises ConfigError or UsageError."""
         found = self.check_config().require()
         # Not self.console: the language that the settings name counts already.
         console = Console(language(self.lang or found.lang, os.environ), self.quiet)
@@ -69,7 +69,7 @@ class Session:
     def check_config(self) -> CheckedFile:
         """Read the file with everything that is wrong in it.
 
-        Raises ConfigProblem, UsageProblem or StorageProblem if there is no such file, or none that can be read.
+        Raises ConfigError, UsageError or StorageError if there is no such file, or none that can be read.
         """
         from archiver.config.loader import check_in_force
         from archiver.config.location import unreadable_config
@@ -77,7 +77,7 @@ class Session:
 
         try:
             if self.config_file and not is_there(self.config_file):
-                raise UsageProblem(
+                raise UsageError(
                     "The configuration file {path} does not exist. Nothing was changed. Check the name.",
                     path=self.config_file,
                 )
@@ -88,7 +88,7 @@ class Session:
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
         """Open the archive named in the settings, until :meth:`close`.
 
-        Raises StorageProblem if it cannot be read, or git would obey settings that are not ours and
+        Raises StorageError if it cannot be read, or git would obey settings that are not ours and
         ``restores_settings`` is False.
         """
         from archiver.store.archive import Archive
@@ -110,7 +110,7 @@ class Session:
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
         """Carry out a request on the archive: in this process as the owner, else through the daemon.
 
-        Raises whatever the action raises, and StorageProblem if no daemon listens.
+        Raises whatever the action raises, and StorageError if no daemon listens.
         """
         from archiver.actions import client
         from archiver.actions.context import ActionContext
@@ -124,9 +124,9 @@ class Session:
         return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
 
     def override_reason(self, force: bool, reason: str | None) -> str | None:
-        """Return the reason for ``--force``, or None without it.  Raises UsageProblem if the reason is missing."""
+        """Return the reason for ``--force``, or None without it.  Raises UsageError if the reason is missing."""
         if force and not (reason or "").strip():
-            raise UsageProblem(
+            raise UsageError(
                 "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
             )
         return reason if force else None
@@ -139,7 +139,7 @@ class Session:
     def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
         """Return a typed time in the configured zone.
 
-        A bare date means its end, or with ``end_of_day`` False its beginning.  Raises UsageProblem for any other
+        A bare date means its end, or with ``end_of_day`` False its beginning.  Raises UsageError for any other
         text.
         """
         from datetime import datetime, time
@@ -151,7 +151,7 @@ class Session:
                 return datetime.combine(day, time_of_day, self.config.zone)
             typed_time = datetime.fromisoformat(text)
         except ValueError:
-            raise UsageProblem(
+            raise UsageError(
                 "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.", text=text
             ) from None
         return typed_time if typed_time.tzinfo else typed_time.replace(tzinfo=self.config.zone)
@@ -216,14 +216,14 @@ def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def command_group(help_text: str) -> speaking.LocalizedGroup:
+def command_group(help_text: str) -> localized.LocalizedGroup:
     """Make a group of commands with the global options."""
 
     @global_options
     def call() -> None:
         pass
 
-    new_group: speaking.LocalizedGroup = click.group(cls=speaking.LocalizedGroup, help=help_text)(call)
+    new_group: localized.LocalizedGroup = click.group(cls=localized.LocalizedGroup, help=help_text)(call)
     return new_group
 
 
@@ -242,6 +242,6 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
                 interruption.raise_in_the_work()
                 return function(session, *args, **kwargs)
 
-        return click.command(cls=speaking.Command, help=help_text)(global_options(call))
+        return click.command(cls=localized.Command, help=help_text)(global_options(call))
 
     return decorate

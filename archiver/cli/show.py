@@ -6,7 +6,7 @@ import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 
 @command("List one version's materials.")
@@ -42,7 +42,7 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
             console.say("  Reason given: {reason}", reason=record.reason)
     rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]
     rows += [(text(m.path) + "/", "-", "-") for m in materials if m.sha256 is None]
-    console.table((Phrase("Material"), Phrase("Bytes"), Phrase("SHA-256")), rows)
+    console.table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), rows)
     for material in materials:
         if material.health:
             note = NOTES[material.health]

@@ -8,7 +8,7 @@ import click
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
-from archiver.errors import Phrase, Unhealthy
+from archiver.errors import LazyMessage, Unhealthy
 
 #: A lag that nobody has to be told the cause of.
 _SHORT_SECONDS = 60
@@ -41,9 +41,9 @@ def _print(session: Session, health: Any) -> None:
         "Watched folder: {path} ({state}{why})",
         path=health.watch,
         state=health.watching,
-        why=Phrase("; {reason}", reason=health.watching_why) if health.watching_why else "",
+        why=LazyMessage("; {reason}", reason=health.watching_why) if health.watching_why else "",
     )
-    console.say("Daemon: {holder}", holder=health.daemon or Phrase("not running"))
+    console.say("Daemon: {holder}", holder=health.daemon or LazyMessage("not running"))
     console.say(
         "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
     )
@@ -151,7 +151,7 @@ def _print_replica(session: Session, replica: Any) -> None:
         )
     else:
         console.say(
-            Phrase.define(
+            LazyMessage.define(
                 "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
                 singular="Replica: {url} lacks {materials} material ({megabytes} MB), since {at}",
                 count_field="materials",

@@ -8,7 +8,7 @@ import click
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
-from archiver.errors import FindingsPresent, Phrase, StorageProblem
+from archiver.errors import FindingsPresent, LazyMessage, StorageError
 
 if TYPE_CHECKING:
     from archiver.verify.findings import VerifyReport
@@ -41,7 +41,7 @@ def verify_command(
     console = session.console
     try:
         archive = session.open_archive()
-    except StorageProblem:
+    except StorageError:
         _print_findings_without_git(session, as_json)
         raise
     percent = 100.0 if sample is None else sample
@@ -51,7 +51,7 @@ def verify_command(
     _print_report(session, report, as_json)
     if not report.is_clean:
         raise FindingsPresent(
-            Phrase.define(
+            LazyMessage.define(
                 "verify found {count} things that are not as they should be. Change nothing, keep this "
                 "output, and compare with a backup or a clone.",
                 singular="verify found {count} thing that is not as it should be. Change nothing, keep this "
@@ -99,7 +99,7 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
             console.say("{note}", note=note)
         if report.unreferenced_objects:
             console.say(
-                Phrase.define(
+                LazyMessage.define(
                     "{count} content objects belong to no version: an interrupted capture leaves such, "
                     "without harm.",
                     singular="{count} content object belongs to no version: an interrupted capture leaves such, "

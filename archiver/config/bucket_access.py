@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archiver.config import value_types as types
 from archiver.config.schema import setting
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +18,32 @@ class BucketAccess:
         "replica.endpoint",
         types.WEB_ADDRESS,
         default="",
-        summary=Phrase("Address of the S3 service; without it, AWS."),
+        summary=LazyMessage("Address of the S3 service; without it, AWS."),
         example="https://s3.example.com",
     )
     region: str = setting(
-        "replica.region", types.TEXT, default="", summary=Phrase("Region of the bucket."), example="cn-north-1"
+        "replica.region",
+        types.TEXT,
+        default="",
+        summary=LazyMessage("Region of the bucket."),
+        example="cn-north-1",
     )
     style: str = setting(
         "replica.style",
         types.choice(
-            ("auto", "path", "virtual"), Phrase('must be "auto", "path" or "virtual"'), when_empty="auto"
+            ("auto", "path", "virtual"), LazyMessage('must be "auto", "path" or "virtual"'), when_empty="auto"
         ),
         default="auto",
-        summary=Phrase("Place of the bucket's name in addresses: in the path, or in the host name (virtual)."),
+        summary=LazyMessage(
+            "Place of the bucket's name in addresses: in the path, or in the host name (virtual)."
+        ),
     )
     #: None: the usual AWS chain.
     credentials: Path | None = setting(
         "replica.credentials",
         types.OPTIONAL_FILE,
         default=None,
-        summary=Phrase(
+        summary=LazyMessage(
             "File with the keys, mode 0600, in the form of ~/.aws/credentials; without it, the usual AWS chain."
         ),
         example="bucket-keys",
@@ -46,28 +52,28 @@ class BucketAccess:
         "replica.ca",
         types.OPTIONAL_FILE,
         default=None,
-        summary=Phrase("Certificates (PEM) that the endpoint is checked against."),
+        summary=LazyMessage("Certificates (PEM) that the endpoint is checked against."),
         example="/etc/ssl/company-ca.pem",
     )
     proxy: str = setting(
         "replica.proxy",
         types.TEXT,
         default="",
-        summary=Phrase("Address of a proxy in front of the bucket."),
+        summary=LazyMessage("Address of a proxy in front of the bucket."),
         example="http://proxy.example.com:3128",
     )
     bandwidth_mb: float = setting(
         "replica.bandwidth_mb",
         types.number(0),
         default=0.0,
-        summary=Phrase("Most MB sent in a second; 0: no limit."),
+        summary=LazyMessage("Most MB sent in a second; 0: no limit."),
     )
     parallel: int = setting(
-        "replica.parallel", types.TRANSFERS, default=8, summary=Phrase("Transfers at once, 64 at most.")
+        "replica.parallel", types.TRANSFERS, default=8, summary=LazyMessage("Transfers at once, 64 at most.")
     )
     alert_hours: float = setting(
         "replica.alert_hours",
         types.number(0.01),
         default=24.0,
-        summary=Phrase("Hours after which status warns of data that is not replicated."),
+        summary=LazyMessage("Hours after which status warns of data that is not replicated."),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archiver.config import value_types as types
 from archiver.config.schema import setting
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 #: What a change may be about, as the filing's form asks (domain notes, section 1).
 CHANGE_KINDS = ("model", "logic", "data", "mechanism")
@@ -22,14 +22,14 @@ class Desk:
         "reminders.hour",
         types.whole_number(0, 23),
         default=9,
-        summary=Phrase("Hour of the day at which reminders are sent."),
+        summary=LazyMessage("Hour of the day at which reminders are sent."),
     )
     #: A file of the owner's alone, since addresses hold passwords.
     targets: Path | None = setting(
         "reminders.targets",
         types.FILE,
         default=None,
-        summary=Phrase(
+        summary=LazyMessage(
             "File with the addresses of reminders, mode 0600, a line for each person or role "
             '(owner = ["mailto://..."]); ARCHIVER_TARGET_OWNER and _MANAGER do without it.'
         ),
@@ -39,7 +39,7 @@ class Desk:
         "changes",
         types.lists_by_key(types.TEXTS, CHANGE_KINDS),
         default={},
-        summary=Phrase("Patterns of file names, by the kind of the change that they show."),
+        summary=LazyMessage("Patterns of file names, by the kind of the change that they show."),
         example={
             "model": ["*模型*"],
             "logic": ["*推荐逻辑*", "*策略*"],
@@ -51,17 +51,17 @@ class Desk:
         "display.every_days",
         types.whole_number(0, 366),
         default=7,
-        summary=Phrase("Days between two checks; 0: never."),
+        summary=LazyMessage("Days between two checks; 0: never."),
     )
     allow_private: bool = setting(
         "display.allow_private",
         types.SWITCH,
         default=False,
-        summary=Phrase("Also check pages on addresses that are not public."),
+        summary=LazyMessage("Also check pages on addresses that are not public."),
     )
     notice_folder: str = setting(
         "notices.folder",
         types.FOLDER_NAME,
         default="通知",
-        summary=Phrase("Folder, within that of a filing, into which notices are dropped."),
+        summary=LazyMessage("Folder, within that of a filing, into which notices are dropped."),
     )

@@ -13,7 +13,7 @@ from archiver.config.location import HERE, find_config_file, read_text
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
 from archiver.config.value_types import InvalidValueError, decode_file_name
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class CheckedFile:
     keys_in_file: frozenset[str]
 
     def require(self) -> Config:
-        """Return the settings; raises ConfigProblem for the first problem."""
+        """Return the settings; raises ConfigError for the first problem."""
         if self.config is None:
             raise self.document.error(self.problems[0])
         return self.config
@@ -51,7 +51,7 @@ def check_in_force(explicit: str | None, environment: Mapping[str, str]) -> Chec
 def load(source: Path, *, is_found: bool = False) -> Config:
     """Read and validate ``source``; ``is_found``: a file found in the current folder, named by nobody.
 
-    Raises ConfigProblem for the first problem, and StorageProblem if the file may not be read.
+    Raises ConfigError for the first problem, and StorageError if the file may not be read.
     """
     return check(source, is_found=is_found).require()
 
@@ -59,13 +59,13 @@ def load(source: Path, *, is_found: bool = False) -> Config:
 def check(source: Path, *, is_found: bool = False) -> CheckedFile:
     """Read ``source`` and collect every problem of its settings, so that one check shows all.
 
-    Raises ConfigProblem if the file is not TOML or names nested folders, StorageProblem without the permission.
+    Raises ConfigError if the file is not TOML or names nested folders, StorageError without the permission.
     """
     text = read_text(source, is_found=is_found)
     try:
         document = TomlDocument(source, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigProblem(
+        raise ConfigError(
             "The configuration file {path} is not valid TOML: {reason}. Nothing was changed. Mend that line.",
             path=source,
             reason=error,
@@ -139,11 +139,11 @@ def _look_up(tables: Mapping[str, Any], key: str) -> Any:
 def check_places(archive: Path, watch: Path) -> None:
     """Refuse an archive inside the watched folder and the other way round.
 
-    The archive would archive itself, or the watched folder would be written.  Raises ConfigProblem.
+    The archive would archive itself, or the watched folder would be written.  Raises ConfigError.
     """
     inner, outer = _resolve(archive), _resolve(watch)
     if inner == outer or outer in inner.parents or inner in outer.parents:
-        raise ConfigProblem(
+        raise ConfigError(
             "The archive {archive} and the watched folder {watch} lie inside one another. "
             "Nothing was changed. Choose two separate folders.",
             archive=archive,

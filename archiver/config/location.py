@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archiver.config.owner import open_found_file
-from archiver.errors import ConfigProblem, StorageProblem
+from archiver.errors import ConfigError, StorageError
 from archiver.existence import is_there
 
 #: A configuration that nobody named is looked for here first: a folder may have an archive of its own.
@@ -17,7 +17,7 @@ _SYSTEM_FILE = Path("/etc/archiver/archiver.toml")
 def find_config_file(explicit: str | None, environment: Mapping[str, str]) -> Path:
     """Return the configuration file in force.
 
-    Raises ConfigProblem if none of the usual places has one, and StorageProblem if one of them may not be looked
+    Raises ConfigError if none of the usual places has one, and StorageError if one of them may not be looked
     at: a file there would be in force.
     """
     if explicit:
@@ -30,7 +30,7 @@ def find_config_file(explicit: str | None, environment: Mapping[str, str]) -> Pa
                 return usual_file
         except OSError as error:
             raise unreadable_config(usual_file, error) from None
-    raise ConfigProblem(
+    raise ConfigError(
         "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
         "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
     )
@@ -50,7 +50,7 @@ def _has_entry(path: Path) -> bool:
 def read_text(source: Path, *, is_found: bool) -> str:
     """Return the text of ``source``; ``is_found``: named by nobody, so the owner has to be trusted.
 
-    Raises ConfigProblem if it is missing, not trusted or no text, StorageProblem if the caller may not read it.
+    Raises ConfigError if it is missing, not trusted or no text, StorageError if the caller may not read it.
     """
     try:
         if is_found:
@@ -61,13 +61,13 @@ def read_text(source: Path, *, is_found: bool) -> str:
             data = source.read_bytes()
         return data.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigProblem(
+        raise ConfigError(
             "The configuration file {path} does not exist. Nothing was changed. "
             "Check the name, or make one with: archiver init",
             path=source,
         ) from None
     except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise ConfigProblem(
+        raise ConfigError(
             "The configuration file {path} cannot be read ({reason}). Nothing was changed. "
             "It must be a readable UTF-8 text file.",
             path=source,
@@ -77,9 +77,9 @@ def read_text(source: Path, *, is_found: bool) -> str:
         raise unreadable_config(source, error) from None
 
 
-def unreadable_config(path: Path, error: OSError) -> StorageProblem:
+def unreadable_config(path: Path, error: OSError) -> StorageError:
     """Return the error for a configuration kept from the caller by the disk or a permission."""
-    return StorageProblem(
+    return StorageError(
         "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
         "read it, or mend the permissions of the file and of its folders.",
         path=path,

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.errors import ConfigProblem, Phrase
+from archiver.errors import ConfigError, LazyMessage
 
 _ACL = "system.posix_acl_access"
 #: A thousand filings take some 100 KB. Without a limit, a planted file could fill the memory of root's command.
@@ -34,9 +34,9 @@ class FoundFile:
     has_acl: bool
 
     def check_trust(self) -> None:
-        """Refuse a file with other possible authors; raises ConfigProblem."""
+        """Refuse a file with other possible authors; raises ConfigError."""
         if reason := self._find_distrust(self._trusted_users()):
-            raise ConfigProblem(
+            raise ConfigError(
                 "{path} is not used: {reason}. Nothing was changed. Look at it first; then name it with --config, "
                 "or make it yours (chown) and writable by nobody else (chmod 644).",
                 path=Path(os.path.abspath(self.path)),
@@ -55,26 +55,26 @@ class FoundFile:
             trusted_uids.add(os.stat(self.path.parent / os.fsdecode(archive_path.encode("utf-8"))).st_uid)
         return trusted_uids
 
-    def _find_distrust(self, trusted_uids: Collection[int]) -> Phrase | None:
+    def _find_distrust(self, trusted_uids: Collection[int]) -> LazyMessage | None:
         """Return the reason not to trust the file, None if there is none: type, owners, other writers, links."""
         mode = self.stat_result.st_mode
         if not stat.S_ISREG(mode):
-            return Phrase("it is not a regular file")
+            return LazyMessage("it is not a regular file")
         if self.stat_result.st_uid not in trusted_uids:
-            return Phrase("it belongs to {owner}", owner=_user_name(self.stat_result.st_uid))
+            return LazyMessage("it belongs to {owner}", owner=_user_name(self.stat_result.st_uid))
         if self.link_owner is not None and self.link_owner not in trusted_uids:
-            return Phrase("it is a link that belongs to {owner}", owner=_user_name(self.link_owner))
+            return LazyMessage("it is a link that belongs to {owner}", owner=_user_name(self.link_owner))
         if mode & stat.S_IWOTH:
-            return Phrase("everybody may write it")
+            return LazyMessage("everybody may write it")
         # Where there are more entries than three, the group's bits are the most that any of them may.
         if mode & stat.S_IWGRP and (self.has_acl or _only_member(self.stat_result.st_gid) not in trusted_uids):
-            return Phrase("the group {group} may write it", group=_group_name(self.stat_result.st_gid))
+            return LazyMessage("the group {group} may write it", group=_group_name(self.stat_result.st_gid))
         if (
             self.stat_result.st_nlink > 1
             and self.link_owner is None
             and _is_shared(self.path.parent, trusted_uids)
         ):
-            return Phrase("it has another name elsewhere, and others may have put this one here")
+            return LazyMessage("it has another name elsewhere, and others may have put this one here")
         return None
 
 

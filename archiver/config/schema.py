@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from archiver.config.value_types import ValueType
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -35,7 +35,7 @@ class Setting:
 
     key: str
     value_type: ValueType[Any]
-    summary: Phrase
+    summary: LazyMessage
     effect: Effect
     #: For the text of a new file, if the default shows nothing.
     example: object
@@ -59,7 +59,7 @@ def setting(
     value_type: ValueType[T],
     *,
     default: D,
-    summary: Phrase,
+    summary: LazyMessage,
     example: object = None,
     effect: Effect = Effect.RELOAD,
 ) -> T | D:
@@ -77,7 +77,7 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def required(key: str, value_type: ValueType[T], *, summary: Phrase, example: object, effect: Effect) -> T:
+def required(key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect) -> T:
     """Declare a field without a default as a setting."""
     declared = Setting(key, value_type, summary, effect, example, default=None, is_required=True)
     made: T = field(metadata={"setting": declared})

@@ -12,7 +12,7 @@ from archiver.config import value_types as types
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.desk import Desk
 from archiver.config.schema import Effect, Setting, required, setting, settings_of, table_of
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.model import KINDS
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PERMANENT, PROFILES
 
@@ -31,24 +31,26 @@ DEFAULT_IGNORE = (
 )
 
 #: Table -> its subject, in the order of a new file.
-TABLES: Mapping[str, Phrase] = {
-    "archive": Phrase("The archive itself."),
-    "watch": Phrase("The watched folder, and when a change in it becomes a version."),
-    "timestamp": Phrase("The time-stamp authority; its certificates were pinned when the archive was made."),
-    "retention": Phrase(
+TABLES: Mapping[str, LazyMessage] = {
+    "archive": LazyMessage("The archive itself."),
+    "watch": LazyMessage("The watched folder, and when a change in it becomes a version."),
+    "timestamp": LazyMessage("The time-stamp authority; its certificates were pinned when the archive was made."),
+    "retention": LazyMessage(
         "How long versions are retained. The longest period counts; what was promised stays promised."
     ),
-    "access": Phrase("Groups of this server that may use the archive. Without them: only the service's own user."),
-    "evidence": Phrase("Restore drills, and digests in manifests."),
-    "sensitive": Phrase("Materials that only the service's user may read."),
-    "expected": Phrase("Materials that a submission should hold; the report names those that are missing."),
-    "reminders": Phrase("Reminders of deadlines."),
-    "changes": Phrase("Materials that show a change of what was filed."),
-    "display": Phrase("Checks of the pages that must display the filing number."),
-    "notices": Phrase("Notices of the regulator."),
-    "replica": Phrase("The way to the bucket that archiver replica init was told of."),
-    "metrics": Phrase("Figures for Prometheus."),
-    "filings": Phrase("Settings of one filing: a table for each, named like the folder of the filing."),
+    "access": LazyMessage(
+        "Groups of this server that may use the archive. Without them: only the service's own user."
+    ),
+    "evidence": LazyMessage("Restore drills, and digests in manifests."),
+    "sensitive": LazyMessage("Materials that only the service's user may read."),
+    "expected": LazyMessage("Materials that a submission should hold; the report names those that are missing."),
+    "reminders": LazyMessage("Reminders of deadlines."),
+    "changes": LazyMessage("Materials that show a change of what was filed."),
+    "display": LazyMessage("Checks of the pages that must display the filing number."),
+    "notices": LazyMessage("Notices of the regulator."),
+    "replica": LazyMessage("The way to the bucket that archiver replica init was told of."),
+    "metrics": LazyMessage("Figures for Prometheus."),
+    "filings": LazyMessage("Settings of one filing: a table for each, named like the folder of the filing."),
 }
 
 
@@ -61,14 +63,14 @@ class FilingSettings:
         "min_version_interval_minutes",
         types.number(0),
         default=None,
-        summary=Phrase("As watch.min_version_interval_minutes, for this filing."),
+        summary=LazyMessage("As watch.min_version_interval_minutes, for this filing."),
         example=30,
     )
     profiles: tuple[str, ...] = setting(
         "profiles",
         types.PROFILE_NAMES,
         default=(),
-        summary=Phrase("Retention profiles for this filing, on top of retention.profiles."),
+        summary=LazyMessage("Retention profiles for this filing, on top of retention.profiles."),
         example=["cn-archive-10"],
     )
     #: By the submission's folder name.
@@ -76,14 +78,14 @@ class FilingSettings:
         "submissions",
         types.lists_by_key(types.PROFILE_NAMES),
         default={},
-        summary=Phrase("Retention profiles for single submissions, by the name of their folder."),
+        summary=LazyMessage("Retention profiles for single submissions, by the name of their folder."),
         example={"2026-03-首次备案": ["cn-archive-30"]},
     )
     signals: tuple[str, ...] = setting(
         "signals",
         types.FILE_NAMES,
         default=(),
-        summary=Phrase(
+        summary=LazyMessage(
             "Files, or repositories with git: before them, whose releases are changes of the algorithm."
         ),
         example=["/srv/models/VERSION", "git:/srv/code/recommender.git"],
@@ -92,7 +94,7 @@ class FilingSettings:
         "pages",
         types.TEXTS,
         default=(),
-        summary=Phrase("Addresses of the company's own pages that must display the filing number."),
+        summary=LazyMessage("Addresses of the company's own pages that must display the filing number."),
         example=["https://www.example.com/about"],
     )
 
@@ -105,30 +107,32 @@ class Config:
     archive: Path = required(
         "archive.path",
         types.FOLDER,
-        summary=Phrase("Folder of the archive. To move it: stop the service, move the folder, start the service."),
+        summary=LazyMessage(
+            "Folder of the archive. To move it: stop the service, move the folder, start the service."
+        ),
         example="/var/lib/archiver/archive",
         effect=Effect.RESTART,
     )
     watch: Path = required(
         "watch.path",
         types.FOLDER,
-        summary=Phrase("Folder to watch; it is only ever read."),
+        summary=LazyMessage("Folder to watch; it is only ever read."),
         example="/srv/filings",
         effect=Effect.RELOAD,
     )
     #: Empty: as the locale says.
     lang: str = setting(
         "archive.lang",
-        types.choice(("zh", "en"), Phrase('must be "zh" or "en"'), when_empty=""),
+        types.choice(("zh", "en"), LazyMessage('must be "zh" or "en"'), when_empty=""),
         default="",
-        summary=Phrase("Language of messages and reminders; without it, that of the locale."),
+        summary=LazyMessage("Language of messages and reminders; without it, that of the locale."),
         example="zh",
     )
     layout: str = setting(
         "watch.layout",
-        types.choice(LAYOUTS, Phrase('must be "{{filing}}/{{submission}}" or "{{filing}}"')),
+        types.choice(LAYOUTS, LazyMessage('must be "{{filing}}/{{submission}}" or "{{filing}}"')),
         default=LAYOUT_SUBMISSION,
-        summary=Phrase(
+        summary=LazyMessage(
             'Meaning of the folder levels: "{{filing}}/{{submission}}", or "{{filing}}" with submissions that are '
             "numbered 01, 02, ..."
         ),
@@ -138,13 +142,13 @@ class Config:
         "watch.settle_seconds",
         types.number(0),
         default=5.0,
-        summary=Phrase("Seconds without a change after which a file is archived."),
+        summary=LazyMessage("Seconds without a change after which a file is archived."),
     )
     maximum_delay_seconds: float = setting(
         "watch.maximum_delay_seconds",
         types.number(1),
         default=300.0,
-        summary=Phrase(
+        summary=LazyMessage(
             "Seconds after which a file under constant writing is archived, if it can be read in one piece."
         ),
     )
@@ -152,13 +156,13 @@ class Config:
         "watch.scan_minutes",
         types.number(0.01),
         default=15.0,
-        summary=Phrase("Minutes between two comparisons of the whole folder with the archive."),
+        summary=LazyMessage("Minutes between two comparisons of the whole folder with the archive."),
     )
     poll_seconds: float = setting(
         "watch.poll_seconds",
         types.number(0.1),
         default=30.0,
-        summary=Phrase(
+        summary=LazyMessage(
             "The same in seconds, where events are incomplete (NFS, SMB, FUSE, too few inotify watches)."
         ),
     )
@@ -166,33 +170,35 @@ class Config:
         "watch.min_version_interval_minutes",
         types.number(0),
         default=0.0,
-        summary=Phrase("Minutes in which saves of drafts are gathered into one version; 0: each save is one."),
+        summary=LazyMessage(
+            "Minutes in which saves of drafts are gathered into one version; 0: each save is one."
+        ),
     )
     ignore: tuple[str, ...] = setting(
         "watch.ignore",
         types.TEXTS,
         default=DEFAULT_IGNORE,
-        summary=Phrase("Patterns of file names that are not archived; archiver status lists each such file."),
+        summary=LazyMessage("Patterns of file names that are not archived; archiver status lists each such file."),
     )
     #: Its tokens must lead to the certificates that were pinned at init.
     timestamp_url: str = setting(
         "timestamp.url",
         types.WEB_ADDRESS,
         default="",
-        summary=Phrase("Address of the time-stamp authority (RFC 3161)."),
+        summary=LazyMessage("Address of the time-stamp authority (RFC 3161)."),
         example="https://tsa.example.com",
     )
     retention_years: int = setting(
         "retention.years",
         types.retention_years(CEILING_YEARS),
         default=FLOOR_YEARS,
-        summary=Phrase("Calendar years, 3 or more."),
+        summary=LazyMessage("Calendar years, 3 or more."),
     )
     profiles: tuple[str, ...] = setting(
         "retention.profiles",
         types.PROFILE_NAMES,
         default=(DEFAULT,),
-        summary=Phrase(
+        summary=LazyMessage(
             "Retention profiles (with their calendar years): {profiles}.",
             profiles=", ".join(
                 profile.name if profile.years == PERMANENT else f"{profile.name} ({profile.years})"
@@ -204,54 +210,54 @@ class Config:
         "retention.timezone",
         types.TIME_ZONE,
         default="Asia/Shanghai",
-        summary=Phrase("Time zone in which days end, and times without a zone are read."),
+        summary=LazyMessage("Time zone in which days end, and times without a zone are read."),
     )
     hold_while_live: bool = setting(
         "retention.hold_while_live",
         types.SWITCH,
         default=True,
-        summary=Phrase("Retain everything of a filing for as long as the filing is live."),
+        summary=LazyMessage("Retain everything of a filing for as long as the filing is live."),
     )
     cooling_off_days: int = setting(
         "retention.cooling_off_days",
-        types.whole_number(1, 3650, Phrase("must be a whole number of days, 1 or more")),
+        types.whole_number(1, 3650, LazyMessage("must be a whole number of days, 1 or more")),
         default=7,
-        summary=Phrase("Days between the last approval of a disposal and the deletion."),
+        summary=LazyMessage("Days between the last approval of a disposal and the deletion."),
     )
     read_group: str = setting(
         "access.read_group",
         types.GROUP,
         default="",
-        summary=Phrase("Group that may read the archive."),
+        summary=LazyMessage("Group that may read the archive."),
         example="compliance",
     )
     act_group: str = setting(
         "access.act_group",
         types.GROUP,
         default="",
-        summary=Phrase("Group that may submit, hold and approve through the service."),
+        summary=LazyMessage("Group that may submit, hold and approve through the service."),
         example="compliance-officers",
     )
     drill_days: int = setting(
         "evidence.drill_days",
         types.count(0),
         default=30,
-        summary=Phrase("Days between two restore drills; 0: never."),
+        summary=LazyMessage("Days between two restore drills; 0: never."),
     )
     drill_files: int = setting(
-        "evidence.drill_files", types.count(1), default=100, summary=Phrase("Files restored in a drill.")
+        "evidence.drill_files", types.count(1), default=100, summary=LazyMessage("Files restored in a drill.")
     )
     sm3: bool = setting(
         "evidence.sm3",
         types.SM3_SWITCH,
         default=False,
-        summary=Phrase("SM3 digests (GB/T 32905) beside SHA-256 in manifests."),
+        summary=LazyMessage("SM3 digests (GB/T 32905) beside SHA-256 in manifests."),
     )
     sensitive: tuple[str, ...] = setting(
         "sensitive.patterns",
         types.TEXTS,
         default=(),
-        summary=Phrase(
+        summary=LazyMessage(
             "Patterns of file names; such files go into no inspection package, unless with --with-sensitive."
         ),
         example=["*身份证*"],
@@ -260,7 +266,7 @@ class Config:
         "expected",
         types.lists_by_key(types.TEXTS, KINDS),
         default={},
-        summary=Phrase(
+        summary=LazyMessage(
             "Words in the names of files, by the kind of the submission ({kinds}); without it, the program's own.",
             kinds=", ".join(KINDS),
         ),
@@ -272,7 +278,7 @@ class Config:
         "metrics.textfile",
         types.METRICS_FILE,
         default=None,
-        summary=Phrase(
+        summary=LazyMessage(
             "File for the textfile collector of node_exporter. Then run again: archiver service install"
         ),
         example="/var/lib/prometheus/node-exporter/archiver.prom",
@@ -281,12 +287,12 @@ class Config:
         "metrics.listen",
         types.LOOPBACK,
         default=None,
-        summary=Phrase("Address on loopback at which the service answers Prometheus."),
+        summary=LazyMessage("Address on loopback at which the service answers Prometheus."),
         example="127.0.0.1:9750",
     )
     filings: Mapping[str, FilingSettings] = table_of("filings", FilingSettings)
     #: What the file still names that this release does without, and what to do.
-    warnings: tuple[Phrase, ...] = ()
+    warnings: tuple[LazyMessage, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:

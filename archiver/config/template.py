@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from archiver.config.schema import Setting, values_of
 from archiver.config.settings import TABLES, Config, settings_by_table
-from archiver.errors import ConfigProblem, Phrase
+from archiver.errors import ConfigError, LazyMessage
 
 #: Tables whose settings all stand in a new file, for people to see and change; of others, only what is no default.
 _WRITTEN_TABLES = ("watch", "retention")
@@ -70,7 +70,7 @@ def render(config: Config) -> str:
 
     A comment that holds a setting begins with a bare "#": without that, the setting is in force.
 
-    Raises ConfigProblem for names that TOML cannot hold.
+    Raises ConfigError for names that TOML cannot hold.
     """
     values = {key: setting.value_type.to_toml(value) for key, setting, value in values_of(config)}
     lines = ["# Settings of this archive. Every key but the two paths may be left out."]
@@ -96,12 +96,12 @@ def _assignments(setting: Setting, value: Any) -> list[str]:
     return [f"{name} = {_toml(item)}" for name, item in pairs.items()]
 
 
-def _comment(text: Phrase) -> list[str]:
+def _comment(text: LazyMessage) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False)]
 
 
 def _toml(value: object) -> str:
-    """Return a value in TOML; raises ConfigProblem for a name in other bytes than UTF-8."""
+    """Return a value in TOML; raises ConfigError for a name in other bytes than UTF-8."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -117,7 +117,7 @@ def _toml_string(text: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ConfigProblem(
+        raise ConfigError(
             "The folder name {path} is not UTF-8, which a configuration file must be. "
             "Nothing was changed. Reach the folder by another name.",
             path=text,

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from archiver.config.settings import settings_by_table
-from archiver.errors import ConfigProblem, Phrase
+from archiver.errors import ConfigError, LazyMessage
 
 #: Tables of earlier releases -> why a release does without them, and what to do.
 _REMOVED = {
-    "store": Phrase(
+    "store": LazyMessage(
         "is not used any more, the archive keeps all contents on its own disk. Remove the table. What lies "
         "in the bucket only comes back with archiver replica restore, into the archive's own folder"
     )
 }
-_NO_TABLE = Phrase("must be a table in square brackets")
+_NO_TABLE = LazyMessage("must be a table in square brackets")
 #: Table -> the keys that it may have.
 _KEYS = {table: [name for each in group for name in each.names] for table, group in settings_by_table().items()}
 
@@ -29,7 +29,7 @@ class SettingProblem:
 
     code: str
     key: str
-    reason: Phrase
+    reason: LazyMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class TomlDocument:
     source: Path
     tables: Mapping[str, Any]
 
-    def error(self, problem: SettingProblem) -> ConfigProblem:
+    def error(self, problem: SettingProblem) -> ConfigError:
         """Return the error to raise for a fault of this file."""
-        return ConfigProblem(
+        return ConfigError(
             "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
             path=self.source,
             key=problem.key,
@@ -63,10 +63,10 @@ class TomlDocument:
                 for name, settings in content.items():
                     yield from _find_wrong_keys(f"{table}.{name}", settings, _KEYS[table])
 
-    def warnings(self) -> tuple[Phrase, ...]:
+    def warnings(self) -> tuple[LazyMessage, ...]:
         """Return a warning for each table of the file that this release no longer uses."""
         return tuple(
-            Phrase("{path}: [{table}] {reason}.", path=self.source, table=table, reason=reason)
+            LazyMessage("{path}: [{table}] {reason}.", path=self.source, table=table, reason=reason)
             for table, reason in _REMOVED.items()
             if table in self.tables
         )
@@ -82,7 +82,7 @@ def _find_wrong_keys(table: str, content: object, names: Collection[str]) -> Ite
 
 
 def _unknown(key: str, known_keys: Collection[str]) -> SettingProblem:
-    reason = Phrase("is not a known setting")
+    reason = LazyMessage("is not a known setting")
     if near := difflib.get_close_matches(key, known_keys, 1):
-        reason = Phrase("is not a known setting; did you mean {near}", near=near[0])
+        reason = LazyMessage("is not a known setting; did you mean {near}", near=near[0])
     return SettingProblem("unknown-setting", key, reason)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.profiles import FLOOR_YEARS, PROFILES
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class InvalidValueError(Exception):
     ``reason`` completes a sentence that begins with the key; ``subkey`` extends that key if only a part is wrong.
     """
 
-    def __init__(self, reason: Phrase, subkey: str = "") -> None:
+    def __init__(self, reason: LazyMessage, subkey: str = "") -> None:
         super().__init__(str(reason))
         self.reason = reason
         self.subkey = subkey
@@ -42,7 +42,7 @@ class ValueType(Generic[T]):
     """Convert between a value of the file and a value for the program."""
 
     #: Completes a sentence that begins with the key: the error message, and a column in the page of settings.
-    requirement: Phrase
+    requirement: LazyMessage
     #: Decide on a value of any type; may raise InvalidValueError to give another reason.
     accepts: Callable[[Any], bool]
     #: Convert an accepted value; relative paths start in the folder of the file.
@@ -108,12 +108,12 @@ def _is_web_address(value: object) -> bool:
 
 # --- numbers and switches
 
-SWITCH = ValueType[bool](Phrase("must be true or false"), lambda value: isinstance(value, bool), _keep)
+SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isinstance(value, bool), _keep)
 
 
 def _accepts_sm3(value: object) -> bool:
     if value is True and "sm3" not in hashlib.algorithms_available:
-        raise InvalidValueError(Phrase("is true, but this system's OpenSSL has no SM3"))
+        raise InvalidValueError(LazyMessage("is true, but this system's OpenSSL has no SM3"))
     return isinstance(value, bool)
 
 
@@ -123,16 +123,16 @@ SM3_SWITCH = ValueType[bool](SWITCH.requirement, _accepts_sm3, _keep)
 def number(at_least: float) -> ValueType[float]:
     """Accept a number with a lower limit."""
     return ValueType(
-        Phrase("must be a number of at least {least:g}", least=at_least),
+        LazyMessage("must be a number of at least {least:g}", least=at_least),
         lambda value: _is_number(value) and at_least <= value <= _LARGEST_NUMBER,
         lambda value, _: float(value),
         lambda value: int(value) if value == int(value) else value,
     )
 
 
-def whole_number(at_least: int, at_most: int, requirement: Phrase | None = None) -> ValueType[int]:
+def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = None) -> ValueType[int]:
     """Accept a whole number with two limits; ``requirement`` replaces the usual wording."""
-    usual = Phrase("must be a whole number from {least} to {most}", least=at_least, most=at_most)
+    usual = LazyMessage("must be a whole number from {least} to {most}", least=at_least, most=at_most)
     return ValueType(
         requirement or usual,
         lambda value: _is_whole(value) and at_least <= value <= at_most,
@@ -142,7 +142,7 @@ def whole_number(at_least: int, at_most: int, requirement: Phrase | None = None)
 
 def count(at_least: int) -> ValueType[int]:
     """Accept a number of things or of days."""
-    return whole_number(at_least, 100_000, Phrase("must be a whole number, {least} or more", least=at_least))
+    return whole_number(at_least, 100_000, LazyMessage("must be a whole number, {least} or more", least=at_least))
 
 
 def retention_years(at_most: int) -> ValueType[int]:
@@ -151,7 +151,7 @@ def retention_years(at_most: int) -> ValueType[int]:
     def accepts(value: Any) -> bool:
         if _is_whole(value) and value < FLOOR_YEARS:
             raise InvalidValueError(
-                Phrase(
+                LazyMessage(
                     "is {value}, but filing materials are kept at least {floor} years",
                     value=value,
                     floor=FLOOR_YEARS,
@@ -159,7 +159,9 @@ def retention_years(at_most: int) -> ValueType[int]:
             )
         return _is_whole(value) and value <= at_most
 
-    return ValueType(Phrase("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS), accepts, _keep)
+    return ValueType(
+        LazyMessage("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS), accepts, _keep
+    )
 
 
 #: A number, for releases that accepted fractions; the client takes a whole number of transfers.
@@ -170,16 +172,16 @@ TRANSFERS = ValueType[int](
 
 # --- texts
 
-TEXT = ValueType[str](Phrase("must be a text"), _is_text, _keep)
+TEXT = ValueType[str](LazyMessage("must be a text"), _is_text, _keep)
 WEB_ADDRESS = ValueType[str](
-    Phrase("must be an address that begins with http:// or https://"), _is_web_address, _keep
+    LazyMessage("must be an address that begins with http:// or https://"), _is_web_address, _keep
 )
 TEXTS = ValueType[tuple[str, ...]](
-    Phrase("must be a list of texts"), _is_texts, lambda value, _: tuple(value), list
+    LazyMessage("must be a list of texts"), _is_texts, lambda value, _: tuple(value), list
 )
 
 
-def choice(choices: Sequence[str], requirement: Phrase, when_empty: str | None = None) -> ValueType[str]:
+def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | None = None) -> ValueType[str]:
     """Accept a member of ``choices``, and an empty text for ``when_empty`` unless None."""
     return ValueType(
         requirement,
@@ -198,7 +200,7 @@ def _is_zone(value: Any) -> bool:
 
 
 TIME_ZONE = ValueType[str](
-    Phrase("must be a time zone such as Asia/Shanghai"), _is_zone, lambda value, _: ZoneInfo(value).key
+    LazyMessage("must be a time zone such as Asia/Shanghai"), _is_zone, lambda value, _: ZoneInfo(value).key
 )
 
 
@@ -209,11 +211,13 @@ def _accepts_group(value: object) -> bool:
         if value:
             grp.getgrnam(value)
     except KeyError:
-        raise InvalidValueError(Phrase("names {group}, which is no group of this server", group=value)) from None
+        raise InvalidValueError(
+            LazyMessage("names {group}, which is no group of this server", group=value)
+        ) from None
     return True
 
 
-GROUP = ValueType[str](Phrase("must be the name of a group"), _accepts_group, _keep)
+GROUP = ValueType[str](LazyMessage("must be the name of a group"), _accepts_group, _keep)
 
 
 def _is_loopback(value: object) -> bool:
@@ -234,7 +238,7 @@ def _host_and_port_to_toml(address: tuple[str, int] | None) -> str | None:
 
 
 LOOPBACK = ValueType[tuple[str, int] | None](
-    Phrase("must be a loopback address and a port, as in 127.0.0.1:9750"),
+    LazyMessage("must be a loopback address and a port, as in 127.0.0.1:9750"),
     _is_loopback,
     _as_host_and_port,
     _host_and_port_to_toml,
@@ -244,25 +248,25 @@ LOOPBACK = ValueType[tuple[str, int] | None](
 # --- names of files and folders
 
 FOLDER = ValueType[Path](
-    Phrase("must name a folder"),
+    LazyMessage("must name a folder"),
     lambda value: isinstance(value, str) and value != "" and "\0" not in value,
     _as_path,
     _path_to_toml,
 )
 FILE = ValueType[Path | None](
-    Phrase("must name a file"), lambda value: isinstance(value, str) and value != "", _as_path, _path_to_toml
+    LazyMessage("must name a file"), lambda value: isinstance(value, str) and value != "", _as_path, _path_to_toml
 )
 #: An empty text means that there is none.
 OPTIONAL_FILE = ValueType[Path | None](TEXT.requirement, _is_text, _as_optional_path, _path_to_toml)
 #: node_exporter reads no other files.
 METRICS_FILE = ValueType[Path | None](
-    Phrase("must name a file that ends in .prom"),
+    LazyMessage("must name a file that ends in .prom"),
     lambda value: isinstance(value, str) and value.endswith(".prom"),
     _as_path,
     _path_to_toml,
 )
 FOLDER_NAME = ValueType[str](
-    Phrase("must be the name of a folder"),
+    LazyMessage("must be the name of a folder"),
     lambda value: isinstance(value, str) and value != "" and "/" not in value,
     _keep,
 )
@@ -282,13 +286,15 @@ def _accepts_profiles(value: object) -> bool:
         return False
     if unknown := [name for name in value if name not in PROFILES]:
         raise InvalidValueError(
-            Phrase("names {profile}, which is not one of: {known}", profile=unknown[0], known=", ".join(PROFILES))
+            LazyMessage(
+                "names {profile}, which is not one of: {known}", profile=unknown[0], known=", ".join(PROFILES)
+            )
         )
     return True
 
 
 PROFILE_NAMES = ValueType[tuple[str, ...]](
-    Phrase("must be a list of profiles: {known}", known=", ".join(PROFILES)),
+    LazyMessage("must be a list of profiles: {known}", known=", ".join(PROFILES)),
     _accepts_profiles,
     lambda value, _: tuple(value),
     list,
@@ -310,7 +316,7 @@ def lists_by_key(
         return lists
 
     return ValueType(
-        item_type.requirement if members else Phrase("must be a table in square brackets"),
+        item_type.requirement if members else LazyMessage("must be a table in square brackets"),
         lambda value: isinstance(value, dict),
         convert,
         lambda lists: {encode_file_name(key): list(items) for key, items in lists.items()},

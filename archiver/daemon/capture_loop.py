@@ -19,7 +19,7 @@ from archiver.daemon.socket_server import let_in
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import FailureState
 from archiver.daemon.watched_folder import WatchedFolder
-from archiver.errors import ArchiverError, Phrase, Reporter, StorageProblem
+from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import open_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.watch_path import changed_watch_path
@@ -113,7 +113,7 @@ class Daemon:
         """Measure the figures that the metrics show."""
         return measure(self._archive, self._snapshot, self.pipeline, self._folder.state)
 
-    def remember_problem(self, code: str, message: Phrase) -> None:
+    def remember_problem(self, code: str, message: LazyMessage) -> None:
         """Keep a problem for ``archiver status``; safe on every thread."""
         self._failures.remember(code, message)
 
@@ -141,13 +141,13 @@ class Daemon:
 
         Ends early if the archive refuses everything, or after the maximum delay.
 
-        Raises Busy if a daemon runs, StorageProblem if the watched folder is missing.
+        Raises Busy if a daemon runs, StorageError if the watched folder is missing.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
             self._prepare()
             try:
                 if not self._folder.is_present():
-                    raise StorageProblem(
+                    raise StorageError(
                         "The watched folder {path} is missing. Nothing archived was lost. Mount it, or mend "
                         "watch.path in the configuration, and start again.",
                         path=self._config.watch,
@@ -163,7 +163,7 @@ class Daemon:
                     open_questions(self._archive, self._config, self._lock_timeout)
                 return self.pipeline.remainder()
             except HistoryReplaced:
-                raise StorageProblem(
+                raise StorageError(
                     "The archive {path} was put back to another state meanwhile. No archived data was lost. "
                     "Start again with: archiver run --once",
                     path=self._archive.root,
@@ -176,7 +176,7 @@ class Daemon:
     # --- start and end
 
     def _prepare(self) -> None:
-        """Check and open what a run needs; raises ConfigProblem for settings of another archive."""
+        """Check and open what a run needs; raises ConfigError for settings of another archive."""
         check_layout(self._config, self._archive.index.layout)
         self._archive.check_owner()
         self._failures.prepare()
@@ -193,7 +193,7 @@ class Daemon:
         journal_tick(self._archive, self._append)
 
     def _accept_folder(self) -> None:
-        """Check once, when the watched folder is present, that it is this archive's; raises ConfigProblem."""
+        """Check once, when the watched folder is present, that it is this archive's; raises ConfigError."""
         if self._is_folder_accepted:
             return
         if move_event := changed_watch_path(self._archive, self._config, self._folder.access):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from archiver.errors import Phrase, Reporter
+from archiver.errors import LazyMessage, Reporter
 
-LOG_LOST = Phrase.define(
+LOG_LOST = LazyMessage.define(
     "{count} lines of the log could not be written. Nothing archived was lost. Check where the log goes.",
     singular="{count} line of the log could not be written. Nothing archived was lost. Check where the log goes.",
 )
@@ -18,7 +18,7 @@ class Log:
         #: Lines that could not be written since the last one that could.
         self.lost = 0
 
-    def __call__(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
+    def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         """Report an event; never raises for a log that cannot be written."""
         try:
             self._tell(template, problem=problem, **fields)

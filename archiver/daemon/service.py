@@ -17,7 +17,7 @@ from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.sd_notify import Notifier
 from archiver.daemon.socket_server import Reception
-from archiver.errors import ArchiverError, ConfigProblem, Phrase, Reporter, StorageProblem, phrase_of
+from archiver.errors import ArchiverError, ConfigError, LazyMessage, Reporter, StorageError, message_from
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.layout import check_layout
@@ -39,7 +39,7 @@ class Service:
         settle_seconds: float | None = None,
         wait_seconds: float = 30,
     ) -> None:
-        """``load`` reads and validates the configuration; raises ConfigProblem."""
+        """``load`` reads and validates the configuration; raises ConfigError."""
         self._load = load
         self._tell = Log(tell)
         self._settle = settle_seconds
@@ -151,7 +151,7 @@ class Service:
         while not self._stopping.is_set() and not self._reloading:
             try:
                 return self._open(config)
-            except StorageProblem as error:
+            except StorageError as error:
                 # It is there again, and not as it was: somebody has to look.
                 self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
@@ -168,7 +168,7 @@ class Service:
         try:
             new = self._load()
             if new.archive != old.archive:
-                raise ConfigProblem(
+                raise ConfigError(
                     "{path}: archive.path cannot change while the service runs. The settings of before stay in "
                     "force and nothing was lost. Stop the service, move the archive, and start it again.",
                     path=new.source,
@@ -185,7 +185,7 @@ class Service:
         return new
 
     def _take_folder(self, old: Config, new: Config) -> None:
-        """Check a folder at another path while the settings of before can still go on; raises ConfigProblem."""
+        """Check a folder at another path while the settings of before can still go on; raises ConfigError."""
         if new.watch == old.watch:
             return
         access = open_access(new.watch, new.archive)
@@ -254,8 +254,8 @@ class Service:
             if self._broken.pop(what, None):
                 self._report("Again with {what}.", what=what)
 
-    def _report(self, template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
-        message = phrase_of(template, fields)
+    def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+        message = message_from(template, fields)
         if problem:
             self._problems[problem] += 1
             key = message.template + repr(sorted((name, str(value)) for name, value in message.fields.items()))

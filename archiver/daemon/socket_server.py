@@ -24,7 +24,7 @@ from archiver.actions import protocol
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import all_actions, decode_action, perform
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Phrase, Reporter, StorageProblem, UsageProblem
+from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError, UsageError
 from archiver.model import Actor
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
@@ -47,7 +47,7 @@ def let_in(config: Config, report: Reporter) -> None:
         if not permissions.has_access(config.archive, group):
             changed = permissions.grant_access(config.archive, group)
             report(
-                Phrase.define(
+                LazyMessage.define(
                     "The permissions of {count} files and folders in {path} were set: only its owner writes "
                     "there, and nobody reads but the owner and access.read_group ({group}).",
                     singular="The permissions of {count} file or folder in {path} were set: only its owner writes "
@@ -136,7 +136,7 @@ class Reception:
             return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
             return protocol.encode_error(
-                UsageProblem("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
+                UsageError("The daemon did not understand the request ({reason}).", reason=str(error)[:200])
             )
         except Exception as error:
             # One request must not end the service that archives.
@@ -146,7 +146,7 @@ class Reception:
                 reason=repr(error),
             )
             return protocol.encode_error(
-                StorageProblem(
+                StorageError(
                     "The daemon could not do it ({reason}). Nothing archived was lost.", reason=repr(error)
                 )
             )
@@ -157,7 +157,7 @@ class Reception:
         if uid in (0, os.geteuid()) or self._allowed_group_id() in {gid, *_groups(peer, uid, gid)}:
             return actor
         _leave_word(self._config.archive, uid)
-        raise StorageProblem(
+        raise StorageError(
             "{user} is not of the group that may act on {path} (access.act_group). Nothing was changed. "
             "Ask the administrator of this server.",
             user=str(actor),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from archiver import clock
 from archiver.actions import protocol
-from archiver.errors import Busy, Phrase, Reporter
+from archiver.errors import Busy, LazyMessage, Reporter
 from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
@@ -31,7 +31,7 @@ class LastProblem:
 
     at: str
     code: str
-    message: Phrase
+    message: LazyMessage
 
     def as_json(self) -> dict[str, str]:
         """Return its part of ``status --json``."""
@@ -45,7 +45,7 @@ def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
         return None
     document = protocol.decode_value(json.loads(stored))
     if "message" not in document:
-        return LastProblem(document["at"], "", Phrase.revive(document["template"], document["fields"]))
+        return LastProblem(document["at"], "", LazyMessage.revive(document["template"], document["fields"]))
     return LastProblem(document["at"], document["code"], document["message"])
 
 
@@ -65,14 +65,14 @@ class FailureState:
         self._alarm = lock.LockFlag(archive.root / ALARM)
 
     def prepare(self) -> None:
-        """Make the alarm's file, which a full disk would refuse later; raises StorageProblem."""
+        """Make the alarm's file, which a full disk would refuse later; raises StorageError."""
         self._alarm.open()
 
     def close(self) -> None:
         """End the alarm."""
         self._alarm.close()
 
-    def remember(self, code: str, message: Phrase) -> None:
+    def remember(self, code: str, message: LazyMessage) -> None:
         """Keep a problem for ``status``; a thread that must not use the database leaves it to the next turn.
 
         ``code`` is what metrics count.

@@ -6,7 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 
 
 def render(command: Path, config: Path, archive: Path, watch: Path, user: str, writable: list[Path]) -> str:
@@ -14,7 +14,7 @@ def render(command: Path, config: Path, archive: Path, watch: Path, user: str, w
 
     ``writable``: further folders that the service may write if they exist, such as that of the metrics.
 
-    Raises ConfigProblem for a path that a unit file cannot hold.
+    Raises ConfigError for a path that a unit file cannot hold.
     """
     template = resources.files("archiver.daemon").joinpath("archiver.service").read_text("utf-8")
     return template.format(
@@ -29,10 +29,10 @@ def render(command: Path, config: Path, archive: Path, watch: Path, user: str, w
 
 
 def _quoted(path: Path, prefix: str = "") -> str:
-    """Quote a path by systemd.syntax(7), with % and backslashes doubled; raises ConfigProblem."""
+    """Quote a path by systemd.syntax(7), with % and backslashes doubled; raises ConfigError."""
     text = prefix + os.fspath(path)
     if not text.isprintable():
-        raise ConfigProblem(
+        raise ConfigError(
             "The path {path} cannot stand in a systemd unit. Nothing was written. Reach it by another name.",
             path=path,
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archiver.config.settings import Config
-from archiver.errors import Phrase, Reporter
+from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import ThroughChildren, open_access
 from archiver.intake.folder.canary import Canary
@@ -22,13 +22,13 @@ from archiver.store.writer import Draft
 
 EVENTS, PARTLY, POLLING, SCANS, DEAF, MISSING = "events", "partly", "polling", "scans", "deaf", "missing"
 
-NO_EVENTS = Phrase.define("{value} gives no events", code="watch.no-events")
-NO_WATCH = Phrase.define("the kernel grants no watch: {value}", code="watch.no-watch")
-NOT_ALL = Phrase.define(
+NO_EVENTS = LazyMessage.define("{value} gives no events", code="watch.no-events")
+NO_WATCH = LazyMessage.define("the kernel grants no watch: {value}", code="watch.no-watch")
+NOT_ALL = LazyMessage.define(
     "{value} folders are not watched; raise fs.inotify.max_user_watches", code="watch.folders-unwatched"
 )
-TOO_FAR = Phrase.define("{value} folders lie too deep to be watched", code="watch.folders-too-deep")
-NOT_HEARD = Phrase.define("events do not arrive", code="watch.events-lost")
+TOO_FAR = LazyMessage.define("{value} folders lie too deep to be watched", code="watch.folders-too-deep")
+NOT_HEARD = LazyMessage.define("events do not arrive", code="watch.events-lost")
 _REASONS = {reason.code: reason for reason in (NO_EVENTS, NO_WATCH, NOT_ALL, TOO_FAR, NOT_HEARD)}
 #: Earlier releases left the sentence for ``status``; these never change.
 _FORMER_SENTENCES = {
@@ -138,7 +138,7 @@ class WatchedFolder:
         self._report("Watching {path}.", path=self._config.watch)
         return True
 
-    def _start_watcher(self) -> tuple[str, Phrase | None, str]:
+    def _start_watcher(self) -> tuple[str, LazyMessage | None, str]:
         """Start watching; return the state, and reason and value where events are missing.
 
         Reports a kernel that grants no watch: the folder is then scanned often.
@@ -304,7 +304,7 @@ class WatchedFolder:
             first_path = min(unwatched.values())
             self._set_state(PARTLY, NOT_ALL, str(len(unwatched)))
             self._report(
-                Phrase.define(
+                LazyMessage.define(
                     "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: "
                     "they are scanned every {seconds:g} s. Raise the limit: sysctl -w "
                     "fs.inotify.max_user_watches={enough!q}",
@@ -332,18 +332,22 @@ class WatchedFolder:
     def _find_network_mount(self) -> mounts.Mount | None:
         return mounts.untrusted_mount(self._presence.real_path, mounts.read_mounts())
 
-    def _set_state(self, state: str, reason: Phrase | None = None, value: str = "") -> None:
+    def _set_state(self, state: str, reason: LazyMessage | None = None, value: str = "") -> None:
         self.state = state
         self._snapshot.set_meta("watching", state)
         self._snapshot.set_meta("watching_why", reason.code if reason else "")
         self._snapshot.set_meta("watching_value", value)
 
 
-def watch_reason(word: str, value: str) -> Phrase:
+def watch_reason(word: str, value: str) -> LazyMessage:
     """Return the sentence for what :class:`WatchedFolder` left in ``state.db``, or an earlier release did."""
     code = _FORMER_SENTENCES.get(word, word)
     reason = _REASONS.get(code)
-    return Phrase("{code}: {value}", code=code, value=value) if reason is None else reason.with_fields(value=value)
+    return (
+        LazyMessage("{code}: {value}", code=code, value=value)
+        if reason is None
+        else reason.with_fields(value=value)
+    )
 
 
 def _read_watch_limit() -> str:

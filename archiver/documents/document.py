@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 #: Why a document could not be read: a code for the cache and the child, and a sentence for people.
-PROBLEMS: Mapping[str, Phrase] = {
+PROBLEMS: Mapping[str, LazyMessage] = {
     problem.code: problem
     for problem in (
-        Phrase.define("it is encrypted", code="document.encrypted"),
-        Phrase.define("it is damaged", code="document.damaged"),
-        Phrase.define("it is too large to be read", code="document.too-large"),
-        Phrase.define("reading it takes too long", code="document.too-slow"),
-        Phrase.define("reading it needs too much memory or time", code="document.too-heavy"),
-        Phrase.define("the process that reads documents cannot be started", code="document.no-reader"),
+        LazyMessage.define("it is encrypted", code="document.encrypted"),
+        LazyMessage.define("it is damaged", code="document.damaged"),
+        LazyMessage.define("it is too large to be read", code="document.too-large"),
+        LazyMessage.define("reading it takes too long", code="document.too-slow"),
+        LazyMessage.define("reading it needs too much memory or time", code="document.too-heavy"),
+        LazyMessage.define("the process that reads documents cannot be started", code="document.no-reader"),
     )
 }
 ENCRYPTED, DAMAGED, LARGE, SLOW, HEAVY, UNSTARTED = PROBLEMS
@@ -74,6 +74,6 @@ class Document:
         return document
 
     @property
-    def problem_phrase(self) -> Phrase | None:
+    def problem_message(self) -> LazyMessage | None:
         """The sentence for ``problem``; None where it could be read."""
         return PROBLEMS.get(self.problem)

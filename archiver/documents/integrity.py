@@ -10,14 +10,14 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 #: The word that the journal keeps -> what it says of a material.
-NOTES: Mapping[str, Phrase] = {
-    "empty": Phrase("it is empty"),
-    "cut": Phrase("it is cut short: its end is missing"),
-    "misnamed": Phrase("its content is not what its name says"),
-    "encrypted": Phrase("it is encrypted: whoever reads it later may need a password"),
+NOTES: Mapping[str, LazyMessage] = {
+    "empty": LazyMessage("it is empty"),
+    "cut": LazyMessage("it is cut short: its end is missing"),
+    "misnamed": LazyMessage("its content is not what its name says"),
+    "encrypted": LazyMessage("it is encrypted: whoever reads it later may need a password"),
 }
 _HEAD_BYTES = 4096
 #: A zip file may end with a comment of 65,535 bytes; cameras append as much to a picture.

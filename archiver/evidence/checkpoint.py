@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from archiver import clock
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.model import CHECKPOINTS, Event
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import CheckpointSigned
@@ -31,13 +31,13 @@ def roll_up(refs: Mapping[str, str]) -> str:
 def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
     """Sign all refs as of the newest event, and journal the checkpoint.
 
-    Raises Busy after ``lock_timeout``, StorageProblem if the journal is missing, the key cannot sign or the
+    Raises Busy after ``lock_timeout``, StorageError if the journal is missing, the key cannot sign or the
     archive cannot be written. Nothing is journalled then.
     """
     with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
-            raise StorageProblem(
+            raise StorageError(
                 "The journal of {path} is missing, so nothing was signed. Nothing was changed. "
                 "Run archiver verify.",
                 path=archive.repository_path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from archiver.errors import StorageProblem, UsageProblem
+from archiver.errors import StorageError, UsageError
 from archiver.model import CHECKPOINTS, Event
 from archiver.store import keys, names
 from archiver.store.archive import Archive
@@ -23,16 +23,16 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
     Survives a crash: once the event is journalled, recovery installs the key that it names. Before that, the old
     key stays in force.
 
-    Raises UsageProblem without a reason, StorageProblem if the old key cannot sign or the archive cannot be
+    Raises UsageError without a reason, StorageError if the old key cannot sign or the archive cannot be
     written, Busy after ``lock_timeout``. The old key stays in force then.
     """
     if not reason.strip():
-        raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     reason = names.typed(reason, "reason")
     with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
-            raise StorageProblem("The journal is missing. Nothing was changed. Run archiver verify.")
+            raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
         allowed_signers = keys.prepare(archive.keys, archive.signers())
         tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
         public_key = allowed_signers.splitlines()[-1].decode("ascii")
@@ -52,13 +52,13 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
 def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     """Copy the signing key to the new folder ``target``, and journal that a copy exists.
 
-    Raises StorageProblem if the copy cannot be written, Busy after ``lock_timeout``: then the copy exists, and is
+    Raises StorageError if the copy cannot be written, Busy after ``lock_timeout``: then the copy exists, and is
     not journalled.
     """
     try:
         keys.copy(archive.keys, target)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "The key cannot be copied to {path} ({reason}). Nothing was changed. Choose a new folder.",
             path=target,
             reason=error.strerror,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from archiver import clock
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import ROOTS_FILE, TOKEN_FILE
@@ -36,18 +36,18 @@ def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
 
     The compliance clock moves up to the time of the token, if that is later.
 
-    Raises StorageProblem if the authority gives no token, or none that leads to the pinned certificates, and Busy
+    Raises StorageError if the authority gives no token, or none that leads to the pinned certificates, and Busy
     after ``lock_timeout``. Nothing is journalled then.
     """
     head = archive.journal.head()
     if head is None:
-        raise StorageProblem("The journal is missing. Nothing was changed. Run archiver verify.")
+        raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
     event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
         proven_time = rfc3161.proven_time(token, event_data, pinned_roots(archive))
     except ValueError as error:
-        raise StorageProblem(
+        raise StorageError(
             "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "
             "authority of an archive is the one that was named at init.",
             url=url,

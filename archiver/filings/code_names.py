@@ -7,85 +7,85 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
-STATES: Mapping[str, Phrase] = {
-    "draft": Phrase("draft"),
-    "submitted": Phrase("submitted"),
-    "under_review": Phrase("under_review"),
-    "returned": Phrase("returned"),
-    "resubmitted": Phrase("resubmitted"),
-    "filed": Phrase("filed"),
-    "change_pending": Phrase("change_pending"),
-    "deregistration_pending": Phrase("deregistration_pending"),
-    "deregistered": Phrase("deregistered"),
-    "revoked": Phrase("revoked"),
-    "withdrawn": Phrase("withdrawn"),
+STATES: Mapping[str, LazyMessage] = {
+    "draft": LazyMessage("draft"),
+    "submitted": LazyMessage("submitted"),
+    "under_review": LazyMessage("under_review"),
+    "returned": LazyMessage("returned"),
+    "resubmitted": LazyMessage("resubmitted"),
+    "filed": LazyMessage("filed"),
+    "change_pending": LazyMessage("change_pending"),
+    "deregistration_pending": LazyMessage("deregistration_pending"),
+    "deregistered": LazyMessage("deregistered"),
+    "revoked": LazyMessage("revoked"),
+    "withdrawn": LazyMessage("withdrawn"),
 }
-SCHEMES: Mapping[str, Phrase] = {
+SCHEMES: Mapping[str, LazyMessage] = {
     # As a field, the same English word is the algorithm's name.
-    "algorithm": Phrase.define("algorithm", context="scheme"),
-    "deep_synthesis": Phrase("deep_synthesis"),
-    "genai_filing": Phrase("genai_filing"),
-    "genai_registration": Phrase("genai_registration"),
+    "algorithm": LazyMessage.define("algorithm", context="scheme"),
+    "deep_synthesis": LazyMessage("deep_synthesis"),
+    "genai_filing": LazyMessage("genai_filing"),
+    "genai_registration": LazyMessage("genai_registration"),
 }
-FIELDS: Mapping[str, Phrase] = {
-    "company": Phrase("company"),
-    "responsible": Phrase("responsible"),
-    "manager": Phrase("manager"),
-    "algorithm": Phrase("algorithm"),
-    "category": Phrase("category"),
-    "scheme": Phrase("scheme"),
-    "products": Phrase("products"),
-    "number": Phrase("number"),
-    "issued_on": Phrase("issued_on"),
-    "published_at": Phrase("published_at"),
-    "service_start": Phrase("service_start"),
-    "service_end": Phrase("service_end"),
+FIELDS: Mapping[str, LazyMessage] = {
+    "company": LazyMessage("company"),
+    "responsible": LazyMessage("responsible"),
+    "manager": LazyMessage("manager"),
+    "algorithm": LazyMessage("algorithm"),
+    "category": LazyMessage("category"),
+    "scheme": LazyMessage("scheme"),
+    "products": LazyMessage("products"),
+    "number": LazyMessage("number"),
+    "issued_on": LazyMessage("issued_on"),
+    "published_at": LazyMessage("published_at"),
+    "service_start": LazyMessage("service_start"),
+    "service_end": LazyMessage("service_end"),
 }
-SUBMISSION_KINDS: Mapping[str, Phrase] = {
-    "subject": Phrase("subject"),
-    "first": Phrase("first"),
-    "correction": Phrase("correction"),
-    "change": Phrase("change"),
-    "deregistration": Phrase("deregistration"),
-    "inspection": Phrase("inspection"),
-    "annual": Phrase("annual"),
-    "other": Phrase("other"),
+SUBMISSION_KINDS: Mapping[str, LazyMessage] = {
+    "subject": LazyMessage("subject"),
+    "first": LazyMessage("first"),
+    "correction": LazyMessage("correction"),
+    "change": LazyMessage("change"),
+    "deregistration": LazyMessage("deregistration"),
+    "inspection": LazyMessage("inspection"),
+    "annual": LazyMessage("annual"),
+    "other": LazyMessage("other"),
 }
-NOTICE_KINDS: Mapping[str, Phrase] = {
-    "correction": Phrase("correction"),
-    "inquiry": Phrase("inquiry"),
-    "refusal": Phrase("refusal"),
-    "rectification": Phrase("rectification"),
-    "inspection": Phrase("inspection"),
-    "revocation": Phrase("revocation"),
+NOTICE_KINDS: Mapping[str, LazyMessage] = {
+    "correction": LazyMessage("correction"),
+    "inquiry": LazyMessage("inquiry"),
+    "refusal": LazyMessage("refusal"),
+    "rectification": LazyMessage("rectification"),
+    "inspection": LazyMessage("inspection"),
+    "revocation": LazyMessage("revocation"),
 }
 #: What a change is about.
-CHANGE_KINDS: Mapping[str, Phrase] = {
-    "model": Phrase("model"),
-    "logic": Phrase("logic"),
-    "data": Phrase("data"),
-    "mechanism": Phrase("mechanism"),
+CHANGE_KINDS: Mapping[str, LazyMessage] = {
+    "model": LazyMessage("model"),
+    "logic": LazyMessage("logic"),
+    "data": LazyMessage("data"),
+    "mechanism": LazyMessage("mechanism"),
 }
-DEADLINE_STATES: Mapping[str, Phrase] = {
-    "done": Phrase("done"),
-    "done late": Phrase("done late"),
-    "overdue": Phrase("overdue"),
-    "due today": Phrase("due today"),
-    "due soon": Phrase("due soon"),
-    "open": Phrase.define("open", context="deadline"),
+DEADLINE_STATES: Mapping[str, LazyMessage] = {
+    "done": LazyMessage("done"),
+    "done late": LazyMessage("done late"),
+    "overdue": LazyMessage("overdue"),
+    "due today": LazyMessage("due today"),
+    "due soon": LazyMessage("due soon"),
+    "open": LazyMessage.define("open", context="deadline"),
 }
 #: On whose authority something is due.
-GROUNDS: Mapping[str, Phrase] = {
-    "statute": Phrase("statute"),
-    "policy": Phrase("policy"),
-    "stated": Phrase("stated"),
+GROUNDS: Mapping[str, LazyMessage] = {
+    "statute": LazyMessage("statute"),
+    "policy": LazyMessage("policy"),
+    "stated": LazyMessage("stated"),
 }
 #: Who has to act.
-PARTIES: Mapping[str, Phrase] = {"company": Phrase("company"), "regulator": Phrase("regulator")}
+PARTIES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
 
 
-def word_for(code: str, words: Mapping[str, Phrase]) -> Phrase:
+def word_for(code: str, words: Mapping[str, LazyMessage]) -> LazyMessage:
     """Return the word for a code; one that an event of another release has stands for itself."""
-    return words.get(code) or Phrase("{code}", code=code)
+    return words.get(code) or LazyMessage("{code}", code=code)

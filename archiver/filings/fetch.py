@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from archiver import __version__
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 #: For the whole fetch, redirects included; the daemon checks pages on the thread of its side jobs.
 _MAX_SECONDS = 20.0
@@ -35,7 +35,7 @@ class Unreachable(Exception):
 
     def __init__(self, template: str, /, **fields: object) -> None:
         super().__init__(template)
-        self.reason = Phrase(template, **fields)
+        self.reason = LazyMessage(template, **fields)
 
 
 def fetch(address: str, *, allow_private: bool = False) -> Page:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.filings.register import Filing
 
 FORMATS = ("html", "markdown", "text", "json")
@@ -32,9 +32,9 @@ def look(filing: Filing, data: bytes) -> Shown:
 
 
 def board(filing: Filing, form: str) -> str:
-    """Return the text for website, app and privacy policy (art. 26); raises UsageProblem without a number."""
+    """Return the text for website, app and privacy policy (art. 26); raises UsageError without a number."""
     if not filing.number:
-        raise UsageProblem(
+        raise UsageError(
             "{filing} has no filing number yet. Nothing was written. Record it with: archiver filing set "
             "{filing!q} --number NO --issued-on DATE",
             filing=filing.name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import IO, Any
 
-from archiver.errors import NotFound, UsageProblem
+from archiver.errors import NotFoundError, UsageError
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
@@ -64,7 +64,7 @@ def set_sheet(
     """Change the filing's sheet, and record a look at its review status.
 
     ``forced``: the reason for a number that has none of the known forms.
-    Raises UsageProblem for what cannot be; nothing is recorded then.
+    Raises UsageError for what cannot be; nothing is recorded then.
     """
     day = on or context.today
     check_past(context, day)
@@ -72,7 +72,7 @@ def set_sheet(
     if status is not None and status not in STATES:
         raise _unknown(status, STATES)
     if not fields and status is None:
-        raise UsageProblem("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
+        raise UsageError("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
     details = FilingUpdated(
         fields=dict(fields),
         recorded_on=day,
@@ -96,7 +96,7 @@ def _check_kinds(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         texts = value if name == "products" and isinstance(value, list) else [value]
         if name not in FIELDS or not all(isinstance(each, str) and len(each) <= _LONGEST_FIELD for each in texts):
-            raise UsageProblem(
+            raise UsageError(
                 "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
                 name=str(name)[:100],
             )
@@ -110,7 +110,7 @@ def _check_fields(known: Filing, fields: Mapping[str, Any], forced: str | None) 
     days = {name: _day(fields.get(name) or known.fields.get(name)) for name in _DATES}
     start, end, issued = days["service_start"], days["service_end"], days["issued_on"]
     if start and end and end < start:
-        raise UsageProblem(
+        raise UsageError(
             "The service would end on {end}, before its start on {start}. Nothing was recorded. Mend the date.",
             end=end,
             start=start,
@@ -135,19 +135,19 @@ def add_notice(
 ) -> int:
     """Record a notice of the regulator; returns its number.
 
-    ``days`` are working days.  Raises UsageProblem for dates that cannot be.
+    ``days`` are working days.  Raises UsageError for dates that cannot be.
     """
     if kind not in NOTICE_KINDS:
         raise _unknown(kind, NOTICE_KINDS)
     if days is not None and not 0 < days <= _MOST_DAYS:
-        raise UsageProblem(
+        raise UsageError(
             "{days} is no number of working days from 1 to {most}. Nothing was recorded.",
             days=days,
             most=_MOST_DAYS,
         )
     check_past(context, received)
     if due is not None and due < received:
-        raise UsageProblem(
+        raise UsageError(
             "The notice would be due on {due}, before it was received on {received}. Nothing was recorded. Mend "
             "the dates.",
             due=due,
@@ -179,7 +179,7 @@ def add_notice(
 def answer_notice(context: RecordContext, number: int, submission: str, on: date, by: str | None) -> Notice:
     """Record that a notice was answered by a submission, on a day.
 
-    Raises NotFound for an unknown notice, UsageProblem where it was answered
+    Raises NotFoundError for an unknown notice, UsageError where it was answered
     before or the submission was handed in before the notice came.
     """
     check_past(context, on)
@@ -193,7 +193,7 @@ def answer_notice(context: RecordContext, number: int, submission: str, on: date
 
 def _check_answer(notice: Notice, on: date) -> None:
     if notice.answer is not None:
-        raise UsageProblem(
+        raise UsageError(
             "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
             "is a notice of its own: archiver notice add",
             number=notice.number,
@@ -201,7 +201,7 @@ def _check_answer(notice: Notice, on: date) -> None:
             submission=notice.answer,
         )
     if on < notice.received:
-        raise UsageProblem(
+        raise UsageError(
             "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
             "Mend the date.",
             on=on,
@@ -211,9 +211,9 @@ def _check_answer(notice: Notice, on: date) -> None:
 
 
 def decide(context: RecordContext, number: int, material: bool, reason: str, by: str | None) -> Question:
-    """Record whether a change is material; raises NotFound, or UsageProblem where it is decided already."""
+    """Record whether a change is material; raises NotFoundError, or UsageError where it is decided already."""
     if not reason.strip():
-        raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     details = ChangeDecided(
         number=number, is_material=material, reason=reason, decided_on=context.today, reported_by=by
     )
@@ -226,7 +226,7 @@ def decide(context: RecordContext, number: int, material: bool, reason: str, by:
 
 def _check_undecided(question: Question) -> None:
     if question.material is not None:
-        raise UsageProblem(
+        raise UsageError(
             "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
             "change, or into the filing's materials.",
             number=question.number,
@@ -235,21 +235,25 @@ def _check_undecided(question: Question) -> None:
 
 
 def find_notice(archive: Archive, number: int) -> Notice:
-    """The notice of that number; raises NotFound."""
+    """The notice of that number; raises NotFoundError."""
     for filing in _filings(archive):
         for each in filing.notices:
             if each.number == number:
                 return each
-    raise NotFound("There is no notice {number}. Nothing was changed. See: archiver notice list", number=number)
+    raise NotFoundError(
+        "There is no notice {number}. Nothing was changed. See: archiver notice list", number=number
+    )
 
 
 def find_question(archive: Archive, number: int) -> Question:
-    """The change of that number; raises NotFound."""
+    """The change of that number; raises NotFoundError."""
     for filing in _filings(archive):
         for each in filing.questions:
             if each.number == number:
                 return each
-    raise NotFound("There is no change {number}. Nothing was changed. See: archiver change list", number=number)
+    raise NotFoundError(
+        "There is no change {number}. Nothing was changed. See: archiver change list", number=number
+    )
 
 
 def _filings(archive: Archive) -> Iterable[Filing]:
@@ -259,19 +263,19 @@ def _filings(archive: Archive) -> Iterable[Filing]:
 def check_past(context: RecordContext, day: date) -> None:
     """Refuse a day that has not come."""
     if day > context.today:
-        raise UsageProblem("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
+        raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
 
 
 def _day(text: str | None) -> date | None:
     return day_of(text) if text else None
 
 
-def _unknown(word: str, known: tuple[str, ...]) -> UsageProblem:
-    return UsageProblem("{word} is not one of: {known}. Nothing was recorded.", word=word, known=", ".join(known))
+def _unknown(word: str, known: tuple[str, ...]) -> UsageError:
+    return UsageError("{word} is not one of: {known}. Nothing was recorded.", word=word, known=", ".join(known))
 
 
-def _before_submission(day: date, submitted: date, tag: str) -> UsageProblem:
-    return UsageProblem(
+def _before_submission(day: date, submitted: date, tag: str) -> UsageError:
+    return UsageError(
         "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
         day=day,
         submitted=submitted,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.errors import Phrase, SubmissionRefused, UsageProblem
+from archiver.errors import LazyMessage, SubmissionRefused, UsageError
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.submission_kinds import kind_of
@@ -44,13 +44,13 @@ def submit(
 ) -> Event:
     """Seal ``version``: signed tag, receipt, manifest digest (``sm3``: both kinds), one journal event.
 
-    Raises UsageProblem for a number or kind that cannot be, Busy and
-    StorageProblem as :meth:`Archive.writing` does; nothing is recorded then.
+    Raises UsageError for a number or kind that cannot be, Busy and
+    StorageError as :meth:`Archive.writing` does; nothing is recorded then.
     """
     if handing_in.number is not None and not handing_in.forced:
         scheme_of(handing_in.number)
     if handing_in.kind not in (None, *KINDS):
-        raise UsageProblem(
+        raise UsageError(
             "{kind} is not a kind of submission. Nothing was recorded. The kinds are: {known}",
             kind=handing_in.kind,
             known=", ".join(KINDS),
@@ -87,7 +87,7 @@ def check_whole(archive: Archive, version: Version) -> None:
             number=version.number,
         )
     raise SubmissionRefused(
-        Phrase.define(
+        LazyMessage.define(
             "The archive has lost the content of {count} materials of {tag}, or it is damaged; the "
             "first is {path}. Nothing was recorded. Look with archiver verify, and bring the content "
             "back from the off-site copy or a backup. To sign the version all the same, say why: "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
 from archiver.documents.reader import Reader, difference
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.model import Change, Op, Version
 from archiver.store import names
 from archiver.store.changes import between
@@ -16,7 +16,7 @@ from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
 #: The problem of a comparison of documents that were not read to their end.
-PARTIAL = Phrase("only the beginning was compared")
+PARTIAL = LazyMessage("only the beginning was compared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class TextChange:
 
     change: Change
     lines: list[str]  # those that differ, as in a unified diff
-    problem: Phrase | None  # what hindered the comparison; None if nothing did
+    problem: LazyMessage | None  # what hindered the comparison; None if nothing did
 
 
 def texts(
@@ -50,7 +50,7 @@ def texts(
 
 
 def _compare_documents(change: Change, old: Document, new: Document) -> TextChange:
-    if problem := old.problem_phrase or new.problem_phrase:
+    if problem := old.problem_message or new.problem_message:
         return TextChange(change, [], problem)
     return TextChange(change, difference(old, new), PARTIAL if old.partial or new.partial else None)
 

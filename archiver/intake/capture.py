@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, StorageProblem
+from archiver.errors import ArchiverError, StorageError
 from archiver.intake.changeset import Changeset
 from archiver.intake.folder.access import Direct, FolderAccess
 from archiver.intake.layout import Group, locate_path
@@ -109,7 +109,7 @@ class Capturer:
     def finish(self, attempt: CaptureJob, wait_seconds: float) -> CaptureResult:
         """Archive what was staged as one version.
 
-        Raises StorageProblem, Busy or Stopped; nothing is half done then, and
+        Raises StorageError, Busy or Stopped; nothing is half done then, and
         the paths stay pending.
         """
         read = attempt.read.result()
@@ -272,7 +272,7 @@ class Capturer:
     def _check_content(self, changes: list[Change]) -> None:
         for change in changes:
             if change.sha256 and change.size and not self._archive.content.has(change.sha256, change.size):
-                raise StorageProblem(
+                raise StorageError(
                     "The content object {sha256} disappeared while its version was written. Nothing was "
                     "recorded and nothing archived was lost; the files are read again. Check the disk.",
                     sha256=change.sha256,

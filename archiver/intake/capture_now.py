@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import Phrase, SubmissionRefused
+from archiver.errors import LazyMessage, SubmissionRefused
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
@@ -77,7 +77,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, wait_s
     Finished is what has not changed for the quiet period, by the times that the
     kernel gave it; if anything is younger, nothing is captured.  Raises
     SubmissionRefused where the folder is not there or cannot show everything:
-    what was not seen is neither deleted nor unchanged, and ConfigProblem where it
+    what was not seen is neither deleted nor unchanged, and ConfigError where it
     is another archive's folder.  Nothing is captured then.
     """
     group = group_of(submission)
@@ -160,7 +160,7 @@ def _has_folder(access: FolderAccess, group: Group, submission: Submission) -> b
 def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> None:
     if unreadable:
         raise SubmissionRefused(
-            Phrase.define(
+            LazyMessage.define(
                 "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing "
                 "was recorded. Mend that and submit again, or sign a version all the same, and say why: "
                 "--version N --reason TEXT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archiver.config.settings import LAYOUT_FILING, Config
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from archiver.model import COMMON, UNFILED, Submission
 from archiver.store.names import ref_component
 
@@ -60,10 +60,10 @@ def locate_path(path: bytes, layout: str, is_folder: bool = False) -> tuple[Grou
 def check_layout(config: Config, archive_layout: str) -> None:
     """Refuse a layout other than ``archive_layout``, the one of the archive: its versions would be put elsewhere.
 
-    Raises ConfigProblem.
+    Raises ConfigError.
     """
     if config.layout != archive_layout:
-        raise ConfigProblem(
+        raise ConfigError(
             "{config}: watch.layout is {given}, but this archive was made for {made}. Nothing was changed. "
             "Set it back, or make a new archive for the other layout.",
             config=config.source,

@@ -5,32 +5,38 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
-IGNORED = Phrase.define("matches the ignore pattern {value}", code="path.ignored")
-UNREADABLE_FOLDER = Phrase.define("the folder cannot be read: {value}", code="path.unreadable-folder")
-UNREADABLE_FILE = Phrase.define("the file cannot be read: {value}", code="path.unreadable-file")
-OWN = Phrase.define("is part of the archive itself, reached by another path", code="path.own")
-TOO_DEEP = Phrase.define("lies more than {value} folders deep; nothing in it is archived", code="path.too-deep")
-TOO_LONG = Phrase.define("has a path of more than {value} bytes; nothing in it is archived", code="path.too-long")
+IGNORED = LazyMessage.define("matches the ignore pattern {value}", code="path.ignored")
+UNREADABLE_FOLDER = LazyMessage.define("the folder cannot be read: {value}", code="path.unreadable-folder")
+UNREADABLE_FILE = LazyMessage.define("the file cannot be read: {value}", code="path.unreadable-file")
+OWN = LazyMessage.define("is part of the archive itself, reached by another path", code="path.own")
+TOO_DEEP = LazyMessage.define(
+    "lies more than {value} folders deep; nothing in it is archived", code="path.too-deep"
+)
+TOO_LONG = LazyMessage.define(
+    "has a path of more than {value} bytes; nothing in it is archived", code="path.too-long"
+)
 #: By the kind of file, as ``stat.S_IFMT`` gives it.
-SPECIAL_FILES: Mapping[int, Phrase] = {
-    stat.S_IFLNK: Phrase.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
-    stat.S_IFIFO: Phrase.define("is a FIFO, not a file", code="path.fifo"),
-    stat.S_IFSOCK: Phrase.define("is a socket, not a file", code="path.socket"),
-    stat.S_IFBLK: Phrase.define("is a block device, not a file", code="path.block-device"),
-    stat.S_IFCHR: Phrase.define("is a character device, not a file", code="path.character-device"),
+SPECIAL_FILES: Mapping[int, LazyMessage] = {
+    stat.S_IFLNK: LazyMessage.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
+    stat.S_IFIFO: LazyMessage.define("is a FIFO, not a file", code="path.fifo"),
+    stat.S_IFSOCK: LazyMessage.define("is a socket, not a file", code="path.socket"),
+    stat.S_IFBLK: LazyMessage.define("is a block device, not a file", code="path.block-device"),
+    stat.S_IFCHR: LazyMessage.define("is a character device, not a file", code="path.character-device"),
 }
-SETTLING = Phrase.define("waits until it has not changed for {value} s", code="path.settling")
-STILL_CHANGING = Phrase.define("changes while it is read; tried {value} times", code="path.still-changing")
-HELD_OPEN = Phrase.define("is still open for writing; tried {value} times", code="path.held-open")
-FAILED = Phrase.define("could not be archived yet; tried {value} times", code="path.failed")
-BUSY = Phrase.define("waits for another process that writes to the archive; tried {value} times", code="path.busy")
-GATHERING = Phrase.define(
+SETTLING = LazyMessage.define("waits until it has not changed for {value} s", code="path.settling")
+STILL_CHANGING = LazyMessage.define("changes while it is read; tried {value} times", code="path.still-changing")
+HELD_OPEN = LazyMessage.define("is still open for writing; tried {value} times", code="path.held-open")
+FAILED = LazyMessage.define("could not be archived yet; tried {value} times", code="path.failed")
+BUSY = LazyMessage.define(
+    "waits for another process that writes to the archive; tried {value} times", code="path.busy"
+)
+GATHERING = LazyMessage.define(
     "is gathered with other changes into one version every {value} minutes", code="path.gathering"
 )
 
-REASONS: Mapping[str, Phrase] = {
+REASONS: Mapping[str, LazyMessage] = {
     reason.code: reason
     for reason in (
         *(IGNORED, UNREADABLE_FOLDER, UNREADABLE_FILE, OWN, TOO_DEEP, TOO_LONG, *SPECIAL_FILES.values()),
@@ -65,7 +71,11 @@ def code_of_stored(word: str) -> str:
     return _FORMER_SENTENCES.get(word, word)
 
 
-def reason_phrase(code: str, value: str) -> Phrase:
+def reason_message(code: str, value: str) -> LazyMessage:
     """Return the sentence of a code; a code that only a newer release knows stands for itself."""
     reason = REASONS.get(code)
-    return Phrase("{code}: {value}", code=code, value=value) if reason is None else reason.with_fields(value=value)
+    return (
+        LazyMessage("{code}: {value}", code=code, value=value)
+        if reason is None
+        else reason.with_fields(value=value)
+    )

@@ -16,7 +16,7 @@ from typing import cast
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import ArchiverError, Busy, Phrase, Reporter
+from archiver.errors import ArchiverError, Busy, LazyMessage, Reporter
 from archiver.intake.capture import CaptureJob, Capturer, CaptureResult
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.path_reasons import BUSY, FAILED, GATHERING, HELD_OPEN, SETTLING, STILL_CHANGING
@@ -221,7 +221,7 @@ class Pipeline:
     def _report_outcome(self, outcome: CaptureResult) -> None:
         if outcome.tag is not None:
             self._report(
-                Phrase.define(
+                LazyMessage.define(
                     "Archived {tag} ({changes} changes).",
                     singular="Archived {tag} ({changes} change).",
                     count_field="changes",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.existence import is_there
-from archiver.intake.path_reasons import code_of_stored, reason_phrase
+from archiver.intake.path_reasons import code_of_stored, reason_message
 from archiver.model import JournalPoint
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
@@ -58,9 +58,9 @@ class SkippedPath:
     value: str = ""
 
     @property
-    def reason(self) -> Phrase:
+    def reason(self) -> LazyMessage:
         """The reason, for a message; its ``str`` is English."""
-        return reason_phrase(self.code, self.value)
+        return reason_message(self.code, self.value)
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
@@ -246,7 +246,7 @@ def open_snapshot(archive: Archive, wait_seconds: float) -> Snapshot:
     """Open the archive's ``state.db`` for writing; one of another history is set aside.
 
     What was archived by a history that was lost must not count as archived: the folder is read in full.
-    Raises Busy and StorageProblem as :meth:`Archive.writing` does; of a damaged journal nothing is set aside.
+    Raises Busy and StorageError as :meth:`Archive.writing` does; of a damaged journal nothing is set aside.
     """
     path = archive.root / "state.db"
     snapshot = Snapshot(path)

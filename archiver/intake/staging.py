@@ -55,7 +55,7 @@ class FileReader:
     def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
         """Stage every path; one that is open for writing waits, unless it is overdue.
 
-        Raises StorageProblem or Stopped; nothing is left in the spool then.
+        Raises StorageError or Stopped; nothing is left in the spool then.
         """
         read = StagingResult()
         try:

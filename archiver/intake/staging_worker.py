@@ -14,7 +14,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.intake.folder.access import Direct
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
@@ -36,13 +36,13 @@ class StagingProcesses:
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Do as :meth:`FileReader.read` does; raises StorageProblem, and WorkerProblem if the process cannot tell.
+        """Do as :meth:`FileReader.read` does; raises StorageError, and WorkerProblem if the process cannot tell.
 
         What the process had staged by then is left in the spool, which the next daemon clears.
         """
         request = [name_to_text(path) for path in paths], [name_to_text(path) for path in paths if path in overdue]
         outcome = self._workers.call(request, _decode_outcome, _PATIENCE_SECONDS)
-        if isinstance(outcome, StorageProblem):
+        if isinstance(outcome, StorageError):
             raise outcome
         return outcome
 
@@ -63,7 +63,7 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
     }
 
 
-def _encode_problem(problem: StorageProblem) -> dict[str, Any]:
+def _encode_problem(problem: StorageError) -> dict[str, Any]:
     message = problem.message
     return {"template": message.template, "fields": {key: _encode_field(v) for key, v in message.fields.items()}}
 
@@ -75,11 +75,11 @@ def _encode_field(value: object) -> object:
     return value if isinstance(value, int | float) else str(value)
 
 
-def _decode_outcome(answer: Any) -> StagingResult | StorageProblem:
+def _decode_outcome(answer: Any) -> StagingResult | StorageError:
     """Read what a process answers; raises TypeError, ValueError or LookupError if it is no answer."""
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
-        return StorageProblem(Phrase.revive(expect_text(answer["template"]), fields))
+        return StorageError(LazyMessage.revive(expect_text(answer["template"]), fields))
     return StagingResult(
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),
@@ -119,7 +119,7 @@ def main() -> None:
         paths, overdue = (list(map(text_to_name, texts)) for texts in request)
         try:
             return _encode_result(reader.read(paths, frozenset(overdue)))
-        except StorageProblem as problem:
+        except StorageError as problem:
             return _encode_problem(problem)
 
     serve(answer)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 
 
-class BucketProblem(StorageProblem):
+class BucketProblem(StorageError):
     """The bucket cannot be reached, or did not do as asked."""
 
     code = "bucket"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.config.bucket_access import BucketAccess
-from archiver.errors import ConfigProblem, UsageProblem
+from archiver.errors import ConfigError, UsageError
 from archiver.store.events.archive_events import ReplicaCreated
 
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
@@ -49,15 +49,15 @@ class BucketSettings:
 def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) -> BucketSettings:
     """Parse ``s3://BUCKET/PREFIX`` and combine the address with the configured access.
 
-    Raises UsageProblem if the address is none, or if the endpoint carries a secret: the journal keeps endpoints.
+    Raises UsageError if the address is none, or if the endpoint carries a secret: the journal keeps endpoints.
     """
     match = _URL.fullmatch(url)
     if match is None:
-        raise UsageProblem(
+        raise UsageError(
             "{url} is not an address such as s3://BUCKET/PREFIX. Nothing was changed. Mend --url.", url=url
         )
     if "@" in access.endpoint or "?" in access.endpoint:
-        raise UsageProblem(
+        raise UsageError(
             "The endpoint holds a name, a password or a query, which would be journalled for good. Nothing was "
             "changed. Give it without, and the keys in a file of mode 0600."
         )
@@ -98,10 +98,10 @@ def settings_from_journal(details: ReplicaCreated, access: BucketAccess) -> Buck
 def read_credentials(path: Path) -> dict[str, str]:
     """Read access keys from a file in the form of ~/.aws/credentials.
 
-    Raises ConfigProblem if the file cannot be read, lacks a key, or is open to anybody but its owner; nothing of
+    Raises ConfigError if the file cannot be read, lacks a key, or is open to anybody but its owner; nothing of
     its content gets into the message.
     """
-    problem = ConfigProblem(
+    problem = ConfigError(
         "The credentials file {path} cannot be used: it must be readable by its owner alone (mode 0600) and hold "
         "aws_access_key_id and aws_secret_access_key below [default]. Nothing was changed and nothing was sent.",
         path=path,

@@ -27,7 +27,7 @@ def write_bundle(archive: Archive, since: str | None, until: str) -> Iterator[tu
     Yields the span, the file, and its SHA-256. The file lies in the spool and is deleted at the end of the block;
     one that a crash leaves behind goes with the next cleaning of the spool.
 
-    Raises StorageProblem or KeyError if an event or an object cannot be read.
+    Raises StorageError or KeyError if an event or an object cannot be read.
     """
     events = list(_read_events(archive, since, until))
     refs = {ref: oid for _, _, moved_refs in events for ref, oid in moved_refs.items()}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from archiver.config.settings import Config
-from archiver.errors import NotFound
+from archiver.errors import NotFoundError
 from archiver.replica.bucket import Bucket
 from archiver.replica.bucket_settings import BucketSettings, settings_from_journal
 from archiver.replica.inventory_check import check_inventory
@@ -40,11 +40,11 @@ def replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
 def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
     """Open the replica of ``archive``, and close the state at the end of the block.
 
-    Raises NotFound for an archive without a replica, ConfigProblem if boto3 or the credentials are missing.
+    Raises NotFoundError for an archive without a replica, ConfigError if boto3 or the credentials are missing.
     """
     settings = replica_settings(archive, config)
     if settings is None:
-        raise NotFound(
+        raise NotFoundError(
             "This archive has no replica. Nothing was changed. Make one with: archiver replica init --url "
             "s3://BUCKET/PREFIX"
         )
@@ -90,7 +90,7 @@ def check_replica(
 
     ``sample_percent`` of the objects are downloaded and hashed again.
 
-    Raises NotFound for an archive without a replica, BucketProblem if the bucket cannot be asked.
+    Raises NotFoundError for an archive without a replica, BucketProblem if the bucket cannot be asked.
     """
     with open_replica(archive, config) as replica:
         check_inventory(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.replica.bucket import BucketProblem
 from archiver.replica.bucket_settings import BucketSettings, settings_from_url
 from archiver.replica.desired_objects import desired_history, lock_end
@@ -25,7 +25,7 @@ def settings_from_options(
 ) -> BucketSettings:
     """Combine the options of ``replica init`` with the configuration; options take precedence.
 
-    Raises UsageProblem for a bad address or endpoint.
+    Raises UsageError for a bad address or endpoint.
     """
     configured_access = config.replica
     access = replace(
@@ -43,8 +43,8 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     Nothing is journalled, and the earlier replica stays in force, if this raises. A claim that was uploaded stays
     in the bucket, and serves the next attempt.
 
-    Raises BucketProblem if the bucket cannot be used or breaks a promise that ``settings`` relies on, UsageProblem
-    if the prefix is another archive's, ConfigProblem without boto3 or credentials, Busy after ``lock_timeout``.
+    Raises BucketProblem if the bucket cannot be used or breaks a promise that ``settings`` relies on, UsageError
+    if the prefix is another archive's, ConfigError without boto3 or credentials, Busy after ``lock_timeout``.
     """
     archive.check_owner()
     bucket = S3Bucket(settings)
@@ -74,8 +74,8 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     return proof
 
 
-def _join_phrases(phrases: list[Phrase]) -> Phrase:
+def _join_phrases(phrases: list[LazyMessage]) -> LazyMessage:
     joined_phrase = phrases[0]
     for phrase in phrases[1:]:
-        joined_phrase = Phrase("{first}; {then}", first=joined_phrase, then=phrase)
+        joined_phrase = LazyMessage("{first}; {then}", first=joined_phrase, then=phrase)
     return joined_phrase

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from archiver import clock
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
 from archiver.replica.desired_objects import DesiredObject, desired_objects
@@ -80,7 +80,7 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
     for key, versions in sorted(listed.items()):
         for version in versions:
             if version.is_delete_marker and version.is_newest:
-                detail = Phrase(
+                detail = LazyMessage(
                     "delete the marker, version {version}; the data lies below it", version=version.version_id
                 )
                 report.add_finding("A075", key, detail)
@@ -100,7 +100,7 @@ def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
         if not is_ours:
             report.add_finding("A074", key)
         for version in versions[1:]:
-            detail = Phrase("version {version} came later than the archive's own", version=version.version_id)
+            detail = LazyMessage("version {version} came later than the archive's own", version=version.version_id)
             report.add_finding("A074", key, detail)
 
 
@@ -132,11 +132,11 @@ class _ContentCheck:
 
     def _check_content(self, key: str, info: ObjectInfo, sha256: str, expected_size: int) -> Iterator[Finding]:
         if info.size != expected_size:
-            detail = Phrase("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
+            detail = LazyMessage("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
             yield Finding("A071", key, detail)
         elif info.sha256 != sha256:
-            given = Phrase("it was given as {sha256}", sha256=info.sha256)
-            yield Finding("A071", key, given if info.sha256 else Phrase("it was given as nothing"))
+            given = LazyMessage("it was given as {sha256}", sha256=info.sha256)
+            yield Finding("A071", key, given if info.sha256 else LazyMessage("it was given as nothing"))
         elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
             yield from _check_bytes(self.bucket, key, info.version_id, sha256)
 
@@ -147,10 +147,10 @@ def _check_bytes(bucket: Bucket, key: str, version_id: str, sha256: str) -> Iter
         for data in bucket.download(key, version_id):
             digest.update(data)
     except (BucketProblem, ObjectMissing):
-        yield Finding("A071", key, Phrase("it cannot be read"))
+        yield Finding("A071", key, LazyMessage("it cannot be read"))
     else:
         if digest.hexdigest() != sha256:
-            yield Finding("A071", key, Phrase("its SHA-256 is {sha256}", sha256=digest.hexdigest()))
+            yield Finding("A071", key, LazyMessage("its SHA-256 is {sha256}", sha256=digest.hexdigest()))
 
 
 def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetime) -> Iterator[Finding]:
@@ -158,7 +158,7 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
         if desired.is_open_ended or desired.keep_until > now:
             yield Finding("A072", key, None)
     elif info.locked_until < min(desired.keep_until.astimezone(UTC), now + _LONGEST_EXPECTED_LOCK):
-        detail = Phrase(
+        detail = LazyMessage(
             "until {until} instead of {expected}",
             until=clock.stamp(info.locked_until),
             expected=clock.stamp(desired.keep_until),
@@ -180,11 +180,11 @@ def _check_history(
     bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
     for span, key in bundles:
         if not _is_in_journal(archive, span):
-            report.add_finding("A074", key, Phrase("it is not of this archive's journal"))
+            report.add_finding("A074", key, LazyMessage("it is not of this archive's journal"))
             continue
         if span.first_seq > last_seq + 1:
             report.add_finding(
-                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", Phrase("their history is not there")
+                "A070", f"events {last_seq + 1} to {span.first_seq - 1}", LazyMessage("their history is not there")
             )
         info = bucket.object_info(key, stored[key][0].version_id)
         if info is not None and has_lock and info.locked_until is None:
@@ -192,12 +192,12 @@ def _check_history(
         last_seq = max(last_seq, span.last_seq)
     newest_event = archive.journal.head()
     if newest_event is not None and not last_seq:
-        report.add_finding("A070", f"events 1 to {newest_event.seq}", Phrase("their history is not there"))
+        report.add_finding("A070", f"events 1 to {newest_event.seq}", LazyMessage("their history is not there"))
 
 
 def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:
     try:
         return archive.journal.event(span.head_commit).seq == span.last_seq
-    except StorageProblem:
+    except StorageError:
         # The archive has no such commit, so the bundle is not one of its own.
         return False

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from archiver import clock
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.replica.bucket import Bucket
 from archiver.replica.object_names import PROBE_PREFIX
 
@@ -24,22 +24,22 @@ from archiver.replica.object_names import PROBE_PREFIX
 _PROBE_LOCK_DURATION = timedelta(minutes=2)
 
 #: Promise -> what is missing without it.
-PROMISES: Mapping[str, Phrase] = {
-    "versions": Phrase.define(
+PROMISES: Mapping[str, LazyMessage] = {
+    "versions": LazyMessage.define(
         "it does not keep versions: an overwritten object is lost", code="bucket.unversioned"
     ),
-    "lock": Phrase.define(
+    "lock": LazyMessage.define(
         "it has no object lock: an object can be deleted at any time", code="bucket.no-object-lock"
     ),
-    "locks": Phrase.define("it did not lock what it was given locked", code="bucket.ignores-lock"),
-    "delete": Phrase.define("a locked version could be deleted", code="bucket.deletes-locked"),
-    "bypass": Phrase.define(
+    "locks": LazyMessage.define("it did not lock what it was given locked", code="bucket.ignores-lock"),
+    "delete": LazyMessage.define("a locked version could be deleted", code="bucket.deletes-locked"),
+    "bypass": LazyMessage.define(
         "a locked version could be deleted by bypassing governance", code="bucket.bypasses-governance"
     ),
-    "shorten": Phrase.define("a lock could be shortened", code="bucket.shortens-lock"),
-    "clear": Phrase.define("a lock could be taken off", code="bucket.clears-lock"),
-    "govern": Phrase.define("a lock could be weakened to governance mode", code="bucket.weakens-lock"),
-    "suspend": Phrase.define("versioning could be suspended", code="bucket.suspends-versioning"),
+    "shorten": LazyMessage.define("a lock could be shortened", code="bucket.shortens-lock"),
+    "clear": LazyMessage.define("a lock could be taken off", code="bucket.clears-lock"),
+    "govern": LazyMessage.define("a lock could be weakened to governance mode", code="bucket.weakens-lock"),
+    "suspend": LazyMessage.define("versioning could be suspended", code="bucket.suspends-versioning"),
 }
 
 
@@ -50,7 +50,7 @@ class LockProof:
     is_kept: Mapping[str, bool]
 
     @property
-    def broken_promises(self) -> list[Phrase]:
+    def broken_promises(self) -> list[LazyMessage]:
         """The broken promises, each as a phrase that names the missing ability."""
         return [sentence for promise, sentence in PROMISES.items() if not self.is_kept.get(promise)]
 

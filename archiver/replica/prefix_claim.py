@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.replica.bucket import Bucket, ObjectVersion
 from archiver.replica.known_objects import ReplicatedObject
 from archiver.replica.object_names import IDENTITY_KEY
@@ -23,7 +23,7 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
     The oldest version decides: anybody with access can add later ones. Without one, the object is uploaded, locked
     until ``locked_until``. Returns its key and what is known of it.
 
-    Raises UsageProblem if the prefix is another archive's, BucketProblem if the bucket cannot be asked.
+    Raises UsageError if the prefix is another archive's, BucketProblem if the bucket cannot be asked.
     """
     versions = [
         version
@@ -36,7 +36,7 @@ def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None)
             continue
         owner = _read_owner(bucket, version)
         if owner != archive_id:
-            raise UsageProblem(
+            raise UsageError(
                 "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
                 "own for this one.",
                 owner=owner[:_LONGEST_OWNER],

@@ -22,7 +22,7 @@ from tempfile import NamedTemporaryFile
 from archiver.config import template
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.settings import Config
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.existence import is_there
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
 from archiver.replica.bucket_settings import settings_from_url
@@ -69,7 +69,7 @@ def rebuild_from_url(
 ) -> tuple[RebuildResult, Path]:
     """Rebuild the archive whose replica lies at ``url``, and write a configuration beside ``root``.
 
-    Returns the result and the path of the configuration. Raises UsageProblem for a bad address, ConfigProblem
+    Returns the result and the path of the configuration. Raises UsageError for a bad address, ConfigError
     without boto3 or credentials, and what :func:`rebuild_archive` raises.
     """
     settings = settings_from_url(url, access)
@@ -94,8 +94,8 @@ def rebuild_archive(
     ``key_folder`` is a copy of the signing key, which the bucket never has. With ``only_history`` no content is
     downloaded; a later call without it does that.
 
-    Raises NotFound if the bucket has no archive, StorageProblem if its history is damaged or the disk fails, and
-    BucketProblem. Without a complete history nothing is left behind.
+    Raises NotFoundError if the bucket has no archive, StorageError if its history is damaged or the disk fails,
+    and BucketProblem. Without a complete history nothing is left behind.
     """
     with permissions.masked():
         if not is_there(root / "archive.git"):
@@ -162,7 +162,7 @@ def _replica_table(access: BucketAccess) -> str:
 def _create_folders(root: Path, key_folder: Path | None) -> None:
     """Create the folders beside ``archive.git``, and copy the signing key from ``key_folder`` if given.
 
-    Raises StorageProblem if the key cannot be copied; the folders stay.
+    Raises StorageError if the key cannot be copied; the folders stay.
     """
     for name in ("spool", "keys"):
         (root / name).mkdir(exist_ok=True)
@@ -171,7 +171,7 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
         try:
             shutil.copyfile(key_folder / "signing_key", root / "keys" / "signing_key")
         except OSError as error:
-            raise StorageProblem(
+            raise StorageError(
                 "The signing key {path} cannot be copied ({reason}). What came back so far stays. Name the folder "
                 "that key backup wrote with --keys, and run this again.",
                 path=key_folder / "signing_key",

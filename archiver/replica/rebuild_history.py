@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from archiver.errors import NotFound, StorageProblem
+from archiver.errors import NotFoundError, StorageError
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
 from archiver.replica.object_names import HISTORY_PREFIX, EventSpan, parse_bundle_key
 from archiver.store import permissions
@@ -24,8 +24,8 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
 
     It is built under another name, which the next attempt removes if this one is killed.
 
-    Raises NotFound if the bucket has no history, StorageProblem if the history is damaged or the filesystem is not
-    fit for an archive, and BucketProblem; nothing is left then.
+    Raises NotFoundError if the bucket has no history, StorageError if the history is damaged or the filesystem is
+    not fit for an archive, and BucketProblem; nothing is left then.
     """
     new_folders = new_archive.missing_folders(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[st
     Each bundle has to continue the journal of the one before. Of several that begin with the same event the oldest
     is tried first: anybody with access to the bucket could only add later ones.
 
-    Raises NotFound without any bundle, StorageProblem if no bundle for the next event is whole.
+    Raises NotFoundError without any bundle, StorageError if no bundle for the next event is whole.
     """
     candidates_by_seq = _list_bundles(bucket)
     refs: dict[str, str] = {}
@@ -70,14 +70,16 @@ def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[st
                 last_seq, head_commit = span.last_seq, span.head_commit
                 break
         else:
-            raise StorageProblem(
+            raise StorageError(
                 "The history of the events from {first} on is damaged in the bucket. Nothing was made, and "
                 "nothing there was changed. Try the bucket's other versions of {key}.",
                 first=last_seq + 1,
                 key=candidates[0][1].key,
             )
     if not refs:
-        raise NotFound("There is no archive's history in the bucket. Nothing was made. Check the prefix of --url.")
+        raise NotFoundError(
+            "There is no archive's history in the bucket. Nothing was made. Check the prefix of --url."
+        )
     return refs
 
 
@@ -104,6 +106,6 @@ def _unbundle(bucket: Bucket, repository: Repository, root: Path, version: Objec
             return repository.take_in(Path(stream.name))
         except BucketProblem:
             raise
-        except (ObjectMissing, StorageProblem):
+        except (ObjectMissing, StorageError):
             # Another version of the bundle may be whole.
             return {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.replica.connect import replica_settings
 from archiver.replica.known_objects import ReplicaState, state_path
 from archiver.store.archive import Archive
@@ -44,12 +44,14 @@ class ReplicaStatus:
         }
         return {"url": self.url, "locks": self.has_lock, "synced_at": self.synced_at, "behind": behind}
 
-    def overdue_problem(self, now: datetime, alert_hours: float) -> Phrase | None:
+    def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:
         """Return a problem for people if something waits for longer than ``alert_hours``."""
         waiting_since = self.lag.waiting_since
         if waiting_since is None or now - clock.parse(waiting_since) < timedelta(hours=alert_hours):
             return None
-        problem = Phrase.define("the replica is behind by more than {hours} hours", code="status.replica-behind")
+        problem = LazyMessage.define(
+            "the replica is behind by more than {hours} hours", code="status.replica-behind"
+        )
         return problem.with_fields(hours=f"{alert_hours:g}")
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from archiver.replica.bucket import (
     Bucket,
     BucketProblem,
@@ -49,13 +49,13 @@ class S3Bucket(Bucket):
     def __init__(self, settings: BucketSettings) -> None:
         """Prepare a client; nothing is sent yet.
 
-        Raises ConfigProblem if boto3 is not installed or the credentials file cannot be used.
+        Raises ConfigError if boto3 is not installed or the credentials file cannot be used.
         """
         try:
             import boto3
             from botocore.config import Config
         except ImportError:
-            raise ConfigProblem(
+            raise ConfigError(
                 "The replica needs boto3, which is not installed. Nothing was changed and nothing was lost. "
                 "Install it with: pip install 'archiver[s3]'"
             ) from None

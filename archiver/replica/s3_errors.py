@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.replica.bucket import BucketProblem, ObjectMissing, RequestForbidden
 
-_UNKNOWN_KEY = Phrase.define("the access key is not known there", code="bucket.unknown-key")
-_WRONG_SECRET = Phrase.define("the secret key is wrong", code="bucket.wrong-secret")
-_FORBIDS = Phrase.define("this key may not do that", code="bucket.forbidden")
-_NO_BUCKET = Phrase.define("there is no such bucket", code="bucket.no-bucket")
-_CLOCKS = Phrase.define("the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ")
-_OVERLOADED = Phrase.define("the bucket is overloaded", code="bucket.overloaded")
+_UNKNOWN_KEY = LazyMessage.define("the access key is not known there", code="bucket.unknown-key")
+_WRONG_SECRET = LazyMessage.define("the secret key is wrong", code="bucket.wrong-secret")
+_FORBIDS = LazyMessage.define("this key may not do that", code="bucket.forbidden")
+_NO_BUCKET = LazyMessage.define("there is no such bucket", code="bucket.no-bucket")
+_CLOCKS = LazyMessage.define(
+    "the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ"
+)
+_OVERLOADED = LazyMessage.define("the bucket is overloaded", code="bucket.overloaded")
 #: A server's error code -> the reason in a sentence.
-_REASONS: Mapping[str, Phrase] = {
+_REASONS: Mapping[str, LazyMessage] = {
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "SignatureDoesNotMatch": _WRONG_SECRET,
     "AccessDenied": _FORBIDS,
@@ -27,13 +29,13 @@ _REASONS: Mapping[str, Phrase] = {
     "403": _FORBIDS,
     "404": _NO_BUCKET,
 }
-NO_CREDENTIALS = Phrase.define("there are no credentials for it", code="bucket.no-credentials")
-UNREACHABLE = Phrase.define("it cannot be reached", code="bucket.unreachable")
-UNTRUSTED = Phrase.define("its certificate is not trusted here (see replica.ca)", code="bucket.untrusted")
-NO_S3 = Phrase.define("what answers there does not speak S3", code="bucket.no-s3")
-OTHER = Phrase.define("it answered {code}", code="bucket.other-answer")
-CUT = Phrase.define("the connection ended in the middle of an object", code="bucket.cut")
-UNLOCKED = Phrase.define("it took an object and did not lock it", code="bucket.unlocked")
+NO_CREDENTIALS = LazyMessage.define("there are no credentials for it", code="bucket.no-credentials")
+UNREACHABLE = LazyMessage.define("it cannot be reached", code="bucket.unreachable")
+UNTRUSTED = LazyMessage.define("its certificate is not trusted here (see replica.ca)", code="bucket.untrusted")
+NO_S3 = LazyMessage.define("what answers there does not speak S3", code="bucket.no-s3")
+OTHER = LazyMessage.define("it answered {code}", code="bucket.other-answer")
+CUT = LazyMessage.define("the connection ended in the middle of an object", code="bucket.cut")
+UNLOCKED = LazyMessage.define("it took an object and did not lock it", code="bucket.unlocked")
 #: Codes of a missing object. Servers answer "method not allowed" for a version that is a delete marker.
 _MISSING_CODES = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 #: Codes of a refused request. Ceph calls the empty retention that would clear a lock malformed.
@@ -44,7 +46,7 @@ _FORBIDDEN_CODES = frozenset(
 _LONGEST_CODE = 60
 
 
-def bucket_problem(url: str, reason: Phrase) -> BucketProblem:
+def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
     """Return the error to raise for the bucket at ``url``."""
     return BucketProblem(
         "The bucket {url} cannot be used: {reason}. Nothing archived here was lost, and archiving goes on. "
@@ -89,7 +91,7 @@ def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[Non
         raise bucket_problem(url, NO_S3) from None
 
 
-def _reason_of_code(code: str) -> Phrase:
+def _reason_of_code(code: str) -> LazyMessage:
     """Return the reason for an error code; an unknown code is shown only in the form of S3 codes."""
     if code in _REASONS:
         return _REASONS[code]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from archiver import clock
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.existence import is_there
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, RequestForbidden
@@ -345,6 +345,6 @@ def _newest_span(bundles: Mapping[str, ReplicatedObject]) -> EventSpan | None:
 def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
     try:
         return archive.journal.event(span.head_commit).seq == span.last_seq
-    except StorageProblem:
+    except StorageError:
         # The archive has no such commit, so the bundle is not one of its own.
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 
 @dataclass(slots=True)
@@ -23,9 +23,9 @@ class SyncResult:
     #: SHA-256 of content that neither the archive nor the bucket has.
     missing_content: list[str] = field(default_factory=list)
 
-    def describe(self) -> Phrase:
+    def describe(self) -> LazyMessage:
         """Return a sentence for people."""
-        return Phrase(
+        return LazyMessage(
             "Sent {sent} objects ({megabytes} MB), moved {extended} locks and {holds} holds, deleted {deleted}.",
             sent=self.sent_count,
             megabytes=f"{self.sent_bytes / 1e6:.1f}",

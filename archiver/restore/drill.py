@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archiver import clock
-from archiver.errors import ArchiverError, StorageProblem
+from archiver.errors import ArchiverError, StorageError
 from archiver.model import Version
 from archiver.restore import restoration
 from archiver.store import names
@@ -44,7 +44,7 @@ class DrillResult:
 def drill(archive: Archive, files: int, wait_seconds: float) -> DrillResult:
     """Restore up to ``files`` random materials of random versions, compare, journal the result.
 
-    Raises StorageProblem where one did not come back as it was archived.
+    Raises StorageError where one did not come back as it was archived.
     """
     outcome = DrillResult()
     _clear_leftovers(archive.spool)
@@ -68,7 +68,7 @@ def drill(archive: Archive, files: int, wait_seconds: float) -> DrillResult:
     with archive.writing(wait_seconds) as writer:
         writer.append(Draft("restore", details))
     if outcome.problems:
-        raise StorageProblem(
+        raise StorageError(
             "{count} of {files} materials of the restore drill did not come back as they were archived, the first "
             "is {first}. Nothing was changed. Run archiver verify, and bring them back from a backup or a clone.",
             count=len(outcome.problems),

@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from archiver.errors import NotFound, Phrase, StorageProblem, UsageProblem
+from archiver.errors import LazyMessage, NotFoundError, StorageError, UsageError
 from archiver.model import Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -63,12 +63,12 @@ class RestorePlan:
 
 
 def check_target(target: Path, watch: Path, archive: Path) -> None:
-    """Refuse to write into the watched folder or the archive; raises UsageProblem."""
+    """Refuse to write into the watched folder or the archive; raises UsageError."""
     real = Path(os.path.realpath(target))
     for folder in (watch, archive):
         forbidden = Path(os.path.realpath(folder))
         if real == forbidden or forbidden in real.parents:
-            raise UsageProblem(
+            raise UsageError(
                 "{target} lies inside {folder}, where nothing is ever restored to. Nothing was written. "
                 "Choose another folder with --to.",
                 target=target,
@@ -77,9 +77,9 @@ def check_target(target: Path, watch: Path, archive: Path) -> None:
 
 
 def items_of(archive: Archive, version: Version, globs: Sequence[str], below: bytes = b"") -> list[RestoreItem]:
-    """A version's materials as items; raises NotFound where ``globs`` fit nothing, or it was disposed of."""
+    """A version's materials as items; raises NotFoundError where ``globs`` fit nothing, or it was disposed of."""
     if version.disposed:
-        raise NotFound(
+        raise NotFoundError(
             "The content of {tag} was disposed of under certificate {name}. Nothing was written. See it with: "
             "archiver dispose certificate {name!q} --to DIR",
             tag=version.tag,
@@ -92,7 +92,7 @@ def items_of(archive: Archive, version: Version, globs: Sequence[str], below: by
         path = below + b"/" + material.path if below else material.path
         items.append(RestoreItem(_safe(path), material))
     if globs and not items:
-        raise NotFound(
+        raise NotFoundError(
             "No material of {tag} fits {globs}. Nothing was written. See the names with: archiver show {tag!q}",
             tag=version.tag,
             globs=", ".join(globs),
@@ -109,7 +109,7 @@ def _matches(path: bytes, glob: str) -> bool:
 def _safe(path: bytes) -> bytes:
     parts = path.split(b"/")
     if any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
-        raise StorageProblem(
+        raise StorageError(
             "The archive names a material {path}, which leads out of the target. Nothing was written. "
             "Run archiver verify: the archive has been tampered with.",
             path=names.text(path),
@@ -120,14 +120,14 @@ def _safe(path: bytes) -> bytes:
 def state_at(archive: Archive, filing: str, moment: str) -> list[tuple[Version, bytes]]:
     """The versions that made up a filing at ``moment`` (RFC 3339, UTC), and their folders.
 
-    Raises NotFound for a filing without a version at that time.
+    Raises NotFoundError for a filing without a version at that time.
     """
     newest: dict[Submission, Version] = {}
     for version in archive.index.versions(filing):
         if version.captured_at <= moment:
             newest.setdefault(version.submission, version)
     if not newest:
-        raise NotFound(
+        raise NotFoundError(
             "The filing {filing} has no version at {moment}. Nothing was written. See its versions with: "
             "archiver log {filing!q}",
             filing=filing,
@@ -163,13 +163,13 @@ def apply(
 ) -> int:
     """Carry the plan out; returns the bytes written.  ``progress``: bytes done, and bytes in all.
 
-    Raises UsageProblem before anything is written where files would be
-    overwritten without leave, StorageProblem or NotFound for content that is
+    Raises UsageError before anything is written where files would be
+    overwritten without leave, StorageError or NotFoundError for content that is
     damaged or gone.
     """
     if overwrite is Overwrite.NEVER and the_plan.differing:
-        raise UsageProblem(
-            Phrase.define(
+        raise UsageError(
+            LazyMessage.define(
                 "{count} files in {target} differ from the archive, the first is {path}. Nothing was "
                 "written. Choose an empty folder, or say --overwrite if-changed.",
                 singular="{count} file in {target} differs from the archive: {path}. Nothing was written. Choose "
@@ -191,7 +191,7 @@ def apply(
                 written += size
                 progress(written, total)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "{target} cannot be written ({reason}). Nothing archived was lost; what was restored so far is "
             "whole. Make room or choose another folder, and restore again: it goes on where it stopped.",
             target=the_plan.target,
@@ -235,7 +235,7 @@ class _Target:
         except FileNotFoundError:
             self._top = None
         except OSError as error:
-            raise UsageProblem(
+            raise UsageError(
                 "{path} cannot be used as a folder ({reason}). Nothing was written. Choose another one with --to.",
                 path=self._root,
                 reason=error.strerror,
@@ -343,13 +343,13 @@ def _copy_checked(content: ContentStore, item: RestoreItem, out: int) -> None:
             while view:
                 view = view[os.write(out, view) :]
     except FileNotFoundError:
-        raise NotFound(
+        raise NotFoundError(
             "The content of {path} is not in the archive. It was not restored; everything before it was. "
             "Run archiver verify.",
             path=names.text(item.path),
         ) from None
     if digest.hexdigest() != material.sha256:
-        raise StorageProblem(
+        raise StorageError(
             "The archived content of {path} is damaged. It was not restored; everything before it was. "
             "Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
             path=names.text(item.path),

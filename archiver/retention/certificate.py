@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archiver import __version__, clock
-from archiver.errors import NotFound
+from archiver.errors import NotFoundError
 from archiver.model import Disposal
 from archiver.store import keys
 from archiver.store.archive import Archive
@@ -47,10 +47,10 @@ def build(archive: Archive, found: Disposal, plan: Mapping[str, Any], kept: Sequ
 
 
 def issued(archive: Archive, identity: str) -> dict[str, bytes]:
-    """The files of a certificate; raises NotFound where there is none yet."""
+    """The files of a certificate; raises NotFoundError where there is none yet."""
     found = archive.index.disposals(identity)
     if not found or not found[0].certified_commit:
-        raise NotFound(
+        raise NotFoundError(
             "There is no certificate {identity}. Nothing was written. See the plans with: archiver dispose list",
             identity=identity,
         )

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from archiver import clock
 from archiver.documents.cache import DocumentCache
-from archiver.errors import ArchiverError, NotFound, Phrase, RetentionRefused, UsageProblem
+from archiver.errors import ArchiverError, LazyMessage, NotFoundError, RetentionRefused, UsageError
 from archiver.model import Disposal, Version
 from archiver.retention import certificate, unread
 from archiver.retention.disposal_selection import DisposalSelection, needed_content, select
@@ -84,7 +84,7 @@ def _refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> A
     now = archive.compliance_time()
     left = [(version, decide(version, policy, now)) for version in versions if version.disposed is None]
     if not left:
-        return NotFound("The archive holds no such version any more, so there is nothing to plan.")
+        return NotFoundError("The archive holds no such version any more, so there is nothing to plan.")
     version, decision = min(left, key=lambda pair: pair[1].keep_until)
     names = ", ".join(each.tag for each, _ in left[:3])
     return RetentionRefused(
@@ -100,12 +100,12 @@ def _refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> A
 def approve(archive: Archive, identity: str, reason: str, rules: Rules, wait_seconds: float) -> Disposal:
     """Consent to a plan in the name of the archive's actor.
 
-    Raises NotFound, UsageProblem without a reason, and RetentionRefused for the
+    Raises NotFoundError, UsageError without a reason, and RetentionRefused for the
     planner, for a second approval by the same user, and for a plan that does not
     fit the archive any more.
     """
     if not reason.strip():
-        raise UsageProblem("A reason is needed, for whoever reads this in three years. Nothing was changed.")
+        raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     try:
         with archive.writing(wait_seconds) as writer:
             _refuse_doubt(archive)
@@ -123,7 +123,7 @@ def run(archive: Archive, identity: str, rules: Rules, wait_seconds: float) -> D
     """Delete what an approved plan names and no other version needs; then certify it.
 
     Raises RetentionRefused (journalled) where plan, approvals, time or the
-    archive's state do not allow it, StorageProblem where the journal or an
+    archive's state do not allow it, StorageError where the journal or an
     object cannot be written; run it again then, it goes on where it stopped.
     """
     try:
@@ -189,10 +189,10 @@ def _refuse_doubt(archive: Archive) -> None:
 
 
 def find(archive: Archive, identity: str) -> Disposal:
-    """The plan of that name; raises NotFound."""
+    """The plan of that name; raises NotFoundError."""
     found = archive.index.disposals(identity)
     if not found or not identity:
-        raise NotFound(
+        raise NotFoundError(
             "There is no disposal plan {identity}. Nothing was changed. See them with: archiver dispose list; "
             "make one with: archiver dispose plan",
             identity=identity,
@@ -203,7 +203,7 @@ def find(archive: Archive, identity: str) -> Disposal:
 def _allowing(archive: Archive, identity: str, policy: Policy) -> Disposal:
     try:
         return find(archive, identity)
-    except NotFound:
+    except NotFoundError:
         version = archive.index.version(identity)
         if version is not None and not decide(version, policy, archive.compliance_time()).disposable:
             raise _refusal(archive, [version], policy) from None
@@ -215,7 +215,7 @@ def _allowing(archive: Archive, identity: str, policy: Policy) -> Disposal:
 
 
 def planned(archive: Archive, found: Disposal) -> dict[str, list[tuple[str, int]]]:
-    """What the plan's own event says; raises StorageProblem where that is damaged."""
+    """What the plan's own event says; raises StorageError where that is damaged."""
     event = archive.journal.event(found.commit)
     document: dict[str, list[tuple[str, int]]] = json.loads(archive.journal.attachment(event, PLAN_FILE))
     return document
@@ -277,9 +277,9 @@ def _check_fresh(archive: Archive, found: Disposal, policy: Policy) -> DisposalS
     if selection.sha256 == found.plan_sha256:
         return selection
     why = (
-        Phrase("{tag} may not go now", tag=selection.staying[0][0].tag)
+        LazyMessage("{tag} may not go now", tag=selection.staying[0][0].tag)
         if selection.staying
-        else Phrase("other versions share or shared their content")
+        else LazyMessage("other versions share or shared their content")
     )
     raise RetentionRefused(
         "The archive has changed since {identity} was made: {why}. Nothing was deleted. Make a new plan with: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from archiver.errors import NotFound
+from archiver.errors import NotFoundError
 from archiver.model import Version
 from archiver.retention.policy import Decision, Policy, decide, decide_content
 from archiver.store import names
@@ -23,7 +23,7 @@ class Explanation:
 def explain(index: Index, version: Version, path: str, policy: Policy, now: datetime) -> Explanation:
     """Explain ``version``, or with ``path`` (as shown) the content of one of its materials.
 
-    Raises NotFound where the version has no such material.
+    Raises NotFoundError where the version has no such material.
     """
     holders = [version]
     if path:
@@ -31,7 +31,7 @@ def explain(index: Index, version: Version, path: str, policy: Policy, now: date
         materials = index.materials(version.submission, version.number)
         found = next((material for material in materials if material.path == wanted), None)
         if found is None:
-            raise NotFound(
+            raise NotFoundError(
                 "{tag} has no material {path}. See them with: archiver show {tag!q}", tag=version.tag, path=path
             )
         if found.sha256:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
 from archiver.retention.unread import listed
@@ -23,17 +23,19 @@ from archiver.store.events.archive_events import RetentionPromised
 
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
-_FILING_LIVE = Phrase.define("the filing is live", code="open.filing-live")
-_PRESENT_STATE = Phrase.define("it is the present state of its folder", code="open.present-state")
-_HELD = Phrase.define("held: {name} ({reason})", code="open.held")
-_UNREAD = Phrase.define("journal event {events} is not understood, and may be a hold", code="open.unread-events")
+_FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
+_PRESENT_STATE = LazyMessage.define("it is the present state of its folder", code="open.present-state")
+_HELD = LazyMessage.define("held: {name} ({reason})", code="open.held")
+_UNREAD = LazyMessage.define(
+    "journal event {events} is not understood, and may be a hold", code="open.unread-events"
+)
 
 #: From which event a period is counted.
-RULES: Mapping[str, Phrase] = {
-    "captured": Phrase("captured"),
-    "submitted": Phrase.define("submitted", context="rule"),
-    "superseded": Phrase("superseded"),
-    "ended": Phrase("ended"),
+RULES: Mapping[str, LazyMessage] = {
+    "captured": LazyMessage("captured"),
+    "submitted": LazyMessage.define("submitted", context="rule"),
+    "superseded": LazyMessage("superseded"),
+    "ended": LazyMessage("ended"),
 }
 
 
@@ -116,7 +118,7 @@ class Reason:
     anchor: str
     keep_until: datetime
     profile: str
-    basis: Phrase
+    basis: LazyMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class Decision:
     unread: tuple[UnreadEvent, ...] = ()
 
     @property
-    def open(self) -> tuple[Phrase, ...]:
+    def open(self) -> tuple[LazyMessage, ...]:
         """What keeps it without a date."""
         live = (_FILING_LIVE,) if self.live else ()
         if self.present and not self.live:
@@ -151,19 +153,19 @@ class Decision:
         return self.now > self.keep_until and not self.open
 
     @property
-    def conditions(self) -> Phrase:
+    def conditions(self) -> LazyMessage:
         """The same as :attr:`open`, to follow a date in a sentence."""
-        live = Phrase(", and not while the filing is live") if self.live else ""
+        live = LazyMessage(", and not while the filing is live") if self.live else ""
         if self.present and not self.live:
-            live = Phrase(", and not while it is the present state of its folder")
+            live = LazyMessage(", and not while it is the present state of its folder")
         names = ", ".join(hold.name for hold in self.holds)
-        held = Phrase(", and not before a hold is lifted: {names}", names=names) if names else ""
+        held = LazyMessage(", and not before a hold is lifted: {names}", names=names) if names else ""
         unread = (
-            Phrase(", and not while journal event {events} is not understood", events=listed(self.unread))
+            LazyMessage(", and not while journal event {events} is not understood", events=listed(self.unread))
             if self.unread
             else ""
         )
-        return Phrase("{live}{held}{unread}", live=live, held=held, unread=unread)
+        return LazyMessage("{live}{held}{unread}", live=live, held=held, unread=unread)
 
 
 def decide(version: Version, policy: Policy, now: datetime) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from archiver.errors import Phrase, RetentionRefused
+from archiver.errors import LazyMessage, RetentionRefused
 from archiver.model import UnreadEvent
 
 #: Events in one sentence: enough to look them up, and it can still be read.
@@ -21,16 +21,16 @@ def listed(unread: Sequence[UnreadEvent]) -> str:
     return ", ".join(shown) + (", ..." if len(unread) > _FEW else "")
 
 
-def problems(unread: Sequence[UnreadEvent]) -> Iterator[Phrase]:
+def problems(unread: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
     """Describe what somebody has to look at: events of an unknown kind, and events that cannot be read."""
     if unknown := [event for event in unread if event.action]:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "journal event {events} is of a kind that this release does not know, and may be a hold: "
             "nothing is disposed of; install the newer release that wrote it",
             code="status.unknown-events",
         ).with_fields(events=listed(unknown))
     if damaged := [event for event in unread if not event.action]:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "journal event {events} cannot be read, and may be a hold: nothing is disposed of; "
             "see what is wrong with it: archiver verify",
             code="status.unreadable-events",

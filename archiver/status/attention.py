@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.watched_folder import DEAF, MISSING, PARTLY, SCANS
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import FAILED, GATHERING, OWN
 from archiver.intake.scan import is_unreadable
 from archiver.retention import unread
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 _LONG_PENDING = timedelta(hours=1)
 
 
-def find_problems(health: Health, state: str, config: Config, now: datetime) -> Iterator[Phrase]:
+def find_problems(health: Health, state: str, config: Config, now: datetime) -> Iterator[LazyMessage]:
     """Name everything that somebody has to look at, the gravest first; ``state`` is that of the watch."""
     if health.daemon is None:
-        yield Phrase.define("the daemon is not running", code="status.no-daemon")
+        yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
     if state == MISSING:
-        yield Phrase.define("the watched folder is missing", code="status.folder-missing")
+        yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
     if state in (PARTLY, SCANS, DEAF):
-        yield Phrase.define("not every change raises an event", code="status.events-incomplete")
+        yield LazyMessage.define("not every change raises an event", code="status.events-incomplete")
     yield from _journal_problems(health)
     if health.has_altered_guard:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "a hook or setting of the repository is missing or altered", code="status.guard-altered"
         )
     yield from _path_problems(health, now)
@@ -42,36 +42,36 @@ def find_problems(health: Health, state: str, config: Config, now: datetime) -> 
         yield late
     overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
-        yield Phrase.define("the watched folder was not compared for too long", code="status.scan-overdue")
+        yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
     yield from unread.problems(health.unread)
     yield from disk_problems(health.archive, health.space.is_scarce)
     yield from _permission_problems(health, config)
 
 
-def _path_problems(health: Health, now: datetime) -> Iterator[Phrase]:
+def _path_problems(health: Health, now: datetime) -> Iterator[LazyMessage]:
     """Name paths that are kept out of the archive, or have waited for too long."""
     unreadable = [item for item in health.skipped if is_unreadable(item)]
     if unreadable:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "{count} paths cannot be read", singular="{count} path cannot be read", code="status.unreadable-paths"
         ).with_fields(count=len(unreadable))
     failed = [item for item, _ in health.pending if item.code == FAILED.code]
     if failed:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "{count} changes could not be archived",
             singular="{count} change could not be archived",
             code="status.failed-changes",
         ).with_fields(count=len(failed))
     if own := [item for item in health.skipped if item.code == OWN.code]:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "the archive itself lies in the watched folder: {path}", code="status.archive-in-folder"
         ).with_fields(path=names.text(own[0].path))
     waiting = [since for item, since in health.pending if item.code != GATHERING.code]
     if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
-        yield Phrase.define("changes wait for more than an hour", code="status.long-pending")
+        yield LazyMessage.define("changes wait for more than an hour", code="status.long-pending")
 
 
-def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
+def _permission_problems(health: Health, config: Config) -> Iterator[LazyMessage]:
     """Name files of the archive that others could read or change."""
     try:
         wrong = list(permissions.too_open_entries(health.archive, permissions.reading_group(config.read_group)))
@@ -79,7 +79,7 @@ def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
         # The daemon says at its start that there is no such group.
         return
     if wrong:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "others could read or change {count} files and folders of the archive, {path} first; "
             "restart the service, which closes them",
             singular="others could read or change {count} file or folder of the archive, {path}; "
@@ -88,16 +88,16 @@ def _permission_problems(health: Health, config: Config) -> Iterator[Phrase]:
         ).with_fields(count=len(wrong), path=os.path.relpath(wrong[0], health.archive.parent))
 
 
-def _journal_problems(health: Health) -> Iterator[Phrase]:
+def _journal_problems(health: Health) -> Iterator[LazyMessage]:
     """Name what keeps the journal from being continued or signed, and a repository that was put back."""
     if health.journal_problem is not None:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "the journal cannot be continued: {problem}", code="status.journal-damaged"
         ).with_fields(problem=health.journal_problem)
     if health.unsigned_since:
-        yield Phrase.define("the archive cannot be signed", code="status.unsigned")
+        yield LazyMessage.define("the archive cannot be signed", code="status.unsigned")
     if health.set_aside:
-        yield Phrase.define(
+        yield LazyMessage.define(
             "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",
             singular="the repository is older than its databases, {count} version is lost; "
             "see archiver reindex --accept",

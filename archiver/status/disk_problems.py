@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archiver.daemon.trouble import ALARM
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.store import lock
 
 _FEW_INODES = 10_000
@@ -16,19 +16,21 @@ _FEW_INODES = 10_000
 _WRITTEN = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
 
 
-def disk_problems(archive: Path, is_scarce: bool) -> Iterator[Phrase]:
+def disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
     """Name what keeps the archive from being written to; ``is_scarce``: it will be full soon.  Raises OSError."""
     if lock.holder(archive / ALARM):
-        yield Phrase.define("the daemon cannot write to the archive", code="status.not-writable")
+        yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
     if not all(_takes_files(archive, name) for name in _WRITTEN):
-        yield Phrase.define("a folder of the archive is missing or takes no files", code="status.folder-refuses")
+        yield LazyMessage.define(
+            "a folder of the archive is missing or takes no files", code="status.folder-refuses"
+        )
     volume = os.statvfs(archive)
     if volume.f_flag & os.ST_RDONLY:
-        yield Phrase.define("the archive's disk is mounted read-only", code="status.disk-read-only")
+        yield LazyMessage.define("the archive's disk is mounted read-only", code="status.disk-read-only")
     if is_scarce:
-        yield Phrase.define("the archive's disk will be full soon", code="status.disk-scarce")
+        yield LazyMessage.define("the archive's disk will be full soon", code="status.disk-scarce")
     if volume.f_files and volume.f_favail < _FEW_INODES:
-        yield Phrase.define("the archive's disk has few inodes left", code="status.few-inodes")
+        yield LazyMessage.define("the archive's disk has few inodes left", code="status.few-inodes")
 
 
 def _takes_files(archive: Path, name: str) -> bool:

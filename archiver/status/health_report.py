@@ -15,7 +15,7 @@ from archiver.config.settings import Config
 from archiver.daemon.ticks import UNSIGNED
 from archiver.daemon.trouble import LastProblem, read_last_problem
 from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.existence import is_folder, is_there
 from archiver.filings.due.deadlines import Due, still_open
 from archiver.filings.due.reminders import alerts
@@ -37,31 +37,31 @@ from archiver.store.repair import accepted_loss, journal_repair, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
 #: State of the watch -> how changes become known; empty while no daemon says.
-WATCH_STATES: Mapping[str, Phrase] = {
-    EVENTS: Phrase.define("watched by events and scans", code="watching.events"),
-    PARTLY: Phrase.define("watched by events in part, and by scans", code="watching.partly"),
-    POLLING: Phrase.define("watched by polling", code="watching.polling"),
-    SCANS: Phrase.define("watched by scans only", code="watching.scans"),
-    DEAF: Phrase.define("watched by scans only", code="watching.deaf"),
-    MISSING: Phrase.define("missing", code="watching.missing", context="folder"),
-    "": Phrase.define("not watched now", code="watching.none"),
+WATCH_STATES: Mapping[str, LazyMessage] = {
+    EVENTS: LazyMessage.define("watched by events and scans", code="watching.events"),
+    PARTLY: LazyMessage.define("watched by events in part, and by scans", code="watching.partly"),
+    POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
+    SCANS: LazyMessage.define("watched by scans only", code="watching.scans"),
+    DEAF: LazyMessage.define("watched by scans only", code="watching.deaf"),
+    MISSING: LazyMessage.define("missing", code="watching.missing", context="folder"),
+    "": LazyMessage.define("not watched now", code="watching.none"),
 }
 _FEW, _SAMPLE = 5, 100
 #: Level of protection, as JSON calls it -> what it keeps from happening.
-PROTECTION: Mapping[str, Phrase] = {
-    "permissions": Phrase.define(
+PROTECTION: Mapping[str, LazyMessage] = {
+    "permissions": LazyMessage.define(
         "permissions: guard rails against accidents; the owner of the files can still remove them",
         code="protection.permissions",
     ),
-    "immutable": Phrase.define(
+    "immutable": LazyMessage.define(
         "immutable: content cannot be changed or removed before root takes the flag off",
         code="protection.immutable",
     ),
-    "off-site lock": Phrase.define(
+    "off-site lock": LazyMessage.define(
         "off-site lock: what the replica has cannot be deleted before its date, by nobody",
         code="protection.off-site-lock",
     ),
-    "detect-only": Phrase.define(
+    "detect-only": LazyMessage.define(
         "detect-only: a hook or setting is missing or altered; run archiver verify", code="protection.detect-only"
     ),
 }
@@ -74,8 +74,8 @@ class Health:
 
     archive: Path
     watch: Path
-    watching: Phrase
-    watching_why: Phrase | None
+    watching: LazyMessage
+    watching_why: LazyMessage | None
     daemon: str | None
     last_scan: str
     last_problem: LastProblem | None
@@ -87,7 +87,7 @@ class Health:
     changed_since_submitted: list[tuple[str, str]]
     doubtful: list[tuple[str, Material]]
     next: list[Due]
-    alerts: list[Phrase]
+    alerts: list[LazyMessage]
     unclaimed: list[UnrecordedPaper]
     today: date
     protection: str
@@ -99,13 +99,13 @@ class Health:
     last_checkpoint: str | None
     space: Forecast
     replica: ReplicaStatus | None
-    journal_problem: Phrase | None
+    journal_problem: LazyMessage | None
     set_aside: int
     lost_versions: list[LostVersion]
     lost_records: list[LostRecord]
     unsigned_since: str
     unread: list[UnreadEvent]
-    problems: list[Phrase]
+    problems: list[LazyMessage]
 
     @property
     def has_altered_guard(self) -> bool:
@@ -257,7 +257,7 @@ def _without_key(archive: Archive) -> str:
     return clock.stamp(clock.read().wall) if is_owner and not is_there(archive.keys / "signing_key") else ""
 
 
-def _why(snapshot: Snapshot) -> Phrase | None:
+def _why(snapshot: Snapshot) -> LazyMessage | None:
     code = snapshot.meta("watching_why")
     return watch_reason(code, snapshot.meta("watching_value")) if code else None
 

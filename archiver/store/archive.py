@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from archiver import clock
-from archiver.errors import ArchiverError, ConfigProblem, JournalDamaged, Phrase, StorageProblem
+from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage, StorageError
 from archiver.existence import is_plain_file
 from archiver.model import Actor, JournalPoint
 from archiver.store import keys, lock, permissions, sqlite, users
@@ -42,7 +42,7 @@ class Archive:
     def __init__(
         self,
         root: Path,
-        notify: Callable[[Phrase], None] | None = None,
+        notify: Callable[[LazyMessage], None] | None = None,
         actor: Actor | None = None,
         *,
         restores_settings: bool = False,
@@ -53,7 +53,7 @@ class Archive:
         user of this process.  With ``restores_settings``, the first writing replaces unknown settings and hooks of
         the repository; otherwise they are refused before git obeys them.
 
-        Raises ConfigProblem if there is no archive, OSError if that cannot be told, StorageProblem for unknown
+        Raises ConfigError if there is no archive, OSError if that cannot be told, StorageError for unknown
         settings and hooks.
         """
         self.root = root
@@ -62,7 +62,7 @@ class Archive:
         self.keys = root / "keys"
         self.spool = root / "spool"
         if not is_plain_file(self.repository_path / "HEAD"):
-            raise ConfigProblem(
+            raise ConfigError(
                 "There is no archive at {path}. Nothing was changed. Check archive.path in the configuration, "
                 "mount the disk, or make an archive with: archiver init --archive DIR --watch DIR",
                 path=root,
@@ -78,7 +78,7 @@ class Archive:
         #: An archive in the making has no event yet.
         self._is_new = False
         self._refs_compared = False
-        self._damage_by_problem: dict[Phrase, JournalDamaged] = {}
+        self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
 
     @classmethod
     def create(
@@ -157,7 +157,7 @@ class Archive:
         """Return why the journal cannot be continued, as far as its own ref shows; None if it can."""
         try:
             problem = journal_repair.ref_problem(self.repository)
-        except StorageProblem:
+        except StorageError:
             if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
             # With an empty HEAD, git does not see a repository.
@@ -170,13 +170,13 @@ class Archive:
         points = [sqlite.point_of(self.root / name) for name in ("index.db", "state.db")]
         return journal_repair.last_whole_event(self.repository, points)
 
-    def ref_problem(self) -> Phrase | None:
+    def ref_problem(self) -> LazyMessage | None:
         """Return why other refs contradict the journal; None if they do not, or if a writer is at work."""
         tip, point = self.repository.resolve(JOURNAL), self.index.point
         if self.index.head != tip:
             if tip is None or point is None or self.has_event(point):
                 return None
-            return Phrase.define(
+            return LazyMessage.define(
                 "its newest event is older than event {seq}, which a database knows", code="journal.set-back"
             ).with_fields(seq=point.seq)
         refs = self.repository.refs()
@@ -185,7 +185,7 @@ class Archive:
             return None
         return journal_repair.compare_refs(refs, self.index).problem
 
-    def _damaged(self, problem: Phrase) -> JournalDamaged:
+    def _damaged(self, problem: LazyMessage) -> JournalDamaged:
         # Cached, since looking for the last whole event reads every commit.
         if problem not in self._damage_by_problem:
             last_event = self.last_whole_event()
@@ -202,7 +202,7 @@ class Archive:
         return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
 
     def signers(self) -> bytes:
-        """Return the ``allowed_signers`` that was journalled last; raises StorageProblem if it is damaged."""
+        """Return the ``allowed_signers`` that was journalled last; raises StorageError if it is damaged."""
         return self.journal.attachment(self.journal.event(self.index.key_commit), SIGNERS_FILE)
 
     def has_event(self, point: JournalPoint) -> bool:
@@ -268,7 +268,7 @@ class Archive:
             sqlite.replace(new_index.path, path)
         index.reopen(at=path)
         self._notify(
-            Phrase(
+            LazyMessage(
                 "The index was of another history than the journal. It is kept as {path}, and a new one was made. "
                 "To see what is missing, run: archiver status",
                 path=kept_path,
@@ -279,7 +279,7 @@ class Archive:
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock; recover from a crash if there was one, and bring the index up to date first.
 
-        Raises Busy after ``wait_seconds``, StorageProblem if nothing can be written, JournalDamaged if refs
+        Raises Busy after ``wait_seconds``, StorageError if nothing can be written, JournalDamaged if refs
         contradict the journal.
         """
         with self._locked(wait_seconds) as was_clean:
@@ -288,7 +288,7 @@ class Archive:
             if not was_clean:
                 moved_refs = interrupted_write.recover(self.repository, self.journal.head())
                 if moved_refs:
-                    self._notify(Phrase("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
+                    self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
             self.catch_up()
             if not was_clean or not self._refs_compared:
                 self._compare_refs()
@@ -312,7 +312,7 @@ class Archive:
         for restored in restore_settings.noted(self.root):
             writer.append(Draft("archive.git", restored))
             replaced_files = ", ".join(restored.replaced or ())
-            self._notify(Phrase("Settings of the repository were put back: {files}.", files=replaced_files))
+            self._notify(LazyMessage("Settings of the repository were put back: {files}.", files=replaced_files))
         restore_settings.forget(self.root)
 
     @contextmanager
@@ -344,13 +344,13 @@ class Archive:
         return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:
-        """Raise StorageProblem unless this process runs as the archive's owner.
+        """Raise StorageError unless this process runs as the archive's owner.
 
         Files of another user, root among them, would lock the service out, and hide who acted.
         """
         owner_uid = os.stat(self.root).st_uid
         if owner_uid != os.geteuid():
-            raise StorageProblem(
+            raise StorageError(
                 "The archive {path} belongs to {owner}, and only that user writes it. Nothing was written and "
                 "nothing was lost. Start its service, which does it for others, or run this as {owner}.",
                 path=self.root,

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from archiver import clock
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.model import Attachment, Change, Event, Op
 from archiver.store import names
 from archiver.store.events import validation
@@ -128,7 +128,7 @@ class Journal:
     def event(self, commit: str) -> Event:
         """One event, or the stand-in for one that cannot be understood.
 
-        Raises StorageProblem where its commit or its file is missing.
+        Raises StorageError where its commit or its file is missing.
         """
         strange: list[tuple[str, bytes]] = []
         at: str | None = commit
@@ -151,8 +151,8 @@ class Journal:
         head = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         return next((line[7:].decode("ascii") for line in head if line.startswith(b"parent ")), None)
 
-    def _damaged(self, commit: str) -> StorageProblem:
-        return StorageProblem(
+    def _damaged(self, commit: str) -> StorageError:
+        return StorageError(
             "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
             "archiver verify, and bring the repository back from a backup or a clone.",
             commit=commit[:12],
@@ -208,7 +208,7 @@ class Journal:
             return {}
 
     def attachment(self, event: Event, name: str) -> bytes:
-        """The bytes of an attachment; raises StorageProblem where they do not fit the event."""
+        """The bytes of an attachment; raises StorageError where they do not fit the event."""
         data = self._attached(event, name)
         if not _is_attachment(event, name, data):
             raise self._lost(event, name)
@@ -220,8 +220,8 @@ class Journal:
         except KeyError:
             raise self._lost(event, name) from None
 
-    def _lost(self, event: Event, name: str) -> StorageProblem:
-        return StorageProblem(
+    def _lost(self, event: Event, name: str) -> StorageError:
+        return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
             "verify, and bring the repository back from a backup or a clone.",
             name=name,
@@ -231,7 +231,7 @@ class Journal:
     def changes(self, event: Event, data: bytes | None = None) -> Iterator[Change]:
         """The changes of a capture event; ``data``: the list, if it was read already.
 
-        Raises StorageProblem where the list is missing, ValueError, KeyError or TypeError where it is there and
+        Raises StorageError where the list is missing, ValueError, KeyError or TypeError where it is there and
         cannot be the event's: git vouches for its bytes, so the event itself is wrong.
         """
         if all(item.name != CHANGES_FILE for item in event.attachments):

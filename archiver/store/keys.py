@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.existence import is_there
 from archiver.store.fsync import sync_path
 
@@ -41,7 +41,7 @@ def create(folder: Path) -> None:
 def prepare(folder: Path, signers: bytes) -> bytes:
     """Generate a key beside the one in use; return ``signers`` with the new key as the last line.
 
-    The new key signs nothing before :func:`install`.  Raises StorageProblem.
+    The new key signs nothing before :func:`install`.  Raises StorageError.
     """
     try:
         (folder / _NEXT_KEY_FILE).unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def install(folder: Path, signers: bytes) -> None:
 
     Crash window: the journal has the new key and the folder still the old one.  Recovery calls this again.
 
-    Raises StorageProblem for a prepared key that cannot be read, OSError for a disk that takes no write.
+    Raises StorageError for a prepared key that cannot be read, OSError for a disk that takes no write.
     """
     if not is_there(folder / _NEXT_KEY_FILE):
         return
@@ -71,7 +71,7 @@ def install(folder: Path, signers: bytes) -> None:
 
 
 def copy(folder: Path, target: Path) -> None:
-    """Copy key and signers to ``target``, for the caller alone; raises OSError, StorageProblem for a bad copy."""
+    """Copy key and signers to ``target``, for the caller alone; raises OSError, StorageError for a bad copy."""
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, mode in ((_KEY_FILE, 0o600), (_SIGNERS_FILE, 0o600)):
         _write_new(target / name, (folder / name).read_bytes(), mode)
@@ -114,8 +114,8 @@ def _load(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def _unusable(path: Path, reason: object) -> StorageProblem:
-    return StorageProblem(
+def _unusable(path: Path, reason: object) -> StorageError:
+    return StorageError(
         "The signing key {path} cannot be used ({reason}). Nothing was recorded and nothing archived "
         "was lost. Bring it back from your backup of the keys folder; where there is none: archiver key replace",
         path=path,
@@ -133,7 +133,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def sign(folder: Path, message: bytes) -> str:
-    """Return an armored SSH signature of ``message``; raises StorageProblem without a usable key."""
+    """Return an armored SSH signature of ``message``; raises StorageError without a usable key."""
     from cryptography.hazmat.primitives import serialization
 
     key = _load(folder / _KEY_FILE)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archiver import clock
-from archiver.errors import Busy, StorageProblem
+from archiver.errors import Busy, StorageError
 
 _RETRY_SECONDS = 0.02
 #: More than any mark or description of a holder has.
@@ -28,7 +28,7 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
     A holder that ends without an error leaves a mark with the number of this boot, so that after a crash as well
     as after a power cut the next one learns that something may be unfinished.
 
-    Raises Busy with the holder's pid and command after ``wait_seconds``, StorageProblem if the file cannot be
+    Raises Busy with the holder's pid and command after ``wait_seconds``, StorageError if the file cannot be
     opened for writing.
     """
     descriptor = _open(path)
@@ -56,7 +56,7 @@ class LockFlag:
         self._descriptor: int | None = None
 
     def open(self) -> None:
-        """Open or make the file, while the disk takes one; raises StorageProblem."""
+        """Open or make the file, while the disk takes one; raises StorageError."""
         if self._descriptor is None:
             self._descriptor = _open(self._path)
 
@@ -100,7 +100,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StorageProblem(
+        raise StorageError(
             "The lock {path} cannot be opened ({reason}), so nothing was written and nothing was lost. "
             "Run this as the user who owns the archive, on a writable disk.",
             path=path,

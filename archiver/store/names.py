@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.model import CHECKPOINTS, COMMON, UNFILED
 
 #: An error quotes the beginning of a refused text; the whole of it would hide the sentence.
@@ -80,14 +80,14 @@ def _original_bytes(char: str) -> bytes:
 def typed(typed_text: str, field: str) -> str:
     """Return what a person typed in the form that is recorded: lines end with LF, a tab becomes a space.
 
-    Raises UsageProblem, which names the ``field``, for bytes that are not UTF-8, and for other control characters:
+    Raises UsageError, which names the ``field``, for bytes that are not UTF-8, and for other control characters:
     nobody sees them, and they could forge lines of a listing.
     """
     try:
         # In a locale that is not UTF-8, an argument arrives as one surrogate for each byte.
         text = typed_text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
-        raise UsageProblem(
+        raise UsageError(
             "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, and type it again.",
             field=field,
             text=typed_text[:_MAX_QUOTE],
@@ -95,7 +95,7 @@ def typed(typed_text: str, field: str) -> str:
     text = text.replace("\r\n", "\n").replace("\t", " ")
     for char in text:
         if char != "\n" and unicodedata.category(char) == "Cc":
-            raise UsageProblem(
+            raise UsageError(
                 "{field}: {text} has a control character in it (U+{code}). Nothing was recorded. Type it again "
                 "without that.",
                 field=field,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from contextlib import suppress
 
-from archiver.errors import NotFound, Phrase
+from archiver.errors import LazyMessage, NotFoundError
 from archiver.model import Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.names import is_utf8, ref_component
@@ -16,12 +16,12 @@ _MIN_SIMILARITY = 0.4
 
 
 def find_version(archive: Archive, tag: str) -> Version:
-    """Return the version with this tag; raises NotFound with similar tags."""
+    """Return the version with this tag; raises NotFoundError with similar tags."""
     for spelling in _ref_spellings(tag.removeprefix("refs/tags/")):
         version = archive.index.version(spelling)
         if version is not None:
             return version
-    raise NotFound(
+    raise NotFoundError(
         "There is no version {tag}. Nothing was changed.{near}",
         tag=tag,
         near=_suggestion(tag, archive.index.tags()),
@@ -29,12 +29,12 @@ def find_version(archive: Archive, tag: str) -> Version:
 
 
 def find_submission(archive: Archive, name: str) -> Submission:
-    """Return the submission named FILING/SUBMISSION; raises NotFound with similar names."""
+    """Return the submission named FILING/SUBMISSION; raises NotFoundError with similar names."""
     submission_by_name = {str(submission): submission for submission in archive.index.submissions()}
     for spelling in _ref_spellings(name):
         if spelling in submission_by_name:
             return submission_by_name[spelling]
-    raise NotFound(
+    raise NotFoundError(
         "There is no submission {name}. Nothing was changed.{near}",
         name=name,
         near=_suggestion(name, list(submission_by_name)),
@@ -42,18 +42,21 @@ def find_submission(archive: Archive, name: str) -> Submission:
 
 
 def find_filing(archive: Archive, name: str) -> str:
-    """Return a filing's name as refs spell it; raises NotFound with similar names."""
+    """Return a filing's name as refs spell it; raises NotFoundError with similar names."""
     filings = sorted({submission.filing for submission in archive.index.submissions()})
     for spelling in _ref_spellings(name):
         if spelling in filings:
             return spelling
-    raise NotFound(
+    raise NotFoundError(
         "There is no filing {name}. Nothing was changed.{near}", name=name, near=_suggestion(name, filings)
     )
 
 
 def find_object(archive: Archive, name: str) -> str:
-    """Return the ref spelling of a filing, submission or version, by the number of slashes; raises NotFound."""
+    """Return the ref spelling of a filing, submission or version, by the number of slashes.
+
+    Raises NotFoundError.
+    """
     slash_count = name.count("/")
     if slash_count == 0:
         return find_filing(archive, name)
@@ -74,8 +77,8 @@ def _ref_spellings(name: str) -> list[str]:
     return spellings
 
 
-def _suggestion(name: str, existing_names: list[str]) -> Phrase:
+def _suggestion(name: str, existing_names: list[str]) -> LazyMessage:
     similar_names = difflib.get_close_matches(name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:
-        return Phrase(" See what there is with: archiver log")
-    return Phrase(" Near: {names}", names=", ".join(similar_names))
+        return LazyMessage(" See what there is with: archiver log")
+    return LazyMessage(" Near: {names}", names=", ".join(similar_names))

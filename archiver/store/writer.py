@@ -78,7 +78,7 @@ class Writer:
         """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create.
 
         ``recovered``: what happens to refs that did not fit the journal, past the guard's hook.
-        Raises UsageProblem for what could not be read back; nothing is written then.
+        Raises UsageError for what could not be read back; nothing is written then.
         """
         validation.check_new(
             draft.details.action, draft.object, draft.details.to_details(), draft.attachments.keys()

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.store import permissions
 from archiver.verify.findings import VerifyReport
 
@@ -55,10 +55,10 @@ class _ModeCheck:
         mode = stat.S_IMODE(status.st_mode)
         is_too_open = mode & forbidden_bits and not stat.S_ISLNK(status.st_mode)
         if is_too_open or status.st_uid != self._owner_uid:
-            self._report_path(path, Phrase("mode {mode}, owner {uid}", mode=f"{mode:04o}", uid=status.st_uid))
+            self._report_path(path, LazyMessage("mode {mode}, owner {uid}", mode=f"{mode:04o}", uid=status.st_uid))
         elif stat.S_ISDIR(status.st_mode) and permissions.has_list(path):
-            self._report_path(path, Phrase("it has an access-control list"))
+            self._report_path(path, LazyMessage("it has an access-control list"))
 
-    def _report_path(self, path: str, detail: Phrase) -> None:
+    def _report_path(self, path: str, detail: LazyMessage) -> None:
         display_name = os.path.relpath(path, os.path.dirname(self._root))
         self._report.add_finding("A061", display_name, detail)

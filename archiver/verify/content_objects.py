@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.verify.findings import Finding, VerifyReport
 
 _OBJECT_NAME = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 
 #: Called with the bytes that were hashed so far, and the bytes to hash in all.
 Progress = Callable[[int, int], None]
-_WRONG_MODE = Phrase.define(
+_WRONG_MODE = LazyMessage.define(
     "mode {mode}, {count} names, owner {uid}", singular="mode {mode}, {count} name, owner {uid}"
 )
 
@@ -90,14 +90,14 @@ def _check_file_status(
     """
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        report.add_finding("A053", sha256, Phrase("it is not a plain file"))
+        report.add_finding("A053", sha256, LazyMessage("it is not a plain file"))
         return None
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~_ALLOWED_MODE or status.st_nlink != 1 or status.st_uid != owner_uid:
         detail = _WRONG_MODE.with_fields(mode=f"{mode:04o}", count=status.st_nlink, uid=status.st_uid)
         report.add_finding("A052", sha256, detail)
     if expected_size is not None and status.st_size != expected_size:
-        detail = Phrase("{size} bytes instead of {expected}", size=status.st_size, expected=expected_size)
+        detail = LazyMessage("{size} bytes instead of {expected}", size=status.st_size, expected=expected_size)
         report.add_finding("A051", sha256, detail)
         return None
     return status.st_size
@@ -131,9 +131,9 @@ def _check_hash(content: _ContentObject, buffers: threading.local) -> Finding | 
                 digest.update(buffers.chunk[:byte_count])
                 size += byte_count
     except OSError as error:
-        detail = Phrase("it cannot be read: {reason}", reason=error.strerror or "")
+        detail = LazyMessage("it cannot be read: {reason}", reason=error.strerror or "")
         return Finding("A051", content.sha256, detail)
     if digest.hexdigest() != content.sha256:
-        detail = Phrase("{size} bytes with SHA-256 {sha256}", size=size, sha256=digest.hexdigest())
+        detail = LazyMessage("{size} bytes with SHA-256 {sha256}", size=size, sha256=digest.hexdigest())
         return Finding("A051", content.sha256, detail)
     return None

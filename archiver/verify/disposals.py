@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from archiver import clock
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.profiles import FLOOR_YEARS
 from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, PLAN_FILE
@@ -23,12 +23,12 @@ from archiver.verify.sshsig import is_signature_of
 #: The code of a disposal without a valid certificate, which one that is under way has not either.
 UNFINISHED = "A054"
 _REQUIRED_APPROVALS = 2
-_DISPOSED = Phrase.define(
+_DISPOSED = LazyMessage.define(
     "{count} content objects were disposed of under certificate {name}",
     singular="{count} content object was disposed of under certificate {name}",
     code="note.disposed",
 )
-_TOO_FEW = Phrase.define(
+_TOO_FEW = LazyMessage.define(
     "{count} approvals by others than the planner", singular="{count} approval by others than the planner"
 )
 #: The least number of days that three calendar years have. No profile may be shorter, so anything disposed of
@@ -82,7 +82,7 @@ def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
     text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     details = DisposalPlanned.from_details(event["details"])
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
-        report.add_finding("A055", event["object"], Phrase("its plan is not the one that was approved"))
+        report.add_finding("A055", event["object"], LazyMessage("its plan is not the one that was approved"))
     return DisposalPlan(
         event["actor"]["uid"],
         details.plan_sha256,
@@ -108,12 +108,12 @@ def _check_preconditions(
         earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
         if now < earliest_begin:
             time = clock.stamp(earliest_begin)
-            detail = Phrase("it began before its cooling-off was over, {time}", time=time)
+            detail = LazyMessage("it began before its cooling-off was over, {time}", time=time)
             report.add_finding("A055", disposal, detail)
     for tag in plan.version_tags:
         captured_at = state.capture_times.get(tag)
         if captured_at is None or now - clock.parse(captured_at) < timedelta(days=_FLOOR_DAYS):
-            detail = Phrase(
+            detail = LazyMessage(
                 "captured {captured}, disposed of at {time}",
                 captured=str(captured_at),
                 time=event["clock"]["time"],
@@ -122,7 +122,7 @@ def _check_preconditions(
         filing, submission, _ = tag.split("/")
         for hold, held_object in state.active_holds:
             if held_object in (tag, filing, f"{filing}/{submission}"):
-                report.add_finding("A056", tag, Phrase("it was held: {hold}", hold=hold))
+                report.add_finding("A056", tag, LazyMessage("it was held: {hold}", hold=hold))
 
 
 def _check_content_unneeded(disposal: str, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
@@ -134,7 +134,7 @@ def _check_content_unneeded(disposal: str, plan: DisposalPlan, state: JournalSta
             tags = (f"{submission}/v{number}" for number in range(span.first_version, end_version))
             needing_tag = next((tag for tag in tags if tag not in state.disposed_tags), None)
             if needing_tag is not None:
-                detail = Phrase("{name} destroyed it, but {tag} needs it", name=disposal, tag=needing_tag)
+                detail = LazyMessage("{name} destroyed it, but {tag} needs it", name=disposal, tag=needing_tag)
                 report.add_finding("A057", sha256, detail)
 
 
@@ -146,9 +146,9 @@ def _check_certificate(
     signature = entry.read_attachment(CERTIFICATE_SIGNATURE_FILE)
     is_destroyed = {item["sha256"]: item["destroyed"] for item in json.loads(certificate_data)["objects"]}
     if not is_signature_of(certificate_data, signature, state.current_signer):
-        report.add_finding("A054", event["object"], Phrase("its signature is not valid"))
+        report.add_finding("A054", event["object"], LazyMessage("its signature is not valid"))
     if is_destroyed != {sha256: sha256 not in kept_content for sha256 in plan.object_sizes}:
-        report.add_finding("A054", event["object"], Phrase("it does not list what was planned"))
+        report.add_finding("A054", event["object"], LazyMessage("it does not list what was planned"))
 
 
 def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport) -> None:
@@ -166,7 +166,7 @@ def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport)
             destroyed_counts[disposal] += 1
     for disposal, plan in state.disposal_plans.items():
         if plan.is_begun and not plan.is_certified:
-            detail = Phrase("it was begun and not finished; finish it with archiver dispose run")
+            detail = LazyMessage("it was begun and not finished; finish it with archiver dispose run")
             report.add_finding(UNFINISHED, disposal, detail)
     for disposal, count in destroyed_counts.items():
         report.add_note(disposal, _DISPOSED.with_fields(count=count, name=disposal))

@@ -6,61 +6,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 #: Code -> meaning.  A code never gets another meaning.
-TABLE: Mapping[str, Phrase] = {
-    "A001": Phrase("the repository's settings are not those of an archive"),
-    "A002": Phrase("a hook is missing, altered or not executable"),
-    "A003": Phrase("HEAD does not name the journal"),
-    "A004": Phrase("the repository depends on objects outside of the archive"),
-    "A005": Phrase("a file does not belong into the repository"),
-    "A010": Phrase("git fsck complains"),
-    "A011": Phrase("a pack file is damaged"),
-    "A012": Phrase("a git object is damaged"),
-    "A020": Phrase("a ref is missing"),
-    "A021": Phrase("a ref does not have the value that the journal gave it"),
-    "A022": Phrase("a ref that the journal does not know"),
-    "A023": Phrase("a ref's file cannot be read as one"),
-    "A030": Phrase("a journal event cannot be read"),
-    "A031": Phrase("the chain of the journal is broken"),
-    "A032": Phrase("an attachment is not what its event says"),
-    "A033": Phrase("the compliance clock runs backwards"),
-    "A034": Phrase("the compliance clock ran ahead of its evidence"),
-    "A035": Phrase("a journal event is of a kind that this release does not know"),
-    "A040": Phrase("a version's tree is not what its changes say"),
-    "A041": Phrase("a version's commit or tag is not what its event says"),
-    "A042": Phrase("the signature of a submitted version is not valid"),
-    "A043": Phrase("the manifest of a submitted version is not what was sealed"),
-    "A044": Phrase("the signature of a checkpoint is not valid"),
-    "A045": Phrase("a checkpoint does not cover the refs of its time"),
-    "A046": Phrase("the archive is not a continuation of the witness line"),
-    "A047": Phrase("a time-stamp token is not valid"),
-    "A048": Phrase("the signing key was changed without the old one"),
-    "A050": Phrase("a content object is missing"),
-    "A051": Phrase("the bytes of a content object are not those that were archived"),
-    "A052": Phrase("a content object could be changed through its mode, owner or another name"),
-    "A053": Phrase("a file among the content objects is not one"),
-    "A054": Phrase("a disposal has no valid certificate"),
-    "A055": Phrase("a disposal lacks what it needs"),
-    "A056": Phrase("a version was disposed of before its time"),
-    "A057": Phrase("content was destroyed that a version needs"),
-    "A058": Phrase("content is there that a certificate calls destroyed"),
-    "A060": Phrase("the list of allowed signers is not the one of the journal"),
-    "A061": Phrase("somebody may read or write more than they should"),
-    "A070": Phrase("the replica lacks something"),
-    "A071": Phrase("an object of the replica is not what was archived"),
-    "A072": Phrase("an object of the replica is not locked"),
-    "A073": Phrase("an object of the replica is locked too short"),
-    "A074": Phrase("something in the replica is not the archive's"),
-    "A075": Phrase("a delete marker hides an object of the replica"),
-    "A076": Phrase("a hold is missing in the replica"),
+TABLE: Mapping[str, LazyMessage] = {
+    "A001": LazyMessage("the repository's settings are not those of an archive"),
+    "A002": LazyMessage("a hook is missing, altered or not executable"),
+    "A003": LazyMessage("HEAD does not name the journal"),
+    "A004": LazyMessage("the repository depends on objects outside of the archive"),
+    "A005": LazyMessage("a file does not belong into the repository"),
+    "A010": LazyMessage("git fsck complains"),
+    "A011": LazyMessage("a pack file is damaged"),
+    "A012": LazyMessage("a git object is damaged"),
+    "A020": LazyMessage("a ref is missing"),
+    "A021": LazyMessage("a ref does not have the value that the journal gave it"),
+    "A022": LazyMessage("a ref that the journal does not know"),
+    "A023": LazyMessage("a ref's file cannot be read as one"),
+    "A030": LazyMessage("a journal event cannot be read"),
+    "A031": LazyMessage("the chain of the journal is broken"),
+    "A032": LazyMessage("an attachment is not what its event says"),
+    "A033": LazyMessage("the compliance clock runs backwards"),
+    "A034": LazyMessage("the compliance clock ran ahead of its evidence"),
+    "A035": LazyMessage("a journal event is of a kind that this release does not know"),
+    "A040": LazyMessage("a version's tree is not what its changes say"),
+    "A041": LazyMessage("a version's commit or tag is not what its event says"),
+    "A042": LazyMessage("the signature of a submitted version is not valid"),
+    "A043": LazyMessage("the manifest of a submitted version is not what was sealed"),
+    "A044": LazyMessage("the signature of a checkpoint is not valid"),
+    "A045": LazyMessage("a checkpoint does not cover the refs of its time"),
+    "A046": LazyMessage("the archive is not a continuation of the witness line"),
+    "A047": LazyMessage("a time-stamp token is not valid"),
+    "A048": LazyMessage("the signing key was changed without the old one"),
+    "A050": LazyMessage("a content object is missing"),
+    "A051": LazyMessage("the bytes of a content object are not those that were archived"),
+    "A052": LazyMessage("a content object could be changed through its mode, owner or another name"),
+    "A053": LazyMessage("a file among the content objects is not one"),
+    "A054": LazyMessage("a disposal has no valid certificate"),
+    "A055": LazyMessage("a disposal lacks what it needs"),
+    "A056": LazyMessage("a version was disposed of before its time"),
+    "A057": LazyMessage("content was destroyed that a version needs"),
+    "A058": LazyMessage("content is there that a certificate calls destroyed"),
+    "A060": LazyMessage("the list of allowed signers is not the one of the journal"),
+    "A061": LazyMessage("somebody may read or write more than they should"),
+    "A070": LazyMessage("the replica lacks something"),
+    "A071": LazyMessage("an object of the replica is not what was archived"),
+    "A072": LazyMessage("an object of the replica is not locked"),
+    "A073": LazyMessage("an object of the replica is locked too short"),
+    "A074": LazyMessage("something in the replica is not the archive's"),
+    "A075": LazyMessage("a delete marker hides an object of the replica"),
+    "A076": LazyMessage("a hold is missing in the replica"),
 }
 
 
-def verbatim(text: object) -> Phrase:
+def verbatim(text: object) -> LazyMessage:
     """Quote what another program, a file or a name says; it stands in no language."""
-    return Phrase("{text}", text=str(text))
+    return LazyMessage("{text}", text=str(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,15 @@ class Finding:
     #: The file, ref, tag, digest or event with the fault.
     object: str
     #: The observation; None if the meaning of the code says all.
-    detail: Phrase | None = None
+    detail: LazyMessage | None = None
 
     @property
-    def message(self) -> Phrase:
+    def message(self) -> LazyMessage:
         """The meaning of the code, and the observation."""
         meaning = TABLE[self.code]
         if self.detail is None:
             return meaning
-        return Phrase("{meaning}: {detail}", meaning=meaning, detail=self.detail)
+        return LazyMessage("{meaning}: {detail}", meaning=meaning, detail=self.detail)
 
     def as_json(self) -> dict[str, Any]:
         """Return its part of ``verify --json``: the sentence, and what was seen by name."""
@@ -106,13 +106,13 @@ class VerifyReport:
     hashed_bytes: int = 0
     unreferenced_objects: int = 0
     #: Object and sentence of facts that are no fault.
-    notes: list[tuple[str, Phrase]] = field(default_factory=list)
+    notes: list[tuple[str, LazyMessage]] = field(default_factory=list)
 
-    def add_finding(self, code: str, found_in: object, detail: Phrase | None = None) -> None:
+    def add_finding(self, code: str, found_in: object, detail: LazyMessage | None = None) -> None:
         """Record a fault: code, faulty object, and observation."""
         self.findings.append(Finding(code, str(found_in), detail))
 
-    def add_note(self, about: str, sentence: Phrase) -> None:
+    def add_note(self, about: str, sentence: LazyMessage) -> None:
         """Record a harmless fact, for people."""
         self.notes.append((about, sentence))
 

@@ -10,7 +10,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.existence import is_folder, is_there
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
@@ -28,18 +28,20 @@ _READ_BYTES = 1 << 20
 #: File -> code of a deviation. Others are a hook, or lead out of the archive.
 _CODES = {"config": "A001", "HEAD": "A003"}
 _NOTES = {
-    hooks.EARLIER: Phrase("{file} is as an earlier release wrote it. The next command that writes replaces it."),
-    hooks.GIT_LFS: Phrase(
+    hooks.EARLIER: LazyMessage(
+        "{file} is as an earlier release wrote it. The next command that writes replaces it."
+    ),
+    hooks.GIT_LFS: LazyMessage(
         "git-lfs ran in the archive and added to {file}. The next command that writes puts it right."
     ),
 }
 
 #: Why a setting or hook is a fault, by the code of its deviation.
 _DEVIATIONS = {
-    hooks.MISSING: Phrase.define("missing", context="file"),
-    hooks.NOT_EXECUTABLE: Phrase("not executable"),
-    hooks.ALTERED: Phrase("altered"),
-    hooks.FOREIGN: Phrase("foreign"),
+    hooks.MISSING: LazyMessage.define("missing", context="file"),
+    hooks.NOT_EXECUTABLE: LazyMessage("not executable"),
+    hooks.ALTERED: LazyMessage("altered"),
+    hooks.FOREIGN: LazyMessage("foreign"),
 }
 
 
@@ -97,7 +99,7 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
     name = path.relative_to(objects_folder).as_posix()
     display_name = f"archive.git/objects/{name}"
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        report.add_finding("A005", display_name, Phrase("it is not a plain file"))
+        report.add_finding("A005", display_name, LazyMessage("it is not a plain file"))
     if _LOOSE_OBJECT.fullmatch(name):
         if problem := loose_object_problem(_read_if_readable(path), name.replace("/", "")):
             report.add_finding("A012", display_name, problem)
@@ -105,12 +107,12 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
         name.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
     ):
         if not _has_valid_trailer(path):
-            report.add_finding("A011", display_name, Phrase("its checksum does not hold"))
+            report.add_finding("A011", display_name, LazyMessage("its checksum does not hold"))
     elif "/tmp_" not in name and not name.startswith("info/"):
         report.add_finding("A005", display_name)
 
 
-def loose_object_problem(data: bytes, oid: str) -> Phrase | None:
+def loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
     """Return the fault of a loose object's file, None for a sound file.
 
     Stricter than git: bits after the end of the compressed data count too, so no bit of the file can change
@@ -122,11 +124,11 @@ def loose_object_problem(data: bytes, oid: str) -> Phrase | None:
     except zlib.error as error:
         return verbatim(error)
     if not decompressor.eof or decompressor.unused_data:
-        return Phrase("it does not end where it should")
+        return LazyMessage("it does not end where it should")
     if hashlib.sha1(content, usedforsecurity=False).hexdigest() != oid:
-        return Phrase("its bytes do not have its name")
+        return LazyMessage("its bytes do not have its name")
     if data[:2] not in _ZLIB_HEADERS or _has_set_padding(data, content):
-        return Phrase("its compressed form was altered")
+        return LazyMessage("its compressed form was altered")
     return None
 
 

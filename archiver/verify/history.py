@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from archiver import clock
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.store.events import validation
 from archiver.store.events.actions import ACTIONS, Action
 from archiver.store.events.attached_files import PLAN_FILE
@@ -56,7 +56,7 @@ def check_history(repository: Repository, report: VerifyReport) -> JournalState:
     refs = _read_settled_refs(repository, report)
     tip = refs.get(JOURNAL)
     if tip is None:
-        report.add_finding("A020", JOURNAL, Phrase("without the journal nothing else can be compared"))
+        report.add_finding("A020", JOURNAL, LazyMessage("without the journal nothing else can be compared"))
         return state
     state.journal_commits = _journal_commits(repository, tip, report)
     references = _collect_forward_references(repository, state.journal_commits)
@@ -109,13 +109,13 @@ def _parent_commit(repository: Repository, commit: str, report: VerifyReport) ->
     try:
         object_type, data = repository.object(commit)
     except KeyError:
-        detail = Phrase("it is missing or damaged; what lies before it is out of reach")
+        detail = LazyMessage("it is missing or damaged; what lies before it is out of reach")
         report.add_finding("A030", f"commit {commit}", detail)
         return None
     header_lines = data.split(b"\n\n", 1)[0].split(b"\n")
     parents = [line[7:] for line in header_lines if line.startswith(b"parent ")]
     if object_type != "commit" or len(parents) > 1:
-        detail = Phrase("{kind} with {count} parents", kind=object_type, count=len(parents))
+        detail = LazyMessage("{kind} with {count} parents", kind=object_type, count=len(parents))
         report.add_finding("A031", f"commit {commit}", detail)
     return parents[0].decode("ascii") if parents else None
 
@@ -166,7 +166,7 @@ def _read_chain(
             event = _parse_event(data, state)
             if event["prev"] != previous_digest or event["seq"] != seq:
                 digest = previous_digest[:12]
-                detail = Phrase("it should be event {seq} after {digest}", seq=seq, digest=digest)
+                detail = LazyMessage("it should be event {seq} after {digest}", seq=seq, digest=digest)
                 report.add_finding("A031", f"event {event['seq']}", detail)
                 seq = event["seq"]
             previous_reading = _check_clock(event, previous_reading, report)
@@ -206,11 +206,11 @@ def _check_clock(
         latest_allowed = max(latest_allowed, clock.parse(TimestampReceived.from_details(event["details"]).time))
     label = f"event {event['seq']}"
     if now < previous[0]:
-        detail = Phrase("{time} after {before}", time=clock.stamp(now), before=clock.stamp(previous[0]))
+        detail = LazyMessage("{time} after {before}", time=clock.stamp(now), before=clock.stamp(previous[0]))
         report.add_finding("A033", label, detail)
     elif now > latest_allowed:
         latest = clock.stamp(latest_allowed)
-        detail = Phrase("{time}, but {latest} at most can be shown", time=clock.stamp(now), latest=latest)
+        detail = LazyMessage("{time}, but {latest} at most can be shown", time=clock.stamp(now), latest=latest)
         report.add_finding("A034", label, detail)
     return now, reading
 
@@ -244,7 +244,7 @@ def _check_event(
             check(entry, state, report)
         elif action not in ACTIONS:
             report.add_finding("A035", entry.label, verbatim(action))
-    except (KeyError, ValueError, TypeError, AttributeError, StorageProblem) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, StorageError) as error:
         report.add_finding("A030", entry.label, verbatim(f"{type(error).__name__}: {error}"))
 
 
@@ -267,12 +267,16 @@ def _check_attachments(entry: JournalEntry, report: VerifyReport) -> None:
     present = file_names - {"event.json"}
     for name in sorted(present ^ expected.keys()):
         is_unknown = name in present
-        detail = Phrase("{name} is unknown", name=name) if is_unknown else Phrase("{name} is missing", name=name)
+        detail = (
+            LazyMessage("{name} is unknown", name=name)
+            if is_unknown
+            else LazyMessage("{name} is missing", name=name)
+        )
         report.add_finding("A032", entry.label, detail)
     for name in sorted(present & expected.keys()):
         data, item = entry.read_attachment(name), expected[name]
         if len(data) != item["size"] or hashlib.sha256(data).hexdigest() != item["sha256"]:
-            report.add_finding("A032", entry.label, Phrase("{name} was altered", name=name))
+            report.add_finding("A032", entry.label, LazyMessage("{name} was altered", name=name))
 
 
 def _compare_refs(
@@ -284,10 +288,10 @@ def _compare_refs(
     """
     for ref, oid in state.expected_refs.items():
         if ref not in refs_before:
-            report.add_finding("A020", ref, Phrase("it should be {oid}", oid=oid[:12]))
+            report.add_finding("A020", ref, LazyMessage("it should be {oid}", oid=oid[:12]))
         elif oid not in (refs_before[ref], refs_after.get(ref)):
             value, expected = refs_before[ref][:12], oid[:12]
-            detail = Phrase("{value} instead of {expected}", value=value, expected=expected)
+            detail = LazyMessage("{value} instead of {expected}", value=value, expected=expected)
             report.add_finding("A021", ref, detail)
     if refs_before.get(JOURNAL) != refs_after.get(JOURNAL):
         return
@@ -308,14 +312,14 @@ def _check_packed_refs(
     former_values = {*state.journal_commits, *state.expected_commits, *state.expected_refs.values()}
     for ref, oid in overridden_packed_refs(repository.path):
         if oid not in former_values:
-            detail = Phrase("{ref} never was {oid}", ref=ref, oid=oid[:12])
+            detail = LazyMessage("{ref} never was {oid}", ref=ref, oid=oid[:12])
             report.add_finding("A023", "archive.git/packed-refs", detail)
     for line in wrong_peeled_lines(repository.path, tag_targets):
         report.add_finding("A023", "archive.git/packed-refs", verbatim(line))
 
 
-def _in_commit(commit: str, error: Exception) -> Phrase:
-    return Phrase("commit {commit}: {reason}", commit=commit[:12], reason=str(error))
+def _in_commit(commit: str, error: Exception) -> LazyMessage:
+    return LazyMessage("commit {commit}: {reason}", commit=commit[:12], reason=str(error))
 
 
 def _tag_target(repository: Repository, oid: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.existence import is_plain_file
 from archiver.verify.findings import VerifyReport, verbatim
 
@@ -47,7 +47,7 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
     refs = {}
     lines = _packed_refs_lines(repository_path)
     if lines and (lines[0] != _PACKED_REFS_HEADER or lines[-1] != b""):
-        report.add_finding("A023", "archive.git/packed-refs", Phrase("its first or last line was altered"))
+        report.add_finding("A023", "archive.git/packed-refs", LazyMessage("its first or last line was altered"))
     for line in lines[1:-1]:
         oid, _, name = line.partition(b" ")
         is_peeled_line = line.startswith(b"^") and _OID.fullmatch(line[1:])

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 
 #: Authorities reply within a second or two. Longer: the daemon's other jobs wait, though it asks again anyway.
 _TIMEOUT_SECONDS = 10.0
@@ -20,7 +20,7 @@ _LONGEST_REPLY_BYTES = 1 << 20
 def request_token(url: str, data: bytes) -> bytes:
     """Request a token over the SHA-256 of ``data``, and return the authority's reply.
 
-    The reply is checked to answer this request; :func:`proven_time` checks the rest. Raises StorageProblem if the
+    The reply is checked to answer this request; :func:`proven_time` checks the rest. Raises StorageError if the
     authority cannot be reached, or sends anything else.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
@@ -33,7 +33,7 @@ def request_token(url: str, data: bytes) -> bytes:
         with urllib.request.urlopen(http_request, timeout=_TIMEOUT_SECONDS) as response:
             token: bytes = response.read(_LONGEST_REPLY_BYTES)
     except (OSError, ValueError) as error:
-        raise StorageProblem(
+        raise StorageError(
             "The time-stamp authority {url} gives no token ({reason}). Nothing was lost: the archive goes on, and "
             "the daemon asks again later.",
             url=url,
@@ -46,7 +46,7 @@ def request_token(url: str, data: bytes) -> bytes:
 def check_nonce(token: bytes, expected_nonce: int | None) -> None:
     """Check that a token answers the request with this nonce, and is not a recorded token replayed.
 
-    Raises StorageProblem if the nonce differs or ``token`` is no token.
+    Raises StorageError if the nonce differs or ``token`` is no token.
     """
     from rfc3161_client import decode_timestamp_response
 
@@ -55,7 +55,7 @@ def check_nonce(token: bytes, expected_nonce: int | None) -> None:
     except ValueError:  # not a token at all
         is_expected = False
     if not is_expected:
-        raise StorageProblem(
+        raise StorageError(
             "The time-stamp authority sent something that is no answer to the question. Nothing was lost: the "
             "archive goes on, and the daemon asks again later."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from archiver import clock
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import KeyReplaced
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, TOKEN_FILE
@@ -18,7 +18,7 @@ from archiver.verify.expected import JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport, verbatim
 from archiver.verify.sshsig import is_signed_by
 
-_REPLACED = Phrase.define(
+_REPLACED = LazyMessage.define(
     "the signing key was replaced as lost on {at} by {user}: {reason}. Ask whether somebody owns up to that",
     code="note.key-replaced",
 )
@@ -49,7 +49,7 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
     sealed_sm3 = details.manifest_sm3
     # Not every build of OpenSSL has SM3: without it, only the SHA-256 is compared.
     if sealed_sm3 and sealed_sm3 != manifest.get("sm3", sealed_sm3):
-        report.add_finding("A043", tag, Phrase("{tag}, by SM3", tag=details.version))
+        report.add_finding("A043", tag, LazyMessage("{tag}, by SM3", tag=details.version))
 
 
 def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
@@ -66,7 +66,7 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
     if digest != present(details.refs_sha256, "refs_sha256") or f"refs-sha256 {digest}\n".encode() not in tag:
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag:
-        report.add_finding("A045", event["object"], Phrase("it names another event"))
+        report.add_finding("A045", event["object"], LazyMessage("it names another event"))
     if not is_signed_by(tag, state.current_signer):
         report.add_finding("A044", event["object"])
 
@@ -85,7 +85,7 @@ def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) 
         token = entry.read_attachment(TOKEN_FILE)
         proven_time = clock.stamp(rfc3161.proven_time(token, event_data, state.pinned_roots))
         if proven_time != details.time:
-            report.add_finding("A047", entry.label, Phrase("its time is {time}", time=proven_time))
+            report.add_finding("A047", entry.label, LazyMessage("its time is {time}", time=proven_time))
     except (ValueError, IndexError) as error:
         report.add_finding("A047", entry.label, verbatim(error))
         return
@@ -108,11 +108,11 @@ def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyRep
     event, allowed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
     added_signer = allowed_signers.removeprefix(state.allowed_signers)
     if not allowed_signers.startswith(state.allowed_signers) or added_signer.count(b"\n") != 1:
-        report.add_finding("A048", event["object"], Phrase("the list of keys was rewritten"))
+        report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
         tag = entry.read_signed_tag()
         if added_signer.strip() not in tag or not is_signed_by(tag, state.current_signer):
-            report.add_finding("A048", event["object"], Phrase("the old key did not sign it"))
+            report.add_finding("A048", event["object"], LazyMessage("the old key did not sign it"))
     if event["action"] == Action.KEY_REPLACE:
         reason = present(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(

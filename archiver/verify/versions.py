@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.model import Op
 from archiver.store import names
 from archiver.store.events.attached_files import CHANGES_FILE
@@ -93,11 +93,11 @@ def check_commits(repository: Repository, state: JournalState, report: VerifyRep
             for path in sorted(actual_blobs.keys() | expected.changed_blobs.keys()):
                 if actual_blobs.get(path) != expected.changed_blobs.get(path):
                     report.add_finding("A040", expected.version_tag, verbatim(names.text(path)))
-    except StorageProblem as error:
+    except StorageError as error:
         report.add_finding("A010", "archive.git", error.message)
     for commit, expected in state.expected_commits.items():
         if commit not in compared_commits and expected.changed_blobs:
-            detail = Phrase("its commit changes nothing or cannot be read")
+            detail = LazyMessage("its commit changes nothing or cannot be read")
             report.add_finding("A040", expected.version_tag, detail)
         _check_commit_and_tag(repository, commit, expected, state, report)
 
@@ -111,11 +111,11 @@ def _check_commit_and_tag(
         header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         tag_lines = repository.read(state.expected_refs[f"refs/tags/{tag_name}"]).split(b"\n")
     except KeyError:
-        report.add_finding("A041", tag_name, Phrase("its commit or tag object is missing or damaged"))
+        report.add_finding("A041", tag_name, LazyMessage("its commit or tag object is missing or damaged"))
         return
     parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
     if parents != ([expected.parent_commit] if expected.parent_commit else []):
-        detail = Phrase(
+        detail = LazyMessage(
             "its commit follows {parents} instead of {expected}",
             parents=str(parents),
             expected=str(expected.parent_commit),
@@ -123,7 +123,7 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, detail)
     expected_lines = [f"object {commit}", "type commit", f"tag {tag_name}"]
     if [line.decode("utf-8", "replace") for line in tag_lines[:3]] != expected_lines:
-        report.add_finding("A041", tag_name, Phrase("its tag names another commit"))
+        report.add_finding("A041", tag_name, LazyMessage("its tag names another commit"))
 
 
 def _digest_manifest(materials: Mapping[str, tuple[str | None, int]]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def verify(
 
     ``percent`` of the content objects are hashed again. The journal must continue each of the ``witnesses``.
 
-    A writer may go on meanwhile: what newer events create is left to the next check. Raises StorageProblem if git
+    A writer may go on meanwhile: what newer events create is left to the next check. Raises StorageError if git
     cannot be run in the repository.
     """
     report = VerifyReport()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from archiver.errors import Phrase, UsageProblem
+from archiver.errors import LazyMessage, UsageError
 
 _LINE = re.compile(r"archiver-witness 1 ([0-9a-f]{16}) ([1-9][0-9]{0,11}) ([0-9a-f]{64}) (\S{20,40})")
 
@@ -31,10 +31,10 @@ class Witness:
 
 
 def parse_witness(line: str) -> Witness:
-    """Parse a witness line; white space may have changed on the way.  Raises UsageProblem for any other line."""
+    """Parse a witness line; white space may have changed on the way.  Raises UsageError for any other line."""
     match = _LINE.fullmatch(" ".join(line.split()))
     if match is None:
-        raise UsageProblem(
+        raise UsageError(
             "{line} is not a witness line. Nothing was checked. It is one line that begins with archiver-witness, "
             "as printed by: archiver checkpoint --print",
             line=line[:80],
@@ -44,22 +44,22 @@ def parse_witness(line: str) -> Witness:
 
 def find_contradictions(
     witnesses: Iterable[Witness], event_digests: Sequence[str]
-) -> Iterator[tuple[Witness, Phrase]]:
+) -> Iterator[tuple[Witness, LazyMessage]]:
     """Yield each witness that the journal does not continue, with the reason.
 
     ``event_digests`` are the SHA-256 of all events in order.
     """
     for witness in witnesses:
         if not event_digests or event_digests[0][:16] != witness.archive_id:
-            yield witness, Phrase("the line is of another archive")
+            yield witness, LazyMessage("the line is of another archive")
         elif len(event_digests) < witness.seq:
             yield (
                 witness,
-                Phrase(
+                LazyMessage(
                     "the journal ends at event {seq}: it was cut, or an older copy put in its place",
                     seq=len(event_digests),
                 ),
             )
         elif event_digests[witness.seq - 1] != witness.sha256:
-            reason = Phrase("event {seq} is another one: it, or one before it, was replaced", seq=witness.seq)
+            reason = LazyMessage("event {seq} is another one: it, or one before it, was replaced", seq=witness.seq)
             yield witness, reason

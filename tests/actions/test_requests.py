@@ -26,7 +26,7 @@ from archiver.actions.request_fields import (
     request_fields,
 )
 from archiver.cli.main import COMMANDS
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from tests.conftest import CHECKOUT
 
 ACTIONS = sorted(all_actions())
@@ -128,26 +128,26 @@ def good_arguments(name: str) -> dict[str, Any]:
 def test_an_argument_that_is_unknown_missing_or_of_the_wrong_kind_is_named(name: str) -> None:
     arguments = good_arguments(name)
     decode_action(name, arguments)
-    with pytest.raises(UsageProblem, match="made_tomorrow is unknown"):
+    with pytest.raises(UsageError, match="made_tomorrow is unknown"):
         decode_action(name, {**arguments, "made_tomorrow": None})
     for field in request_fields(all_actions()[name].request_type):
         key = field.argument.name
-        with pytest.raises(UsageProblem, match=f"{name}: {key} is unknown"):
+        with pytest.raises(UsageError, match=f"{name}: {key} is unknown"):
             # A set never comes out of JSON, so no argument is one.
             decode_action(name, {**arguments, key: {1}})
         without = {other: value for other, value in arguments.items() if other != key}
         if not field.is_optional:
-            with pytest.raises(UsageProblem, match=f"{name}: {key} is unknown, missing"):
+            with pytest.raises(UsageError, match=f"{name}: {key} is unknown, missing"):
                 decode_action(name, without)
         elif not field.argument.is_omitted_when_empty:
             assert getattr(decode_action(name, without), field.attribute) is None
         if field.value_type is date:
-            with pytest.raises(UsageProblem, match="soon is not a day"):
+            with pytest.raises(UsageError, match="soon is not a day"):
                 decode_action(name, {**arguments, key: "soon"})
 
 
 def test_an_action_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(UsageProblem, match="There is no action made-up"):
+    with pytest.raises(UsageError, match="There is no action made-up"):
         decode_action("made-up", {})
 
 
@@ -155,9 +155,9 @@ def test_typed_texts_are_normalized_and_names_are_not() -> None:
     request = decode_action("hold-place", {"name": "a\tb", "target": "f\tg", "reason": "1\r\n2", "by": None})
     normalized = encode_request(normalize_texts(request))
     assert normalized == {"name": "a b", "target": "f\tg", "reason": "1\n2", "by": None}
-    with pytest.raises(UsageProblem, match=r"reason: .* control character"):
+    with pytest.raises(UsageError, match=r"reason: .* control character"):
         normalize_texts(decode_action("hold-place", {"name": "a", "target": "f", "reason": "\x1b", "by": None}))
-    with pytest.raises(UsageProblem, match="longer than 4000"):
+    with pytest.raises(UsageError, match="longer than 4000"):
         normalize_texts(
             decode_action("hold-place", {"name": "a", "target": "f" * 4001, "reason": "r", "by": None})
         )

@@ -43,10 +43,10 @@ def read_with(module: str) -> Source:
         "console.say(text)",
         'console.say(f"{name} is gone")',
         'console.say("it " + name)',
-        "raise StorageProblem(reason)",
-        "Phrase(word)",
-        "Phrase.define(WORDS[0], code='a.b')",
-        "Phrase.define('a', code=made)",
+        "raise StorageError(reason)",
+        "LazyMessage(word)",
+        "LazyMessage.define(WORDS[0], code='a.b')",
+        "LazyMessage.define('a', code=made)",
         "report(SENTENCES[kind], problem='x')",
         "self._report(error.args[0])",
     ],
@@ -61,9 +61,9 @@ def test_a_message_that_is_not_written_is_found(line: str) -> None:
     "line",
     [
         'console.say("planted {count}", count=1)',
-        'raise StorageProblem("planted {count}", count=1)',
-        'Phrase("planted {count}", count=1)',
-        'Phrase.define("planted {count}", singular="planted one", code="a.b", context="c").with_fields(count=1)',
+        'raise StorageError("planted {count}", count=1)',
+        'LazyMessage("planted {count}", count=1)',
+        'LazyMessage.define("planted {count}", singular="planted one", code="a.b", context="c").with_fields(count=1)',
         'report("planted {count}" if name else "other", problem="x")',
         'class A:\n        def hint_at(self, template: str) -> None: ...\n    A().hint_at("planted {count}")',
     ],
@@ -84,9 +84,9 @@ def test_what_is_called_message_is_one() -> None:
                 and isinstance(node.target, ast.Name)
                 and node.target.id == "message"
             ):
-                assert ast.unparse(node.annotation).startswith("Phrase"), (path, node.lineno)
+                assert ast.unparse(node.annotation).startswith("LazyMessage"), (path, node.lineno)
             if isinstance(node, ast.FunctionDef) and node.name == "message" and node.returns is not None:
-                assert ast.unparse(node.returns).startswith("Phrase"), (path, node.lineno)
+                assert ast.unparse(node.returns).startswith("LazyMessage"), (path, node.lineno)
 
 
 def test_placeholders_are_the_same() -> None:

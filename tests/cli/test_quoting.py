@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from archiver.actions import protocol
 from archiver.cli.main import COMMANDS
-from archiver.errors import Phrase, UsageProblem, shell_word
+from archiver.errors import LazyMessage, UsageError, shell_word
 from archiver.i18n import translator
 from tests.conftest import COMMAND, Site
 from tests.messages import catalogue, messages
@@ -113,10 +113,10 @@ def forms(name: bytes) -> list[Any]:
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_the_shell_reads_the_very_name(name: bytes, tmp_path: Path) -> None:
     for form in forms(name):
-        for phrase in (Phrase("{name!q}", name=form), UsageProblem("{name!q}", name=form)):
+        for phrase in (LazyMessage("{name!q}", name=form), UsageError("{name!q}", name=form)):
             assert words(str(phrase), tmp_path) == [name]
         for lang in ("en", "zh"):
-            told = translator(lang)(Phrase("{name}: archiver log {name!q}", name=form))
+            told = translator(lang)(LazyMessage("{name}: archiver log {name!q}", name=form))
             quoted = told.partition(": archiver log ")[2]
             assert words(quoted, tmp_path) == [name]
             assert quoted.isprintable()
@@ -131,7 +131,7 @@ def test_any_names_stay_as_many_words(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_a_command_crosses_the_socket() -> None:
-    raised = UsageProblem("Look: archiver show {tag!q}", tag="a 'b'", why=Phrase("x {y!q}", y="c d"))
+    raised = UsageError("Look: archiver show {tag!q}", tag="a 'b'", why=LazyMessage("x {y!q}", y="c d"))
     packed = protocol.encode_message(protocol.encode_error(raised))
     caught = protocol.decode_error(protocol.read_message(_reader(packed)))
     assert str(caught) == str(raised) == "Look: archiver show 'a '\"'\"'b'\"'\"''"

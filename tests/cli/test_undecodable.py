@@ -14,7 +14,7 @@ import click
 import pytest
 
 from archiver.cli.main import cli, main
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from tests.conftest import COMMAND, Site, tree, wait_until
 
 #: "Filing" in GBK, as an old terminal sends it: nothing that UTF-8 could be.
@@ -231,8 +231,8 @@ def test_phrases_within_a_remembered_problem_stay_phrases(site: Site) -> None:
     """They were put into English for good."""
     from archiver.actions import protocol
 
-    inner = Phrase("{path} of {count}", path="坏".encode("gbk"), count=2)
+    inner = LazyMessage("{path} of {count}", path="坏".encode("gbk"), count=2)
     carried = json.loads(json.dumps({"reason": inner, "path": Path("甲")}, default=protocol.encode_value))
     revived = protocol.decode_value(carried)
-    assert isinstance(revived["reason"], Phrase)
-    assert str(Phrase("{path}: {reason}", **revived)) == "甲: \\xbb\\xb5 of 2"
+    assert isinstance(revived["reason"], LazyMessage)
+    assert str(LazyMessage("{path}: {reason}", **revived)) == "甲: \\xbb\\xb5 of 2"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archiver.config import loader
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from tests.conftest import COMMAND, Site
 
 pytestmark = pytest.mark.needs("root")
@@ -65,7 +65,7 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(os, "geteuid", lambda: caller)
     try:
         loader.in_force(None, {})
-    except ConfigProblem as problem:
+    except ConfigError as problem:
         return str(problem)
     return ""
 

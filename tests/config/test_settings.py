@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from archiver.config import loader, settings, template
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from tests.conftest import Site
 
 BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
@@ -54,7 +54,7 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigProblem) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     assert said in str(caught.value)
     assert "Nothing was changed" in str(caught.value)
@@ -62,14 +62,14 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
 
 @pytest.mark.parametrize(("archive", "watch"), [("w/a", "w"), ("a", "a/w"), ("x", "x")])
 def test_archive_and_watched_folder_do_not_nest(tmp_path: Path, archive: str, watch: str) -> None:
-    with pytest.raises(ConfigProblem, match="inside one another"):
+    with pytest.raises(ConfigError, match="inside one another"):
         load(tmp_path, f'[archive]\npath = "{archive}"\n[watch]\npath = "{watch}"\n')
 
 
 def test_nesting_through_a_link_is_seen(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "w")
-    with pytest.raises(ConfigProblem, match="inside one another"):
+    with pytest.raises(ConfigError, match="inside one another"):
         load(tmp_path, '[archive]\npath = "link/a"\n[watch]\npath = "w"\n')
 
 
@@ -86,7 +86,7 @@ def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
 
 def test_a_folder_name_that_toml_cannot_hold_is_refused(tmp_path: Path) -> None:
     given = settings.Config(tmp_path / "c", tmp_path / os.fsdecode(b"\xb1\xb8"), tmp_path / "w")
-    with pytest.raises(ConfigProblem, match="not UTF-8"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         template.render(given)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from archiver.config import loader, template
 from archiver.config.schema import Setting, settings_of, values_of
 from archiver.config.settings import TABLES, Config, FilingSettings, settings_by_table
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from tests.settings_page import PAGES, render
 from tests.toml_text import dump_value
 
@@ -91,7 +91,7 @@ def test_a_value_of_another_type_is_refused_with_its_key(
         (problem,) = checked.problems
         key = f"filings.{FILING}.{name}" if table == "filings" else f"{table}.{name}"
         assert problem.key.startswith(key), (value, problem)
-        with pytest.raises(ConfigProblem, match=re.escape(key)) as caught:
+        with pytest.raises(ConfigError, match=re.escape(key)) as caught:
             checked.require()
         assert "Nothing was changed" in str(caught.value)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from archiver.daemon.log import Log
-from archiver.errors import Phrase, phrase_of
+from archiver.errors import LazyMessage, message_from
 from tests.conftest import COMMAND, Site, free_port, listens, wait_until
 from tests.daemon.test_service import set_metrics
 
@@ -207,10 +207,10 @@ def test_the_log_tells_how_much_of_it_is_missing() -> None:
     told: list[str] = []
     full = True
 
-    def tell(template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
+    def tell(template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         if full:
             raise OSError(28, "No space left on device")
-        told.append(str(phrase_of(template, fields)))
+        told.append(str(message_from(template, fields)))
 
     log = Log(tell)
     log("one")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from archiver.actions import protocol
 from archiver.actions.registry import all_actions
 from archiver.actions.request_fields import TextRule, request_fields
-from archiver.errors import NotFound, Phrase, UsageProblem
+from archiver.errors import LazyMessage, NotFoundError, UsageError
 from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
 from tests.other_user import become_user
 
@@ -319,9 +319,11 @@ def test_any_bytes_are_a_message_or_a_clear_error(data: bytes) -> None:
 
 
 def test_errors_cross_as_they_are() -> None:
-    error = NotFound("{what} is not there{more}", what=Path("/x"), more=Phrase(" ({n})", n=Phrase("one")))
+    error = NotFoundError(
+        "{what} is not there{more}", what=Path("/x"), more=LazyMessage(" ({n})", n=LazyMessage("one"))
+    )
     back = protocol.decode_error(json.loads(protocol.encode_message(protocol.encode_error(error))[4:]))
-    assert isinstance(back, NotFound)
+    assert isinstance(back, NotFoundError)
     assert str(back) == str(error) == "/x is not there (one)"
     for document in (
         {"error": "SystemExit", "template": "", "fields": {}},
@@ -332,9 +334,7 @@ def test_errors_cross_as_they_are() -> None:
     ):
         with pytest.raises(protocol.BadMessage):
             protocol.decode_error(document)
-    assert isinstance(
-        protocol.decode_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageProblem
-    )
+    assert isinstance(protocol.decode_error({"error": "UsageProblem", "template": "t", "fields": {}}), UsageError)
 
 
 NUMBER = "网信算备110108823483901230031号"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.verify.witness import Witness, find_contradictions, parse_witness
 from tests.conftest import Site, wait_until
 
@@ -180,6 +180,6 @@ def test_a_line_fits_its_own_history_and_every_continuation_and_nothing_else(
 def test_any_other_text_is_refused_and_raises_nothing_else(text: str) -> None:
     try:
         parse_witness(text)
-    except UsageProblem:
+    except UsageError:
         return
     raise AssertionError(text)

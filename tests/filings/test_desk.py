@@ -23,7 +23,7 @@ from archiver import clock
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import decode_action, perform
 from archiver.config import loader
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.filings.fetch import Unreachable, fetch
 from tests.conftest import COMMAND, SAMPLES, Site, free_port
 
@@ -474,7 +474,7 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
     else:
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageError):
         perform(ActionContext(archive, loader.load(site.config), 5), decode_action(action, whole | arguments))
     archive.close()
     site.run("status")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.filings.filing_numbers import scheme_of
 from archiver.filings.submission_kinds import kind_of
 from tests.conftest import Site
@@ -35,7 +35,7 @@ def test_public_generative_numbers_fit(number: str) -> None:
     "number", ["", "网信算备12号", "网信算备1101088234839012300310号", "京ICP备12345678号", "x" * 50]
 )
 def test_other_numbers_are_refused_with_the_forms(number: str) -> None:
-    with pytest.raises(UsageProblem, match="21 digits"):
+    with pytest.raises(UsageError, match="21 digits"):
         scheme_of(number)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
 from archiver.workers import WorkerDied
@@ -65,7 +65,7 @@ def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> Non
     try:
         (tmp_path / "watched/large").write_bytes(os.urandom(200_000))
         processes = staging(store)
-        with pytest.raises(StorageProblem, match="cannot be written"):
+        with pytest.raises(StorageError, match="cannot be written"):
             processes.read([b"large"], frozenset())
         (tmp_path / "watched/small").write_bytes(b"fits")
         assert list(processes.read([b"small"], frozenset()).staged) == [b"small"]

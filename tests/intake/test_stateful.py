@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
-from archiver.errors import Phrase, phrase_of
+from archiver.errors import LazyMessage, message_from
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.verify.whole_archive import verify
@@ -121,8 +121,8 @@ class WatchedFolder(RuleBasedStateMachine):
     def daemon(self) -> list[object]:
         messages: list[str] = []
 
-        def report(template: str | Phrase, /, *, problem: str = "", **fields: object) -> None:
-            messages.append(str(phrase_of(template, fields)))
+        def report(template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+            messages.append(str(message_from(template, fields)))
 
         left = Daemon(self.archive, self.config, report, 0.0).run_once()
         assert all(message.startswith("Archived") for message in messages), messages

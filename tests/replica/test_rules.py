@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.config.bucket_access import BucketAccess
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.replica import object_names
 from archiver.replica.bucket import TransferStopped
 from archiver.replica.bucket_settings import settings_from_journal, settings_from_url
@@ -92,9 +92,9 @@ def test_addresses() -> None:
     )
     assert settings_from_url("s3://a-bucket", BucketAccess()).prefix == ""
     assert settings_from_url("s3://a-bucket/", BucketAccess()).url == "s3://a-bucket"
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageError):
         settings_from_url("s3://a", BucketAccess())
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageError):
         settings_from_url("s3://a-bucket/x", BucketAccess(endpoint="https://user:secret@host"))
     details = ReplicaCreated(url="s3://a-bucket/x", endpoint="http://one", lock=False)
     assert settings_from_journal(details, BucketAccess()).endpoint_url == "http://one"

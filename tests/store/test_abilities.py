@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from archiver.cli.main import main
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.replica.bucket import Bucket
 from archiver.replica.rebuild import rebuild_archive
 from archiver.store.creation import filesystem_abilities
@@ -85,7 +85,7 @@ def test_nor_is_one_rebuilt_there_from_the_off_site_copy(stick: Path) -> None:
     """Before anything is asked of the bucket: there is none."""
     (stick / "empty").mkdir()
     for name in ("new", "empty"):
-        with pytest.raises(StorageProblem, match="keeps no permissions"):
+        with pytest.raises(StorageError, match="keeps no permissions"):
             rebuild_archive(cast(Bucket, None), stick / name, None, 1)
     assert entries(stick) == [f"empty {(stick / 'empty').stat().st_mode:o}"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from archiver.config.loader import load
-from archiver.errors import UsageProblem
+from archiver.errors import UsageError
 from archiver.evidence.checkpoint import make_checkpoint
 from archiver.filings.register import register
 from archiver.replica.bundles import write_bundle
@@ -315,12 +315,12 @@ def test_what_could_not_be_read_back_is_refused_before_it_is_written(
     archive = site.open()
     try:
         with archive.writing(5) as writer:
-            with pytest.raises(UsageProblem, match=rf"^{re.escape(field)}[ .]"):
+            with pytest.raises(UsageError, match=rf"^{re.escape(field)}[ .]"):
                 writer.append(Draft("f/s/v1", GivenDetails(Action.RESTORE, details)))
             for about in ("a\nb", "a\0b", "\ud800"):
-                with pytest.raises(UsageProblem, match=r"^object "):
+                with pytest.raises(UsageError, match=r"^object "):
                     writer.append(Draft(about, GivenDetails(Action.RESTORE, {})))
-            with pytest.raises(UsageProblem, match="hold could not be read back"):
+            with pytest.raises(UsageError, match="hold could not be read back"):
                 writer.append(Draft("f", GivenDetails(Action.HOLD, {})))
         assert site.git("rev-parse", "journal").stdout == before
         assert not list((site.repository / "objects/pack").glob("tmp_*"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.filings import change_detection
 from archiver.store.git.repository import Repository
 from tests import git_three
@@ -128,7 +128,7 @@ def test_a_repository_of_another_format_is_refused_and_removed(
 @pytest.mark.parametrize("change", [WRONG["reftable"], "exit 1"], ids=["wrong", "failed"])
 def test_no_half_made_repository_stays(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     git_three.change_what_is_made(tmp_path / "bin", change, monkeypatch)
-    with pytest.raises(StorageProblem):
+    with pytest.raises(StorageError):
         Repository.begin(tmp_path / "archive.git")
     assert os.listdir(tmp_path) == ["bin"]
 

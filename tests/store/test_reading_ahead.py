@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.store.index.queries import Index
 from tests.conftest import CHECKOUT, Site
 
@@ -56,14 +56,14 @@ def test_events_before_a_damaged_one_are_in_the_index(site: Site) -> None:
     def broken() -> object:
         for count, pair in enumerate(events):
             if count == len(commits) - 1:
-                raise StorageProblem("x")
+                raise StorageError("x")
             yield pair
 
     archive.index.close()
     (site.archive / "index.db").unlink()
     archive._index = None
     index = Index(site.archive / "index.db")
-    with pytest.raises(StorageProblem):
+    with pytest.raises(StorageError):
         index.apply(broken())  # type: ignore[arg-type]
     assert len(index.versions()) == 2
     assert index.head == commits[-2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.errors import Busy, StorageProblem
+from archiver.errors import Busy, StorageError
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
@@ -165,7 +165,7 @@ def test_the_private_key_is_for_its_owner_alone(archive: Archive) -> None:
 
 def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
     (archive.keys / "signing_key").unlink()
-    with pytest.raises(StorageProblem, match="signing key"):
+    with pytest.raises(StorageError, match="signing key"):
         keys.sign(archive.keys, b"x")
 
 

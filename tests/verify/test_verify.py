@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.store.archive import Archive
 from archiver.verify.findings import TABLE, VerifyReport
 from archiver.verify.git_objects import check_files, loose_object_problem
@@ -57,7 +57,7 @@ def copy(original: Site, tmp_path: Path) -> Site:
 def codes(site: Site) -> set[str]:
     try:
         archive = Archive(site.archive)
-    except StorageProblem:
+    except StorageError:
         # git is not run with settings that nobody knows.
         return {finding.code for finding in verify_without_git(site.archive).findings}
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KINDS, word_for
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule
 from archiver.filings.due.working_days import CalendarDay, after, between
@@ -22,11 +22,11 @@ class Due:
 
     uid: str  # stays the same for as long as the matter does
     filing: str
-    what: Phrase
+    what: LazyMessage
     on: date
     who: str  # COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
-    source: Phrase | None  # the article; None without one
+    source: LazyMessage | None  # the article; None without one
     started: date
     owner: str  # the person in charge; empty if none is recorded
     provisional: bool = False
@@ -146,7 +146,7 @@ def _make_deadline(
     started: date,
     stated_day: CalendarDay | None = None,
     *,
-    sentence: Phrase | None = None,
+    sentence: LazyMessage | None = None,
     done: date | None = None,
     owner: str = "",
 ) -> Due:

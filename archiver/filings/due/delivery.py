@@ -12,14 +12,14 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from archiver.filings.due.reminders import MANAGER, OWNER
 
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
 def targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return role or person -> addresses in apprise's form; raises ConfigProblem, which quotes no address."""
+    """Return role or person -> addresses in apprise's form; raises ConfigError, which quotes no address."""
     addresses = _read_file(path) if path else {}
     for role in (OWNER, MANAGER):
         if value := environment.get(_VARIABLE_PREFIX + role.upper()):
@@ -31,7 +31,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & 0o077:
-            raise ConfigProblem(
+            raise ConfigError(
                 "{path} says where reminders go and is readable for others (mode {mode}). Nothing was sent. Make "
                 "it its owner's alone: chmod 600 {path!q}",
                 path=path,
@@ -39,7 +39,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
             )
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise ConfigProblem(
+        raise ConfigError(
             "{path} says where reminders go and cannot be read ({reason}). Nothing was sent. Check the name.",
             path=path,
             reason=error.strerror,
@@ -51,7 +51,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
         isinstance(addresses, list) and all(isinstance(address, str) for address in addresses)
         for addresses in document.values()
     ):
-        raise ConfigProblem(
+        raise ConfigError(
             "{path} says where reminders go and is not as it should be. Nothing was sent. Each line is: "
             'owner = ["mailto://..."]',
             path=path,

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from archiver import __version__
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Due
 
 #: Nine in the morning of the day before an all-day event.
 _ALARM_TRIGGER = timedelta(hours=-15)
 
 
-def calendar(dues: Iterable[Due], archive: str, now: datetime, speak: Callable[[Phrase], str]) -> bytes:
+def calendar(dues: Iterable[Due], archive: str, now: datetime, speak: Callable[[LazyMessage], str]) -> bytes:
     """Return the file: an all-day event for each deadline, with an alarm the day before at nine.
 
     A UID stays the same for as long as its matter does, so that a calendar that imports a newer file updates its

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.filings.code_names import DEADLINE_STATES, word_for
 from archiver.filings.due.deadlines import Due, is_ours, still_open
 from archiver.filings.due.working_days import between
@@ -27,7 +27,7 @@ class ReminderItem:
 
     uid: str
     step: str
-    line: Phrase
+    line: LazyMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,10 @@ def _step(due: Due, today: date) -> tuple[str, tuple[str, ...]]:
     return (f"early:{due.on.isoformat()}", (OWNER,)) if left <= _EARLY else ("", ())
 
 
-def line(due: Due, today: date) -> Phrase:
+def line(due: Due, today: date) -> LazyMessage:
     """One matter in one line."""
     if due.provisional:
-        return Phrase(
+        return LazyMessage(
             "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
             "[{state}]",
             filing=due.filing,
@@ -97,7 +97,7 @@ def line(due: Due, today: date) -> Phrase:
             on=due.on.isoformat(),
             state=word_for(due.state(today), DEADLINE_STATES),
         )
-    return Phrase(
+    return LazyMessage(
         "{filing}: {what}, by {on} [{state}]",
         filing=due.filing,
         what=due.what,
@@ -106,7 +106,7 @@ def line(due: Due, today: date) -> Phrase:
     )
 
 
-def alerts(filing: Filing) -> list[tuple[str, Phrase, date]]:
+def alerts(filing: Filing) -> list[tuple[str, LazyMessage, date]]:
     """Pages on which the number or the link was missing when they were looked at last."""
     if filing.state not in PENDING | {"filed"}:
         return []
@@ -114,7 +114,7 @@ def alerts(filing: Filing) -> list[tuple[str, Phrase, date]]:
     return [
         (
             f"{filing.name}:display:{display.source}",
-            Phrase.define(
+            LazyMessage.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",
                 code="alert.display-missing",
             ).with_fields(filing=filing.name, source=display.source, on=display.on.isoformat()),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 
 _IN_FORCE = date(2022, 3, 1)
 COMPANY, REGULATOR = "company", "regulator"
@@ -25,32 +25,32 @@ class Rule:
     days: int  # working days from the trigger
     who: str
     basis: str
-    source: Phrase | None  # the article of the statute, if one says so
+    source: LazyMessage | None  # the article of the statute, if one says so
     effective_from: date = _IN_FORCE
 
 
 RULES = (
-    Rule("start", 10, COMPANY, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 24(1)")),
-    Rule("change", 10, COMPANY, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 24(2)")),
-    Rule("end", 20, COMPANY, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 24(3)")),
-    Rule("review", 30, REGULATOR, STATUTE, Phrase("Algorithm Recommendation Provisions, art. 25")),
-    Rule("display", 5, COMPANY, POLICY, Phrase("Algorithm Recommendation Provisions, art. 26")),
+    Rule("start", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(1)")),
+    Rule("change", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(2)")),
+    Rule("end", 20, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(3)")),
+    Rule("review", 30, REGULATOR, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 25")),
+    Rule("display", 5, COMPANY, POLICY, LazyMessage("Algorithm Recommendation Provisions, art. 26")),
     Rule("notice", 5, COMPANY, POLICY, None),
-    Rule("inspection", 0, COMPANY, POLICY, Phrase("Algorithm Recommendation Provisions, art. 28")),
+    Rule("inspection", 0, COMPANY, POLICY, LazyMessage("Algorithm Recommendation Provisions, art. 28")),
     Rule("check", 2, COMPANY, POLICY, None),
 )
 
 #: Sentences for people, by rule.
-SENTENCES: Mapping[str, Phrase] = {
-    "start": Phrase.define("hand in the first filing", code="due.start"),
-    "change": Phrase.define("hand in the change", code="due.change"),
-    "decide": Phrase.define("decide whether the change is material", code="due.decide"),
-    "end": Phrase.define("hand in the deregistration", code="due.end"),
-    "review": Phrase.define("the regulator's answer is due", code="due.review"),
-    "display": Phrase.define("display the filing number, and record the check", code="due.display"),
-    "notice": Phrase.define("answer notice {number} ({kind})", code="due.notice"),
-    "inspection": Phrase.define("answer inspection {number}: export the package", code="due.inspection"),
-    "check": Phrase.define("look at the review status on the portal", code="due.check"),
+SENTENCES: Mapping[str, LazyMessage] = {
+    "start": LazyMessage.define("hand in the first filing", code="due.start"),
+    "change": LazyMessage.define("hand in the change", code="due.change"),
+    "decide": LazyMessage.define("decide whether the change is material", code="due.decide"),
+    "end": LazyMessage.define("hand in the deregistration", code="due.end"),
+    "review": LazyMessage.define("the regulator's answer is due", code="due.review"),
+    "display": LazyMessage.define("display the filing number, and record the check", code="due.display"),
+    "notice": LazyMessage.define("answer notice {number} ({kind})", code="due.notice"),
+    "inspection": LazyMessage.define("answer inspection {number}: export the package", code="due.inspection"),
+    "check": LazyMessage.define("look at the review status on the portal", code="due.check"),
 }
 
 

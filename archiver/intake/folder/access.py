@@ -247,7 +247,7 @@ class ThroughChildren:
 def open_access(root: Path, archive: Path) -> FolderAccess:
     """Choose the access that suits what is mounted at or below ``root``, past what belongs to ``archive``.
 
-    Raises ConfigProblem if the two are one, or ``root`` lies in the archive.
+    Raises ConfigError if the two are one, or ``root`` lies in the archive.
     """
     check_separate(archive, root)
     mounted = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from archiver.errors import ConfigProblem
+from archiver.errors import ConfigError
 from archiver.intake.folder import mounts
 from archiver.intake.folder.mounts import Mount
 from archiver.store.content.own_files import OwnFiles
@@ -29,7 +29,7 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
     An archive deeper inside the watched folder is refused only if it ``is_new``: a running service passes over it
     when a scan meets it, and the other filings stay archived.
 
-    Raises ConfigProblem.
+    Raises ConfigError.
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
@@ -47,7 +47,7 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
         scanned = [watch_location, *(_location(point, mount_table) for point in inner_mounts)]
         is_around = is_around or any(_is_at_or_below(archive_location, location) for location in scanned)
     if is_inside or is_around:
-        raise ConfigProblem(
+        raise ConfigError(
             "The archive {archive} and the watched folder {watch} are one folder, or lie inside one another, by "
             "another path (a bind mount, a container volume). Nothing was changed. Choose two separate folders.",
             archive=archive,

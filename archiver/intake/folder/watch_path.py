@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 
 from archiver.config.settings import Config
-from archiver.errors import ConfigProblem, Phrase
+from archiver.errors import ConfigError, LazyMessage
 from archiver.intake.folder.access import PATIENCE_SECONDS, FolderAccess, ThroughChildren
 from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
@@ -34,7 +34,7 @@ def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -
     names that the archive knows are in it.  Returns None if nothing has changed, or there is no folder to look at
     yet.
 
-    Raises ConfigProblem if the folder before still exists and this is another one.
+    Raises ConfigError if the folder before still exists and this is another one.
     """
     recorded_path, new_path = archive.index.watch_path, os.fsencode(config.watch)
     if recorded_path is None or recorded_path == new_path:
@@ -46,21 +46,21 @@ def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -
         new_folder = None
     if new_folder is None:
         return None
-    state = Phrase("is still there and is another folder")
+    state = LazyMessage("is still there and is another folder")
     try:
         recorded_folder = _folder_identity(recorded_path)
     except OSError as error:
         # It may still be there: treated as another folder.
-        recorded_folder, state = (0, 0), Phrase("cannot be looked at ({reason})", reason=error.strerror)
+        recorded_folder, state = (0, 0), LazyMessage("cannot be looked at ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
         _check_successor(archive, config, access, recorded_path, state)
     return Draft("watch", WatchPathChanged(old_path=names.text(recorded_path), new_path=names.text(new_path)))
 
 
 def _check_successor(
-    archive: Archive, config: Config, access: FolderAccess, recorded_path: bytes, state: Phrase
+    archive: Archive, config: Config, access: FolderAccess, recorded_path: bytes, state: LazyMessage
 ) -> None:
-    """Refuse a folder that holds less than half of the names that the archive knows; raises ConfigProblem.
+    """Refuse a folder that holds less than half of the names that the archive knows; raises ConfigError.
 
     ``state``: what is known of the folder at the recorded path.
     """
@@ -68,7 +68,7 @@ def _check_successor(
     present_count = sum(_is_file(access, path) for path in sample)
     if 2 * present_count >= len(sample):
         return
-    raise ConfigProblem(
+    raise ConfigError(
         "{config}: watch.path is {given}, but this archive keeps {kept}, which {state}. Of {count} names that "
         "were looked for, {present} are in the new folder. Nothing was changed. Set watch.path back. If the "
         "materials have moved, rename {kept} and start again. To keep both folders, make another archive: "

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver import clock
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.existence import is_folder
 from archiver.store.content.copier import Copier, Unwritable
 from archiver.store.content.source import Source, StatData, Unstable
@@ -105,7 +105,7 @@ class ContentStore:
 
         ``proceed`` is called before each piece is written and may raise to give it up.
         Raises Unstable when it changed meanwhile, OSError when it cannot be
-        read, StorageProblem when the archive's disk cannot take it.
+        read, StorageError when the archive's disk cannot take it.
         """
         signature = source.signature
         fresh = abs(clock.wall_ns() - signature.ctime_ns) < _TICK_NS
@@ -172,7 +172,7 @@ class ContentStore:
     def publish(self, staged: Iterable[Staged]) -> None:
         """Make every staged object durable under its SHA-256.
 
-        Returns only after the names are durable too; raises StorageProblem.
+        Returns only after the names are durable too; raises StorageError.
         """
         new: dict[str, str] = {}
         for item in staged:
@@ -240,7 +240,7 @@ class ContentStore:
     def destroy(self, going: Iterable[str]) -> None:
         """Delete objects, durably; those that are gone already are no error.
 
-        Only for :mod:`archiver.retention.disposal`.  Raises StorageProblem.
+        Only for :mod:`archiver.retention.disposal`.  Raises StorageError.
         """
         folders = set()
         for sha256 in going:
@@ -249,7 +249,7 @@ class ContentStore:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                raise StorageProblem(
+                raise StorageError(
                     "The content object {path} cannot be deleted ({reason}). The disposal is not finished; "
                     "nothing "
                     "else was lost. Where the immutable flag protects it, take that off with: archiver protect "
@@ -276,8 +276,8 @@ class ContentStore:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
 
-    def _full(self, error: OSError) -> StorageProblem:
-        return StorageProblem(
+    def _full(self, error: OSError) -> StorageError:
+        return StorageError(
             "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
             "watched folder was not touched. Make room or mend the disk; archiving then goes on by itself.",
             path=self.spool,

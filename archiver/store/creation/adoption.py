@@ -7,7 +7,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.existence import is_plain_file, is_there
 from archiver.model import Event
 from archiver.store import permissions
@@ -25,7 +25,7 @@ def adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
     """Make ``root``, which holds a mirror clone and its keys, an archive; journals it.
 
     Content and history are taken as they are: ``verify`` tells what they are worth.
-    Raises StorageProblem where the clone or the keys are not there, or on a filesystem that cannot keep an
+    Raises StorageError where the clone or the keys are not there, or on a filesystem that cannot keep an
     archive.  The clone is changed in place: whoever
     was killed at it left a mark, and does it once more.
     """
@@ -50,7 +50,7 @@ def _adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
     if not _has_journal(path):
         raise _missing(path / JOURNAL)
     if outside := hooks.redirections(path):
-        raise StorageProblem(
+        raise StorageError(
             "{path} makes the clone depend on files outside of it. Nothing was changed. Clone again, without "
             "--shared and --reference.",
             path=path / outside[0],
@@ -81,20 +81,20 @@ def _records(event: Event, adopted: ArchiveAdopted) -> bool:
 def _check_format(path: Path) -> None:
     """Refuse a clone that would be lost with an archive's settings in the place of its own.
 
-    Raises StorageProblem.  git gets the settings as text alone: it must not obey them.
+    Raises StorageError.  git gets the settings as text alone: it must not obey them.
     """
     settings = repository_format.read_settings(path)
     odd = [*repository_format.oddities(path, settings)]
     if "extensions.refstorage=reftable" in odd:
         raise repository_format.reftable_problem(path)
     if repository_format.is_partial(settings) or is_there(path / "shallow", follow_links=False):
-        raise StorageProblem(
+        raise StorageError(
             "The clone {path} is not whole: it was made with --filter or --depth. Nothing was changed. Clone "
             "again without them, from the archive or from another clone of it.",
             path=path,
         )
     if odd:
-        raise StorageProblem(
+        raise StorageError(
             "The clone {path} is of a format that an archive cannot have ({format}). Nothing was changed. Clone "
             "again from the archive, or from another clone of it.",
             path=path,
@@ -118,8 +118,8 @@ def _close_to_writing(objects: Path) -> None:
             Path(folder, name).chmod(0o444)
 
 
-def _missing(path: Path) -> StorageProblem:
-    return StorageProblem(
+def _missing(path: Path) -> StorageError:
+    return StorageError(
         "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
         "git -c init.defaultRefFormat=files clone --mirror, with the contents in its lfs/objects, and with its "
         "keys in DIR/keys.",

@@ -11,7 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.existence import is_there
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
@@ -28,7 +28,7 @@ def check_filesystem(workspace: Path, root: Path) -> None:
 
     Nothing is left in ``workspace`` unless the process is killed; the next attempt clears that.
 
-    Raises StorageProblem, which names the filesystem and what it lacks, and OSError if nothing can be written at
+    Raises StorageError, which names the filesystem and what it lacks, and OSError if nothing can be written at
     all.
     """
     is_new_workspace = not is_there(workspace)
@@ -39,7 +39,7 @@ def check_filesystem(workspace: Path, root: Path) -> None:
         trial.mkdir()
         missing_ability = _missing_ability(trial)
         if missing_ability is not None:
-            raise StorageProblem(
+            raise StorageError(
                 "{path} lies on {filesystem}, a filesystem that {lacking}. No archive can be kept there, and "
                 "nothing was made or changed. Choose a folder on one with permissions of its own, such as ext4, "
                 "xfs or btrfs.",
@@ -53,16 +53,16 @@ def check_filesystem(workspace: Path, root: Path) -> None:
             workspace.rmdir()
 
 
-def _missing_ability(trial: Path) -> Phrase | None:
+def _missing_ability(trial: Path) -> LazyMessage | None:
     if not all(_keeps_mode(trial / f"{mode:o}", mode) for mode in _NEEDED_MODES):
-        return Phrase("keeps no permissions, so that others could read the key and change what is archived")
+        return LazyMessage("keeps no permissions, so that others could read the key and change what is archived")
     _create_file(trial / "Case")
     if is_there(trial / "case"):
-        return Phrase("takes names that differ in upper and lower case for one")
+        return LazyMessage("takes names that differ in upper and lower case for one")
     try:
         _create_file(trial / os.fsdecode(_DEMANDING_NAME))
     except OSError:
-        return Phrase("does not take every name that a filing may have")
+        return LazyMessage("does not take every name that a filing may have")
     return None
 
 

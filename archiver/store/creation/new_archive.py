@@ -77,7 +77,7 @@ class NewFolder:
 def made_in(root: Path) -> Iterator[NewFolder]:
     """Let the caller make an archive for ``root``; after an exception everything is as it was before.
 
-    Raises Busy if another process makes one there, StorageProblem if the filesystem cannot keep one.
+    Raises Busy if another process makes one there, StorageError if the filesystem cannot keep one.
     """
     missing = missing_folders(root)
     try:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from archiver.errors import Phrase, UsageProblem
+from archiver.errors import LazyMessage, UsageError
 from archiver.store.events.value_kinds import ENVELOPE, LARGEST, SMALLEST, fits_refs
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 
@@ -32,15 +32,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_new(action: str, about: str, details: Mapping[str, Any], attached: Collection[str]) -> None:
-    """Refuse an event that could not be read back, or not by every program; raises UsageProblem with the field."""
+    """Refuse an event that could not be read back, or not by every program; raises UsageError with the field."""
     check_text(about, "object")
     if _CONTROL.search(about):
-        raise _unfit("object", Phrase("a control character"))
+        raise _unfit("object", LazyMessage("a control character"))
     check_values(details)
     try:
         _check_details(action, details, attached)
     except ValueError as error:
-        raise UsageProblem(
+        raise UsageError(
             "The event {action} could not be read back ({reason}). Nothing was recorded.",
             action=action,
             reason=error,
@@ -48,7 +48,7 @@ def check_new(action: str, about: str, details: Mapping[str, Any], attached: Col
 
 
 def check_values(details: Mapping[str, Any]) -> None:
-    """Refuse details that JSON, SQLite or a parser could not carry; raises UsageProblem with the field."""
+    """Refuse details that JSON, SQLite or a parser could not carry; raises UsageError with the field."""
     _check_value(details, "details", 0)
 
 
@@ -57,17 +57,17 @@ def _check_value(value: object, path: str, depth: int) -> None:
         check_text(value, path)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _unfit(path, Phrase("a number that is not finite"))
+            raise _unfit(path, LazyMessage("a number that is not finite"))
     elif isinstance(value, int):
         if not SMALLEST <= value <= LARGEST:
-            raise _unfit(path, Phrase("a number of more than 64 bits"))
+            raise _unfit(path, LazyMessage("a number of more than 64 bits"))
     elif isinstance(value, Mapping | list | tuple):
         if depth == _DEEPEST:
-            raise _unfit(path, Phrase("more than {levels} levels", levels=_DEEPEST))
+            raise _unfit(path, LazyMessage("more than {levels} levels", levels=_DEEPEST))
         for key, inner in _members(value, path):
             _check_value(inner, f"{path}.{key}", depth + 1)
     elif value is not None:
-        raise _unfit(path, Phrase("a value of the kind {kind}", kind=type(value).__name__))
+        raise _unfit(path, LazyMessage("a value of the kind {kind}", kind=type(value).__name__))
 
 
 def _members(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
@@ -76,23 +76,23 @@ def _members(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tu
     for key in value:
         if not isinstance(key, str):
             # JSON would make text of it, and read another document back.
-            raise _unfit(path, Phrase("a name that is no text"))
+            raise _unfit(path, LazyMessage("a name that is no text"))
         check_text(key, path)
     return value.items()
 
 
 def check_text(text: str, path: str) -> None:
-    """Refuse a text with NUL or without a UTF-8 form; raises UsageProblem with ``path``."""
+    """Refuse a text with NUL or without a UTF-8 form; raises UsageError with ``path``."""
     if "\0" in text:
-        raise _unfit(path, Phrase("a NUL character"))
+        raise _unfit(path, LazyMessage("a NUL character"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise _unfit(path, Phrase("bytes that are not UTF-8")) from None
+        raise _unfit(path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _unfit(path: str, what: Phrase) -> UsageProblem:
-    return UsageProblem(
+def _unfit(path: str, what: LazyMessage) -> UsageError:
+    return UsageError(
         "{field} cannot be journalled: it has {what} in it. Nothing was recorded. Say it in plain text.",
         field=path[:_LONGEST_PATH],
         what=what,

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from archiver.errors import ConfigProblem, StorageProblem
+from archiver.errors import ConfigError, StorageError
 from archiver.store.git.fast_import import end_process
 
 #: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
@@ -58,7 +58,7 @@ class GitCommands:
         try:
             import git
         except ImportError:  # GitPython refuses to be imported where no git is installed.
-            raise ConfigProblem(
+            raise ConfigError(
                 "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
             ) from None
         finally:
@@ -93,7 +93,7 @@ class GitCommands:
         out: IO[bytes] | None = None,
         is_long: bool = False,
     ) -> bytes:
-        """What a command writes; raises StorageProblem where it fails, see :meth:`attempt`."""
+        """What a command writes; raises StorageError where it fails, see :meth:`attempt`."""
         status, written, err = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
         if status != 0:
             raise self.failed(_command_of(arguments), err)
@@ -184,9 +184,9 @@ class GitCommands:
         origin, value = os.fsdecode(done.stdout).split("\0")[:2]
         return OuterSetting(value, origin.removeprefix("file:"))
 
-    def failed(self, command: str, stderr: bytes) -> StorageProblem:
+    def failed(self, command: str, stderr: bytes) -> StorageError:
         """What is raised for a git that failed."""
-        return StorageProblem(
+        return StorageError(
             "git {command} failed in {path}: {reason}. Nothing archived was lost; the change is tried again "
             "at the next scan. Check the disk, and run archiver verify.",
             command=command,

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.existence import is_there
 from archiver.store.git import lfs_additions
 
@@ -145,21 +145,21 @@ class NotPlain(Exception):
 def deviations(repository: Path) -> list[Deviation]:
     """Compare settings and hooks with what they must be; a few small reads, and no process.
 
-    Raises StorageProblem where a file cannot be read.
+    Raises StorageError where a file cannot be read.
     """
     return [each for each in _compared(repository) if each is not None]
 
 
 def check(repository: Path) -> None:
-    """Refuse a repository whose settings or hooks nobody knows, before git obeys them; raises StorageProblem."""
+    """Refuse a repository whose settings or hooks nobody knows, before git obeys them; raises StorageError."""
     refuse_foreign(repository, deviations(repository))
 
 
 def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
-    """The same for deviations that are known already; raises StorageProblem."""
+    """The same for deviations that are known already; raises StorageError."""
     foreign = [each.name for each in found if each.reason == FOREIGN]
     if foreign:
-        raise StorageProblem(
+        raise StorageError(
             "{files} in {repository} is not what archiver wrote there, and git would obey it, so git was not run. "
             "Nothing was changed. To put archiver's own back and keep what is there now for you to look at, run "
             "as the user who owns the archive: {command}",
@@ -289,7 +289,7 @@ def _foreign(repository: Path, name: str) -> Deviation:
 
 
 def read_plain(path: Path) -> bytes | None:
-    """The bytes of a plain file, None where there is none; raises NotPlain, and StorageProblem."""
+    """The bytes of a plain file, None where there is none; raises NotPlain, and StorageError."""
     try:
         # A pipe must not be waited for, and a link could lead to one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -319,8 +319,8 @@ def _listed(folder: Path) -> list[str]:
         raise _unreadable(folder, error) from None
 
 
-def _unreadable(path: Path, error: OSError) -> StorageProblem:
-    return StorageProblem(
+def _unreadable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
         "{path} cannot be read ({reason}), so git was not run. Nothing was changed. Check the disk, and who "
         "may read the archive.",
         path=path,

@@ -65,7 +65,7 @@ class Repository:
     def begin(cls, path: Path) -> Repository:
         """Make one that still lacks settings and hooks: :meth:`arm` gives them.
 
-        Raises StorageProblem where git fails or makes one of another format; nothing is left then.
+        Raises StorageError where git fails or makes one of another format; nothing is left then.
         """
         path.mkdir(parents=True)
         repository = cls(path)
@@ -256,7 +256,7 @@ class Repository:
     def take_in(self, bundle: Path) -> dict[str, str]:
         """Take the objects of a bundle in; returns its refs with their object ids.
 
-        Raises StorageProblem where it is damaged, or where one before it is missing.
+        Raises StorageError where it is damaged, or where one before it is missing.
         """
         out = self.commands.run("bundle", "unbundle", os.fspath(bundle), is_long=True)
         lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.existence import is_plain_file
 from archiver.store.git import hooks
 from archiver.store.git.commands import GitCommands
@@ -35,13 +35,13 @@ def read_settings(repository: Path) -> dict[str, str]:
     """Return what ``config`` says, with keys as git spells them; nothing where there is none.
 
     git parses it without obeying it, and includes no other file, as it does for the format.
-    Raises StorageProblem where that is no text of settings.
+    Raises StorageError where that is no text of settings.
     """
     path = repository / "config"
     try:
         text = hooks.read_plain(path)
     except hooks.NotPlain:
-        raise _unreadable(path, Phrase("it is no plain file, or too long")) from None
+        raise _unreadable(path, LazyMessage("it is no plain file, or too long")) from None
     # Of no repository, not even of this one: its settings would be in force.
     nowhere = GitCommands(Path("/"))
     arguments = ("config", "--file", "-", "--no-includes", "--null", "--list")
@@ -74,7 +74,7 @@ def _is_known(extension: str, value: str) -> bool:
 
 
 def check_made(repository: Path) -> None:
-    """Ask what git just made: its release decides, and whatever stands in its place; raises StorageProblem."""
+    """Ask what git just made: its release decides, and whatever stands in its place; raises StorageError."""
     odd = [*oddities(repository, read_settings(repository))]
     try:
         head = (repository / "HEAD").read_text("utf-8", "replace").strip()
@@ -83,7 +83,7 @@ def check_made(repository: Path) -> None:
     if not head.startswith("ref: refs/heads/") or head.endswith("/.invalid"):
         odd.append(f"HEAD={head}")
     if odd:
-        raise StorageProblem(
+        raise StorageError(
             "git made a repository of another format than it was told to at {path} ({format}). It was removed, "
             "and nothing else was changed. Use another release of git, and see whether a script stands in its "
             "place in PATH.",
@@ -108,9 +108,9 @@ def is_partial(settings: Mapping[str, str]) -> bool:
     )
 
 
-def reftable_problem(repository: Path) -> StorageProblem:
+def reftable_problem(repository: Path) -> StorageError:
     """Return the error for a repository that has to be converted first."""
-    return StorageProblem(
+    return StorageError(
         "{path} keeps its refs in the reftable format, and an archive keeps them in files. Nothing was changed. "
         "Run this with git 2.46 or later (on another machine, with its path there), and then try again: "
         "git --git-dir={path!q} refs migrate --ref-format=files",
@@ -118,8 +118,8 @@ def reftable_problem(repository: Path) -> StorageProblem:
     )
 
 
-def _unreadable(path: Path, reason: object) -> StorageProblem:
-    return StorageProblem(
+def _unreadable(path: Path, reason: object) -> StorageError:
+    return StorageError(
         "The settings {path} cannot be read: {reason}. Nothing was changed. Look at the file; if it is a clone's, "
         "make the clone again.",
         path=path,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from archiver.errors import StorageProblem
+from archiver.errors import StorageError
 from archiver.store.events.archive_events import SettingsReplaced
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.git import hooks, repository_format
@@ -25,7 +25,7 @@ _LONGEST_BYTES = 1 << 20
 def put_back(root: Path, *, foreign: bool) -> None:
     """Replace what an earlier release or git-lfs wrote, and what is missing; with ``foreign`` everything else too.
 
-    Raises StorageProblem without ``foreign`` where something foreign stands there, and with it where it
+    Raises StorageError without ``foreign`` where something foreign stands there, and with it where it
     cannot be replaced.
     """
     repository = root / "archive.git"
@@ -45,7 +45,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
         except OSError as error:
             # What is known is safe to run git on: a file that an administrator made immutable stops no capture.
             if each.reason == FOREIGN:
-                raise StorageProblem(
+                raise StorageError(
                     "{path} cannot be replaced ({reason}). No archived data was lost. Check who owns it, and take "
                     "it away by hand as root.",
                     path=repository / each.name,

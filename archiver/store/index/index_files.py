@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from archiver.errors import Phrase, StorageProblem
+from archiver.errors import LazyMessage, StorageError
 from archiver.store import sqlite
 from archiver.store.index.index_schema import IndexDamaged, IndexUnfinished
 from archiver.store.index.queries import Index
 from archiver.store.journal import Journal
 
 
-def open_writable(path: Path, notify: Callable[[Phrase], None]) -> Index:
+def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
     """Open the index for writing; replace one that cannot be used by an empty one, and report that."""
     try:
         return Index(path)
     except IndexDamaged as damaged:
         notify(
-            Phrase(
+            LazyMessage(
                 "The index {path} cannot be used ({reason}) and is rebuilt from the journal.",
                 path=path,
                 reason=str(damaged),
@@ -29,7 +29,7 @@ def open_writable(path: Path, notify: Callable[[Phrase], None]) -> Index:
 
 
 def open_foreign(path: Path, journal: Journal) -> Index:
-    """Open the index of another user's archive for reading; raises StorageProblem if it is damaged.
+    """Open the index of another user's archive for reading; raises StorageError if it is damaged.
 
     While its owner is just making it, read the journal instead: nothing is damaged then.
     """
@@ -40,7 +40,7 @@ def open_foreign(path: Path, journal: Journal) -> Index:
         index.apply(journal.since_with_changes(None))
         return index
     except IndexDamaged as damaged:
-        raise StorageProblem(
+        raise StorageError(
             "The index {path} is damaged ({reason}) and this user may not rebuild it. Nothing archived "
             "was lost. Run archiver reindex as the user who owns the archive.",
             path=path,

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from archiver.errors import Phrase
+from archiver.errors import LazyMessage
 from archiver.model import Event
 from archiver.store import sqlite
 from archiver.store.events.actions import Action
@@ -35,7 +35,7 @@ class Loss:
     """
 
     last: WholeEvent
-    problem: Phrase | None
+    problem: LazyMessage | None
     newest_seq: int
     versions: list[LostVersion] = field(default_factory=list)
     beyond: dict[str, str] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def assess(archive: Archive) -> Loss:
     last = archive.last_whole_event()
     if last is None:
         raise journal_repair.damaged(
-            repository.path, problem or Phrase.define("it holds no event", code="journal.empty"), None
+            repository.path, problem or LazyMessage.define("it holds no event", code="journal.empty"), None
         )
     events = list(archive.journal.since(None, tip=last.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
@@ -97,7 +97,7 @@ def assess(archive: Archive) -> Loss:
     loss.empty = {ref for ref, oid in loss.beyond.items() if not _is_there(repository, oid)}
     loss.problem = problem or journal_repair.RefDifferences(tuple(loss.restored), tuple(loss.beyond)).problem
     if loss.problem is None and repository.resolve(JOURNAL) != last.commit:
-        loss.problem = Phrase.define(
+        loss.problem = LazyMessage.define(
             "its ref {ref} does not name its newest event", code="journal.ref-behind"
         ).with_fields(ref=JOURNAL)
     known = {

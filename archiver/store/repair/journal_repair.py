@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.errors import JournalDamaged, Phrase
+from archiver.errors import JournalDamaged, LazyMessage
 from archiver.existence import is_folder, is_there
 from archiver.model import CHECKPOINTS, JournalPoint
 from archiver.store.git import packed_refs
@@ -49,16 +49,16 @@ class RefDifferences:
     beyond: tuple[str, ...] = ()
 
     @property
-    def problem(self) -> Phrase | None:
+    def problem(self) -> LazyMessage | None:
         """What is wrong, for a message; None where the refs fit the journal."""
         if self.beyond:
-            return Phrase.define(
+            return LazyMessage.define(
                 "{count} refs go beyond its newest event, the first is {first}",
                 singular="{count} ref goes beyond its newest event: {first}",
                 code="journal.refs-beyond",
             ).with_fields(count=len(self.beyond), first=self.beyond[0])
         if self.missing:
-            return Phrase.define(
+            return LazyMessage.define(
                 "{count} refs that it names are missing or cannot be read, the first is {first}",
                 singular="{count} ref that it names is missing or cannot be read: {first}",
                 code="journal.refs-missing",
@@ -66,7 +66,7 @@ class RefDifferences:
         return None
 
 
-def damaged(path: Path, problem: Phrase, last: WholeEvent | None) -> JournalDamaged:
+def damaged(path: Path, problem: LazyMessage, last: WholeEvent | None) -> JournalDamaged:
     """The refusal to write: what is there, what is missing, and how to go on."""
     if last is None:
         return JournalDamaged(
@@ -86,11 +86,11 @@ def damaged(path: Path, problem: Phrase, last: WholeEvent | None) -> JournalDama
     )
 
 
-def ref_problem(repository: Repository) -> Phrase | None:
+def ref_problem(repository: Repository) -> LazyMessage | None:
     """Why the journal's ref cannot be used; None where it names an event that can be read."""
     if not packed_refs.is_whole(repository.path):
         # No git that looks for a ref answers.
-        return Phrase.define(
+        return LazyMessage.define(
             "the file {path}, which holds its refs, is damaged", code="journal.packed-refs-damaged"
         ).with_fields(path=repository.path / packed_refs.NAME)
     tip = repository.resolve(JOURNAL)
@@ -99,15 +99,15 @@ def ref_problem(repository: Repository) -> Phrase | None:
             repository.read(f"{tip}:{EVENT_FILE}")
             return None
         except KeyError:
-            return Phrase.define(
+            return LazyMessage.define(
                 "the event {commit}, which its ref names, is missing or damaged", code="journal.event-damaged"
             ).with_fields(commit=tip[:12])
     hints = _journal_hints(repository)
     if is_there(repository.path / JOURNAL) or hints:
-        return Phrase.define(
+        return LazyMessage.define(
             "its ref {ref} is empty, or names nothing that can be read", code="journal.ref-unreadable"
         ).with_fields(ref=JOURNAL)
-    return Phrase.define("its ref {ref} is missing", code="journal.ref-missing").with_fields(ref=JOURNAL)
+    return LazyMessage.define("its ref {ref} is missing", code="journal.ref-missing").with_fields(ref=JOURNAL)
 
 
 def readable_refs(repository: Repository) -> dict[str, str]:
