@@ -13,8 +13,8 @@ from archiver.actions.filing_actions import record_context
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, UsageError
-from archiver.filings.fetch import LARGEST_BYTES, Unreachable, fetch
-from archiver.filings.public_display import look
+from archiver.filings.fetch import LARGEST_BYTES, PageUnreachable, fetch_page
+from archiver.filings.public_display import check_page
 from archiver.filings.register import Filing, register
 from archiver.store import names
 from archiver.store.events.attached_files import EVIDENCE
@@ -97,8 +97,8 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
 def _check_address(context: ActionContext, filing: Filing, address: str) -> dict[str, Any]:
     """Fetch and check a page; a failure to fetch is recorded with the reason."""
     try:
-        page = fetch(address, allow_private=context.config.desk.allow_private)
-    except Unreachable as error:
+        page = fetch_page(address, allow_private=context.config.desk.allow_private)
+    except PageUnreachable as error:
         return _record_check(context, filing, address, b"", error.reason)
     return _record_check(context, filing, address, page.data, None)
 
@@ -107,7 +107,7 @@ def _record_check(
     context: ActionContext, filing: Filing, source: str, data: bytes, problem: LazyMessage | None
 ) -> dict[str, Any]:
     """Journal the result of one check with the page as evidence, if fetched, and return the result."""
-    display = look(filing, data)
+    display = check_page(filing, data)
     details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=source,

@@ -31,7 +31,7 @@ def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], lis
 
     Raises ConfigError if the file with the addresses cannot be used.
     """
-    addresses = delivery.targets(context.config.desk.targets, os.environ)
+    addresses = delivery.load_targets(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
     today = clock.today(context.config.zone)
     return addresses, digests(register(events).values(), events, today, addresses)
@@ -59,7 +59,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
             ).with_fields(count=len(message.items))
         )
         body = "\n".join(translate(item.line) for item in message.items)
-        if delivery.send(addresses[message.role][message.channel], title, body):
+        if delivery.send_message(addresses[message.role][message.channel], title, body):
             _record_reminder(context, message)
             sent_items += len(message.items)
         else:

@@ -17,7 +17,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from archiver.errors import UsageError
-from archiver.filings.typed_days import day_of
+from archiver.filings.typed_days import parse_day
 from archiver.store import names
 
 #: Lower, and a reason of a page is refused; higher, and one event of the journal is as long as a document.
@@ -76,7 +76,7 @@ class RequestField:
         if wire_value is None:
             return None
         if self.value_type is date:
-            return None if self.is_optional and not wire_value else day_of(wire_value)
+            return None if self.is_optional and not wire_value else parse_day(wire_value)
         return tuple(map(str, wire_value)) if self.value_type is tuple else wire_value
 
     def to_wire(self, value: Any) -> Any:

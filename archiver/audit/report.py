@@ -17,11 +17,11 @@ from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import Reader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
-from archiver.filings.due.deadlines import Due, deadlines
-from archiver.filings.expected_materials import compared
+from archiver.filings.due.deadlines import Deadline, deadlines
+from archiver.filings.expected_materials import find_expected
 from archiver.filings.register import Filing, register
-from archiver.filings.submission_kinds import kind_of
-from archiver.filings.version_differences import TextChange, compare, texts
+from archiver.filings.submission_kinds import kind_from_folder
+from archiver.filings.version_differences import TextChange, compare_versions, text_changes
 from archiver.model import Change, Event, Version
 from archiver.retention.policy import Policy
 from archiver.store import names
@@ -90,7 +90,7 @@ class SubmissionDifference:
     new: str
     changes: list[Change]
     omitted_count: int  # changes beyond those that are listed
-    texts: list[TextChange]
+    text_changes: list[TextChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class FilingSection:
     name: str
     is_live: bool
     sheet: Filing
-    dues: list[Due]
+    dues: list[Deadline]
     submissions: list[SubmissionSection]
     differences: list[SubmissionDifference]
     timeline: Timeline
@@ -211,10 +211,10 @@ class PackageReport:
         newest_line = lines[-1]
         kind = next(
             (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
-            kind_of(newest_line.version.submission.folder),
+            kind_from_folder(newest_line.version.submission.folder),
         )
         paths = [material.path for material in newest_line.materials if material.sha256]
-        return SubmissionSection(name, kind, lines[::-1], compared(kind, paths, self._presentation.expected))
+        return SubmissionSection(name, kind, lines[::-1], find_expected(kind, paths, self._presentation.expected))
 
     def _differences(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
         """Compare every submission to the regulator with the one before it, in order of recording.
@@ -227,7 +227,7 @@ class PackageReport:
         )
         differences = []
         for (old_record, old), (new_record, new) in pairwise(submissions):
-            changes = compare(self._archive.index, old, new)
+            changes = compare_versions(self._archive.index, old, new)
             differences.append(
                 SubmissionDifference(
                     old_record.tag,
@@ -243,8 +243,8 @@ class PackageReport:
         if old.disposed or new.disposed:
             return []
         permitted = [change for change in changes if not self._omission_reason(change.path)]
-        text_changes = texts(self._archive.index, self._archive.content, self._reader, old, permitted)
-        return list(islice(text_changes, _MAX_TEXT_CHANGES))
+        comparisons = text_changes(self._archive.index, self._archive.content, self._reader, old, permitted)
+        return list(islice(comparisons, _MAX_TEXT_CHANGES))
 
 
 def _format_size(byte_count: int) -> str:

@@ -12,7 +12,7 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
-    from archiver.filings.due.deadlines import Due
+    from archiver.filings.due.deadlines import Deadline
 
 #: More would push the decision that is asked for off the screen.
 _SHOWN_MATERIALS = 20
@@ -91,7 +91,7 @@ def _print_change(console: Console, row: dict[str, Any]) -> None:
         )
 
 
-def _format_due_day(deadline: Due | None) -> str | None:
+def _format_due_day(deadline: Deadline | None) -> str | None:
     return None if deadline is None else deadline.on.isoformat()
 
 

@@ -28,21 +28,21 @@ def deadlines_command(
 
     from archiver import clock
     from archiver.filings.code_names import DEADLINE_STATES, GROUNDS, PARTIES, word_for
-    from archiver.filings.due.deadlines import deadlines, still_open
+    from archiver.filings.due.deadlines import deadlines, open_deadlines
     from archiver.filings.register import register
 
     archive = session.open_archive()
     filings = register(archive.index.life()).values()
     today = clock.today(session.config.zone)
-    dues = deadlines(filings) if everything else still_open(filings)
+    dues = deadlines(filings) if everything else open_deadlines(filings)
     if within is not None:
         dues = [due for due in dues if due.on <= today + timedelta(days=within)]
     console = session.console
     if ics is not None:
-        from archiver.filings.due.ical import calendar
+        from archiver.filings.due.ical import render_calendar
 
         now = clock.read().wall.replace(microsecond=0)
-        ics.write_bytes(calendar(dues, archive.index.archive_id, now, console.translate))
+        ics.write_bytes(render_calendar(dues, archive.index.archive_id, now, console.translate))
         console.say(
             LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
             count=len(dues),

@@ -27,13 +27,13 @@ _OPERATIONS = {
 def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import Reader
-    from archiver.filings.version_differences import compare, texts
+    from archiver.filings.version_differences import compare_versions, text_changes
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     before, after = (find_version(archive, tag) for tag in (old, new))
-    changes = compare(archive.index, before, after)
+    changes = compare_versions(archive.index, before, after)
     console = session.console
     if as_json:
         console.json(
@@ -57,7 +57,7 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
         console.line(f"{console.translate(_OPERATIONS[change.op])}\t{source}{path}".replace("\t", "  "))
     if with_text:
         with Reader(DocumentCache(archive.root)) as reader:
-            for comparison in texts(archive.index, archive.content, reader, before, changes):
+            for comparison in text_changes(archive.index, archive.content, reader, before, changes):
                 console.line("")
                 console.line(text(comparison.change.path))
                 if comparison.problem:

@@ -25,12 +25,12 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
     from archiver.filings.code_names import STATES, word_for
-    from archiver.filings.due.deadlines import is_ours, still_open
+    from archiver.filings.due.deadlines import is_company_duty, open_deadlines
 
     filings = _read_register(session)
     rows = []
     for filing in filings:
-        due = next(filter(is_ours, still_open([filing])), None)
+        due = next(filter(is_company_duty, open_deadlines([filing])), None)
         rows.append((filing, due))
     if as_json:
         session.console.json(

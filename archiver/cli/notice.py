@@ -15,7 +15,7 @@ from archiver.errors import LazyMessage, UsageError, shell_word
 
 if TYPE_CHECKING:
     from archiver.cli.console import Console
-    from archiver.filings.notice_parser import Proposal
+    from archiver.filings.notice_parser import NoticeProposal
 
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
@@ -88,21 +88,21 @@ def _add_notice(
         )
 
 
-def _read_proposal(session: Session, file: Path) -> Proposal:
+def _read_proposal(session: Session, file: Path) -> NoticeProposal:
     """Read the notice's text, and return the guess at its content; nothing is recorded.
 
     Raises UsageError if the file is none that could be sent along.
     """
     from archiver.documents.reader import Reader
-    from archiver.filings.notice_parser import propose
+    from archiver.filings.notice_parser import parse_notice
 
     names = {submission.filing for submission in session.open_archive().index.submissions()}
     # Before it is read: a pipe would keep the reader waiting.
     with open_attachment(file), Reader() as reader:
-        return propose(reader.read(file, file.name).lines, sorted(names))
+        return parse_notice(reader.read(file, file.name).lines, sorted(names))
 
 
-def _proposed_command(filing: str, file: Path, proposal: Proposal) -> str:
+def _proposed_command(filing: str, file: Path, proposal: NoticeProposal) -> str:
     """Return the command to record the guess, quoted for the shell.
 
     Parts that the notice does not name stand in it as capitals, so that nobody runs it unread.
@@ -151,14 +151,14 @@ def _list_notices(session: Session, as_json: bool) -> None:
     from archiver import clock
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
-    from archiver.filings.unrecorded_papers import unclaimed
+    from archiver.filings.unrecorded_papers import unrecorded_papers
 
     archive = session.open_archive()
     filings = register(archive.index.life())
     deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filings.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filings.values() for notice in filing.notices]
-    papers = unclaimed(archive, session.config.desk.notice_folder, filings.values())
+    papers = unrecorded_papers(archive, session.config.desk.notice_folder, filings.values())
     rows: list[dict[str, Any]] = []
     for notice in sorted(notices, key=lambda notice: notice.number):
         due = deadlines_by_uid.get(f"{notice.filing}:notice:{notice.number}")

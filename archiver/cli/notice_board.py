@@ -20,11 +20,11 @@ from archiver.cli.session import Session, command
     help="For a website, a document, an App's text, an App's program.",
 )
 def notice_board_command(session: Session, filing: str, text_format: str) -> None:
-    from archiver.filings.public_display import board
+    from archiver.filings.public_display import display_text
     from archiver.filings.register import Filing, register
     from archiver.store.resolve import find_filing
 
     archive = session.open_archive()
     name = find_filing(archive, filing)
     record = register(archive.index.life(name)).get(name) or Filing(name)
-    sys.stdout.write(board(record, text_format))
+    sys.stdout.write(display_text(record, text_format))

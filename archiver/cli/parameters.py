@@ -111,9 +111,9 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
         """Return the typed day; raises UsageError for any other text."""
-        from archiver.filings.typed_days import day_of
+        from archiver.filings.typed_days import parse_day
 
-        return value if isinstance(value, date) else day_of(value)
+        return value if isinstance(value, date) else parse_day(value)
 
 
 def day_option(

@@ -16,8 +16,8 @@ from typing import Any
 from archiver import clock
 from archiver.config.settings import Config
 from archiver.filings.register import Filing, Question, register, released
-from archiver.filings.submission_kinds import kind_of
-from archiver.filings.version_differences import compare
+from archiver.filings.submission_kinds import kind_from_folder
+from archiver.filings.version_differences import compare_versions
 from archiver.model import Op, Version
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -98,7 +98,7 @@ def changed_since(archive: Archive, filing: Filing, config: Config) -> Changed |
     later = [
         version
         for version in archive.index.versions(filing.name)
-        if version.captured_at > since and kind_of(version.submission.folder) not in _BESIDE
+        if version.captured_at > since and kind_from_folder(version.submission.folder) not in _BESIDE
     ]
     newest: dict[str, Version] = {}
     for version in later:
@@ -120,7 +120,7 @@ def _paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
         before = _before(archive, submission.filing, f"{submission.number - 1:02}", since)
     if not before:
         return [m.path for m in archive.index.materials(version.submission, version.number) if m.sha256]
-    changes = compare(archive.index, before[0], version)
+    changes = compare_versions(archive.index, before[0], version)
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
 
 

@@ -18,7 +18,7 @@ EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def compared(
+def find_expected(
     kind: str, paths: Iterable[str], expected: Mapping[str, tuple[str, ...]]
 ) -> list[tuple[str, list[str]]]:
     """Return each expected word with the paths that contain it; no path means that the material is missing."""

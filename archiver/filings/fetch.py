@@ -23,14 +23,14 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class FetchedPage:
     """A page that was fetched."""
 
     address: str  # after redirects
     data: bytes
 
 
-class Unreachable(Exception):
+class PageUnreachable(Exception):
     """The page cannot be fetched; ``reason`` says why."""
 
     def __init__(self, template: str, /, **fields: object) -> None:
@@ -38,7 +38,7 @@ class Unreachable(Exception):
         self.reason = LazyMessage(template, **fields)
 
 
-def fetch(address: str, *, allow_private: bool = False) -> Page:
+def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
     """Fetch a page; raises Unreachable.
 
     An address of the internal network is refused unless ``allow_private``.  The check uses the connected peer,
@@ -50,10 +50,10 @@ def fetch(address: str, *, allow_private: bool = False) -> Page:
         if status in _REDIRECTS and location:
             address = urljoin(address, location)
         elif status == http.client.OK:
-            return Page(address, data)
+            return FetchedPage(address, data)
         else:
-            raise Unreachable("the server answers with status {status}", status=status)
-    raise Unreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
+            raise PageUnreachable("the server answers with status {status}", status=status)
+    raise PageUnreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
 
 
 def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, str, bytes]:
@@ -63,14 +63,16 @@ def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, s
         peer = ipaddress.ip_address(connection.sock.getpeername()[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
         if not peer.is_global and not allow_private:
-            raise Unreachable("its address {peer} is not public, and the settings do not allow that", peer=peer)
+            raise PageUnreachable(
+                "its address {peer} is not public, and the settings do not allow that", peer=peer
+            )
         connection.request(
             "GET", path, headers={"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
         )
         response = connection.getresponse()
         return response.status, response.getheader("Location") or "", _read_body(response, connection, deadline)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise Unreachable("{reason}", reason=str(error) or type(error).__name__) from None
+        raise PageUnreachable("{reason}", reason=str(error) or type(error).__name__) from None
     finally:
         connection.close()
 
@@ -80,7 +82,7 @@ def _open_connection(address: str, deadline: float) -> tuple[http.client.HTTPCon
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise Unreachable("it is no address of a page") from None
+        raise PageUnreachable("it is no address of a page") from None
     seconds = max(_SHORTEST_TIMEOUT, deadline - time.monotonic())
     if parts.scheme == "https" and host:
         context = ssl.create_default_context()
@@ -90,7 +92,7 @@ def _open_connection(address: str, deadline: float) -> tuple[http.client.HTTPCon
     elif parts.scheme == "http" and host:
         connection = http.client.HTTPConnection(host, port, timeout=seconds)
     else:
-        raise Unreachable("it is no address of a page")
+        raise PageUnreachable("it is no address of a page")
     return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
@@ -105,10 +107,10 @@ def _read_body(
     while chunk := response.read1(_CHUNK_BYTES):
         data += chunk
         if len(data) > LARGEST_BYTES:
-            raise Unreachable("it is larger than {size} MB", size=LARGEST_BYTES >> 20)
+            raise PageUnreachable("it is larger than {size} MB", size=LARGEST_BYTES >> 20)
         remaining_seconds = deadline - time.monotonic()
         if remaining_seconds <= 0:
-            raise Unreachable("it takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
+            raise PageUnreachable("it takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
         if connection.sock is not None:
             connection.sock.settimeout(remaining_seconds)
     return bytes(data)

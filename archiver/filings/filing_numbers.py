@@ -18,7 +18,7 @@ _FORMS = (
 )
 
 
-def scheme_of(number: str) -> str:
+def detect_scheme(number: str) -> str:
     """Return the scheme that a filing number belongs to; raises UsageError with the accepted forms."""
     for scheme, form, _ in _FORMS:
         if form.fullmatch(number.strip()):

@@ -27,7 +27,7 @@ _CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四�
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class NoticeProposal:
     """The guesses; None or empty where the text gives none."""
 
     kind: str | None
@@ -39,7 +39,7 @@ class Proposal:
     filings: tuple[str, ...]  # known filings whose names are in the text
 
 
-def propose(lines: Sequence[str], filings: Iterable[str]) -> Proposal:
+def parse_notice(lines: Sequence[str], filings: Iterable[str]) -> NoticeProposal:
     """Parse a notice's lines; ``filings``: the names to look for."""
     text = re.sub(r"\s", "", "\n".join(lines))
     due = next((day for match in _DUE.finditer(text) if (day := _date(match))), None)
@@ -49,7 +49,7 @@ def propose(lines: Sequence[str], filings: Iterable[str]) -> Proposal:
     matches = (_DOCUMENT.search(re.sub(r"\s", "", line)) for line in lines)
     document_match = next((match for match in matches if match), None)
     number_match = ALGORITHM.search(text)
-    return Proposal(
+    return NoticeProposal(
         next((kind for kind, words in _WORDS_BY_KIND if any(word in text for word in words)), None),
         max(other_dates, default=None),
         due,

@@ -15,23 +15,23 @@ FORMATS = ("html", "markdown", "text", "json")
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageCheck:
     """What a page displays."""
 
     number: bool  # the filing number
     link: bool  # the address of the regulator's publication
 
 
-def look(filing: Filing, data: bytes) -> Shown:
+def check_page(filing: Filing, data: bytes) -> PageCheck:
     """Search a page for the filing's number and link; ignores tags and spaces within the number."""
     page_text = html.unescape(_decode(data))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_text))
     link = str(filing.fields.get("published_at") or "")
     number = re.sub(r"\s", "", filing.number)
-    return Shown(bool(number) and number in visible_text, bool(link) and link.rstrip("/") in page_text)
+    return PageCheck(bool(number) and number in visible_text, bool(link) and link.rstrip("/") in page_text)
 
 
-def board(filing: Filing, form: str) -> str:
+def display_text(filing: Filing, form: str) -> str:
     """Return the text for website, app and privacy policy (art. 26); raises UsageError without a number."""
     if not filing.number:
         raise UsageError(

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 from archiver.errors import NotFoundError, UsageError
 from archiver.filings.evidence_file import EvidenceFile
-from archiver.filings.filing_numbers import scheme_of
+from archiver.filings.filing_numbers import detect_scheme
 from archiver.filings.register import FIELDS, NOTICE_KINDS, SCHEMES, STATES, Filing, Notice, Question, register
-from archiver.filings.typed_days import day_of
+from archiver.filings.typed_days import parse_day
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
@@ -104,7 +104,7 @@ def _check_kinds(fields: Mapping[str, Any]) -> None:
 
 def _check_fields(known: Filing, fields: Mapping[str, Any], forced: str | None) -> None:
     if (number := fields.get("number")) and not forced:
-        scheme_of(number)
+        detect_scheme(number)
     if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
         raise _unknown(scheme, SCHEMES)
     days = {name: _day(fields.get(name) or known.fields.get(name)) for name in _DATES}
@@ -267,7 +267,7 @@ def check_past(context: RecordContext, day: date) -> None:
 
 
 def _day(text: str | None) -> date | None:
-    return day_of(text) if text else None
+    return parse_day(text) if text else None
 
 
 def _unknown(word: str, known: tuple[str, ...]) -> UsageError:

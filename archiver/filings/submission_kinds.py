@@ -14,7 +14,7 @@ _WORDS_BY_KIND = (
 )
 
 
-def kind_of(folder: bytes) -> str:
+def kind_from_folder(folder: bytes) -> str:
     """Return the kind that a submission's folder name contains; ``other`` if it contains none."""
     folder_name = folder.decode("utf-8", "replace").casefold()
     for kind, words in _WORDS_BY_KIND:

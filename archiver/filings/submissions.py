@@ -9,8 +9,8 @@ from datetime import date
 
 from archiver.errors import LazyMessage, SubmissionRefused, UsageError
 from archiver.filings.evidence_file import EvidenceFile
-from archiver.filings.filing_numbers import scheme_of
-from archiver.filings.submission_kinds import kind_of
+from archiver.filings.filing_numbers import detect_scheme
+from archiver.filings.submission_kinds import kind_from_folder
 from archiver.model import COMMON, KINDS, Event, Material, Submission, Version
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -48,7 +48,7 @@ def submit(
     StorageError as :meth:`Archive.writing` does; nothing is recorded then.
     """
     if handing_in.number is not None and not handing_in.forced:
-        scheme_of(handing_in.number)
+        detect_scheme(handing_in.number)
     if handing_in.kind not in (None, *KINDS):
         raise UsageError(
             "{kind} is not a kind of submission. Nothing was recorded. The kinds are: {known}",
@@ -130,7 +130,7 @@ def _submitted(
         version=version.tag,
         tag=tag,
         submitted_on=handing_in.on,
-        kind=handing_in.kind or kind_of(version.submission.folder),
+        kind=handing_in.kind or kind_from_folder(version.submission.folder),
         number=handing_in.number,
         number_reason=handing_in.forced or None,
         reason=handing_in.reason or None,

@@ -10,7 +10,7 @@ from archiver.errors import UsageError
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
-def day_of(text: str) -> date:
+def parse_day(text: str) -> date:
     """Return a day typed such as 2026-05-01; raises UsageError for anything else."""
     try:
         day = date.fromisoformat(text)

@@ -20,7 +20,7 @@ class UnrecordedPaper:
     path: str
 
 
-def unclaimed(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
+def unrecorded_papers(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
     """Return materials of newest versions below a folder with that name, whose content no notice has."""
     recorded_contents = {notice.sha256 for filing in filings for notice in filing.notices}
     return [

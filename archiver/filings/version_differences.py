@@ -28,7 +28,7 @@ class TextChange:
     problem: LazyMessage | None  # what hindered the comparison; None if nothing did
 
 
-def texts(
+def text_changes(
     index: Index, content: ContentStore, reader: Reader, old: Version, changes: Iterable[Change]
 ) -> Iterator[TextChange]:
     """Yield the differing lines of each document that changed since ``old``; pictures are passed over.
@@ -55,7 +55,7 @@ def _compare_documents(change: Change, old: Document, new: Document) -> TextChan
     return TextChange(change, difference(old, new), PARTIAL if old.partial or new.partial else None)
 
 
-def compare(index: Index, old: Version, new: Version) -> list[Change]:
+def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:
     """Return the changes that lead from ``old`` to ``new``, by path."""
     old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
     new_materials = {material.path: material for material in index.materials(new.submission, new.number)}

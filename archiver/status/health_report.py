@@ -17,10 +17,10 @@ from archiver.daemon.trouble import LastProblem, read_last_problem
 from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
 from archiver.errors import LazyMessage
 from archiver.existence import is_folder, is_there
-from archiver.filings.due.deadlines import Due, still_open
+from archiver.filings.due.deadlines import Deadline, open_deadlines
 from archiver.filings.due.reminders import alerts
 from archiver.filings.register import register
-from archiver.filings.unrecorded_papers import UnrecordedPaper, unclaimed
+from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
@@ -86,7 +86,7 @@ class Health:
     submissions: int
     changed_since_submitted: list[tuple[str, str]]
     doubtful: list[tuple[str, Material]]
-    next: list[Due]
+    next: list[Deadline]
     alerts: list[LazyMessage]
     unclaimed: list[UnrecordedPaper]
     today: date
@@ -226,9 +226,9 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         submissions=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful=overview.doubtful(archive.index),
-        next=still_open(filings),
+        next=open_deadlines(filings),
         alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
-        unclaimed=unclaimed(archive, config.desk.notice_folder, filings),
+        unclaimed=unrecorded_papers(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
         protection=_protection(archive, replica),
         hooks_path=archive.repository.outer_hooks_path(),

@@ -24,7 +24,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import decode_action, perform
 from archiver.config import loader
 from archiver.errors import UsageError
-from archiver.filings.fetch import Unreachable, fetch
+from archiver.filings.fetch import PageUnreachable, fetch_page
 from tests.conftest import COMMAND, SAMPLES, Site, free_port
 
 NUMBER = "网信算备110108823483901230031号"
@@ -292,17 +292,17 @@ def test_pages_are_looked_at_and_kept_as_evidence(site: Site, pages: str) -> Non
 
 
 def test_private_addresses_need_a_setting(site: Site, pages: str) -> None:
-    with pytest.raises(Unreachable, match="not public"):
-        fetch(f"{pages}/good")
+    with pytest.raises(PageUnreachable, match="not public"):
+        fetch_page(f"{pages}/good")
     for address in ("ftp://x/y", "no address", "http://[", "file:///etc/passwd"):
-        with pytest.raises(Unreachable):
-            fetch(address)
+        with pytest.raises(PageUnreachable):
+            fetch_page(address)
 
 
 def test_a_server_that_dawdles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("archiver.filings.fetch._MAX_SECONDS", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Unreachable):
-        fetch(f"http://127.0.0.1:{server.getsockname()[1]}/", allow_private=True)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(PageUnreachable):
+        fetch_page(f"http://127.0.0.1:{server.getsockname()[1]}/", allow_private=True)
 
 
 def test_what_the_board_says_is_what_the_check_finds(site: Site) -> None:

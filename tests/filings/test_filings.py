@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import UsageError
-from archiver.filings.filing_numbers import scheme_of
-from archiver.filings.submission_kinds import kind_of
+from archiver.filings.filing_numbers import detect_scheme
+from archiver.filings.submission_kinds import kind_from_folder
 from tests.conftest import Site
 
 
@@ -21,14 +21,14 @@ from tests.conftest import Site
     ],
 )
 def test_public_algorithm_numbers_fit(number: str) -> None:
-    assert scheme_of(number) == "algorithm"
+    assert detect_scheme(number) == "algorithm"
 
 
 @pytest.mark.parametrize(
     "number", ["Beijing-YunQue-20230821", "Jiangsu-ZhiBiaoBao-202512030061", "Heilongjiang-Landi-20241217S0001"]
 )
 def test_public_generative_numbers_fit(number: str) -> None:
-    assert scheme_of(number) == "generative"
+    assert detect_scheme(number) == "generative"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_public_generative_numbers_fit(number: str) -> None:
 )
 def test_other_numbers_are_refused_with_the_forms(number: str) -> None:
     with pytest.raises(UsageError, match="21 digits"):
-        scheme_of(number)
+        detect_scheme(number)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_other_numbers_are_refused_with_the_forms(number: str) -> None:
      ("Change 3", "change"), ("注销", "deregistration"), ("抽查", "inspection"), ("最终版2", "other")],
 )  # fmt: skip
 def test_folder_names_tell_the_kind(folder: str, kind: str) -> None:
-    assert kind_of(folder.encode()) == kind
+    assert kind_from_folder(folder.encode()) == kind
 
 
 def test_submit_seals_a_version(site: Site, tmp_path: Path) -> None:

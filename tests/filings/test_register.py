@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Due, deadlines, still_open
+from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Deadline, deadlines, open_deadlines
 from archiver.filings.due.reminders import MANAGER, OWNER, digests
-from archiver.filings.due.rules import RULES, SENTENCES, rule
-from archiver.filings.notice_parser import propose
+from archiver.filings.due.rules import RULES, SENTENCES, rule_in_force
+from archiver.filings.notice_parser import parse_notice
 from archiver.filings.register import STATES, Filing, register
 from archiver.model import LifeEvent
 
@@ -48,7 +48,7 @@ def states(*events: LifeEvent) -> list[str]:
     return [register(events[: n + 1])[NAME].state for n in range(len(events))]
 
 
-def dues(*events: LifeEvent) -> dict[str, Due]:
+def dues(*events: LifeEvent) -> dict[str, Deadline]:
     return {due.uid.partition(":")[2]: due for due in deadlines(register(events).values())}
 
 
@@ -162,7 +162,7 @@ def test_any_order_of_events_gives_a_register(actions: list[str], on: list[date]
 
 def test_the_rules_are_whole() -> None:
     assert {each.key for each in RULES} <= set(SENTENCES)
-    assert rule("change", date(2020, 1, 1)).days == 10
+    assert rule_in_force("change", date(2020, 1, 1)).days == 10
 
 
 def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
@@ -195,11 +195,11 @@ def test_a_person_with_an_address_gets_their_own_matters() -> None:
         for message in digests([filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]})
     }
     assert roles == {"张三", MANAGER}
-    assert len(still_open([filing])) == 1
+    assert len(open_deadlines([filing])) == 1
 
 
 def test_what_a_notice_seems_to_say() -> None:
-    found = propose(
+    found = parse_notice(
         [
             "关于推荐算法的补正通知",
             "网信办〔2026〕15号",
@@ -212,10 +212,10 @@ def test_what_a_notice_seems_to_say() -> None:
     assert found.document == "网信办〔2026〕15号"
     assert found.number == NUMBER
     assert found.filings == ("推荐算法",)
-    assert propose(["收到之日起十五个工作日内答复"], []).days == 15
-    assert propose(["5 个工作日内"], []).days == 5
+    assert parse_notice(["收到之日起十五个工作日内答复"], []).days == 15
+    assert parse_notice(["5 个工作日内"], []).days == 5
 
 
 @given(st.lists(st.text(max_size=60), max_size=10))
 def test_any_text_can_be_proposed_from(lines: list[str]) -> None:
-    propose(lines, ["推荐"])
+    parse_notice(lines, ["推荐"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.filings.due.working_days import after, between, is_working_day
+from archiver.filings.due.working_days import add_working_days, count_working_days, is_working_day
 
 #: start, then the days 10, 20 and 30 working days after it.
 VECTORS = [
@@ -25,20 +25,20 @@ later_days = st.dates(date(2026, 11, 1), date(2029, 12, 31))
 def test_published_years(vector: tuple[str, ...]) -> None:
     start, *expected = map(date.fromisoformat, vector)
     for count, day in zip((10, 20, 30), expected, strict=True):
-        assert after(start, count).on == day
-        assert not after(start, count).provisional
-        assert between(start, day) == count
+        assert add_working_days(start, count).on == day
+        assert not add_working_days(start, count).provisional
+        assert count_working_days(start, day) == count
 
 
 def test_make_up_days_count() -> None:
     # Saturday 2026-10-10 makes up for the National Day holiday.
     assert is_working_day(date(2026, 10, 10))
-    assert after(date(2026, 10, 9), 1).on == date(2026, 10, 10)
+    assert add_working_days(date(2026, 10, 9), 1).on == date(2026, 10, 10)
 
 
 @given(days | later_days, st.integers(1, 60))
 def test_a_deadline_is_a_working_day_after_its_start(start: date, count: int) -> None:
-    found = after(start, count)
+    found = add_working_days(start, count)
     assert found.on > start
     assert is_working_day(found.on)
     assert (found.latest is not None) == found.provisional
@@ -51,12 +51,12 @@ def test_a_deadline_is_a_working_day_after_its_start(start: date, count: int) ->
 def test_later_starts_and_longer_periods_never_end_earlier(
     start: date, count: int, more: int, longer: int
 ) -> None:
-    assert after(start, count).on <= after(start + timedelta(days=more), count + longer).on
+    assert add_working_days(start, count).on <= add_working_days(start + timedelta(days=more), count + longer).on
 
 
 @given(later_days, st.integers(1, 40))
 def test_a_year_that_is_not_published_makes_a_date_provisional(start: date, count: int) -> None:
-    found = after(start, count)
+    found = add_working_days(start, count)
     if found.on.year == 2026 and found.latest is None:
         assert not found.provisional
     if start.year >= 2027:
@@ -65,11 +65,11 @@ def test_a_year_that_is_not_published_makes_a_date_provisional(start: date, coun
 
 @given(days | later_days)
 def test_no_days_is_the_day_itself(start: date) -> None:
-    assert after(start, 0).on == start
-    assert between(start, start) == 0
+    assert add_working_days(start, 0).on == start
+    assert count_working_days(start, start) == 0
 
 
 @given(days, st.integers(-60, 60))
 def test_between_counts_both_ways(start: date, shift: int) -> None:
     end = start + timedelta(days=shift)
-    assert between(start, end) == -between(end, start)
+    assert count_working_days(start, end) == -count_working_days(end, start)

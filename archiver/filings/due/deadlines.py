@@ -8,8 +8,8 @@ from datetime import date
 
 from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KINDS, word_for
-from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule
-from archiver.filings.due.working_days import CalendarDay, after, between
+from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule_in_force
+from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
 from archiver.filings.register import ENDED, PENDING, Filing, Notice, Question
 
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
@@ -17,7 +17,7 @@ _SOON_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Deadline:
     """One thing that the company has to do, or that the regulator owes."""
 
     uid: str  # stays the same for as long as the matter does
@@ -41,21 +41,21 @@ class Due:
             return OVERDUE
         if self.on == today:
             return TODAY
-        return SOON if between(today, self.on) <= _SOON_DAYS else OPEN
+        return SOON if count_working_days(today, self.on) <= _SOON_DAYS else OPEN
 
 
-def deadlines(filings: Iterable[Filing]) -> list[Due]:
+def deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     """Return every deadline, done ones too, by date."""
     all_deadlines = [deadline for filing in filings for deadline in _deadlines_of(filing)]
     return sorted(all_deadlines, key=lambda deadline: (deadline.on, deadline.filing, deadline.uid))
 
 
-def still_open(filings: Iterable[Filing]) -> list[Due]:
+def open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     """Return the deadlines that are not done yet, by date."""
     return [deadline for deadline in deadlines(filings) if deadline.done is None]
 
 
-def _deadlines_of(filing: Filing) -> Iterator[Due]:
+def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
     yield from _service_deadlines(filing)
     if filing.state in PENDING:
         yield from _review_deadlines(filing)
@@ -67,7 +67,7 @@ def _deadlines_of(filing: Filing) -> Iterator[Due]:
             yield _notice_deadline(filing, notice)
 
 
-def _service_deadlines(filing: Filing) -> Iterator[Due]:
+def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
     if start := filing.day("service_start"):
         submitted_on = next(
             (record.on for record in filing.submitted if record.kind in ("first", "subject")), None
@@ -78,7 +78,7 @@ def _service_deadlines(filing: Filing) -> Iterator[Due]:
         yield _make_deadline(filing, "end", "end", end, done=deregistration.on if deregistration else filing.ended)
 
 
-def _review_deadlines(filing: Filing) -> Iterator[Due]:
+def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
     submission = filing.last_submitted("subject", "first", "correction", "change", "deregistration")
     if submission is not None:
         yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.on)
@@ -88,7 +88,7 @@ def _review_deadlines(filing: Filing) -> Iterator[Due]:
         yield _make_deadline(filing, f"check:{submission.tag if submission else ''}", "check", max(check_days))
 
 
-def _display_deadline(filing: Filing) -> Iterator[Due]:
+def _display_deadline(filing: Filing) -> Iterator[Deadline]:
     issued_on = filing.day("issued_on")
     if not filing.number or issued_on is None or filing.state in ENDED:
         return
@@ -98,7 +98,7 @@ def _display_deadline(filing: Filing) -> Iterator[Due]:
     )
 
 
-def _change_deadlines(filing: Filing, question: Question) -> Iterator[Due]:
+def _change_deadlines(filing: Filing, question: Question) -> Iterator[Deadline]:
     uid = f"change:{question.number}"
     if filing.state in ENDED and question.material is None:
         return
@@ -117,7 +117,7 @@ def _change_deadlines(filing: Filing, question: Question) -> Iterator[Due]:
         yield _make_deadline(filing, uid, "change", question.first, done=min(submitted_on, default=None))
 
 
-def _notice_deadline(filing: Filing, notice: Notice) -> Due:
+def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
     kind = word_for(notice.kind, NOTICE_KINDS)
     sentence = SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
@@ -125,7 +125,7 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Due:
     if notice.due:
         stated_day = CalendarDay(notice.due)
     elif notice.days:
-        stated_day = after(notice.received, notice.days)
+        stated_day = add_working_days(notice.received, notice.days)
     uid = f"notice:{notice.number}"
     return _make_deadline(
         filing,
@@ -149,11 +149,11 @@ def _make_deadline(
     sentence: LazyMessage | None = None,
     done: date | None = None,
     owner: str = "",
-) -> Due:
+) -> Deadline:
     """Make a deadline by the rule in force when it started; a day that a notice states comes first."""
-    law = rule(rule_key, started)
-    due_day = stated_day or after(started, law.days)
-    return Due(
+    law = rule_in_force(rule_key, started)
+    due_day = stated_day or add_working_days(started, law.days)
+    return Deadline(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
         what=sentence or SENTENCES[rule_key],
@@ -169,6 +169,6 @@ def _make_deadline(
     )
 
 
-def is_ours(due: Due) -> bool:
+def is_company_duty(due: Deadline) -> bool:
     """Return True for a duty of the company, False for what the regulator owes."""
     return due.who != REGULATOR

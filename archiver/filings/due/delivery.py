@@ -18,7 +18,7 @@ from archiver.filings.due.reminders import MANAGER, OWNER
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
-def targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
+def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
     """Return role or person -> addresses in apprise's form; raises ConfigError, which quotes no address."""
     addresses = _read_file(path) if path else {}
     for role in (OWNER, MANAGER):
@@ -59,7 +59,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
     return document
 
 
-def send(address: str, title: str, body: str) -> bool:
+def send_message(address: str, title: str, body: str) -> bool:
     """Send a message to one address; return True if the service accepted it."""
     import logging
 

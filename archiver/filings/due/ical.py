@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 
 from archiver import __version__
 from archiver.errors import LazyMessage
-from archiver.filings.due.deadlines import Due
+from archiver.filings.due.deadlines import Deadline
 
 #: Nine in the morning of the day before an all-day event.
 _ALARM_TRIGGER = timedelta(hours=-15)
 
 
-def calendar(dues: Iterable[Due], archive: str, now: datetime, speak: Callable[[LazyMessage], str]) -> bytes:
+def render_calendar(
+    dues: Iterable[Deadline], archive: str, now: datetime, speak: Callable[[LazyMessage], str]
+) -> bytes:
     """Return the file: an all-day event for each deadline, with an alarm the day before at nine.
 
     A UID stays the same for as long as its matter does, so that a calendar that imports a newer file updates its

@@ -9,8 +9,8 @@ from datetime import date
 
 from archiver.errors import LazyMessage
 from archiver.filings.code_names import DEADLINE_STATES, word_for
-from archiver.filings.due.deadlines import Due, is_ours, still_open
-from archiver.filings.due.working_days import between
+from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadlines
+from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import PENDING, Filing
 from archiver.model import LifeEvent
 from archiver.store.events.actions import Action
@@ -64,7 +64,7 @@ def digests(
 
 
 def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, ReminderItem]]:
-    for due in still_open(filings):
+    for due in open_deadlines(filings):
         step, roles = _step(due, today)
         for role in roles:
             yield due.owner if role == OWNER and due.owner else role, ReminderItem(due.uid, step, line(due, today))
@@ -73,10 +73,10 @@ def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, ReminderIt
             yield OWNER, ReminderItem(uid, f"missing:{on.isoformat()}", phrase)
 
 
-def _step(due: Due, today: date) -> tuple[str, tuple[str, ...]]:
-    if not is_ours(due):
+def _step(due: Deadline, today: date) -> tuple[str, tuple[str, ...]]:
+    if not is_company_duty(due):
         return ("passed", (OWNER,)) if due.on < today else ("", ())
-    left = between(today, due.on)
+    left = count_working_days(today, due.on)
     if due.on < today:
         return f"overdue:{today.isoformat()}", (OWNER, MANAGER)
     if left <= _LAST:
@@ -86,7 +86,7 @@ def _step(due: Due, today: date) -> tuple[str, tuple[str, ...]]:
     return (f"early:{due.on.isoformat()}", (OWNER,)) if left <= _EARLY else ("", ())
 
 
-def line(due: Due, today: date) -> LazyMessage:
+def line(due: Deadline, today: date) -> LazyMessage:
     """One matter in one line."""
     if due.provisional:
         return LazyMessage(

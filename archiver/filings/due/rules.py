@@ -18,7 +18,7 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class DeadlineRule:
     """One duty."""
 
     key: str
@@ -30,14 +30,14 @@ class Rule:
 
 
 RULES = (
-    Rule("start", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(1)")),
-    Rule("change", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(2)")),
-    Rule("end", 20, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(3)")),
-    Rule("review", 30, REGULATOR, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 25")),
-    Rule("display", 5, COMPANY, POLICY, LazyMessage("Algorithm Recommendation Provisions, art. 26")),
-    Rule("notice", 5, COMPANY, POLICY, None),
-    Rule("inspection", 0, COMPANY, POLICY, LazyMessage("Algorithm Recommendation Provisions, art. 28")),
-    Rule("check", 2, COMPANY, POLICY, None),
+    DeadlineRule("start", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(1)")),
+    DeadlineRule("change", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(2)")),
+    DeadlineRule("end", 20, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(3)")),
+    DeadlineRule("review", 30, REGULATOR, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 25")),
+    DeadlineRule("display", 5, COMPANY, POLICY, LazyMessage("Algorithm Recommendation Provisions, art. 26")),
+    DeadlineRule("notice", 5, COMPANY, POLICY, None),
+    DeadlineRule("inspection", 0, COMPANY, POLICY, LazyMessage("Algorithm Recommendation Provisions, art. 28")),
+    DeadlineRule("check", 2, COMPANY, POLICY, None),
 )
 
 #: Sentences for people, by rule.
@@ -54,7 +54,7 @@ SENTENCES: Mapping[str, LazyMessage] = {
 }
 
 
-def rule(key: str, on: date) -> Rule:
+def rule_in_force(key: str, on: date) -> DeadlineRule:
     """Return the rule in force on that day; the oldest one for a day before all of them."""
     candidates = sorted(
         (candidate for candidate in RULES if candidate.key == key), key=lambda candidate: candidate.effective_from

@@ -28,7 +28,7 @@ class CalendarDay:
     latest: date | None = None  # of a provisional date the other candidate
 
 
-def after(start: date, count: int) -> CalendarDay:
+def add_working_days(start: date, count: int) -> CalendarDay:
     """Return the working day that is ``count`` working days after ``start``, which is not counted itself."""
     if count <= 0 or start.year > _LAST_YEAR:
         return CalendarDay(start)
@@ -50,10 +50,10 @@ def is_working_day(day: date) -> bool:
     return _is_guessed_workday(day)
 
 
-def between(start: date, end: date) -> int:
+def count_working_days(start: date, end: date) -> int:
     """Count the working days after ``start`` up to and including ``end``; negative if ``end`` is earlier."""
     if end < start:
-        return -between(end, start)
+        return -count_working_days(end, start)
     days = (start + _DAY * n for n in range(1, (end - start).days + 1))
     return sum(1 for day in days if _is_guessed_workday(day))
 
