@@ -50,13 +50,13 @@ bench-full:
 	$(BIN)/python benchmarks/bench.py --full --to docs/benchmarks.md
 	$(BIN)/python benchmarks/intake.py
 	$(BIN)/python benchmarks/replica.py
-	$(BIN)/python -m tests.sentence_lines
+	$(BIN)/python -m tests.support.sentence_lines
 
 # Half an hour of random work, then 1,000 kills in the middle of it.
 soak:
 	@sh scripts/prepare.sh test
-	$(BIN)/python -m tests.soak --seconds 1800
-	$(BIN)/python -m tests.soak --seconds 5 --kills 1000
+	$(BIN)/python -m tests.support.soak --seconds 1800
+	$(BIN)/python -m tests.support.soak --seconds 5 --kills 1000
 
 clean:
 	rm -rf $(VENV)

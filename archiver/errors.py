@@ -3,9 +3,9 @@
 A message is a *template* with named fields, in no language until it is printed.  It says what happened to
 which file, what was not lost, and what to do next; in a command each field is ``{name!q}``, quoted.
 
-A template is written literally in one of three places, where tests/messages.py finds it: as the first argument
-of :class:`LazyMessage`, of :meth:`LazyMessage.define`, or of a function with a parameter called ``template``.
-Programs decide on codes, never on templates; docs/codes.md lists the codes.
+A template is written literally in one of three places, where tests/support/messages.py finds it: as the first
+argument of :class:`LazyMessage`, of :meth:`LazyMessage.define`, or of a function with a parameter called
+``template``. Programs decide on codes, never on templates; docs/codes.md lists the codes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from archiver.verify.findings import TABLE
-from tests.conftest import CHECKOUT, COMMAND, Site, tree
+from tests.support.site import CHECKOUT, COMMAND, Site, tree
 
 THREATS = CHECKOUT / "docs" / "threat-model.md"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import git_three
-from tests.conftest import CHECKOUT, SAMPLES, Site, free_port, listens, open_the_way, tree, wait_until
-from tests.other_user import become_user
-from tests.test_restore import NAMES
+from tests.restore.test_restoration import NAMES
+from tests.support import git_three
+from tests.support.other_user import become_user
+from tests.support.site import CHECKOUT, SAMPLES, Site, free_port, listens, open_the_way, tree, wait_until
 
 pytestmark = pytest.mark.needs("root", "mount", "another user", "git-lfs", "sshd", "rsync")
 

@@ -22,8 +22,8 @@ from archiver.intake import path_reasons
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.replica.bucket import BucketProblem
 from archiver.verify.findings import Finding
-from tests.codes_page import PAGE, render
-from tests.messages import IMPLEMENTATION, ROOT, error_classes, read_source, sources
+from tests.support.codes_page import PAGE, render
+from tests.support.messages import IMPLEMENTATION, ROOT, error_classes, read_source, sources
 
 
 def test_each_error_class_has_a_code_of_its_own() -> None:
@@ -114,7 +114,7 @@ def test_a_code_has_one_meaning() -> None:
 
 def test_the_page_of_codes_is_that_of_the_code() -> None:
     """A code that is gone or has another sentence is seen here, and in the review of docs/codes.md."""
-    assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.codes_page"
+    assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.support.codes_page"
 
 
 #: Where a sentence is looked up on purpose: what an earlier release stored.

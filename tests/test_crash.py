@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.store.failpoints import Step
-from tests.conftest import COMMAND, Site
+from tests.support.site import COMMAND, Site
 
 
 def fill(site: Site, files: int = 500, mark: str = "") -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from archiver.audit.portable import PortableNames
 from archiver.intake import scan
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 #: A path of 2 kB, whose folders are too many for Python's stack; and one of 10 kB, which the kernel refuses.
 NAMES = [b"d", "目录".encode() + b"-001"]

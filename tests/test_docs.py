@@ -15,9 +15,9 @@ import pytest
 import archiver
 from archiver import errors, interruption
 from archiver.cli.main import COMMANDS
-from tests import package_map, sentence_lines
-from tests.conftest import CHECKOUT, COMMAND
-from tests.messages import read_source
+from tests.support import package_map, sentence_lines
+from tests.support.messages import read_source
+from tests.support.site import CHECKOUT, COMMAND
 
 READMES = ["README.md", "README.zh-CN.md"]
 GROUPS = {"replica", "dispose", "filing", "hold", "key", "service", "config"}
@@ -152,14 +152,14 @@ def test_modules_stay_small(path: Path) -> None:
 
 
 def test_the_page_of_findings_is_that_of_the_code() -> None:
-    from tests.findings_page import PAGE, render
+    from tests.support.findings_page import PAGE, render
 
-    assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.findings_page"
+    assert PAGE.read_text(encoding="utf-8") == render(), "python -m tests.support.findings_page"
 
 
 def test_the_map_of_floors_and_rooms_is_that_of_the_code() -> None:
     page = package_map.PAGE.read_text("utf-8")
-    assert page == package_map.render(page), "python -m tests.package_map"
+    assert page == package_map.render(page), "python -m tests.support.package_map"
 
 
 def test_a_page_without_the_marks_of_the_map_is_an_error() -> None:
@@ -249,7 +249,7 @@ def test_a_decision_has_the_headings_of_the_template(path: Path) -> None:
 @pytest.mark.parametrize("path", sentence_lines.DOCUMENTS, ids=lambda path: path.name)
 def test_each_sentence_of_a_document_has_its_line(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert text == sentence_lines.reflow(text), "python -m tests.sentence_lines"
+    assert text == sentence_lines.reflow(text), "python -m tests.support.sentence_lines"
 
 
 def test_sentences_are_told_from_what_only_looks_like_them() -> None:

@@ -15,7 +15,7 @@ import archiver
 from archiver.audit import package
 from archiver.documents.cache import DocumentCache
 from archiver.existence import is_folder, is_plain_file, is_there
-from tests.conftest import Site
+from tests.support.site import Site
 
 #: Root may look everywhere; without these capabilities it is kept out as anybody else is.
 WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search"]  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 from archiver.store import names
 from archiver.store.git import hooks
-from tests.conftest import CHECKOUT, Site, tree
+from tests.support.site import CHECKOUT, Site, tree
 from tests.test_golden import FACTS, unpacked
 
 PAGE = (CHECKOUT / "docs/format.md").read_text("utf-8")

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CHECKOUT, Site, tree
+from tests.support.site import CHECKOUT, Site, tree
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTS: dict[str, Any] = json.loads((GOLDEN / "facts.json").read_text("utf-8"))

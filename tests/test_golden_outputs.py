@@ -1,6 +1,6 @@
 """Every command says of the golden archive what it said, and writes what it wrote, byte for byte.
 
-tests/golden_outputs.py lists the commands, and says how an output is changed on purpose.
+tests/support/golden_outputs.py lists the commands, and says how an output is changed on purpose.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from tests import golden_outputs
+from tests.support import golden_outputs
 
 
 @pytest.fixture(scope="module")

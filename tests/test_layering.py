@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CHECKOUT
+from tests.support.site import CHECKOUT
 
 LINTER = Path(sys.executable).parent / "lint-imports"
 CONTRACTS: dict[str, dict[str, Any]] = {

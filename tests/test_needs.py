@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import find_trouble
+from tests.support.needs import find_trouble
 
 
 @pytest.mark.parametrize(

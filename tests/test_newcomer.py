@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT, SAMPLES
+from tests.support.site import CHECKOUT, SAMPLES
 
 pytestmark = pytest.mark.needs("root", "mount", "setpriv", "git-lfs", "ssh-keygen")
 

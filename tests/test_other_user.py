@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import open_the_way
-from tests.other_user import become_user
+from tests.support.other_user import become_user
+from tests.support.site import open_the_way
 
 
 @pytest.mark.needs("root", "another user")

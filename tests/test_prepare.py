@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT, open_the_way
-from tests.other_user import become_user
+from tests.support.other_user import become_user
+from tests.support.site import CHECKOUT, open_the_way
 
 #: Answers what prepare.sh asks of a Python; "calls" beside it notes what changes something.
 PYTHON = r"""#!/bin/sh

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from tests.soak import soak
+from tests.support.soak import soak
 
 
 def test_half_a_minute_of_random_work(tmp_path: Path) -> None:

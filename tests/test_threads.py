@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import CHECKOUT
+from tests.support.site import CHECKOUT
 
 #: What starts one, called by its name or as an attribute of its module.
 _STARTERS = {

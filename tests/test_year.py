@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from archiver import clock
-from tests.conftest import Site, open_the_way
 from tests.retention.test_disposal import FIRST, GROUP, PLANNER, SECOND, Later, Served
+from tests.support.site import Site, open_the_way
 
 pytestmark = pytest.mark.needs("root", "another user")
 

@@ -27,7 +27,7 @@ from archiver.actions.request_fields import (
 )
 from archiver.cli.main import COMMANDS
 from archiver.errors import UsageError
-from tests.conftest import CHECKOUT
+from tests.support.site import CHECKOUT
 
 ACTIONS = sorted(all_actions())
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from archiver.audit.portable import PortableNames
 from archiver.store.names import raw
-from tests.bags import open_bag
-from tests.conftest import SAMPLES, Site, tree
-from tests.test_restore import NAMES
+from tests.restore.test_restoration import NAMES
+from tests.support.bags import open_bag
+from tests.support.site import SAMPLES, Site, tree
 
 component = st.one_of(
     st.sampled_from(NAMES),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from archiver.audit.timeline import LABEL, WIDTH, Mark, lay_out_timeline
 from archiver.filings.expected_materials import EXPECTED, find_expected
-from tests.conftest import SAMPLES, Site
+from tests.support.site import SAMPLES, Site
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))
 marks = st.builds(

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.conftest import CHECKOUT, SAMPLES, Site
+from tests.support.site import CHECKOUT, SAMPLES, Site
 
 SOURCE = CHECKOUT / "archiver/audit/resources/verify.py"
 

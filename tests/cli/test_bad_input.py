@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, Site, tree
-from tests.other_user import become_user
+from tests.support.other_user import become_user
+from tests.support.site import COMMAND, Site, tree
 
 
 @dataclass(frozen=True)

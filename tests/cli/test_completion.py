@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from tests.conftest import COMMAND, Site
+from tests.support.site import COMMAND, Site
 
 
 def complete(site: Site, words: str) -> list[str]:

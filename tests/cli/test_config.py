@@ -7,7 +7,7 @@ from typing import Any
 
 from archiver.config.schema import settings_of
 from archiver.config.settings import Config
-from tests.conftest import Site
+from tests.support.site import Site
 
 
 def warnings(site: Site) -> list[tuple[str, str]]:

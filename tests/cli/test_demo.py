@@ -12,8 +12,8 @@ import pytest
 
 from archiver.cli.console import Console
 from archiver.cli.demo import DemoFailed, _Demo
-from tests import git_three
-from tests.conftest import COMMAND, SAMPLES, Site
+from tests.support import git_three
+from tests.support.site import COMMAND, SAMPLES, Site
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 
 from archiver.cli.main import main
 from archiver.store.creation import new_archive
-from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, tree
 from tests.daemon.test_faults import Volume
-from tests.git_three import IN_FILES
-from tests.other_user import become_user
+from tests.support.git_three import IN_FILES
+from tests.support.other_user import become_user
+from tests.support.site import CHECKOUT, COMMAND, Site, open_the_way, tree
 
 #: What a step of init begins with, as Python's audit events name it.
 STEPS = (

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.test_init import entries, words
-from tests.conftest import COMMAND, Site
+from tests.support.site import COMMAND, Site
 
 #: Presses Ctrl-C at one of the steps after our first line; only ``sys`` and ``os`` are there before it.
 #: Until Python has read that line nobody can handle anything: see archiver/__main__.py.

@@ -15,8 +15,8 @@ import pytest
 from babel.messages.mofile import read_mo
 
 from archiver.cli.main import COMMANDS, cli
-from tests.conftest import COMMAND, Site
-from tests.messages import CATALOGUE, ROOT, Source, catalogue, entries, messages, read_source, sources
+from tests.support.messages import CATALOGUE, ROOT, Source, catalogue, entries, messages, read_source, sources
+from tests.support.site import COMMAND, Site
 
 
 def test_every_message_is_translated_and_none_is_left_over() -> None:

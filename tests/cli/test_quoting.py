@@ -18,8 +18,8 @@ from archiver.actions import protocol
 from archiver.cli.main import COMMANDS
 from archiver.errors import LazyMessage, UsageError, shell_word
 from archiver.i18n import translator
-from tests.conftest import COMMAND, Site
-from tests.messages import catalogue, messages
+from tests.support.messages import catalogue, messages
+from tests.support.site import COMMAND, Site
 
 #: Programs that a message may ask for, beside ours.
 PROGRAMS = (

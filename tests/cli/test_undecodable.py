@@ -15,7 +15,7 @@ import pytest
 
 from archiver.cli.main import cli, main
 from archiver.errors import LazyMessage
-from tests.conftest import COMMAND, Site, tree, wait_until
+from tests.support.site import COMMAND, Site, tree, wait_until
 
 #: "Filing" in GBK, as an old terminal sends it: nothing that UTF-8 could be.
 GBK = "备案".encode("gbk")

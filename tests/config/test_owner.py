@@ -14,7 +14,7 @@ import pytest
 
 from archiver.config import loader
 from archiver.errors import ConfigError
-from tests.conftest import COMMAND, Site
+from tests.support.site import COMMAND, Site
 
 pytestmark = pytest.mark.needs("root")
 

@@ -7,7 +7,7 @@ import pytest
 
 from archiver.config import loader, settings, template
 from archiver.errors import ConfigError
-from tests.conftest import Site
+from tests.support.site import Site
 
 BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
 

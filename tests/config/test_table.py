@@ -15,8 +15,8 @@ from archiver.config import loader, template
 from archiver.config.schema import Setting, settings_of, values_of
 from archiver.config.settings import TABLES, Config, FilingSettings, settings_by_table
 from archiver.errors import ConfigError
-from tests.settings_page import PAGES, render
-from tests.toml_text import dump_value
+from tests.support.settings_page import PAGES, render
+from tests.support.toml_text import dump_value
 
 REQUIRED = {"archive": {"path": "a"}, "watch": {"path": "w"}}
 #: The name of a filing that TOML has to quote.
@@ -170,4 +170,4 @@ def test_every_key_has_a_table_with_a_subject() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_page_of_settings_is_that_of_the_table(page: Path) -> None:
-    assert page.read_text("utf-8") == render(page), "python -m tests.settings_page"
+    assert page.read_text("utf-8") == render(page), "python -m tests.support.settings_page"

@@ -16,8 +16,8 @@ import pytest
 
 from archiver.daemon.log import Log
 from archiver.errors import LazyMessage, message_from
-from tests.conftest import COMMAND, Site, free_port, listens, wait_until
 from tests.daemon.test_service import set_metrics
+from tests.support.site import COMMAND, Site, free_port, listens, wait_until
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import COMMAND, Site, wait_until
+from tests.support.site import COMMAND, Site, wait_until
 
 NUMBER = "网信算备110108823483901230031号"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from archiver.store import lock
-from tests import faketime
-from tests.conftest import COMMAND, Site, wait_until
+from tests.support import faketime
+from tests.support.site import COMMAND, Site, wait_until
 
 
 def finish(daemon: subprocess.Popen[str]) -> str:

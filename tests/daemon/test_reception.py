@@ -24,8 +24,8 @@ from archiver.actions import protocol
 from archiver.actions.registry import all_actions
 from archiver.actions.request_fields import TextRule, request_fields
 from archiver.errors import LazyMessage, NotFoundError, UsageError
-from tests.conftest import CHECKOUT, COMMAND, Site, open_the_way, wait_until
-from tests.other_user import become_user
+from tests.support.other_user import become_user
+from tests.support.site import CHECKOUT, COMMAND, Site, open_the_way, wait_until
 
 OFFICER, READER, STRANGER = 65201, 65202, 65203
 GID, OTHER_GID = 65534, 65333

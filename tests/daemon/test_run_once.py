@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from archiver.store import lock
-from tests.conftest import COMMAND, Site
 from tests.daemon.test_faults import Volume
+from tests.support.site import COMMAND, Site
 
 #: Root reads everything; without these capabilities it is refused as anybody else is.
 WITHOUT_OVERRIDE = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search"]  # fmt: skip

@@ -17,7 +17,7 @@ import pytest
 from archiver import clock
 from archiver.config.loader import load
 from archiver.daemon import unit
-from tests.conftest import CHECKOUT, COMMAND, Site, free_port, wait_until
+from tests.support.site import CHECKOUT, COMMAND, Site, free_port, wait_until
 
 
 def set_metrics(site: Site, **settings: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from archiver.config.loader import load
 from archiver.daemon import service as service_module
 from archiver.daemon.service import Service
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 #: Waits on an event nearly all the time, as the daemon does between two turns.  With handlers that set the event, it
 #: waited for its own lock within a second, and each further signal was one more handler that waited inside the last.

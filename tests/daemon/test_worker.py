@@ -15,7 +15,7 @@ import pytest
 
 from archiver.config.loader import load
 from archiver.store.content.source import StatData
-from tests.conftest import SAMPLES, Site, tree, wait_until
+from tests.support.site import SAMPLES, Site, tree, wait_until
 
 
 def submissions(root: Path) -> list[str]:

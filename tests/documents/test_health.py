@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pypdf import PdfWriter
 
 from archiver.documents.integrity import NOTES, find_doubt
-from tests.conftest import SAMPLES, Site
+from tests.support.site import SAMPLES, Site
 
 FIRST = next(SAMPLES.glob("*/2026-03-首次备案"))
 PDF = (FIRST / "算法安全自评估报告.pdf").read_bytes()

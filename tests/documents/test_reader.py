@@ -22,7 +22,7 @@ from archiver.documents.cache import DocumentCache
 from archiver.documents.document import ENCRYPTED, HEAVY, UNSTARTED, Document
 from archiver.documents.document_types import detect_type
 from archiver.documents.reader import Reader, difference
-from tests.conftest import SAMPLES, Site
+from tests.support.site import SAMPLES, Site
 
 
 def read(path: Path, name: str) -> Document:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archiver.errors import UsageError
 from archiver.verify.witness import Witness, find_contradictions, parse_witness
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 
 def print_witness_line(site: Site) -> str:

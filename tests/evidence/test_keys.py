@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CHECKOUT, Site
+from tests.support.site import CHECKOUT, Site
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from archiver.actions.registry import decode_action, perform
 from archiver.config import loader
 from archiver.errors import UsageError
 from archiver.filings.fetch import PageUnreachable, fetch_page
-from tests.conftest import COMMAND, SAMPLES, Site, free_port
+from tests.support.site import COMMAND, SAMPLES, Site, free_port
 
 NUMBER = "网信算备110108823483901230031号"
 LINK = "https://beian.example/public/1"

@@ -9,7 +9,7 @@ import pytest
 from archiver.errors import UsageError
 from archiver.filings.filing_numbers import detect_scheme
 from archiver.filings.submission_kinds import kind_from_folder
-from tests.conftest import Site
+from tests.support.site import Site
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from archiver.filings import change_detection
 from archiver.store.events.filing_events import ReleaseSignalled
 from archiver.store.writer import Draft
-from tests.conftest import Site
 from tests.filings.test_desk import filed
+from tests.support.site import Site
 
 SECRET = "root:$6$salt$digest:20000:0:99999:7:::\n"
 

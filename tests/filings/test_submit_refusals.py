@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, Site
+from tests.support.site import COMMAND, Site
 
 ON = ("--on", "2026-03-20")
 #: Root reads everything; without these capabilities it is refused as anybody else is.

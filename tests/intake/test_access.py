@@ -18,7 +18,7 @@ from archiver.intake.folder.access import Direct, ThroughChildren
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Unstable
 from archiver.workers import WorkerProgram
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 TABLES = Path(__file__).parent / "mount_tables"
 

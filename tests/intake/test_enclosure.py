@@ -11,7 +11,7 @@ import pytest
 
 from archiver.intake.folder import mounts
 from archiver.store.content.own_files import OwnFile, OwnFiles
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 Bind = Callable[[Path, Path], None]
 

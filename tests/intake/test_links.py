@@ -12,7 +12,7 @@ import pytest
 
 from archiver.intake.folder.access import Direct, FolderAccess, ThroughChildren
 from archiver.store.content.source import Unstable
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 SECRET = "root:$6$salt$digest:20000:0:99999:7:::"
 

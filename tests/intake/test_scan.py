@@ -12,7 +12,7 @@ from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner, ScanResult
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.content.source import StatData
-from tests.conftest import open_the_way
+from tests.support.site import open_the_way
 
 
 @pytest.fixture

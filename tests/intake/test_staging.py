@@ -13,7 +13,7 @@ from archiver.errors import StorageError
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.store.content.objects import ContentStore
 from archiver.workers import WorkerDied
-from tests.conftest import Site, tree
+from tests.support.site import Site, tree
 
 
 @pytest.fixture

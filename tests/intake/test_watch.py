@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.folder.canary import PATIENCE_SECONDS, PERIOD_SECONDS, Canary
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 
 def start(site: Site, patch: str, *wrapper: str) -> subprocess.Popen[str]:

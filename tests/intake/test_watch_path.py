@@ -15,7 +15,7 @@ import pytest
 
 from archiver.intake.folder import watch_path
 from archiver.store import names
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 
 @pytest.fixture

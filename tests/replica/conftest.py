@@ -12,10 +12,10 @@ import pytest
 from archiver.config.bucket_access import BucketAccess
 from archiver.replica.bucket_settings import settings_from_url
 from archiver.replica.s3 import S3Bucket
-from tests.conftest import Site
 from tests.replica.ceph import Ceph
 from tests.replica.seaweed import Seaweed
 from tests.replica.server import ACCESS, SECRET, Server, free_base
+from tests.support.site import Site
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

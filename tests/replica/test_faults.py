@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from archiver import clock
-from tests.conftest import Site
-from tests.faketime import at
 from tests.replica.conftest import give_keys, write_keys
 from tests.replica.proxy import http, proxied
 from tests.replica.server import ACCESS, SECRET, Server, free_base
+from tests.support.faketime import at
+from tests.support.site import Site
 
 
 def init(site: Site, url: str, endpoint: str, *more: object, code: int = 0) -> str:

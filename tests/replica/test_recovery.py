@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests import git_three
-from tests.conftest import COMMAND, Site, tree, wait_until
 from tests.replica.conftest import write_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import ACCESS, SECRET, Server
+from tests.support import git_three
+from tests.support.site import COMMAND, Site, tree, wait_until
 
 
 def delete_all_that_can_be(server: Server, url: str) -> tuple[int, int]:

@@ -21,11 +21,11 @@ from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.s3 import S3Bucket
 from archiver.store import lock
 from archiver.store.git.repository import Repository
-from tests.conftest import COMMAND, Site, wait_until
 from tests.replica.conftest import give_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import Server
 from tests.retention.test_disposal import FOUR_YEARS, Later
+from tests.support.site import COMMAND, Site, wait_until
 
 OpenBucket = Callable[[str], S3Bucket]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import Site
 from tests.replica.conftest import write_keys
 from tests.replica.proxy import proxied
 from tests.replica.server import DOMAIN, WRITER, WRITER_SECRET, Server, free_base
+from tests.support.site import Site
 
 MANUAL = Path(__file__).parents[2] / "docs" / "offsite.md"
 

@@ -17,9 +17,9 @@ import pytest
 from archiver import clock
 from archiver.store.events.attached_files import TOKEN_FILE
 from archiver.store.events.evidence_events import TimestampReceived
-from tests import faketime
-from tests.authority import Authority
-from tests.conftest import CHECKOUT, COMMAND, Site
+from tests.support import faketime
+from tests.support.authority import Authority
+from tests.support.site import CHECKOUT, COMMAND, Site
 
 TEN_YEARS = 3653
 
@@ -110,7 +110,7 @@ def test_an_older_copy_of_the_archive(ended: Site) -> None:
 
 def later(site: Site, when: str, *arguments: object, code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.later", when, "--config", site.config, *map(str, arguments)],
+        [sys.executable, "-m", "tests.support.later", when, "--config", site.config, *map(str, arguments)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -187,7 +187,7 @@ def test_an_authority_that_is_down_delays_the_token_only(stamped: Site, authorit
     assert stamped.json("status")["clock"]["last_token"] is None
     authority.broken = False
     daemon = stamped.start("--settle", "0.2")
-    from tests.conftest import wait_until
+    from tests.support.site import wait_until
 
     wait_until(lambda: stamped.json("status")["clock"]["last_token"])
     daemon.terminate()

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CHECKOUT, Site, open_the_way, tree, wait_until
-from tests.other_user import become_user
+from tests.support.other_user import become_user
+from tests.support.site import CHECKOUT, Site, open_the_way, tree, wait_until
 
 pytestmark = pytest.mark.needs("root", "another user")
 
@@ -33,7 +33,14 @@ class Later:
         self.days = days
 
     def command(self, *arguments: object) -> list[str | bytes]:
-        start = [sys.executable, "-m", "tests.later", str(self.days), "--config", os.fspath(self.site.config)]
+        start = [
+            sys.executable,
+            "-m",
+            "tests.support.later",
+            str(self.days),
+            "--config",
+            os.fspath(self.site.config),
+        ]
         return [*start, *map(str, arguments)]
 
     def run(self, *arguments: object, code: int = 0, uid: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -234,7 +241,7 @@ def test_an_interrupted_disposal_is_finished_by_running_it_again(site: Site, ste
         "def listen(event, arguments):\n"
         f"    if event == 'archiver.step' and arguments[0] == {step!r}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "sys.addaudithook(listen)\n"
-        "from tests.later import shift\n"
+        "from tests.support.later import shift\n"
         "from archiver.cli.main import main\n"
         f"shift({days})\n"
         f"main(['--config', {os.fspath(site.config)!r}, 'dispose', 'run', {name!r}])\n"

@@ -11,7 +11,7 @@ import pytest
 from archiver.model import Hold, Submission, Version
 from archiver.profiles import DEFAULT, PROFILES
 from archiver.retention.policy import Policy, decide, decide_content
-from tests.conftest import Site
+from tests.support.site import Site
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from archiver.retention.policy import (
     new_promises,
 )
 from archiver.store.events.archive_events import RetentionPromised
-from tests.conftest import Site
+from tests.support.site import Site
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))

@@ -17,7 +17,7 @@ from archiver.replica.bucket import Bucket
 from archiver.replica.rebuild import rebuild_archive
 from archiver.store.creation import filesystem_abilities
 from tests.cli.test_init import clone, entries, words
-from tests.conftest import Site
+from tests.support.site import Site
 
 
 class ExFat:

@@ -25,8 +25,8 @@ from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify
-from tests import forged
-from tests.conftest import CHECKOUT, Site
+from tests.support import forged
+from tests.support.site import CHECKOUT, Site
 
 
 def test_the_package_verifier_knows_the_same_actions() -> None:

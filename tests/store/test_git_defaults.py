@@ -1,4 +1,4 @@
-"""The defaults of git 3, and repositories of another format than the archive's: see tests/git_three.py."""
+"""The defaults of git 3, and repositories of another format than the archive's: see tests/support/git_three.py."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from archiver.errors import StorageError
 from archiver.filings import change_detection
 from archiver.store.git.repository import Repository
-from tests import git_three
-from tests.conftest import CHECKOUT, SAMPLES, Site, wait_until
+from tests.support import git_three
+from tests.support.site import CHECKOUT, SAMPLES, Site, wait_until
 
 #: Made by the program beside it, with a newer git than every machine has.
 REFTABLE = CHECKOUT / "tests/reftable/clone.tar.gz"

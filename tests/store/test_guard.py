@@ -22,9 +22,9 @@ import pytest
 from archiver.errors import ArchiverError
 from archiver.store.git import hooks, lfs_additions, restore_settings
 from archiver.store.git.repository import Repository
-from tests.conftest import CHECKOUT, Site, open_the_way, tree, wait_until
-from tests.git_three import IN_FILES
-from tests.other_user import become_user
+from tests.support.git_three import IN_FILES
+from tests.support.other_user import become_user
+from tests.support.site import CHECKOUT, Site, open_the_way, tree, wait_until
 
 
 @pytest.fixture

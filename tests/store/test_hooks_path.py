@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Site
+from tests.support.site import Site
 
 
 @pytest.fixture

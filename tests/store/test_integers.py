@@ -15,7 +15,7 @@ import pytest
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.content.source import StatData
 from archiver.store.sqlite import read_integer, stored_integer
-from tests.conftest import Site, tree
+from tests.support.site import Site, tree
 
 SECOND = 10**9
 #: 2400, 2486 (xfs), the last second of tmpfs and btrfs, just past 64 bits; before 1901 and before all 64 bits.

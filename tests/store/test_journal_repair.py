@@ -16,7 +16,7 @@ import pytest
 
 from archiver.store.failpoints import Step
 from archiver.store.git.repository import JOURNAL
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 from tests.test_crash import HOOK
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from archiver.store import permissions
-from tests.conftest import COMMAND, Site, open_the_way, wait_until
-from tests.git_three import IN_FILES
-from tests.other_user import become_user
+from tests.support.git_three import IN_FILES
+from tests.support.other_user import become_user
+from tests.support.site import COMMAND, Site, open_the_way, wait_until
 
 #: A group that nobody has.
 STAFF = 65432

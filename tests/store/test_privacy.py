@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.store.sensitive import matching_pattern
-from tests.conftest import Site, open_the_way
-from tests.other_user import become_user
+from tests.support.other_user import become_user
+from tests.support.site import Site, open_the_way
 
 
 def mode(site: Site, data: str) -> int:

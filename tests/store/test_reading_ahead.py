@@ -10,7 +10,7 @@ import pytest
 
 from archiver.errors import StorageError
 from archiver.store.index.queries import Index
-from tests.conftest import CHECKOUT, Site
+from tests.support.site import CHECKOUT, Site
 
 sys.path.insert(0, str(CHECKOUT / "benchmarks"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Site, wait_until
+from tests.support.site import Site, wait_until
 
 
 def _back_up(site: Site, *names: str) -> Callable[[], None]:

@@ -21,8 +21,8 @@ from archiver.store.events.filing_events import FilingUpdated
 from archiver.store.events.validation import check_values
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 from archiver.store.journal import canonical
-from tests import journal_page
-from tests.conftest import CHECKOUT
+from tests.support import journal_page
+from tests.support.site import CHECKOUT
 
 EVENTS = CHECKOUT / "archiver/store/events"
 CLASSES = list(DETAILS_BY_ACTION.values())
@@ -143,7 +143,7 @@ def test_the_vocabulary_reads_and_writes_no_file() -> None:
 
 
 def test_the_page_of_the_journal_is_made_of_the_classes() -> None:
-    assert journal_page.PAGE.read_text("utf-8") == journal_page.render(), "python -m tests.journal_page"
+    assert journal_page.PAGE.read_text("utf-8") == journal_page.render(), "python -m tests.support.journal_page"
 
 
 def test_every_member_and_file_says_what_it_means() -> None:

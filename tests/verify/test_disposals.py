@@ -20,7 +20,7 @@ from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.retention_events import DisposalApproved, DisposalBegun
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify
-from tests.conftest import Site
+from tests.support.site import Site
 
 NUMBERS = {"A054", "A055", "A056", "A057", "A058"}
 

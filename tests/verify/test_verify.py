@@ -19,7 +19,7 @@ from archiver.store.archive import Archive
 from archiver.verify.findings import TABLE, VerifyReport
 from archiver.verify.git_objects import check_files, loose_object_problem
 from archiver.verify.whole_archive import verify, verify_without_git
-from tests.conftest import Site
+from tests.support.site import Site
 from tests.verify.test_disposals import NUMBERS
 
 

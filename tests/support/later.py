@@ -1,4 +1,4 @@
-"""The installed command at a later time: ``python -m tests.later DAYS[/BOOT] COMMAND ...``.
+"""The installed command at a later time: ``python -m tests.support.later DAYS[/BOOT] COMMAND ...``.
 
 All clocks of the machine move together, as they would if that much time had
 passed on a machine that was never switched off.  With BOOT, it was switched on

@@ -1,6 +1,6 @@
 """One sentence a line in Markdown, so that a change shows as the sentence it changes.
 
-``python -m tests.sentence_lines`` rewrites every document; a test compares.
+``python -m tests.support.sentence_lines`` rewrites every document; a test compares.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.other_user import CHECKOUT
+from tests.support.other_user import CHECKOUT
 
 DOCUMENTS: list[Path] = sorted(
     {CHECKOUT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/notes.md")}

@@ -1,4 +1,4 @@
-"""docs/journal.md, made from the classes of the events: ``python -m tests.journal_page``."""
+"""docs/journal.md, made from the classes of the events: ``python -m tests.support.journal_page``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from archiver.store.events.event_details import EventDetails
 from archiver.store.events.value_kinds import ENVELOPE
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
-from tests.conftest import CHECKOUT
+from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "journal.md"
 HEAD = """\
 # The journal, event by event
 
-Made from `archiver/store/events/` by `python -m tests.journal_page`; a test keeps it so.
+Made from `archiver/store/events/` by `python -m tests.support.journal_page`; a test keeps it so.
 This page is format 1, and outlives the program: with it, any git and any JSON parser can read a journal.
 [format.md](format.md) describes the rest of an archive, such as names, the compliance clock, the lines of `changes.jsonl`, and what is signed.
 

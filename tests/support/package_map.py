@@ -1,4 +1,4 @@
-"""The map of floors and rooms in docs/design.md, made from the code: ``python -m tests.package_map``."""
+"""The map of floors and rooms in docs/design.md, made from the code: ``python -m tests.support.package_map``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.other_user import CHECKOUT
+from tests.support.other_user import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "design.md"
 _CODE = CHECKOUT / "archiver"
-_BEGIN, _END = "<!-- made by: python -m tests.package_map -->\n", "<!-- end -->\n"
+_BEGIN, _END = "<!-- made by: python -m tests.support.package_map -->\n", "<!-- end -->\n"
 _HEAD = "| floor | room | what it is for |\n| --- | --- | --- |\n"
 
 

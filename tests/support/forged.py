@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.conftest import Site
+from tests.support.site import Site
 
 #: Details nested 980 deep: Python writes them from some places, and reads them back from fewer.
 DEEP = {"deep": "@"}

@@ -1,16 +1,16 @@
-"""docs/findings.md, made from the code: ``python -m tests.findings_page``."""
+"""docs/findings.md, made from the code: ``python -m tests.support.findings_page``."""
 
 from __future__ import annotations
 
 from archiver.verify.findings import TABLE
-from tests.conftest import CHECKOUT
-from tests.messages import Message, catalogue
+from tests.support.messages import Message, catalogue
+from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "findings.md"
 HEAD = """\
 # What `verify` finds
 
-Made from `archiver/verify/findings.py` by `python -m tests.findings_page`; a test keeps it so.
+Made from `archiver/verify/findings.py` by `python -m tests.support.findings_page`; a test keeps it so.
 Numbers are never given to another meaning.
 Any finding makes `verify` exit with 5: change nothing, keep the output, and compare with a clone, a backup or the off-site copy.
 

@@ -1,6 +1,6 @@
 """Long life: random work on a watched folder while the daemon runs, and is killed if asked.
 
-    python -m tests.soak [--seconds 1800] [--kills 0] [--seed N]
+    python -m tests.support.soak [--seconds 1800] [--kills 0] [--seed N]
 
 At the end the archive equals the folder, holds every state that was left alone
 for long enough, and every version that the daemon reported; nothing is doubled;
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archiver.store.names import text
-from tests.conftest import Site
+from tests.support.site import Site
 
 SETTLE = 0.3
 #: A state that was left alone for this much longer must be in the archive.

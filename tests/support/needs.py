@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.other_user import CHECKOUT, become_user
+from tests.support.other_user import CHECKOUT, become_user
 
 #: What takes longer does not work: a test would wait for it, too.
 PATIENCE_SECONDS = 60
@@ -75,7 +75,7 @@ def find_trouble(name: str) -> str:
     Raises pytest.UsageError for a name that is not in the table.
     """
     if (need := NEEDS.get(name)) is None:
-        raise pytest.UsageError(f"A test needs {name!r}, which tests/needs.py does not describe.")
+        raise pytest.UsageError(f"A test needs {name!r}, which tests/support/needs.py does not describe.")
     with tempfile.TemporaryDirectory() as folder:
         command, cwd = ["sh", "-ec", need.check], folder
         if name == "another user":

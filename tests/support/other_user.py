@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 NOBODYS_GROUP = 65534
 
 #: What a command of this environment reads: the program, the environment, the Python that it was made from.

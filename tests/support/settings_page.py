@@ -1,4 +1,4 @@
-"""docs/settings.md and docs/settings.zh-CN.md, made from the table of settings: ``python -m tests.settings_page``."""
+"""docs/settings.md and docs/settings.zh-CN.md, made from the table of settings: ``python -m tests.support.settings_page``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 from archiver.config.schema import Effect, Setting
 from archiver.config.settings import TABLES, settings_by_table
 from archiver.i18n import translator
-from tests.conftest import CHECKOUT
-from tests.sentence_lines import reflow
+from tests.support.sentence_lines import reflow
+from tests.support.site import CHECKOUT
 
 
 class Words(NamedTuple):

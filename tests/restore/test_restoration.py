@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, Site, tree
+from tests.support.site import COMMAND, Site, tree
 
 NAMES = [
     "材料".encode("gbk"), b"new\nline", b'quo"te', b"-rf", b"trail.", b"trail ", b"x" * 255, ("备" * 83).encode(),

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.bags import open_bag
-from tests.conftest import Site, wait_until
+from tests.support.bags import open_bag
+from tests.support.site import Site, wait_until
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Every message that a person may see, read from the source.
 
-``python -m tests.messages`` enters new ones into the catalogue, drops those that
+``python -m tests.support.messages`` enters new ones into the catalogue, drops those that
 are gone, and compiles it; the translations are then written by hand.
 
 A template is found where it is written: in ``LazyMessage(...)``, in ``LazyMessage.define(...)``, and as the argument of a

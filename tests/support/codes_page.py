@@ -1,18 +1,18 @@
-"""docs/codes.md, made from the code: ``python -m tests.codes_page``."""
+"""docs/codes.md, made from the code: ``python -m tests.support.codes_page``."""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
 
-from tests.conftest import CHECKOUT
-from tests.messages import error_classes, read_source, sources
+from tests.support.messages import error_classes, read_source, sources
+from tests.support.site import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "codes.md"
 HEAD = """\
 # Codes
 
-Made from the source by `python -m tests.codes_page`; a test keeps it so.
+Made from the source by `python -m tests.support.codes_page`; a test keeps it so.
 Programs decide on codes: a code is never given to another meaning, while the sentence beside it may be reworded or translated.
 The numbers that `verify` reports are listed in [findings.md](findings.md).
 

@@ -1,6 +1,6 @@
 """What the commands say of the golden archive, and what they write into it, under clocks that stand still.
 
-    python -m tests.golden_outputs
+    python -m tests.support.golden_outputs
 
 writes tests/golden/outputs anew.  That is done only where an output changes on purpose; the commit says why.
 tests/test_golden_outputs.py compares every run with these files.
@@ -26,7 +26,7 @@ from archiver import clock
 from archiver.cli.main import main
 from archiver.model import Actor
 from archiver.store import users
-from tests.conftest import Site
+from tests.support.site import Site
 from tests.test_golden import FACTS, GOLDEN, MADE_AT, unpacked
 
 OUTPUTS = GOLDEN / "outputs"

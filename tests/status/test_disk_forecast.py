@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.status.disk_forecast import WINDOW, forecast, window
-from tests.conftest import Site
+from tests.support.site import Site
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

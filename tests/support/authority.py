@@ -7,7 +7,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests import faketime
+from tests.support import faketime
 
 _CONFIG = """\
 [tsa]

@@ -1,0 +1,172 @@
+"""A site for tests: one watched folder, one archive, and the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from archiver.store.archive import Archive
+from tests.support.other_user import CHECKOUT
+from tests.support.toml_text import dump_tables
+
+SAMPLES = CHECKOUT / "sample_archive" / "materials"
+
+
+COMMAND = Path(sys.executable).parent / "archiver"
+
+
+class Site:
+    """A watched folder and its archive, driven through the installed command."""
+
+    def __init__(self, root: Path, layout: str = "{filing}/{submission}") -> None:
+        self.root = root
+        self.watch = root / "watched"
+        self.archive = root / "archive"
+        self.config = root / "archiver.toml"
+        self.repository = self.archive / "archive.git"
+        self.watch.mkdir(parents=True, exist_ok=True)
+        self.layout = layout
+
+    def init(self, *more: str) -> Site:
+        arguments = ["init", "--archive", self.archive, "--watch", self.watch, "--layout", self.layout, *more]
+        self.run(*arguments)
+        return self
+
+    def run(
+        self, *arguments: object, code: int | None = 0, stdin: str | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [COMMAND, "--config", self.config, *map(_argument, arguments)],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            input=stdin,
+            timeout=120,
+            env={**os.environ, **(env or {})},
+        )
+        if code is not None:
+            assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def configure(self, **tables: Mapping[str, Any]) -> None:
+        """Set keys of the configuration: ``configure(retention={"years": 5}, filings={"推荐": {"pages": [...]}})``.
+
+        Other keys stay, comments do not.
+        """
+        document = tomllib.loads(self.config.read_text("utf-8"))
+        for name, changes in tables.items():
+            table = document.setdefault(name, {})
+            for key, value in changes.items():
+                table[key] = {**table.get(key, {}), **value} if name == "filings" else value
+        self.config.write_text(dump_tables(document), "utf-8")
+
+    def set(self, section: str, key: str, value: object) -> None:
+        lines = self.config.read_text(encoding="utf-8").splitlines()
+        start = lines.index(f"[{section}]") + 1
+        end = next((n for n in range(start, len(lines)) if lines[n].startswith("[")), len(lines))
+        kept = [line for line in lines[start:end] if not line.startswith(f"{key} =")]
+        lines[start:end] = [f"{key} = {value}", *kept]
+        self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def json(self, *arguments: object, code: int | None = 0) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def catch_up(self, settle: float = 0.05) -> subprocess.CompletedProcess[str]:
+        return self.run("run", "--once", "--settle", settle)
+
+    def write(self, path: str | bytes, data: bytes | str = b"content") -> Path:
+        target = Path(os.fsdecode(os.fsencode(self.watch) + b"/" + os.fsencode(path)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data.encode() if isinstance(data, str) else data)
+        return target
+
+    def tags(self) -> list[str]:
+        return [version["tag"] for version in self.json("log")]
+
+    def open(self) -> Archive:
+        return Archive(self.archive)
+
+    def git(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", "-c", f"safe.directory={self.repository}", f"--git-dir={self.repository}", *arguments],
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def verified(self) -> dict[str, Any]:
+        report = self.json("verify")
+        assert report["ok"]
+        return report
+
+    def findings(self) -> list[dict[str, str]]:
+        return self.json("verify", code=5)["findings"]
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [COMMAND, "--config", self.config, "run", *map(_argument, arguments)],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def _argument(value: object) -> str | bytes:
+    return value if isinstance(value, bytes) else str(value)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def open_the_way(folder: Path) -> None:
+    """Let other users get as far as ``folder``, through pytest's own folders; never the system's."""
+    top = Path(tempfile.gettempdir())
+    for each in (folder, *folder.parents):
+        if top not in each.parents:
+            return
+        each.chmod(0o755)
+
+
+def tree(root: Path) -> dict[bytes, tuple[bytes | None, int]]:
+    """Every file (bytes, mtime) and every folder (None) below ``root``."""
+    found: dict[bytes, tuple[bytes | None, int]] = {}
+    top = os.fsencode(root)
+    for folder, folders, files in os.walk(top):
+        for name in files:
+            path = folder + b"/" + name
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                continue
+            with open(path, "rb") as stream:
+                found[path[len(top) + 1 :]] = (stream.read(), os.stat(path).st_mtime_ns)
+        for name in folders:
+            found[(folder + b"/" + name)[len(top) + 1 :]] = (None, 0)
+    return found
