@@ -32,7 +32,7 @@ _LONGEST_NAME, _LONGEST_FILE_NAME = 100, 200
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class RegisteredAction:
     """A kind of act on an archive, under the name on the socket."""
 
     name: str
@@ -41,8 +41,8 @@ class Action:
 
 
 #: Filled while the modules of this package are imported, and never changed afterwards.
-_ACTIONS_BY_NAME: dict[str, Action] = {}
-_ACTIONS_BY_REQUEST: dict[type[Request], Action] = {}
+_ACTIONS_BY_NAME: dict[str, RegisteredAction] = {}
+_ACTIONS_BY_REQUEST: dict[type[Request], RegisteredAction] = {}
 
 
 def action(
@@ -64,14 +64,14 @@ def action(
         request_fields(request_type)
         if name in _ACTIONS_BY_NAME or request_type in _ACTIONS_BY_REQUEST:
             raise TypeError(f"{name} or {request_type.__name__} belongs to another action")
-        registered = Action(name, request_type, handler)
+        registered = RegisteredAction(name, request_type, handler)
         _ACTIONS_BY_NAME[name] = _ACTIONS_BY_REQUEST[request_type] = registered
         return handler
 
     return register
 
 
-def all_actions() -> Mapping[str, Action]:
+def all_actions() -> Mapping[str, RegisteredAction]:
     """Return every action by name, from all modules of this package."""
     _import_modules()
     return _ACTIONS_BY_NAME
@@ -84,7 +84,7 @@ def _import_modules() -> None:
         importlib.import_module(f"{actions.__name__}.{module.name}")
 
 
-def find_action(request: Request) -> Action:
+def find_action(request: Request) -> RegisteredAction:
     """Return the action for this request."""
     return _ACTIONS_BY_REQUEST[type(request)]
 
