@@ -75,7 +75,7 @@ class _Commands(localized.LocalizedGroup):
             near = [name for name in COMMANDS if name.startswith(args[0][:2])]
             message = gettext.gettext("No such command {name!r}.").format(name=args[0])
             hint = gettext.gettext("Did you mean {name}?").format(name=near[0]) if near else ""
-            raise click.UsageError(f"{message} {hint}".strip(), ctx)
+            ctx.fail(f"{message} {hint}".strip())
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
