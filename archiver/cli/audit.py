@@ -68,10 +68,10 @@ def audit_command(
 ) -> None:
     from pathlib import Path
 
-    from archiver.audit.copy_pool import Copies
+    from archiver.audit.copy_pool import CopyPool
 
     # They take as long to start as this program takes to find out what there is to copy.
-    with closing(Copies()) as copies:
+    with closing(CopyPool()) as copy_pool:
         from archiver import clock
         from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
@@ -101,14 +101,14 @@ def audit_command(
         policy = session.retention_policy(archive)
         written = package.export_package(
             archive,
-            copies,
+            copy_pool,
             selection,
             Path(target),
             policy,
             record,
             as_zip=as_zip,
             sm3=session.config.sm3,
-            sign=lambda: _sign_newest_event(session, archive),
+            sign_journal=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
                 session.lang or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
             ),
@@ -117,9 +117,9 @@ def audit_command(
     console.say(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",
         path=written.path,
-        versions=written.versions,
-        files=written.files,
-        bytes=written.bytes,
+        versions=written.version_count,
+        files=written.file_count,
+        bytes=written.byte_count,
     )
     console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
