@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archiver import __version__, clock
 from archiver.errors import LazyMessage, NotFoundError
 from archiver.model import Version
 from archiver.store.archive import Archive
@@ -69,3 +71,18 @@ class ExportSelection:
             "sensitive": list(self.sensitive_patterns),
             "expand": self.expand,
         }
+
+
+def export_record(
+    archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
+) -> dict[str, Any]:
+    """Return the content of ``export.json``: time, user, recipient, reason and selection of the export."""
+    return {
+        "at": clock.stamp(clock.read().wall),
+        "user": archive.actor.user,
+        "uid": os.getuid(),
+        "recipient": recipient,
+        "reason": reason,
+        "program": f"archiver {__version__}",
+        "selection": selection.to_record(),
+    }

@@ -112,11 +112,8 @@ class PackageWriter:
         self._write_bundle(versions)
         coverage_record = self._coverage_record()
         self._add_json("coverage.json", coverage_record)
-        name_mapping = {
-            portable: names.text(original_name)
-            for portable, original_name in sorted(self._portable_names.original_by_portable.items())
-        }
-        self._add_json("names.json", name_mapping)
+        replaced_names = sorted(self._portable_names.original_by_portable.items())
+        self._add_json("names.json", {portable: names.text(original) for portable, original in replaced_names})
         newest_event = events[-1]
         self._bag_writer.add_tag_file(
             "report.html", self._render_report(version_lines, events, coverage_record).encode("utf-8")
@@ -224,17 +221,15 @@ class PackageWriter:
             return
         content_key = self._content_key(version, material.sha256)
         if content_key not in self._content_paths and not self._selection.omission_reason(material.path):
-            payload_name = self._portable_names.path(
-                b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path)
-            )
+            original_name = b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path)
+            payload_name = self._portable_names.path(original_name)
             self._start_copy(payload_name, material)
             self._content_paths[content_key] = f"data/{payload_name}"
 
     def _start_copy(self, payload_name: str, material: Material) -> None:
         if material.size and material.sha256:
-            self._bag_writer.copy_payload(
-                payload_name, os.fspath(self._archive.content.path(material.sha256)), material.size
-            )
+            content_path = os.fspath(self._archive.content.path(material.sha256))
+            self._bag_writer.copy_payload(payload_name, content_path, material.size)
         else:
             self._bag_writer.add_payload(payload_name, ())
         self._copied_materials[payload_name] = material
@@ -360,18 +355,3 @@ class PackageWriter:
     def _skipped_entry(self, item: SkippedPath) -> dict[str, str]:
         reason_texts = {"reason": str(item.reason), "reason_zh": self._presentation.to_chinese(item.reason)}
         return {"path": names.text(item.path), **reason_texts}
-
-
-def export_record(
-    archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
-) -> dict[str, Any]:
-    """Return the content of ``export.json``: time, user, recipient, reason and selection of the export."""
-    return {
-        "at": clock.stamp(clock.read().wall),
-        "user": archive.actor.user,
-        "uid": os.getuid(),
-        "recipient": recipient,
-        "reason": reason,
-        "program": f"archiver {__version__}",
-        "selection": selection.to_record(),
-    }

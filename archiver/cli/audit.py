@@ -75,8 +75,7 @@ def audit_command(
         from archiver import clock
         from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
-        from archiver.audit.export_selection import ExportSelection
-        from archiver.audit.package_writer import export_record
+        from archiver.audit.export_selection import ExportSelection, export_record
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED
         from archiver.restore import restoration
