@@ -166,5 +166,5 @@ def test_a_long_path_is_shortened_and_kept_apart(path: bytes) -> None:
         assert len(shown.encode()) <= 1000
         assert shown.count("/") < 100
     assert one != two
-    assert names.replaced[one] == path
+    assert names.original_by_portable[one] == path
     assert one.endswith((".txt", ".pdf"))

@@ -8,19 +8,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from archiver.audit.copy_worker import CopiedFile, CopyFailure, copy_all, decode_outcome
+from archiver.audit.copy_worker import CopiedFile, CopyFailure, copy_files, decode_outcome
 from archiver.store.content.copier import Copier
 from archiver.workers import WorkerPool, WorkerProblem, WorkerProgram
 
-#: What one process is given at a time.
+#: One request to a process. Smaller, and requests cost more than copies; larger, and one process copies alone
+#: at the end.
 _BATCH_FILES, _BATCH_BYTES = 128, 32 << 20
-#: For a batch: a disk that is slow for others' sake is waited for, and a process that is stuck does not stop an
-#: export for ever.  One that is given up too early costs its batch copied once more, here.
-_PATIENCE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 300.0, 1 << 20
+#: The time for a batch. Shorter, and a busy disk costs the batch copied once more, here. Longer, and a stuck
+#: process delays an export for nothing.
+_BATCH_SECONDS, _SLOWEST_BYTES_PER_SECOND = 300.0, 1 << 20
 
 
 class _PendingCopy(NamedTuple):
-    """A copy to be made; the size comes first, since batches are sorted by it."""
+    """A future copy; the size comes first, since batches are sorted by size."""
 
     size: int
     name: str
@@ -28,67 +29,67 @@ class _PendingCopy(NamedTuple):
     target: str
 
 
-class Copies:
-    """The copies of one package.  The owner ends their threads and processes with :meth:`close`.
+class CopyPool:
+    """Make the copies of one package.  The owner ends all threads and processes with :meth:`close`.
 
-    The processes are started at once: that takes as long as finding out which content there is to copy.
+    The processes are started at once: they take as long to start as the selection of the content to copy.
     """
 
     def __init__(self) -> None:
-        self._workers = WorkerPool(WorkerProgram("archiver.audit.copy_worker"))
-        threads = len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(threads)
-        for _ in range(threads):
-            self._pool.submit(self._workers.start)
-        self._waiting: list[_PendingCopy] = []
-        self._waiting_bytes = 0
-        self._begun: list[tuple[list[_PendingCopy], Future[list[CopiedFile | CopyFailure]]]] = []
+        self._worker_pool = WorkerPool(WorkerProgram("archiver.audit.copy_worker"))
+        thread_count = len(os.sched_getaffinity(0))
+        self._thread_pool = ThreadPoolExecutor(thread_count)
+        for _ in range(thread_count):
+            self._thread_pool.submit(self._worker_pool.start)
+        self._unsent_copies: list[_PendingCopy] = []
+        self._unsent_bytes = 0
+        self._started_batches: list[tuple[list[_PendingCopy], Future[list[CopiedFile | CopyFailure]]]] = []
 
     def close(self) -> None:
-        """Begin no more copies, and wait for those in hand."""
-        self._pool.shutdown(cancel_futures=True)
-        self._workers.close()
+        """Begin no more copies, and wait for the running ones."""
+        self._thread_pool.shutdown(cancel_futures=True)
+        self._worker_pool.close()
 
     def add(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
-        """Copy a file of ``size`` bytes, soon; :meth:`settle` names it ``name``."""
-        self._waiting.append(_PendingCopy(size, name, source, target))
-        self._waiting_bytes += size
-        if len(self._waiting) >= _BATCH_FILES or self._waiting_bytes >= _BATCH_BYTES:
-            self._begin(algorithms)
+        """Copy a file of ``size`` bytes, soon; :meth:`finish` returns the copy under ``name``."""
+        self._unsent_copies.append(_PendingCopy(size, name, source, target))
+        self._unsent_bytes += size
+        if len(self._unsent_copies) >= _BATCH_FILES or self._unsent_bytes >= _BATCH_BYTES:
+            self._start_batch(algorithms)
 
-    def _begin(self, algorithms: Sequence[str]) -> None:
-        # Large ones first: the disk has them to write while the many small ones are opened.
-        batch = sorted(self._waiting, reverse=True)
-        self._waiting, self._waiting_bytes = [], 0
-        self._begun.append((batch, self._pool.submit(self._copy, batch, list(algorithms))))
+    def _start_batch(self, algorithms: Sequence[str]) -> None:
+        # Large files first: the disk writes them while the many small ones are opened.
+        batch = sorted(self._unsent_copies, reverse=True)
+        self._unsent_copies, self._unsent_bytes = [], 0
+        self._started_batches.append((batch, self._thread_pool.submit(self._copy_batch, batch, list(algorithms))))
 
-    def _copy(self, batch: list[_PendingCopy], algorithms: list[str]) -> list[CopiedFile | CopyFailure]:
-        """Have a batch copied by this thread's process, or copy it here if that gives no answer."""
-        pairs = [(copy.source, copy.target) for copy in batch]
+    def _copy_batch(self, batch: list[_PendingCopy], algorithms: list[str]) -> list[CopiedFile | CopyFailure]:
+        """Have a batch copied by this thread's process, or copy here if the process does not reply."""
+        path_pairs = [(copy.source, copy.target) for copy in batch]
 
-        def decode(answer: Any) -> list[CopiedFile | CopyFailure]:
-            return [decode_outcome(value) for _, value in zip(pairs, answer, strict=True)]
+        def decode_reply(reply: Any) -> list[CopiedFile | CopyFailure]:
+            return [decode_outcome(value) for _, value in zip(path_pairs, reply, strict=True)]
 
-        patience = _PATIENCE_SECONDS + sum(copy.size for copy in batch) / _SLOWEST_BYTES_PER_SECOND
+        timeout_seconds = _BATCH_SECONDS + sum(copy.size for copy in batch) / _SLOWEST_BYTES_PER_SECOND
         try:
-            return self._workers.call((pairs, algorithms), decode, patience)
+            return self._worker_pool.call((path_pairs, algorithms), decode_reply, timeout_seconds)
         except WorkerProblem:
-            # This user may run no more processes, or it was killed.  What it may have begun is begun again.
-            for _, target in pairs:
+            # This user may run no more processes, or the process was killed, maybe in the middle of a file.
+            for _, target in path_pairs:
                 with suppress(FileNotFoundError):
                     os.unlink(target)
-            return copy_all(pairs, algorithms, Copier())
+            return copy_files(path_pairs, algorithms, Copier())
 
-    def settle(self, algorithms: Sequence[str]) -> Iterator[tuple[str, CopiedFile]]:
-        """Return each copy by its name as soon as it is made; no copy is added after that.
+    def finish(self, algorithms: Sequence[str]) -> Iterator[tuple[str, CopiedFile]]:
+        """Yield the name and the result of each copy, batch by batch; nothing is added afterwards.
 
         Raises OSError with the reason and the file of the first copy that failed.
         """
-        self._begin(algorithms)
-        for batch, copies in self._begun:
-            for copy, outcome in zip(batch, copies.result(), strict=True):
+        self._start_batch(algorithms)
+        for batch, future in self._started_batches:
+            for copy, outcome in zip(batch, future.result(), strict=True):
                 if isinstance(outcome, CopyFailure):
                     raise OSError(outcome.errno, outcome.reason, outcome.file)
                 yield copy.name, outcome
-        self._begun.clear()
-        self._workers.release()
+        self._started_batches.clear()
+        self._worker_pool.release()

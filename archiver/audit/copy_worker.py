@@ -1,4 +1,4 @@
-"""Copy content into a package while hashing it: the child process of ``archiver.audit.copy_pool``."""
+"""Copy and hash content for a package: the child process of ``archiver.audit.copy_pool``."""
 
 from __future__ import annotations
 
@@ -15,62 +15,67 @@ from archiver.store.content.copier import LARGE, Copier
 from archiver.store.fsync import begin_write_out
 from archiver.workers import expect_text, serve
 
-#: Meanwhile the report is made, and takes its share of the processors.
-_AHEAD = 8
+#: Chunks read ahead of the disk. More, and the copies take processors from the report, which is made meanwhile.
+_QUEUED_CHUNKS = 8
 
 
 class CopiedFile(NamedTuple):
-    """A copy that was made."""
+    """The size and the digests of a finished copy."""
 
     size: int
     digests: dict[str, str]  # in hex, by algorithm, of the bytes written
 
 
 class CopyFailure(NamedTuple):
-    """What stood in the way of a copy."""
+    """The error that kept a copy from being made, and the file with the error."""
 
     errno: int
     reason: str
     file: str
 
 
-def copy_all(
-    pairs: Iterable[tuple[str, str]], algorithms: Sequence[str], copier: Copier
+def copy_files(
+    path_pairs: Iterable[tuple[str, str]], algorithms: Sequence[str], copier: Copier
 ) -> list[CopiedFile | CopyFailure]:
-    """Copy each source to its target, which must not be there; return what became of each, in this order.
+    """Copy each source to a new target; return the outcome of every copy, in the same order.
 
-    Raises nothing for a file that cannot be read or written: the others are copied all the same.
+    Never raises OSError: a file that cannot be read or written is a failure in the result, and the others are
+    copied all the same.  An existing target is such a failure.
     """
     outcomes: list[CopiedFile | CopyFailure] = []
-    made_folders: set[str] = set()
+    known_folders: set[str] = set()
     with ExitStack() as open_targets:
-        for source, target in pairs:
+        for source, target in path_pairs:
             try:
-                folder = os.path.dirname(target)
-                if folder not in made_folders:
-                    os.makedirs(folder, exist_ok=True)
-                    made_folders.add(folder)
-                file = open_targets.enter_context(open(target, "xb", buffering=0))
-                outcomes.append(_copy_file(source, file, algorithms, copier))
+                target_folder = os.path.dirname(target)
+                if target_folder not in known_folders:
+                    os.makedirs(target_folder, exist_ok=True)
+                    known_folders.add(target_folder)
+                target_file = open_targets.enter_context(open(target, "xb", buffering=0))
+                outcomes.append(_copy_file(source, target_file, algorithms, copier))
             except OSError as error:
                 outcomes.append(_failure_of(error, source))
         try:
             copier.wait()
         except OSError as error:
-            # Which of the files it was is not known: the batch has failed, and is not given out as whole.
+            # The file with the error is not known: one failure makes the whole batch fail.
             outcomes[-1] = _failure_of(error, target)
     return outcomes
 
 
 def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
-    """Copy one file; pieces of a large one may be on their way until ``copier.wait``.  Raises OSError."""
-    digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-    with open(source, "rb", buffering=0) as stream:
-        expected_size = os.fstat(stream.fileno()).st_size
-        size = copier.copy(stream.readinto, target.fileno(), expected_size, list(digests.values()))
+    """Copy a file; chunks of a large file may be unwritten until ``copier.wait``.  Raises OSError."""
+    running_digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+    with open(source, "rb", buffering=0) as source_file:
+        expected_size = os.fstat(source_file.fileno()).st_size
+        copied_size = copier.copy(
+            source_file.readinto, target.fileno(), expected_size, list(running_digests.values())
+        )
     if expected_size < LARGE:
         begin_write_out(target.fileno())
-    return CopiedFile(size, {algorithm: digest.hexdigest() for algorithm, digest in digests.items()})
+    return CopiedFile(
+        copied_size, {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
+    )
 
 
 def _failure_of(error: OSError, file: str) -> CopyFailure:
@@ -78,29 +83,29 @@ def _failure_of(error: OSError, file: str) -> CopyFailure:
 
 
 def encode_outcome(outcome: CopiedFile | CopyFailure) -> list[object]:
-    """Write what became of a file for a frame."""
+    """Encode an outcome for a frame."""
     return [isinstance(outcome, CopiedFile), *outcome]
 
 
 def decode_outcome(value: Any) -> CopiedFile | CopyFailure:
-    """Read what became of a file; raises TypeError, ValueError or AttributeError for anything else."""
-    is_copied, *fields = value
+    """Decode an outcome; raises TypeError, ValueError or AttributeError for anything else."""
+    is_copied, *outcome_fields = value
     if is_copied:
-        size, digests = fields
-        return CopiedFile(index(size), {name: expect_text(digest) for name, digest in digests.items()})
-    number, reason, file = fields
-    return CopyFailure(index(number), expect_text(reason), expect_text(file))
+        byte_count, digests = outcome_fields
+        return CopiedFile(index(byte_count), {name: expect_text(digest) for name, digest in digests.items()})
+    error_number, reason, file = outcome_fields
+    return CopyFailure(index(error_number), expect_text(reason), expect_text(file))
 
 
 def main() -> None:
-    """Serve until the parent closes its end."""
-    copier = Copier(_AHEAD)
+    """Serve until the parent closes the socket."""
+    copier = Copier(_QUEUED_CHUNKS)
 
-    def answer(request: tuple[list[tuple[str, str]], list[str]]) -> list[list[object]]:
-        pairs, algorithms = request
-        return list(map(encode_outcome, copy_all(pairs, algorithms, copier)))
+    def copy_batch(request: tuple[list[tuple[str, str]], list[str]]) -> list[list[object]]:
+        path_pairs, algorithms = request
+        return list(map(encode_outcome, copy_files(path_pairs, algorithms, copier)))
 
-    serve(answer)
+    serve(copy_batch)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Select the versions of a package, and the materials whose content it leaves out."""
+"""Select the versions of a package, and the materials to list without content."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archiver import __version__, clock
 from archiver.errors import LazyMessage, NotFoundError
 from archiver.model import Version
 from archiver.store.archive import Archive
@@ -14,15 +16,15 @@ from archiver.store.sensitive import matching_pattern
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """The choice of whoever exports; an empty field restricts nothing."""
+    """The choice made on the command line; an empty field restricts nothing."""
 
     filings: Sequence[str] = ()
     submissions: Sequence[str] = ()  # as filing/submission
     kinds: Sequence[str] = ()  # of submissions to the regulator
-    since: str = ""  # capture times, UTC, RFC 3339
-    until: str = ""
-    without: Sequence[str] = ()  # patterns of materials that are listed without their content
-    sensitive: Sequence[str] = ()  # the same, from the settings
+    captured_since: str = ""  # capture times, UTC, RFC 3339
+    captured_until: str = ""
+    omitted_patterns: Sequence[str] = ()  # patterns of materials that are listed without their content
+    sensitive_patterns: Sequence[str] = ()  # likewise, from the settings
     expand: bool = False  # every version with all of its files, instead of each content once
 
     @property
@@ -31,41 +33,56 @@ class ExportSelection:
         return not (self.filings or self.submissions or self.kinds)
 
     def versions(self, archive: Archive) -> list[Version]:
-        """Return the selected versions, oldest first; raises NotFoundError if there is none."""
-        selected = [version for version in reversed(archive.index.versions()) if self._includes(version)]
-        if not selected:
+        """Return the selected versions, oldest first; raises NotFoundError if no version is."""
+        selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
+        if not selected_versions:
             raise NotFoundError(
                 "No version fits this choice of filings and dates, so no package was written. "
                 "See what there is with: archiver log"
             )
-        return selected
+        return selected_versions
 
     def _includes(self, version: Version) -> bool:
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)
             and (not self.kinds or any(submission.kind in self.kinds for submission in version.submitted))
-            and version.captured_at >= self.since
-            and (not self.until or version.captured_at <= self.until)
+            and version.captured_at >= self.captured_since
+            and (not self.captured_until or version.captured_at <= self.captured_until)
         )
 
     def omission_reason(self, path: bytes) -> LazyMessage | None:
-        """Return why a material's content is left out; None if the package holds it."""
-        if pattern := matching_pattern(path, self.without):
+        """Return the reason to leave a material's content out; None if the package holds the content."""
+        if pattern := matching_pattern(path, self.omitted_patterns):
             return LazyMessage("left out: {pattern}", pattern=pattern)
-        if pattern := matching_pattern(path, self.sensitive):
+        if pattern := matching_pattern(path, self.sensitive_patterns):
             return LazyMessage("sensitive: {pattern}", pattern=pattern)
         return None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the choice as the journal and ``export.json`` record it."""
+        """Return the choice in the form of the journal and of ``export.json``."""
         return {
             "filings": list(self.filings),
             "submissions": list(self.submissions),
             "kinds": list(self.kinds),
-            "since": self.since,
-            "until": self.until,
-            "without": list(self.without),
-            "sensitive": list(self.sensitive),
+            "since": self.captured_since,
+            "until": self.captured_until,
+            "without": list(self.omitted_patterns),
+            "sensitive": list(self.sensitive_patterns),
             "expand": self.expand,
         }
+
+
+def export_record(
+    archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
+) -> dict[str, Any]:
+    """Return the content of ``export.json``: time, user, recipient, reason and selection of the export."""
+    return {
+        "at": clock.stamp(clock.read().wall),
+        "user": archive.actor.user,
+        "uid": os.getuid(),
+        "recipient": recipient,
+        "reason": reason,
+        "program": f"archiver {__version__}",
+        "selection": selection.to_record(),
+    }

@@ -1,4 +1,4 @@
-"""Build an inspection package under a temporary name, then move it into place as a whole."""
+"""Build an inspection package under a temporary name, then move the whole into place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.audit.bag import BagWriter
-from archiver.audit.copy_pool import Copies
+from archiver.audit.copy_pool import CopyPool
 from archiver.audit.export_selection import ExportSelection
 from archiver.audit.package_writer import PackageWriter
 from archiver.audit.report_model import Presentation
@@ -27,18 +27,18 @@ from archiver.store.events.evidence_events import PackageExported
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
-    """The package that was written."""
+class WrittenPackage:
+    """The path and the counts of a finished package."""
 
     path: Path
-    versions: int
-    files: int
-    bytes: int
+    version_count: int
+    file_count: int
+    byte_count: int
 
 
 def export_package(
     archive: Archive,
-    copies: Copies,
+    copy_pool: CopyPool,
     selection: ExportSelection,
     target: Path,
     policy: Policy,
@@ -47,12 +47,12 @@ def export_package(
     *,
     as_zip: bool = False,
     sm3: bool = False,
-    sign: Callable[[], None] = lambda: None,
-) -> Package:
+    sign_journal: Callable[[], None] = lambda: None,
+) -> WrittenPackage:
     """Write the package to ``target``: a folder, or a zip file beside it.
 
-    ``record``: what ``export.json`` says of the export (see :func:`export_record`); ``sm3``: with SM3 digests too;
-    ``sign``: signs a checkpoint of the journal, while content is copied already.  Closes ``copies``.
+    ``record``: the content of ``export.json`` (see :func:`export_record`); ``sm3``: with SM3 digests too;
+    ``sign_journal``: signs a checkpoint of the journal, while content is copied already.  Closes ``copy_pool``.
 
     Raises UsageError if the target exists, NotFoundError if nothing is selected, StorageError if the package
     cannot be written; nothing is left then.
@@ -70,12 +70,12 @@ def export_package(
     partial_path = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         partial_path.mkdir(parents=True)
-        bag = BagWriter(partial_path, copies, ("sha256", "sm3") if sm3 else ("sha256",))
-        with Reader(DocumentCache(archive.root)) as reader:
-            writer = PackageWriter(archive, bag, selection, policy, presentation, reader)
-            writer.start_copies(versions)
-            sign()
-            writer.write(versions, record)
+        bag_writer = BagWriter(partial_path, copy_pool, ("sha256", "sm3") if sm3 else ("sha256",))
+        with Reader(DocumentCache(archive.root)) as document_reader:
+            package_writer = PackageWriter(archive, bag_writer, selection, policy, presentation, document_reader)
+            package_writer.start_copies(versions)
+            sign_journal()
+            package_writer.write(versions, record)
         if as_zip:
             zip_path = partial_path.with_name(partial_path.name + ".zip")
             _write_zip(partial_path, zip_path, target.name)
@@ -92,38 +92,38 @@ def export_package(
             reason=error.strerror or error,
         ) from None
     finally:
-        copies.close()
+        copy_pool.close()
         shutil.rmtree(partial_path, ignore_errors=True)
         partial_path.with_name(partial_path.name + ".zip").unlink(missing_ok=True)
-    return Package(final_path, len(versions), writer.counts.files, writer.counts.bytes)
+    return WrittenPackage(final_path, len(versions), package_writer.counts.files, package_writer.counts.bytes)
 
 
-def export_note(package: Package, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the note for the journal: what was exported, for whom, and to which place."""
-    details = PackageExported(
-        target=names.text(os.fsencode(package.path)),
+def export_note(written_package: WrittenPackage, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the journal's note: the selection, the recipient, the reason and the target."""
+    exported_event = PackageExported(
+        target=names.text(os.fsencode(written_package.path)),
         recipient=record["recipient"],
         reason=record["reason"],
         **record["selection"],
-        versions=package.versions,
+        versions=written_package.version_count,
     )
-    return {"action": details.action.value, "about": "audit", "details": details.to_details()}
+    return {"action": exported_event.action.value, "about": "audit", "details": exported_event.to_details()}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """Yield every file of a package; raises OSError for an unlistable folder, which Path.rglob would skip."""
 
-    def fail(error: OSError) -> None:
+    def raise_error(error: OSError) -> None:
         raise error
 
-    for place, _, files in os.walk(folder, onerror=fail):
-        yield from (Path(place, name) for name in files)
+    for subfolder, _, file_names in os.walk(folder, onerror=raise_error):
+        yield from (Path(subfolder, name) for name in file_names)
 
 
 def _write_zip(folder: Path, zip_path: Path, top_name: str) -> None:
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
     ) as archive_file:
-        for file in sorted(_files_below(folder)):
-            name = os.fsencode(file.relative_to(folder)).decode("utf-8")
-            archive_file.write(file, f"{os.fsencode(top_name).decode('utf-8', 'replace')}/{name}")
+        for file_path in sorted(_files_below(folder)):
+            relative_name = os.fsencode(file_path.relative_to(folder)).decode("utf-8")
+            archive_file.write(file_path, f"{os.fsencode(top_name).decode('utf-8', 'replace')}/{relative_name}")

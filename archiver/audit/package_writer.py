@@ -1,4 +1,4 @@
-"""Write the files of a package, in the order in which its own verifier reads them.
+"""Write the files of a package, in the order of reading by its verifier.
 
 The same archive and the same selection give the same bytes; only ``export.json`` says when, for whom and by whom
 the package was made.
@@ -60,32 +60,32 @@ _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class PackageWriter:
-    """Write one package into a bag: first :meth:`start_copies`, then :meth:`write`."""
+    """Write a package into a bag: first :meth:`start_copies`, then :meth:`write`."""
 
     def __init__(
         self,
         archive: Archive,
-        bag: BagWriter,
+        bag_writer: BagWriter,
         selection: ExportSelection,
         policy: Policy,
         presentation: Presentation,
-        reader: Reader,
+        document_reader: Reader,
     ) -> None:
         self._archive = archive
-        self._bag = bag
+        self._bag_writer = bag_writer
         self._selection = selection
-        self._names = PortableNames()
+        self._portable_names = PortableNames()
         self._policy = policy
         self._presentation = presentation
-        self._reader = reader
-        self._documents = ShownDocuments(archive.content, reader)
+        self._document_reader = document_reader
+        self._shown_documents = ShownDocuments(archive.content, document_reader)
         #: Owner (a filing, or a version with "expand") and SHA-256 -> path in the package.
         self._content_paths: dict[tuple[str, str], str] = {}
         self._copied_materials: dict[str, Material] = {}
-        self.counts = ExportCounts(outcomes=self._documents.outcomes)
+        self.counts = ExportCounts(outcomes=self._shown_documents.outcome_counts)
 
     def start_copies(self, versions: list[Version]) -> None:
-        """Begin to copy every content to the place where it first appears; :meth:`write` waits for the copies."""
+        """Begin to copy every content to its first place in the package; :meth:`write` waits for the copies."""
         for version in versions:
             for material in self._archive.index.materials(version.submission, version.number):
                 self._assign_place(version, material)
@@ -93,38 +93,42 @@ class PackageWriter:
     def write(self, versions: list[Version], record: Mapping[str, Any]) -> None:
         """Write everything else, and finish the bag; ``record`` becomes ``export.json``.
 
-        Raises StorageError for missing or damaged content, OSError for a disk that takes no more.
+        Raises StorageError for missing or damaged content, OSError for a full disk.
         """
         # Retention is shown as of the newest event: as of now, each export would have other bytes.
-        head = self._archive.journal.head()
-        self._retention_time = clock.parse(head.clock["time"]) if head else self._archive.compliance_time()
+        newest_event = self._archive.journal.head()
+        self._retention_time = (
+            clock.parse(newest_event.clock["time"]) if newest_event else self._archive.compliance_time()
+        )
         newest_versions = {version.submission: version for version in versions}
         listed_tags = {version.tag for version in versions if version.submitted}
         listed_tags |= {version.tag for version in newest_versions.values()}
-        lines = [self._write_version(version, version.tag in listed_tags) for version in versions]
-        submissions = {str(version.submission) for version in versions}
-        events = self._write_journal(submissions)
+        version_lines = [self._write_version(version, version.tag in listed_tags) for version in versions]
+        selected_submissions = {str(version.submission) for version in versions}
+        events = self._write_journal(selected_submissions)
         submitted_tags = {record.tag for version in versions for record in version.submitted}
-        receipts = self._write_receipts(events, submitted_tags)
-        self._add_json("versions.json", [self._version_entry(version, receipts) for version in versions])
+        receipt_by_tag = self._write_receipts(events, submitted_tags)
+        self._add_json("versions.json", [self._version_entry(version, receipt_by_tag) for version in versions])
         self._write_bundle(versions)
-        coverage = self._coverage()
-        self._add_json("coverage.json", coverage)
-        name_mapping = {portable: names.text(raw) for portable, raw in sorted(self._names.replaced.items())}
-        self._add_json("names.json", name_mapping)
-        head = events[-1]
-        self._bag.add_tag_file("report.html", self._render_report(lines, events, coverage).encode("utf-8"))
-        for name in _RESOURCES:
-            data = resources.files("archiver.audit").joinpath("resources", name).read_bytes()
-            self._bag.add_tag_file(name, data)
-        self._bag.add_tag_file("export.json", canonical(dict(record)))
+        coverage_record = self._coverage_record()
+        self._add_json("coverage.json", coverage_record)
+        replaced_names = sorted(self._portable_names.original_by_portable.items())
+        self._add_json("names.json", {portable: names.text(original) for portable, original in replaced_names})
+        newest_event = events[-1]
+        self._bag_writer.add_tag_file(
+            "report.html", self._render_report(version_lines, events, coverage_record).encode("utf-8")
+        )
+        for resource_name in _RESOURCES:
+            resource_bytes = resources.files("archiver.audit").joinpath("resources", resource_name).read_bytes()
+            self._bag_writer.add_tag_file(resource_name, resource_bytes)
+        self._bag_writer.add_tag_file("export.json", canonical(dict(record)))
         self._check_copies()
-        self._bag.finish(
+        self._bag_writer.finish(
             {
                 "Source-Organization": "archiver",
                 "Bag-Software-Agent": f"archiver {__version__}",
-                "Bagging-Date": head.at[:10],
-                "External-Identifier": f"{self._archive.index.archive_id}-{head.seq}",
+                "Bagging-Date": newest_event.at[:10],
+                "External-Identifier": f"{self._archive.index.archive_id}-{newest_event.seq}",
                 "External-Description": f"{len(versions)} versions of filing materials",
             }
         )
@@ -134,22 +138,22 @@ class PackageWriter:
         from archiver.audit.report import PackageReport
 
         report = PackageReport(
-            self._archive, self._policy, self._presentation, self._selection.omission_reason, self._reader
+            self._archive, self._policy, self._presentation, self._selection.omission_reason, self._document_reader
         )
         return report.render(lines, events, coverage, self.counts)
 
     def _add_json(self, name: str, document: Any) -> None:
-        self._bag.add_payload(name, [canonical(document)])
+        self._bag_writer.add_payload(name, [canonical(document)])
 
     # --- versions
 
     def _write_version(self, version: Version, is_listed: bool) -> VersionLine:
-        """Write the list of a version's materials; only those of listed versions are described in the report."""
-        materials = [
+        """Write the list of a version's materials; the report describes only materials of listed versions."""
+        material_lines = [
             self._material_line(version, material, is_listed)
             for material in self._archive.index.materials(version.submission, version.number)
         ]
-        rows = b"".join(
+        list_bytes = b"".join(
             canonical(
                 {
                     "path": line.path,
@@ -160,16 +164,20 @@ class PackageWriter:
                     "why": str(line.why) if line.why else None,
                 }
             )
-            for line in materials
+            for line in material_lines
         )
-        self._bag.add_payload(self._list_name(version), [rows])
+        self._bag_writer.add_payload(self._list_name(version), [list_bytes])
         decision = decide(version, self._policy, self._retention_time)
-        return VersionLine(version, decision, materials if is_listed else [], f"data/{self._list_name(version)}")
+        return VersionLine(
+            version, decision, material_lines if is_listed else [], f"data/{self._list_name(version)}"
+        )
 
     def _list_name(self, version: Version) -> str:
-        return f"versions/{self._names.path(version.tag.encode('utf-8'))}.jsonl"
+        return f"versions/{self._portable_names.path(version.tag.encode('utf-8'))}.jsonl"
 
-    def _version_entry(self, version: Version, receipts: Mapping[str, tuple[int, str | None]]) -> dict[str, Any]:
+    def _version_entry(
+        self, version: Version, receipt_by_tag: Mapping[str, tuple[int, str | None]]
+    ) -> dict[str, Any]:
         return {
             "tag": version.tag,
             "list": f"data/{self._list_name(version)}",
@@ -181,8 +189,8 @@ class PackageWriter:
                     "on": record.on,
                     "kind": record.kind,
                     "number": record.number,
-                    "seq": receipts[record.tag][0],
-                    "receipt": receipts[record.tag][1],
+                    "seq": receipt_by_tag[record.tag][0],
+                    "receipt": receipt_by_tag[record.tag][1],
                     **({"reason": record.reason} if record.reason else {}),
                 }
                 for record in version.submitted
@@ -193,53 +201,57 @@ class PackageWriter:
         path = names.text(material.path)
         if material.sha256 is None:
             return MaterialLine(path + "/", None, 0, material.mtime_ns, None)
-        facts = (path, material.sha256, material.size, material.mtime_ns)
+        material_facts = (path, material.sha256, material.size, material.mtime_ns)
         if version.disposed and material.size:
             return MaterialLine(
-                *facts, None, LazyMessage("disposed of under certificate {name}", name=version.disposed)
+                *material_facts, None, LazyMessage("disposed of under certificate {name}", name=version.disposed)
             )
         if reason := self._selection.omission_reason(material.path):
-            return MaterialLine(*facts, None, reason)
-        file = self._content_paths[self._content_key(version, material.sha256)]
-        document = self._documents.describe(material) if is_listed else None
-        return MaterialLine(*facts, file, health=NOTES.get(material.health), document=document)
+            return MaterialLine(*material_facts, None, reason)
+        content_path = self._content_paths[self._content_key(version, material.sha256)]
+        document = self._shown_documents.describe(material) if is_listed else None
+        return MaterialLine(*material_facts, content_path, health=NOTES.get(material.health), document=document)
 
     def _content_key(self, version: Version, sha256: str) -> tuple[str, str]:
         return version.tag if self._selection.expand else version.submission.filing, sha256
 
     def _assign_place(self, version: Version, material: Material) -> None:
-        """Copy a content to where it first appears; materials of later versions point there."""
+        """Copy a content to its first place in the package; materials of later versions refer to this path."""
         if material.sha256 is None or (version.disposed and material.size):
             return
-        key = self._content_key(version, material.sha256)
-        if key not in self._content_paths and not self._selection.omission_reason(material.path):
-            name = self._names.path(b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path))
-            self._start_copy(name, material)
-            self._content_paths[key] = f"data/{name}"
+        content_key = self._content_key(version, material.sha256)
+        if content_key not in self._content_paths and not self._selection.omission_reason(material.path):
+            original_name = b"materials/%s/%s" % (version.tag.encode("utf-8"), material.path)
+            payload_name = self._portable_names.path(original_name)
+            self._start_copy(payload_name, material)
+            self._content_paths[content_key] = f"data/{payload_name}"
 
-    def _start_copy(self, name: str, material: Material) -> None:
+    def _start_copy(self, payload_name: str, material: Material) -> None:
         if material.size and material.sha256:
-            self._bag.copy_payload(name, os.fspath(self._archive.content.path(material.sha256)), material.size)
+            content_path = os.fspath(self._archive.content.path(material.sha256))
+            self._bag_writer.copy_payload(payload_name, content_path, material.size)
         else:
-            self._bag.add_payload(name, ())
-        self._copied_materials[name] = material
+            self._bag_writer.add_payload(payload_name, ())
+        self._copied_materials[payload_name] = material
         self.counts.files += 1
         self.counts.bytes += material.size
 
     def _check_copies(self) -> None:
         """Wait for the copies, and compare their digests with the journal's; raises StorageError."""
         try:
-            self._bag.finish_copies()
+            self._bag_writer.finish_copies()
         except FileNotFoundError as error:
-            # The file that is missing is a content object, whose name is its digest.
-            sha256 = os.path.basename(error.filename or "")
-            materials = self._copied_materials.values()
-            raise self._damaged(next(material for material in materials if material.sha256 == sha256)) from None
-        for name, material in self._copied_materials.items():
-            if self._bag.sha256(name) != material.sha256:
-                raise self._damaged(material)
+            # The missing file is a content object, whose name is its digest.
+            missing_sha256 = os.path.basename(error.filename or "")
+            copied_materials = self._copied_materials.values()
+            raise self._content_problem(
+                next(material for material in copied_materials if material.sha256 == missing_sha256)
+            ) from None
+        for payload_name, material in self._copied_materials.items():
+            if self._bag_writer.sha256(payload_name) != material.sha256:
+                raise self._content_problem(material)
 
-    def _damaged(self, material: Material) -> StorageError:
+    def _content_problem(self, material: Material) -> StorageError:
         return StorageError(
             "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
             "was lost. Run archiver verify, and bring the object {sha256} back from a backup or a clone.",
@@ -250,34 +262,40 @@ class PackageWriter:
     # --- journal
 
     def _write_journal(self, submissions: set[str]) -> list[Event]:
-        """Write every event as one line, of which the SHA-256 is ``prev`` of the next; and the attachments.
+        """Write every event as a line, whose SHA-256 is ``prev`` of the next event, and write the attachments.
 
         The whole journal goes along, whatever was selected: a chain with gaps proves nothing.
         """
         events: list[Event] = []
-        filings = {submission.split("/", 1)[0] for submission in submissions}
-        self._bag.add_payload("journal.jsonl", self._event_lines(events.append))
+        selected_filings = {submission.split("/", 1)[0] for submission in submissions}
+        self._bag_writer.add_payload("journal.jsonl", self._event_lines(events.append))
         for event in events:
             if event.action == UNREADABLE:
-                data = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
-                self._bag.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [data])
+                event_bytes = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
+                self._bag_writer.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [event_bytes])
             is_selected_capture = event.action == Action.CAPTURE and event.object.rsplit("/", 1)[0] in submissions
-            for item in event.attachments:
-                is_paper = item.name.startswith(EVIDENCE) and event.object in filings and self._may_show(event)
-                is_change_list = is_selected_capture and item.name == CHANGES_FILE
-                if is_paper or item.name in _PROOFS or is_change_list:
-                    name = f"journal/{event.seq}/{item.name}"
-                    self._bag.add_payload(name, [self._archive.journal.attachment(event, item.name)])
+            for attachment in event.attachments:
+                is_paper = (
+                    attachment.name.startswith(EVIDENCE)
+                    and event.object in selected_filings
+                    and self._may_show(event)
+                )
+                is_change_list = is_selected_capture and attachment.name == CHANGES_FILE
+                if is_paper or attachment.name in _PROOFS or is_change_list:
+                    payload_name = f"journal/{event.seq}/{attachment.name}"
+                    self._bag_writer.add_payload(
+                        payload_name, [self._archive.journal.attachment(event, attachment.name)]
+                    )
                     if is_paper:
-                        self.counts.papers[event.seq] = f"data/{name}"
+                        self.counts.papers[event.seq] = f"data/{payload_name}"
             if event.action in _SIGNED_ACTIONS:
-                oid = event.refs[f"refs/tags/{event.object}"]
-                self._bag.add_payload(f"tags/{event.seq}", [self._archive.repository.read(oid)])
-        self._bag.add_payload("allowed_signers", [self._archive.signers()])
+                tag_object = event.refs[f"refs/tags/{event.object}"]
+                self._bag_writer.add_payload(f"tags/{event.seq}", [self._archive.repository.read(tag_object)])
+        self._bag_writer.add_payload("allowed_signers", [self._archive.signers()])
         return events
 
     def _may_show(self, event: Event) -> bool:
-        """Return True if no pattern leaves out the notice or screenshot of an event, by its name there."""
+        """Return True if no pattern leaves out the notice or screenshot of an event, by its given name."""
         return not self._selection.omission_reason(names.raw(given_paper_name(event.details)))
 
     def _event_lines(self, on_event: Callable[[Event], object]) -> Iterator[bytes]:
@@ -289,19 +307,21 @@ class PackageWriter:
 
     def _write_receipts(self, events: list[Event], tags: set[str]) -> dict[str, tuple[int, str | None]]:
         """Write the receipts of the tagged submissions; return by tag the event number and the path of each."""
-        receipts: dict[str, tuple[int, str | None]] = {}
+        receipt_by_tag: dict[str, tuple[int, str | None]] = {}
         for event in events:
             if event.action != Action.SUBMIT:
                 continue
             tag = VersionSubmitted.from_details(event.details).tag
             if tag not in tags:
                 continue
-            receipts[tag] = (event.seq, None)
-            for item in event.attachments:
-                path = self._names.path(f"submitted/{tag}/{item.name}".encode())
-                self._bag.add_payload(path, [self._archive.journal.attachment(event, item.name)])
-                receipts[tag] = (event.seq, f"data/{path}")
-        return receipts
+            receipt_by_tag[tag] = (event.seq, None)
+            for attachment in event.attachments:
+                receipt_path = self._portable_names.path(f"submitted/{tag}/{attachment.name}".encode())
+                self._bag_writer.add_payload(
+                    receipt_path, [self._archive.journal.attachment(event, attachment.name)]
+                )
+                receipt_by_tag[tag] = (event.seq, f"data/{receipt_path}")
+        return receipt_by_tag
 
     # --- git, coverage
 
@@ -310,18 +330,18 @@ class PackageWriter:
 
         The bundle holds all objects that a ref reaches, and the journal's reach the attachments of other filings.
         """
-        refs = {version.submission.branch for version in versions}
-        refs |= {f"refs/tags/{version.tag}" for version in versions}
-        refs |= {f"refs/tags/{record.tag}" for version in versions for record in version.submitted}
+        bundled_refs = {version.submission.branch for version in versions}
+        bundled_refs |= {f"refs/tags/{version.tag}" for version in versions}
+        bundled_refs |= {f"refs/tags/{record.tag}" for version in versions for record in version.submitted}
         if self._selection.includes_every_filing:
-            refs.add(JOURNAL)
-        bundle_path = self._bag.payload_path("repository/archive.bundle")
+            bundled_refs.add(JOURNAL)
+        bundle_path = self._bag_writer.payload_path("repository/archive.bundle")
         bundle_path.parent.mkdir(parents=True, exist_ok=True)
-        self._archive.repository.bundle(bundle_path, sorted(refs))
-        self._bag.adopt_payload("repository/archive.bundle")
+        self._archive.repository.bundle(bundle_path, sorted(bundled_refs))
+        self._bag_writer.adopt_payload("repository/archive.bundle")
 
-    def _coverage(self) -> dict[str, Any]:
-        """Return when everything was compared last, and what was not archived then, with the reasons."""
+    def _coverage_record(self) -> dict[str, Any]:
+        """Return the time of the last scan of everything, and the paths not archived by then, with reasons."""
         snapshot = Snapshot(Path(self._archive.root, "state.db"), read_only=True)
         try:
             return {
@@ -333,20 +353,5 @@ class PackageWriter:
             snapshot.close()
 
     def _skipped_entry(self, item: SkippedPath) -> dict[str, str]:
-        reasons = {"reason": str(item.reason), "reason_zh": self._presentation.chinese(item.reason)}
-        return {"path": names.text(item.path), **reasons}
-
-
-def export_record(
-    archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
-) -> dict[str, Any]:
-    """Return what ``export.json`` says of the export: when, by whom, for whom, why, and the selection."""
-    return {
-        "at": clock.stamp(clock.read().wall),
-        "user": archive.actor.user,
-        "uid": os.getuid(),
-        "recipient": recipient,
-        "reason": reason,
-        "program": f"archiver {__version__}",
-        "selection": selection.to_record(),
-    }
+        reason_texts = {"reason": str(item.reason), "reason_zh": self._presentation.to_chinese(item.reason)}
+        return {"path": names.text(item.path), **reason_texts}

@@ -1,4 +1,4 @@
-"""Make names that every reader of a package can hold.  Pure.
+"""Make names for every reader of a package.  Pure.
 
 Bag readers, Windows and ``sha256sum -c`` each refuse other names.  Such a name is replaced, and ``names.json``
 maps the replacement to the original bytes.
@@ -32,40 +32,40 @@ class PortableNames:
     def __init__(self) -> None:
         self._original_by_folded: dict[str, bytes] = {}
         #: Portable path -> original bytes, where the two differ.
-        self.replaced: dict[str, bytes] = {}
+        self.original_by_portable: dict[str, bytes] = {}
 
     def path(self, original: bytes) -> str:
-        """Return the portable form of a whole path; the same one whenever it is asked again."""
-        portable = _shorten([_portable_name(part) for part in original.split(b"/")], original)
-        if self._original_by_folded.setdefault(_fold(portable), original) != original:
-            stem, dot, suffix = portable.rpartition(".")
-            mark = _mark(original)
-            portable = f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else portable + mark
-            self._original_by_folded[_fold(portable)] = original
-        if portable.encode("utf-8") != original:
-            self.replaced[portable] = original
-        return portable
+        """Return the portable form of a whole path; the same form at every call."""
+        portable_path = _join_names([_portable_name(part) for part in original.split(b"/")], original)
+        if self._original_by_folded.setdefault(_fold_name(portable_path), original) != original:
+            stem, dot, suffix = portable_path.rpartition(".")
+            mark = _digest_mark(original)
+            portable_path = f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else portable_path + mark
+            self._original_by_folded[_fold_name(portable_path)] = original
+        if portable_path.encode("utf-8") != original:
+            self.original_by_portable[portable_path] = original
+        return portable_path
 
 
 @lru_cache(maxsize=4096)
 def _portable_name(name: bytes) -> str:
-    """Return one name of a path as it is, or replaced and marked with a digest of its bytes."""
-    decoded = name.decode("utf-8", "replace")
-    safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded)).rstrip(". ")
-    if safe.encode("utf-8") == name and not _RESERVED.fullmatch(safe) and len(name) <= _MAX_NAME_BYTES:
+    """Return a name of a path unchanged, or replaced and marked with a digest of the bytes."""
+    decoded_name = name.decode("utf-8", "replace")
+    safe_name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded_name)).rstrip(". ")
+    if safe_name.encode("utf-8") == name and not _RESERVED.fullmatch(safe_name) and len(name) <= _MAX_NAME_BYTES:
         # A leading dash or tilde would read as an option or a home folder.
-        return safe if safe[0] not in "-~" else f"_{safe}{_mark(name)}"
-    stem, dot, suffix = safe.rpartition(".")
+        return safe_name if safe_name[0] not in "-~" else f"_{safe_name}{_digest_mark(name)}"
+    stem, dot, suffix = safe_name.rpartition(".")
     if not dot or len(suffix) > _MAX_SUFFIX_CHARACTERS:
-        stem, suffix = safe, ""
+        stem, suffix = safe_name, ""
     short_stem = stem.encode("utf-8")[:_KEPT_STEM_BYTES].decode("utf-8", "ignore") or "_"
     if short_stem[0] in "-~" or _RESERVED.fullmatch(short_stem):
         short_stem = f"_{short_stem}"
-    return f"{short_stem}{_mark(name)}" + (f".{suffix}" if suffix else "")
+    return f"{short_stem}{_digest_mark(name)}" + (f".{suffix}" if suffix else "")
 
 
-def _shorten(names: list[str], original: bytes) -> str:
-    """Join the names of a path; leave out inner folders if it would be too long.
+def _join_names(names: list[str], original: bytes) -> str:
+    """Join the names of a path; leave out inner folders of a path too long.
 
     The mark in the last name keeps a shortened path apart from others.
     """
@@ -73,20 +73,20 @@ def _shorten(names: list[str], original: bytes) -> str:
     if len(names) <= _MAX_FOLDERS and len(whole_path.encode("utf-8")) <= _MAX_PATH_BYTES:
         return whole_path
     stem, dot, suffix = names[-1].rpartition(".")
-    marked_name = f"{stem}{_mark(original)}.{suffix}" if dot else names[-1] + _mark(original)
+    marked_name = f"{stem}{_digest_mark(original)}.{suffix}" if dot else names[-1] + _digest_mark(original)
     remaining_bytes = _MAX_PATH_BYTES - len(marked_name.encode("utf-8"))
-    folders = []
+    kept_folders = []
     for name in names[: _MAX_FOLDERS - 1]:
         remaining_bytes -= len(name.encode("utf-8")) + 1
         if remaining_bytes < 0:
             break
-        folders.append(name)
-    return "/".join([*folders, marked_name])
+        kept_folders.append(name)
+    return "/".join([*kept_folders, marked_name])
 
 
-def _mark(original: bytes) -> str:
+def _digest_mark(original: bytes) -> str:
     return "~" + hashlib.sha256(original).hexdigest()[:8]
 
 
-def _fold(path: str) -> str:
+def _fold_name(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()

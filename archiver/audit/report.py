@@ -1,4 +1,4 @@
-"""Gather what ``report.html`` shows, and render it: self-contained, no script, no network, both languages."""
+"""Gather the content of ``report.html`` and render the page: no script, no network, both languages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from urllib.parse import quote
 
 from archiver import clock
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
-from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, lay_out_timeline
+from archiver.audit.timeline import (
+    LABEL_WIDTH,
+    PICTURE_WIDTH,
+    ROW_HEIGHT,
+    Timeline,
+    TimelineMark,
+    lay_out_timeline,
+)
 from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import Reader
 from archiver.errors import LazyMessage
@@ -63,8 +70,9 @@ _LOGGED_ACTIONS = frozenset(
 )
 #: A browser still scrolls through so many rows; the whole journal lies beside the report.
 _MAX_LOG_ENTRIES = 2000
+#: Of one comparison. More, and nobody reads them; the lists of both versions lie beside the report.
 _MAX_CHANGES = 500
-#: Each comparison of texts opens two documents in a child process.
+#: Of one comparison: each comparison of texts opens two documents in a child process, and delays the export.
 _MAX_TEXT_CHANGES = 20
 
 
@@ -74,7 +82,7 @@ OmissionReason = Callable[[bytes], LazyMessage | None]
 
 @dataclass(frozen=True, slots=True)
 class SubmissionSection:
-    """One submission of the report."""
+    """The section of a submission in the report."""
 
     name: str
     kind: str
@@ -95,7 +103,7 @@ class SubmissionDifference:
 
 @dataclass(frozen=True, slots=True)
 class FilingSection:
-    """One filing of the report."""
+    """The section of a filing in the report."""
 
     name: str
     is_live: bool
@@ -107,7 +115,7 @@ class FilingSection:
 
 
 class PackageReport:
-    """Render the report of one package from the archive and from what the package's writer counted."""
+    """Render the report of a package from the archive and from the counts of the package's writer."""
 
     def __init__(
         self,
@@ -138,10 +146,10 @@ class PackageReport:
         newest_event = events[-1]
         # An action that this release does not know may be one of those, so it is listed too.
         log_entries = [event for event in events if event.action in _LOGGED_ACTIONS or event.action not in ACTIONS]
-        index = self._archive.index
+        archive_index = self._archive.index
         page: str = self._template().render(
-            lang=self._presentation.opens,
-            archive=index.archive_id,
+            lang=self._presentation.opening_language,
+            archive=archive_index.archive_id,
             head=newest_event,
             zone=self._policy.zones[0].key,
             policy=self._policy,
@@ -152,16 +160,16 @@ class PackageReport:
             actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
             log=log_entries[-_MAX_LOG_ENTRIES:][::-1],
             log_left_out=max(0, len(log_entries) - _MAX_LOG_ENTRIES),
-            holds=index.holds(lifted=True),
-            disposals=index.disposals(),
-            token=index.last_token(),
-            checkpoint=index.last_checkpoint(),
+            holds=archive_index.holds(lifted=True),
+            disposals=archive_index.disposals(),
+            token=archive_index.last_token(),
+            checkpoint=archive_index.last_checkpoint(),
             drill=next((event for event in reversed(events) if event.action == Action.DRILL), None),
             coverage=coverage,
             counts=counts,
-            width=WIDTH,
-            label=LABEL,
-            row=ROW,
+            width=PICTURE_WIDTH,
+            label=LABEL_WIDTH,
+            row=ROW_HEIGHT,
             words=code_names,
             document_problems=PROBLEMS,
             today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
@@ -179,7 +187,7 @@ class PackageReport:
             href=quote,
             shown=lambda raw: names.screen(names.text(raw)),
             size=_format_size,
-            chinese=self._presentation.chinese,
+            chinese=self._presentation.to_chinese,
             called=code_names.word_for,
         )
 
@@ -202,74 +210,85 @@ class PackageReport:
             sheet,
             deadlines([sheet]),
             [self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())],
-            self._differences([line.version for lines in lines_by_submission.values() for line in lines]),
+            self._compare_submissions([line.version for lines in lines_by_submission.values() for line in lines]),
             _filing_timeline(sheet, lines_by_submission, events),
         )
 
     def _submission_section(self, name: str, lines: list[VersionLine]) -> SubmissionSection:
-        """Describe a submission; its kind is that of the last submission to the regulator, or of its folder."""
+        """Describe a submission; the kind comes from the last submission to the regulator, or from the folder."""
         newest_line = lines[-1]
-        kind = next(
+        submission_kind = next(
             (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
             kind_from_folder(newest_line.version.submission.folder),
         )
-        paths = [material.path for material in newest_line.materials if material.sha256]
-        return SubmissionSection(name, kind, lines[::-1], find_expected(kind, paths, self._presentation.expected))
+        material_paths = [material.path for material in newest_line.materials if material.sha256]
+        return SubmissionSection(
+            name,
+            submission_kind,
+            lines[::-1],
+            find_expected(submission_kind, material_paths, self._presentation.expected_materials),
+        )
 
-    def _differences(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
-        """Compare every submission to the regulator with the one before it, in order of recording.
+    def _compare_submissions(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
+        """Compare every submission to the regulator with the previous submission, in order of recording.
 
-        The order is that of the journal, not of the days that people entered: those can be corrected later.
+        The order is that of the journal, not of the days that people entered: days can be corrected later.
         """
         submissions = sorted(
             ((record, version) for version in versions for record in version.submitted),
             key=lambda pair: (pair[0].at, pair[0].tag),
         )
         differences = []
-        for (old_record, old), (new_record, new) in pairwise(submissions):
-            changes = compare_versions(self._archive.index, old, new)
+        for (old_record, old_version), (new_record, new_version) in pairwise(submissions):
+            changes = compare_versions(self._archive.index, old_version, new_version)
             differences.append(
                 SubmissionDifference(
                     old_record.tag,
                     new_record.tag,
                     changes[:_MAX_CHANGES],
                     max(0, len(changes) - _MAX_CHANGES),
-                    self._text_changes(old, new, changes),
+                    self._text_changes(old_version, new_version, changes),
                 )
             )
         return differences
 
-    def _text_changes(self, old: Version, new: Version, changes: Sequence[Change]) -> list[TextChange]:
-        if old.disposed or new.disposed:
+    def _text_changes(
+        self, old_version: Version, new_version: Version, changes: Sequence[Change]
+    ) -> list[TextChange]:
+        if old_version.disposed or new_version.disposed:
             return []
-        permitted = [change for change in changes if not self._omission_reason(change.path)]
-        comparisons = text_changes(self._archive.index, self._archive.content, self._reader, old, permitted)
+        shown_changes = [change for change in changes if not self._omission_reason(change.path)]
+        comparisons = text_changes(
+            self._archive.index, self._archive.content, self._reader, old_version, shown_changes
+        )
         return list(islice(comparisons, _MAX_TEXT_CHANGES))
 
 
 def _format_size(byte_count: int) -> str:
-    amount = float(byte_count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
+    shown_amount = float(byte_count)
+    for unit_name in ("B", "KB", "MB", "GB"):
+        if shown_amount < 1000 or unit_name == "GB":
+            return f"{shown_amount:.0f} {unit_name}" if unit_name == "B" else f"{shown_amount:.1f} {unit_name}"
+        shown_amount /= 1000
     return ""
 
 
 def _filing_timeline(
     sheet: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
 ) -> Timeline:
-    """Draw a row for each submission, and one for what concerns the whole filing."""
-    rows: list[tuple[str, list[Mark]]] = []
+    """Draw a row for each submission, and a last row for the whole filing."""
+    labelled_marks: list[tuple[str, list[TimelineMark]]] = []
     for name, lines in sorted(lines_by_submission.items()):
-        marks = [Mark("version", _time_of(line.version.captured_at), line.version.tag) for line in lines]
-        marks += [
-            Mark("submitted", _time_of(record.at), f"{record.tag} {record.on}")
+        submission_marks = [
+            TimelineMark("version", _time_of(line.version.captured_at), line.version.tag) for line in lines
+        ]
+        submission_marks += [
+            TimelineMark("submitted", _time_of(record.at), f"{record.tag} {record.on}")
             for line in lines
             for record in line.version.submitted
         ]
-        marks += [
-            Mark(
+        submission_marks += [
+            TimelineMark(
                 "hold",
                 _time_of(hold.placed),
                 f"{hold.name}: {hold.reason}",
@@ -277,23 +296,23 @@ def _filing_timeline(
             )
             for hold in lines[-1].version.holds
         ]
-        rows.append((name, marks))
+        labelled_marks.append((name, submission_marks))
     filing_marks = [
-        Mark("notice", _noon_in_china(notice.received), f"{notice.kind} {notice.document}")
+        TimelineMark("notice", _noon_in_china(notice.received), f"{notice.kind} {notice.document}")
         for notice in sheet.notices
     ]
     filing_marks += [
-        Mark("end", _time_of(event.at), event.object)
+        TimelineMark("end", _time_of(event.at), event.object)
         for event in events
         if event.action == Action.FILING_END and event.object == sheet.name
     ]
     filing_marks += [
-        Mark(event.action, _time_of(event.at), event.object)
+        TimelineMark(event.action, _time_of(event.at), event.object)
         for event in events
         if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
     ]
-    rows.append(("", filing_marks))
-    return lay_out_timeline(rows, _time_of(events[-1].at))
+    labelled_marks.append(("", filing_marks))
+    return lay_out_timeline(labelled_marks, _time_of(events[-1].at))
 
 
 def _noon_in_china(day: date) -> datetime:

@@ -1,4 +1,4 @@
-"""The data that the writer of a package hands to its report."""
+"""The data handed from the writer of a package to the report."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from archiver.retention.policy import Decision
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """The choices of whoever exports that change how the report looks, not what it says."""
+    """Choices for the look of the report, not for its content."""
 
-    opens: str  # the language in which it opens: "zh" or "en"
-    chinese: Callable[[LazyMessage], str]  # translates a message
-    expected: Mapping[str, tuple[str, ...]]  # kind of submission -> materials that it should hold
+    opening_language: str  # the language in which it opens: "zh" or "en"
+    to_chinese: Callable[[LazyMessage], str]  # translates a message
+    expected_materials: Mapping[str, tuple[str, ...]]  # kind of submission -> materials that it should hold
 
 
 @dataclass(frozen=True, slots=True)
 class MaterialLine:
-    """One material of one version, and where the package holds its content."""
+    """A material of a version, with the content's path in the package."""
 
     path: str
     sha256: str | None  # None for an empty folder
@@ -37,7 +37,7 @@ class MaterialLine:
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """One version with its retention and the place of its list of materials in the package."""
+    """A version with the retention, and with the path of the list of materials in the package."""
 
     version: Version
     decision: Decision
@@ -47,7 +47,7 @@ class VersionLine:
 
 @dataclass(slots=True)
 class ExportCounts:
-    """What was counted while the package was written."""
+    """Counts made while the package was written."""
 
     files: int = 0
     bytes: int = 0

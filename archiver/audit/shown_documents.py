@@ -1,4 +1,4 @@
-"""Open the documents of a package for its report: page counts, thumbnails, and why a document cannot be read."""
+"""Open the documents of a package for its report: page counts, thumbnails, and why some are unreadable."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ READ = "read"
 class ShownDocuments:
     """Open each content once, and count the outcomes."""
 
-    def __init__(self, content: ContentStore, reader: Reader) -> None:
+    def __init__(self, content: ContentStore, document_reader: Reader) -> None:
         self._content = content
-        self._reader = reader
+        self._document_reader = document_reader
         self._document_by_sha256: dict[str, Document] = {}
         self._thumbnail_count = 0
-        self.outcomes: Counter[str] = Counter()
+        self.outcome_counts: Counter[str] = Counter()
 
     def describe(self, material: Material) -> Document:
-        """Return what can be shown of a material; ``Document.problem`` says why that is nothing.
+        """Return the pages or the thumbnail of a material; ``Document.problem`` is the reason for having neither.
 
         Never raises for bad content.  The name decides only whether a content is opened at all.
         """
@@ -43,9 +43,9 @@ class ShownDocuments:
     def _open(self, sha256: str, filename: str) -> Document:
         if not may_be_document(filename):
             return Document("")
-        document = self._reader.read(self._content.path(sha256), filename, sha256, with_text=False)
+        document = self._document_reader.read(self._content.path(sha256), filename, sha256, with_text=False)
         if document.kind:
-            self.outcomes[document.problem or READ] += 1
+            self.outcome_counts[document.problem or READ] += 1
         if document.thumbnail:
             self._thumbnail_count += 1
         return document if self._thumbnail_count <= _MAX_THUMBNAILS else replace(document, thumbnail="")

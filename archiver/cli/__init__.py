@@ -1,1 +1,1 @@
-"""The command line: parse, call, print; no rules."""
+"""The command line: parse arguments, call the rooms below, print results; no rules."""

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def _sign_newest_event(session: Session, archive: Archive) -> None:
     """Make a checkpoint the newest event, to cover the whole package by a signature.
 
-    A failure is only a warning: the package is still worth having, and says how far its signatures reach.
+    A failure is only a warning: the package is still of use, and says how far its signatures reach.
     """
     from archiver.actions.checkpoint_actions import SignArchive
 
-    head = archive.journal.head()
-    if head is None or head.action == Action.CHECKPOINT:
+    newest_event = archive.journal.head()
+    if newest_event is None or newest_event.action == Action.CHECKPOINT:
         return
     try:
         session.perform(SignArchive())
@@ -68,15 +68,14 @@ def audit_command(
 ) -> None:
     from pathlib import Path
 
-    from archiver.audit.copy_pool import Copies
+    from archiver.audit.copy_pool import CopyPool
 
-    # They take as long to start as this program takes to find out what there is to copy.
-    with closing(Copies()) as copies:
+    # The copying processes take as long to start as the selection of what is to be copied.
+    with closing(CopyPool()) as copy_pool:
         from archiver import clock
         from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
-        from archiver.audit.export_selection import ExportSelection
-        from archiver.audit.package_writer import export_record
+        from archiver.audit.export_selection import ExportSelection, export_record
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED
         from archiver.restore import restoration
@@ -87,7 +86,7 @@ def audit_command(
         reason = None if reason is None else typed(reason, "reason")
         archive = session.open_archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
-        selection = ExportSelection(
+        export_selection = ExportSelection(
             [find_filing(archive, filing) for filing in filings],
             [str(find_submission(archive, submission)) for submission in submissions],
             kinds,
@@ -97,33 +96,33 @@ def audit_command(
             () if with_sensitive else session.config.sensitive,
             expand,
         )
-        record = export_record(archive, selection, recipient, reason)
-        policy = session.retention_policy(archive)
-        written = package.export_package(
+        export_details = export_record(archive, export_selection, recipient, reason)
+        retention_policy = session.retention_policy(archive)
+        written_package = package.export_package(
             archive,
-            copies,
-            selection,
+            copy_pool,
+            export_selection,
             Path(target),
-            policy,
-            record,
+            retention_policy,
+            export_details,
             as_zip=as_zip,
             sm3=session.config.sm3,
-            sign=lambda: _sign_newest_event(session, archive),
+            sign_journal=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
                 session.lang or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
             ),
         )
     console = session.console
-    console.say(
+    console.info(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",
-        path=written.path,
-        versions=written.versions,
-        files=written.files,
-        bytes=written.bytes,
+        path=written_package.path,
+        versions=written_package.version_count,
+        files=written_package.file_count,
+        bytes=written_package.byte_count,
     )
-    console.say("It opens with report.html, and checks with: python3 -I -S verify.py")
+    console.info("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.perform(RecordNote(**package.export_note(written, record)))
+        session.perform(RecordNote(**package.export_note(written_package, export_details)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The package is complete, but it could not be journalled.")

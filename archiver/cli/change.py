@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.cli.console import Console
-from archiver.cli.parameters import RecordedText, json_option
+from archiver.cli.parameters import RecordedText, json_option, reported_by_option
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.filings.due.deadlines import Deadline
 
-#: More would push the decision that is asked for off the screen.
-_SHOWN_MATERIALS = 20
+#: More paths would push the question, and the command to answer it, off the screen.
+_MAX_MATERIALS = 20
 
 
 change_command = command_group("Changes of what was filed, and whether they are material.")
@@ -30,9 +30,9 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     from archiver.filings.register import register
 
     archive = session.open_archive()
-    filings = register(archive.index.life())
-    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filings.values())}
-    rows: list[dict[str, Any]] = [
+    filing_by_name = register(archive.index.life())
+    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    change_rows: list[dict[str, Any]] = [
         {
             "number": change.number,
             "filing": change.filing,
@@ -47,47 +47,52 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
             "decided_on": change.decided_on.isoformat() if change.decided_on else None,
             "by": change.by or None,
         }
-        for filing in filings.values()
+        for filing in filing_by_name.values()
         for change in filing.questions
         if includes_decided or change.material is None
     ]
-    for row in rows:
-        # What came after the question was opened is decided with it.
-        if row["material"] is None and (current := changed_since(archive, filings[row["filing"]], session.config)):
-            row["materials"], row["kinds"] = list(current.materials), sorted({*row["kinds"], *current.kinds})
+    for row in change_rows:
+        # Later changes are decided together with the change that opened the question.
+        if row["material"] is None and (
+            newer_changes := changed_since(archive, filing_by_name[row["filing"]], session.config)
+        ):
+            row["materials"], row["kinds"] = (
+                list(newer_changes.materials),
+                sorted({*row["kinds"], *newer_changes.kinds}),
+            )
     console = session.console
     if as_json:
-        console.json(rows)
+        console.print_json(change_rows)
         return
-    if not rows:
-        console.say("No change waits for a decision.")
-    for row in rows:
+    if not change_rows:
+        console.info("No change waits for a decision.")
+    for row in change_rows:
         _print_change(console, row)
 
 
-def _print_change(console: Console, row: dict[str, Any]) -> None:
+def _print_change(console: Console, change_row: dict[str, Any]) -> None:
     from archiver.filings.code_names import CHANGE_KINDS, word_for
 
-    console.say(
+    console.info(
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
-        **{key: row[key] for key in ("number", "filing", "since", "first", "due")},
+        **{key: change_row[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kinds = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in row["kinds"])
-    if kinds:
-        console.say("  About: {kinds}", kinds=kinds)
-    if row["signal"]:
-        console.say("  Released: {signal}", signal=row["signal"])
-    for path in row["materials"][:_SHOWN_MATERIALS]:
-        console.line(f"  {path}")
-    if len(row["materials"]) > _SHOWN_MATERIALS:
-        console.say("  and {count} more", count=len(row["materials"]) - _SHOWN_MATERIALS)
-    if row["decided_on"]:
-        console.say(
+    kind_names = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in change_row["kinds"])
+    if kind_names:
+        console.info("  About: {kinds}", kinds=kind_names)
+    if change_row["signal"]:
+        console.info("  Released: {signal}", signal=change_row["signal"])
+    for path in change_row["materials"][:_MAX_MATERIALS]:
+        console.print_line(f"  {path}")
+    if len(change_row["materials"]) > _MAX_MATERIALS:
+        console.info("  and {count} more", count=len(change_row["materials"]) - _MAX_MATERIALS)
+    if change_row["decided_on"]:
+        console.info(
             "  Decided on {on} by {by}: {decision} ({reason})",
-            on=row["decided_on"],
-            by=row["by"],
-            decision=LazyMessage("material") if row["material"] else LazyMessage("not material"),
-            reason=row["reason"],
+            on=change_row["decided_on"],
+            by=change_row["by"],
+            decision=LazyMessage("material") if change_row["material"] else LazyMessage("not material"),
+            reason=change_row["reason"],
         )
 
 
@@ -101,24 +106,22 @@ def _format_due_day(deadline: Deadline | None) -> str | None:
     "--material", type=click.Choice(["yes", "no"]), required=True, help="Whether it is a material change."
 )
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-@click.option(
-    "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
-)
-def _decide_change(session: Session, number: int, material: str, reason: str, by: str | None) -> None:
+@reported_by_option("Who decided it, beside the user the system knows.")
+def _decide_change(session: Session, number: int, material: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.filing_actions import DecideChange
 
     is_material = material == "yes"
-    decided = session.perform(
-        DecideChange(change_number=number, is_material=is_material, reason=reason, reported_by=by)
+    decision = session.perform(
+        DecideChange(change_number=number, is_material=is_material, reason=reason, reported_by=reported_by)
     )
     if is_material:
-        session.console.say(
+        session.console.info(
             "Change {number} is material: {filing} needs a change submission. See: archiver deadlines",
             number=number,
-            filing=decided["filing"],
+            filing=decision["filing"],
         )
     else:
-        session.console.say("Change {number} is not material. The reason is kept.", number=number)
+        session.console.info("Change {number} is not material. The reason is kept.", number=number)
 
 
 for _name, _command in (("list", _list_changes), ("decide", _decide_change)):

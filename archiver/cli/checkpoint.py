@@ -12,43 +12,43 @@ from archiver.errors import StorageError, UsageError
 
 
 @command("Sign everything as it stands now, and give a line that proves it later.")
-@click.option("--print", "only_line", is_flag=True, help="Print the witness line, to keep elsewhere.")
-@click.option("--qr", "picture", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
-def checkpoint_command(session: Session, only_line: bool, picture: str | None) -> None:
-    if picture is not None and Path(picture).suffix not in (".png", ".svg"):
-        raise UsageError("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture)
+@click.option("--print", "only_print", is_flag=True, help="Print the witness line, to keep elsewhere.")
+@click.option("--qr", "picture_path", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
+def checkpoint_command(session: Session, only_print: bool, picture_path: str | None) -> None:
+    if picture_path is not None and Path(picture_path).suffix not in (".png", ".svg"):
+        raise UsageError("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture_path)
     from archiver.actions.checkpoint_actions import SignArchive
 
-    signed = session.perform(SignArchive())
-    line = signed["line"]
+    checkpoint = session.perform(SignArchive())
+    witness_line = checkpoint["line"]
     console = session.console
-    if only_line:
-        console.line(line)
+    if only_print:
+        console.print_line(witness_line)
     else:
-        console.say("Signed. Keep this line where nobody of the archive can change it:")
-        console.line(line)
-        console.say("Later it proves that the archive goes on from here: archiver verify --since LINE")
-    if signed["proven"] and not only_line:
-        console.say("Time-stamped: {at}", at=session.format_time(signed["proven"]))
-    if signed["problem"]:
-        console.warn("{text}", text=signed["problem"])
-    if picture is not None:
-        _write_qr_code(line, picture)
-    elif not only_line and sys.stdout.isatty():
+        console.info("Signed. Keep this line where nobody of the archive can change it:")
+        console.print_line(witness_line)
+        console.info("Later it proves that the archive goes on from here: archiver verify --since LINE")
+    if checkpoint["proven"] and not only_print:
+        console.info("Time-stamped: {at}", at=session.format_time(checkpoint["proven"]))
+    if checkpoint["problem"]:
+        console.warn("{text}", text=checkpoint["problem"])
+    if picture_path is not None:
+        _write_qr_code(witness_line, picture_path)
+    elif not only_print and sys.stdout.isatty():
         import segno
 
-        segno.make(line).terminal(compact=True)
+        segno.make(witness_line).terminal(compact=True)
 
 
-def _write_qr_code(line: str, picture: str) -> None:
+def _write_qr_code(witness_line: str, picture_path: str) -> None:
     """Write the witness line as a picture; raises StorageError if the file cannot be written."""
     import segno
 
     try:
-        segno.make(line, error="m").save(picture, scale=4)
+        segno.make(witness_line, error="m").save(picture_path, scale=4)
     except OSError as error:
         raise StorageError(
             "{path} cannot be written ({reason}). The checkpoint was made; its line is above.",
-            path=picture,
+            path=picture_path,
             reason=error.strerror,
         ) from None

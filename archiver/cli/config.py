@@ -23,39 +23,39 @@ if TYPE_CHECKING:
 _SECRET_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
 #: An address without a scheme, as a proxy may be given: USER:PASSWORD@HOST:PORT.
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
-_HIDDEN = "***"
+_HIDDEN_TEXT = "***"
 
 config_command = command_group("The configuration file: check it before a reload, and show its settings.")
 
 
 @command("Check the file, for example before the service reloads it; changes nothing.")
 @json_option
-def _check(session: Session, as_json: bool) -> None:
-    checked = session.check_config()
-    problems = [(each.code, each.key, each.reason) for each in checked.problems]
-    warnings = [("removed-table", warning) for warning in checked.document.warnings()]
-    if checked.config is not None:
+def _check_config(session: Session, as_json: bool) -> None:
+    checked_file = session.check_config()
+    problems = [(problem.code, problem.key, problem.reason) for problem in checked_file.problems]
+    warnings = [("removed-table", warning) for warning in checked_file.document.warnings()]
+    if checked_file.config is not None:
         # From here on, the console speaks the language that the file names.
-        session.use_config(checked.config)
-        warnings += _list_missing_files(checked.config)
-        layout_problems, promises = _compare_with_archive(checked.config)
+        session.use_config(checked_file.config)
+        warnings += _list_missing_files(checked_file.config)
+        layout_problems, promise_warnings = _compare_with_archive(checked_file.config)
         problems += layout_problems
-        warnings += promises
-    _print_result(session, checked, problems, warnings, as_json=as_json)
+        warnings += promise_warnings
+    _print_result(session, checked_file, problems, warnings, as_json=as_json)
 
 
 def _print_result(
     session: Session,
-    checked: CheckedFile,
+    checked_file: CheckedFile,
     problems: list[tuple[str, str, LazyMessage]],
     warnings: list[tuple[str, LazyMessage]],
     *,
     as_json: bool,
 ) -> None:
-    """Print what was found; raises ConfigError if the service would not take the file."""
-    console, path = session.console, os.path.abspath(checked.document.source)
+    """Print problems and warnings; raises ConfigError if the service would not accept the file."""
+    console, path = session.console, os.path.abspath(checked_file.document.source)
     if as_json:
-        console.json(
+        console.print_json(
             {
                 "path": path,
                 "ok": not problems,
@@ -79,23 +79,25 @@ def _print_result(
             count=len(problems),
         )
     if not as_json:
-        console.say("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
+        console.info("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
 
 
 def _list_missing_files(config: Config) -> list[tuple[str, LazyMessage]]:
-    """Find files that settings name and that do not exist; the service would miss them only when it needs them."""
+    """Find missing files named by settings, which the service would miss only at the time of need."""
     from archiver.config.schema import values_of
     from archiver.config.value_types import FILE, OPTIONAL_FILE
     from archiver.existence import is_there
 
-    named = [
-        (key, value) for key, setting, value in values_of(config) if setting.value_type in (FILE, OPTIONAL_FILE)
+    named_files = [
+        (key, value)
+        for key, setting_type, value in values_of(config)
+        if setting_type.value_type in (FILE, OPTIONAL_FILE)
     ]
-    missing = []
-    for key, path in [("archive.path", config.archive / "archive.git"), *named]:
+    missing_files = []
+    for key, path in [("archive.path", config.archive / "archive.git"), *named_files]:
         try:
             if path is not None and not is_there(path):
-                missing.append(
+                missing_files.append(
                     (
                         "missing-file",
                         LazyMessage("{key} leads to {path}, which does not exist.", key=key, path=path),
@@ -104,15 +106,15 @@ def _list_missing_files(config: Config) -> list[tuple[str, LazyMessage]]:
         except OSError:
             # The caller may not look there; the service's user perhaps may.
             continue
-    return missing
+    return missing_files
 
 
 def _compare_with_archive(
     config: Config,
 ) -> tuple[list[tuple[str, str, LazyMessage]], list[tuple[str, LazyMessage]]]:
-    """Return the problems and the warnings that only the archive's index can tell of.
+    """Compare the settings with the archive's index; return the problems and the warnings.
 
-    The service takes no file with another layout than that of the archive.  A longer retention is a promise for
+    The service accepts no file with another layout than that of the archive.  A longer retention is a promise for
     good, even if it was in force for a second only.
     """
     import sqlite3
@@ -134,20 +136,20 @@ def _compare_with_archive(
 
 
 def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield what the settings promise beyond what the archive has promised before."""
+    """Yield a warning for each promise of the settings beyond the archive's earlier promises."""
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import in_force, new_promises
 
     promises = index.promises()
-    promise = new_promises(in_force(config, promises), config, promises)
-    for scope, years in promise.years_by_scope.items() if promise else ():
+    new_promise = new_promises(in_force(config, promises), config, promises)
+    for scope, years in new_promise.years_by_scope.items() if new_promise else ():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(
                 "In force once, this cannot be shortened again: {scope} is retained for {period}.",
                 scope=scope or LazyMessage("everything"),
                 period=LazyMessage("ever") if years >= PERMANENT else LazyMessage("{years} years", years=years),
             )
-    # The service promises it in its first run, by default: no news in an archive that was only just made.
+    # By default, the first run of the service makes this promise: no news in a new archive.
     if config.hold_while_live and not promises.live and index.point is not None and index.point.seq > 1:
         yield LazyMessage(
             "In force once, this cannot be taken back: a filing is retained for as long as it is live."
@@ -156,33 +158,42 @@ def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
 
 @command("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
 @json_option
-def _show(session: Session, as_json: bool) -> None:
+def _show_config(session: Session, as_json: bool) -> None:
     from archiver.config.schema import values_of
     from archiver.config.settings import TABLES
 
-    checked = session.check_config()
-    session.use_config(checked.require())
-    tables, console = list(TABLES), session.console
-    shown = sorted(values_of(checked.require()), key=lambda item: tables.index(item[0].partition(".")[0]))
+    checked_file = session.check_config()
+    session.use_config(checked_file.require())
+    table_order, console = list(TABLES), session.console
+    shown_values = sorted(
+        values_of(checked_file.require()), key=lambda item: table_order.index(item[0].partition(".")[0])
+    )
     settings = [
         {
             "key": key,
             "value": _hide_secrets(None if value is None else setting.value_type.to_toml(value)),
-            "source": "file" if key in checked.keys_in_file else "default",
+            "source": "file" if key in checked_file.keys_in_file else "default",
             "default": setting.default,
             "effect": setting.effect.value,
         }
-        for key, setting, value in shown
+        for key, setting, value in shown_values
     ]
     if as_json:
-        console.json({"path": os.path.abspath(checked.document.source), "settings": settings})
+        console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": settings})
         return
-    words = {"file": console.translate(LazyMessage("file")), "default": console.translate(LazyMessage("default"))}
-    console.table(
+    source_names = {
+        "file": console.translate(LazyMessage("file")),
+        "default": console.translate(LazyMessage("default")),
+    }
+    console.print_table(
         [LazyMessage("Setting"), LazyMessage("From"), LazyMessage("Value")],
         [
-            [each["key"], words[str(each["source"])], json.dumps(each["value"], ensure_ascii=False)]
-            for each in settings
+            [
+                setting["key"],
+                source_names[str(setting["source"])],
+                json.dumps(setting["value"], ensure_ascii=False),
+            ]
+            for setting in settings
         ],
     )
 
@@ -195,9 +206,11 @@ def _hide_secrets(value: Any) -> Any:
         return {_hide_secrets(key): _hide_secrets(item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
-    hidden = _SECRET_BEFORE_HOST.sub(_HIDDEN, _SECRET_IN_ADDRESS.sub(_HIDDEN, value) if "://" in value else value)
-    return hidden if names.is_utf8(hidden) else names.text(hidden.encode("utf-8", "surrogateescape"))
+    masked = _SECRET_BEFORE_HOST.sub(
+        _HIDDEN_TEXT, _SECRET_IN_ADDRESS.sub(_HIDDEN_TEXT, value) if "://" in value else value
+    )
+    return masked if names.is_utf8(masked) else names.text(masked.encode("utf-8", "surrogateescape"))
 
 
-for _name, _command in (("check", _check), ("show", _show)):
+for _name, _command in (("check", _check_config), ("show", _show_config)):
     config_command.add_command(_command, _name)

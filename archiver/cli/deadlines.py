@@ -12,17 +12,24 @@ from archiver.errors import LazyMessage
 
 
 @command("What is due, by when, and on what basis.")
-@click.option("--within", type=click.IntRange(min=0), metavar="DAYS", help="Only what is due within so many days.")
-@click.option("--all", "everything", is_flag=True, help="What is done, too.")
+@click.option(
+    "--within",
+    "within_days",
+    type=click.IntRange(min=0),
+    metavar="DAYS",
+    help="Only what is due within so many days.",
+)
+@click.option("--all", "includes_done", is_flag=True, help="What is done, too.")
 @click.option(
     "--ics",
+    "calendar_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write a calendar file (iCalendar).",
 )
 @json_option
 def deadlines_command(
-    session: Session, within: int | None, everything: bool, ics: Path | None, as_json: bool
+    session: Session, within_days: int | None, includes_done: bool, calendar_file: Path | None, as_json: bool
 ) -> None:
     from datetime import timedelta
 
@@ -32,61 +39,65 @@ def deadlines_command(
     from archiver.filings.register import register
 
     archive = session.open_archive()
-    filings = register(archive.index.life()).values()
+    known_filings = register(archive.index.life()).values()
     today = clock.today(session.config.zone)
-    dues = deadlines(filings) if everything else open_deadlines(filings)
-    if within is not None:
-        dues = [due for due in dues if due.on <= today + timedelta(days=within)]
+    shown_deadlines = deadlines(known_filings) if includes_done else open_deadlines(known_filings)
+    if within_days is not None:
+        shown_deadlines = [
+            deadline for deadline in shown_deadlines if deadline.on <= today + timedelta(days=within_days)
+        ]
     console = session.console
-    if ics is not None:
+    if calendar_file is not None:
         from archiver.filings.due.ical import render_calendar
 
         now = clock.read().wall.replace(microsecond=0)
-        ics.write_bytes(render_calendar(dues, archive.index.archive_id, now, console.translate))
-        console.say(
+        calendar_file.write_bytes(
+            render_calendar(shown_deadlines, archive.index.archive_id, now, console.translate)
+        )
+        console.info(
             LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
-            count=len(dues),
-            path=ics,
+            count=len(shown_deadlines),
+            path=calendar_file,
         )
         return
     if as_json:
-        console.json(
+        console.print_json(
             [
                 {
-                    "uid": due.uid,
-                    "filing": due.filing,
-                    "what": str(due.what),
-                    "code": due.what.code,
-                    "due": due.on.isoformat(),
-                    "state": due.state(today),
-                    "provisional": due.provisional,
-                    "latest": due.latest.isoformat() if due.latest else None,
-                    "who": due.who,
-                    "basis": due.basis,
-                    "source": str(due.source or ""),
-                    "started": due.started.isoformat(),
-                    "owner": due.owner or None,
-                    "done": due.done.isoformat() if due.done else None,
+                    "uid": deadline.uid,
+                    "filing": deadline.filing,
+                    "what": str(deadline.what),
+                    "code": deadline.what.code,
+                    "due": deadline.on.isoformat(),
+                    "state": deadline.state(today),
+                    "provisional": deadline.provisional,
+                    "latest": deadline.latest.isoformat() if deadline.latest else None,
+                    "who": deadline.who,
+                    "basis": deadline.basis,
+                    "source": str(deadline.source or ""),
+                    "started": deadline.started.isoformat(),
+                    "owner": deadline.owner or None,
+                    "done": deadline.done.isoformat() if deadline.done else None,
                 }
-                for due in dues
+                for deadline in shown_deadlines
             ]
         )
         return
-    if not dues:
-        console.say("Nothing is due.")
+    if not shown_deadlines:
+        console.info("Nothing is due.")
         return
-    rows = [
+    deadline_rows = [
         (
-            due.on.isoformat() + ("?" if due.provisional else ""),
-            console.translate(word_for(due.state(today), DEADLINE_STATES)),
-            due.filing,
-            console.translate(due.what),
-            due.owner or console.translate(word_for(due.who, PARTIES)),
-            console.translate(word_for(due.basis, GROUNDS)),
+            deadline.on.isoformat() + ("?" if deadline.provisional else ""),
+            console.translate(word_for(deadline.state(today), DEADLINE_STATES)),
+            deadline.filing,
+            console.translate(deadline.what),
+            deadline.owner or console.translate(word_for(deadline.who, PARTIES)),
+            console.translate(word_for(deadline.basis, GROUNDS)),
         )
-        for due in dues
+        for deadline in shown_deadlines
     ]
-    console.table(
+    console.print_table(
         (
             LazyMessage("Due"),
             LazyMessage("State"),
@@ -95,7 +106,7 @@ def deadlines_command(
             LazyMessage("Who"),
             LazyMessage("Basis"),
         ),
-        rows,
+        deadline_rows,
     )
-    if any(due.provisional for due in dues):
-        console.say("? provisional: the holidays of that year are not published yet; the earlier date is shown.")
+    if any(deadline.provisional for deadline in shown_deadlines):
+        console.info("? provisional: the holidays of that year are not published yet; the earlier date is shown.")

@@ -19,7 +19,8 @@ from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, LazyMessage, UsageError
 from archiver.existence import is_folder, is_plain_file
 
-_SETTLE = "1"
+#: Shorter than a person's patience, and long enough for one step of the demo to become one version.
+_SETTLE_SECONDS = "1"
 
 
 class DemoFailed(ArchiverError):
@@ -32,104 +33,106 @@ class DemoFailed(ArchiverError):
 @click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
 @click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
 def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
-    source = Path(materials) if materials else Path("sample_archive/materials")
-    if not is_folder(source):
+    sample_folder = Path(materials) if materials else Path("sample_archive/materials")
+    if not is_folder(sample_folder):
         raise UsageError(
             "There are no sample materials at {path}. Nothing was done. Run this in a checkout, or name a folder "
             "with FILING/SUBMISSION below it with --materials DIR.",
-            path=source,
+            path=sample_folder,
         )
-    folder = Path(scratch) if scratch else Path(tempfile.mkdtemp(prefix="archiver-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    _Demo(session, source.resolve(), folder.resolve()).run()
+    scratch_folder = Path(scratch) if scratch else Path(tempfile.mkdtemp(prefix="archiver-demo-"))
+    scratch_folder.mkdir(parents=True, exist_ok=True)
+    _Demo(session, sample_folder.resolve(), scratch_folder.resolve()).run()
 
 
 class _Demo:
-    def __init__(self, session: Session, source: Path, folder: Path) -> None:
+    def __init__(self, session: Session, sample_folder: Path, scratch_folder: Path) -> None:
         self._console = session.console
-        self._source = source
-        self._folder = folder
-        self._watch = folder / "watched"
-        self._step = 0
+        self._sample_folder = sample_folder
+        self._scratch_folder = scratch_folder
+        self._watched_folder = scratch_folder / "watched"
+        self._step_number = 0
 
     def run(self) -> None:
-        """Show every step in order, with the daemon stopped at the end whatever happens."""
-        self._say("Make an archive for an empty watched folder.")
-        self._watch.mkdir()
-        self._archiver("init", "--archive", "archive", "--watch", "watched")
-        self._say("Start the daemon, and copy the materials in while it runs.")
-        daemon = subprocess.Popen([*self._command(), "run", "--settle", _SETTLE], cwd=self._folder)
+        """Show every step in order, and stop the daemon at the end, also after a failure."""
+        self._announce_step("Make an archive for an empty watched folder.")
+        self._watched_folder.mkdir()
+        self._run_archiver("init", "--archive", "archive", "--watch", "watched")
+        self._announce_step("Start the daemon, and copy the materials in while it runs.")
+        daemon = subprocess.Popen(
+            [*self._command_prefix(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
+        )
         try:
             self._work_beside_daemon()
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=20)
-        self._say("Check everything, independently of the code that wrote it.")
-        self._archiver("verify")
-        self._say("Write the inspection package for a stranger.")
-        self._archiver("audit", "--to", "inspection")
-        self._console.say("")
-        self._console.say("Done. Everything lies in {path}:", path=self._folder)
+        self._announce_step("Check everything, independently of the code that wrote it.")
+        self._run_archiver("verify")
+        self._announce_step("Write the inspection package for a stranger.")
+        self._run_archiver("audit", "--to", "inspection")
+        self._console.info("")
+        self._console.info("Done. Everything lies in {path}:", path=self._scratch_folder)
         for name in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
-            self._console.line(f"  {name}")
+            self._console.print_line(f"  {name}")
 
     def _work_beside_daemon(self) -> None:
         """Copy, submit, edit, try to delete, and restore, while the daemon captures.
 
-        Raises DemoFailed if any step does anything else than shown.
+        Raises DemoFailed if a step has another result than announced.
         """
-        for filing in sorted(self._source.iterdir()):
-            shutil.copytree(filing, self._watch / filing.name)
-        submissions = sorted(path for path in self._watch.glob("*/*") if is_folder(path))
+        for filing in sorted(self._sample_folder.iterdir()):
+            shutil.copytree(filing, self._watched_folder / filing.name)
+        submissions = sorted(path for path in self._watched_folder.glob("*/*") if is_folder(path))
         self._wait_for_versions(len(submissions))
-        first = submissions[0]
-        name = f"{first.parent.name}/{first.name}"
-        original = sorted(path for path in first.iterdir() if is_plain_file(path))[0]
-        submitted_copy = self._folder / "as-handed-in"
-        shutil.copy2(original, submitted_copy)
-        self._say("Hand the first submission in: its version is sealed.")
-        self._archiver("submit", name, "--on", "2026-03-20")
-        self._say("Two edits afterwards: each becomes a version of its own.")
+        first_submission = submissions[0]
+        submission_name = f"{first_submission.parent.name}/{first_submission.name}"
+        edited_file = sorted(path for path in first_submission.iterdir() if is_plain_file(path))[0]
+        submitted_copy = self._scratch_folder / "as-handed-in"
+        shutil.copy2(edited_file, submitted_copy)
+        self._announce_step("Hand the first submission in: its version is sealed.")
+        self._run_archiver("submit", submission_name, "--on", "2026-03-20")
+        self._announce_step("Two edits afterwards: each becomes a version of its own.")
         for number in (1, 2):
-            with open(original, "ab") as stream:
-                stream.write(b"\n% edited\n" * number)
+            with open(edited_file, "ab") as opened_file:
+                opened_file.write(b"\n% edited\n" * number)
             self._wait_for_versions(len(submissions) + number)
-        self._archiver("log", first.parent.name)
-        self._archiver("status")
-        self._say("Try to delete what was handed in: refused, with the date.")
-        self._archiver("dispose", "plan", f"{name}/submitted", expect=4)
-        self._try_to_delete_tag(f"{name}/v1")
-        self._say("Bring the version that was handed in back, and compare it.")
-        self._archiver("restore", f"{name}/submitted", "--to", "restored")
-        if not filecmp.cmp(submitted_copy, self._folder / "restored" / original.name, shallow=False):
+        self._run_archiver("log", first_submission.parent.name)
+        self._run_archiver("status")
+        self._announce_step("Try to delete what was handed in: refused, with the date.")
+        self._run_archiver("dispose", "plan", f"{submission_name}/submitted", expected_code=4)
+        self._try_to_delete_tag(f"{submission_name}/v1")
+        self._announce_step("Bring the version that was handed in back, and compare it.")
+        self._run_archiver("restore", f"{submission_name}/submitted", "--to", "restored")
+        if not filecmp.cmp(submitted_copy, self._scratch_folder / "restored" / edited_file.name, shallow=False):
             raise DemoFailed("The restored file differs from the one that was handed in.")
-        self._console.say("{name} is byte for byte what was handed in.", name=original.name)
+        self._console.info("{name} is byte for byte what was handed in.", name=edited_file.name)
 
     def _try_to_delete_tag(self, tag: str) -> None:
-        """Let git try to delete a tag; raises DemoFailed unless it was the archive's guard that refused."""
-        repository = self._folder / "archive" / "archive.git"
+        """Let git try to delete a tag; raises DemoFailed unless the archive's guard refuses."""
+        repository = self._scratch_folder / "archive" / "archive.git"
         git_command = ["git", *self._hooks_option(repository), "--git-dir=archive/archive.git", "tag", "-d", tag]
-        self._console.line(f"$ {shlex.join(git_command)}")
-        result = subprocess.run(git_command, cwd=self._folder, stderr=subprocess.PIPE, check=False)
+        self._console.print_line(f"$ {shlex.join(git_command)}")
+        result = subprocess.run(git_command, cwd=self._scratch_folder, stderr=subprocess.PIPE, check=False)
         error_text = result.stderr.decode("utf-8", "surrogateescape").strip()
         for line in error_text.splitlines():
-            self._console.line(line)
+            self._console.print_line(line)
         if result.returncode == 0:
             raise DemoFailed("git deleted a tag of the archive.")
-        # Any other trouble of git's ends with a code too, and shows nothing.
+        # git fails for other reasons too, which would show nothing of the guard.
         if f"archiver: deletion of refs/tags/{tag} is refused" not in error_text:
             raise DemoFailed(
                 "git failed, but it was not the archive's guard that refused: {reason}", reason=error_text
             )
 
     def _hooks_option(self, repository: Path) -> list[str]:
-        """Return what the command needs for git to run the archive's hooks, which is nothing as a rule."""
+        """Return the options for git to run the archive's hooks, usually none."""
         from archiver.store.git.repository import Repository
 
         setting = Repository(repository).outer_hooks_path()
         if setting is None:
             return []
-        self._console.say(
+        self._console.info(
             "Your git settings say core.hooksPath = {path}: git then runs the hooks there and not the archive's, "
             "which guard it. The demo names the archive's own.",
             path=setting.value,
@@ -137,40 +140,45 @@ class _Demo:
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 
     def _wait_for_versions(self, count: int) -> None:
-        """Wait until the archive has so many versions; raises DemoFailed after 40 seconds."""
+        """Wait until the archive has ``count`` versions; raises DemoFailed after 40 seconds."""
         import json
 
         for _ in range(200):
-            out = subprocess.run(
-                [*self._command(), "log", "--json"], cwd=self._folder, capture_output=True, check=True
+            listing = subprocess.run(
+                [*self._command_prefix(), "log", "--json"],
+                cwd=self._scratch_folder,
+                capture_output=True,
+                check=True,
             )
-            if len(json.loads(out.stdout)) >= count:
+            if len(json.loads(listing.stdout)) >= count:
                 return
             time.sleep(0.2)
         raise DemoFailed("The daemon did not archive the materials in time.")
 
-    def _archiver(self, *arguments: str, expect: int = 0) -> None:
-        self._console.line(f"$ archiver {shlex.join(arguments)}")
+    def _run_archiver(self, *arguments: str, expected_code: int = 0) -> None:
+        self._console.print_line(f"$ archiver {shlex.join(arguments)}")
         sys.stdout.flush()
-        code = subprocess.run([*self._command(), *arguments], cwd=self._folder, check=False).returncode
-        if code != expect:
-            raise DemoFailed("archiver {name} ended with {code}.", name=arguments[0], code=code)
-        if code:
-            self._console.say("(exit code {code}, as it should be)", code=code)
+        exit_code = subprocess.run(
+            [*self._command_prefix(), *arguments], cwd=self._scratch_folder, check=False
+        ).returncode
+        if exit_code != expected_code:
+            raise DemoFailed("archiver {name} ended with {code}.", name=arguments[0], code=exit_code)
+        if exit_code:
+            self._console.info("(exit code {code}, as it should be)", code=exit_code)
 
-    def _command(self) -> list[str]:
+    def _command_prefix(self) -> list[str]:
         return [
             sys.executable,
             "-m",
             "archiver",
             "--lang",
-            self._console.lang,
+            self._console.language,
             "--config",
-            os.fspath(self._folder / "archiver.toml"),
+            os.fspath(self._scratch_folder / "archiver.toml"),
         ]
 
-    def _say(self, template: str) -> None:
-        self._step += 1
-        self._console.say("")
-        self._console.say("Step {number}. {text}", number=self._step, text=LazyMessage(template))
+    def _announce_step(self, template: str) -> None:
+        self._step_number += 1
+        self._console.info("")
+        self._console.info("Step {number}. {text}", number=self._step_number, text=LazyMessage(template))
         sys.stdout.flush()

@@ -32,11 +32,11 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
-    before, after = (find_version(archive, tag) for tag in (old, new))
-    changes = compare_versions(archive.index, before, after)
+    old_version, new_version = (find_version(archive, tag) for tag in (old, new))
+    changes = compare_versions(archive.index, old_version, new_version)
     console = session.console
     if as_json:
-        console.json(
+        console.print_json(
             [
                 {
                     "op": change.op.value,
@@ -50,17 +50,19 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
         )
         return
     if not changes:
-        console.say("{old} and {new} hold the same materials.", old=before.tag, new=after.tag)
+        console.info("{old} and {new} hold the same materials.", old=old_version.tag, new=new_version.tag)
     for change in changes:
-        path = text(change.path)
-        source = "" if change.source is None else f"{text(change.source)} -> "
-        console.line(f"{console.translate(_OPERATIONS[change.op])}\t{source}{path}".replace("\t", "  "))
+        path_text = text(change.path)
+        source_text = "" if change.source is None else f"{text(change.source)} -> "
+        console.print_line(
+            f"{console.translate(_OPERATIONS[change.op])}\t{source_text}{path_text}".replace("\t", "  ")
+        )
     if with_text:
         with Reader(DocumentCache(archive.root)) as reader:
-            for comparison in text_changes(archive.index, archive.content, reader, before, changes):
-                console.line("")
-                console.line(text(comparison.change.path))
+            for comparison in text_changes(archive.index, archive.content, reader, old_version, changes):
+                console.print_line("")
+                console.print_line(text(comparison.change.path))
                 if comparison.problem:
-                    console.say("  not compared as a whole: {problem}", problem=comparison.problem)
+                    console.info("  not compared as a whole: {problem}", problem=comparison.problem)
                 for line in comparison.lines:
-                    console.line(f"  {line}")
+                    console.print_line(f"  {line}")

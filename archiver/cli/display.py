@@ -26,15 +26,15 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
     failing_pages = []
     for page_result in checked["pages"]:
         if page_result["problem"]:
-            console.say(
+            console.info(
                 "{source}: cannot be had: {reason}", source=page_result["source"], reason=page_result["problem"]
             )
         elif page_result["number"] and page_result["link"]:
-            console.say("{source}: number and link are there.", source=page_result["source"])
+            console.info("{source}: number and link are there.", source=page_result["source"])
         elif page_result["number"]:
-            console.say("{source}: the number is there, the link is missing.", source=page_result["source"])
+            console.info("{source}: the number is there, the link is missing.", source=page_result["source"])
         else:
-            console.say("{source}: the number is missing.", source=page_result["source"])
+            console.info("{source}: the number is missing.", source=page_result["source"])
         if page_result["problem"] or not (page_result["number"] and page_result["link"]):
             failing_pages.append(page_result["source"])
     if failing_pages:

@@ -25,25 +25,25 @@ dispose_command = command_group("Deletion after retention; refused (exit 4) befo
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
     from archiver.actions.disposal_actions import PlanDisposal
 
-    planned = session.perform(PlanDisposal(tags=tags))
+    disposal_plan = session.perform(PlanDisposal(tags=tags))
     console = session.console
     if as_json:
-        for staying in planned["staying"]:
-            del staying["conditions"]
-        console.json(planned)
+        for retained in disposal_plan["staying"]:
+            del retained["conditions"]
+        console.print_json(disposal_plan)
         return
-    for going in planned["going"]:
-        console.say(
+    for disposable in disposal_plan["going"]:
+        console.info(
             LazyMessage.define(
                 "goes   {tag}  ({files} files, {bytes} bytes, kept until {until})",
                 singular="goes   {tag}  ({files} file, {bytes} bytes, kept until {until})",
                 count_field="files",
             ),
-            **_version_fields(going),
+            **_version_fields(disposable),
         )
-    for staying in planned["staying"]:
-        console.say("stays  {tag}: not before {until}{open}", **_version_fields(staying))
-    console.say(
+    for retained in disposal_plan["staying"]:
+        console.info("stays  {tag}: not before {until}{open}", **_version_fields(retained))
+    console.info(
         LazyMessage.define(
             "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because "
             "other versions need them.",
@@ -51,13 +51,13 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
             "other versions need them.",
             count_field="objects",
         ),
-        objects=planned["objects"],
-        bytes=planned["bytes"],
-        shared=planned["shared_objects"],
+        objects=disposal_plan["objects"],
+        bytes=disposal_plan["bytes"],
+        shared=disposal_plan["shared_objects"],
     )
-    console.say(
+    console.info(
         "The plan is {plan}. Two other users have to approve it: archiver dispose approve {plan!q} --reason WHY",
-        plan=planned["plan"],
+        plan=disposal_plan["plan"],
     )
 
 
@@ -78,14 +78,14 @@ def _version_fields(version: dict[str, Any]) -> dict[str, Any]:
 def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
     from archiver.actions.disposal_actions import ApproveDisposal
 
-    approved = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
-    if approved["missing"]:
-        session.console.say("Approved {plan}. {missing} more approval is needed.", **approved)
+    approval = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
+    if approval["missing"]:
+        session.console.info("Approved {plan}. {missing} more approval is needed.", **approval)
     else:
-        session.console.say(
+        session.console.info(
             "Approved {plan}. It may run after {until}: archiver dispose run {plan!q}",
             plan=plan_id,
-            until=session.format_time(approved["not_before"]),
+            until=session.format_time(approval["not_before"]),
         )
 
 
@@ -94,24 +94,24 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
 def _run_plan(session: Session, plan_id: str) -> None:
     from archiver.actions.disposal_actions import RunDisposal
 
-    completed = session.perform(RunDisposal(plan_id=plan_id))
+    disposal = session.perform(RunDisposal(plan_id=plan_id))
     console = session.console
-    console.say(
+    console.info(
         LazyMessage.define(
             "Disposed of {objects} content objects, {bytes} bytes.",
             singular="Disposed of {objects} content object, {bytes} bytes.",
             count_field="objects",
         ),
-        objects=completed["objects"],
-        bytes=completed["bytes"],
+        objects=disposal["objects"],
+        bytes=disposal["bytes"],
     )
-    if completed["kept"]:
-        console.say("{kept} were needed again in the meantime, and stay.", kept=completed["kept"])
-    console.say(
+    if disposal["kept"]:
+        console.info("{kept} were needed again in the meantime, and stay.", kept=disposal["kept"])
+    console.info(
         "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name!q} --to DIR",
-        name=completed["certificate"],
+        name=disposal["certificate"],
     )
-    console.unless_signed(completed)
+    console.warn_if_unsigned(disposal)
 
 
 @command("List plans, newest first.")
@@ -120,22 +120,22 @@ def _list_plans(session: Session, as_json: bool) -> None:
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
-        console.json([_as_json(plan) for plan in plans])
+        console.print_json([_as_json(plan) for plan in plans])
         return
     if not plans:
-        console.say("There is no disposal plan.")
+        console.info("There is no disposal plan.")
         return
-    rows = [
+    plan_rows = [
         (
             plan.identity,
             session.format_time(plan.at),
             plan.user or plan.uid,
             ", ".join(approval.user or str(approval.uid) for approval in plan.approvals) or "-",
-            console.translate(_state(plan)),
+            console.translate(_plan_state(plan)),
         )
         for plan in plans
     ]
-    console.table(
+    console.print_table(
         (
             LazyMessage("Plan"),
             LazyMessage("Made"),
@@ -143,11 +143,11 @@ def _list_plans(session: Session, as_json: bool) -> None:
             LazyMessage("Approved by"),
             LazyMessage("State"),
         ),
-        rows,
+        plan_rows,
     )
 
 
-def _state(plan: Disposal) -> LazyMessage:
+def _plan_state(plan: Disposal) -> LazyMessage:
     if plan.certified:
         return LazyMessage("carried out")
     if plan.begun:
@@ -177,13 +177,13 @@ def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     from archiver.retention.certificate import issued
     from archiver.store import names
 
-    folder = Path(target)
-    check_target(folder, session.config.watch, session.config.archive)
-    files = issued(session.open_archive(), plan_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-        session.console.line(names.text(os.fsencode(folder / name)))
+    target_folder = Path(target)
+    check_target(target_folder, session.config.watch, session.config.archive)
+    certificate_files = issued(session.open_archive(), plan_id)
+    target_folder.mkdir(parents=True, exist_ok=True)
+    for file_name, content in certificate_files.items():
+        (target_folder / file_name).write_bytes(content)
+        session.console.print_line(names.text(os.fsencode(target_folder / file_name)))
 
 
 _COMMANDS = (

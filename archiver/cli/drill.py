@@ -19,9 +19,9 @@ def drill_command(session: Session, files: int, as_json: bool) -> None:
 
     result = session.perform(RehearseRestore(file_count=files))
     if as_json:
-        session.console.json(result)
+        session.console.print_json(result)
         return
-    session.console.say(
+    session.console.info(
         "Restored {files} materials of {versions} versions to a scratch folder, {bytes} bytes: every one is as it "
         "was archived.",
         files=result["files"],

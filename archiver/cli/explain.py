@@ -21,12 +21,14 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
-    tag, _, path = name.partition(":")
+    tag, _, material_path = name.partition(":")
     version = find_version(archive, tag)
-    now = archive.compliance_time()
-    explanation = explain(archive.index, version, path, session.retention_policy(archive), now)
+    compliance_time = archive.compliance_time()
+    explanation = explain(
+        archive.index, version, material_path, session.retention_policy(archive), compliance_time
+    )
     if as_json:
-        session.console.json(_as_json(version.tag, explanation))
+        session.console.print_json(_as_json(version.tag, explanation))
     else:
         _print_explanation(session, name, explanation)
 
@@ -37,8 +39,8 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
         "tag": tag,
         "disposable": decision.disposable,
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(each) for each in decision.open],
-        "open_codes": [each.code for each in decision.open],
+        "open": [str(condition) for condition in decision.open],
+        "open_codes": [condition.code for condition in decision.open],
         "reasons": [
             {
                 "rule": reason.rule,
@@ -57,14 +59,14 @@ def _print_explanation(session: Session, name: str, explanation: Explanation) ->
     from archiver.retention.policy import RULES
 
     console, decision = session.console, explanation.decision
-    console.say(
+    console.info(
         "{tag}: not before {until}{open}",
         tag=name,
         until=decision.keep_until.date(),
         open=decision.conditions,
     )
     for reason in decision.reasons:
-        console.say(
+        console.info(
             "  {rule} on {anchor}: kept until the end of {until} ({profile})",
             profile=reason.profile,
             rule=RULES[reason.rule],
@@ -72,7 +74,7 @@ def _print_explanation(session: Session, name: str, explanation: Explanation) ->
             until=reason.keep_until.date(),
         )
     for hold in decision.holds:
-        console.say(
+        console.info(
             "  held by {user} since {placed}: {name} ({reason})",
             user=hold.by or hold.user,
             placed=session.format_time(hold.placed),
@@ -80,11 +82,11 @@ def _print_explanation(session: Session, name: str, explanation: Explanation) ->
             reason=hold.reason,
         )
     if len(explanation.holders) > 1:
-        tags = ", ".join(version.tag for version in explanation.holders)
-        console.say("  The same content is held by: {tags}", tags=tags)
+        holding_tags = ", ".join(version.tag for version in explanation.holders)
+        console.info("  The same content is held by: {tags}", tags=holding_tags)
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
-        console.say("  Basis: {basis}", basis=basis)
-    console.say(
+        console.info("  Basis: {basis}", basis=basis)
+    console.info(
         "  Later: retention.years or retention.profiles in {config}, or submitting again. Earlier: nobody.",
         config=session.config.source,
     )

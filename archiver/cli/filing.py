@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name, json_option
+from archiver.cli.parameters import (
+    ObjectName,
+    ReadableFile,
+    RecordedText,
+    day_option,
+    file_name,
+    json_option,
+    reported_by_option,
+)
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
@@ -28,17 +36,20 @@ def _list_filings(session: Session, as_json: bool) -> None:
     from archiver.filings.due.deadlines import is_company_duty, open_deadlines
 
     filings = _read_register(session)
-    rows = []
+    filings_with_deadline = []
     for filing in filings:
-        due = next(filter(is_company_duty, open_deadlines([filing])), None)
-        rows.append((filing, due))
+        next_deadline = next(filter(is_company_duty, open_deadlines([filing])), None)
+        filings_with_deadline.append((filing, next_deadline))
     if as_json:
-        session.console.json(
-            [_as_json(filing) | {"next_due": due.on.isoformat() if due else None} for filing, due in rows]
+        session.console.print_json(
+            [
+                _as_json(filing) | {"next_due": next_deadline.on.isoformat() if next_deadline else None}
+                for filing, next_deadline in filings_with_deadline
+            ]
         )
         return
     console = session.console
-    console.table(
+    console.print_table(
         (
             LazyMessage("Filing"),
             LazyMessage("State"),
@@ -52,9 +63,11 @@ def _list_filings(session: Session, as_json: bool) -> None:
                 console.translate(word_for(filing.state, STATES)),
                 filing.number or "-",
                 filing.fields.get("responsible") or "-",
-                f"{due.on.isoformat()} {console.translate(due.what)}" if due else "-",
+                f"{next_deadline.on.isoformat()} {console.translate(next_deadline.what)}"
+                if next_deadline
+                else "-",
             )
-            for filing, due in rows
+            for filing, next_deadline in filings_with_deadline
         ],
     )
 
@@ -69,7 +82,7 @@ def _show_filing(session: Session, name: str, at: str | None, as_json: bool) -> 
     filing_name = find_filing(session.open_archive(), name)
     (filing,) = _read_register(session, at, filing_name)
     if as_json:
-        session.console.json(_as_json(filing))
+        session.console.print_json(_as_json(filing))
     else:
         _print_filing(session, filing)
 
@@ -79,11 +92,11 @@ def _read_register(session: Session, at: str | None = None, name: str | None = N
     from archiver import clock
     from archiver.filings.register import Filing, register
 
-    index = session.open_archive().index
-    until = clock.stamp(session.parse_time(at)) if at else ""
-    filings = register(index.life(name, until))
-    names = {submission.filing for submission in index.submissions()} if name is None else {name}
-    return [filings.get(filing_name) or Filing(filing_name) for filing_name in sorted(names)]
+    archive_index = session.open_archive().index
+    known_until = clock.stamp(session.parse_time(at)) if at else ""
+    filing_by_name = register(archive_index.life(name, known_until))
+    filing_names = {submission.filing for submission in archive_index.submissions()} if name is None else {name}
+    return [filing_by_name.get(filing_name) or Filing(filing_name) for filing_name in sorted(filing_names)]
 
 
 def _as_json(filing: Filing) -> dict[str, Any]:
@@ -128,50 +141,54 @@ def _print_filing(session: Session, filing: Filing) -> None:
     from archiver.filings.code_names import FIELDS, NOTICE_KINDS, SCHEMES, STATES, SUBMISSION_KINDS, word_for
 
     console = session.console
-    console.line(filing.name)
-    since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
-    state = console.translate(word_for(filing.state, STATES))
-    console.line(f"  {console.translate(LazyMessage('State'))}: {state}{since} {filing.portal_text}".rstrip())
-    for name, label in FIELDS.items():
-        value = filing.fields.get(name)
+    console.print_line(filing.name)
+    state_since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
+    state_name = console.translate(word_for(filing.state, STATES))
+    console.print_line(
+        f"  {console.translate(LazyMessage('State'))}: {state_name}{state_since} {filing.portal_text}".rstrip()
+    )
+    for field_name, label in FIELDS.items():
+        value = filing.fields.get(field_name)
         if value:
-            shown = ", ".join(value) if isinstance(value, list) else str(value)
-            shown = console.translate(word_for(shown, SCHEMES)) if name == "scheme" else shown
-            console.line(f"  {console.translate(label)}: {shown}")
-    for record in filing.submitted:
-        console.say(
+            shown_value = ", ".join(value) if isinstance(value, list) else str(value)
+            shown_value = (
+                console.translate(word_for(shown_value, SCHEMES)) if field_name == "scheme" else shown_value
+            )
+            console.print_line(f"  {console.translate(label)}: {shown_value}")
+    for submission_record in filing.submitted:
+        console.info(
             "  Handed in on {on}: {tag} ({kind})",
-            on=_format_day(record.on),
-            tag=record.tag,
-            kind=word_for(record.kind, SUBMISSION_KINDS),
+            on=_format_day(submission_record.on),
+            tag=submission_record.tag,
+            kind=word_for(submission_record.kind, SUBMISSION_KINDS),
         )
     for notice in filing.notices:
-        console.say(
+        console.info(
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
             kind=word_for(notice.kind, NOTICE_KINDS),
             on=_format_day(notice.received),
             answer=notice.answer or LazyMessage("not answered yet"),
         )
-    for question in filing.questions:
-        console.say(
+    for change in filing.questions:
+        console.info(
             "  Change {number} of {on}: {decision}",
-            number=question.number,
-            on=_format_day(question.first),
-            decision=_decision(question.material),
+            number=change.number,
+            on=_format_day(change.first),
+            decision=_decision_text(change.material),
         )
-    for check in filing.displays[-1:]:
-        is_displayed = not check.problem and check.number and check.link
-        console.say(
+    for display_check in filing.displays[-1:]:
+        is_displayed = not display_check.problem and display_check.number and display_check.link
+        console.info(
             "  Display looked at on {on}: {result}",
-            on=_format_day(check.on),
+            on=_format_day(display_check.on),
             result=LazyMessage("number and link are there")
             if is_displayed
             else LazyMessage("number or link is missing"),
         )
 
 
-def _decision(material: bool | None) -> LazyMessage:
+def _decision_text(material: bool | None) -> LazyMessage:
     if material is None:
         return LazyMessage("not decided yet")
     return LazyMessage("material") if material else LazyMessage("not material")
@@ -191,19 +208,19 @@ def _decision(material: bool | None) -> LazyMessage:
 @click.option("--number", type=RecordedText(), metavar="NO", help="The filing number, once issued.")
 @click.option("--force", is_flag=True, help="Take a number of another form; needs --reason.")
 @click.option("--reason", type=RecordedText(), metavar="WHY", help="Why the number has another form.")
-@day_option("--issued-on", "The day the number was issued.")
+@day_option("--issued-on", "issued_on", "The day the number was issued.")
 @click.option(
     "--published-at", type=RecordedText(), metavar="URL", help="Where the regulator publishes the filing."
 )
-@day_option("--service-start", "The day the service started.")
-@day_option("--service-end", "The day the service ends.")
+@day_option("--service-start", "service_start", "The day the service started.")
+@day_option("--service-end", "service_end", "The day the service ends.")
 @click.option(
     "--status", type=RecordedText(), metavar="STATE", help="The review status, as looked up on the portal."
 )
 @click.option("--portal-text", type=RecordedText(), metavar="TEXT", help="The portal's own words.")
-@day_option("--on", "The day it was looked up; else today.")
+@day_option("--on", "checked_on", "The day it was looked up; else today.")
 @click.option("--evidence", type=ReadableFile(), metavar="FILE", help="A screenshot; kept with the record.")
-@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
+@reported_by_option("Who says so, beside the user the system knows.")
 def _update_filing(
     session: Session,
     filing: str,
@@ -212,17 +229,17 @@ def _update_filing(
     reason: str | None,
     status: str | None,
     portal_text: str | None,
-    on: date | None,
+    checked_on: date | None,
     evidence: Path | None,
-    by: str | None,
+    reported_by: str | None,
     **fields: str | date | None,
 ) -> None:
     from archiver.actions.filing_actions import UpdateFiling
 
     override_reason = session.override_reason(force, reason)
     changed_fields: dict[str, Any] = {
-        name: value.isoformat() if isinstance(value, date) else value
-        for name, value in fields.items()
+        field_name: value.isoformat() if isinstance(value, date) else value
+        for field_name, value in fields.items()
         if value is not None
     }
     if products:
@@ -233,16 +250,16 @@ def _update_filing(
             changed_fields=changed_fields,
             review_status=status,
             portal_wording=portal_text,
-            checked_on=on,
+            checked_on=checked_on,
             screenshot_name=file_name(evidence),
             number_override_reason=override_reason,
-            reported_by=by,
+            reported_by=reported_by,
         ),
         evidence,
     )
-    session.console.say("Recorded for {filing}.", filing=updated["filing"])
+    session.console.info("Recorded for {filing}.", filing=updated["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
-        session.console.say(
+        session.console.info(
             "Its retention periods run out only after its end is recorded too: archiver filing end {filing!q} "
             "--on DATE --reason WHY",
             filing=updated["filing"],
@@ -251,14 +268,14 @@ def _update_filing(
 
 @command("Record that a filing has ended: from now on its retention periods run out.")
 @click.argument("filing", type=ObjectName())
-@day_option("--on", "The day it ended, for people.", required=True)
+@day_option("--on", "ended_on", "The day it ended, for people.", required=True)
 @click.option("--reason", type=RecordedText(), required=True, help="Why it ended; kept with the record.")
-@click.option("--by", type=RecordedText(), metavar="NAME", help="Who says so, beside the user the system knows.")
-def _end_filing(session: Session, filing: str, on: date, reason: str, by: str | None) -> None:
+@reported_by_option("Who says so, beside the user the system knows.")
+def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 
-    ended = session.perform(EndFiling(filing=filing, ended_on=on, reason=reason, reported_by=by))
-    session.console.say(
+    ended = session.perform(EndFiling(filing=filing, ended_on=ended_on, reason=reason, reported_by=reported_by))
+    session.console.info(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
         filing=ended["filing"],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archiver.cli.parameters import ObjectName, RecordedText, json_option
+from archiver.cli.parameters import ObjectName, RecordedText, json_option, reported_by_option
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
@@ -15,29 +15,25 @@ hold_command = command_group("Named reasons not to dispose of something, whateve
 @click.argument("name", type=RecordedText())
 @click.argument("target", type=ObjectName(), metavar="FILING|FILING/SUBMISSION|TAG")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-@click.option(
-    "--by", type=RecordedText(), metavar="NAME", help="Who asked for it, beside the user the system knows."
-)
-def _place_hold(session: Session, name: str, target: str, reason: str, by: str | None) -> None:
+@reported_by_option("Who asked for it, beside the user the system knows.")
+def _place_hold(session: Session, name: str, target: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
-    placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=by))
-    session.console.say("{object} is held by {name}.", object=placed["object"], name=name)
+    placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=reported_by))
+    session.console.info("{object} is held by {name}.", object=placed["object"], name=name)
 
 
 @command("Lift a hold, from one thing or from everything that it holds.")
 @click.argument("name", type=RecordedText())
 @click.argument("target", type=ObjectName(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
-@click.option(
-    "--by", type=RecordedText(), metavar="NAME", help="Who decided it, beside the user the system knows."
-)
-def _lift_hold(session: Session, name: str, target: str | None, reason: str, by: str | None) -> None:
+@reported_by_option("Who decided it, beside the user the system knows.")
+def _lift_hold(session: Session, name: str, target: str | None, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
-    lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=by))
+    lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=reported_by))
     for object_name in lifted["objects"]:
-        session.console.say("{object} is not held by {name} any more.", object=object_name, name=name)
+        session.console.info("{object} is not held by {name} any more.", object=object_name, name=name)
 
 
 @command("List the holds in force.")
@@ -47,13 +43,15 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
     holds = session.open_archive().index.holds(lifted=includes_lifted)
     console = session.console
     if as_json:
-        fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
-        console.json([{field: getattr(hold, field) for field in fields} for hold in holds])
+        json_fields = ("name", "object", "reason", "by", "user", "placed", "lifted", "lift_reason")
+        console.print_json(
+            [{field_name: getattr(hold, field_name) for field_name in json_fields} for hold in holds]
+        )
         return
     if not holds:
-        console.say("Nothing is held.")
+        console.info("Nothing is held.")
         return
-    rows = [
+    hold_rows = [
         (
             hold.name,
             hold.object,
@@ -64,7 +62,7 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
         )
         for hold in holds
     ]
-    console.table(
+    console.print_table(
         (
             LazyMessage("Hold"),
             LazyMessage("Held"),
@@ -73,7 +71,7 @@ def _list_holds(session: Session, as_json: bool, includes_lifted: bool) -> None:
             LazyMessage("Reason"),
             LazyMessage("Lifted"),
         ),
-        rows,
+        hold_rows,
     )
 
 

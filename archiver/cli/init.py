@@ -24,7 +24,7 @@ from archiver.intake.folder.enclosure import check_separate
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
 from archiver.store.events.attached_files import ROOTS_FILE
 
-#: The event that the archive begins with here: a new one is created, a clone is adopted.
+#: The first event of this archive on this server: a new archive is created, a clone is adopted.
 Beginning = ArchiveCreated | ArchiveAdopted
 
 
@@ -88,7 +88,7 @@ def init_command(
         if not adopt:
             new_archive.finish(settings.archive)
         if existing_config and _is_created(settings, beginning, roots):
-            session.console.say(
+            session.console.info(
                 "The archive at {path} is there already. Nothing was changed.", path=settings.archive
             )
             return
@@ -106,13 +106,13 @@ def init_command(
             reason=error.strerror,
         ) from None
     console = session.console
-    console.say("The archive is at {path}.", path=settings.archive)
-    console.say("Its settings are in {path}.", path=os.path.abspath(settings.source))
-    console.say(
+    console.info("The archive is at {path}.", path=settings.archive)
+    console.info("Its settings are in {path}.", path=os.path.abspath(settings.source))
+    console.info(
         "Keep a copy of {path} in a safe place: a clone of the archive has no key.",
         path=settings.archive / "keys",
     )
-    console.say("Start archiving with: archiver run")
+    console.info("Start archiving with: archiver run")
 
 
 def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], *, has_config: bool) -> None:
@@ -139,9 +139,9 @@ def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], 
 
 
 def _load_existing_config(session: Session, requested: Config) -> Config | None:
-    """Return the configuration that exists already, None without one.
+    """Return the existing configuration, None without a file.
 
-    Raises UsageError if it contradicts the command: an option that was not typed contradicts nothing.
+    Raises UsageError if the file contradicts the command: an option that was not typed contradicts nothing.
     """
     if not is_there(requested.source, follow_links=False):
         return None
@@ -171,7 +171,7 @@ def _load_existing_config(session: Session, requested: Config) -> Config | None:
 
 
 def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
-    """Return True if this very archive exists already; raises UsageError if it was created differently."""
+    """Return True if this very archive exists already; raises UsageError for one created differently."""
     from archiver.evidence import request_timestamp
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
@@ -199,8 +199,8 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
 def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
     """Return the certificates of the time-stamp authority to pin, by the name of their file.
 
-    Raises UsageError if only one of address and certificates is given, either cannot be used, or a clone is
-    adopted, which has its own.
+    Raises UsageError if only one of address and certificates is given, if either cannot be used, or for a clone,
+    which has its own.
     """
     from archiver.verify import rfc3161
 

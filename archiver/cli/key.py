@@ -15,7 +15,7 @@ key_command = command_group("The signing key; only the archive's owner may chang
 @command("Put a new key into force, endorsed by the old one.")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
 def _rotate_key(session: Session, reason: str) -> None:
-    _change_key(session, reason, lost=False)
+    _change_key(session, reason, is_old_key_lost=False)
 
 
 @command("Put a new key into the place of one that is lost.")
@@ -23,24 +23,25 @@ def _rotate_key(session: Session, reason: str) -> None:
     "--reason", type=RecordedText(), required=True, help="How the old key was lost; kept with the record."
 )
 def _replace_key(session: Session, reason: str) -> None:
-    _change_key(session, reason, lost=True)
+    _change_key(session, reason, is_old_key_lost=True)
 
 
-def _change_key(session: Session, reason: str, *, lost: bool) -> None:
-    """Put a new key into force, sign a checkpoint with the key, and print the witness line as its proof.
+def _change_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
+    """Put a new key into force, sign a checkpoint with the key, and print the witness line as proof of the key.
 
-    Raises StorageError if the caller does not own the archive, UsageError if the old key contradicts ``lost``.
+    Raises StorageError if the caller does not own the archive, UsageError if the old key
+    contradicts ``is_old_key_lost``.
     """
     from archiver.evidence.checkpoint import make_checkpoint, witness_of
     from archiver.evidence.key_rotation import change_key
 
     archive = session.open_archive()
-    change_key(archive, reason, is_old_key_lost=lost, lock_timeout=session.lock_timeout)
+    change_key(archive, reason, is_old_key_lost=is_old_key_lost, lock_timeout=session.lock_timeout)
     console = session.console
-    console.say("A new key signs from now on. What the old one signed is still checked by it.")
-    console.say("Keep a copy of it: archiver key backup --to DIR")
-    console.say("Keep this line where nobody of the archive can change it: it vouches for the new key.")
-    console.line(str(witness_of(archive, make_checkpoint(archive, session.lock_timeout))))
+    console.info("A new key signs from now on. What the old one signed is still checked by it.")
+    console.info("Keep a copy of it: archiver key backup --to DIR")
+    console.info("Keep this line where nobody of the archive can change it: it vouches for the new key.")
+    console.print_line(str(witness_of(archive, make_checkpoint(archive, session.lock_timeout))))
 
 
 @command("Copy the key: a clone of the archive has none.")
@@ -52,15 +53,15 @@ def _back_up_key(session: Session, target: str) -> None:
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
     back_up_key(session.open_archive(), folder, session.lock_timeout)
-    session.console.say(
+    session.console.info(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=folder
     )
 
 
 @command("List the keys, oldest first; the last one signs.")
 def _list_keys(session: Session) -> None:
-    for line in session.open_archive().signers().decode("ascii").splitlines():
-        session.console.line(line)
+    for signer_line in session.open_archive().signers().decode("ascii").splitlines():
+        session.console.print_line(signer_line)
 
 
 for _name, _command in (

@@ -1,4 +1,4 @@
-"""Shows help in the reader's language: commands and groups of click, with their texts from the catalogue.
+"""Show help in the reader's language: commands and groups of click, with texts from the catalogue.
 
 click asks gettext for its own words (Usage, Options, errors), so the catalogue is made the default of gettext.
 """
@@ -20,46 +20,46 @@ _DOMAIN = "archiver"
 
 
 def select_language(arguments: Sequence[str], default: str) -> None:
-    """Have click use the language of ``--lang``, else ``default``.
+    """Make click use the language of ``--lang``, else ``default``.
 
-    Errors of click come before any option is parsed, so the arguments are searched for it here.
+    Errors of click come before any option is parsed, so the arguments are searched for ``--lang`` here.
     """
-    lang = default
-    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
-        if argument == "--lang" and following is not None:
-            lang = following
+    language = default
+    for argument, next_argument in itertools.zip_longest(arguments, arguments[1:]):
+        if argument == "--lang" and next_argument is not None:
+            language = next_argument
         elif argument.startswith("--lang="):
-            lang = argument.partition("=")[2]
-    os.environ["LANGUAGE"] = lang
+            language = argument.partition("=")[2]
+    os.environ["LANGUAGE"] = language
     gettext.bindtextdomain(_DOMAIN, FOLDER)
     gettext.textdomain(_DOMAIN)
 
 
 def translate(text: str | None) -> str:
     """Return a help text in the selected language; gettext would return the header for a blank text."""
-    cleaned = inspect.cleandoc(text or "")
-    return gettext.gettext(cleaned) if cleaned else ""
+    cleaned_text = inspect.cleandoc(text or "")
+    return gettext.gettext(cleaned_text) if cleaned_text else ""
 
 
-class Command(click.Command):
-    """A command with its help in the reader's language."""
+class LocalizedCommand(click.Command):
+    """A command with help in the reader's language."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sentence on what the command does."""
+        """Write the sentence about the command."""
         _write_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options with their help."""
+        """Write each option with help."""
         _write_options(self, ctx, formatter)
 
 
 class LocalizedGroup(click.Group):
-    """A group of commands with its help in the reader's language."""
+    """A group of commands with help in the reader's language."""
 
-    command_class = Command
+    command_class = LocalizedCommand
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sentence on what the group is about."""
+        """Write the sentence about the group."""
         _write_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -68,7 +68,7 @@ class LocalizedGroup(click.Group):
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with its help."""
+        """Write each command with help."""
         with formatter.section(gettext.gettext("Commands")):
             formatter.write_dl([(name, translate(command.help)) for name, command in self.commands.items()])
 
@@ -80,15 +80,15 @@ def _write_text(command: click.Command, formatter: click.HelpFormatter) -> None:
 
 
 def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    records = []
-    for param in command.get_params(ctx):
-        if not isinstance(param, click.Option):
+    help_records = []
+    for option in command.get_params(ctx):
+        if not isinstance(option, click.Option):
             continue
-        # A copy: the option itself is asked again for the next language.
-        translated = copy.copy(param)
-        translated.help = translate(translated.help)
-        if record := translated.get_help_record(ctx):
-            records.append(record)
-    if records:
+        # A copy: the option keeps its English help for another language in the same process.
+        translated_option = copy.copy(option)
+        translated_option.help = translate(translated_option.help)
+        if record := translated_option.get_help_record(ctx):
+            help_records.append(record)
+    if help_records:
         with formatter.section(gettext.gettext("Options")):
-            formatter.write_dl(records)
+            formatter.write_dl(help_records)

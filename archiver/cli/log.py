@@ -29,12 +29,12 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
     decisions = [(version, decide(version, policy, now)) for version in versions]
     console = session.console
     if as_json:
-        console.json([_as_json(version, decision) for version, decision in decisions])
+        console.print_json([_as_json(version, decision) for version, decision in decisions])
         return
     if not decisions:
-        console.say("No versions yet. They appear once archiver run has seen materials.")
+        console.info("No versions yet. They appear once archiver run has seen materials.")
         return
-    rows = [
+    version_rows = [
         (
             version.tag,
             session.format_time(version.captured_at),
@@ -45,7 +45,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
         )
         for version, decision in decisions
     ]
-    console.table(
+    console.print_table(
         (
             LazyMessage("Version"),
             LazyMessage("Captured"),
@@ -54,10 +54,10 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
             LazyMessage("Submitted"),
             LazyMessage("Kept until"),
         ),
-        rows,
+        version_rows,
     )
     if any(decision.open for _, decision in decisions):
-        console.say("+ and not while the filing is live, or before a hold is lifted")
+        console.info("+ and not while the filing is live, or before a hold is lifted")
 
 
 def _find_scope(archive: Archive, name: str | None) -> tuple[str | None, str | None]:
@@ -91,6 +91,6 @@ def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
             for record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(each) for each in decision.open],
-        "open_codes": [each.code for each in decision.open],
+        "open": [str(condition) for condition in decision.open],
+        "open_codes": [condition.code for condition in decision.open],
     }

@@ -1,4 +1,4 @@
-"""Entry point: environment, languages, exit codes; every command in a file of its own."""
+"""Entry point: environment, languages, exit codes; every command has a file of its own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import click
 
 from archiver import __version__, interruption
 from archiver.cli import localized
-from archiver.cli.console import Console, forgiving, language
+from archiver.cli.console import Console, choose_language, escape_unencodable
 from archiver.cli.session import Session, global_options
 from archiver.errors import ArchiverError, StorageError, UsageError
 from archiver.i18n import language_from_environment
 from archiver.store import names
 
-#: Command -> one line of help; imported only when it runs, so that --help is quick.
+#: Command -> one line of help; a command's module is imported only when it runs, so that --help is quick.
 COMMANDS = {
     "init": "Make an archive and its configuration.",
     "run": "Watch the folder and archive every change.",
@@ -55,7 +55,7 @@ COMMANDS = {
 }
 
 
-class _Commands(localized.LocalizedGroup):
+class _CommandLoader(localized.LocalizedGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -72,9 +72,9 @@ class _Commands(localized.LocalizedGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = [name for name in COMMANDS if name.startswith(args[0][:2])]
+            similar_names = [name for name in COMMANDS if name.startswith(args[0][:2])]
             message = gettext.gettext("No such command {name!r}.").format(name=args[0])
-            hint = gettext.gettext("Did you mean {name}?").format(name=near[0]) if near else ""
+            hint = gettext.gettext("Did you mean {name}?").format(name=similar_names[0]) if similar_names else ""
             ctx.fail(f"{message} {hint}".strip())
         return super().resolve_command(ctx, args)
 
@@ -84,7 +84,7 @@ class _Commands(localized.LocalizedGroup):
 
 
 @click.group(
-    cls=_Commands,
+    cls=_CommandLoader,
     help="Archive filing materials, version by version, for at least three years.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -95,23 +95,23 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code, one of those in docs/commands.md."""
-    # Inherited GIT_* variables would win over our own settings; GitPython reads
-    # some of them when it is imported, so they go before anything else.
+    """Run the command line and return the exit code, of the list in docs/commands.md."""
+    # Inherited GIT_* variables would override our own settings; GitPython reads some of them on import, so they
+    # are removed before anything else.
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[name]
-    forgiving(sys.stdout)
-    forgiving(sys.stderr)
+    escape_unencodable(sys.stdout)
+    escape_unencodable(sys.stderr)
     session = Session()
     typed_arguments = list(sys.argv[1:] if arguments is None else arguments)
     localized.select_language(typed_arguments, language_from_environment(os.environ))
     try:
-        return _call(typed_arguments, session)
+        return _run_command(typed_arguments, session)
     except _IndexDamagedInside as damage:
-        return _rebuild_and_call(typed_arguments, session, damage)
+        return _rebuild_and_repeat(typed_arguments, session, damage)
 
 
-#: Bytes of an argument that were no text, in a message of click, which quotes as Python does.
+#: Bytes of an argument that are not UTF-8, in a message of click, which quotes as Python does.
 _QUOTED_BYTES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
 
 
@@ -120,73 +120,73 @@ def _percent_encode(escapes: re.Match[str]) -> str:
 
 
 class _IndexDamagedInside(Exception):
-    """SQLite met a damaged page in the middle of a command."""
+    """SQLite found a damaged page in the middle of a command."""
 
 
-def _call(arguments: list[str], session: Session) -> int:
+def _run_command(arguments: list[str], session: Session) -> int:
     """Run a command, and map every possible end to a message and an exit code.
 
     Raises _IndexDamagedInside if the index has a damaged page: it can be rebuilt, and the command repeated.
     """
     try:
         result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
-        _flush()
+        _flush_output()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        message = io.StringIO()
-        error.show(message)
+        click_message = io.StringIO()
+        error.show(click_message)
         # Before 8.4, click put some arguments into its messages as they are.
-        escaped = message.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
-        click.echo(_QUOTED_BYTES.sub(_percent_encode, escaped), err=True, nl=False)
+        escaped_text = click_message.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+        click.echo(_QUOTED_BYTES.sub(_percent_encode, escaped_text), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
         return interruption.INTERRUPTED
     except ArchiverError as error:
-        _console(session).warn(error.message)
+        _make_console(session).warn(error.message)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away (archiver log | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        _console(session).warn(
+        _make_console(session).warn(
             "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
             path=error.filename or "",
             reason=error.strerror or error,
         )
         return StorageError.exit_code
     except UnicodeEncodeError as error:
-        undecoded = next((argument for argument in arguments if not names.is_utf8(argument)), None)
-        if undecoded is None:
-            return _unexpected(arguments, session)
-        _console(session).warn(
+        undecodable = next((argument for argument in arguments if not names.is_utf8(argument)), None)
+        if undecodable is None:
+            return _report_unexpected_error(arguments, session)
+        _make_console(session).warn(
             "{text} is not UTF-8 text, which this command needs ({reason}). Nothing archived was lost. Set the "
             "terminal to UTF-8 and type it again.",
-            text=undecoded,
+            text=undecodable,
             reason=error.reason,
         )
         return UsageError.exit_code
     except Exception as error:
         # By name: importing sqlite3 for this would slow every --help.
         if type(error).__module__ == "sqlite3":
-            return _database_problem(error, session)
-        return _unexpected(arguments, session)
+            return _report_database_error(error, session)
+        return _report_unexpected_error(arguments, session)
 
 
-def _flush() -> None:
-    # There is no stream where the caller closed it.
+def _flush_output() -> None:
+    # None if the caller has closed the descriptor.
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
-def _database_problem(error: Exception, session: Session) -> int:
+def _report_database_error(error: Exception, session: Session) -> int:
     """Report a locked or read-only database, or a full disk; return the exit code.
 
-    Raises _IndexDamagedInside for a damaged index, because that can be rebuilt.
+    Raises _IndexDamagedInside for a damaged index, because an index can be rebuilt.
     """
     if type(error).__name__ == "DatabaseError":
         raise _IndexDamagedInside(str(error)) from error
-    _console(session).warn(
+    _make_console(session).warn(
         "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
         path=session.config.archive,
         reason=error,
@@ -194,32 +194,32 @@ def _database_problem(error: Exception, session: Session) -> int:
     return StorageError.exit_code
 
 
-def _rebuild_and_call(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
-    """Rebuild the index, tell the person, and run the command again; return the exit code."""
-    console = _console(session)
+def _rebuild_and_repeat(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
+    """Report and rebuild the index, run the command again, and return the exit code."""
+    console = _make_console(session)
     console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
         archive = session.open_archive()
         with archive.writing(session.lock_timeout):
             archive.reindex()
         session.close()
-        return _call(arguments, session)
+        return _run_command(arguments, session)
     except ArchiverError as problem:
         console.warn(problem.message)
         return problem.exit_code
     except _IndexDamagedInside:
-        return _unexpected(arguments, session)
+        return _report_unexpected_error(arguments, session)
 
 
-def _unexpected(arguments: list[str], session: Session) -> int:
+def _report_unexpected_error(arguments: list[str], session: Session) -> int:
     """Write a log with the traceback for a report, print the path, and return the exit code."""
     import tempfile
     import traceback
 
     descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
-        log.write(f"archiver {__version__}, Python {sys.version}\n{arguments}\n\n{traceback.format_exc()}")
-    _console(session).warn(
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log_file:
+        log_file.write(f"archiver {__version__}, Python {sys.version}\n{arguments}\n\n{traceback.format_exc()}")
+    _make_console(session).warn(
         "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
         "please send that file with your report.",
         path=path,
@@ -227,13 +227,13 @@ def _unexpected(arguments: list[str], session: Session) -> int:
     return 1
 
 
-def _console(session: Session) -> Console:
-    return Console(language(session.lang, os.environ))
+def _make_console(session: Session) -> Console:
+    return Console(choose_language(session.lang, os.environ))
 
 
 def run() -> None:
-    """Run the command line, and end the process with its exit code."""
-    code = main()
-    # While Python ends: the work is done, and what it came to stays.
-    interruption.end_at_once(code)
-    sys.exit(code)
+    """Run the command line, and end the process with the exit code."""
+    exit_code = main()
+    # A signal while Python ends must not change the exit code: the work is done.
+    interruption.end_at_once(exit_code)
+    sys.exit(exit_code)

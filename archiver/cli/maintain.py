@@ -22,15 +22,15 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
     from archiver.actions.maintenance_actions import PackRepository
 
     packed = session.perform(PackRepository())
-    session.console.say(
+    session.console.info(
         "{objects} objects were packed, {packs} packs merged.", objects=packed["objects"], packs=packed["packs"]
     )
 
 
 def _restore_settings(session: Session) -> None:
-    """Put our settings and hooks back, and name the place of any foreign ones.
+    """Put our settings and hooks back, and report the folder of foreign ones.
 
-    The daemon cannot be asked, since it does not open such an archive either.  Raises StorageError if the caller
+    The daemon is of no help, since it does not open such an archive either.  Raises StorageError if the caller
     does not own the archive.
     """
     from archiver.store.git import hooks
@@ -38,14 +38,14 @@ def _restore_settings(session: Session) -> None:
 
     archive = session.open_archive(restores_settings=True)
     archive.check_owner()
-    foreign = [
+    foreign_files = [
         deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
     ]
     with archive.writing(session.lock_timeout):
         pass
-    if foreign:
-        session.console.say(
+    if foreign_files:
+        session.console.info(
             "What stood there is kept in {path}. Find out who wrote it, and run: archiver verify",
             path=archive.root / set_aside.FOLDER,
         )
-    session.console.say("The settings and hooks of the repository are archiver's own.")
+    session.console.info("The settings and hooks of the repository are archiver's own.")

@@ -25,6 +25,6 @@ def notice_board_command(session: Session, filing: str, text_format: str) -> Non
     from archiver.store.resolve import find_filing
 
     archive = session.open_archive()
-    name = find_filing(archive, filing)
-    record = register(archive.index.life(name)).get(name) or Filing(name)
-    sys.stdout.write(display_text(record, text_format))
+    filing_name = find_filing(archive, filing)
+    filing_record = register(archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
+    sys.stdout.write(display_text(filing_record, text_format))

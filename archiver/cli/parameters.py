@@ -1,4 +1,4 @@
-"""Converts arguments from any locale: names, texts, patterns, days and files."""
+"""Convert arguments from any locale: names, texts, patterns, days and files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from archiver.cli.session import Session
 from archiver.errors import UsageError
 
-#: Encodings of terminals in which people type Chinese.
+#: Encodings of Chinese terminals: from these, Python has decoded an argument correctly.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -25,8 +25,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 def decode_argument(argument: str) -> str:
     """Return an argument as UTF-8 text whatever the locale, except in an old Chinese locale.
 
-    Names in the archive are UTF-8, and a terminal of the locale C hands on their bytes one by one.  Bytes that are
-    neither stay in the text as surrogates.
+    Names in the archive are UTF-8, and a terminal of the locale C passes the bytes one by one.  Bytes in neither
+    encoding stay in the text as surrogates.
     """
     from archiver.store.names import is_utf8
 
@@ -58,10 +58,10 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             config = ctx.ensure_object(Session).config
             index = Index(config.archive / "index.db", read_only=True)
         except Exception:
-            # A shell that waits for a Tab is no place for messages.
+            # A shell that waits for completions is no place for messages: complete nothing.
             return []
-        submissions = [str(submission) for submission in index.submissions()]
-        candidates = {*(name.split("/")[0] for name in submissions), *submissions, *index.tags()}
+        submission_names = [str(submission) for submission in index.submissions()]
+        candidates = {*(name.split("/")[0] for name in submission_names), *submission_names, *index.tags()}
         index.close()
         return [CompletionItem(name) for name in sorted(candidates) if name.startswith(incomplete)]
 
@@ -72,12 +72,12 @@ class RecordedText(ObjectName):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the text; raises UsageError if the argument is UTF-8 in neither reading."""
+        """Return the text; raises UsageError for an argument that is text in no encoding."""
         from archiver.store.names import is_utf8
 
         text = decode_argument(value)
         if not is_utf8(text):
-            # A terminal of another language types it so.
+            # An argument in the encoding of a terminal of another language.
             text = value
         if not is_utf8(text):
             raise UsageError(
@@ -87,7 +87,7 @@ class RecordedText(ObjectName):
         return text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return nothing: no list has a text still to be written."""
+        """Return nothing: text for a record is in no list yet."""
         return []
 
 
@@ -117,10 +117,17 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
 
 
 def day_option(
-    name: str, help_text: str, *, required: bool = False
+    flag: str, parameter_name: str, help_text: str, *, required: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make an option for a day."""
-    return click.option(name, type=DayParameter(), required=required, metavar="DATE", help=help_text)
+    """Make an option for a day, which the command receives as ``parameter_name``."""
+    return click.option(
+        flag, parameter_name, type=DayParameter(), required=required, metavar="DATE", help=help_text
+    )
+
+
+def reported_by_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make the option for the person behind a record, which the command receives as ``reported_by``."""
+    return click.option("--by", "reported_by", type=RecordedText(), metavar="NAME", help=help_text)
 
 
 class ReadableFile(click.Path):

@@ -17,7 +17,7 @@ def protect_command(session: Session, off: bool) -> None:
 
     archive = session.open_archive()
     try:
-        changed, total = protect(archive.content.objects, on=not off)
+        changed_count, total_count = protect(archive.content.objects, on=not off)
     except OSError as error:
         raise StorageError(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
@@ -27,23 +27,27 @@ def protect_command(session: Session, off: bool) -> None:
         ) from None
     console = session.console
     if off:
-        console.say(
-            "The immutable flag is off: {done} of {total} content objects were changed.", done=changed, total=total
+        console.info(
+            "The immutable flag is off: {done} of {total} content objects were changed.",
+            done=changed_count,
+            total=total_count,
         )
     else:
-        console.say(
+        console.info(
             LazyMessage.define(
                 "{total} content objects are immutable now, {done} of them newly.",
                 singular="{total} content object is immutable now, {done} newly.",
                 count_field="total",
             ),
-            done=changed,
-            total=total,
+            done=changed_count,
+            total=total_count,
         )
-        console.say("What is archived from now on is not, until this is run again.")
+        console.info("What is archived from now on is not, until this is run again.")
     try:
-        details = ContentProtected(is_immutable=not off, objects=total, changed=changed)
-        session.perform(RecordNote(action=details.action.value, about="content", details=details.to_details()))
+        protected_event = ContentProtected(is_immutable=not off, objects=total_count, changed=changed_count)
+        session.perform(
+            RecordNote(action=protected_event.action.value, about="content", details=protected_event.to_details())
+        )
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The flags are changed, but it could not be journalled.")

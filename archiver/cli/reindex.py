@@ -24,21 +24,21 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
         return
     with archive.writing(session.lock_timeout):
         archive.reindex()
-    versions, _ = archive.index.counts()
-    session.console.say(
+    version_count, _ = archive.index.counts()
+    session.console.info(
         LazyMessage.define(
             "The index is rebuilt: {versions} versions.",
             singular="The index is rebuilt: {versions} version.",
             count_field="versions",
         ),
-        versions=versions,
+        versions=version_count,
     )
 
 
 def _accept_loss(session: Session, yes: bool) -> None:
-    """Show the loss, ask for consent unless ``--yes`` gives it, and journal the loss.
+    """Show the loss, ask for consent unless ``--yes`` was typed, and journal the loss.
 
-    Raises UsageError without consent.  Nothing is changed then.
+    Raises UsageError without consent; nothing is changed then.
     """
     from archiver.store.repair import accepted_loss
 
@@ -51,9 +51,9 @@ def _accept_loss(session: Session, yes: bool) -> None:
             raise UsageError("Nothing was changed. To go on without a question, add: --yes")
     loss, event = accepted_loss.accept(archive, session.lock_timeout)
     if event is None:
-        console.say("Nothing is missing. The index is rebuilt.")
+        console.info("Nothing is missing. The index is rebuilt.")
         return
-    console.say(
+    console.info(
         LazyMessage.define(
             "Journalled as event {seq}: {versions} versions are lost.",
             singular="Journalled as event {seq}: {versions} version is lost.",
@@ -62,33 +62,35 @@ def _accept_loss(session: Session, yes: bool) -> None:
         seq=event.seq,
         versions=len(loss.versions),
     )
-    console.say("What lies in the watched folder is archived again at the next scan.")
+    console.info("What lies in the watched folder is archived again at the next scan.")
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
     """Print the end of the journal, the missing events and versions, and the fate of broken refs."""
     console = session.console
-    console.say(
+    console.info(
         "The last whole event is number {seq} of {at}.",
         seq=loss.last.seq,
         at=session.format_time(loss.last.at) if loss.last.at else "-",
     )
     if loss.problem is not None:
-        console.say("The journal cannot be continued: {problem}", problem=loss.problem)
+        console.info("The journal cannot be continued: {problem}", problem=loss.problem)
     if loss.lost_events:
-        console.say("Missing events: {first} to {last}", first=loss.last.seq + 1, last=loss.newest_seq)
+        console.info("Missing events: {first} to {last}", first=loss.last.seq + 1, last=loss.newest_seq)
     for version in loss.versions:
-        at = session.format_time(version.captured_at) if version.captured_at else "-"
-        console.say("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=at)
-    for record in loss.records:
-        console.say("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at))
+        captured_at = session.format_time(version.captured_at) if version.captured_at else "-"
+        console.info("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=captured_at)
+    for record_name in loss.records:
+        console.info(
+            "Lost: {tag} ({at}) is not in the journal", tag=record_name, at=session.format_time(record_name.at)
+        )
     for ref in loss.beyond:
         if ref in loss.empty:
-            console.say("Removed, since what it names is missing: {ref}", ref=ref)
+            console.info("Removed, since what it names is missing: {ref}", ref=ref)
         else:
-            console.say("Kept below refs/lost: {ref}", ref=ref)
+            console.info("Kept below refs/lost: {ref}", ref=ref)
     for ref in loss.restored:
-        console.say("Set again from the journal: {ref}", ref=ref)
+        console.info("Set again from the journal: {ref}", ref=ref)
 
 
 def _is_confirmed(session: Session) -> bool:

@@ -16,20 +16,20 @@ def remind_command(session: Session, dry_run: bool) -> None:
         from archiver.actions.context import ActionContext
         from archiver.actions.reminder_actions import pending_reminders
 
-        _, messages = pending_reminders(
+        _, reminders = pending_reminders(
             ActionContext(session.open_archive(), session.config, session.lock_timeout)
         )
-        for message in messages:
-            console.say("To {role}:", role=message.role)
-            for item in message.items:
-                console.line(f"  {console.translate(item.line)}")
-        if not messages:
-            console.say("Nothing is to be sent.")
+        for reminder in reminders:
+            console.info("To {role}:", role=reminder.role)
+            for item in reminder.items:
+                console.print_line(f"  {console.translate(item.line)}")
+        if not reminders:
+            console.info("Nothing is to be sent.")
         return
     from archiver.actions.reminder_actions import SendReminders
 
     result = session.perform(SendReminders())
-    console.say(
+    console.info(
         LazyMessage.define("{count} reminders were sent.", singular="{count} reminder was sent."),
         count=result["sent"],
     )

@@ -12,11 +12,11 @@ from archiver.cli.session import Session, command, command_group
 replica_command = command_group("The off-site copy in a bucket that locks.")
 
 
-_endpoint = click.option(
+_endpoint_option = click.option(
     "--endpoint", type=RecordedText(), default="", metavar="URL", help="Another server than AWS."
 )
-_region = click.option("--region", type=RecordedText(), default="", help="The bucket's region.")
-_style = click.option(
+_region_option = click.option("--region", type=RecordedText(), default="", help="The bucket's region.")
+_style_option = click.option(
     "--style", type=click.Choice(["auto", "path", "virtual"]), default="auto", help="How buckets are addressed."
 )
 
@@ -29,24 +29,26 @@ _style = click.option(
     metavar="s3://BUCKET/PREFIX",
     help="A prefix of its own for this archive.",
 )
-@_endpoint
-@_region
-@_style
+@_endpoint_option
+@_region_option
+@_style_option
 @click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
 def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
     from archiver.replica import create
 
     console = session.console
     archive = session.open_archive()
-    settings = create.settings_from_options(session.config, url, endpoint, region, style, has_lock=not no_lock)
-    proof = create.create_replica(archive, settings, session.lock_timeout)
-    if settings.has_lock:
-        console.say("{url} locks: every attempt on a locked object was refused.", url=settings.url)
+    replica_settings = create.settings_from_options(
+        session.config, url, endpoint, region, style, has_lock=not no_lock
+    )
+    lock_proof = create.create_replica(archive, replica_settings, session.lock_timeout)
+    if replica_settings.has_lock:
+        console.info("{url} locks: every attempt on a locked object was refused.", url=replica_settings.url)
     else:
-        for missing in proof.broken_promises:
-            console.say("Missing there: {what}", what=missing)
-        console.say("{url} is used without a lock, as you said.", url=settings.url)
-    console.say("The daemon replicates from now on. To do it now: archiver replica sync")
+        for broken_promise in lock_proof.broken_promises:
+            console.info("Missing there: {what}", what=broken_promise)
+        console.info("{url} is used without a lock, as you said.", url=replica_settings.url)
+    console.info("The daemon replicates from now on. To do it now: archiver replica sync")
 
 
 @command("Send what is missing, move locks and holds, delete what was disposed of.")
@@ -54,23 +56,25 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 def _sync_replica(session: Session, as_json: bool) -> None:
     from archiver.actions.maintenance_actions import SyncReplica
 
-    answer = session.perform(SyncReplica())
-    summary, console = answer.pop("done"), session.console
+    sync_reply = session.perform(SyncReplica())
+    summary, console = sync_reply.pop("done"), session.console
     if as_json:
-        console.json(answer)
+        console.print_json(sync_reply)
         return
-    console.say("{summary}", summary=summary)
+    console.info("{summary}", summary=summary)
     if session.verbose:
-        for extended in answer["extended"]:
-            console.say("Locked until {until}: {object}", until=extended["until"], object=extended["object"])
-    for locked in answer["locked"]:
-        console.say(
+        for extended_lock in sync_reply["extended"]:
+            console.info(
+                "Locked until {until}: {object}", until=extended_lock["until"], object=extended_lock["object"]
+            )
+    for locked_object in sync_reply["locked"]:
+        console.info(
             "Disposed of here, locked there until {until}: {sha256}",
-            until=locked["until"],
-            sha256=locked["sha256"],
+            until=locked_object["until"],
+            sha256=locked_object["sha256"],
         )
-    for sha256 in answer["missing"]:
-        console.say("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
+    for sha256 in sync_reply["missing"]:
+        console.info("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
 
 
 @command("Rebuild a complete archive from the bucket alone; run again, it goes on.")
@@ -80,9 +84,9 @@ def _sync_replica(session: Session, as_json: bool) -> None:
 @click.option(
     "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
 )
-@_endpoint
-@_region
-@_style
+@_endpoint_option
+@_region_option
+@_style_option
 @click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600.")
 @click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key.")
 @click.option("--only-history", is_flag=True, help="No content: for a quick look.")
@@ -101,22 +105,22 @@ def _rebuild_archive(
     from archiver.replica.rebuild import rebuild_from_url
 
     console = session.console
-    access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials)
-    result, config = rebuild_from_url(
-        url, access, target, keys, only_history=only_history, progress=console.progress()
+    bucket_access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials)
+    rebuild_result, config_file = rebuild_from_url(
+        url, bucket_access, target, keys, only_history=only_history, progress=console.progress_display()
     )
-    console.say(
+    console.info(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
-        events=result.event_count,
-        objects=result.object_count,
-        bytes=result.byte_count,
+        events=rebuild_result.event_count,
+        objects=rebuild_result.object_count,
+        bytes=rebuild_result.byte_count,
         path=target,
     )
-    for sha256 in result.missing_content:
-        console.say("Not in the bucket: {sha256}", sha256=sha256)
+    for sha256 in rebuild_result.missing_content:
+        console.info("Not in the bucket: {sha256}", sha256=sha256)
     if keys is None:
-        console.say("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")
-    console.say("Check it with: archiver --config {path!q} verify", path=config)
+        console.info("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")
+    console.info("Check it with: archiver --config {path!q} verify", path=config_file)
 
 
 replica_command.add_command(_init_replica, "init")

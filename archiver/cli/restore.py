@@ -41,8 +41,8 @@ def restore_command(
     from archiver.store.resolve import find_filing, find_version
 
     archive = session.open_archive()
-    folder = Path(target)
-    restoration.check_target(folder, session.config.watch, session.config.archive)
+    target_folder = Path(target)
+    restoration.check_target(target_folder, session.config.watch, session.config.archive)
     if at_time is None:
         versions = [(find_version(archive, name), b"")]
     elif "/" in name:
@@ -50,22 +50,32 @@ def restore_command(
     else:
         filing = find_filing(archive, name)
         versions = restoration.state_at(archive, filing, clock.stamp(session.parse_time(at_time)))
-    items = [item for version, below in versions for item in restoration.items_of(archive, version, globs, below)]
-    plan = restoration.plan(folder, [version.tag for version, _ in versions], items)
+    restored_items = [
+        item
+        for version, folder_below in versions
+        for item in restoration.items_of(archive, version, globs, folder_below)
+    ]
+    restore_plan = restoration.plan(target_folder, [version.tag for version, _ in versions], restored_items)
     console = session.console
-    console.say(
+    console.info(
         "{versions}: {new} new, {same} already there, {differing} differ",
-        versions=", ".join(plan.versions),
-        new=len(plan.new),
-        same=len(plan.same),
-        differing=len(plan.differing),
+        versions=", ".join(restore_plan.versions),
+        new=len(restore_plan.new),
+        same=len(restore_plan.same),
+        differing=len(restore_plan.differing),
     )
     if dry_run:
         return
-    written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
-    console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
+    written_bytes = restoration.apply(
+        archive.content, restore_plan, restoration.Overwrite(overwrite), console.progress_display()
+    )
+    console.info(
+        "Restored to {target}: {bytes} bytes written, every one checked.",
+        target=target_folder,
+        bytes=written_bytes,
+    )
     try:
-        session.perform(RecordNote(**restoration.note(plan, written)))
+        session.perform(RecordNote(**restoration.note(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")

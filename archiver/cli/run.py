@@ -22,74 +22,80 @@ if TYPE_CHECKING:
     from archiver.errors import Reporter
     from archiver.intake.snapshot import SkippedPath
 
-#: While a daemon is busy with what this command asks about.
-_LOOK_AGAIN_SECONDS = 0.5
+#: Between two comparisons, while a daemon archives the rest.
+_RETRY_SECONDS = 0.5
 
 
 @command("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
 @click.option("--once", is_flag=True, help="Catch up with the watched folder, then end.")
-@click.option("--settle", type=click.FloatRange(min=0), metavar="SECONDS", help="Quiet period for this run.")
+@click.option(
+    "--settle",
+    "settle_seconds",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Quiet period for this run.",
+)
 @click.option(
     "--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log; json: a line each."
 )
-def run_command(session: Session, once: bool, settle: float | None, log: str) -> None:
-    # The imports are most of the first second, and nothing has begun before them.
+def run_command(session: Session, once: bool, settle_seconds: float | None, log: str) -> None:
+    # Ctrl-C during the imports, most of the first second, ends the process: nothing has begun.
     interruption.end_at_once(interruption.INTERRUPTED)
     from archiver.daemon.log import Log
 
-    # The kernel says so to whoever asks about open files, and the default is to die of it.
+    # The kernel sends SIGIO to processes that hold leases on files; the default is to end the process.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    # Before it is known whether a group may read: nothing of the archive is anybody else's.
+    # Until the reading group is known, nobody else may read files of the archive.
     os.umask(mask_of(None))
-    teller = _Teller(session.console, log == "json")
+    report = _LogPrinter(session.console, log == "json")
     if once:
-        _catch_up(session, Log(teller), settle)
+        _catch_up(session, Log(report), settle_seconds)
         return
     from archiver.daemon.service import Service
     from archiver.daemon.signal_listener import SignalListener
 
-    service = Service(session.read_config, teller, settle, session.lock_timeout)
-    actions = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
-    with SignalListener(actions):
+    service = Service(session.read_config, report, settle_seconds, session.lock_timeout)
+    signal_actions = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
+    with SignalListener(signal_actions):
         service.run()
-    Log(teller)("Ended. Everything that was reported as archived is durable.")
+    Log(report)("Ended. Everything that was reported as archived is durable.")
 
 
-def _catch_up(session: Session, teller: Reporter, settle: float | None) -> None:
+def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) -> None:
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
 
     interruption.raise_in_the_work()
-    daemon = Daemon(session.open_archive(), session.config, teller, settle, session.lock_timeout)
+    daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
     try:
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
-            left = daemon.run_once()
+            remainder = daemon.run_once()
     except Busy:
-        # Cron beside a service: what counts is that everything is in, not who archived it.
-        if not _is_kept_complete(session, teller):
+        # Cron beside a service: all that counts is a complete archive, whichever process completed it.
+        if not _is_kept_complete(session, report):
             raise
         return
-    for item, since in left.pending:
-        teller(
+    for item, since in remainder.pending:
+        report(
             "Not archived yet: {path}: {reason} (since {since}).",
             problem="pending",
             path=item.path,
             reason=item.reason,
             since=session.format_time(since),
         )
-    _tell_unreadable(session, teller, left.unreadable)
-    if left.refusal is not None:
-        raise left.refusal
-    if left.failures:
-        raise _not_archived(left.failures)
-    if not left.pending:
-        teller("The archive is complete.")
+    _report_unreadable(session, report, remainder.unreadable)
+    if remainder.refusal is not None:
+        raise remainder.refusal
+    if remainder.failures:
+        raise _not_archived(remainder.failures)
+    if not remainder.pending:
+        report("The archive is complete.")
 
 
-def _is_kept_complete(session: Session, teller: Reporter) -> bool:
-    """Wait until the daemon that runs has archived everything that is finished; False where it does not in time.
+def _is_kept_complete(session: Session, report: Reporter) -> bool:
+    """Wait until the running daemon has archived every finished file; return False if that takes too long.
 
-    Raises NotArchived for what it cannot read.
+    Raises NotArchived for files that the daemon cannot read.
     """
     from archiver import clock
     from archiver.intake.capture_now import differences_beside_a_daemon
@@ -99,25 +105,25 @@ def _is_kept_complete(session: Session, teller: Reporter) -> bool:
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.holder(archive.root / "daemon.lock"):
-        found = differences_beside_a_daemon(archive, session.config)
-        unreadable = [item for item in found.skipped if is_unreadable(item)]
-        if not found.changed and unreadable:
-            _tell_unreadable(session, teller, unreadable)
+        differences = differences_beside_a_daemon(archive, session.config)
+        unreadable = [item for item in differences.skipped if is_unreadable(item)]
+        if not differences.changed and unreadable:
+            _report_unreadable(session, report, unreadable)
             raise _not_archived(len(unreadable))
-        if not found.changed:
-            teller("The daemon {holder} keeps the archive complete.", holder=holder)
+        if not differences.changed:
+            report("The daemon {holder} keeps the archive complete.", holder=holder)
             return True
         if clock.monotonic() >= deadline:
             return False
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        time.sleep(_RETRY_SECONDS)
     return False
 
 
-def _tell_unreadable(session: Session, teller: Reporter, unreadable: Iterable[SkippedPath]) -> None:
+def _report_unreadable(session: Session, report: Reporter, unreadable: Iterable[SkippedPath]) -> None:
     for item in unreadable:
-        # The watched folder itself has no name below it.
+        # The watched folder itself has an empty path.
         path = item.path or os.fsencode(session.config.watch)
-        teller("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
+        report("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
 
 
 def _not_archived(count: int) -> NotArchived:
@@ -132,8 +138,8 @@ def _not_archived(count: int) -> NotArchived:
     )
 
 
-class _Teller:
-    """The log: lines for people, or JSON for a collector."""
+class _LogPrinter:
+    """Print the log: lines for people, or JSON for a collector."""
 
     def __init__(self, console: Console, as_json: bool) -> None:
         self._console = console
@@ -142,23 +148,23 @@ class _Teller:
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         message = message_from(template, fields)
         if self._as_json:
-            self._line(message, problem)
+            self._print_json_line(message, problem)
         elif problem:
             self._console.warn(message)
         else:
-            self._console.say(message)
+            self._console.info(message)
 
-    def _line(self, message: LazyMessage, problem: str) -> None:
+    def _print_json_line(self, message: LazyMessage, problem: str) -> None:
         from archiver import clock
 
-        line = {
+        log_record = {
             "at": clock.stamp(clock.read().wall),
             "level": "warning" if problem else "info",
             "kind": problem or None,
             "message": self._console.translate(message),
-            **{name: self._shown(value) for name, value in message.fields.items()},
+            **{name: self._field_text(value) for name, value in message.fields.items()},
         }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(log_record), flush=True)
 
-    def _shown(self, value: object) -> str:
+    def _field_text(self, value: object) -> str:
         return self._console.translate(LazyMessage("{value}", value=value))

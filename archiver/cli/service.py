@@ -38,17 +38,17 @@ def _install_unit(session: Session, user: str, to: str, only_print: bool) -> Non
     from archiver.config.location import find_config_file
     from archiver.daemon import unit
 
-    settings = session.config
-    source = Path(os.path.abspath(find_config_file(session.config_file, os.environ)))
-    writable = [settings.metrics_textfile.parent] if settings.metrics_textfile else []
+    config = session.config
+    config_file = Path(os.path.abspath(find_config_file(session.config_file, os.environ)))
+    writable_folders = [config.metrics_textfile.parent] if config.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))
-    text = unit.render(program, source, settings.archive, settings.watch, user, writable)
+    unit_text = unit.render(program, config_file, config.archive, config.watch, user, writable_folders)
     if only_print:
-        print(text, end="")
+        print(unit_text, end="")
         return
-    _check_owner(settings.archive, user)
+    _check_owner(config.archive, user)
     try:
-        Path(to).write_text(text, encoding="utf-8")
+        Path(to).write_text(unit_text, encoding="utf-8")
     except OSError as error:
         raise StorageError(
             "{path} cannot be written ({reason}). Nothing was changed. Run this as root, or name another file "
@@ -56,14 +56,16 @@ def _install_unit(session: Session, user: str, to: str, only_print: bool) -> Non
             path=to,
             reason=error.strerror,
         ) from None
-    session.console.say("The unit is at {path}.", path=to)
-    session.console.say("Start it now and at every boot: systemctl daemon-reload; systemctl enable --now archiver")
+    session.console.info("The unit is at {path}.", path=to)
+    session.console.info(
+        "Start it now and at every boot: systemctl daemon-reload; systemctl enable --now archiver"
+    )
 
 
 def _check_owner(archive: Path, user: str) -> None:
     """Refuse a user whose service would start and fail, because the archive belongs to somebody else.
 
-    Raises UsageError if there is no such user or the archive is not theirs.
+    Raises UsageError if there is no such user, or another user owns the archive.
     """
     try:
         account = pwd.getpwnam(user)

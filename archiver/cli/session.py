@@ -1,4 +1,4 @@
-"""Gives every command the global options, the configuration, the open archive and the console."""
+"""Give every command the global options, the configuration, the open archive and the console."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 
 from archiver import interruption
 from archiver.cli import localized
-from archiver.cli.console import Console, language
+from archiver.cli.console import Console, choose_language
 from archiver.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,32 +44,32 @@ class Session:
     def console(self) -> Console:
         """Return a console in the language of the options, else of the settings, else of the locale."""
         configured_language = self._config.lang if self._config else None
-        return Console(language(self.lang or configured_language, os.environ), self.quiet)
+        return Console(choose_language(self.lang or configured_language, os.environ), self.quiet)
 
     @property
     def config(self) -> Config:
-        """Return the settings, read once.  Raises ConfigError or UsageError if they cannot be used."""
+        """Return the settings, read once.  Raises ConfigError or UsageError for unusable settings."""
         if self._config is None:
             self._config = self.read_config()
         return self._config
 
     def read_config(self) -> Config:
-        """The settings as they stand in the file now; raises ConfigError or UsageError."""
-        found = self.check_config().require()
-        # Not self.console: the language that the settings name counts already.
-        console = Console(language(self.lang or found.lang, os.environ), self.quiet)
-        for warning in found.warnings:
+        """Read the settings from the file, and print warnings; raises ConfigError or UsageError."""
+        config = self.check_config().require()
+        # Not self.console, which does not know the language of these settings yet.
+        console = Console(choose_language(self.lang or config.lang, os.environ), self.quiet)
+        for warning in config.warnings:
             console.warn("{warning}", warning=warning)
-        return found
+        return config
 
     def use_config(self, config: Config) -> None:
-        """Go on with ``config``, and in its language."""
+        """Use ``config`` from now on, and its language."""
         self._config = config
 
     def check_config(self) -> CheckedFile:
-        """Read the file with everything that is wrong in it.
+        """Read the file, and collect every problem instead of raising for the first.
 
-        Raises ConfigError, UsageError or StorageError if there is no such file, or none that can be read.
+        Raises ConfigError, UsageError or StorageError for a missing or unreadable file.
         """
         from archiver.config.loader import check_in_force
         from archiver.config.location import unreadable_config
@@ -88,7 +88,7 @@ class Session:
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
         """Open the archive named in the settings, until :meth:`close`.
 
-        Raises StorageError if it cannot be read, or git would obey settings that are not ours and
+        Raises StorageError if the archive cannot be read, or if git would obey foreign settings and
         ``restores_settings`` is False.
         """
         from archiver.store.archive import Archive
@@ -119,12 +119,14 @@ class Session:
         if client.is_owner(self.config.archive):
             with client.open_attachment(attachment) as stream:
                 archive = self._open_archives[-1] if self._open_archives else self.open_archive()
-                context = ActionContext(archive, self.config, self.lock_timeout, stream, self.console.progress())
+                context = ActionContext(
+                    archive, self.config, self.lock_timeout, stream, self.console.progress_display()
+                )
                 return perform(context, request)
         return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
 
     def override_reason(self, force: bool, reason: str | None) -> str | None:
-        """Return the reason for ``--force``, or None without it.  Raises UsageError if the reason is missing."""
+        """Return the reason for ``--force``, None without the flag.  Raises UsageError for a missing reason."""
         if force and not (reason or "").strip():
             raise UsageError(
                 "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
@@ -177,7 +179,7 @@ def _store_option(name: str) -> Callable[[click.Context, click.Parameter, Any], 
     return callback
 
 
-_OPTIONS = (
+_GLOBAL_OPTIONS = (
     click.option(
         "--config",
         metavar="FILE",
@@ -211,8 +213,8 @@ _OPTIONS = (
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the global options."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
+    for option_decorator in reversed(_GLOBAL_OPTIONS):
+        function = option_decorator(function)
     return function
 
 
@@ -242,6 +244,6 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
                 interruption.raise_in_the_work()
                 return function(session, *args, **kwargs)
 
-        return click.command(cls=localized.Command, help=help_text)(global_options(call))
+        return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(call))
 
     return decorate

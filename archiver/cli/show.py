@@ -20,30 +20,51 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
     archive = session.open_archive()
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
-    files = [
-        {"path": text(m.path), "sha256": m.sha256, "size": m.size, "mtime_ns": m.mtime_ns}
-        | ({"health": m.health} if m.health else {})
-        for m in materials
-        if m.sha256
+    file_entries = [
+        {
+            "path": text(material.path),
+            "sha256": material.sha256,
+            "size": material.size,
+            "mtime_ns": material.mtime_ns,
+        }
+        | ({"health": material.health} if material.health else {})
+        for material in materials
+        if material.sha256
     ]
     console = session.console
     if as_json:
-        folders = [text(m.path) for m in materials if m.sha256 is None]
-        reasons = {record.tag: record.reason for record in version.submitted if record.reason}
-        document = {"tag": version.tag, "commit": version.commit, "materials": files, "folders": folders}
-        console.json(document | ({"submit_reasons": reasons} if reasons else {}))
+        folder_names = [text(material.path) for material in materials if material.sha256 is None]
+        submit_reasons = {
+            submission_record.tag: submission_record.reason
+            for submission_record in version.submitted
+            if submission_record.reason
+        }
+        document = {
+            "tag": version.tag,
+            "commit": version.commit,
+            "materials": file_entries,
+            "folders": folder_names,
+        }
+        console.print_json(document | ({"submit_reasons": submit_reasons} if submit_reasons else {}))
         return
-    console.say("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
+    console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
-        console.say("Its content was disposed of under certificate {name}.", name=version.disposed)
-    for record in version.submitted:
-        console.say("Submitted on {on} as {tag} ({kind})", on=record.on, tag=record.tag, kind=record.kind)
-        if record.reason:
-            console.say("  Reason given: {reason}", reason=record.reason)
-    rows = [(item["path"], item["size"], str(item["sha256"])[:16]) for item in files]
-    rows += [(text(m.path) + "/", "-", "-") for m in materials if m.sha256 is None]
-    console.table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), rows)
+        console.info("Its content was disposed of under certificate {name}.", name=version.disposed)
+    for submission_record in version.submitted:
+        console.info(
+            "Submitted on {on} as {tag} ({kind})",
+            on=submission_record.on,
+            tag=submission_record.tag,
+            kind=submission_record.kind,
+        )
+        if submission_record.reason:
+            console.info("  Reason given: {reason}", reason=submission_record.reason)
+    material_rows = [
+        (file_entry["path"], file_entry["size"], str(file_entry["sha256"])[:16]) for file_entry in file_entries
+    ]
+    material_rows += [(text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None]
+    console.print_table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
     for material in materials:
         if material.health:
             note = NOTES[material.health]
-            console.say("Doubtful: {path}: {note}", path=text(material.path), note=note)
+            console.info("Doubtful: {path}: {note}", path=text(material.path), note=note)

@@ -10,9 +10,10 @@ from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, Unhealthy
 
-#: A lag that nobody has to be told the cause of.
-_SHORT_SECONDS = 60
-_MOST_DUE = 10
+#: A lag of the compliance clock that needs no explanation: longer, and the report names the causes.
+_UNEXPLAINED_LAG_SECONDS = 60
+#: More, and the state of the archive is off the screen; the last line names the command for the rest.
+_MAX_TO_DO = 10
 
 
 @command("Health, backlog, skipped files with reasons, protection level, clock.")
@@ -23,87 +24,87 @@ def status_command(session: Session, as_json: bool, check: bool) -> None:
 
     health = examine(session.open_archive(), session.config)
     if as_json:
-        session.console.json(health.as_json())
+        session.console.print_json(health.as_json())
     else:
-        _print(session, health)
+        _print_report(session, health)
     if check and health.problems:
         problems = "; ".join(map(session.console.translate, health.problems))
         raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
-def _print(session: Session, health: Any) -> None:
+def _print_report(session: Session, health: Any) -> None:
     from archiver.status.health_report import PROTECTION
 
     console = session.console
-    _print_next(session, health)
-    console.say("Archive: {path}", path=health.archive)
-    console.say(
+    _print_to_do(session, health)
+    console.info("Archive: {path}", path=health.archive)
+    console.info(
         "Watched folder: {path} ({state}{why})",
         path=health.watch,
         state=health.watching,
         why=LazyMessage("; {reason}", reason=health.watching_why) if health.watching_why else "",
     )
-    console.say("Daemon: {holder}", holder=health.daemon or LazyMessage("not running"))
-    console.say(
+    console.info("Daemon: {holder}", holder=health.daemon or LazyMessage("not running"))
+    console.info(
         "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
     )
-    console.say("Protection: {level}", level=PROTECTION[health.protection])
+    console.info("Protection: {level}", level=PROTECTION[health.protection])
     _print_hooks_path(session, health)
     _print_space(session, health.space)
-    console.say(
+    console.info(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
         clock=session.format_time(health.clock),
         lag=health.lag_seconds,
     )
-    if health.lag_seconds > _SHORT_SECONDS:
-        console.say(
+    if health.lag_seconds > _UNEXPLAINED_LAG_SECONDS:
+        console.info(
             "  Not earned: {off} s while the machine was off or started anew, {ahead} s that its clock was set "
             "forward. It only makes retention longer; a time-stamp token catches up: archiver checkpoint",
             off=round(health.lag.off),
             ahead=round(health.lag.ahead),
         )
     if health.stamped:
-        console.say("Last time-stamp token: {at}", at=session.format_time(health.stamped))
+        console.info("Last time-stamp token: {at}", at=session.format_time(health.stamped))
     if health.last_checkpoint:
-        console.say("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint))
+        console.info("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint))
     for tag, latest in health.changed_since_submitted:
-        console.say("Changed since submitted: {tag} is newer than {submitted}", tag=latest, submitted=tag)
-    _print_doubtful(session, health)
+        console.info("Changed since submitted: {tag} is newer than {submitted}", tag=latest, submitted=tag)
+    _print_doubtful_files(session, health)
     for item, since in health.pending:
-        console.say(
+        console.info(
             "Pending: {path}: {reason} (since {since})",
             path=item.path,
             reason=item.reason,
             since=session.format_time(since),
         )
     if health.pending_count > len(health.pending):
-        console.say("Pending: {count} changes in all", count=health.pending_count)
+        console.info("Pending: {count} changes in all", count=health.pending_count)
     for item in health.skipped:
-        console.say("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
+        console.info("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
     if health.last_problem:
-        console.say(
+        console.info(
             "Last problem: {problem} ({at})",
             problem=health.last_problem.message,
             at=session.format_time(health.last_problem.at),
         )
-    _print_lost(session, health)
+    _print_lost_versions(session, health)
     _print_replica(session, health.replica)
     for problem in health.problems:
-        console.say("Attention: {problem}", problem=problem)
+        console.info("Attention: {problem}", problem=problem)
 
 
-def _print_next(session: Session, health: Any) -> None:
-    """What a person has to do, the most urgent first."""
+def _print_to_do(session: Session, health: Any) -> None:
+    """Print the pending tasks of people, the most urgent first."""
     from archiver.filings.due.reminders import line
 
-    for due in health.next[:_MOST_DUE]:
-        session.console.say("To do: {line}", line=line(due, health.today))
-    if len(health.next) > _MOST_DUE:
-        session.console.say("To do: {count} matters in all. See: archiver deadlines", count=len(health.next))
+    for due in health.next[:_MAX_TO_DO]:
+        session.console.info("To do: {line}", line=line(due, health.today))
+    if len(health.next) > _MAX_TO_DO:
+        session.console.info("To do: {count} matters in all. See: archiver deadlines", count=len(health.next))
     for alert in health.alerts:
-        session.console.say("To do: {line}", line=alert)
+        session.console.info("To do: {line}", line=alert)
     for paper in health.unclaimed:
-        session.console.say(
+        session.console.info(
             "To do: record the notice {path} in {submission}: archiver notice add {filing!q} --file FILE",
             path=paper.path,
             submission=paper.submission,
@@ -111,12 +112,12 @@ def _print_next(session: Session, health: Any) -> None:
         )
 
 
-def _print_doubtful(session: Session, health: Any) -> None:
+def _print_doubtful_files(session: Session, health: Any) -> None:
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
 
     for tag, material in health.doubtful:
-        session.console.say(
+        session.console.info(
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
             path=text(material.path),
             tag=tag,
@@ -124,16 +125,16 @@ def _print_doubtful(session: Session, health: Any) -> None:
         )
 
 
-def _print_lost(session: Session, health: Any) -> None:
-    for lost in health.lost_versions:
-        session.console.say(
+def _print_lost_versions(session: Session, health: Any) -> None:
+    for lost_version in health.lost_versions:
+        session.console.info(
             "Lost: {tag} ({at}) is not in the journal",
-            tag=lost.tag,
-            at=session.format_time(lost.captured_at) if lost.captured_at else "-",
+            tag=lost_version.tag,
+            at=session.format_time(lost_version.captured_at) if lost_version.captured_at else "-",
         )
-    for record in health.lost_records:
-        session.console.say(
-            "Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at)
+    for lost_record in health.lost_records:
+        session.console.info(
+            "Lost: {tag} ({at}) is not in the journal", tag=lost_record, at=session.format_time(lost_record.at)
         )
 
 
@@ -142,15 +143,15 @@ def _print_replica(session: Session, replica: Any) -> None:
         return
     console = session.console
     if not replica.has_lock:
-        console.say("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
+        console.info("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
     if replica.synced_at is None:
-        console.say("Replica: {url}; nothing was sent yet", url=replica.url)
+        console.info("Replica: {url}; nothing was sent yet", url=replica.url)
     elif replica.lag.waiting_since is None:
-        console.say(
+        console.info(
             "Replica: {url} has everything ({at})", url=replica.url, at=session.format_time(replica.synced_at)
         )
     else:
-        console.say(
+        console.info(
             LazyMessage.define(
                 "Replica: {url} lacks {materials} materials ({megabytes} MB), the oldest since {at}",
                 singular="Replica: {url} lacks {materials} material ({megabytes} MB), since {at}",
@@ -165,7 +166,7 @@ def _print_replica(session: Session, replica: Any) -> None:
 
 def _print_hooks_path(session: Session, health: Any) -> None:
     if health.hooks_path:
-        session.console.say(
+        session.console.info(
             "  The guard does not hold for git typed by hand in {repository}: {origin} sets core.hooksPath to "
             "{value}. archiver itself does not obey that. With the guard: git -c core.hooksPath={hooks!q} ...",
             repository=health.archive / "archive.git",
@@ -177,15 +178,15 @@ def _print_hooks_path(session: Session, health: Any) -> None:
 
 def _print_space(session: Session, space: Any) -> None:
     console = session.console
-    free = f"{space.free_bytes / 1e9:.1f}"
+    free_gigabytes = f"{space.free_bytes / 1e9:.1f}"
     if space.bytes_per_day is None:
-        console.say("Space: {free} GB free; growth is not known yet", free=free)
+        console.info("Space: {free} GB free; growth is not known yet", free=free_gigabytes)
     elif space.full_in_days is None:
-        console.say("Space: {free} GB free; the archive does not grow", free=free)
+        console.info("Space: {free} GB free; the archive does not grow", free=free_gigabytes)
     else:
-        console.say(
+        console.info(
             "Space: {free} GB free; grows by {growth} MB a day, full in about {days} days",
-            free=free,
+            free=free_gigabytes,
             growth=f"{space.bytes_per_day / 1e6:.1f}",
             days=space.full_in_days,
         )

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from archiver.cli.parameters import ObjectName, ReadableFile, RecordedText, day_option, file_name
+from archiver.cli.parameters import (
+    ObjectName,
+    ReadableFile,
+    RecordedText,
+    day_option,
+    file_name,
+    reported_by_option,
+)
 from archiver.cli.session import Session, command
 from archiver.model import KINDS
 
@@ -15,7 +22,7 @@ from archiver.model import KINDS
 @command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
 @click.argument("name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option("--version", "version_number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
-@day_option("--on", "The day on the portal.", required=True)
+@day_option("--on", "submitted_on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
 @click.option(
     "--number", "filing_number", type=RecordedText(), metavar="NO", help="The filing number, once issued."
@@ -28,20 +35,18 @@ from archiver.model import KINDS
     help="Why the number has another form, or why just this version is signed; kept with the record.",
 )
 @click.option("--receipt", type=ReadableFile(), metavar="FILE", help="The portal's receipt; kept with the record.")
-@click.option(
-    "--by", type=RecordedText(), metavar="NAME", help="Who handed it in, beside the user the system knows."
-)
+@reported_by_option("Who handed it in, beside the user the system knows.")
 def submit_command(
     session: Session,
     name: str,
     version_number: int | None,
-    on: date,
+    submitted_on: date,
     kind: str | None,
     filing_number: str | None,
     force: bool,
     reason: str | None,
     receipt: Path | None,
-    by: str | None,
+    reported_by: str | None,
 ) -> None:
     from archiver.actions.submission_actions import SubmitVersion
 
@@ -49,24 +54,24 @@ def submit_command(
         SubmitVersion(
             submission=name,
             version_number=version_number,
-            submitted_on=on,
+            submitted_on=submitted_on,
             kind=kind,
             filing_number=filing_number,
             number_override_reason=session.override_reason(force, reason),
             receipt_name=file_name(receipt),
-            reported_by=by,
+            reported_by=reported_by,
             exception_reason=reason,
         ),
         receipt,
     )
-    session.console.say(
+    session.console.info(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",
         tag=submitted["tag"],
         submitted=submitted["submitted"],
         until=submitted["keep_until"],
         open=submitted["conditions"],
     )
-    session.console.unless_signed(submitted)
+    session.console.warn_if_unsigned(submitted)
     _warn_of_broken_files(session, submitted["tag"])
 
 

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     help="And hash P percent of what it holds again.",
 )
 @click.option("--sample", type=click.FloatRange(0, 100), metavar="P", help="Hash only P percent of the objects.")
-@click.option("--since", "lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable.")
+@click.option(
+    "--since", "witness_lines", multiple=True, metavar="LINE", help="A witness line that was kept; repeatable."
+)
 def verify_command(
     session: Session,
     as_json: bool,
     sample: float | None,
-    lines: tuple[str, ...],
+    witness_lines: tuple[str, ...],
     with_replica: bool,
     replica_sample: float | None,
 ) -> None:
@@ -37,15 +39,15 @@ def verify_command(
     from archiver.verify.whole_archive import verify
     from archiver.verify.witness import parse_witness
 
-    witnesses = [parse_witness(line) for line in lines]
+    witnesses = [parse_witness(line) for line in witness_lines]
     console = session.console
     try:
         archive = session.open_archive()
     except StorageError:
         _print_findings_without_git(session, as_json)
         raise
-    percent = 100.0 if sample is None else sample
-    report = verify(archive.root, archive.repository, percent, witnesses, console.progress())
+    sample_percent = 100.0 if sample is None else sample
+    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.progress_display())
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _print_report(session, report, as_json)
@@ -61,10 +63,10 @@ def verify_command(
         )
     if not as_json:
         for witness in witnesses:
-            console.say(
+            console.info(
                 "It continues the archive of {time} (event {seq}).", time=witness.clock_time, seq=witness.seq
             )
-        console.say("Everything is as it should be.")
+        console.info("Everything is as it should be.")
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
@@ -82,13 +84,13 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
 
     console = session.console
     if as_json:
-        console.json(report.as_json())
+        console.print_json(report.as_json())
     else:
         for finding in report.findings:
             meaning = console.translate(TABLE[finding.code])
             detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
-            console.line(f"{finding.code}  {finding.object}  {meaning}{detail}")
-        console.say(
+            console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+        console.info(
             "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
             versions=report.version_count,
             events=report.event_count,
@@ -96,9 +98,9 @@ def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None
             bytes=report.hashed_bytes,
         )
         for _, note in report.notes:
-            console.say("{note}", note=note)
+            console.info("{note}", note=note)
         if report.unreferenced_objects:
-            console.say(
+            console.info(
                 LazyMessage.define(
                     "{count} content objects belong to no version: an interrupted capture leaves such, "
                     "without harm.",

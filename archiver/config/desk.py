@@ -15,7 +15,7 @@ CHANGE_KINDS = ("model", "logic", "data", "mechanism")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class DeskSettings:
     """Settings of the life of filings: reminders, change questions, the public display, notices."""
 
     reminder_hour: int = setting(

@@ -23,7 +23,7 @@ class CheckedFile:
     document: TomlDocument
     config: Config | None
     problems: tuple[SettingProblem, ...]
-    #: The settings that stand in the file; all others have their default.
+    #: Keys of the settings in the file; all others have the default.
     keys_in_file: frozenset[str]
 
     def require(self) -> Config:
@@ -43,9 +43,9 @@ def check_in_force(explicit: str | None, environment: Mapping[str, str]) -> Chec
 
     A file that nobody named, but that lies in the current folder, has to belong to somebody trusted.
     """
-    named = explicit or environment.get("ARCHIVER_CONFIG")
-    source = find_config_file(explicit, environment)
-    return check(source, is_found=not named and source == HERE)
+    named_file = explicit or environment.get("ARCHIVER_CONFIG")
+    config_file = find_config_file(explicit, environment)
+    return check(config_file, is_found=not named_file and config_file == HERE)
 
 
 def load(source: Path, *, is_found: bool = False) -> Config:
@@ -57,33 +57,33 @@ def load(source: Path, *, is_found: bool = False) -> Config:
 
 
 def check(source: Path, *, is_found: bool = False) -> CheckedFile:
-    """Read ``source`` and collect every problem of its settings, so that one check shows all.
+    """Read ``source`` and collect every problem of the settings, so that a single check shows all.
 
     Raises ConfigError if the file is not TOML or names nested folders, StorageError without the permission.
     """
-    text = read_text(source, is_found=is_found)
+    file_text = read_text(source, is_found=is_found)
     try:
-        document = TomlDocument(source, tomllib.loads(text))
+        document = TomlDocument(source, tomllib.loads(file_text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             "The configuration file {path} is not valid TOML: {reason}. Nothing was changed. Mend that line.",
             path=source,
             reason=error,
         ) from None
-    reader = _Reader(document)
-    values = reader.read(Config, document.tables)
-    problems, config = tuple(reader.problems), None
+    value_reader = _ValueReader(document)
+    setting_values = value_reader.read(Config, document.tables)
+    problems, config = tuple(value_reader.problems), None
     if not problems:
-        config = Config(source=source, warnings=document.warnings(), **values)
+        config = Config(source=source, warnings=document.warnings(), **setting_values)
         check_places(config.archive, config.watch)
-    return CheckedFile(document, config, problems, frozenset(reader.keys_in_file))
+    return CheckedFile(document, config, problems, frozenset(value_reader.keys_in_file))
 
 
-class _Reader:
+class _ValueReader:
     """Read values by the table of settings, and collect the problems."""
 
     def __init__(self, document: TomlDocument) -> None:
-        self._folder = document.source.parent
+        self._base_folder = document.source.parent
         self.problems = list(document.find_wrong_keys())
         self.keys_in_file: set[str] = set()
 
@@ -92,31 +92,31 @@ class _Reader:
 
         ``name`` is the filing whose table ``tables`` is.
         """
-        values: dict[str, Any] = {}
-        for declared in fields(group):
-            if setting := declared.metadata.get("setting"):
+        setting_values: dict[str, Any] = {}
+        for declared_field in fields(group):
+            if setting := declared_field.metadata.get("setting"):
                 value = _look_up(tables, setting.key)
                 is_no_table = setting.value_type.members and not isinstance(value, dict)
                 if is_no_table or (value is None and not setting.is_required):
-                    # The default counts; that a table is none is among the problems already.
+                    # The default is in force; a value in the place of a table is among the problems already.
                     continue
                 self.keys_in_file.add(_in_filing(decode_file_name(name), setting.key))
                 try:
-                    values[declared.name] = setting.value_type.parse(value, self._folder)
+                    setting_values[declared_field.name] = setting.value_type.parse(value, self._base_folder)
                 except InvalidValueError as error:
-                    key = _in_filing(name, setting.key) + error.subkey
-                    self.problems.append(SettingProblem("invalid-value", key, error.reason))
-            elif is_dataclass(part := declared.default_factory):
-                values[declared.name] = part(**self.read(part, tables))
-            elif "tables" in declared.metadata:
-                values[declared.name] = self._read_tables(
-                    declared.metadata["group"], tables.get(declared.metadata["tables"])
+                    full_key = _in_filing(name, setting.key) + error.subkey
+                    self.problems.append(SettingProblem("invalid-value", full_key, error.reason))
+            elif is_dataclass(part := declared_field.default_factory):
+                setting_values[declared_field.name] = part(**self.read(part, tables))
+            elif "tables" in declared_field.metadata:
+                setting_values[declared_field.name] = self._read_tables(
+                    declared_field.metadata["group"], tables.get(declared_field.metadata["tables"])
                 )
-        return values
+        return setting_values
 
     def _read_tables(self, group: type, tables: object) -> dict[str, Any]:
         if not isinstance(tables, dict):
-            # Missing, or no table, which is among the problems already.
+            # Missing, or not a table, which is among the problems already.
             return {}
         return {
             decode_file_name(name): group(**self.read(group, table, name))
@@ -131,9 +131,9 @@ def _in_filing(name: str, key: str) -> str:
 
 def _look_up(tables: Mapping[str, Any], key: str) -> Any:
     """Return the value of a key, None if missing; a value in the place of a table has no keys."""
-    table, _, name = key.partition(".")
-    value = tables.get(table)
-    return value if not name else value.get(name) if isinstance(value, dict) else None
+    table_name, _, key_name = key.partition(".")
+    value = tables.get(table_name)
+    return value if not key_name else value.get(key_name) if isinstance(value, dict) else None
 
 
 def check_places(archive: Path, watch: Path) -> None:
@@ -141,8 +141,9 @@ def check_places(archive: Path, watch: Path) -> None:
 
     The archive would archive itself, or the watched folder would be written.  Raises ConfigError.
     """
-    inner, outer = _resolve(archive), _resolve(watch)
-    if inner == outer or outer in inner.parents or inner in outer.parents:
+    archive_path, watched_path = _resolve_links(archive), _resolve_links(watch)
+    is_nested = watched_path in archive_path.parents or archive_path in watched_path.parents
+    if is_nested or archive_path == watched_path:
         raise ConfigError(
             "The archive {archive} and the watched folder {watch} lie inside one another. "
             "Nothing was changed. Choose two separate folders.",
@@ -151,11 +152,11 @@ def check_places(archive: Path, watch: Path) -> None:
         )
 
 
-def _resolve(path: Path) -> Path:
+def _resolve_links(path: Path) -> Path:
     """Return the path without links, without a question to a filesystem at ``path``, which may hang."""
-    place = Path(os.path.realpath(path.parent), path.name)
+    resolved_path = Path(os.path.realpath(path.parent), path.name)
     try:
-        return Path(os.path.realpath(Path(place.parent, os.readlink(place))))
+        return Path(os.path.realpath(Path(resolved_path.parent, os.readlink(resolved_path))))
     except OSError:
-        # Not a link, or nothing is there.
-        return place
+        # Not a link, or a missing path: resolved as far as possible.
+        return resolved_path

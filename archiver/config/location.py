@@ -22,8 +22,8 @@ def find_config_file(explicit: str | None, environment: Mapping[str, str]) -> Pa
     """
     if explicit:
         return Path(explicit)
-    if named := environment.get("ARCHIVER_CONFIG"):
-        return Path(named)
+    if named_file := environment.get("ARCHIVER_CONFIG"):
+        return Path(named_file)
     for usual_file in (HERE, _SYSTEM_FILE):
         try:
             if _has_entry(usual_file):
@@ -50,16 +50,17 @@ def _has_entry(path: Path) -> bool:
 def read_text(source: Path, *, is_found: bool) -> str:
     """Return the text of ``source``; ``is_found``: named by nobody, so the owner has to be trusted.
 
-    Raises ConfigError if it is missing, not trusted or no text, StorageError if the caller may not read it.
+    Raises ConfigError for a missing or distrusted file, and for one that is no text; StorageError if the caller
+    may not read the file.
     """
     try:
         if is_found:
             found_file = open_found_file(source)
             found_file.check_trust()
-            data = found_file.data
+            file_bytes = found_file.data
         else:
-            data = source.read_bytes()
-        return data.decode("utf-8")
+            file_bytes = source.read_bytes()
+        return file_bytes.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             "The configuration file {path} does not exist. Nothing was changed. "

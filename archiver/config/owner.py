@@ -56,18 +56,20 @@ class FoundFile:
         return trusted_uids
 
     def _find_distrust(self, trusted_uids: Collection[int]) -> LazyMessage | None:
-        """Return the reason not to trust the file, None if there is none: type, owners, other writers, links."""
-        mode = self.stat_result.st_mode
-        if not stat.S_ISREG(mode):
+        """Return the reason not to trust the file, or None: look at type, owners, other writers and links."""
+        file_mode = self.stat_result.st_mode
+        if not stat.S_ISREG(file_mode):
             return LazyMessage("it is not a regular file")
         if self.stat_result.st_uid not in trusted_uids:
             return LazyMessage("it belongs to {owner}", owner=_user_name(self.stat_result.st_uid))
         if self.link_owner is not None and self.link_owner not in trusted_uids:
             return LazyMessage("it is a link that belongs to {owner}", owner=_user_name(self.link_owner))
-        if mode & stat.S_IWOTH:
+        if file_mode & stat.S_IWOTH:
             return LazyMessage("everybody may write it")
-        # Where there are more entries than three, the group's bits are the most that any of them may.
-        if mode & stat.S_IWGRP and (self.has_acl or _only_member(self.stat_result.st_gid) not in trusted_uids):
+        # With an access list, the group's bits are the upper limit for every user in the list.
+        if file_mode & stat.S_IWGRP and (
+            self.has_acl or _only_member(self.stat_result.st_gid) not in trusted_uids
+        ):
             return LazyMessage("the group {group} may write it", group=_group_name(self.stat_result.st_gid))
         if (
             self.stat_result.st_nlink > 1
@@ -79,23 +81,23 @@ class FoundFile:
 
 
 def open_found_file(path: Path) -> FoundFile:
-    """Open ``path`` once, so that the file judged is the file read.  Raises OSError."""
+    """Open ``path`` once, to read the very file whose owner is checked.  Raises OSError."""
     path_fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         entry_stat = os.fstat(path_fd)
         is_link = stat.S_ISLNK(entry_stat.st_mode)
-        # Of the open link: by now another one may lie there under its name.
-        target = path.parent / os.readlink("", dir_fd=path_fd) if is_link else path
+        # Read the open link: another link may have taken the place meanwhile.
+        target_path = path.parent / os.readlink("", dir_fd=path_fd) if is_link else path
     finally:
         os.close(path_fd)
     # O_NONBLOCK: a pipe must not keep the caller waiting.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    file_fd = os.open(target, flags if is_link else flags | os.O_NOFOLLOW)
-    # Not open(): it takes no folder, and says so with the descriptor's number for a name.
+    open_flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    file_fd = os.open(target_path, open_flags if is_link else open_flags | os.O_NOFOLLOW)
+    # Not open(), which refuses folders with an error that names the descriptor's number.
     try:
         file_stat = os.fstat(file_fd)
-        data = os.read(file_fd, _MAX_FILE_BYTES) if stat.S_ISREG(file_stat.st_mode) else b""
-        return FoundFile(path, data, file_stat, entry_stat.st_uid if is_link else None, _has_acl(file_fd))
+        file_bytes = os.read(file_fd, _MAX_FILE_BYTES) if stat.S_ISREG(file_stat.st_mode) else b""
+        return FoundFile(path, file_bytes, file_stat, entry_stat.st_uid if is_link else None, _has_acl(file_fd))
     finally:
         os.close(file_fd)
 
@@ -104,7 +106,7 @@ def _has_acl(descriptor: int) -> bool:
     try:
         os.getxattr(descriptor, _ACL)
     except OSError:
-        # The file has none, or the filesystem has no lists at all.
+        # The file has no access list, or the filesystem has none at all.
         return False
     return True
 
@@ -119,16 +121,16 @@ def _is_shared(folder: Path, trusted_uids: Collection[int]) -> bool:
 def _only_member(gid: int) -> int | None:
     """Return the user id whose private group this is: of the same name, and without other members."""
     try:
-        group = grp.getgrgid(gid)
-        user = pwd.getpwnam(group.gr_name)
+        private_group = grp.getgrgid(gid)
+        named_user = pwd.getpwnam(private_group.gr_name)
     except KeyError:
         # An id without a name, or a group that is named like no user: members may join at any time.
         return None
-    if user.pw_gid != gid or not {*group.gr_mem} <= {group.gr_name}:
+    if named_user.pw_gid != gid or not {*private_group.gr_mem} <= {private_group.gr_name}:
         return None
     # A primary group does not list its users as members.
-    has_other_users = any(other.pw_gid == gid and other.pw_uid != user.pw_uid for other in pwd.getpwall())
-    return None if has_other_users else user.pw_uid
+    other_uids = {account.pw_uid for account in pwd.getpwall() if account.pw_gid == gid} - {named_user.pw_uid}
+    return None if other_uids else named_user.pw_uid
 
 
 def _user_name(uid: int) -> str:

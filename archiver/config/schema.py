@@ -1,7 +1,7 @@
-"""A setting is declared once, as the field of a dataclass, with its key, type, default and summary.
+"""Declare a setting once, as the field of a dataclass, with key, type, default and summary.
 
-``settings.py`` is the table of them.  The loader, the text of a new file, ``archiver config`` and docs/settings.md
-walk through its classes, so that a new field is all that a new setting takes.
+``settings.py`` is the table of all settings.  The loader, the text of a new file, ``archiver config`` and
+docs/settings.md walk through the classes, so that a new setting takes a new field and nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A key of the file: TABLE.KEY, only TABLE if its keys are fixed, only KEY in the table of a filing."""
+    """A key of the file: TABLE.KEY, only TABLE for a table of fixed keys, only KEY in the table of a filing."""
 
     key: str
     value_type: ValueType[Any]
@@ -39,18 +39,18 @@ class Setting:
     effect: Effect
     #: For the text of a new file, if the default shows nothing.
     example: object
-    #: As the file would hold it; None if there is none.
+    #: In the form of the file; None for no default.
     default: object
     is_required: bool
 
     @property
     def table(self) -> str:
-        """The table of the key."""
+        """Return the name of the key's table."""
         return self.key.partition(".")[0]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The keys within the table."""
+        """Return the keys within the table."""
         return self.value_type.members or (self.key.rpartition(".")[2],)
 
 
@@ -64,14 +64,14 @@ def setting(
     effect: Effect = Effect.RELOAD,
 ) -> T | D:
     """Declare a field with a default as a setting; ``value_type`` has to match the type of the field."""
-    in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
-    declared = Setting(
+    default_in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
+    declared_setting = Setting(
         *(key, value_type, summary, effect),
-        example=in_file if example is None else example,
-        default=in_file,
+        example=default_in_file if example is None else example,
+        default=default_in_file,
         is_required=False,
     )
-    metadata = {"setting": declared}
+    metadata = {"setting": declared_setting}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)  # type: ignore[return-value]
     return field(default=default, metadata=metadata)
@@ -79,9 +79,9 @@ def setting(
 
 def required(key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect) -> T:
     """Declare a field without a default as a setting."""
-    declared = Setting(key, value_type, summary, effect, example, default=None, is_required=True)
-    made: T = field(metadata={"setting": declared})
-    return made
+    declared_setting = Setting(key, value_type, summary, effect, example, default=None, is_required=True)
+    declared_field: T = field(metadata={"setting": declared_setting})
+    return declared_field
 
 
 def table_of(key: str, group: type) -> Any:
@@ -90,23 +90,23 @@ def table_of(key: str, group: type) -> Any:
 
 
 def settings_of(group: type) -> Iterator[Setting]:
-    """Yield the settings declared by a class and by the classes of its parts."""
-    for declared in fields(group):
-        if "setting" in declared.metadata:
-            yield declared.metadata["setting"]
-        elif is_dataclass(part := declared.default_factory):
+    """Yield the settings declared by a class and by the classes of the parts."""
+    for declared_field in fields(group):
+        if "setting" in declared_field.metadata:
+            yield declared_field.metadata["setting"]
+        elif is_dataclass(part := declared_field.default_factory):
             yield from settings_of(part)
 
 
 def values_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Setting, Any]]:
-    """Yield the full key, the setting and the value of everything declared in an object and its parts."""
-    for declared in fields(group):
-        value = getattr(group, declared.name)
-        if "setting" in declared.metadata:
-            setting: Setting = declared.metadata["setting"]
-            yield f"{prefix}{setting.key}", setting, value
-        elif is_dataclass(value):
-            yield from values_of(value, prefix)
-        elif "tables" in declared.metadata:
-            for name, table in value.items():
-                yield from values_of(table, f"{declared.metadata['tables']}.{name}.")
+    """Yield full key, setting and value of everything declared in an object and in the parts."""
+    for declared_field in fields(group):
+        field_value = getattr(group, declared_field.name)
+        if "setting" in declared_field.metadata:
+            setting: Setting = declared_field.metadata["setting"]
+            yield f"{prefix}{setting.key}", setting, field_value
+        elif is_dataclass(field_value):
+            yield from values_of(field_value, prefix)
+        elif "tables" in declared_field.metadata:
+            for table_name, table in field_value.items():
+                yield from values_of(table, f"{declared_field.metadata['tables']}.{table_name}.")

@@ -1,4 +1,4 @@
-"""The table of settings: every key of ``archiver.toml`` is a field of a class here, or of Desk or BucketAccess."""
+"""The table of settings: each key of ``archiver.toml`` is a field here, in DeskSettings or in BucketAccess."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from archiver.config import value_types as types
 from archiver.config.bucket_access import BucketAccess
-from archiver.config.desk import Desk
+from archiver.config.desk import DeskSettings
 from archiver.config.schema import Effect, Setting, required, setting, settings_of, table_of
 from archiver.errors import LazyMessage
 from archiver.model import KINDS
@@ -56,7 +56,7 @@ TABLES: Mapping[str, LazyMessage] = {
 
 @dataclass(frozen=True, slots=True)
 class FilingSettings:
-    """Settings of one filing only."""
+    """Settings of a single filing."""
 
     #: None: as for all.
     min_version_interval_minutes: float | None = setting(
@@ -272,7 +272,7 @@ class Config:
         ),
         example={"first": ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]},
     )
-    desk: Desk = field(default_factory=Desk)
+    desk: DeskSettings = field(default_factory=DeskSettings)
     replica: BucketAccess = field(default_factory=BucketAccess)
     metrics_textfile: Path | None = setting(
         "metrics.textfile",
@@ -291,24 +291,24 @@ class Config:
         example="127.0.0.1:9750",
     )
     filings: Mapping[str, FilingSettings] = table_of("filings", FilingSettings)
-    #: What the file still names that this release does without, and what to do.
+    #: Tables of the file that this release does without, and what to do.
     warnings: tuple[LazyMessage, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone for ends of days, and for times without a zone."""
+        """Return the zone for ends of days, and for times without a zone."""
         return ZoneInfo(self.timezone)
 
     def min_version_interval_seconds(self, filing_folder: bytes) -> float:
         """Return the least time between two versions of a submission of a filing; 0: none."""
-        filing = self.filings.get(os.fsdecode(filing_folder))
-        minutes = filing.min_version_interval_minutes if filing is not None else None
-        return 60 * (self.min_version_interval_minutes if minutes is None else minutes)
+        filing_settings = self.filings.get(os.fsdecode(filing_folder))
+        interval_minutes = filing_settings.min_version_interval_minutes if filing_settings is not None else None
+        return 60 * (self.min_version_interval_minutes if interval_minutes is None else interval_minutes)
 
 
 def settings_by_table() -> dict[str, list[Setting]]:
     """Return all settings by table, in the order of ``TABLES``; settings of single filings come last."""
-    tables: dict[str, list[Setting]] = {table: [] for table in TABLES}
-    for each in settings_of(Config):
-        tables[each.table].append(each)
-    return tables | {"filings": list(settings_of(FilingSettings))}
+    settings_of_table: dict[str, list[Setting]] = {table: [] for table in TABLES}
+    for declared_setting in settings_of(Config):
+        settings_of_table[declared_setting.table].append(declared_setting)
+    return settings_of_table | {"filings": list(settings_of(FilingSettings))}

@@ -1,4 +1,4 @@
-"""Write a new ``archiver.toml``, with a text made from the table of settings."""
+"""Write a new ``archiver.toml``, with text made from the table of settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archiver.errors import ConfigError, LazyMessage
 
 #: Tables whose settings all stand in a new file, for people to see and change; of others, only what is no default.
 _WRITTEN_TABLES = ("watch", "retention")
-#: Tables that are not written by their name alone.
+#: Tables whose heading is not the name alone.
 _TABLE_HEADS = {"filings": 'filings."NAME"'}
 _COMMENT_WIDTH = 110
 #: Errors of network filesystems, and of systems without /proc: there, a file needs a name while it is written.
@@ -28,18 +28,18 @@ def write_new(path: Path, text: str) -> None:
     folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            # Without a name until it is complete: a process that is killed leaves nothing.
+            # Without a name until the file is complete: a killed process leaves nothing.
             file_fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            with open(file_fd, "w", encoding="utf-8") as stream:
-                _write_durably(stream, text)
+            with open(file_fd, "w", encoding="utf-8") as new_file:
+                _write_durably(new_file, text)
                 # With a folder, or Python calls link(2), which follows no link.
                 os.link(f"/proc/self/fd/{file_fd}", path, src_dir_fd=folder_fd, follow_symlinks=True)
         except OSError as error:
             if error.errno not in _NO_UNNAMED_FILES:
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-            stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 - a file that is there already is not ours to remove
-            with _remove_on_failure(path), stream:
-                _write_durably(stream, text)
+            new_file = open(path, "x", encoding="utf-8")  # noqa: SIM115 - a file that is there already is not ours to remove
+            with _remove_on_failure(path), new_file:
+                _write_durably(new_file, text)
         with _remove_on_failure(path):
             os.fsync(folder_fd)
     finally:
@@ -55,12 +55,12 @@ def _remove_on_failure(path: Path) -> Iterator[None]:
         raise
 
 
-def _write_durably(stream: TextIO, text: str) -> None:
+def _write_durably(new_file: TextIO, text: str) -> None:
     # Whatever the umask: a file that others may write would not be used.
-    os.fchmod(stream.fileno(), 0o644)
-    stream.write(text)
-    stream.flush()
-    os.fsync(stream.fileno())
+    os.fchmod(new_file.fileno(), 0o644)
+    new_file.write(text)
+    new_file.flush()
+    os.fsync(new_file.fileno())
 
 
 def render(config: Config) -> str:
@@ -72,44 +72,45 @@ def render(config: Config) -> str:
 
     Raises ConfigError for names that TOML cannot hold.
     """
-    values = {key: setting.value_type.to_toml(value) for key, setting, value in values_of(config)}
-    lines = ["# Settings of this archive. Every key but the two paths may be left out."]
+    value_by_key = {key: setting.value_type.to_toml(value) for key, setting, value in values_of(config)}
+    text_lines = ["# Settings of this archive. Every key but the two paths may be left out."]
     for table, settings in settings_by_table().items():
-        written = {
+        written_keys = {
             setting.key
             for setting in settings
-            if table in _WRITTEN_TABLES or values.get(setting.key, setting.default) != setting.default
+            if table in _WRITTEN_TABLES or value_by_key.get(setting.key, setting.default) != setting.default
         }
-        lines += ["", *_comment(TABLES[table]), f"{'' if written else '#'}[{_TABLE_HEADS.get(table, table)}]"]
+        heading = f"{'' if written_keys else '#'}[{_TABLE_HEADS.get(table, table)}]"
+        text_lines += ["", *_comment_lines(TABLES[table]), heading]
         for setting in settings:
-            lines += _comment(setting.summary)
-            if setting.key in written:
-                lines += _assignments(setting, values[setting.key])
+            text_lines += _comment_lines(setting.summary)
+            if setting.key in written_keys:
+                text_lines += _assignment_lines(setting, value_by_key[setting.key])
             else:
-                lines += [f"#{line}" for line in _assignments(setting, setting.example)]
-    return "\n".join([*lines, ""])
+                text_lines += [f"#{line}" for line in _assignment_lines(setting, setting.example)]
+    return "\n".join([*text_lines, ""])
 
 
-def _assignments(setting: Setting, value: Any) -> list[str]:
+def _assignment_lines(setting: Setting, value: Any) -> list[str]:
     """Return the lines for a setting and a value: a single line, or a line for each key of a table."""
-    pairs = value if setting.value_type.members else {setting.names[0]: value}
-    return [f"{name} = {_toml(item)}" for name, item in pairs.items()]
+    value_by_name = value if setting.value_type.members else {setting.names[0]: value}
+    return [f"{name} = {_toml_value(item)}" for name, item in value_by_name.items()]
 
 
-def _comment(text: LazyMessage) -> list[str]:
+def _comment_lines(text: LazyMessage) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False)]
 
 
-def _toml(value: object) -> str:
+def _toml_value(value: object) -> str:
     """Return a value in TOML; raises ConfigError for a name in other bytes than UTF-8."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _toml_string(value)
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(_toml_value, value))}]"
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_toml_string(key)} = {_toml(item)}' for key, item in value.items())} }}"
+        return f"{{ {', '.join(f'{_toml_string(key)} = {_toml_value(item)}' for key, item in value.items())} }}"
     return str(value)
 
 
@@ -122,8 +123,8 @@ def _toml_string(text: str) -> str:
             "Nothing was changed. Reach the folder by another name.",
             path=text,
         ) from None
-    escaped = "".join(
+    escaped_text = "".join(
         f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
         for char in text.replace("\\", "\\\\").replace('"', '\\"')
     )
-    return f'"{escaped}"'
+    return f'"{escaped_text}"'

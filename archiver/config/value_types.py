@@ -20,15 +20,15 @@ from archiver.profiles import FLOOR_YEARS, PROFILES
 T = TypeVar("T")
 
 #: Beyond any sensible interval (19 years in minutes), and far below what overflows the kernel's timers.
-_LARGEST_NUMBER = 10**7
+_MAX_NUMBER = 10**7
 #: More connections at once only make a bucket answer with "slow down".
-_MOST_TRANSFERS = 64
+_MAX_TRANSFERS = 64
 
 
 class InvalidValueError(Exception):
-    """A value that a setting cannot have.
+    """The error for a value of a setting that is refused.
 
-    ``reason`` completes a sentence that begins with the key; ``subkey`` extends that key if only a part is wrong.
+    ``reason`` completes a sentence that begins with the key; ``subkey`` extends the key if only a part is wrong.
     """
 
     def __init__(self, reason: LazyMessage, subkey: str = "") -> None:
@@ -65,11 +65,11 @@ def decode_file_name(name: str) -> str:
 
 
 def encode_file_name(path: str | Path) -> str:
-    """Return a file name as the file holds it; other bytes than UTF-8 stay escaped."""
+    """Return a file name in the form of the file; other bytes than UTF-8 stay escaped."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
-def _keep(value: T, _folder: Path) -> T:
+def _keep_value(value: T, _folder: Path) -> T:
     return value
 
 
@@ -90,7 +90,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    # To Python, True is a number; to whoever wrote the file, a mistake.
+    # True is an int in Python, but a mistake in the file.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -108,7 +108,7 @@ def _is_web_address(value: object) -> bool:
 
 # --- numbers and switches
 
-SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isinstance(value, bool), _keep)
+SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isinstance(value, bool), _keep_value)
 
 
 def _accepts_sm3(value: object) -> bool:
@@ -117,14 +117,14 @@ def _accepts_sm3(value: object) -> bool:
     return isinstance(value, bool)
 
 
-SM3_SWITCH = ValueType[bool](SWITCH.requirement, _accepts_sm3, _keep)
+SM3_SWITCH = ValueType[bool](SWITCH.requirement, _accepts_sm3, _keep_value)
 
 
 def number(at_least: float) -> ValueType[float]:
     """Accept a number with a lower limit."""
     return ValueType(
         LazyMessage("must be a number of at least {least:g}", least=at_least),
-        lambda value: _is_number(value) and at_least <= value <= _LARGEST_NUMBER,
+        lambda value: _is_number(value) and at_least <= value <= _MAX_NUMBER,
         lambda value, _: float(value),
         lambda value: int(value) if value == int(value) else value,
     )
@@ -132,11 +132,11 @@ def number(at_least: float) -> ValueType[float]:
 
 def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = None) -> ValueType[int]:
     """Accept a whole number with two limits; ``requirement`` replaces the usual wording."""
-    usual = LazyMessage("must be a whole number from {least} to {most}", least=at_least, most=at_most)
+    usual_requirement = LazyMessage("must be a whole number from {least} to {most}", least=at_least, most=at_most)
     return ValueType(
-        requirement or usual,
+        requirement or usual_requirement,
         lambda value: _is_whole(value) and at_least <= value <= at_most,
-        _keep,
+        _keep_value,
     )
 
 
@@ -146,9 +146,9 @@ def count(at_least: int) -> ValueType[int]:
 
 
 def retention_years(at_most: int) -> ValueType[int]:
-    """Accept a period from the program's floor on, with a reason of its own for anything below."""
+    """Accept a period from the program's floor on, with a separate reason for a shorter period."""
 
-    def accepts(value: Any) -> bool:
+    def accepts_years(value: Any) -> bool:
         if _is_whole(value) and value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
@@ -160,21 +160,23 @@ def retention_years(at_most: int) -> ValueType[int]:
         return _is_whole(value) and value <= at_most
 
     return ValueType(
-        LazyMessage("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS), accepts, _keep
+        LazyMessage("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS),
+        accepts_years,
+        _keep_value,
     )
 
 
 #: A number, for releases that accepted fractions; the client takes a whole number of transfers.
 TRANSFERS = ValueType[int](
-    number(1).requirement, number(1).accepts, lambda value, _: min(_MOST_TRANSFERS, int(value))
+    number(1).requirement, number(1).accepts, lambda value, _: min(_MAX_TRANSFERS, int(value))
 )
 
 
 # --- texts
 
-TEXT = ValueType[str](LazyMessage("must be a text"), _is_text, _keep)
+TEXT = ValueType[str](LazyMessage("must be a text"), _is_text, _keep_value)
 WEB_ADDRESS = ValueType[str](
-    LazyMessage("must be an address that begins with http:// or https://"), _is_web_address, _keep
+    LazyMessage("must be an address that begins with http:// or https://"), _is_web_address, _keep_value
 )
 TEXTS = ValueType[tuple[str, ...]](
     LazyMessage("must be a list of texts"), _is_texts, lambda value, _: tuple(value), list
@@ -194,7 +196,7 @@ def _is_zone(value: Any) -> bool:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        # Whatever it raises, the zone cannot be used: a wrong type, a path out of the database, a folder.
+        # Unusable, whatever ZoneInfo raises: a wrong type, a path out of the database, a folder.
         return False
     return True
 
@@ -217,7 +219,7 @@ def _accepts_group(value: object) -> bool:
     return True
 
 
-GROUP = ValueType[str](LazyMessage("must be the name of a group"), _accepts_group, _keep)
+GROUP = ValueType[str](LazyMessage("must be the name of a group"), _accepts_group, _keep_value)
 
 
 def _is_loopback(value: object) -> bool:
@@ -268,7 +270,7 @@ METRICS_FILE = ValueType[Path | None](
 FOLDER_NAME = ValueType[str](
     LazyMessage("must be the name of a folder"),
     lambda value: isinstance(value, str) and value != "" and "/" not in value,
-    _keep,
+    _keep_value,
 )
 FILE_NAMES = ValueType[tuple[str, ...]](
     TEXTS.requirement,
@@ -284,10 +286,12 @@ FILE_NAMES = ValueType[tuple[str, ...]](
 def _accepts_profiles(value: object) -> bool:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         return False
-    if unknown := [name for name in value if name not in PROFILES]:
+    if unknown_profiles := [name for name in value if name not in PROFILES]:
         raise InvalidValueError(
             LazyMessage(
-                "names {profile}, which is not one of: {known}", profile=unknown[0], known=", ".join(PROFILES)
+                "names {profile}, which is not one of: {known}",
+                profile=unknown_profiles[0],
+                known=", ".join(PROFILES),
             )
         )
     return True
@@ -304,21 +308,21 @@ PROFILE_NAMES = ValueType[tuple[str, ...]](
 def lists_by_key(
     item_type: ValueType[tuple[str, ...]], members: tuple[str, ...] = ()
 ) -> ValueType[Mapping[str, tuple[str, ...]]]:
-    """Accept a table of lists; with ``members`` of these keys in this order, else of any folder names."""
+    """Accept a table of lists; the keys are ``members``, in the same order, or any folder names without."""
 
-    def convert(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
-        lists = {}
+    def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
+        converted_lists = {}
         for key in [member for member in members if member in table] if members else table:
             try:
-                lists[decode_file_name(key)] = item_type.parse(table[key], folder)
+                converted_lists[decode_file_name(key)] = item_type.parse(table[key], folder)
             except InvalidValueError as error:
                 raise InvalidValueError(error.reason, f".{key}") from None
-        return lists
+        return converted_lists
 
     return ValueType(
         item_type.requirement if members else LazyMessage("must be a table in square brackets"),
         lambda value: isinstance(value, dict),
-        convert,
+        convert_table,
         lambda lists: {encode_file_name(key): list(items) for key, items in lists.items()},
         members,
     )

@@ -15,7 +15,7 @@ from archiver.daemon.pending_list import PendingList
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.replication import Replication
-from archiver.daemon.socket_server import let_in
+from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import FailureState
 from archiver.daemon.watched_folder import WatchedFolder
@@ -93,7 +93,7 @@ class Daemon:
         self._had_many_paths = False
 
     def _hide_sensitive(self) -> None:
-        """Apply changed [sensitive] patterns to materials that were archived under the old ones too."""
+        """Apply changed [sensitive] patterns to materials archived under the old patterns too."""
         patterns = json.dumps(self._config.sensitive)
         if patterns != (self._snapshot.meta("sensitive") or "[]"):
             sensitive.hide_archived(self._archive.index, self._archive.content, self._config.sensitive)
@@ -110,7 +110,7 @@ class Daemon:
         self._folder.wake()
 
     def gauges(self) -> Gauges:
-        """Measure the figures that the metrics show."""
+        """Measure the figures for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
         return measure(self._archive, self._snapshot, self.pipeline, self._folder.state)
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:
@@ -137,7 +137,7 @@ class Daemon:
                 self._finish()
 
     def run_once(self) -> Remainder:
-        """Capture what differs from the archive; return what still is not archived.
+        """Capture what differs from the archive; return the paths still not archived.
 
         Ends early if the archive refuses everything, or after the maximum delay.
 
@@ -176,11 +176,11 @@ class Daemon:
     # --- start and end
 
     def _prepare(self) -> None:
-        """Check and open what a run needs; raises ConfigError for settings of another archive."""
+        """Check the archive and the folder before a run; raises ConfigError for settings of another archive."""
         check_layout(self._config, self._archive.index.layout)
         self._archive.check_owner()
         self._failures.prepare()
-        let_in(self._config, self._report)
+        grant_group_access(self._config, self._report)
         with self._archive.writing(self._lock_timeout):
             # writing() refuses refs that contradict the journal: before a file is read.
             self._archive.content.clear_spool()
@@ -193,7 +193,7 @@ class Daemon:
         journal_tick(self._archive, self._append)
 
     def _accept_folder(self) -> None:
-        """Check once, when the watched folder is present, that it is this archive's; raises ConfigError."""
+        """Check the watched folder once, when present, to be of this archive; raises ConfigError."""
         if self._is_folder_accepted:
             return
         if move_event := changed_watch_path(self._archive, self._config, self._folder.access):
@@ -202,7 +202,7 @@ class Daemon:
         self._is_folder_accepted = self._folder.is_present()
 
     def _finish(self) -> None:
-        """End threads, children and the watch; a disk that takes no write does not keep the daemon from ending."""
+        """End threads, children and the watch; a disk without room must not keep the daemon from ending."""
         self._replication.stop()
         self._capturer.close()
         try:
@@ -217,7 +217,7 @@ class Daemon:
     # --- one turn
 
     def _turn(self) -> None:
-        """Work once; report what failed and pause, since most failures are a disk that needs a person."""
+        """Work once; report a failure and pause, since most failures are of a disk, and need a person."""
         if self._archive.identity() != self._identity:
             raise ArchiveGone
         try:
@@ -235,7 +235,7 @@ class Daemon:
                 self._pause(error)
 
     def _work(self) -> None:
-        """Do one turn: watch, scan if due, start side jobs, capture what is finished, wait for more."""
+        """Do one turn: watch, scan if due, start side jobs, capture finished files, wait for more."""
         if not self._folder.is_present():
             self._folder.report_missing()
             self._last_scan = None
@@ -267,7 +267,7 @@ class Daemon:
             self._stopping.wait(pause)
 
     def _scan(self) -> None:
-        """Compare everything with the archive; a change that had no event reveals a deaf watch.
+        """Compare everything with the archive; a change without an event reveals a deaf watch.
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
@@ -288,7 +288,7 @@ class Daemon:
                 self._folder.rewatch_after_silence(missed_paths[0], len(missed_paths))
 
     def _release_memory(self) -> None:
-        """Return memory to the system after a great drop of files; the allocator would keep it for months."""
+        """Return memory to the system after a great drop of files; the allocator keeps such memory for months."""
         if self.pipeline.pending_count > _MEMORY_RELEASE_PATHS:
             self._had_many_paths = True
         elif self._had_many_paths and self.pipeline.is_idle:
@@ -298,7 +298,7 @@ class Daemon:
     # --- failures
 
     def _try_side_task(self, name: str, work: Callable[[], object]) -> None:
-        """Do something that capturing does not need: its failure is reported, and it is tried again next turn.
+        """Do something capturing does not need: a failure is reported, and the next turn tries again.
 
         Raises only a damaged index, which is rebuilt for everyone who reads it.
         """
@@ -323,7 +323,7 @@ class Daemon:
         self._failures.pause()
 
     def _database_problem(self, error: sqlite3.DatabaseError) -> None:
-        """Rebuild a damaged index from the journal; treat other errors of SQLite as those of a disk."""
+        """Rebuild a damaged index from the journal; treat other errors of SQLite as errors of the disk."""
         if not is_damage(error):
             self._failures.report_disk(self._archive.root, error)
             self._pause(error)

@@ -42,7 +42,7 @@ class SideJob:
 
 
 class JobRunner:
-    """Run one side job at a time, each when it is due; a job that failed is tried again later.
+    """Run one side job at a time, each when due; try a failed job again later.
 
     The thread that runs a job opens an archive of its own.  At the end of the daemon nobody waits for it: whatever
     it has not journalled by then is done again after the next start.
@@ -66,7 +66,7 @@ class JobRunner:
         self._not_before = dict.fromkeys((job.name for job in self._jobs), 0.0)
 
     def start_due_job(self, archive: Archive) -> None:
-        """Start the first job that is due, if none is running; return at once.
+        """Start the first job due, if none is running; return at once.
 
         Raises what reading the archive raises, and RuntimeError if no thread can be started.
         """

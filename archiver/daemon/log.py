@@ -1,4 +1,4 @@
-"""Write the daemon's log; a full disk or a reader that went away must not stop the work."""
+"""Write the daemon's log; a full disk, or a reader of the log that went away, must not stop the work."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ LOG_LOST = LazyMessage.define(
 
 
 class Log:
-    """Report events through another reporter, and count those that it could not write."""
+    """Report events through another reporter, and count the lines that could not be written."""
 
-    def __init__(self, tell: Reporter) -> None:
-        self._tell = tell
-        #: Lines that could not be written since the last one that could.
-        self.lost = 0
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+        #: Lines that could not be written since the last written line.
+        self.lost_count = 0
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         """Report an event; never raises for a log that cannot be written."""
         try:
-            self._tell(template, problem=problem, **fields)
-            if lost := self.lost:
-                self.lost = 0
-                self._tell(LOG_LOST.with_fields(count=lost), problem="log")
+            self._report(template, problem=problem, **fields)
+            if lost_count := self.lost_count:
+                self.lost_count = 0
+                self._report(LOG_LOST.with_fields(count=lost_count), problem="log")
         except (OSError, ValueError):
-            # ValueError is how Python reports a closed stream.
-            self.lost += 1
+            # A closed stream raises ValueError. The count is reported with the next line that can be written.
+            self.lost_count += 1

@@ -15,13 +15,16 @@ from archiver.intake.snapshot import Snapshot
 from archiver.replica.replica_status import read_replication_lag
 from archiver.store.archive import Archive
 
-_READABLE = 0o644
-PERIOD_SECONDS = 5.0
+#: The collector is another user, and the figures are no secret.
+_FILE_MODE = 0o644
+#: Shorter, and statvfs and queries for figures take time from capturing. Longer, and Prometheus, which usually
+#: asks every 15 s, is answered with old figures.
+UPDATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The daemon's figures at one moment; times are Unix seconds."""
+    """The daemon's figures at one moment; times are Unix seconds, 0 for never."""
 
     versions: int
     bytes: int
@@ -39,28 +42,32 @@ class Gauges:
 
 
 def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watching: str) -> Gauges:
-    """The figures of now."""
+    """Measure the current figures; raises OSError or sqlite3.Error if the archive cannot be read."""
     index = archive.index
-    volume = os.statvfs(archive.root)
-    newest = archive.journal.head()
-    scan = snapshot.meta("last_scan")
-    signed = index.last_checkpoint()
-    lag = read_replication_lag(archive)
+    filesystem = os.statvfs(archive.root)
+    newest_event = archive.journal.head()
+    last_scan = snapshot.meta("last_scan")
+    last_checkpoint = index.last_checkpoint()
+    replication_lag = read_replication_lag(archive)
     return Gauges(
         versions=index.counts()[0],
         bytes=index.stored(),
         pending=pipeline.pending_count,
         oldest_pending_seconds=pipeline.oldest_pending_seconds,
         skipped=len(snapshot.skipped()),
-        last_scan=clock.parse(scan).timestamp() if scan else 0.0,
-        last_event=clock.parse(newest.at).timestamp() if newest else 0.0,
-        last_checkpoint=clock.parse(signed[1]).timestamp() if signed else 0.0,
+        last_scan=_unix_seconds(last_scan),
+        last_event=_unix_seconds(newest_event.at if newest_event else None),
+        last_checkpoint=_unix_seconds(last_checkpoint[1] if last_checkpoint else None),
         watching=watching,
-        free_bytes=volume.f_bavail * volume.f_frsize,
-        replica_behind_materials=lag.material_count,
-        replica_behind_bytes=lag.byte_count,
-        replica_behind_since=clock.parse(lag.waiting_since).timestamp() if lag.waiting_since else 0.0,
+        free_bytes=filesystem.f_bavail * filesystem.f_frsize,
+        replica_behind_materials=replication_lag.material_count,
+        replica_behind_bytes=replication_lag.byte_count,
+        replica_behind_since=_unix_seconds(replication_lag.waiting_since),
     )
+
+
+def _unix_seconds(stamp: str | None) -> float:
+    return clock.parse(stamp).timestamp() if stamp else 0.0
 
 
 _HELP = {
@@ -80,24 +87,27 @@ _HELP = {
 
 
 class Metrics:
-    """Keeps the newest figures where the configuration wants them."""
+    """Publish the newest figures, in a file or on an endpoint, as configured.
+
+    Owns the endpoint's server and its thread; :meth:`close` ends both.
+    """
 
     def __init__(self) -> None:
         self._textfile: Path | None = None
-        self._listen: tuple[str, int] | None = None
+        self._endpoint: tuple[str, int] | None = None
         self._server: Any = None
         self._registry: Any = None
         self._gauges: Gauges | None = None
-        self._problems: dict[str, int] = {}
-        self._next = 0.0
+        self._problem_counts: dict[str, int] = {}
+        self._next_update = 0.0
 
     def configure(self, config: Config) -> None:
-        """Begin, or go on with other settings; what they ask for is done by :meth:`listen` and :meth:`write`."""
-        if config.metrics_listen != self._listen:
+        """Adopt the settings, at the start and after a reload; :meth:`listen` and :meth:`write` act on them."""
+        if config.metrics_listen != self._endpoint:
             self.close()
-        self._textfile, self._listen = config.metrics_textfile, config.metrics_listen
-        self._next = 0.0
-        if self._registry is None and (self._textfile or self._listen):
+        self._textfile, self._endpoint = config.metrics_textfile, config.metrics_listen
+        self._next_update = 0.0
+        if self._registry is None and (self._textfile or self._endpoint):
             import prometheus_client
 
             self._registry = prometheus_client.CollectorRegistry()
@@ -105,60 +115,60 @@ class Metrics:
 
     @property
     def textfile(self) -> Path | None:
-        """The file, if there is to be one."""
+        """Return the path of the file for node_exporter, or None if none is configured."""
         return self._textfile
 
     @property
     def address(self) -> str:
-        """Where they are served; empty: nowhere."""
-        return ":".join(map(str, self._listen)) if self._listen else ""
+        """Return host and port of the endpoint, for messages; empty if none is configured."""
+        return ":".join(map(str, self._endpoint)) if self._endpoint else ""
 
     def is_due(self) -> bool:
-        """Whether somebody wants new figures now."""
-        return bool(self._textfile or self._listen) and clock.monotonic() >= self._next
+        """Return True if a file or an endpoint is configured, and the figures are older than their period."""
+        return bool(self._textfile or self._endpoint) and clock.monotonic() >= self._next_update
 
     def postpone(self) -> None:
-        """Nobody is asked for figures again before the next period."""
-        self._next = clock.monotonic() + PERIOD_SECONDS
+        """Make the next figures due after a period, also if measuring fails now."""
+        self._next_update = clock.monotonic() + UPDATE_SECONDS
 
-    def update(self, gauges: Gauges, problems: Mapping[str, int]) -> None:
-        """Take new figures."""
-        self._gauges, self._problems = gauges, dict(problems)
+    def update(self, gauges: Gauges, problem_counts: Mapping[str, int]) -> None:
+        """Replace the published figures; ``problem_counts``: problems since the start, by code."""
+        self._gauges, self._problem_counts = gauges, dict(problem_counts)
 
     def listen(self) -> None:
-        """Serve them, if that is wanted and not done yet; raises OSError, as where the port is taken."""
-        if self._listen is not None and self._server is None:
+        """Open the configured endpoint, unless it is open; raises OSError, for example if the port is taken."""
+        if self._endpoint is not None and self._server is None:
             import prometheus_client
 
-            host, port = self._listen
+            host, port = self._endpoint
             self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
 
     def write(self) -> None:
-        """Write them to the file, if there is to be one; raises OSError."""
+        """Write the figures to the configured file; raises OSError."""
         if self._textfile is not None:
             import prometheus_client
 
             _write_for_all(self._textfile, prometheus_client.generate_latest(self._registry))
 
     def collect(self) -> Iterator[Any]:
-        """What the Prometheus library asks for, on a thread of its own."""
+        """Yield the figures; called by the Prometheus library, for the endpoint on its own thread."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         gauges = self._gauges
         if gauges is None:
             return
-        for name, text in _HELP.items():
-            yield GaugeMetricFamily(f"archiver_{name}", text, value=getattr(gauges, name))
-        watching = GaugeMetricFamily("archiver_watching", "How changes become known.", labels=["mode"])
-        watching.add_metric([gauges.watching], 1)
-        yield watching
-        problems = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
-        for kind, count in sorted(self._problems.items()):
-            problems.add_metric([kind], count)
-        yield problems
+        for name, help_text in _HELP.items():
+            yield GaugeMetricFamily(f"archiver_{name}", help_text, value=getattr(gauges, name))
+        watch_metric = GaugeMetricFamily("archiver_watching", "How changes become known.", labels=["mode"])
+        watch_metric.add_metric([gauges.watching], 1)
+        yield watch_metric
+        problem_metric = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
+        for kind, count in sorted(self._problem_counts.items()):
+            problem_metric.add_metric([kind], count)
+        yield problem_metric
 
     def close(self) -> None:
-        """End the endpoint."""
+        """Close the endpoint; the file stays, with the last figures."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -166,13 +176,13 @@ class Metrics:
 
 
 def _write_for_all(path: Path, data: bytes) -> None:
-    """Replace a file that another user's collector reads, whatever the umask; raises OSError."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    """Replace the file for another user's collector, readable whatever the umask; raises OSError."""
+    temporary_path = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with open(aside, "wb") as stream:
-            os.fchmod(stream.fileno(), _READABLE)
+        with open(temporary_path, "wb") as stream:
+            os.fchmod(stream.fileno(), _FILE_MODE)
             stream.write(data)
-        aside.rename(path)
+        temporary_path.rename(path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
         raise

@@ -12,7 +12,7 @@ _MAX_LISTED = 1000
 
 
 class PendingList:
-    """The oldest pending paths with the reason of each, as they were written last."""
+    """Write the oldest pending paths, each with a reason, and remember the written list."""
 
     def __init__(self, snapshot: Snapshot, pipeline: Pipeline) -> None:
         self._snapshot = snapshot

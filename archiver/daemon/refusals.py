@@ -1,4 +1,4 @@
-"""Journal the attempts that a git hook or the socket refused: neither can journal, so both write to the spool."""
+"""Journal attempts refused by a git hook or the socket: neither can journal, so both write to the spool."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Replication:
         self._failures = 0
 
     def start_if_due(self, archive: Archive) -> None:
-        """Start a run if there is something to send or to check, and none is running; return at once."""
+        """Start a run if something is to be sent or checked, and no run is active; return at once."""
         now = clock.monotonic()
         if now < self._not_before or (self._thread is not None and self._thread.is_alive()):
             return
@@ -51,7 +51,7 @@ class Replication:
         self._thread.start()
 
     def stop(self) -> None:
-        """End a running transfer at its next piece."""
+        """End a running transfer at the next piece; return at once."""
         self._stopping.set()
         if self._bucket is not None:
             self._bucket.stop_transfers()

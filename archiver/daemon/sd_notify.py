@@ -18,19 +18,19 @@ class Notifier:
         self._last_watchdog = 0.0
 
     def ready(self, status: str) -> None:
-        """Report that the service has started, or has loaded its new configuration."""
+        """Report a completed start, or a completed load of the new configuration."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """Report that the configuration is being loaded again."""
+        """Report the begin of another load of the configuration."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
 
     def stopping(self) -> None:
-        """Report that the service is ending."""
+        """Report the begin of the end."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Report progress to the watchdog, at most twice in its period."""
+        """Report progress to the watchdog, at most twice in a watchdog period."""
         now = clock.monotonic()
         if self._watchdog_pause and now - self._last_watchdog >= self._watchdog_pause:
             self._last_watchdog = now
@@ -40,13 +40,13 @@ class Notifier:
         if not self._address:
             return
         # An abstract socket begins with @ in the environment, and with NUL for the kernel.
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        socket_address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         # A manager that does not listen must not stop the service.
         with (
             suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify_socket,
         ):
-            notify_socket.sendto(text.encode("utf-8", "replace"), address)
+            notify_socket.sendto(text.encode("utf-8", "replace"), socket_address)
 
 
 def _watchdog_seconds() -> float:

@@ -1,4 +1,4 @@
-"""The life of the service around the daemon: start, reload, a vanished archive, the end."""
+"""Run the service around the daemon: start, reload, wait for a vanished archive, end."""
 
 from __future__ import annotations
 
@@ -13,51 +13,57 @@ from archiver.actions.protocol import SOCKET_NAME
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
 from archiver.daemon.log import LOG_LOST, Log
-from archiver.daemon.metrics import PERIOD_SECONDS, Metrics
+from archiver.daemon.metrics import UPDATE_SECONDS, Metrics
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.sd_notify import Notifier
-from archiver.daemon.socket_server import Reception
+from archiver.daemon.socket_server import SocketServer
 from archiver.errors import ArchiverError, ConfigError, LazyMessage, Reporter, StorageError, message_from
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
-_LOOK_AGAIN_SECONDS = 1.0
-#: The same trouble is told once in this time, not at every attempt.
+#: Between two attempts to open the archive. Longer, and capture resumes late after the volume is back.
+_RETRY_SECONDS = 1.0
+#: A problem is reported once in this time, not at every attempt: attempts come every second.
 _REPEAT_SECONDS = 60.0
-_MANY = 1000
+#: More problems than this in memory name a path each, and would grow for as long as the service runs.
+_MAX_REMEMBERED = 1000
 
 
 class Service:
-    """Runs daemons, one after the other, until it is told to stop."""
+    """Run daemons, one after the other, until told to stop.
+
+    A new daemon starts after a reload, and after the archive or the folder was replaced.  Owns the metrics and the
+    socket's server; both end with :meth:`run`.
+    """
 
     def __init__(
         self,
-        load: Callable[[], Config],
-        tell: Reporter,
+        load_config: Callable[[], Config],
+        report: Reporter,
         settle_seconds: float | None = None,
-        wait_seconds: float = 30,
+        lock_timeout: float = 30,
     ) -> None:
-        """``load`` reads and validates the configuration; raises ConfigError."""
-        self._load = load
-        self._tell = Log(tell)
-        self._settle = settle_seconds
-        self._wait = wait_seconds
+        """``load_config`` reads the configuration, at the start and at each reload; raises ConfigError."""
+        self._load_config = load_config
+        self._log = Log(report)
+        self._settle_seconds = settle_seconds
+        self._lock_timeout = lock_timeout
         self._stopping = threading.Event()
         self._reloading = False
         self._has_started = False
         self._daemon: Daemon | None = None
-        self._told: dict[str, float] = {}
-        self._problems: Counter[str] = Counter()
+        self._reported_at: dict[str, float] = {}
+        self._problem_counts: Counter[str] = Counter()
         self._notifier = Notifier()
         self._metrics = Metrics()
-        self._reception: Reception | None = None
-        #: While requests of other users are to be taken.
+        self._socket_server: SocketServer | None = None
+        #: The configuration of the running daemon; None while no requests of other users are accepted.
         self._config: Config | None = None
-        self._next_look = 0.0
-        #: What does not work now, and why.
-        self._broken: dict[str, str] = {}
+        self._next_socket_check = 0.0
+        #: Accessories that fail at present, each with the reason that was reported.
+        self._failed_accessories: dict[str, str] = {}
 
     def stop(self) -> None:
         """End after the work in hand; from another thread, never in a signal handler."""
@@ -74,8 +80,8 @@ class Service:
             daemon.interrupt()
 
     def run(self) -> None:
-        """Work until :meth:`stop`; raises what stands in the way of the first start."""
-        config = self._load()
+        """Work until :meth:`stop`; raises ArchiverError, OSError or sqlite3.Error if the first start fails."""
+        config = self._load_config()
         archive: Archive | None = self._open(config)
         try:
             while not self._stopping.is_set():
@@ -85,7 +91,7 @@ class Service:
                     archive.close()
                     archive = None
                 if self._reloading:
-                    config = self._reloaded(config)
+                    config = self._reload_config(config)
         finally:
             if archive is not None:
                 archive.close()
@@ -98,14 +104,16 @@ class Service:
     def _run_daemon(self, archive: Archive, config: Config) -> None:
         try:
             self._metrics.configure(config)
-            daemon = Daemon(archive, config, self._report, self._settle, self._wait, self._alive)
+            daemon = Daemon(
+                archive, config, self._report, self._settle_seconds, self._lock_timeout, self._report_progress
+            )
             self._daemon = daemon
             if self._stopping.is_set():
                 daemon.stop()
             if self._reloading:
                 daemon.interrupt()
-            with contextlib.ExitStack() as open_while_it_runs:
-                daemon.run(lambda: self._started(config, open_while_it_runs))
+            with contextlib.ExitStack() as open_resources:
+                daemon.run(lambda: self._announce_start(config, open_resources))
         except ArchiveGone:
             self._report(
                 "The archive {path} is missing. Nothing archived was lost. Waiting until its volume is back.",
@@ -119,10 +127,10 @@ class Service:
         except FolderRemounted:
             self._report("What is mounted at {path} has changed.", path=config.watch)
         except ArchiverError as error:
-            self._start_again(error)
+            self._wait_or_raise(error)
             self._report(error.message, problem=error.code)
         except (OSError, sqlite3.Error) as error:
-            self._start_again(error)
+            self._wait_or_raise(error)
             self._report(
                 "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
                 problem="storage",
@@ -132,143 +140,155 @@ class Service:
         finally:
             self._daemon = None
 
-    def _started(self, config: Config, closing: contextlib.ExitStack) -> None:
+    def _announce_start(self, config: Config, open_resources: contextlib.ExitStack) -> None:
         # With the daemon's lock in hand: the socket of another daemon is never taken away.
-        closing.callback(self._close_reception)
+        open_resources.callback(self._close_socket)
         self._config = config
-        self._open_reception()
+        self._try_socket()
         self._has_started = True
         self._notifier.ready(f"Watching {config.watch}")
 
-    def _start_again(self, error: Exception) -> None:
-        """What was right once is waited for; what stands in the way of the first start ends it."""
+    def _wait_or_raise(self, error: Exception) -> None:
+        """Pause before the next attempt; raises ``error`` if the service has never started.
+
+        At the first start an administrator is there to read the error. Later a failure may pass.
+        """
         if not self._has_started:
             raise error
-        self._stopping.wait(_LOOK_AGAIN_SECONDS)
+        self._stopping.wait(_RETRY_SECONDS)
 
     def _await_archive(self, config: Config) -> Archive | None:
-        """The archive, once its volume is there; None when there is something else to do first."""
+        """Open the archive once its volume is back; return None if a stop or a reload comes first."""
         while not self._stopping.is_set() and not self._reloading:
             try:
                 return self._open(config)
             except StorageError as error:
-                # It is there again, and not as it was: somebody has to look.
+                # The archive is back, but damaged or replaced: a person has to look.
                 self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
-                # Its volume is still away, which was reported.
+                # The volume is still away, which was reported when it vanished.
                 pass
             self._notifier.alive()
-            self._stopping.wait(_LOOK_AGAIN_SECONDS)
+            self._stopping.wait(_RETRY_SECONDS)
         return None
 
-    def _reloaded(self, old: Config) -> Config:
-        """The new configuration if it is a good one, else the old."""
+    def _reload_config(self, old_config: Config) -> Config:
+        """Read the configuration again; return the old configuration, and report why, if the new is unusable."""
         self._reloading = False
         self._notifier.reloading()
         try:
-            new = self._load()
-            if new.archive != old.archive:
+            new_config = self._load_config()
+            if new_config.archive != old_config.archive:
                 raise ConfigError(
                     "{path}: archive.path cannot change while the service runs. The settings of before stay in "
                     "force and nothing was lost. Stop the service, move the archive, and start it again.",
-                    path=new.source,
+                    path=new_config.source,
                 )
             # A daemon runs with the old settings, so their layout is that of the archive.
-            check_layout(new, old.layout)
-            self._take_folder(old, new)
+            check_layout(new_config, old_config.layout)
+            self._check_new_folder(old_config, new_config)
         except (ArchiverError, OSError) as error:
             if isinstance(error, ArchiverError):
                 self._report(error.message, problem="config")
             self._report("The configuration was not taken in; the one of before stays in force.", problem="config")
-            return old
-        self._report("The configuration {path} was taken in.", path=new.source)
-        return new
+            return old_config
+        self._report("The configuration {path} was taken in.", path=new_config.source)
+        return new_config
 
-    def _take_folder(self, old: Config, new: Config) -> None:
-        """Check a folder at another path while the settings of before can still go on; raises ConfigError."""
-        if new.watch == old.watch:
+    def _check_new_folder(self, old_config: Config, new_config: Config) -> None:
+        """Check a folder at another path while the old settings can still stay in force; raises ConfigError."""
+        if new_config.watch == old_config.watch:
             return
-        access = open_access(new.watch, new.archive)
+        folder_access = open_access(new_config.watch, new_config.archive)
         try:
-            with contextlib.closing(self._open(new)) as archive:
-                changed_watch_path(archive, new, access)
+            with contextlib.closing(self._open(new_config)) as archive:
+                changed_watch_path(archive, new_config, folder_access)
         except (OSError, sqlite3.Error):
-            # The next daemon meets it too, and says so.
+            # The archive cannot be read: the next daemon fails on that too, and reports it.
             return
         finally:
-            access.close()
+            folder_access.close()
 
-    def _alive(self) -> None:
+    def _report_progress(self) -> None:
         self._notifier.alive()
         daemon = self._daemon
         if daemon is not None and self._metrics.is_due():
             self._metrics.postpone()
-            figures = self._metrics
-            self._try("metrics", "figures", "", lambda: figures.update(daemon.gauges(), self._problems))
-            self._try("metrics", "metrics.listen", figures.address, figures.listen)
-            self._try("metrics", "metrics.textfile", figures.textfile, figures.write)
-        if self._config is not None and clock.monotonic() >= self._next_look:
-            self._open_reception()
+            metrics = self._metrics
+            self._try_accessory(
+                "metrics", "figures", "", lambda: metrics.update(daemon.gauges(), self._problem_counts)
+            )
+            self._try_accessory("metrics", "metrics.listen", metrics.address, metrics.listen)
+            self._try_accessory("metrics", "metrics.textfile", metrics.textfile, metrics.write)
+        if self._config is not None and clock.monotonic() >= self._next_socket_check:
+            self._try_socket()
 
-    # --- what archiving can do without
+    # --- accessories: archiving goes on without them
 
-    def _open_reception(self) -> None:
-        self._next_look = clock.monotonic() + PERIOD_SECONDS
-        self._try("socket", "socket", self._config and self._config.archive / SOCKET_NAME, self._receive)
+    def _try_socket(self) -> None:
+        self._next_socket_check = clock.monotonic() + UPDATE_SECONDS
+        self._try_accessory(
+            "socket", "socket", self._config and self._config.archive / SOCKET_NAME, self._ensure_socket_server
+        )
 
-    def _receive(self) -> None:
-        """Take requests of other users, anew where the socket is gone; raises OSError."""
-        if self._config is None or (self._reception is not None and self._reception.is_reachable):
+    def _ensure_socket_server(self) -> None:
+        """Serve requests of other users, on a new socket if the old one was removed; raises OSError."""
+        if self._config is None or (self._socket_server is not None and self._socket_server.is_reachable):
             return
-        if self._reception is not None:
-            self._reception.close()
-            self._reception = None
-        self._reception = Reception(self._config, self._report)
+        if self._socket_server is not None:
+            self._socket_server.close()
+            self._socket_server = None
+        self._socket_server = SocketServer(self._config, self._report)
 
-    def _close_reception(self) -> None:
-        if self._reception is not None:
-            self._reception.close()
-        self._reception = self._config = None
+    def _close_socket(self) -> None:
+        if self._socket_server is not None:
+            self._socket_server.close()
+        self._socket_server = self._config = None
 
-    def _try(self, problem: str, what: str, where: object, work: Callable[[], object]) -> None:
-        """Do something that must not stop the work when it fails: told when that begins, and when it ends."""
+    def _try_accessory(self, problem: str, accessory: str, address: object, work: Callable[[], object]) -> None:
+        """Run ``work``, whose failure must not stop archiving; report when failing begins, changes, and ends.
+
+        Never raises. The next attempt is a few seconds away.
+        """
         try:
             work()
         except Exception as error:
-            # Whatever it is: the work goes on, and the next attempt is a few seconds away.
+            # Also errors of the Prometheus library, which are of any class.
             reason = str(getattr(error, "strerror", None) or error)
-            if self._broken.get(what) == reason:
-                self._problems[problem] += 1
+            if self._failed_accessories.get(accessory) == reason:
+                self._problem_counts[problem] += 1
                 return
-            self._broken[what] = reason
+            self._failed_accessories[accessory] = reason
             self._report(
                 "Archiving goes on without {what} {where} ({reason}). Nothing was lost. It is tried again every "
                 "{seconds:g} s.",
                 problem=problem,
-                what=what,
-                where=where,
+                what=accessory,
+                where=address,
                 reason=reason,
-                seconds=PERIOD_SECONDS,
+                seconds=UPDATE_SECONDS,
             )
         else:
-            if self._broken.pop(what, None):
-                self._report("Again with {what}.", what=what)
+            if self._failed_accessories.pop(accessory, None):
+                self._report("Again with {what}.", what=accessory)
 
     def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         message = message_from(template, fields)
         if problem:
-            self._problems[problem] += 1
-            key = message.template + repr(sorted((name, str(value)) for name, value in message.fields.items()))
+            self._problem_counts[problem] += 1
+            report_key = message.template + repr(
+                sorted((name, str(value)) for name, value in message.fields.items())
+            )
             now = clock.monotonic()
-            if now - self._told.get(key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
+            if now - self._reported_at.get(report_key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
                 return
-            if len(self._told) > _MANY:
-                self._told.clear()
-            self._told[key] = now
+            if len(self._reported_at) > _MAX_REMEMBERED:
+                self._reported_at.clear()
+            self._reported_at[report_key] = now
             if self._daemon is not None:
                 self._daemon.remember_problem(problem, message)
-        self._tell(message, problem=problem)
-        if self._tell.lost:
-            self._problems["log"] += 1
+        self._log(message, problem=problem)
+        if self._log.lost_count:
+            self._problem_counts["log"] += 1
             if self._daemon is not None:
-                self._daemon.remember_problem("log", LOG_LOST.with_fields(count=self._tell.lost))
+                self._daemon.remember_problem("log", LOG_LOST.with_fields(count=self._log.lost_count))

@@ -1,4 +1,4 @@
-"""Act on signals in a thread, since a handler may interrupt the holder of a lock that the handler needs."""
+"""Act on signals in a thread, since a handler may interrupt the holder of a lock it needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SignalListener:
     """
 
     def __init__(self, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
-        """``actions``: each is called once for each of its signals that the kernel delivers."""
+        """``actions``: each is called once for each delivery of the signal."""
         self._actions = {int(number): action for number, action in actions.items()}
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC)
@@ -56,4 +56,4 @@ class SignalListener:
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Be the handler of a signal: without one, the interpreter would not write its number."""
+    """Be the handler of a signal: without a handler, the interpreter would not write the number."""

@@ -33,7 +33,7 @@ def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
 
 
 def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
-    """Sign a checkpoint if one is due; while that fails, ``state.db`` keeps the time of the first failure.
+    """Sign a due checkpoint; while signing fails, ``state.db`` keeps the time of the first failure.
 
     Capturing goes on unsigned, for example without a usable key: the next checkpoint covers what came before.
 

@@ -27,14 +27,14 @@ _MAX_QUEUED = 100
 
 @dataclass(frozen=True, slots=True)
 class LastProblem:
-    """The problem that the daemon reported last; ``code`` is empty for one that an earlier release left."""
+    """The daemon's last problem; ``code`` is empty for a problem left by an earlier release."""
 
     at: str
     code: str
     message: LazyMessage
 
     def as_json(self) -> dict[str, str]:
-        """Return its part of ``status --json``."""
+        """Return the problem's part of ``status --json``."""
         return {"at": self.at, "code": self.code, "message": str(self.message)}
 
 
@@ -73,7 +73,7 @@ class FailureState:
         self._alarm.close()
 
     def remember(self, code: str, message: LazyMessage) -> None:
-        """Keep a problem for ``status``; a thread that must not use the database leaves it to the next turn.
+        """Keep a problem for ``status``; threads without the database leave writing to the next turn.
 
         ``code`` is what metrics count.
         """
@@ -84,9 +84,9 @@ class FailureState:
             self.write_queued_problems()
 
     def write_queued_problems(self) -> None:
-        """Write the problems that other threads left."""
+        """Write the problems left by other threads."""
         while self._queued_problems:
-            # If the disk takes no write, the alarm tells it.
+            # If the disk takes no write, the alarm is raised.
             with suppress(sqlite3.Error):
                 self._snapshot.set_meta("last_problem", self._queued_problems.popleft())
 
@@ -110,7 +110,7 @@ class FailureState:
             self._alarm.hide()
 
     def reset_pause(self) -> None:
-        """Note that a turn went well: the pause after the next failure is the shortest."""
+        """Note a turn without failure: the pause after the next failure is the shortest."""
         self._failures = 0
 
     def pause(self) -> None:

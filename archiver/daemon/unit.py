@@ -16,30 +16,30 @@ def render(command: Path, config: Path, archive: Path, watch: Path, user: str, w
 
     Raises ConfigError for a path that a unit file cannot hold.
     """
-    template = resources.files("archiver.daemon").joinpath("archiver.service").read_text("utf-8")
-    return template.format(
-        command=_argument(command),
-        config=_argument(config),
-        writes=" ".join([_quoted(archive), *(_quoted(path, "-") for path in writable)]),
+    unit_template = resources.files("archiver.daemon").joinpath("archiver.service").read_text("utf-8")
+    return unit_template.format(
+        command=_quote_argument(command),
+        config=_quote_argument(config),
+        writes=" ".join([_quote_path(archive), *(_quote_path(path, "-") for path in writable)]),
         # Optional: the service itself waits for a folder that is missing.
-        watch=_quoted(watch, "-"),
-        mounts=" ".join(_quoted(path) for path in (archive, watch)),
+        watch=_quote_path(watch, "-"),
+        mounts=" ".join(_quote_path(path) for path in (archive, watch)),
         user=user,
     )
 
 
-def _quoted(path: Path, prefix: str = "") -> str:
+def _quote_path(path: Path, prefix: str = "") -> str:
     """Quote a path by systemd.syntax(7), with % and backslashes doubled; raises ConfigError."""
-    text = prefix + os.fspath(path)
-    if not text.isprintable():
+    prefixed_path = prefix + os.fspath(path)
+    if not prefixed_path.isprintable():
         raise ConfigError(
             "The path {path} cannot stand in a systemd unit. Nothing was written. Reach it by another name.",
             path=path,
         )
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{escaped}"' if any(char in text for char in " \"'\\;") else escaped
+    escaped_path = prefixed_path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped_path}"' if any(char in prefixed_path for char in " \"'\\;") else escaped_path
 
 
-def _argument(path: Path) -> str:
+def _quote_argument(path: Path) -> str:
     """Quote a path in a command line, where $ begins a variable."""
-    return _quoted(path).replace("$", "$$")
+    return _quote_path(path).replace("$", "$$")

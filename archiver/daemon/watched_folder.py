@@ -1,4 +1,4 @@
-"""Watch a folder that may vanish, and detect when events of it are lost or stop arriving."""
+"""Watch a folder that may vanish, and detect lost events and a watch without events."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """Know of one folder whether it is present, whether its events arrive, and which were lost.
+    """Watch one folder: detect absence, lost events, and a watch that has gone deaf.
 
     Owns the watch, and the children through which a network mount is read; :meth:`close` ends them.  ``state`` is
     one of the words above, kept in ``state.db`` for ``archiver status``; empty before the first watch.  Times are
@@ -59,7 +59,7 @@ class WatchedFolder:
     def __init__(
         self, config: Config, snapshot: Snapshot, probe: Path, report: Reporter, journal: Callable[[Draft], None]
     ) -> None:
-        """``probe``: a folder of our own for the canary's events; it is made if it is missing."""
+        """``probe``: the folder of the canary's events inside the archive, made if missing."""
         self._config = config
         self._snapshot = snapshot
         self._probe = probe
@@ -88,25 +88,25 @@ class WatchedFolder:
 
     @property
     def is_reached_as_before(self) -> bool:
-        """Return True if what is mounted there now has to be read in the way that was chosen at the start."""
+        """Return True if the mount at the path is still to be read in the way chosen at the start."""
         return (self._find_network_mount() is None) == (not isinstance(self.access, ThroughChildren))
 
     # --- presence
 
     def is_present(self) -> bool:
-        """Return True if the folder can be trusted to be the watched one."""
+        """Return True if the folder can be trusted to be the watched folder."""
         return self._presence.is_present()
 
     def allow_other_mount(self) -> None:
-        """Record that the folder has moved on purpose."""
+        """Accept another mount: the folder has moved on purpose."""
         self._presence.allow_other_mount()
 
     def remember(self) -> None:
-        """Record that this folder has been scanned: it is the watched one from now on."""
+        """Record the scanned folder as the watched folder from now on."""
         self._presence.remember()
 
     def report_missing(self) -> None:
-        """Stop watching a folder that has vanished; report and journal it once."""
+        """Stop watching a vanished folder; report and journal the loss once."""
         if self.state == MISSING:
             return
         self.unwatch()
@@ -160,7 +160,7 @@ class WatchedFolder:
         return (DEAF, NOT_HEARD, "") if self._canary.is_deaf else (EVENTS, None, "")
 
     def unwatch(self) -> None:
-        """Stop watching; the state stays as it is."""
+        """Stop watching; the state stays unchanged."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
@@ -172,11 +172,11 @@ class WatchedFolder:
         self.access.close()
 
     def take_hints(self) -> set[tuple[bytes, bool]]:
-        """Return the paths that events named since the last call, each with True if it is a folder."""
+        """Return the paths named by events since the last call, each with True for a folder."""
         return self._watcher.take_hints() if self._watcher is not None else set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until there is a hint, at most ``seconds``; return False at once if nothing is watched."""
+        """Sleep until a hint arrives, at most ``seconds``; return False at once if nothing is watched."""
         if self._watcher is None:
             return False
         self._watcher.wait(seconds)
@@ -232,7 +232,7 @@ class WatchedFolder:
         return True
 
     def _ensure_probe_folder(self) -> Path | None:
-        """Make the folder for probe events if it is missing; return None, and report it, if that fails."""
+        """Make the folder for probe events if missing; return None, and report why, on failure."""
         try:
             self._probe.mkdir(exist_ok=True)
         except OSError as error:
@@ -250,7 +250,7 @@ class WatchedFolder:
         )
 
     def rewatch_after_silence(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
-        """Watch the folder anew since events stopped arriving; journal it the first time.
+        """Watch the folder anew since events stopped arriving; journal the first time.
 
         ``missed_path`` is one of ``missed_count`` changes that a scan found although no event named them.
         """
@@ -271,7 +271,7 @@ class WatchedFolder:
         self._set_state(*self._start_watcher())
 
     def note_unwatched_folders(self, scan: ScanResult, now: float) -> None:
-        """Find folders of a complete scan that are not watched; they are reported a moment later."""
+        """Find unwatched folders after a complete scan; a later turn reports them."""
         self._unwatched_folders = {}
         if self._watcher is None:
             return
@@ -284,7 +284,7 @@ class WatchedFolder:
             self._set_state(EVENTS)
 
     def _check_unwatched_folders(self, now: float) -> bool:
-        """Report folders that are still not watched; return True if a scan of everything is due.
+        """Report folders still unwatched; return True if a scan of everything is due.
 
         Watches everything anew once the administrator has changed the kernel's limit.
         """
@@ -321,7 +321,7 @@ class WatchedFolder:
         return False
 
     def _without_watch(self, folders: dict[int, bytes]) -> dict[int, bytes]:
-        """Return the folders, by inode, that no watch of this process is on."""
+        """Return the folders, by inode, without a watch of this process."""
         watched_inodes = Watcher.watched_inodes()
         unwatched = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
         if len(unwatched) == len(folders) and len(watched_inodes) >= len(folders):
@@ -340,7 +340,7 @@ class WatchedFolder:
 
 
 def watch_reason(word: str, value: str) -> LazyMessage:
-    """Return the sentence for what :class:`WatchedFolder` left in ``state.db``, or an earlier release did."""
+    """Return the sentence for the reason in ``state.db``, which may be of an earlier release."""
     code = _FORMER_SENTENCES.get(word, word)
     reason = _REASONS.get(code)
     return (

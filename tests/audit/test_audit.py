@@ -39,7 +39,7 @@ def test_portable_names_never_fall_together(paths: list[bytes]) -> None:
     assert len(set(folded)) == len(paths)
     for name, original in zip(made, paths, strict=True):
         assert not re.search(r'[\x00-\x1f\x7f"*:<>?\\|%]', name)
-        assert names.replaced.get(name, name.encode()) == original
+        assert names.original_by_portable.get(name, name.encode()) == original
         for part in name.split("/"):
             assert part
             assert not part.endswith((".", " "))

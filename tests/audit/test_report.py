@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.audit.timeline import LABEL, WIDTH, Mark, lay_out_timeline
+from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, TimelineMark, lay_out_timeline
 from archiver.filings.expected_materials import EXPECTED, find_expected
 from tests.support.site import SAMPLES, Site
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))
 marks = st.builds(
-    lambda kind, at, days: Mark(kind, at, "t", at + timedelta(days=days) if days else None),
+    lambda kind, at, days: TimelineMark(kind, at, "t", at + timedelta(days=days) if days else None),
     st.sampled_from(["version", "submitted", "hold", "checkpoint"]),
     moments,
     st.integers(0, 3000),
@@ -32,7 +32,7 @@ def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], 
     picture = lay_out_timeline(rows, end)
     for (_, given_marks), row in zip(rows, picture.rows, strict=True):
         for mark in row.marks:
-            assert LABEL <= mark.x <= WIDTH
+            assert LABEL_WIDTH <= mark.x <= PICTURE_WIDTH
             assert mark.width >= 0 or mark.kind == "hold"
         for kind in ("version", "submitted"):
             wanted = sorted(mark.at for mark in given_marks if mark.kind == kind)
@@ -44,8 +44,8 @@ def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], 
 
 def test_thousands_of_versions_become_as_many_marks_as_there_are_pixels() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    many = [Mark("version", start + timedelta(hours=n), str(n)) for n in range(20_000)]
-    assert len(lay_out_timeline([("s", many)], start + timedelta(days=900)).rows[0].marks) <= WIDTH
+    many = [TimelineMark("version", start + timedelta(hours=n), str(n)) for n in range(20_000)]
+    assert len(lay_out_timeline([("s", many)], start + timedelta(days=900)).rows[0].marks) <= PICTURE_WIDTH
 
 
 def test_what_is_expected_of_a_submission() -> None:

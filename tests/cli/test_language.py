@@ -40,9 +40,9 @@ def read_with(module: str) -> Source:
 @pytest.mark.parametrize(
     "line",
     [
-        "console.say(text)",
-        'console.say(f"{name} is gone")',
-        'console.say("it " + name)',
+        "console.info(text)",
+        'console.info(f"{name} is gone")',
+        'console.info("it " + name)',
         "raise StorageError(reason)",
         "LazyMessage(word)",
         "LazyMessage.define(WORDS[0], code='a.b')",
@@ -60,7 +60,7 @@ def test_a_message_that_is_not_written_is_found(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        'console.say("planted {count}", count=1)',
+        'console.info("planted {count}", count=1)',
         'raise StorageError("planted {count}", count=1)',
         'LazyMessage("planted {count}", count=1)',
         'LazyMessage.define("planted {count}", singular="planted one", code="a.b", context="c").with_fields(count=1)',
