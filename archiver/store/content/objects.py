@@ -19,7 +19,7 @@ from pathlib import Path
 from archiver import clock
 from archiver.errors import StorageError
 from archiver.existence import is_folder
-from archiver.store.content.copier import Copier, Unwritable
+from archiver.store.content.copier import Copier, WriteFailed
 from archiver.store.content.source import Source, StatData, Unstable
 from archiver.store.failpoints import Step, reached
 from archiver.store.fsync import sync_filesystem, sync_path
@@ -151,7 +151,7 @@ class ContentStore:
             copier = self._copier()
             total = copier.copy(source.readinto, out, size, [digest], advance)
             copier.wait()
-        except Unwritable as error:
+        except WriteFailed as error:
             raise self._full(error) from error
         if total != size:
             raise Unstable
