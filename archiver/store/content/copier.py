@@ -124,8 +124,8 @@ class Copier:
         share.  ``descriptor`` is that of a new file, ``size`` the expected size.  Before a chunk is written,
         ``check_progress`` is called with the bytes so far, and may raise to abandon the copy.
 
-        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, also for an earlier copy that was
-        not waited for.
+        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, also for an earlier copy of
+        which nobody waited for the end.
         """
         is_large = size >= LARGE and _set_direct(descriptor, enabled=True)
         copied_bytes = 0
