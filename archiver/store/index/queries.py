@@ -29,7 +29,7 @@ from archiver.store import names
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.actions import ACTIONS
 from archiver.store.events.archive_events import ReplicaCreated
-from archiver.store.index.apply import MISFIT, Intake, material_of, submission_id
+from archiver.store.index.apply import MISFIT, EventApplier, material_of, submission_id
 from archiver.store.index.index_schema import RECORDS, SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.index.version_rows import anchor, versions_of
 from archiver.store.sqlite import (
@@ -170,7 +170,7 @@ class Index:
 
         An event that contradicts the index is recorded as unread: one such event must not stop the archive.
         """
-        intake = Intake(self._db)
+        applier = EventApplier(self._db)
         try:
             for count, (event, changes) in enumerate(events):
                 if count % _TRANSACTION_EVENTS == 0:
@@ -178,10 +178,10 @@ class Index:
                     self._db.execute("begin")
                 self._db.execute("savepoint event")
                 try:
-                    intake.apply(event, changes)
+                    applier.apply(event, changes)
                 except MISFIT:
                     self._db.execute("rollback to event")
-                    intake.pass_over(event)
+                    applier.pass_over(event)
                 except BaseException:
                     self._db.execute("rollback to event")
                     raise
