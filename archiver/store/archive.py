@@ -189,7 +189,9 @@ class Archive:
         # Cached, since looking for the last whole event reads every commit.
         if problem not in self._damage_by_problem:
             last_event = self.last_whole_event()
-            self._damage_by_problem = {problem: journal_repair.damaged(self.repository_path, problem, last_event)}
+            self._damage_by_problem = {
+                problem: journal_repair.damaged_journal_error(self.repository_path, problem, last_event)
+            }
         return self._damage_by_problem[problem]
 
     def compliance_time(self) -> datetime:
