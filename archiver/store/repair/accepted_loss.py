@@ -130,7 +130,7 @@ def assess(archive: Archive) -> Loss:
 
 
 def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
-    """Continue from the last whole event, and journal the loss; return the loss and the event, or None for no loss.
+    """Continue from the last whole event and journal the loss; return the loss and the event, None without a loss.
 
     Unknown refs are kept below ``refs/lost``, so that no object disappears.  After a crash on the way, the archive
     refuses writing as before, and the loss can be accepted again.
