@@ -109,7 +109,7 @@ def _check_clone_format(repository_path: Path) -> None:
 
 
 def _has_journal(repository_path: Path) -> bool:
-    """Return True if the clone has the journal's ref, loose or packed; runs no git, which would obey the settings."""
+    """Return True if the clone has the journal's ref, loose or packed; git would obey settings, and is not run."""
     if is_plain_file(repository_path / JOURNAL):
         return True
     try:

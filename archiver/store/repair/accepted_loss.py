@@ -85,7 +85,7 @@ def assess(archive: Archive) -> Loss:
     problem = journal_repair.ref_problem(repository)
     last_event = archive.last_whole_event()
     if last_event is None:
-        raise journal_repair.damaged_journal_error(
+        raise journal_repair.damage_error(
             repository.path, problem or LazyMessage.define("it holds no event", code="journal.empty"), None
         )
     events = list(archive.journal.since(None, tip=last_event.commit))

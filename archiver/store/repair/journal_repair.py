@@ -68,7 +68,7 @@ class RefDifferences:
         return None
 
 
-def damaged_journal_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None) -> JournalDamaged:
+def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None) -> JournalDamaged:
     """Return the error that refuses writing, with the last whole event and the ways to continue."""
     if last_event is None:
         return JournalDamaged(
