@@ -57,7 +57,7 @@ class LockFlag:
         self._descriptor: int | None = None
 
     def open(self) -> None:
-        """Open or create the file while the disk is writable; :meth:`close` closes the file.  Raises StorageError."""
+        """Open or create the file while the disk is writable; the caller closes the flag.  Raises StorageError."""
         if self._descriptor is None:
             self._descriptor = _open_lock_file(self._path)
 

@@ -133,7 +133,7 @@ def _set_access(path: str, status: os.stat_result, root: str, group: int | None)
 
 
 def has_access(root: Path, group: int | None) -> bool:
-    """Return True if the archive's folder and the entries of a quick look are as :func:`grant_access` sets them."""
+    """Return True if the archive's folder and a quick look at its entries fit :func:`grant_access`."""
     status = os.stat(root)
     if stat.S_IMODE(status.st_mode) != _folder_mode(group) or group not in (None, status.st_gid):
         return False
