@@ -33,10 +33,10 @@ from archiver.store.writer import Draft, Writer
 
 
 class Archive:
-    """One archive.
+    """An open archive.
 
     Reading needs no lock; writing goes through :meth:`writing`.  Owns git processes and the index; :meth:`close`
-    ends them.  For one thread: others open an archive of their own.
+    ends them.  For a single thread: others open an archive of their own.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Archive:
 
     @property
     def index(self) -> Index:
-        """Return the index, caught up with the journal if this process may write it."""
+        """Return the index, caught up with the journal if this process may write to the archive."""
         if self._index is None:
             self._index = self._open_index()
         return self._index
@@ -137,7 +137,7 @@ class Archive:
         return self._index
 
     def _readable_index(self, index_path: Path) -> Index:
-        """Return the index as it is, or one in memory: with a damaged journal, nothing may be written."""
+        """Return the index as found, or an index in memory: with a damaged journal, nothing may be written."""
         try:
             index = Index(index_path, read_only=True)
             if index.head is not None:
@@ -171,7 +171,7 @@ class Archive:
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> LazyMessage | None:
-        """Return the contradiction between other refs and the journal; None without one, or during a writing."""
+        """Return the contradiction between other refs and the journal; None if they agree or during a writing."""
         journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.point
         if self.index.head != journal_tip:
             if journal_tip is None or index_point is None or self.has_event(index_point):
@@ -250,7 +250,7 @@ class Archive:
             index.apply(self.journal.since_with_changes(index.head))
 
     def _replace_index(self, index: Index) -> None:
-        """Replace an index of another history by one of this journal.
+        """Replace an index of another history by a new index of this journal.
 
         Raises JournalDamaged if refs of that history still exist: then it is the journal that was put back.
         """
@@ -278,7 +278,7 @@ class Archive:
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock; recover from a crash if there was one, and bring the index up to date first.
+        """Hold the writer's lock; recover from an earlier crash, and bring the index up to date first.
 
         Raises Busy after ``wait_seconds``, StorageError if nothing can be written, JournalDamaged if refs
         contradict the journal.
@@ -341,7 +341,7 @@ class Archive:
         self._refs_compared = True
 
     def identity(self) -> tuple[int, int] | None:
-        """Return device and inode of the repository, to detect a replaced one; None if the folder is missing."""
+        """Return device and inode of the repository, which change if another takes its place; None if missing."""
         return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:

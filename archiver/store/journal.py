@@ -135,7 +135,7 @@ class Journal:
         return None if tip is None else self.event(self._repository.root_of(tip))
 
     def event(self, commit: str) -> Event:
-        """Return the event of a commit, or a stand-in if it cannot be read.
+        """Return the event of a commit, or a stand-in for an unreadable event.
 
         A stand-in needs the last readable event before it for number and clock.  Raises StorageError if a commit
         or its ``event.json`` is missing.
@@ -221,7 +221,7 @@ class Journal:
             return {}
 
     def attachment(self, event: Event, name: str) -> bytes:
-        """Return the bytes of an attachment; raises StorageError if they are missing or not those of the event."""
+        """Return the bytes of an attachment; raises StorageError if missing or not the event's."""
         attachment_bytes = self._read_attached(event, name)
         if not _is_attachment(event, name, attachment_bytes):
             raise self._lost_attachment(event, name)

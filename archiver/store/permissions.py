@@ -1,4 +1,4 @@
-"""Restrict who may read the archive's files, and make its content immutable.
+"""Restrict reading of the archive's files, and make content objects immutable.
 
 The archive belongs to the service's user.  Without a reading group nobody else gets past its folders.  A group may
 read it through the group of its folders, which new files inherit (setgid), and the umask that writers set.
@@ -40,7 +40,7 @@ _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0
 
 
 class _ProcessMask:
-    """The umask of the process, which all its threads share.
+    """The umask of the process, shared by all threads.
 
     The first thread that sets it remembers the original, the last one restores it: if each restored what it found,
     a thread that leaves second would restore the mask of the one that left first.
@@ -232,7 +232,7 @@ def _drop_lists(path: str) -> bool:
 
 
 def is_immutable(path: Path) -> bool:
-    """Return True if the immutable flag of ``path`` is set; False on a filesystem without it."""
+    """Return True if the immutable flag of ``path`` is set; False on a filesystem without such flags."""
     try:
         return bool(_inode_flags(path) & _FS_IMMUTABLE_FL)
     except OSError:

@@ -22,7 +22,7 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create a derived database with a write-ahead log; the caller closes it.  Raises sqlite3.Error."""
+    """Open or create a derived database with a write-ahead log, for the caller to close; raises sqlite3.Error."""
     _make_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
@@ -155,7 +155,7 @@ def remove(path: Path) -> None:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open without writing a byte, even in a read-only folder; the caller closes it.  Raises sqlite3.Error."""
+    """Open without writing a byte, even in a read-only folder, for the caller to close; raises sqlite3.Error."""
     # A reader without write access to the folder cannot share the write-ahead log.
     uri_options = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?{uri_options}", uri=True, timeout=_BUSY_SECONDS)

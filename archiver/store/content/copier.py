@@ -43,7 +43,7 @@ class HashDigest(Protocol):
 
 
 class _Buffer:
-    """Memory that is filled by one thread and written by another, in turns."""
+    """Memory filled by one thread and written by another, in turns."""
 
     def __init__(self, length: int) -> None:
         # Anonymous memory begins on a page, and occupies none before its first use.
@@ -92,11 +92,11 @@ def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
 class Copier:
     """Copy one file after the other; for one thread.
 
-    Owns its buffers and, from the first large file on, a thread that writes; that ends with this object.
+    Owns buffers and, from the first large file on, a thread for writing, which ends with this object.
     """
 
     def __init__(self, buffer_count: int = _BUFFER_COUNT) -> None:
-        """Allocate ``buffer_count`` large buffers: more of them even out a busy processor."""
+        """Allocate ``buffer_count`` large buffers: more buffers even out a busy processor."""
         self._small_buffer = _Buffer(_SMALL_CHUNK)
         self._large_buffers = [_Buffer(_LARGE_CHUNK) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
@@ -183,7 +183,7 @@ def _write_chunk(descriptor: int, chunk: memoryview) -> None:
 
 
 def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
-    """Write whole blocks past the page cache, and the rest of the chunk through it."""
+    """Write whole blocks past the page cache, and the rest of the chunk through the cache."""
     try:
         while len(chunk) >= _ALIGNMENT:
             chunk = chunk[os.write(descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
@@ -198,7 +198,7 @@ def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
 
 
 def _set_direct(descriptor: int, *, enabled: bool) -> bool:
-    """Switch writes past the page cache on or off; return True if they go past it from now on."""
+    """Switch writes past the page cache on or off; return True if on from now on."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if enabled else flags & ~os.O_DIRECT)

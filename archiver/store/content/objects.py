@@ -64,7 +64,7 @@ def pointer(sha256: str, size: int) -> bytes:
 
 
 class ContentStore:
-    """The content objects below ``archive.git/lfs/objects``; several threads may use one store."""
+    """The content objects below ``archive.git/lfs/objects``; for several threads at a time."""
 
     def __init__(self, objects: Path, spool: Path) -> None:
         self.objects = objects
@@ -81,7 +81,7 @@ class ContentStore:
         return f"{self._root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def has(self, sha256: str, size: int) -> bool:
-        """Return True if an object of that size is in place; its bytes are not read."""
+        """Return True if an object of that size is in place; reads no bytes."""
         try:
             return os.stat(self._object_name(sha256)).st_size == size
         except OSError:
@@ -89,7 +89,7 @@ class ContentStore:
             return False
 
     def is_intact(self, sha256: str, size: int) -> bool:
-        """Read the object; return True if the SHA-256 of its bytes is still its name."""
+        """Read an object; return True if its bytes still have the SHA-256 of the name."""
         if not self.has(sha256, size):
             return False
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Recognize the archive's own folders and keys by device and inode, under whatever path they appear.
+"""Recognize the archive's own folders and keys by device and inode, under any path.
 
 A bind mount or a container volume can show the archive, or a part of it, inside the watched folder.  Capturing
 that would archive the signing key, and each version would cause the next.
@@ -23,10 +23,10 @@ class OwnFile(OSError):
 
 
 class OwnFiles:
-    """The files that must not be archived, under whatever path they appear."""
+    """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """Read the identities of the archive in the folder ``archive``; None, or an unreadable one, has none."""
+        """Read the identities below the folder ``archive``; None or an unreadable folder has no file of its own."""
         self._archive = archive
         #: Device and inode of each file, as read last.
         self.identities = self._read_identities()

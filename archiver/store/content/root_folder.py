@@ -20,7 +20,7 @@ _INVALID_NAMES = (b"", b".", b"..")
 
 
 class RootFolder:
-    """One root, whose own path may lead through links; no path below it does.
+    """A root folder, whose own path may lead through links; paths below must not.
 
     Keeps nothing open between two calls: an open descriptor would prevent unmounting the volume.
     """
@@ -62,7 +62,7 @@ class RootFolder:
 
     @contextmanager
     def folder(self, path: bytes) -> Iterator[int]:
-        """Yield the descriptor of a folder and close it at the end; raises as :meth:`enter` does."""
+        """Yield the descriptor of a folder, closed at the end; raises as :meth:`enter` does."""
         descriptor = self.enter(path)
         try:
             yield descriptor
@@ -71,7 +71,7 @@ class RootFolder:
 
     @contextmanager
     def parent_folders(self) -> Iterator[Callable[[bytes], int]]:
-        """Yield a function that returns the descriptor of a file's folder, opened once for successive files in it.
+        """Yield a function from a file's path to the descriptor of its folder, opened once for successive files.
 
         Five system calls a file, from two threads that pass the interpreter's lock to each other at each, made the
         first capture of small files a fifth slower.  For one thread and a short batch: a folder that is moved away

@@ -16,7 +16,7 @@ class SourceChanged(Exception):
 
 
 class StatData(NamedTuple):
-    """The figures of ``stat`` by which a changed file is recognized without reading it.
+    """The figures of ``stat`` by which a change of a file is recognized without reading.
 
     ``ctime_ns`` is included because a program can hide a write by setting mtime back.
     """
@@ -99,7 +99,7 @@ class FileSource:
         return named_stat.inode == self.stat_data.inode
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the descriptors opened by this object."""
         while self._own_descriptors:
             os.close(self._own_descriptors.pop())
 

@@ -105,7 +105,7 @@ class EventDetails:
         return cls(**values_by_attribute)
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details in the form that the journal holds."""
+        """Return the details in the form of the journal."""
         details = {}
         for attribute, name, rule, _ in self._own_members():
             value = getattr(self, attribute)
@@ -153,7 +153,7 @@ class WritableDetails(Protocol):
         """The kind of the event."""
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details as the journal holds them."""
+        """Return the details in the form of the journal."""
 
 
 def require_member(value: Value | None, name: str) -> Value:

@@ -48,10 +48,10 @@ _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
 
 
 class Index:
-    """One open ``index.db``; for one thread, and closed by whoever opened it."""
+    """An open ``index.db``; for a single thread, and closed by the opener."""
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
-        """Open the index, or create it unless ``read_only``; raises IndexDamaged, sqlite3.Error."""
+        """Open the index, or create a new one unless ``read_only``; raises IndexDamaged, sqlite3.Error."""
         self.path = path
         self._read_only = read_only
         self._open_database()
@@ -204,11 +204,11 @@ class Index:
         return [Hold(*row) for row in rows]
 
     def records(self) -> list[tuple[str, str, str]]:
-        """Return what was recorded besides versions: action, object and time (RFC 3339)."""
+        """Return the records besides versions: action, object and time (RFC 3339) of each."""
         return self._db.execute(RECORDS).fetchall()
 
     def last_checkpoint(self) -> tuple[int, str] | None:
-        """Return event number and time (RFC 3339) of the newest checkpoint; None without one."""
+        """Return event number and time (RFC 3339) of the newest checkpoint; None before the first."""
         value = self._read_meta("checkpoint")
         if value is None:
             return None
@@ -216,16 +216,16 @@ class Index:
         return int(seq), at
 
     def last_drill(self) -> str | None:
-        """Return when the last restore drill was run (RFC 3339); None without one."""
+        """Return the time (RFC 3339) of the last restore drill; None before the first."""
         return self._read_meta("drill")
 
     def last_token(self) -> tuple[int, str] | None:
-        """Return event number and time (RFC 3339) of the newest time-stamp token; None without one."""
+        """Return event number and time (RFC 3339) of the newest time-stamp token; None before the first."""
         row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
         return None if row is None else (int(row[0]), str(row[1]))
 
     def disposals(self, disposal_id: str | None = None) -> list[Disposal]:
-        """Return the disposal plans, newest first; with ``disposal_id`` only that one."""
+        """Return the disposal plans, newest first; with ``disposal_id`` only that plan."""
         rows = self._db.execute(
             'select id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, '
             "begun, certified, certified_commit from disposals where ? in (id, '') order by seq desc",
@@ -248,7 +248,7 @@ class Index:
         return [Submission(*row) for row in rows]
 
     def versions(self, filing: str | None = None, name: str | None = None) -> list[Version]:
-        """Return the versions of everything, of one filing or of one submission, newest first."""
+        """Return the versions of the archive, of a filing or of a submission, newest first."""
         conditions, values = ["1"], []
         for column, value in (("s.filing", filing), ("s.name", name)):
             if value is not None:
@@ -257,12 +257,12 @@ class Index:
         return self._select_versions(" and ".join(conditions), values, "order by v.seq desc")
 
     def version(self, tag: str) -> Version | None:
-        """Return the version with this tag, its own or that of a submission to the regulator; None without one."""
+        """Return the version with this tag, or submitted to the regulator under this tag; None without one."""
         condition = "v.tag = ? or v.id = (select version from submitted where tag = ?)"
         return next(iter(self._select_versions(condition, [tag, tag])), None)
 
     def latest(self, submission: Submission) -> Version | None:
-        """Return the newest version of a submission; None without one."""
+        """Return the newest version of a submission; None before the first."""
         condition = (
             "v.id = (select v.id from versions v join submissions s on s.id = v.submission "
             "where s.filing = ? and s.name = ? order by v.number desc limit 1)"
@@ -275,7 +275,7 @@ class Index:
         return int(row[0]), int(row[1])
 
     def first_capture(self) -> str | None:
-        """Return when the first version was captured (RFC 3339); None without one."""
+        """Return the time (RFC 3339) of the first capture; None before."""
         row = self._db.execute("select min(captured_at) from versions").fetchone()
         return None if row[0] is None else str(row[0])
 

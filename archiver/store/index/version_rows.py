@@ -14,7 +14,10 @@ from archiver.store.events.filing_events import VersionSubmitted
 
 
 def anchor(event: str) -> str:
-    """Return SQL for an event's compliance clock, or the time of the first token after it if that is later."""
+    """Return SQL for the time from which a period runs: the event's compliance clock, or a later proven time.
+
+    The proven time is that of the first time-stamp token after the event.
+    """
     token = f"select time from tokens where tokens.seq > {event}.seq order by tokens.seq limit 1"
     return f"max({event}.clock, coalesce(({token}), ''))"
 

@@ -180,7 +180,7 @@ def last_whole_event(repository: Repository, points: Iterable[JournalPoint | Non
 
 
 def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
-    """Return each commit that is an event with a whole past, with the event, its parent and the refs it moved."""
+    """Return event, parent and moved refs of each commit with a whole past."""
     events_by_commit: dict[str, tuple[str | None, bytes]] = {}
     for commit in repository.all_commits():
         try:
@@ -209,7 +209,7 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
 
 
 def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, dict[str, str]] | None:
-    """Return the time of an event and the refs it moved; None if the event does not continue the chain.
+    """Return time and moved refs of an event; None if the event does not continue the chain.
 
     An event that cannot be parsed counts as continuing, without refs: the next event proves the place by the
     digest.
@@ -225,7 +225,7 @@ def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, di
 
 
 def _read_journal_hints(repository: Repository) -> set[str]:
-    """Return the object ids that the journal's ref has or had, according to its files, even damaged ones."""
+    """Return present and former object ids of the journal's ref, from ref files and reflog, even damaged ones."""
     hint_commits: set[str] = set()
     for file_name in (JOURNAL, f"logs/{JOURNAL}"):
         hint_commits.update(_OID.findall(_read_text(repository.path / file_name)))
