@@ -47,7 +47,7 @@ class FileReader:
     def __init__(
         self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
     ) -> None:
-        """``proceed`` is called before each piece and may raise Stopped."""
+        """``proceed`` is called before each chunk and may raise ReadingStopped."""
         self._access = access
         self._content = content
         self._proceed = proceed
@@ -55,7 +55,7 @@ class FileReader:
     def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
         """Stage every path; one that is open for writing waits, unless it is overdue.
 
-        Raises StorageError or Stopped; nothing is left in the spool then.
+        Raises StorageError or ReadingStopped; nothing is left in the spool then.
         """
         read = StagingResult()
         try:

@@ -26,7 +26,7 @@ class OwnFiles:
     """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """Read the identities below the folder ``archive``; None or an unreadable folder has no file of its own."""
+        """Read the identities below the folder ``archive``; None or an unreadable folder has no own file."""
         self._archive = archive
         #: Device and inode of each file, as read last.
         self.identities = self._read_identities()
