@@ -21,7 +21,7 @@ from archiver.intake import staging_worker
 from archiver.intake.folder import access
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import StagingResult
-from archiver.store.content.objects import Staged
+from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
 
 REFUSED = (TypeError, ValueError, LookupError, AttributeError)
@@ -84,7 +84,7 @@ def sent(value: object) -> Any:
 
 def test_what_a_staging_process_sends_comes_back() -> None:
     result = StagingResult(
-        {b"\xb1\xb8/f": Staged("a" * 64, StatData(1, 2, 3, 4), "/spool/x", True, "cut")},
+        {b"\xb1\xb8/f": StagedCopy("a" * 64, StatData(1, 2, 3, 4), "/spool/x", True, "cut")},
         [b"gone\xff"],
         [b"open\n"],
         [SkippedPath(b"bad", "cannot be read: {value}", "Permission denied")],

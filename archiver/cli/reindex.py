@@ -45,7 +45,7 @@ def _accept_loss(session: Session, yes: bool) -> None:
     archive, console = session.open_archive(), session.console
     archive.check_owner()
     loss = accepted_loss.assess(archive)
-    if not loss.is_nothing:
+    if not loss.is_empty:
         _print_loss(session, loss)
         if not yes and not _is_confirmed(session):
             raise UsageError("Nothing was changed. To go on without a question, add: --yes")
@@ -70,13 +70,13 @@ def _print_loss(session: Session, loss: Loss) -> None:
     console = session.console
     console.info(
         "The last whole event is number {seq} of {at}.",
-        seq=loss.last.seq,
-        at=session.format_time(loss.last.at) if loss.last.at else "-",
+        seq=loss.last_event.seq,
+        at=session.format_time(loss.last_event.at) if loss.last_event.at else "-",
     )
     if loss.problem is not None:
         console.info("The journal cannot be continued: {problem}", problem=loss.problem)
     if loss.lost_events:
-        console.info("Missing events: {first} to {last}", first=loss.last.seq + 1, last=loss.newest_seq)
+        console.info("Missing events: {first} to {last}", first=loss.last_event.seq + 1, last=loss.newest_seq)
     for version in loss.versions:
         captured_at = session.format_time(version.captured_at) if version.captured_at else "-"
         console.info("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=captured_at)
@@ -84,12 +84,12 @@ def _print_loss(session: Session, loss: Loss) -> None:
         console.info(
             "Lost: {tag} ({at}) is not in the journal", tag=record_name, at=session.format_time(record_name.at)
         )
-    for ref in loss.beyond:
-        if ref in loss.empty:
+    for ref in loss.unknown_refs:
+        if ref in loss.dangling_refs:
             console.info("Removed, since what it names is missing: {ref}", ref=ref)
         else:
             console.info("Kept below refs/lost: {ref}", ref=ref)
-    for ref in loss.restored:
+    for ref in loss.refs_to_restore:
         console.info("Set again from the journal: {ref}", ref=ref)
 
 

@@ -25,6 +25,6 @@ def unrecorded_papers(archive: Archive, folder: str, filings: Iterable[Filing]) 
     recorded_contents = {notice.sha256 for filing in filings for notice in filing.notices}
     return [
         UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
-        for submission, material in overview.lying_in(archive.index, folder.encode("utf-8"))
+        for submission, material in overview.materials_in_folder(archive.index, folder.encode("utf-8"))
         if material.sha256 not in recorded_contents
     ]

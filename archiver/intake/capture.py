@@ -23,7 +23,7 @@ from archiver.intake.staging import FileReader, ReadingStopped, StagingResult
 from archiver.intake.staging_worker import StagingProcesses
 from archiver.model import Change, JournalPoint, Material, Op, Submission, Version
 from archiver.store.archive import Archive
-from archiver.store.content.objects import Staged
+from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
 from archiver.store.failpoints import Step, reached
 from archiver.store.sensitive import matching_pattern
@@ -113,13 +113,13 @@ class Capturer:
         the paths stay pending.
         """
         read = attempt.read.result()
-        settled: dict[bytes, State] = {path: item.signature for path, item in read.staged.items()}
+        settled: dict[bytes, State] = {path: item.stat_data for path, item in read.staged.items()}
         settled |= {p: state for p, state in attempt.states.items() if not isinstance(state, StatData)}
         outcome = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
             outcome.point = self._archive.index.point
-        outcome.fresh = [path for path, item in read.staged.items() if item.fresh]
+        outcome.fresh = [path for path, item in read.staged.items() if item.is_racy]
         self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, StatData.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
         reached(Step.SNAPSHOT_SAVED)
@@ -157,10 +157,10 @@ class Capturer:
             raise
         return whole
 
-    def _marked(self, path: bytes, staged: Staged) -> Staged:
+    def _marked(self, path: bytes, staged: StagedCopy) -> StagedCopy:
         if not self._sensitive or not matching_pattern(locate_path(path, self._layout)[1], self._sensitive):
             return staged
-        return replace(staged, private=True)
+        return replace(staged, is_private=True)
 
     def _read(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
         return self._reader.read(paths, overdue)
@@ -203,7 +203,7 @@ class Capturer:
         writer: Writer,
         group: Group,
         settled: Mapping[bytes, State],
-        staged: Mapping[bytes, Staged],
+        staged: Mapping[bytes, StagedCopy],
         outcome: CaptureResult,
     ) -> None:
         latest = self.newest(group)
@@ -282,9 +282,9 @@ class Capturer:
 def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     size = 0
-    for path, signature in files:
+    for path, stat_data in files:
         batch.append(path)
-        size += signature.size
+        size += stat_data.size
         if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -292,8 +292,8 @@ def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _as_material(path: bytes, state: State, staged: Staged | None) -> Material | None:
+def _as_material(path: bytes, state: State, staged: StagedCopy | None) -> Material | None:
     if staged is not None:
-        signature = staged.signature
-        return Material(path, staged.sha256, signature.size, signature.mtime_ns, staged.health)
+        stat_data = staged.stat_data
+        return Material(path, staged.sha256, stat_data.size, stat_data.mtime_ns, staged.health)
     return Material(path, None, 0, 0) if state == FOLDER else None

@@ -25,7 +25,7 @@ from archiver.intake.snapshot import SkippedPath, Snapshot, State, open_snapshot
 from archiver.model import Material, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content.source import StatData, Unstable
+from archiver.store.content.source import SourceChanged, StatData
 
 
 def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
@@ -212,7 +212,7 @@ def _unopenable(access: FolderAccess, states: dict[bytes, State]) -> list[Skippe
         if isinstance(state, StatData):
             try:
                 # What has gone or turned into something else meanwhile is a change, not a refusal.
-                with suppress(FileNotFoundError, NotADirectoryError, Unstable):
+                with suppress(FileNotFoundError, NotADirectoryError, SourceChanged):
                     access.open(path).close()
             except OSError as error:
                 refused.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))

@@ -22,7 +22,7 @@ class Changeset:
         self._index = archive.index
         self._submission = submission
         self._materials_after = materials_after
-        self._materials_before = archive.index.present(submission, materials_after)
+        self._materials_before = archive.index.newest_materials_at(submission, materials_after)
 
     def changes(self) -> list[Change]:
         """List the differences from the newest version; empty if the capture would repeat it."""

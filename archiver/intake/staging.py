@@ -10,8 +10,8 @@ from archiver.errors import ArchiverError
 from archiver.intake.folder.access import FolderAccess
 from archiver.intake.path_reasons import UNREADABLE_FILE
 from archiver.intake.snapshot import SkippedPath
-from archiver.store.content.objects import ContentStore, Staged
-from archiver.store.content.source import Source, Unstable
+from archiver.store.content.objects import ContentStore, StagedCopy
+from archiver.store.content.source import Source, SourceChanged
 
 _OpenFile = Callable[[bytes], Source]
 
@@ -28,7 +28,7 @@ class _Held(Exception):
 class StagingResult:
     """What reading files came to."""
 
-    staged: dict[bytes, Staged] = field(default_factory=dict)
+    staged: dict[bytes, StagedCopy] = field(default_factory=dict)
     unstable: list[bytes] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
     unreadable: list[SkippedPath] = field(default_factory=list)
@@ -47,7 +47,7 @@ class FileReader:
     def __init__(
         self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
     ) -> None:
-        """``proceed`` is called before each piece and may raise Stopped."""
+        """``proceed`` is called before each chunk and may raise ReadingStopped."""
         self._access = access
         self._content = content
         self._proceed = proceed
@@ -55,7 +55,7 @@ class FileReader:
     def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
         """Stage every path; one that is open for writing waits, unless it is overdue.
 
-        Raises StorageError or Stopped; nothing is left in the spool then.
+        Raises StorageError or ReadingStopped; nothing is left in the spool then.
         """
         read = StagingResult()
         try:
@@ -72,12 +72,12 @@ class FileReader:
             read.staged[path] = self._stage(path, open_file, overdue)
         except _Held:
             read.held.append(path)
-        except (Unstable, FileNotFoundError, NotADirectoryError):
+        except (SourceChanged, FileNotFoundError, NotADirectoryError):
             read.unstable.append(path)
         except OSError as error:
             read.unreadable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__))
 
-    def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> Staged:
+    def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> StagedCopy:
         self._proceed()
         source = open_file(path)
         try:
@@ -86,5 +86,5 @@ class FileReader:
             staged = self._content.stage(source, self._proceed)
         finally:
             source.close()
-        doubt = integrity.find_doubt(staged.spool, path)
+        doubt = integrity.find_doubt(staged.spool_path, path)
         return replace(staged, health=doubt) if doubt else staged

@@ -18,7 +18,7 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.intake.folder.access import Direct
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
-from archiver.store.content.objects import ContentStore, Staged
+from archiver.store.content.objects import ContentStore, StagedCopy
 from archiver.store.content.source import StatData
 from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
 
@@ -54,7 +54,7 @@ class StagingProcesses:
 def _encode_result(result: StagingResult) -> dict[str, Any]:
     return {
         "staged": [
-            (name_to_text(path), item.sha256, item.signature, item.spool, item.fresh, item.health)
+            (name_to_text(path), item.sha256, item.stat_data, item.spool_path, item.is_racy, item.health)
             for path, item in result.staged.items()
         ],
         "unstable": list(map(name_to_text, result.unstable)),
@@ -88,13 +88,13 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
     )
 
 
-def _decode_staged(fields: Any) -> tuple[bytes, Staged]:
-    path, sha256, signature, spool, fresh, health = fields
-    return text_to_name(path), Staged(
+def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
+    path, sha256, stat_data, spool_path, is_racy, health = fields
+    return text_to_name(path), StagedCopy(
         expect_text(sha256),
-        StatData(*map(index, signature)),
-        None if spool is None else expect_text(spool),
-        bool(fresh),
+        StatData(*map(index, stat_data)),
+        None if spool_path is None else expect_text(spool_path),
+        bool(is_racy),
         expect_text(health),
     )
 

@@ -79,4 +79,4 @@ def read_replication_lag(archive: Archive) -> ReplicationLag:
 
 
 def _lag_behind(archive: Archive, state: ReplicaState) -> ReplicationLag:
-    return ReplicationLag(*overview.behind(archive.index, state.last_sent_event()))
+    return ReplicationLag(*overview.additions_since(archive.index, state.last_sent_event()))

@@ -225,7 +225,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         versions=archive.index.counts()[0],
         submissions=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
-        doubtful=overview.doubtful(archive.index),
+        doubtful=overview.doubtful_materials(archive.index),
         next=open_deadlines(filings),
         alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
         unclaimed=unrecorded_papers(archive, config.desk.notice_folder, filings),

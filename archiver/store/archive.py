@@ -33,10 +33,10 @@ from archiver.store.writer import Draft, Writer
 
 
 class Archive:
-    """One archive.
+    """An open archive.
 
     Reading needs no lock; writing goes through :meth:`writing`.  Owns git processes and the index; :meth:`close`
-    ends them.  For one thread: others open an archive of their own.
+    ends them.  For a single thread: others open an archive of their own.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class Archive:
     def create(
         cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
-        """Create a new archive with its key and its first event; nothing is left if that fails."""
+        """Create an archive with its key and its first event; raises Busy or StorageError, and leaves nothing."""
         with permissions.masked(), new_archive.made_in(root) as new_folder:
-            new = new_folder.folder
-            (new / "spool").mkdir()
-            keys.create(new / "keys")
-            Repository.create(new / "archive.git").close()
-            with closing(cls(new)) as archive:
+            new_root = new_folder.folder
+            (new_root / "spool").mkdir()
+            keys.create(new_root / "keys")
+            Repository.create(new_root / "archive.git").close()
+            with closing(cls(new_root)) as archive:
                 archive._is_new = True
-                with archive.writing(0) as writer, open(new / "keys" / "allowed_signers", "rb") as signers:
+                with archive.writing(0) as writer, open(new_root / "keys" / "allowed_signers", "rb") as signers:
                     attached_streams = {name: io.BytesIO(data) for name, data in (attachments or {}).items()}
                     writer.append(Draft("archive", created, {SIGNERS_FILE: signers, **attached_streams}))
             new_folder.put_in_place()
@@ -107,23 +107,23 @@ class Archive:
 
     @property
     def index(self) -> Index:
-        """Return the index, caught up with the journal if this process may write it."""
+        """Return the index, caught up with the journal if this process may write to the archive."""
         if self._index is None:
             self._index = self._open_index()
         return self._index
 
     def _open_index(self) -> Index:
-        path = self.root / "index.db"
+        index_path = self.root / "index.db"
         # Root could write too, but would leave files behind that lock the service out.
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         damage = self.journal_damage()
         if damage is not None:
             self._notify(damage.message)
-            return self._readable_index(path)
+            return self._readable_index(index_path)
         self._index = (
-            index_files.open_writable(path, self._notify)
+            index_files.open_writable(index_path, self._notify)
             if is_writable
-            else index_files.open_foreign(path, self.journal)
+            else index_files.open_foreign(index_path, self.journal)
         )
         if is_writable and self._index.head != self.repository.resolve(JOURNAL):
             try:
@@ -136,10 +136,10 @@ class Archive:
                 pass
         return self._index
 
-    def _readable_index(self, path: Path) -> Index:
-        """Return the index as it is, or one in memory: beside a damaged journal nothing is written."""
+    def _readable_index(self, index_path: Path) -> Index:
+        """Return the index as found, or an index in memory: with a damaged journal, nothing may be written."""
         try:
-            index = Index(path, read_only=True)
+            index = Index(index_path, read_only=True)
             if index.head is not None:
                 return index
             index.close()
@@ -154,42 +154,43 @@ class Archive:
         return index
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Return why the journal cannot be continued, as far as its own ref shows; None if it can."""
+        """Return the damage that the journal's ref shows; None if the journal can be continued."""
         try:
             problem = journal_repair.ref_problem(self.repository)
         except StorageError:
             if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
-            # With an empty HEAD, git does not see a repository.
+            # Git recognizes no repository with an empty HEAD, for example: restore the settings, then try again.
             self.put_settings_back(wait_seconds=5)
             problem = journal_repair.ref_problem(self.repository)
-        return None if problem is None else self._damaged(problem)
+        return None if problem is None else self._damage_error(problem)
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:
-        """Return the newest event that the archive can go on from, by refs and databases; reads every commit."""
-        points = [sqlite.point_of(self.root / name) for name in ("index.db", "state.db")]
+        """Return the event from which the archive can continue, by refs and databases; reads every commit."""
+        points = [sqlite.point_of(self.root / database_name) for database_name in ("index.db", "state.db")]
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> LazyMessage | None:
-        """Return why other refs contradict the journal; None if they do not, or if a writer is at work."""
-        tip, point = self.repository.resolve(JOURNAL), self.index.point
-        if self.index.head != tip:
-            if tip is None or point is None or self.has_event(point):
+        """Return the contradiction between other refs and the journal; None if they agree or during a writing."""
+        journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.point
+        if self.index.head != journal_tip:
+            if journal_tip is None or index_point is None or self.has_event(index_point):
                 return None
             return LazyMessage.define(
                 "its newest event is older than event {seq}, which a database knows", code="journal.set-back"
-            ).with_fields(seq=point.seq)
+            ).with_fields(seq=index_point.seq)
         refs = self.repository.refs()
         # A writer moves the journal first and the index last: while both stand still, so do the refs.
-        if self.repository.resolve(JOURNAL) != tip:
+        if self.repository.resolve(JOURNAL) != journal_tip:
             return None
         return journal_repair.compare_refs(refs, self.index).problem
 
-    def _damaged(self, problem: LazyMessage) -> JournalDamaged:
+    def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
         # Cached, since looking for the last whole event reads every commit.
         if problem not in self._damage_by_problem:
             last_event = self.last_whole_event()
-            self._damage_by_problem = {problem: journal_repair.damaged(self.repository_path, problem, last_event)}
+            error = journal_repair.damage_error(self.repository_path, problem, last_event)
+            self._damage_by_problem = {problem: error}
         return self._damage_by_problem[problem]
 
     def compliance_time(self) -> datetime:
@@ -202,32 +203,32 @@ class Archive:
         return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
 
     def signers(self) -> bytes:
-        """Return the ``allowed_signers`` that was journalled last; raises StorageError if it is damaged."""
+        """Return the newest journalled ``allowed_signers``; raises StorageError if that attachment is damaged."""
         return self.journal.attachment(self.journal.event(self.index.key_commit), SIGNERS_FILE)
 
     def has_event(self, point: JournalPoint) -> bool:
-        """Return True if derived data that is complete up to ``point`` belongs to this journal."""
+        """Return True if ``point``, up to which derived data is complete, is an event of this journal."""
         tip = self.repository.resolve(JOURNAL)
         if tip is None or (point.commit != tip and not self.repository.is_ancestor(point.commit, tip)):
             return False
         try:
-            data = self.repository.read(f"{point.commit}:{EVENT_FILE}")
+            event_bytes = self.repository.read(f"{point.commit}:{EVENT_FILE}")
         except KeyError:
-            # The commit is an object of this repository, but not an event.
+            # The commit exists in this repository, but is no event.
             return False
-        return hashlib.sha256(data).hexdigest() == point.sha256
+        return hashlib.sha256(event_bytes).hexdigest() == point.sha256
 
     def reindex(self) -> None:
         """Rebuild ``index.db`` from the journal; only under the writer's lock.
 
         The old one stays in place until the new one is complete.
         """
-        path = self.root / "index.db"
-        index_files.rebuild(path, self.journal)
+        index_path = self.root / "index.db"
+        index_files.rebuild(index_path, self.journal)
         if self._index is None:
-            self._index = Index(path)
+            self._index = Index(index_path)
         else:
-            self._index.reopen(at=path)
+            self._index.reopen(at=index_path)
 
     def catch_up(self) -> None:
         """Apply the events that the index has not seen; only under the writer's lock.
@@ -235,11 +236,11 @@ class Archive:
         An index of another history is set aside and made anew.  Raises JournalDamaged if it is the journal that
         was put back.
         """
-        path = self.root / "index.db"
+        index_path = self.root / "index.db"
         if self._index is None:
-            self._index = index_files.open_writable(path, self._notify)
+            self._index = index_files.open_writable(index_path, self._notify)
         elif self._index.is_replaced:
-            self._index.reopen(at=path)
+            self._index.reopen(at=index_path)
         index = self._index
         if index.head == self.repository.resolve(JOURNAL):
             return
@@ -249,24 +250,24 @@ class Archive:
             index.apply(self.journal.since_with_changes(index.head))
 
     def _replace_index(self, index: Index) -> None:
-        """Replace an index of another history by one of this journal.
+        """Replace an index of another history by a new index of this journal.
 
         Raises JournalDamaged if refs of that history still exist: then it is the journal that was put back.
         """
-        path = self.root / "index.db"
-        with tempfile.TemporaryDirectory(dir=self.spool) as folder:
-            new_index = Index(Path(folder, "index.db"))
+        index_path = self.root / "index.db"
+        with tempfile.TemporaryDirectory(dir=self.spool) as scratch_folder:
+            new_index = Index(Path(scratch_folder, "index.db"))
             try:
                 new_index.apply(self.journal.since_with_changes(None))
                 problem = journal_repair.compare_refs(self.repository.refs(), new_index).problem
             finally:
                 new_index.close()
             if problem is not None:
-                raise self._damaged(problem)
+                raise self._damage_error(problem)
             index.close()
             kept_path = set_aside.set_aside(self.root, "index.db")
-            sqlite.replace(new_index.path, path)
-        index.reopen(at=path)
+            sqlite.replace(new_index.path, index_path)
+        index.reopen(at=index_path)
         self._notify(
             LazyMessage(
                 "The index was of another history than the journal. It is kept as {path}, and a new one was made. "
@@ -277,12 +278,12 @@ class Archive:
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock; recover from a crash if there was one, and bring the index up to date first.
+        """Hold the writer's lock; recover from an earlier crash, and bring the index up to date first.
 
         Raises Busy after ``wait_seconds``, StorageError if nothing can be written, JournalDamaged if refs
         contradict the journal.
         """
-        with self._locked(wait_seconds) as was_clean:
+        with self._write_lock(wait_seconds) as was_clean:
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
             if not was_clean:
@@ -308,17 +309,17 @@ class Archive:
                 pass
 
     def _journal_restored_settings(self, writer: Writer) -> None:
-        """Journal the settings and hooks that were restored, by this process or by one that crashed after it."""
-        for restored in restore_settings.noted(self.root):
-            writer.append(Draft("archive.git", restored))
-            replaced_files = ", ".join(restored.replaced or ())
+        """Journal the settings and hooks that this process, or one that crashed before this step, restored."""
+        for restored_settings in restore_settings.noted(self.root):
+            writer.append(Draft("archive.git", restored_settings))
+            replaced_files = ", ".join(restored_settings.replaced or ())
             self._notify(LazyMessage("Settings of the repository were put back: {files}.", files=replaced_files))
         restore_settings.forget(self.root)
 
     @contextmanager
     def repairing(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock although the journal may be damaged; only for ``archiver reindex --accept``."""
-        with self._locked(wait_seconds) as was_clean:
+        with self._write_lock(wait_seconds) as was_clean:
             if not was_clean:
                 interrupted_write.recover(self.repository, None)
             yield Writer(self)
@@ -326,7 +327,7 @@ class Archive:
             self._refs_compared = False
 
     @contextmanager
-    def _locked(self, wait_seconds: float) -> Iterator[bool]:
+    def _write_lock(self, wait_seconds: float) -> Iterator[bool]:
         self.check_owner()
         with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
@@ -336,11 +337,11 @@ class Archive:
         """Check that the refs fit the journal, once in this process; raises JournalDamaged."""
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
-            raise self._damaged(problem)
+            raise self._damage_error(problem)
         self._refs_compared = True
 
     def identity(self) -> tuple[int, int] | None:
-        """Return device and inode of the repository, to detect another one in its place; None if it is gone."""
+        """Return device and inode of the repository, which change if another takes its place; None if missing."""
         return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:

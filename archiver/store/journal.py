@@ -1,7 +1,7 @@
-"""The append-only chain of events on ``refs/heads/journal``.
+"""Read the append-only chain of events on ``refs/heads/journal``.
 
-A commit's tree is ``event.json`` and its attachments.  ``prev`` is the SHA-256
-of the event before, so the chain of evidence does not rest on git's SHA-1.
+A commit's tree is ``event.json`` and its attachments.  ``prev`` is the SHA-256 of the preceding event, so the
+chain of evidence does not rest on git's SHA-1.
 """
 
 from __future__ import annotations
@@ -25,32 +25,37 @@ from archiver.store.git.repository import JOURNAL, Repository
 EVENT_FILE = "event.json"
 #: ``prev`` of the first event.
 GENESIS = "0" * 64
-#: Events whose lists of changes are read ahead, and up to which size: one list can have 40 MB.
-_AHEAD, _SHORT_BYTES = 50, 1 << 16
+#: Fewer events read ahead wait for git more often.  Lists of changes above this size are read one at a time: one
+#: of them can have 40 MB.
+_READ_AHEAD_EVENTS, _READ_AHEAD_BYTES = 50, 1 << 16
 
 
 def canonical(document: dict[str, Any]) -> bytes:
-    """Canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end; ValueError where it is no JSON."""
+    """Return canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end.
+
+    Equal documents have equal bytes, so that their SHA-256 can be compared.  Raises ValueError for a value that
+    JSON or UTF-8 cannot hold.
+    """
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     return text.encode("utf-8") + b"\n"
 
 
 def change_line(change: Change) -> bytes:
-    """One line of ``changes.jsonl``."""
-    line: dict[str, Any] = {"op": change.op.value, "path": names.text(change.path)}
+    """Return a change as a line of ``changes.jsonl``."""
+    fields: dict[str, Any] = {"op": change.op.value, "path": names.text(change.path)}
     if change.op not in (Op.MKDIR, Op.RMDIR):
-        line |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
+        fields |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
     elif change.op is Op.MKDIR:
-        line["mtime_ns"] = change.mtime_ns
+        fields["mtime_ns"] = change.mtime_ns
     if change.source is not None:
-        line["from"] = names.text(change.source)
+        fields["from"] = names.text(change.source)
     if change.health:
-        line["health"] = change.health
-    return canonical(line)
+        fields["health"] = change.health
+    return canonical(fields)
 
 
 def parse_change(line: bytes) -> Change:
-    """The inverse of :func:`change_line`; raises ValueError, KeyError or TypeError."""
+    """Read a line of :func:`change_line`; raises ValueError, KeyError or TypeError for another line."""
     fields = validation.load(line)
     source = fields.get("from")
     return Change(
@@ -65,7 +70,7 @@ def parse_change(line: bytes) -> Change:
 
 
 def parse_event(data: bytes, commit: str) -> Event:
-    """Read ``event.json``; raises ValueError where it is not an event."""
+    """Read ``event.json``; raises ValueError if the bytes are not an event."""
     fields = validation.parse(data)
     return Event(
         seq=fields["seq"],
@@ -83,75 +88,80 @@ def parse_event(data: bytes, commit: str) -> Event:
     )
 
 
-def _stand_in(data: bytes, commit: str, before: Event | None) -> Event:
-    """Make an event of bytes that are none: with its place in the chain, and the clock of the one before.
+def _make_stand_in(data: bytes, commit: str, previous: Event | None) -> Event:
+    """Return an event in place of bytes that are none, with the number that follows ``previous``.
 
-    The clock must not run back, and gains nothing that nobody can show.
+    The clock is that of ``previous``: a compliance clock must not run back, and advances only with evidence.
     """
     try:
         refs = validation.refs_of(validation.load(data))
     except ValueError:
+        # Not even JSON: no ref of the event can be known.
         refs = {}
-    beginning = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
+    epoch_reading = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
     return Event(
-        seq=1 if before is None else before.seq + 1,
-        at=clock.stamp(beginning.wall) if before is None else before.at,
-        clock=clock.evidence(beginning.wall, beginning) if before is None else before.clock,
+        seq=1 if previous is None else previous.seq + 1,
+        at=clock.stamp(epoch_reading.wall) if previous is None else previous.at,
+        clock=clock.evidence(epoch_reading.wall, epoch_reading) if previous is None else previous.clock,
         actor={"uid": -1, "user": "?"},
         action=UNREADABLE,
         object="",
         details={},
         refs=refs,
         attachments=(),
-        prev=GENESIS if before is None else before.sha256,
+        prev=GENESIS if previous is None else previous.sha256,
         sha256=hashlib.sha256(data).hexdigest(),
         commit=commit,
     )
 
 
 class Journal:
-    """Reading the journal of one repository."""
+    """Read the journal of one repository.
+
+    An event that cannot be read has a stand-in with the action ``unreadable``: the chain goes on past it.
+    """
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
     def head(self) -> Event | None:
-        """The newest event, or None in a repository without any."""
+        """Return the newest event; None in a repository without events.  Raises StorageError as :meth:`event`."""
         commit = self._repository.resolve(JOURNAL)
         return None if commit is None else self.event(commit)
 
     def first(self) -> Event | None:
-        """The oldest event, which made the archive."""
+        """Return the oldest event, which created the archive; None in a repository without events."""
         tip = self._repository.resolve(JOURNAL)
         return None if tip is None else self.event(self._repository.root_of(tip))
 
     def event(self, commit: str) -> Event:
-        """One event, or the stand-in for one that cannot be understood.
+        """Return the event of a commit, or a stand-in for an unreadable event.
 
-        Raises StorageError where its commit or its file is missing.
+        A stand-in needs the last readable event before it for number and clock.  Raises StorageError if a commit
+        or its ``event.json`` is missing.
         """
-        strange: list[tuple[str, bytes]] = []
-        at: str | None = commit
+        unreadable_events: list[tuple[str, bytes]] = []
+        current_commit: str | None = commit
         event = None
-        while at is not None and event is None:
+        while current_commit is not None and event is None:
             try:
-                data = self._repository.read(f"{at}:{EVENT_FILE}")
-                event = parse_event(data, at)
+                data = self._repository.read(f"{current_commit}:{EVENT_FILE}")
+                event = parse_event(data, current_commit)
             except ValueError:
-                strange.append((at, data))
-                at = self._parent(at)
+                unreadable_events.append((current_commit, data))
+                current_commit = self._parent_of(current_commit)
             except KeyError:
-                raise self._damaged(at) from None
-        for each, data in reversed(strange):
-            event = _stand_in(data, each, event)
+                raise self._damaged_event(current_commit) from None
+        for unreadable_commit, data in reversed(unreadable_events):
+            event = _make_stand_in(data, unreadable_commit, event)
         assert event is not None
         return event
 
-    def _parent(self, commit: str) -> str | None:
-        head = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
-        return next((line[7:].decode("ascii") for line in head if line.startswith(b"parent ")), None)
+    def _parent_of(self, commit: str) -> str | None:
+        header_lines = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
+        return next((line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")), None)
 
-    def _damaged(self, commit: str) -> StorageError:
+    def _damaged_event(self, commit: str) -> StorageError:
         return StorageError(
             "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
             "archiver verify, and bring the repository back from a backup or a clone.",
@@ -160,67 +170,70 @@ class Journal:
         )
 
     def since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
-        """Events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first.
+        """Yield the events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first.
 
-        What cannot be understood has a stand-in.
+        Raises StorageError if a commit or its ``event.json`` is missing.
         """
         return (event for event, _ in self.lines_since(commit, tip))
 
     def lines_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
-        """The same, each with its bytes: the SHA-256 of these is ``prev`` of the next."""
-        head = tip or self._repository.resolve(JOURNAL)
-        if head is None or head == commit:
+        """Yield the events as :meth:`since` does, each with its bytes: their SHA-256 is ``prev`` of the next."""
+        end_commit = tip or self._repository.resolve(JOURNAL)
+        if end_commit is None or end_commit == commit:
             return
-        commits = list(self._repository.history(head, commit))
-        lines = self._repository.read_many(f"{each}:{EVENT_FILE}" for each in commits)
-        before = None
-        for each in commits:
+        commits = list(self._repository.history(end_commit, commit))
+        event_files = self._repository.read_many(f"{event_commit}:{EVENT_FILE}" for event_commit in commits)
+        last_event = None
+        for event_commit in commits:
             try:
-                line = next(lines)
+                event_bytes = next(event_files)
             except KeyError:
-                raise self._damaged(each) from None
+                raise self._damaged_event(event_commit) from None
             try:
-                before = parse_event(line, each)
+                last_event = parse_event(event_bytes, event_commit)
             except ValueError:
-                # The place is asked for only where it is needed; the event before may be of this kind too.
-                if before is None and commit is not None:
-                    before = self.event(commit)
-                before = _stand_in(line, each, before)
-            yield before, line
+                # Read only for a stand-in at the start; the preceding event may be a stand-in, too.
+                if last_event is None and commit is not None:
+                    last_event = self.event(commit)
+                last_event = _make_stand_in(event_bytes, event_commit, last_event)
+            yield last_event, event_bytes
 
     def since_with_changes(
         self, commit: str | None, tip: str | None = None
     ) -> Iterator[tuple[Event, Iterable[Change]]]:
-        """The same with the changes of each capture; short lists are read ahead."""
-        following = self.since(commit, tip)
-        while batch := list(islice(following, _AHEAD)):
-            lists = self._short_lists(batch)
-            for event in batch:
-                yield event, self.changes(event, lists.get(event.seq))
+        """Yield the events as :meth:`since` does, with the changes of each capture.
 
-    def _short_lists(self, batch: Sequence[Event]) -> dict[int, bytes]:
-        short = [event for event in batch if any(_is_short_list(item) for item in event.attachments)]
-        read = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in short)
+        Short lists are read ahead in one request to git.  Iterating over the changes raises as :meth:`changes`.
+        """
+        events = self.since(commit, tip)
+        while batch := list(islice(events, _READ_AHEAD_EVENTS)):
+            short_lists = self._read_short_lists(batch)
+            for event in batch:
+                yield event, self.changes(event, short_lists.get(event.seq))
+
+    def _read_short_lists(self, batch: Sequence[Event]) -> dict[int, bytes]:
+        events_with_list = [event for event in batch if any(_is_short_list(item) for item in event.attachments)]
+        contents = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in events_with_list)
         try:
-            return dict(zip((event.seq for event in short), read, strict=True))
+            return dict(zip((event.seq for event in events_with_list), contents, strict=True))
         except KeyError:
-            # Whoever asks for the one that is missing gets to know.
+            # changes() reads the lists one by one then, and raises for the missing one.
             return {}
 
     def attachment(self, event: Event, name: str) -> bytes:
-        """The bytes of an attachment; raises StorageError where they do not fit the event."""
-        data = self._attached(event, name)
-        if not _is_attachment(event, name, data):
-            raise self._lost(event, name)
-        return data
+        """Return the bytes of an attachment; raises StorageError if missing or not the event's."""
+        attachment_bytes = self._read_attached(event, name)
+        if not _is_attachment(event, name, attachment_bytes):
+            raise self._lost_attachment(event, name)
+        return attachment_bytes
 
-    def _attached(self, event: Event, name: str) -> bytes:
+    def _read_attached(self, event: Event, name: str) -> bytes:
         try:
             return self._repository.read(f"{event.commit}:{name}")
         except KeyError:
-            raise self._lost(event, name) from None
+            raise self._lost_attachment(event, name) from None
 
-    def _lost(self, event: Event, name: str) -> StorageError:
+    def _lost_attachment(self, event: Event, name: str) -> StorageError:
         return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
             "verify, and bring the repository back from a backup or a clone.",
@@ -228,28 +241,28 @@ class Journal:
             seq=event.seq,
         )
 
-    def changes(self, event: Event, data: bytes | None = None) -> Iterator[Change]:
-        """The changes of a capture event; ``data``: the list, if it was read already.
+    def changes(self, event: Event, list_bytes: bytes | None = None) -> Iterator[Change]:
+        """Yield the changes of a capture; ``list_bytes`` is the list, if read already.
 
-        Raises StorageError where the list is missing, ValueError, KeyError or TypeError where it is there and
-        cannot be the event's: git vouches for its bytes, so the event itself is wrong.
+        Raises StorageError if the list is missing; ValueError, KeyError or TypeError if the list exists but cannot
+        be that of the event: git vouches for its bytes, so the event itself is wrong.
         """
         if all(item.name != CHANGES_FILE for item in event.attachments):
             return
-        if data is None:
-            data = self._attached(event, CHANGES_FILE)
-        if not _is_attachment(event, CHANGES_FILE, data):
+        if list_bytes is None:
+            list_bytes = self._read_attached(event, CHANGES_FILE)
+        if not _is_attachment(event, CHANGES_FILE, list_bytes):
             raise ValueError(f"{CHANGES_FILE} is another one")
-        for line in data.splitlines():
+        for line in list_bytes.splitlines():
             yield parse_change(line)
 
 
 def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
-    """The compliance clock now; it starts with the wall time of the first event."""
+    """Return the present time of the compliance clock, which starts with the wall time of the first event."""
     if newest is None:
         return reading.wall
-    value, before = clock.from_evidence(newest.clock)
-    return clock.advance(value, before, reading)
+    previous_time, previous_reading = clock.from_evidence(newest.clock)
+    return clock.advance(previous_time, previous_reading, reading)
 
 
 def _is_attachment(event: Event, name: str, data: bytes) -> bool:
@@ -258,4 +271,4 @@ def _is_attachment(event: Event, name: str, data: bytes) -> bool:
 
 
 def _is_short_list(item: Attachment) -> bool:
-    return item.name == CHANGES_FILE and item.size <= _SHORT_BYTES
+    return item.name == CHANGES_FILE and item.size <= _READ_AHEAD_BYTES

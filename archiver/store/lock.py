@@ -1,4 +1,4 @@
-"""Lock an archive between processes: one daemon, and one writer at a time.
+"""Lock an archive between processes: one daemon and one writer at a time.
 
 ``flock`` locks end with their process, so a crash leaves no stale lock; the file's text only says who holds it.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from archiver import clock
 from archiver.errors import Busy, StorageError
 
+#: A shorter pause uses the processor, a longer one delays each write behind another by up to this time.
 _RETRY_SECONDS = 0.02
 #: More than any mark or description of a holder has.
 _MAX_TEXT_BYTES = 500
@@ -31,7 +32,7 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
     Raises Busy with the holder's pid and command after ``wait_seconds``, StorageError if the file cannot be
     opened for writing.
     """
-    descriptor = _open(path)
+    descriptor = _open_lock_file(path)
     try:
         _acquire(path, descriptor, wait_seconds)
         clean_mark = f"clean {clock.read().boot_id}".encode()
@@ -48,7 +49,7 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
 class LockFlag:
     """A flag that one process raises and others see: a lock on a file that may stay empty.
 
-    Raising it needs neither free space nor a writable disk, and it ends with its process.
+    Raising the flag requires neither free space nor a writable disk, and a crash lowers it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,19 +57,20 @@ class LockFlag:
         self._descriptor: int | None = None
 
     def open(self) -> None:
-        """Open or make the file, while the disk takes one; raises StorageError."""
+        """Open or create the file while the disk is writable; the caller closes the flag.  Raises StorageError."""
         if self._descriptor is None:
-            self._descriptor = _open(self._path)
+            self._descriptor = _open_lock_file(self._path)
 
     def show(self) -> None:
         """Raise the flag, if :meth:`open` was called."""
         if self._descriptor is not None:
-            # A process that is just looking holds it, and sees it next time; or this filesystem has no locks.
+            # A process that tests the flag at this moment holds the lock, and sees the flag at its next test; or
+            # the filesystem has no locks.
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def hide(self) -> None:
-        """Lower the flag; it can be raised again."""
+        """Lower the flag, until :meth:`show` is called again."""
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -80,7 +82,7 @@ class LockFlag:
 
 
 def holder(path: Path) -> str | None:
-    """Return pid and command of the process that holds the lock; None if nobody does, or it cannot be read."""
+    """Return pid and command of the process that holds the lock; None for a free or unreadable lock."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -96,7 +98,7 @@ def holder(path: Path) -> str | None:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:

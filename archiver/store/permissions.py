@@ -1,4 +1,4 @@
-"""Restrict who may read the archive's files, and make its content immutable.
+"""Restrict reading of the archive's files, and make content objects immutable.
 
 The archive belongs to the service's user.  Without a reading group nobody else gets past its folders.  A group may
 read it through the group of its folders, which new files inherit (setgid), and the umask that writers set.
@@ -40,7 +40,7 @@ _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0
 
 
 class _ProcessMask:
-    """The umask of the process, which all its threads share.
+    """The umask of the process, shared by all threads.
 
     The first thread that sets it remembers the original, the last one restores it: if each restored what it found,
     a thread that leaves second would restore the mask of the one that left first.
@@ -96,7 +96,7 @@ def reading_group(name: str) -> int | None:
 
 
 def make_private(folder: Path) -> None:
-    """Restrict a folder to its owner, before anything in it could inherit its list; raises OSError."""
+    """Restrict a new folder to its owner, before any entry inherits an access-control list; raises OSError."""
     os.chmod(folder, _OWNER_FOLDER_MODE)
     _drop_lists(os.fspath(folder))
 
@@ -107,7 +107,7 @@ def grant_access(root: Path, group: int | None) -> int:
     Raises the first OSError after everything else was changed, for example for a group that the caller is not in.
     """
     changed_count, first_error = 0, None
-    for path, status in _entries(os.fspath(root)):
+    for path, status in _walk_entries(os.fspath(root)):
         try:
             changed_count += _set_access(path, status, os.fspath(root), group)
         except OSError as error:
@@ -119,21 +119,21 @@ def grant_access(root: Path, group: int | None) -> int:
 
 def _set_access(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
     is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
-    changed = False
+    is_changed = False
     if group is not None and status.st_gid != group and not is_secret:
         os.chown(path, -1, group, follow_symlinks=False)
-        changed = True
-    mode = _required_mode(path, status, root, group)
+        is_changed = True
+    required_mode = _required_mode(path, status, root, group)
     # Compared after the group was changed, since the kernel clears the setgid bit then.
-    if stat.S_IMODE(os.lstat(path).st_mode) != mode:
-        os.chmod(path, mode)
-        changed = True
+    if stat.S_IMODE(os.lstat(path).st_mode) != required_mode:
+        os.chmod(path, required_mode)
+        is_changed = True
     # Lists go last: without its list, an entry gives its group the mode that the list had restricted.
-    return _drop_lists(path) or changed
+    return _drop_lists(path) or is_changed
 
 
 def has_access(root: Path, group: int | None) -> bool:
-    """Return True if the archive's folder and what a quick look covers are as :func:`grant_access` leaves them."""
+    """Return True if the archive's folder and a quick look at its entries fit :func:`grant_access`."""
     status = os.stat(root)
     if stat.S_IMODE(status.st_mode) != _folder_mode(group) or group not in (None, status.st_gid):
         return False
@@ -143,17 +143,17 @@ def has_access(root: Path, group: int | None) -> bool:
 def too_open_entries(root: Path, group: int | None, limit: int = _QUICK_LOOK_ENTRIES) -> Iterator[Path]:
     """Yield the entries, of the first ``limit``, that others than the owner and ``group`` may read or change."""
     root_path = os.fspath(root)
-    for number, (path, status) in enumerate(_entries(root_path)):
+    for number, (path, status) in enumerate(_walk_entries(root_path)):
         if number >= limit:
             return
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISDIR(status.st_mode):
-            excess = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _acl_attributes(path)
+            excess_access = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _acl_attributes(path)
         else:
             # A readable file does no harm behind a closed folder.
             is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
-            excess = mode & (0o077 if is_secret else 0o022)
-        if excess:
+            excess_access = mode & (0o077 if is_secret else 0o022)
+        if excess_access:
             yield Path(path)
 
 
@@ -162,17 +162,17 @@ def _folder_mode(group: int | None) -> int:
 
 
 def _required_mode(path: str, status: os.stat_result, root: str, group: int | None) -> int:
-    mode = stat.S_IMODE(status.st_mode)
+    current_mode = stat.S_IMODE(status.st_mode)
     if stat.S_ISDIR(status.st_mode):
         return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group)
     if os.path.basename(path).startswith(_KEY_PREFIX):
         return _KEY_MODE
     if _CONTENT_FOLDER in path:
-        return mode & 0o444
+        return current_mode & 0o444
     if group is None:
-        return mode & 0o750
+        return current_mode & 0o750
     # The group may do what the owner may, but for writing.
-    return (mode & 0o700) | ((mode >> 3) & 0o050)
+    return (current_mode & 0o700) | ((current_mode >> 3) & 0o050)
 
 
 def _is_owner_folder(path: str, root: str) -> bool:
@@ -180,24 +180,24 @@ def _is_owner_folder(path: str, root: str) -> bool:
     return folder == root and name in _OWNER_FOLDERS
 
 
-def _entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield files and folders with their status, upper folders first; links and sockets have no modes."""
     yield root, os.lstat(root)
-    folders = deque([root])
-    while folders:
-        folder = folders.popleft()
+    pending_folders = deque([root])
+    while pending_folders:
+        folder = pending_folders.popleft()
         try:
             # Listed completely before the caller changes anything.
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            sorted_entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
-            # Who may not list a folder can neither judge nor change what is in it.
+            # Without the right to list a folder, its entries can be neither judged nor changed.
             continue
-        for entry in entries:
+        for entry in sorted_entries:
             if entry.is_dir(follow_symlinks=False):
                 if folder == root and entry.name in _SKIPPED_FOLDERS:
                     continue
                 if not _is_owner_folder(entry.path, root):
-                    folders.append(entry.path)
+                    pending_folders.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):
                 continue
             # Files of the spool come and go.
@@ -206,7 +206,7 @@ def _entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def has_list(path: str) -> bool:
-    """Return True if a path has an access-control list, or gives one to new files in it; raises OSError."""
+    """Return True if a path has an access-control list, or a default list for new files; raises OSError."""
     return bool(_acl_attributes(path))
 
 
@@ -232,7 +232,7 @@ def _drop_lists(path: str) -> bool:
 
 
 def is_immutable(path: Path) -> bool:
-    """Return True if the immutable flag of ``path`` is set; False on a filesystem without it."""
+    """Return True if the immutable flag of ``path`` is set; False on a filesystem without such flags."""
     try:
         return bool(_inode_flags(path) & _FS_IMMUTABLE_FL)
     except OSError:
@@ -241,7 +241,7 @@ def is_immutable(path: Path) -> bool:
 
 
 def set_immutable(path: Path, *, on: bool) -> None:
-    """Set or clear the immutable flag, and check that the filesystem kept it; raises OSError."""
+    """Set or clear the immutable flag; raises OSError, also if the filesystem ignored the change."""
     flags = _inode_flags(path)
     new_flags = flags | _FS_IMMUTABLE_FL if on else flags & ~_FS_IMMUTABLE_FL
     if flags == new_flags:
@@ -279,14 +279,14 @@ def protect(objects: Path, *, on: bool) -> tuple[int, int]:
     Raises OSError with the file's name for the first one that cannot be changed.
     """
     changed_count = total_count = 0
-    for folder, _, files in os.walk(objects):
-        for name in files:
-            path = Path(folder, name)
+    for folder, _, object_names in os.walk(objects):
+        for object_name in object_names:
+            object_path = Path(folder, object_name)
             total_count += 1
-            if is_immutable(path) != on:
+            if is_immutable(object_path) != on:
                 try:
-                    set_immutable(path, on=on)
+                    set_immutable(object_path, on=on)
                 except OSError as error:
-                    raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+                    raise OSError(error.errno, error.strerror, os.fspath(object_path)) from None
                 changed_count += 1
     return changed_count, total_count

@@ -10,8 +10,10 @@ from archiver.model import Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.names import is_utf8, ref_component
 
+#: More suggestions would hide the sentence in front of them.
 _MAX_SUGGESTIONS = 3
-#: Of difflib's ratio, from 0 to 1; low enough for Chinese names, where one of four characters is a quarter.
+#: difflib's ratio, from 0 to 1.  A lower one suggests unrelated names; a higher one misses Chinese names, where
+#: one wrong character of four is a quarter.
 _MIN_SIMILARITY = 0.4
 
 
@@ -42,7 +44,7 @@ def find_submission(archive: Archive, name: str) -> Submission:
 
 
 def find_filing(archive: Archive, name: str) -> str:
-    """Return a filing's name as refs spell it; raises NotFoundError with similar names."""
+    """Return a filing's name in the spelling of refs; raises NotFoundError with similar names."""
     filings = sorted({submission.filing for submission in archive.index.submissions()})
     for spelling in _ref_spellings(name):
         if spelling in filings:
@@ -66,11 +68,14 @@ def find_object(archive: Archive, name: str) -> str:
 
 
 def _ref_spellings(name: str) -> list[str]:
-    """Return how refs may spell a typed name: as it is, by its bytes, or by those of a GB18030 file server."""
+    """Return the possible ref spellings of a typed name: unchanged, from UTF-8 bytes, or from GB18030 bytes.
+
+    Old file servers have names in GB18030, which people type in UTF-8.
+    """
     # SQLite refuses surrogates, and no ref holds any.
     spellings = [name] if is_utf8(name) else []
     for encoding, errors in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
-        # A name that this encoding does not have cannot be spelt in it.
+        # An encoding without these characters has no spelling of the name.
         with suppress(UnicodeEncodeError):
             parts = (part.encode(encoding, errors) for part in name.split("/") if part)
             spellings.append("/".join(map(ref_component, parts)))

@@ -31,7 +31,7 @@ def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
 
 def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
     """Withdraw the reading group's access to matching content that was archived before the patterns were set."""
-    for path, sha256 in overview.contents(index):
+    for path, sha256 in overview.content_paths(index):
         if matching_pattern(path, patterns):
             # An immutable object keeps its mode until ``archiver protect --off``.
             with suppress(OSError):

@@ -14,6 +14,7 @@ from archiver.existence import is_there
 from archiver.model import JournalPoint
 from archiver.store.permissions import mask_of
 
+#: A shorter wait fails on a busy machine; a longer one hides that a process hangs with a transaction open.
 _BUSY_SECONDS = 30.0
 _RETRY_SECONDS = 0.02
 #: Files that SQLite keeps beside a database.
@@ -21,7 +22,7 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open, or make, a derived database with a write-ahead log; the caller closes it.  Raises sqlite3.Error."""
+    """Open or create a derived database with a write-ahead log, for the caller to close; raises sqlite3.Error."""
     _make_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
@@ -41,7 +42,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
-    """Close a new connection if its first use fails, and let the error pass.
+    """Close a new connection if the block fails, and let the error pass.
 
     A connection is part of a reference cycle with its statements: nothing else would close its descriptors before
     the garbage collector runs.
@@ -54,11 +55,11 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _make_file(path: Path) -> None:
-    """Make the file of a new database with the mode of its folder, whatever the umask of the first process.
+    """Create the file of a new database with the mode that the folder allows, whatever the umask of this process.
 
     SQLite gives the files beside it the same mode.
     """
-    # If the file exists or cannot be made, SQLite opens it or says why not.
+    # If the file exists, SQLite opens it; if the file cannot be created, SQLite reports the reason.
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -68,7 +69,7 @@ def _make_file(path: Path) -> None:
 
 
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
-    """Create the tables, unless another process has just created them."""
+    """Create the tables of ``schema``, unless another process has just done so."""
     database.execute("begin immediate")
     with database:
         if database.execute("pragma user_version").fetchone()[0] == 0:
@@ -78,7 +79,7 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
 
 
 def stored_integer(value: int) -> int | bytes:
-    """Return an integer as it is stored: as digits if it exceeds SQLite's signed 64 bits.
+    """Return an integer in the form that is stored: as digits above SQLite's signed 64 bits.
 
     Filesystems deliver times past the year 2262 and inode numbers of 64 bits without a sign.  Digits are
     stored as bytes: of text, a column for integers would make a number that is not exact.
@@ -87,7 +88,7 @@ def stored_integer(value: int) -> int | bytes:
 
 
 def read_integer(stored: int | bytes) -> int:
-    """Return the integer that :func:`stored_integer` was given."""
+    """Return the integer from the result of :func:`stored_integer`."""
     return int(stored)
 
 
@@ -97,17 +98,19 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 def read_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest event that a database with a table ``meta`` has taken in; None if there is none."""
-    rows = dict(database.execute("select key, value from meta where key in ('archive', 'seq', 'digest', 'head')"))
-    if len(rows) < 4:
+    """Return the newest event in a database with a table ``meta``; None for a new database."""
+    fields = dict(
+        database.execute("select key, value from meta where key in ('archive', 'seq', 'digest', 'head')")
+    )
+    if len(fields) < 4:
         return None
-    return JournalPoint(rows["archive"], int(rows["seq"]), rows["digest"], rows["head"])
+    return JournalPoint(fields["archive"], int(fields["seq"]), fields["digest"], fields["head"])
 
 
-def point_of(path: Path) -> JournalPoint | None:
-    """Return the same for a database that is not open; None also if it is missing or cannot be read."""
+def point_of(database_path: Path) -> JournalPoint | None:
+    """Return :func:`read_point` of a closed database; None also if the file is missing or unreadable."""
     try:
-        with closing(connect_read_only(path)) as database:
+        with closing(connect_read_only(database_path)) as database:
             return read_point(database)
     except (sqlite3.Error, ValueError, OSError):
         # A derived database without a point says nothing about the journal, and is made anew.
@@ -115,7 +118,7 @@ def point_of(path: Path) -> JournalPoint | None:
 
 
 def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
-    """Record the newest event that a database has taken in; the caller commits."""
+    """Record the newest event in a database; the caller commits."""
     values = (
         ("archive", point.archive_id),
         ("seq", str(point.seq)),
@@ -126,33 +129,33 @@ def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, which tell whether another one has taken its place; None without one."""
+    """Return device and inode of a file, by which a replaced file is recognized; None if the file is missing."""
     try:
-        status = os.stat(path)
+        file_stat = os.stat(path)
     except OSError:
         # Gone, or on a volume that is not mounted now.
         return None
-    return status.st_dev, status.st_ino
+    return file_stat.st_dev, file_stat.st_ino
 
 
-def replace(new: Path, path: Path) -> None:
-    """Put the closed database ``new`` in the place of another.
+def replace(new_path: Path, path: Path) -> None:
+    """Put the closed database ``new_path`` in the place of another.
 
     The old write-ahead log is removed first: SQLite would apply it to the new file.
     """
     for suffix in _COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    os.rename(new, path)
+    os.rename(new_path, path)
 
 
 def remove(path: Path) -> None:
-    """Delete a database and its companions; it is derived and can be rebuilt."""
+    """Delete a derived database, which can be rebuilt, and its companions."""
     for suffix in ("", *_COMPANIONS):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open without writing a byte, even in a read-only folder; the caller closes it.  Raises sqlite3.Error."""
+    """Open without writing a byte, even in a read-only folder, for the caller to close; raises sqlite3.Error."""
     # A reader without write access to the folder cannot share the write-ahead log.
-    mode = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=_BUSY_SECONDS)
+    uri_options = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.as_uri()}?{uri_options}", uri=True, timeout=_BUSY_SECONDS)

@@ -14,7 +14,7 @@ from archiver.errors import LazyMessage
 from archiver.profiles import FLOOR_YEARS
 from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, PLAN_FILE
-from archiver.store.events.event_details import present
+from archiver.store.events.event_details import require_member
 from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
 from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState
 from archiver.verify.findings import VerifyReport, verbatim
@@ -53,7 +53,7 @@ def check_disposal(entry: JournalEntry, state: JournalState, report: VerifyRepor
         approval = DisposalApproved.from_details(details)
         # The planner's own approval and one of another plan are allowed, but do not count.
         uid = event["actor"]["uid"]
-        if uid != plan.planner_uid and present(approval.plan_sha256, "plan_sha256") == plan.plan_sha256:
+        if uid != plan.planner_uid and require_member(approval.plan_sha256, "plan_sha256") == plan.plan_sha256:
             plan.approval_times.setdefault(uid, event["clock"]["time"])
             state.unproven_approvals.append((disposal, uid))
     elif event["action"] == Action.DISPOSE_BEGIN:
@@ -66,7 +66,7 @@ def check_disposal(entry: JournalEntry, state: JournalState, report: VerifyRepor
         _check_content_unneeded(disposal, plan, state, report)
     elif event["action"] == Action.DISPOSE_CERTIFY:
         plan.is_certified = True
-        kept_content = present(DisposalCertified.from_details(details).kept, "kept")
+        kept_content = require_member(DisposalCertified.from_details(details).kept, "kept")
         for sha256 in kept_content:
             state.destroyed_content.pop(sha256, None)
         _check_certificate(entry, plan, set(kept_content), state, report)
@@ -151,7 +151,7 @@ def _check_certificate(
         report.add_finding("A054", event["object"], LazyMessage("it does not list what was planned"))
 
 
-def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport) -> None:
+def check_outcomes(require_member: Set[str], state: JournalState, report: VerifyReport) -> None:
     """Compare the present objects with the certificates, after the whole journal was read.
 
     Destroyed content that is absent becomes a note per disposal. Unfinished disposals are findings.
@@ -160,7 +160,7 @@ def check_outcomes(present: Set[str], state: JournalState, report: VerifyReport)
     for sha256, disposal in state.destroyed_content.items():
         if not state.disposal_plans[disposal].is_certified:
             continue
-        if sha256 in present:
+        if sha256 in require_member:
             report.add_finding("A058", sha256, verbatim(disposal))
         else:
             destroyed_counts[disposal] += 1

@@ -9,7 +9,7 @@ from archiver.errors import LazyMessage
 from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import KeyReplaced
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, TOKEN_FILE
-from archiver.store.events.event_details import present
+from archiver.store.events.event_details import require_member
 from archiver.store.events.evidence_events import CheckpointSigned, TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.git.repository import JOURNAL
@@ -44,7 +44,7 @@ def check_submission(entry: JournalEntry, state: JournalState, report: VerifyRep
     if not is_signed_by(entry.read_signed_tag(), state.current_signer):
         report.add_finding("A042", tag)
     manifest = state.manifest_digests.get(details.version, {})
-    if manifest.get("sha256") != present(details.manifest_sha256, "manifest_sha256"):
+    if manifest.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
         report.add_finding("A043", tag, verbatim(details.version))
     sealed_sm3 = details.manifest_sm3
     # Not every build of OpenSSL has SM3: without it, only the SHA-256 is compared.
@@ -63,7 +63,10 @@ def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyRep
     digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
     tag, event = entry.read_signed_tag(), entry.event
     details = CheckpointSigned.from_details(event["details"])
-    if digest != present(details.refs_sha256, "refs_sha256") or f"refs-sha256 {digest}\n".encode() not in tag:
+    if (
+        digest != require_member(details.refs_sha256, "refs_sha256")
+        or f"refs-sha256 {digest}\n".encode() not in tag
+    ):
         report.add_finding("A045", event["object"])
     if f"event-sha256 {event['prev']}\n".encode() not in tag:
         report.add_finding("A045", event["object"], LazyMessage("it names another event"))
@@ -79,7 +82,7 @@ def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) 
     Raises KeyError if the token is missing, ValueError if a member of the event is.
     """
     details = TimestampReceived.from_details(entry.event["details"])
-    seq = present(details.seq, "seq")
+    seq = require_member(details.seq, "seq")
     try:
         event_data = entry.repository.read(f"{state.journal_commits[int(seq) - 1]}:event.json")
         token = entry.read_attachment(TOKEN_FILE)
@@ -114,7 +117,7 @@ def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyRep
         if added_signer.strip() not in tag or not is_signed_by(tag, state.current_signer):
             report.add_finding("A048", event["object"], LazyMessage("the old key did not sign it"))
     if event["action"] == Action.KEY_REPLACE:
-        reason = present(KeyReplaced.from_details(event["details"]).reason, "reason")
+        reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")
         report.add_note(
             event["object"], _REPLACED.with_fields(at=event["at"], user=event["actor"]["user"], reason=reason)
         )

@@ -16,7 +16,7 @@ import pytest
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import Direct, ThroughChildren
 from archiver.store.content.root_folder import RootFolder
-from archiver.store.content.source import FileSource, Unstable
+from archiver.store.content.source import FileSource, SourceChanged
 from archiver.workers import WorkerProgram
 from tests.support.site import Site, wait_until
 
@@ -77,7 +77,7 @@ def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="symbolic") as error:
             remote.open(b"link")
         assert error.value.errno == errno.ELOOP
-        with pytest.raises(Unstable):
+        with pytest.raises(SourceChanged):
             remote.open("深".encode())
         assert remote.entry(b"link")
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.folder.access import Direct, FolderAccess, ThroughChildren
-from archiver.store.content.source import Unstable
+from archiver.store.content.source import SourceChanged
 from tests.support.site import Site, wait_until
 
 SECRET = "root:$6$salt$digest:20000:0:99999:7:::"
@@ -89,7 +89,7 @@ def test_a_link_that_comes_in_the_middle_of_a_row_of_files_leads_nowhere(
 
 @pytest.mark.parametrize("path", [b"f/../f/s/a.txt", b"f/./s/a.txt", b"../outside/shadow", b"/etc/passwd"])
 def test_a_forged_path_leads_nowhere(access: FolderAccess, outside: Path, path: bytes) -> None:
-    with pytest.raises((FileNotFoundError, Unstable)):
+    with pytest.raises((FileNotFoundError, SourceChanged)):
         access.open(path)
 
 

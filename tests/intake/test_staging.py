@@ -54,7 +54,7 @@ def test_what_became_of_each_file(store: ContentStore) -> None:
     assert [noted.path for noted in read.unreadable] == [b"link"]
     assert read.held == [b"open"]
     assert list(overdue.staged) == [b"open"]
-    spool = read.staged[b"good.pdf"].spool
+    spool = read.staged[b"good.pdf"].spool_path
     assert spool is not None
     assert Path(spool).read_bytes() == b"%PDF-1.7 cut"
 

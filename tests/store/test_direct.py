@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from archiver.store.content import copier as copier_module
-from archiver.store.content.copier import LARGE, Copier, Unwritable
+from archiver.store.content.copier import LARGE, Copier, WriteFailed
 
-PIECE = copier_module._LARGE_PIECE
+PIECE = copier_module._LARGE_CHUNK
 BYTES = random.Random(1).randbytes(4 * PIECE + 5000)
 
 
@@ -52,7 +52,7 @@ def copied(copier: Copier, *arguments) -> int:
 
 def goes_direct(folder: Path) -> bool:
     with new(folder / "probe") as descriptor:
-        return copier_module._set_direct(descriptor, wanted=True)
+        return copier_module._set_direct(descriptor, enabled=True)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_where_blocks_are_refused_the_page_cache_is_used(copier: Copier, tmp_pat
 
 
 def test_a_disk_that_is_full(copier: Copier) -> None:
-    with new(Path("/dev/full")) as descriptor, pytest.raises(Unwritable) as caught:
+    with new(Path("/dev/full")) as descriptor, pytest.raises(WriteFailed) as caught:
         copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     assert caught.value.errno == errno.ENOSPC
 
@@ -118,7 +118,7 @@ def test_a_piece_that_cannot_be_written_late_is_told_and_the_copier_goes_on(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * PIECE, before[1]))
     try:
-        with new(tmp_path / "copy") as descriptor, pytest.raises(Unwritable) as caught:
+        with new(tmp_path / "copy") as descriptor, pytest.raises(WriteFailed) as caught:
             copied(copier, reading(BYTES), descriptor, len(BYTES), [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -152,7 +152,7 @@ def test_nothing_is_written_after_giving_up(copier: Copier, tmp_path: Path, by: 
             copier.copy(readinto, descriptor, len(BYTES), [], proceed)
         end = os.lseek(descriptor, 0, os.SEEK_CUR)
         assert end == 2 * PIECE
-        assert not any(buffer._being_written.locked() for buffer in copier._buffers)
+        assert not any(buffer._being_written.locked() for buffer in copier._large_buffers)
     assert told[:2] == [PIECE, 2 * PIECE]
 
 

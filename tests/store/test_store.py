@@ -20,7 +20,7 @@ from archiver.store.archive import Archive
 from archiver.store.changes import between
 from archiver.store.content.objects import ContentStore, pointer
 from archiver.store.content.root_folder import RootFolder
-from archiver.store.content.source import FileSource, Unstable
+from archiver.store.content.source import FileSource, SourceChanged
 from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
@@ -86,7 +86,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        with pytest.raises(Unstable):
+        with pytest.raises(SourceChanged):
             content.stage(opened(source))
     finally:
         stop.set()
@@ -99,7 +99,7 @@ def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_pat
     with pytest.raises(OSError, match="symbolic links"):
         content.stage(opened(tmp_path / "link"))
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(Unstable):
+    with pytest.raises(SourceChanged):
         content.stage(opened(tmp_path / "fifo"))
 
 

@@ -22,7 +22,7 @@ from archiver.intake.folder import mounts
 from archiver.intake.folder.enclosure import check_separate
 from archiver.store.content.own_files import OwnFile, OwnFiles
 from archiver.store.content.root_folder import RootFolder
-from archiver.store.content.source import FileSource, Source, StatData, Unstable
+from archiver.store.content.source import FileSource, Source, SourceChanged, StatData
 from archiver.workers import Worker, WorkerHung, WorkerProgram, name_to_text, text_to_name
 
 _Answer = TypeVar("_Answer")
@@ -56,7 +56,7 @@ class FolderAccess(Protocol):
         """Look at one path, without following a link."""
 
     def open(self, path: bytes) -> Source:
-        """Open a file for reading; raises Unstable if the path is no file any more.  The caller closes it."""
+        """Open a file for reading; raises SourceChanged if the path is no file any more.  The caller closes it."""
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
         """Return a function that opens as :meth:`open` does, for a short row of files, one open at a time."""
@@ -85,7 +85,7 @@ class Direct:
                 except FileNotFoundError:
                     # Deleted since the folder was listed.
                     continue
-                is_own = (status.st_dev, status.st_ino) in own.known and own.holds(status)
+                is_own = (status.st_dev, status.st_ino) in own.identities and own.holds(status)
                 yield new_tuple(DirectoryEntry, (name, status.st_mode, stat_data_of(status), is_own))
 
     def names(self, path: bytes) -> list[bytes]:
@@ -100,7 +100,7 @@ class Direct:
         return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
 
     def open(self, path: bytes) -> Source:
-        """Open a file for reading; raises Unstable if the path is no file any more."""
+        """Open a file for reading; raises SourceChanged if the path is no file any more."""
         return FileSource(self._folder, path)
 
     @contextmanager
@@ -175,7 +175,7 @@ class ThroughChildren:
         worker = self._take(path)
         try:
             is_being_written, signature = self.call(worker, path, _decode_opened, "open", name_to_text(path))
-        except (OSError, Unstable):
+        except (OSError, SourceChanged):
             self.give_back(worker)
             raise
         return _RemoteSource(self, worker, path, signature, is_being_written)
@@ -201,7 +201,7 @@ class ThroughChildren:
     def call(
         self, worker: Worker, path: bytes, decode: Callable[[Any], _Answer], kind: str, *values: object
     ) -> _Answer:
-        """Return a child's answer to a question about ``path``; raises OSError or Unstable as the child met it."""
+        """Return a child's answer about ``path``; raises OSError or SourceChanged if the child met them."""
         return self.call_for_content(worker, path, memoryview(b""), decode, kind, *values)[0]
 
     def call_for_content(
@@ -257,7 +257,7 @@ def open_access(root: Path, archive: Path) -> FolderAccess:
 class _Refusal(NamedTuple):
     """What a child met instead of an answer: to be raised here."""
 
-    error: OSError | Unstable
+    error: OSError | SourceChanged
 
 
 def _decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | _Refusal:
@@ -270,7 +270,7 @@ def _decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | _
         case ["own", str(path)]:
             return _Refusal(OwnFile(text_to_name(path)))
         case ["unstable"]:
-            return _Refusal(Unstable())
+            return _Refusal(SourceChanged())
     raise ValueError("no answer about a folder")
 
 
@@ -305,12 +305,12 @@ class _RemoteSource:
     """A file that a child holds open."""
 
     def __init__(
-        self, access: ThroughChildren, worker: Worker, path: bytes, signature: StatData, is_being_written: bool
+        self, access: ThroughChildren, worker: Worker, path: bytes, stat_data: StatData, is_being_written: bool
     ) -> None:
         self._access = access
         self._worker = worker
         self._path = path
-        self.signature = signature
+        self.stat_data = stat_data
         self.is_being_written = is_being_written
 
     def readinto(self, buffer: memoryview) -> int:

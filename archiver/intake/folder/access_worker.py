@@ -9,7 +9,7 @@ from typing import Any
 
 from archiver.intake.folder.access import Direct, DirectoryEntry
 from archiver.store.content.own_files import OwnFile
-from archiver.store.content.source import Source, Unstable
+from archiver.store.content.source import Source, SourceChanged
 from archiver.workers import WithContent, name_to_text, serve, text_to_name
 
 
@@ -24,7 +24,7 @@ class FolderReader:
         """Return what the parent asked for, or the error that it shall raise, as it decodes them."""
         try:
             return self._read(*values) if kind == "read" else ["ok", getattr(self, f"_{kind}")(*values)]
-        except Unstable:
+        except SourceChanged:
             return ["unstable"]
         except OwnFile as error:
             return ["own", name_to_text(error.path)]
@@ -47,7 +47,7 @@ class FolderReader:
     def _open(self, path: str) -> tuple[Any, ...]:
         self._close()
         self._source = self._access.open(text_to_name(path))
-        return (self._source.is_being_written, *self._source.signature)
+        return (self._source.is_being_written, *self._source.stat_data)
 
     def _read(self, count: int) -> WithContent:
         buffer = memoryview(bytearray(count))

@@ -37,7 +37,7 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
     may_hang = mounts.untrusted_mount(watch_path, mount_table) is not None
     examined_path = os.path.dirname(watch_path) if may_hang else watch_path
     watch_identities, archive_identities = _identities(examined_path), _identities(archive_path)
-    is_inside = bool(OwnFiles(archive_path).known & watch_identities)
+    is_inside = bool(OwnFiles(archive_path).identities & watch_identities)
     is_around = not may_hang and not archive_identities.isdisjoint(_identities(watch_path, with_parents=False))
     archive_location, watch_location = _location(archive_path, mount_table), _location(watch_path, mount_table)
     is_inside = is_inside or _is_at_or_below(watch_location, archive_location)

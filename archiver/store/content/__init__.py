@@ -1,5 +1,5 @@
-"""The bytes of materials, each once, under the name of their SHA-256, where stock git-lfs looks for them.
+"""Keeps the bytes of each material once, under the SHA-256, in the place where stock git-lfs looks for objects.
 
-A *source* is a file of the watched folder opened for reading; it is *staged* in the spool while it is hashed, and
-*published* under its name when it has not changed meanwhile.
+A *source* is a file of the watched folder opened for reading.  A copy is *staged* in the spool and hashed on the
+way, and *published* under its name if the source did not change during the copy.
 """

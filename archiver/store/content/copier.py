@@ -1,8 +1,7 @@
-"""Copies that are hashed while they are written, large ones past the page cache.
+"""Copy files and hash them on the way, large ones past the page cache.
 
-Archived content and packages are seldom read again soon, and must not push out of memory what the file
-server's users work with.  The disk writes one piece while the next is read and hashed, and a sync finds
-little left to do.
+Archived content and packages are seldom read again soon, and must not push the files of the file server's users
+out of memory.  The disk writes one chunk while the next is read and hashed, and a sync finds little left to do.
 """
 
 from __future__ import annotations
@@ -19,91 +18,97 @@ from itertools import cycle, repeat
 from queue import SimpleQueue
 from typing import Protocol
 
-#: From here on it is worth it.
+#: Files of this size go past the page cache: below it, waiting for the disk costs more than the cache does.
 LARGE = 256 << 10
-#: A large piece keeps the disk busy; a small one is written while the processor still holds it.
-_LARGE_PIECE, _SMALL_PIECE = 2 << 20, 128 << 10
-#: One is filled and hashed while others wait for the disk.
-_AHEAD = 4
-#: O_DIRECT wants memory, place and length in multiples of a block, and no block is larger than this.
+#: Smaller large chunks leave the disk idle; larger small ones fall out of the processor's cache before the write.
+_LARGE_CHUNK, _SMALL_CHUNK = 2 << 20, 128 << 10
+#: One buffer is filled and hashed while the others wait for the disk; each more costs 2 MB of memory.
+_BUFFER_COUNT = 4
+#: O_DIRECT requires memory, offset and length in multiples of a block, and no block is larger than a page.
 _ALIGNMENT = mmap.PAGESIZE
 
 
-class Unwritable(OSError):
-    """The copy could not be written; what it was read from is not to blame."""
+class WriteFailed(OSError):
+    """The copy could not be written; the source of the copy is not to blame."""
 
 
 class HashDigest(Protocol):
-    """One of those of :mod:`hashlib`."""
+    """A hash object of :mod:`hashlib`."""
 
     def update(self, data: memoryview, /) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
 
     def hexdigest(self) -> str:
         """Return the digest of all bytes so far."""
 
 
 class _Buffer:
-    """Memory that is being filled or being written."""
+    """Memory filled by one thread and written by another, in turns."""
 
     def __init__(self, length: int) -> None:
-        # Anonymous memory begins on a page, and takes none before it is used.
+        # Anonymous memory begins on a page, and occupies none before its first use.
         pages = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):
-            # The disk is told of each page; of huge ones there are few.
+            # Huge pages make the lists of pages that go to the disk short; without them copying is slower only.
             pages.madvise(mmap.MADV_HUGEPAGE)
         self.memory = memoryview(pages)
         self._being_written = threading.Lock()
-        self._failed: Unwritable | None = None
+        self._write_error: WriteFailed | None = None
 
-    def hand_over(self, writer: SimpleQueue[_Order | None], descriptor: int, piece: memoryview) -> None:
-        """Have what it was filled with written by another thread."""
+    def queue_write(self, orders: SimpleQueue[_WriteOrder | None], descriptor: int, chunk: memoryview) -> None:
+        """Pass ``chunk``, which lies in this buffer, to the thread that writes; the buffer is busy until then."""
         self._being_written.acquire()
-        writer.put((self, descriptor, piece))
+        orders.put((self, descriptor, chunk))
 
-    def write(self, descriptor: int, piece: memoryview) -> None:
-        """Write it: in that other thread."""
+    def write(self, descriptor: int, chunk: memoryview) -> None:
+        """Write ``chunk`` and free the buffer; called by the thread that writes.
+
+        Keeps a failure for :meth:`wait_until_free`, since nobody waits in this thread.
+        """
         try:
-            _write_past_cache(descriptor, piece)
-        except Unwritable as error:
-            self._failed = error
+            _write_past_cache(descriptor, chunk)
+        except WriteFailed as error:
+            self._write_error = error
         finally:
             self._being_written.release()
 
-    def wait(self) -> None:
-        """Until it may be filled; raises Unwritable where what was in it could not be written."""
+    def wait_until_free(self) -> None:
+        """Wait until the buffer may be filled again; raises WriteFailed if its last chunk was not written."""
         with self._being_written:
-            failed, self._failed = self._failed, None
-        if failed:
-            raise failed
+            write_error, self._write_error = self._write_error, None
+        if write_error:
+            raise write_error
 
 
-_Order = tuple[_Buffer, int, memoryview]
+_WriteOrder = tuple[_Buffer, int, memoryview]
 
 
-def _serve(orders: SimpleQueue[_Order | None]) -> None:
+def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
     while order := orders.get():
-        buffer, descriptor, piece = order
-        buffer.write(descriptor, piece)
+        buffer, descriptor, chunk = order
+        buffer.write(descriptor, chunk)
 
 
 class Copier:
-    """Copies one file after the other; for one thread."""
+    """Copy one file after the other; for one thread.
 
-    def __init__(self, ahead: int = _AHEAD) -> None:
-        """``ahead``: pieces of 2 MB that may wait for the disk; more of them even out a busy processor."""
-        self._small = _Buffer(_SMALL_PIECE)
-        self._buffers = [_Buffer(_LARGE_PIECE) for _ in range(ahead)]
-        self._turns = cycle(self._buffers)
-        self._orders: SimpleQueue[_Order | None] | None = None
+    Owns buffers and, from the first large file on, a thread for writing, which ends with this object.
+    """
 
-    def _writer(self) -> SimpleQueue[_Order | None]:
-        """Where pieces are handed to the thread that writes, which ends with this object."""
-        if self._orders is None:
-            self._orders = SimpleQueue()
-            threading.Thread(target=_serve, args=[self._orders], daemon=True).start()
-            weakref.finalize(self, self._orders.put, None)
-        return self._orders
+    def __init__(self, buffer_count: int = _BUFFER_COUNT) -> None:
+        """Allocate ``buffer_count`` large buffers: more buffers even out a busy processor."""
+        self._small_buffer = _Buffer(_SMALL_CHUNK)
+        self._large_buffers = [_Buffer(_LARGE_CHUNK) for _ in range(buffer_count)]
+        self._buffer_cycle = cycle(self._large_buffers)
+        self._pending_orders: SimpleQueue[_WriteOrder | None] | None = None
+
+    def _order_queue(self) -> SimpleQueue[_WriteOrder | None]:
+        """Return the queue of the thread that writes; start the thread with the first large file."""
+        if self._pending_orders is None:
+            self._pending_orders = SimpleQueue()
+            threading.Thread(target=_serve_orders, args=[self._pending_orders], daemon=True).start()
+            weakref.finalize(self, self._pending_orders.put, None)
+        return self._pending_orders
 
     def copy(
         self,
@@ -111,86 +116,93 @@ class Copier:
         descriptor: int,
         size: int,
         digests: Sequence[HashDigest],
-        proceed: Callable[[int], None] = lambda _: None,
+        check_progress: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Hash what ``readinto`` gives until its end, and write it; the number of bytes.
+        """Read ``readinto`` to its end, hash and write every chunk; return the number of bytes.
 
-        Pieces may be on their way yet: close nothing before :meth:`wait`, which several copies may share.
-        ``descriptor``: of a new file; ``size``: what to expect; ``proceed`` is told how many bytes it is
-        with each piece, before that is written, and may raise to give it up.  Raises what these two raise,
-        and Unwritable, also for a copy before that was not waited for.
+        Chunks may still be on their way to the disk: close nothing before :meth:`wait`, which several copies may
+        share.  ``descriptor`` is that of a new file, ``size`` the expected size.  Before a chunk is written,
+        ``check_progress`` is called with the bytes so far, and may raise to abandon the copy.
+
+        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, also for an earlier copy of
+        which nobody waited for the end.
         """
-        is_large = size >= LARGE and _set_direct(descriptor, wanted=True)
-        total = 0
+        is_large = size >= LARGE and _set_direct(descriptor, enabled=True)
+        copied_bytes = 0
         try:
-            # A small file waits for no large one.
-            for buffer in self._turns if is_large else repeat(self._small):
-                buffer.wait()
-                piece = _fill(buffer.memory, readinto)
-                if not piece:
+            # A small file has a buffer of its own, and so waits for no large one.
+            for buffer in self._buffer_cycle if is_large else repeat(self._small_buffer):
+                buffer.wait_until_free()
+                chunk = _fill_buffer(buffer.memory, readinto)
+                if not chunk:
                     break
-                total += len(piece)
-                proceed(total)
+                copied_bytes += len(chunk)
+                check_progress(copied_bytes)
                 if is_large:
-                    buffer.hand_over(self._writer(), descriptor, piece)
+                    buffer.queue_write(self._order_queue(), descriptor, chunk)
                 else:
-                    _write(descriptor, piece)
+                    _write_chunk(descriptor, chunk)
                 for digest in digests:
-                    digest.update(piece)
+                    digest.update(chunk)
         except BaseException:
-            # Written later, a piece would go to whatever file has this number by then.
-            with suppress(Unwritable):
+            # Wait for pending writes: the caller closes the descriptor, and its number may be another file's then.
+            with suppress(WriteFailed):
                 self.wait()
             raise
-        return total
+        return copied_bytes
 
     def wait(self) -> None:
-        """Until everything is written; raises Unwritable for the first piece that could not be."""
-        failed: Unwritable | None = None
-        for buffer in self._buffers:
+        """Wait until everything is written; raises WriteFailed for the first chunk that could not be."""
+        first_error: WriteFailed | None = None
+        for buffer in self._large_buffers:
             try:
-                buffer.wait()
-            except Unwritable as error:
-                failed = failed or error
-        if failed:
-            raise failed
+                buffer.wait_until_free()
+            except WriteFailed as error:
+                first_error = first_error or error
+        if first_error:
+            raise first_error
 
 
-def _fill(view: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
-    """As much of it as there is: only the last piece of a file may end within a block."""
-    filled = 0
-    while filled < len(view) and (count := readinto(view[filled:])):
-        filled += count
-    return view[:filled]
+def _fill_buffer(memory: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
+    """Read until ``memory`` is full or the source ends; return the filled part.
+
+    A short read in the middle of a file must not end a chunk: only the last one may end within a block.
+    """
+    filled_bytes = 0
+    while filled_bytes < len(memory) and (read_bytes := readinto(memory[filled_bytes:])):
+        filled_bytes += read_bytes
+    return memory[:filled_bytes]
 
 
-def _write(descriptor: int, piece: memoryview) -> None:
+def _write_chunk(descriptor: int, chunk: memoryview) -> None:
     try:
-        while piece:
-            piece = piece[os.write(descriptor, piece) :]
+        while chunk:
+            chunk = chunk[os.write(descriptor, chunk) :]
     except OSError as error:
-        raise Unwritable(error.errno, error.strerror) from error
+        raise WriteFailed(error.errno, error.strerror) from error
 
 
-def _write_past_cache(descriptor: int, piece: memoryview) -> None:
-    """Whole blocks past the page cache, and what is left of the piece through it."""
+def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
+    """Write whole blocks past the page cache, and the rest of the chunk through the cache."""
     try:
-        while len(piece) >= _ALIGNMENT:
-            piece = piece[os.write(descriptor, piece[: len(piece) // _ALIGNMENT * _ALIGNMENT]) :]
+        while len(chunk) >= _ALIGNMENT:
+            chunk = chunk[os.write(descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:
-        # The filesystem took the flag and wants other blocks, or a disk that is full took part of one.
+        # The filesystem took the flag but requires other blocks, or a full disk took part of one: the rest is
+        # written through the page cache, which reports a full disk.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            raise Unwritable(error.errno, error.strerror) from error
-    if piece:
-        _set_direct(descriptor, wanted=False)
-        _write(descriptor, piece)
+            raise WriteFailed(error.errno, error.strerror) from error
+    if chunk:
+        _set_direct(descriptor, enabled=False)
+        _write_chunk(descriptor, chunk)
 
 
-def _set_direct(descriptor: int, *, wanted: bool) -> bool:
-    """Whether writes go past the page cache from now on; False where the filesystem cannot (an old tmpfs)."""
+def _set_direct(descriptor: int, *, enabled: bool) -> bool:
+    """Switch writes past the page cache on or off; return True if on from now on."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if enabled else flags & ~os.O_DIRECT)
     except OSError:
+        # The filesystem has no such writes (an old tmpfs): the page cache serves instead.
         return False
-    return wanted
+    return enabled

@@ -1,7 +1,7 @@
-"""The archive's own folders and keys, known by device and inode: a path tells nothing.
+"""Recognize the archive's own folders and keys by device and inode, under any path.
 
-A bind mount or a container volume can show the archive, or a part of it, inside the watched folder.
-What is read from there would be archived, the signing key too, and each version would make the next.
+A bind mount or a container volume can show the archive, or a part of it, inside the watched folder.  Capturing
+that would archive the signing key, and each version would cause the next.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import errno
 import os
 from contextlib import suppress
 
-#: Folders of the archive whose entries count one by one; below the others names fan out without end.
-_LISTED = (b"", b"/keys", b"/archive.git", b"/archive.git/lfs")
+#: Folders of the archive whose entries are listed one by one; the others hold too many, and are recognized whole.
+_LISTED_FOLDERS = (b"", b"/keys", b"/archive.git", b"/archive.git/lfs")
 
 
 class OwnFile(OSError):
-    """What was to be read belongs to the archive; ``path``: where it begins, relative to the watched folder."""
+    """Refusal to read a file of the archive; ``path`` is its top, relative to the watched folder."""
 
     def __init__(self, path: bytes) -> None:
         super().__init__(errno.EPERM, "it is part of the archive itself")
@@ -23,38 +23,38 @@ class OwnFile(OSError):
 
 
 class OwnFiles:
-    """What must not be archived, wherever it is met."""
+    """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """``archive``: its folder; None, or one that cannot be read: nothing is known."""
+        """Read the identities below the folder ``archive``; None or an unreadable folder has no own file."""
         self._archive = archive
-        #: Device and inode of each, as of the last look.
-        self.known = self._look()
+        #: Device and inode of each file, as read last.
+        self.identities = self._read_identities()
 
     def holds(self, status: os.stat_result) -> bool:
-        """Whether this is one of them."""
+        """Return True if a file with this ``stat`` result belongs to the archive."""
         identity = (status.st_dev, status.st_ino)
-        if identity not in self.known:
+        if identity not in self.identities:
             return False
-        # An inode number is given again: what lies in the archive now counts, not what lay there once.
-        self.known = self._look()
-        return identity in self.known
+        # The kernel reuses inode numbers: the file must belong to the archive now, not only when last read.
+        self.identities = self._read_identities()
+        return identity in self.identities
 
     def refuse(self, status: os.stat_result, path: bytes) -> None:
-        """Raise OwnFile for one of them, met at ``path``."""
+        """Raise OwnFile if the file at ``path``, with this ``stat`` result, belongs to the archive."""
         if self.holds(status):
             raise OwnFile(path)
 
-    def _look(self) -> frozenset[tuple[int, int]]:
+    def _read_identities(self) -> frozenset[tuple[int, int]]:
         if self._archive is None:
             return frozenset()
-        found: set[tuple[int, int]] = set()
-        for below in _LISTED:
-            # A reader of the archive may not list all of it.
+        identities: set[tuple[int, int]] = set()
+        for folder in _LISTED_FOLDERS:
+            # A reader of the archive may not list every folder; the upper ones are recognized all the same.
             with suppress(OSError):
-                status = os.stat(self._archive + below)
-                found.add((status.st_dev, status.st_ino))
-                for name in os.listdir(self._archive + below):
-                    status = os.lstat(os.path.join(self._archive + below, name))
-                    found.add((status.st_dev, status.st_ino))
-        return frozenset(found)
+                status = os.stat(self._archive + folder)
+                identities.add((status.st_dev, status.st_ino))
+                for name in os.listdir(self._archive + folder):
+                    status = os.lstat(os.path.join(self._archive + folder, name))
+                    identities.add((status.st_dev, status.st_ino))
+        return frozenset(identities)

@@ -1,7 +1,7 @@
-"""The folders below one root, entered name by name through descriptors, so that no link leads out of it.
+"""Enter folders below one root name by name through descriptors, so that no link leads out of the root.
 
-A path that is resolved as a whole follows every link in its middle, and whoever may write in the
-watched folder may put one there between a scan and the reading of a file.
+The kernel follows every link in the middle of a path, and a user with write access to the watched folder can put
+one there between a scan and the reading of a file.
 """
 
 from __future__ import annotations
@@ -14,46 +14,47 @@ from contextlib import contextmanager
 from archiver.store.content.own_files import OwnFiles
 
 # O_PATH needs no right to list a folder that is only passed through, as a path needs none.
-_ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_BELOW = _ROOT | os.O_NOFOLLOW
-_NO_NAMES = (b"", b".", b"..")
+_ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_NESTED_FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
+_INVALID_NAMES = (b"", b".", b"..")
 
 
 class RootFolder:
-    """One root; its own path may lead through links, what lies below it never does.
+    """A root folder, whose own path may lead through links; paths below must not.
 
-    Nothing is held open between two calls: an open descriptor would keep the volume from being unmounted.
+    Keeps nothing open between two calls: an open descriptor would prevent unmounting the volume.
     """
 
     def __init__(self, path: bytes, own: OwnFiles | None = None) -> None:
-        """``own``: the archive's own files, which are not entered, by whatever path they are reached."""
+        """Take ``path`` as the root; ``own`` are the archive's files, which are not entered by any path."""
         self.path = path
         self.own = own or OwnFiles(None)
 
-    def enter(self, path: bytes, *, past_own: bool = False) -> int:
-        """A folder's descriptor (``O_PATH``), which the caller closes.
+    def enter(self, path: bytes, *, skip_own_check: bool = False) -> int:
+        """Open a folder; return its descriptor (``O_PATH``), which the caller closes.
 
-        ``past_own``: for a path that is known to lead through nothing of the archive's.
-        Raises OSError, NotADirectoryError where one of its names is a link, OwnFile where it is the archive's.
+        ``skip_own_check`` saves a system call a name, for a path that a scan has found outside of the archive.
+
+        Raises OSError, such as NotADirectoryError for a link in the path and OwnFile for a folder of the archive.
         """
-        known = frozenset[tuple[int, int]]() if past_own else self.own.known
-        descriptor = os.open(self.path, _ROOT)
+        own_identities = frozenset[tuple[int, int]]() if skip_own_check else self.own.identities
+        descriptor = os.open(self.path, _ROOT_FLAGS)
         try:
-            if known:
+            if own_identities:
                 self.own.refuse(os.fstat(descriptor), b"")
-            passed = 0
+            prefix_length = 0
             for name in path.split(b"/") if path else ():
-                if name in _NO_NAMES:
-                    # No name in a folder: it can only come from a journal that was forged.
+                if name in _INVALID_NAMES:
+                    # No folder has such an entry: the path comes from a forged journal.
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-                deeper = os.open(name, _BELOW, dir_fd=descriptor)
+                child_descriptor = os.open(name, _NESTED_FLAGS, dir_fd=descriptor)
                 os.close(descriptor)
-                descriptor = deeper
-                if known:
+                descriptor = child_descriptor
+                if own_identities:
                     status = os.fstat(descriptor)
-                    if (status.st_dev, status.st_ino) in known:
-                        self.own.refuse(status, path[:passed] + name)
-                passed += len(name) + 1
+                    if (status.st_dev, status.st_ino) in own_identities:
+                        self.own.refuse(status, path[:prefix_length] + name)
+                prefix_length += len(name) + 1
         except BaseException:
             os.close(descriptor)
             raise
@@ -61,7 +62,7 @@ class RootFolder:
 
     @contextmanager
     def folder(self, path: bytes) -> Iterator[int]:
-        """The same, closed at the end."""
+        """Yield the descriptor of a folder, closed at the end; raises as :meth:`enter` does."""
         descriptor = self.enter(path)
         try:
             yield descriptor
@@ -70,34 +71,35 @@ class RootFolder:
 
     @contextmanager
     def parent_folders(self) -> Iterator[Callable[[bytes], int]]:
-        """Yield a function that enters the folder of each file of a row, once for files that follow each other.
+        """Yield a function from a file's path to the descriptor of its folder, opened once for successive files.
 
-        Five system calls a file, from two threads that hand the interpreter's lock to each other at each, made
-        the first capture of small files a fifth slower.  For one thread and a short row: a folder that is
-        moved away meanwhile is read to the end of the row, as if it had been moved just after.
-        The descriptors end with the row; the function raises as :meth:`enter` does.
+        Five system calls a file, from two threads that pass the interpreter's lock to each other at each, made the
+        first capture of small files a fifth slower.  For one thread and a short batch: a folder that is moved away
+        during the batch is read to its end, as if moved just after.
+
+        The descriptors are closed with the context; the function raises as :meth:`enter` does.
         """
-        entered: list[tuple[bytes, int]] = []
+        open_folders: list[tuple[bytes, int]] = []
 
-        def enter(file: bytes) -> int:
-            path = file.rpartition(b"/")[0]
-            if entered and entered[0][0] != path:
-                os.close(entered.pop()[1])
-            if not entered:
-                entered.append((path, self.enter(path, past_own=True)))
-            return entered[0][1]
+        def enter(file_path: bytes) -> int:
+            folder_path = file_path.rpartition(b"/")[0]
+            if open_folders and open_folders[0][0] != folder_path:
+                os.close(open_folders.pop()[1])
+            if not open_folders:
+                open_folders.append((folder_path, self.enter(folder_path, skip_own_check=True)))
+            return open_folders[0][1]
 
         try:
             yield enter
         finally:
-            for _, descriptor in entered:
+            for _, descriptor in open_folders:
                 os.close(descriptor)
 
     def status(self, path: bytes) -> os.stat_result:
-        """What ``stat`` tells of a path, the last name not followed; raises OSError."""
-        parent, _, name = path.rpartition(b"/")
-        folder = self.enter(parent)
+        """Return the ``stat`` result of a path, of a link itself; raises OSError."""
+        parent_path, _, name = path.rpartition(b"/")
+        descriptor = self.enter(parent_path)
         try:
-            return os.stat(name, dir_fd=folder, follow_symlinks=False) if name else os.fstat(folder)
+            return os.stat(name, dir_fd=descriptor, follow_symlinks=False) if name else os.fstat(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)

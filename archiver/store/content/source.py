@@ -1,4 +1,4 @@
-"""One material opened for reading: what it was before, its bytes, what it is after."""
+"""Read a material of the watched folder, and detect changes between opening and end."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple, Protocol
 from archiver.store.content.root_folder import RootFolder
 
 
-class Unstable(Exception):
-    """The file changed while it was read; nothing of it was kept."""
+class SourceChanged(Exception):
+    """The file changed during the copy; nothing of the copy was kept."""
 
 
 class StatData(NamedTuple):
-    """What tells one state of a file from the next without reading it.
+    """The figures of ``stat`` by which a change of a file is recognized without reading.
 
-    ``ctime_ns`` is there because a write can be hidden by setting mtime back.
+    ``ctime_ns`` is included because a program can hide a write by setting mtime back.
     """
 
     size: int
@@ -28,59 +28,60 @@ class StatData(NamedTuple):
 
     @classmethod
     def unknown(cls) -> StatData:
-        """A signature that fits no file: whatever is there must be read again."""
+        """Return figures that no file has: whatever exists under the name must be read again."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
     def of(cls, status: os.stat_result) -> StatData:
-        """The signature of a ``stat`` result."""
-        # A scan makes one for each of a million files; this takes half the time of a call.
+        """Return the figures of a ``stat`` result."""
+        # A scan makes one for each of a million files; this takes half the time of calling the class.
         return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 class Source(Protocol):
-    """An open file of the watched folder, here or behind a child process."""
+    """An open file of the watched folder, in this process or in a child."""
 
-    #: The state at opening.
-    signature: StatData
-    #: Whether a process of this machine holds it open for writing.
+    #: The figures at opening.
+    stat_data: StatData
+    #: A process of this machine has the file open for writing.
     is_being_written: bool
 
     def readinto(self, buffer: memoryview) -> int:
         """Read the next bytes; 0 at the end; raises OSError."""
 
     def is_unchanged(self) -> bool:
-        """Whether file and name still are what was opened; raises OSError."""
+        """Return True if the file is as at opening and the name still leads to this file; raises OSError."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class FileSource:
     """A file opened by this process, below a root and without following a link."""
 
     def __init__(self, root: RootFolder, path: bytes, folder: int | None = None) -> None:
-        """Open it.
+        """Open the file at ``path`` below ``root``; the caller closes this object.
 
-        ``folder``: a descriptor of the folder that it lies in, which the caller keeps open for longer than
-        this file; None: it is entered here.
-        Raises OSError, and Unstable where it is no regular file any more.
+        ``folder`` is a descriptor of the file's folder that the caller keeps open until then; None: the folder is
+        entered here.
+
+        Raises OSError, OwnFile for a file of the archive, and SourceChanged for anything but a regular file.
         """
         parent, _, self._name = path.rpartition(b"/")
-        self._owned: list[int] = []
+        self._own_descriptors: list[int] = []
         if folder is None:
-            folder = root.enter(parent, past_own=True)
-            self._owned.append(folder)
-        # Held until the end: the name is looked at again in the folder that it was opened in.
+            folder = root.enter(parent, skip_own_check=True)
+            self._own_descriptors.append(folder)
+        # Kept open: is_unchanged looks up the name in the same folder again.
         self._folder = folder
         try:
             self._descriptor = open_quietly(self._name, folder)
-            self._owned.append(self._descriptor)
+            self._own_descriptors.append(self._descriptor)
             status = os.fstat(self._descriptor)
             root.own.refuse(status, path)
             if not stat.S_ISREG(status.st_mode):
-                raise Unstable
-            self.signature = StatData.of(status)
+                raise SourceChanged
+            self.stat_data = StatData.of(status)
             self.is_being_written = _has_writer(self._descriptor)
         except BaseException:
             self.close()
@@ -91,20 +92,20 @@ class FileSource:
         return os.readv(self._descriptor, [buffer])
 
     def is_unchanged(self) -> bool:
-        """Whether file and name still are what was opened; raises OSError."""
-        if StatData.of(os.fstat(self._descriptor)) != self.signature:
+        """Return True if the file is as at opening and the name still leads to this file; raises OSError."""
+        if StatData.of(os.fstat(self._descriptor)) != self.stat_data:
             return False
-        named = StatData.of(os.stat(self._name, dir_fd=self._folder, follow_symlinks=False))
-        return named.inode == self.signature.inode
+        named_stat = StatData.of(os.stat(self._name, dir_fd=self._folder, follow_symlinks=False))
+        return named_stat.inode == self.stat_data.inode
 
     def close(self) -> None:
-        """Close what was opened here."""
-        while self._owned:
-            os.close(self._owned.pop())
+        """Close the descriptors opened by this object."""
+        while self._own_descriptors:
+            os.close(self._own_descriptors.pop())
 
 
 def open_quietly(name: bytes, folder: int) -> int:
-    """Open for reading without following a link, blocking on a FIFO or touching atime."""
+    """Open for reading without following a link, blocking on a FIFO or changing atime."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         return os.open(name, flags | os.O_NOATIME, dir_fd=folder)
@@ -114,10 +115,10 @@ def open_quietly(name: bytes, folder: int) -> int:
 
 
 def _has_writer(descriptor: int) -> bool:
-    """Ask the kernel by trying for a read lease, which it refuses while a writer is there.
+    """Return True if a process has the file open for writing, which makes the kernel refuse a read lease.
 
-    The lease is given back at once; asking needs to own the file or CAP_LEASE,
-    and a filesystem that knows leases.  Where it cannot be asked, the answer is no.
+    The lease is released at once.  Leases require ownership of the file or CAP_LEASE, and a filesystem that
+    supports them; otherwise no writer is reported.
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

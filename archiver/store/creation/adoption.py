@@ -1,4 +1,4 @@
-"""A clone becomes an archive again: after a disaster, or on another machine."""
+"""Turn a clone into an archive again: after a disaster, or on another machine."""
 
 from __future__ import annotations
 
@@ -22,51 +22,57 @@ from archiver.store.writer import Draft
 
 
 def adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
-    """Make ``root``, which holds a mirror clone and its keys, an archive; journals it.
+    """Turn the mirror clone and the keys in ``root`` into an archive, journal that, and return the archive.
 
-    Content and history are taken as they are: ``verify`` tells what they are worth.
-    Raises StorageError where the clone or the keys are not there, or on a filesystem that cannot keep an
-    archive.  The clone is changed in place: whoever
-    was killed at it left a mark, and does it once more.
+    Content and history are taken over unchecked: ``verify`` checks them afterwards.  The clone is changed in
+    place. After a crash, the workspace folder marks the archive as unfinished, and another call completes the
+    work.
+
+    The caller closes the archive.  Raises StorageError if clone or keys are missing or unfit, or if the filesystem
+    cannot hold an archive.
     """
     with permissions.masked():
-        return _adopt(root, adopted)
+        return _adopt_clone(root, adopted)
 
 
 def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
-    """Whether ``root`` was made an archive so already, and not left halfway."""
+    """Return True if ``root`` was turned into an archive by this adoption before, completely."""
     if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
-        return any(_records(event, adopted) for event in archive.journal.since(None))
+        return any(_journals_adoption(event, adopted) for event in archive.journal.since(None))
 
 
-def _adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
-    path = root / "archive.git"
-    for needed in (path / "HEAD", root / "keys" / "signing_key", root / "keys" / "allowed_signers"):
-        if not is_plain_file(needed):
-            raise _missing(needed)
-    _check_format(path)
-    if not _has_journal(path):
-        raise _missing(path / JOURNAL)
-    if outside := hooks.redirections(path):
+def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
+    repository_path = root / "archive.git"
+    for required_file in (
+        repository_path / "HEAD",
+        root / "keys" / "signing_key",
+        root / "keys" / "allowed_signers",
+    ):
+        if not is_plain_file(required_file):
+            raise _missing_part(required_file)
+    _check_clone_format(repository_path)
+    if not _has_journal(repository_path):
+        raise _missing_part(repository_path / JOURNAL)
+    if outside_files := hooks.redirections(repository_path):
         raise StorageError(
             "{path} makes the clone depend on files outside of it. Nothing was changed. Clone again, without "
             "--shared and --reference.",
-            path=path / outside[0],
+            path=repository_path / outside_files[0],
         )
     check_filesystem(root / new_archive.WORKSPACE, root)
     (root / new_archive.WORKSPACE).mkdir(mode=0o700, exist_ok=True)
-    # Before the first git: a clone has the settings of wherever it comes from.
-    Repository(path).arm()
-    _close_to_writing(path / "lfs" / "objects")
-    shutil.rmtree(path / "lfs" / "tmp", ignore_errors=True)
+    # Before the first git command: a clone may have harmful settings from its origin.
+    Repository(repository_path).arm()
+    _make_read_only(repository_path / "lfs" / "objects")
+    shutil.rmtree(repository_path / "lfs" / "tmp", ignore_errors=True)
     permissions.grant_access(root, None)
     (root / "spool").mkdir(exist_ok=True)
     archive = Archive(root)
     archive.reindex()
-    newest = archive.journal.head()
-    if newest is None or not _records(newest, adopted):
+    newest_event = archive.journal.head()
+    if newest_event is None or not _journals_adoption(newest_event, adopted):
         with archive.writing(0) as writer:
             writer.append(Draft("archive", adopted))
     shutil.rmtree(root / new_archive.WORKSPACE)
@@ -74,51 +80,52 @@ def _adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
     return archive
 
 
-def _records(event: Event, adopted: ArchiveAdopted) -> bool:
+def _journals_adoption(event: Event, adopted: ArchiveAdopted) -> bool:
     return event.action == adopted.action and event.details == adopted.to_details()
 
 
-def _check_format(path: Path) -> None:
-    """Refuse a clone that would be lost with an archive's settings in the place of its own.
+def _check_clone_format(repository_path: Path) -> None:
+    """Raise StorageError for a clone that is lost when the settings of an archive replace its own.
 
-    Raises StorageError.  git gets the settings as text alone: it must not obey them.
+    Reads the settings as text: git must not obey them yet.
     """
-    settings = repository_format.read_settings(path)
-    odd = [*repository_format.oddities(path, settings)]
-    if "extensions.refstorage=reftable" in odd:
-        raise repository_format.reftable_problem(path)
-    if repository_format.is_partial(settings) or is_there(path / "shallow", follow_links=False):
+    settings = repository_format.read_settings(repository_path)
+    unusual_settings = [*repository_format.oddities(repository_path, settings)]
+    if "extensions.refstorage=reftable" in unusual_settings:
+        raise repository_format.reftable_problem(repository_path)
+    if repository_format.is_partial(settings) or is_there(repository_path / "shallow", follow_links=False):
         raise StorageError(
             "The clone {path} is not whole: it was made with --filter or --depth. Nothing was changed. Clone "
             "again without them, from the archive or from another clone of it.",
-            path=path,
+            path=repository_path,
         )
-    if odd:
+    if unusual_settings:
         raise StorageError(
             "The clone {path} is of a format that an archive cannot have ({format}). Nothing was changed. Clone "
             "again from the archive, or from another clone of it.",
-            path=path,
-            format=", ".join(odd),
+            path=repository_path,
+            format=", ".join(unusual_settings),
         )
 
 
-def _has_journal(path: Path) -> bool:
-    """Whether the clone has the journal's ref, loose or packed; asks no git."""
-    if is_plain_file(path / JOURNAL):
+def _has_journal(repository_path: Path) -> bool:
+    """Return True if the clone has the journal's ref, loose or packed; git would obey settings, and is not run."""
+    if is_plain_file(repository_path / JOURNAL):
         return True
     try:
-        return f" {JOURNAL}\n".encode() in (path / "packed-refs").read_bytes()
+        return f" {JOURNAL}\n".encode() in (repository_path / "packed-refs").read_bytes()
     except OSError:
+        # Without a readable file of packed refs there is no packed ref.
         return False
 
 
-def _close_to_writing(objects: Path) -> None:
-    for folder, _, files in os.walk(objects):
-        for name in files:
+def _make_read_only(objects: Path) -> None:
+    for folder, _, names in os.walk(objects):
+        for name in names:
             Path(folder, name).chmod(0o444)
 
 
-def _missing(path: Path) -> StorageError:
+def _missing_part(path: Path) -> StorageError:
     return StorageError(
         "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
         "git -c init.defaultRefFormat=files clone --mirror, with the contents in its lfs/objects, and with its "

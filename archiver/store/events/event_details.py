@@ -1,4 +1,4 @@
-"""Declaring the details of events: one dataclass a kind, with a rule for each member."""
+"""Declare the details of events: one dataclass for each kind, with a rule for each member."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ _RULE = "rule"
 
 @dataclass(frozen=True, slots=True)
 class MemberRule:
-    """The rule for one member of ``details``.
-
-    ``name``: its name in the journal, where that of the attribute differs; ``is_checked``: an event that breaks
-    the rule is unreadable; ``is_optional``: an event may lack it, and it is left out where the attribute is None.
-    """
+    """The rule for one member of ``details``."""
 
     kind: ValueKind
     meaning: str
+    #: The name in the journal; None for that of the attribute.
     name: str | None
+    #: An event that breaks the rule is unreadable.
     is_checked: bool
+    #: An event may lack the member, and does if the attribute is None.
     is_optional: bool
 
     def read(self, value: Any) -> Any:
@@ -63,19 +62,19 @@ class EventDetails:
     attached: ClassVar[tuple[AttachedFile, ...]] = ()
 
     @classmethod
-    def _members(cls) -> tuple[tuple[str, str, MemberRule, bool], ...]:
-        # The same as in check.
+    def _own_members(cls) -> tuple[tuple[str, str, MemberRule, bool], ...]:
+        # mypy mistakes the __hash__ of the instances for that of the class, as in check.
         return _declared_members(cls)  # type: ignore[arg-type]
 
     @classmethod
     def rules(cls) -> Mapping[str, MemberRule]:
         """Return the rules by the members' names in the journal."""
-        return {name: rule for _, name, rule, _ in cls._members()}
+        return {name: rule for _, name, rule, _ in cls._own_members()}
 
     @classmethod
     def check(cls, details: Mapping[str, Any]) -> None:
         """Raise ValueError if a checked member is missing or of another kind."""
-        # mypy takes the __hash__ of the instances for that of the class.
+        # mypy mistakes the __hash__ of the instances for that of the class.
         for name, rule in _checked_members(cls):  # type: ignore[arg-type]
             value = details.get(name)
             # Null stands for an absent member that is optional; any other absent one is missing.
@@ -97,18 +96,18 @@ class EventDetails:
         Raises ValueError as :meth:`check` does.
         """
         cls.check(details)
-        values = {}
-        for attribute, name, rule, has_default in cls._members():
+        values_by_attribute = {}
+        for attribute, name, rule, has_default in cls._own_members():
             if name in details:
-                values[attribute] = rule.read(details[name])
+                values_by_attribute[attribute] = rule.read(details[name])
             elif not has_default:
-                values[attribute] = None
-        return cls(**values)
+                values_by_attribute[attribute] = None
+        return cls(**values_by_attribute)
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details as the journal holds them."""
+        """Return the details in the form of the journal."""
         details = {}
-        for attribute, name, rule, _ in self._members():
+        for attribute, name, rule, _ in self._own_members():
             value = getattr(self, attribute)
             if value is not None or not rule.is_optional:
                 details[name] = rule.write(value)
@@ -154,11 +153,11 @@ class WritableDetails(Protocol):
         """The kind of the event."""
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details as the journal holds them."""
+        """Return the details in the form of the journal."""
 
 
-def present(value: Value | None, name: str) -> Value:
-    """Return the value of a noted member; raises ValueError if absent."""
+def require_member(value: Value | None, name: str) -> Value:
+    """Return the value of a noted member that the caller relies on; raises ValueError if absent."""
     if value is None:
         raise ValueError(f"{name} is missing")
     return value

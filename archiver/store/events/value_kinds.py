@@ -13,12 +13,12 @@ from archiver import clock
 
 #: The integers that SQLite stores.
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
-#: Numbers of events, far below what SQLite stores: the ones after a forged one have to fit too.
-_LAST_SEQ = 10**12 - 1
-#: The compliance clock is added to, and must not run over the calendar's end.
-_LAST_YEAR = 9000
-#: Far more than any period; counted day by day, more would keep everybody waiting.
-_MOST_DAYS = 100_000
+#: Far below the integers of SQLite: the numbers after a forged one have to fit, too.
+_MAX_EVENT_NUMBER = 10**12 - 1
+#: Periods are added to the compliance clock, and the sum must not pass the end of Python's calendar, year 9999.
+_MAX_YEAR = 9000
+#: Far more than any period; working days are counted one by one, and more of them would take seconds.
+_MAX_DAYS = 100_000
 
 _REF = re.compile(r"refs/[^\x00-\x20\x7f]+")
 _OID = re.compile(r"[0-9a-f]{40}")
@@ -35,7 +35,7 @@ def _unchanged(value: Any) -> Any:
 class ValueKind:
     """A kind of JSON value, with the conversion to a Python value and back.
 
-    ``fits`` may raise any error of looking at a value of another kind; :meth:`accepts` takes it for a no.
+    ``fits`` may raise any error that examining a value of another kind causes; :meth:`accepts` returns False then.
     """
 
     label: str
@@ -81,13 +81,13 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_compliance_clock(value: Any) -> bool:
-    now, reading = clock.from_evidence(value)
+    clock_time, clock_reading = clock.from_evidence(value)
     return (
-        now.year <= _LAST_YEAR
-        and isinstance(reading.boot_id, str)
-        and _is_integer(reading.boottime_ns)
-        and _is_integer(reading.uptime_ns)
-        and isinstance(reading.shifted, bool)
+        clock_time.year <= _MAX_YEAR
+        and isinstance(clock_reading.boot_id, str)
+        and _is_integer(clock_reading.boottime_ns)
+        and _is_integer(clock_reading.uptime_ns)
+        and isinstance(clock_reading.shifted, bool)
     )
 
 
@@ -121,15 +121,13 @@ OBJECT = ValueKind("object", lambda value: isinstance(value, dict))
 OBJECTS = list_of(OBJECT, "list of objects")
 DAY = ValueKind(
     "day (YYYY-MM-DD)",
-    lambda value: date.fromisoformat(value).year <= _LAST_YEAR,
+    lambda value: date.fromisoformat(value).year <= _MAX_YEAR,
     date.fromisoformat,
     date.isoformat,
 )
 TIME = ValueKind("time (RFC 3339)", _is_time)
 #: The days of a period: working days are counted one by one.
-DAYS = ValueKind(
-    f"integer from 0 to {_MOST_DAYS:,}", lambda value: _is_integer(value) and 0 <= value <= _MOST_DAYS
-)
+DAYS = ValueKind(f"integer from 0 to {_MAX_DAYS:,}", lambda value: _is_integer(value) and 0 <= value <= _MAX_DAYS)
 TIMEZONE = ValueKind("time zone (IANA)", lambda value: value == "" or bool(ZoneInfo(value).key))
 YEARS_BY_SCOPE = ValueKind(
     "object of integers",
@@ -144,7 +142,7 @@ REMINDER_STEPS = list_of(
     "list of objects with uid and step",
 )
 
-EVENT_NUMBER = ValueKind("integer from 1", lambda value: _is_integer(value) and 0 < value <= _LAST_SEQ)
+EVENT_NUMBER = ValueKind("integer from 1", lambda value: _is_integer(value) and 0 < value <= _MAX_EVENT_NUMBER)
 COMPLIANCE_CLOCK = ValueKind("object", _is_compliance_clock)
 ACTOR = ValueKind("object", lambda value: _is_integer(value["uid"]) and _is_text(value["user"]))
 REFS = ValueKind("object of object ids", fits_refs)

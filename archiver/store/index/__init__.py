@@ -1,5 +1,5 @@
 """``index.db``, which answers questions that the journal alone would answer slowly.
 
-It is derived: *queries* read it, ``apply`` takes events in, and damaged or of another release it is made again
-from the journal.
+The file is derived: *queries* read rows, ``apply`` turns events into rows, and a file that is damaged or of
+another release is rebuilt from the journal.
 """

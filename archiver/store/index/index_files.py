@@ -13,7 +13,10 @@ from archiver.store.journal import Journal
 
 
 def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
-    """Open the index for writing; replace one that cannot be used by an empty one, and report that."""
+    """Open the index for writing; an unusable file is reported and replaced by an empty index.
+
+    The caller catches up with the journal under the writer's lock.
+    """
     try:
         return Index(path)
     except IndexDamaged as damaged:
@@ -29,9 +32,11 @@ def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
 
 
 def open_foreign(path: Path, journal: Journal) -> Index:
-    """Open the index of another user's archive for reading; raises StorageError if it is damaged.
+    """Open the index of another user's archive for reading.
 
-    While its owner is just making it, read the journal instead: nothing is damaged then.
+    While the owner's process is just creating the tables, an index in memory is built from the journal instead.
+
+    Raises StorageError if the index is damaged: only the owner may rebuild the file.
     """
     try:
         return Index(path, read_only=True)
@@ -51,7 +56,7 @@ def open_foreign(path: Path, journal: Journal) -> Index:
 def rebuild(path: Path, journal: Journal) -> None:
     """Build a new index from the journal, under the writer's lock.
 
-    The old one stays in place until the new one is complete, so that an unreadable journal costs nothing.
+    The old index stays in place until the new one is complete, so that an unreadable journal costs nothing.
     """
     unfinished_path = path.with_name(f"{path.name}.new")
     sqlite.remove(unfinished_path)

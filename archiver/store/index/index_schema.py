@@ -62,8 +62,8 @@ RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
 
 
 class IndexDamaged(Exception):
-    """The file is not a usable index; it can be rebuilt."""
+    """The file is no usable index of this release, and can be rebuilt from the journal."""
 
 
 class IndexUnfinished(IndexDamaged):
-    """Another process has made the file and not the tables yet."""
+    """Another process has created the file, but not the tables yet."""

@@ -1,4 +1,4 @@
-"""Query the index for what concerns the whole archive."""
+"""Query the index for facts about the whole archive."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from archiver.store.index.queries import Index
 
 
 def content_intervals(index: Index) -> Iterator[tuple[Submission, str, int, int, int | None]]:
-    """Yield for each content: submission, SHA-256, size, the first version with it, the first one without it."""
-    rows = index.query(
+    """Yield the intervals of versions that hold a content: submission, SHA-256, size, first version, end.
+
+    The end is the first version without the content again; None if the newest version holds the content.
+    """
+    interval_rows = index.query(
         "select s.filing, s.name, s.filing_folder, s.folder, m.sha256, m.size, m.first, m.until "
         "from materials m join submissions s on s.id = m.submission where m.sha256 is not null and m.size > 0"
     )
-    for row in rows:
+    for row in interval_rows:
         yield Submission(*row[:4]), row[4], row[5], row[6], row[7]
 
 
-def contents(index: Index) -> Iterator[tuple[bytes, str]]:
-    """Yield every path that ever had content, with the SHA-256."""
+def content_paths(index: Index) -> Iterator[tuple[bytes, str]]:
+    """Yield every pair of a path and a SHA-256 that the path ever had."""
     yield from (
         (row[0], row[1]) for row in index.query("select distinct path, sha256 from materials where size > 0")
     )
 
 
-def doubtful(index: Index) -> list[tuple[str, Material]]:
-    """Return the tags and materials of newest versions that looked damaged when they were captured."""
+def doubtful_materials(index: Index) -> list[tuple[str, Material]]:
+    """Return the tags and materials of newest versions that looked damaged at their capture."""
     rows = index.query(
         "select s.filing || '/' || s.name || '/v' || (select max(number) from versions v "
         "where v.submission = s.id), m.path, m.sha256, m.size, m.mtime_ns, m.health "
@@ -37,8 +40,8 @@ def doubtful(index: Index) -> list[tuple[str, Material]]:
     return [(row[0], material_of(row[1:])) for row in rows]
 
 
-def lying_in(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
-    """Return the materials of newest versions below any folder with that name."""
+def materials_in_folder(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
+    """Return the materials of newest versions below any folder named ``folder``, with their submissions."""
     if not list(index.query("select 1 from folders where name = ?", (folder,))):
         return []
     rows = index.query(
@@ -58,21 +61,24 @@ def changed_since_submitted(index: Index) -> list[tuple[str, str]]:
         "join versions v on v.id = h.version join submissions s on s.id = v.submission "
         "order by s.filing, s.name, v.number, h.at"
     )
-    # Of rows with one submission, the last one stays.
-    last_submitted = {submission: (name, number, tag) for submission, name, number, tag in rows}
+    # Of several rows of a submission, the dictionary keeps the last.
+    last_submitted = {
+        submission_row: (submission_name, version_number, tag)
+        for submission_row, submission_name, version_number, tag in rows
+    }
     return [
-        (tag, f"{name}/v{newest_numbers[submission]}")
-        for submission, (name, number, tag) in last_submitted.items()
-        if newest_numbers[submission] > number
+        (tag, f"{submission_name}/v{newest_numbers[submission_row]}")
+        for submission_row, (submission_name, version_number, tag) in last_submitted.items()
+        if newest_numbers[submission_row] > version_number
     ]
 
 
-def behind(index: Index, seq: int) -> tuple[int, int, str | None]:
-    """Return what versions after event ``seq`` added: materials, bytes of new content, time of the first one."""
-    rows = index.query(
+def additions_since(index: Index, seq: int) -> tuple[int, int, str | None]:
+    """Return the additions of versions after event ``seq``: materials, bytes of new content, time of the first."""
+    totals = index.query(
         "select coalesce(sum(added + modified), 0), coalesce(sum(stored), 0), min(captured_at) "
         "from versions where seq > ?",
         (seq,),
     )
-    ((material_count, new_bytes, first_captured_at),) = list(rows)
+    ((material_count, new_bytes, first_captured_at),) = list(totals)
     return int(material_count), int(new_bytes), first_captured_at

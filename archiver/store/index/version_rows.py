@@ -1,4 +1,4 @@
-"""Build versions from rows of ``index.db``, with their submissions, holds, ends and dates."""
+"""Build versions from rows of ``index.db``, with submissions, holds, and all dates that retention needs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from archiver.store.events.filing_events import VersionSubmitted
 
 
 def anchor(event: str) -> str:
-    """Return SQL for an event's compliance clock, or the time of the first token after it if that is later."""
+    """Return SQL for the time from which a period runs: the event's compliance clock, or a later proven time.
+
+    The proven time is that of the first time-stamp token after the event.
+    """
     token = f"select time from tokens where tokens.seq > {event}.seq order by tokens.seq limit 1"
     return f"max({event}.clock, coalesce(({token}), ''))"
 
 
 # Numbered submissions share one folder: the next one supersedes the last version of the one before.
-_VERSIONS = f"""
+_SELECT_VERSIONS = f"""
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
        {anchor("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
        coalesce(
@@ -39,10 +42,13 @@ from versions v join submissions s on s.id = v.submission
 def versions_of(
     database: sqlite3.Connection, where: str, values: Sequence[str], order: str, holds: Iterable[Hold]
 ) -> list[Version]:
-    """Return the versions that ``where`` selects, with ``holds`` in force; always three queries."""
-    rows = database.execute(f"{_VERSIONS} where {where} {order}", values).fetchall()
-    handed_in: dict[int, list[Submitted]] = defaultdict(list)
-    for version, details, *fields in database.execute(
+    """Return the versions that ``where`` selects, with the ``holds`` in force.
+
+    Three queries, however many versions there are: one for each version would take minutes in a large archive.
+    """
+    rows = database.execute(f"{_SELECT_VERSIONS} where {where} {order}", values).fetchall()
+    submitted_by_row: dict[int, list[Submitted]] = defaultdict(list)
+    for version_row, details, *fields in database.execute(
         "select h.version, (select details from life where life.seq = h.seq), "
         f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {anchor("h")} '
         "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
@@ -50,42 +56,42 @@ def versions_of(
         values,
     ):
         fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
-        handed_in[version].append(Submitted(*fields))
-    ended: dict[str, list[str]] = defaultdict(list)
-    for filing, moment in database.execute(f"select filing, {anchor('ended')} from ended order by seq"):
-        ended[filing].append(moment)
-    held: dict[str, list[Hold]] = defaultdict(list)
+        submitted_by_row[version_row].append(Submitted(*fields))
+    end_times_by_filing: dict[str, list[str]] = defaultdict(list)
+    for filing, ended_at in database.execute(f"select filing, {anchor('ended')} from ended order by seq"):
+        end_times_by_filing[filing].append(ended_at)
+    holds_by_object: dict[str, list[Hold]] = defaultdict(list)
     for hold in holds:
-        held[hold.object].append(hold)
-    return [_version(row, handed_in, held, ended) for row in rows]
+        holds_by_object[hold.object].append(hold)
+    return [_build_version(row, submitted_by_row, holds_by_object, end_times_by_filing) for row in rows]
 
 
-def _version(
+def _build_version(
     row: tuple[Any, ...],
-    handed_in: Mapping[int, Sequence[Submitted]],
-    held: Mapping[str, Sequence[Hold]],
-    ended: Mapping[str, Sequence[str]],
+    submitted_by_row: Mapping[int, Sequence[Submitted]],
+    holds_by_object: Mapping[str, Sequence[Hold]],
+    end_times_by_filing: Mapping[str, Sequence[str]],
 ) -> Version:
-    identity, filing, name, filing_folder, folder, *rest = row
-    number, commit, captured_at, clock, files, size, added, modified, deleted = rest[:9]
-    superseded, live, disposed = rest[9:]
-    objects = (filing, f"{filing}/{name}", f"{filing}/{name}/v{number}")
-    holds = [hold for each in objects for hold in held.get(each, ())]
+    row_id, filing, submission_name, filing_folder, folder, *columns = row
+    number, commit, captured_at, clock, file_count, byte_count = columns[:6]
+    added_count, modified_count, deleted_count, superseded_at, is_live, disposal = columns[6:]
+    object_names = (filing, f"{filing}/{submission_name}", f"{filing}/{submission_name}/v{number}")
+    holds = [hold for object_name in object_names for hold in holds_by_object.get(object_name, ())]
     return Version(
-        Submission(filing, name, filing_folder, folder),
+        Submission(filing, submission_name, filing_folder, folder),
         number,
         commit,
         captured_at,
         clock,
-        files,
-        size,
-        added,
-        modified,
-        deleted,
-        tuple(handed_in.get(identity, ())),
+        file_count,
+        byte_count,
+        added_count,
+        modified_count,
+        deleted_count,
+        tuple(submitted_by_row.get(row_id, ())),
         tuple(sorted(holds, key=lambda hold: (hold.placed, hold.name))),
-        superseded,
-        tuple(ended.get(filing, ())),
-        bool(live),
-        disposed,
+        superseded_at,
+        tuple(end_times_by_filing.get(filing, ())),
+        bool(is_live),
+        disposal,
     )

@@ -1,5 +1,5 @@
-"""Going on after a loss: a journal that was cut or contradicts its refs, a repository put back from a backup.
+"""Goes on after a loss: a journal that was cut or contradicts its refs, a repository restored from a backup.
 
-Nothing is thrown away.  What does not belong to this journal is *set aside*, and what was lost is listed until a
+Nothing is thrown away.  Files that do not belong to this journal are *set aside*, and the loss is listed until a
 person *accepts* the loss, which is journalled.
 """

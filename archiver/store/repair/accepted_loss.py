@@ -1,4 +1,4 @@
-"""Going on after a loss: a person has seen what is missing, and the journal says so from then on."""
+"""Continue after a loss that a person has seen and accepted, and journal what was lost."""
 
 from __future__ import annotations
 
@@ -21,169 +21,193 @@ from archiver.store.writer import Draft
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
-#: Where refs go that the journal does not know: their objects stay, their names are free again.
+#: Prefix of refs unknown to the journal: their objects stay, and their old names become free.
 _LOST_REFS = "refs/lost"
 
 
 @dataclass(slots=True)
 class Loss:
-    """What the journal, from its last whole event on, does not have any more.
+    """The difference between the journal, up to its last whole event, and what refs and databases prove."""
 
-    ``newest_seq``: the newest event that any database knew; ``beyond``: refs to put away, ``restored``:
-    refs to set again, each with its object id; ``empty``: those of ``beyond`` whose object is missing;
-    ``databases``: how many were set aside; ``records``: what was recorded beside versions.
-    """
-
-    last: WholeEvent
+    last_event: WholeEvent
+    #: Why the archive refuses writing; None if only databases were set aside.
     problem: LazyMessage | None
+    #: Number of the newest event in any database.
     newest_seq: int
     versions: list[LostVersion] = field(default_factory=list)
-    beyond: dict[str, str] = field(default_factory=dict)
-    restored: dict[str, str] = field(default_factory=dict)
-    empty: set[str] = field(default_factory=set)
-    databases: int = 0
+    #: Ref to put away -> its present object id.
+    unknown_refs: dict[str, str] = field(default_factory=dict)
+    #: Ref to set again -> the object id according to the journal.
+    refs_to_restore: dict[str, str] = field(default_factory=dict)
+    #: Unknown refs whose object is missing.
+    dangling_refs: set[str] = field(default_factory=set)
+    #: Databases that were set aside.
+    database_count: int = 0
+    #: Holds, submissions to the regulator and other records besides versions.
     records: list[LostRecord] = field(default_factory=list)
 
     @property
-    def is_nothing(self) -> bool:
-        """Whether there is nothing to accept."""
-        return self.problem is None and not self.databases
+    def is_empty(self) -> bool:
+        """Return True if there is nothing to accept."""
+        return self.problem is None and not self.database_count
 
     @property
     def lost_events(self) -> int:
-        """How many events are known to be missing; more may be."""
-        return max(0, self.newest_seq - self.last.seq)
+        """Return the number of events known to be missing; more may be."""
+        return max(0, self.newest_seq - self.last_event.seq)
 
-    def kept_as(self, ref: str, seq: int) -> str | None:
-        """The name under which a ref that the journal does not know is kept, for the event ``seq``.
-
-        None where its object is missing: there is nothing to keep.
-        """
-        return None if ref in self.empty else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
+    def name_for_kept_ref(self, ref: str, seq: int) -> str | None:
+        """Return the name that keeps an unknown ref after the event ``seq``; None if the object is missing."""
+        return None if ref in self.dangling_refs else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
 
 
 def lost_versions(archive: Archive) -> list[LostVersion]:
-    """The versions that only databases set aside know, until the loss is accepted."""
+    """Return the versions that only databases set aside have; none after the loss is accepted."""
     if not set_aside.databases(archive.root):
         return []
-    known = {version.tag: version.commit for version in archive.index.versions()}
-    return set_aside.lost_versions(archive.root, known)
+    commits_by_tag = {version.tag: version.commit for version in archive.index.versions()}
+    return set_aside.lost_versions(archive.root, commits_by_tag)
 
 
 def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
-    """The holds and submissions that only databases set aside know, until the loss is accepted."""
+    """Return the holds and submissions that only databases set aside have; none after the loss is accepted."""
     if not set_aside.databases(archive.root):
         return []
     return set_aside.lost_records(archive.root, set(archive.index.records()))
 
 
 def assess(archive: Archive) -> Loss:
-    """Compare refs and databases with the longest whole journal; raises JournalDamaged where no event is whole."""
+    """Compare refs and databases with the journal up to its last whole event; changes nothing.
+
+    Raises JournalDamaged if no event is whole.
+    """
     repository = archive.repository
     problem = journal_repair.ref_problem(repository)
-    last = archive.last_whole_event()
-    if last is None:
-        raise journal_repair.damaged(
+    last_event = archive.last_whole_event()
+    if last_event is None:
+        raise journal_repair.damage_error(
             repository.path, problem or LazyMessage.define("it holds no event", code="journal.empty"), None
         )
-    events = list(archive.journal.since(None, tip=last.commit))
+    events = list(archive.journal.since(None, tip=last_event.commit))
     expected = journal_repair.expected_refs((event.commit, event.refs) for event in events)
-    captured = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
-    differences = journal_repair.differences(journal_repair.readable_refs(repository), expected)
+    refs_by_tag = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
+    ref_repair = journal_repair.plan_ref_repair(journal_repair.readable_refs(repository), expected)
     index = archive.index
-    point = index.point
-    loss = Loss(last, problem, point.seq if point else 0, databases=len(set_aside.databases(archive.root)))
-    loss.beyond, loss.restored = differences
-    loss.empty = {ref for ref, oid in loss.beyond.items() if not _is_there(repository, oid)}
-    loss.problem = problem or journal_repair.RefDifferences(tuple(loss.restored), tuple(loss.beyond)).problem
-    if loss.problem is None and repository.resolve(JOURNAL) != last.commit:
+    index_point = index.point
+    loss = Loss(
+        last_event,
+        problem,
+        index_point.seq if index_point else 0,
+        database_count=len(set_aside.databases(archive.root)),
+    )
+    loss.unknown_refs, loss.refs_to_restore = ref_repair
+    loss.dangling_refs = {ref for ref, oid in loss.unknown_refs.items() if not _object_exists(repository, oid)}
+    loss.problem = (
+        problem or journal_repair.RefDifferences(tuple(loss.refs_to_restore), tuple(loss.unknown_refs)).problem
+    )
+    if loss.problem is None and repository.resolve(JOURNAL) != last_event.commit:
         loss.problem = LazyMessage.define(
             "its ref {ref} does not name its newest event", code="journal.ref-behind"
         ).with_fields(ref=JOURNAL)
-    known = {
-        tag: oid for tag, refs in captured.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
+    commits_by_tag = {
+        tag: oid for tag, refs in refs_by_tag.items() for ref, oid in refs.items() if ref.startswith("refs/heads/")
     }
-    lost = {each.tag: each for each in set_aside.lost_versions(archive.root, known)}
+    lost_by_tag = {lost.tag: lost for lost in set_aside.lost_versions(archive.root, commits_by_tag)}
     for version in index.versions():
-        if known.get(version.tag) != version.commit:
-            lost[version.tag] = LostVersion(version.tag, version.captured_at)
-    for ref in loss.beyond:
+        if commits_by_tag.get(version.tag) != version.commit:
+            lost_by_tag[version.tag] = LostVersion(version.tag, version.captured_at)
+    for ref in loss.unknown_refs:
         if (tag := ref.removeprefix("refs/tags/")) != ref and tag.rpartition("/v")[2].isdigit():
-            lost.setdefault(tag, LostVersion(tag))
-    loss.versions = [lost[tag] for tag in sorted(lost)]
-    with closing(Index.in_memory()) as whole:
-        whole.apply(archive.journal.since_with_changes(None, last.commit))
-        recorded = set(whole.records())
-    beyond = {LostRecord(*each) for each in index.records() if each not in recorded}
-    loss.records = sorted(beyond.union(set_aside.lost_records(archive.root, recorded)))
+            lost_by_tag.setdefault(tag, LostVersion(tag))
+    loss.versions = [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
+    with closing(Index.in_memory()) as whole_index:
+        whole_index.apply(archive.journal.since_with_changes(None, last_event.commit))
+        journal_records = set(whole_index.records())
+    lost_records = {LostRecord(*record) for record in index.records() if record not in journal_records}
+    loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, journal_records)))
     loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
     return loss
 
 
 def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
-    """Go on from the last whole event, and journal what was lost; returns None for the event where nothing was.
+    """Continue from the last whole event and journal the loss; return the loss and the event, None without a loss.
 
-    Refs that the journal does not know are kept below ``refs/lost``: no object disappears.  Whatever is killed
-    on the way leaves a state that is refused as before and can be accepted again.
+    Unknown refs are kept below ``refs/lost``, so that no object disappears.  After a crash on the way, the archive
+    refuses writing as before, and the loss can be accepted again.
+
+    Raises Busy after ``wait_seconds``, JournalDamaged if no event is whole, StorageError.
     """
     with archive.repairing(wait_seconds) as writer:
         loss = assess(archive)
-        if loss.is_nothing:
+        if loss.is_empty:
             archive.reindex()
             if any(event.action == Action.RECOVER for event in archive.journal.since(None)):
-                # One before may have been killed after its event.
-                _tidy(archive)
+                # An earlier run may have been killed between its event and the end of the cleaning.
+                _clean_up(archive)
             return loss, None
         repository = archive.repository
-        journal_repair.drop_broken_refs(archive.root, repository, [JOURNAL, *loss.restored])
-        if repository.resolve(JOURNAL) != loss.last.commit:
-            repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last.commit)], guarded=False)
-        path = archive.root / "index.db"
-        if (point := sqlite.point_of(path)) is not None and not archive.has_event(point):
-            # Only it may know what is lost, and until the event is written a kill must not cost that.
-            set_aside.set_aside(archive.root, path.name)
+        journal_repair.drop_broken_refs(archive.root, repository, [JOURNAL, *loss.refs_to_restore])
+        if repository.resolve(JOURNAL) != loss.last_event.commit:
+            repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last_event.commit)], guarded=False)
+        index_path = archive.root / "index.db"
+        if (point := sqlite.point_of(index_path)) is not None and not archive.has_event(point):
+            # This index may be the only proof of the loss, and must survive a kill before the event is written.
+            set_aside.set_aside(archive.root, index_path.name)
         archive.reindex()
         seq = writer.next_seq
-        kept = {ref: loss.kept_as(ref, seq) for ref in loss.beyond}
-        moves = [RefUpdate(name, ZERO, loss.beyond[ref]) for ref, name in kept.items() if name is not None]
-        moves += [RefUpdate(ref, oid, loss.restored.get(ref, ZERO)) for ref, oid in loss.beyond.items()]
-        moves += [RefUpdate(ref, ZERO, oid) for ref, oid in loss.restored.items() if ref not in loss.beyond]
-        event = writer.append(Draft("archive", _accepted(loss, seq)), recovered=moves)
-        _tidy(archive)
+        kept_names = {ref: loss.name_for_kept_ref(ref, seq) for ref in loss.unknown_refs}
+        ref_updates = [
+            RefUpdate(kept_name, ZERO, loss.unknown_refs[ref])
+            for ref, kept_name in kept_names.items()
+            if kept_name is not None
+        ]
+        ref_updates += [
+            RefUpdate(ref, oid, loss.refs_to_restore.get(ref, ZERO)) for ref, oid in loss.unknown_refs.items()
+        ]
+        ref_updates += [
+            RefUpdate(ref, ZERO, oid) for ref, oid in loss.refs_to_restore.items() if ref not in loss.unknown_refs
+        ]
+        event = writer.append(Draft("archive", _build_details(loss, seq)), recovered=ref_updates)
+        _clean_up(archive)
         return loss, event
 
 
-def _tidy(archive: Archive) -> None:
-    """Remove what the event has made needless."""
-    # Former values that are gone would be findings for ever: in packed refs, and in the reflog.
+def _clean_up(archive: Archive) -> None:
+    """Remove the evidence of the loss, which the event lists now."""
+    # verify would report the missing former values in the reflog and in packed refs for ever.
     set_aside.put_away(archive.root, archive.repository.path / "logs")
     archive.repository.pack_refs()
     set_aside.discard(archive.root)
     _drop_foreign_state(archive)
 
 
-def _is_there(repository: Repository, oid: str) -> bool:
+def _object_exists(repository: Repository, oid: str) -> bool:
     try:
         repository.object(oid)
     except KeyError:
+        # The object is missing or damaged: nothing can be kept.
         return False
     return True
 
 
-def _accepted(loss: Loss, seq: int) -> LossAccepted:
+def _build_details(loss: Loss, seq: int) -> LossAccepted:
     return LossAccepted(
-        last_event=loss.last.seq,
+        last_event=loss.last_event.seq,
         problem=str(loss.problem) if loss.problem else None,
         lost_events=loss.lost_events,
-        lost_versions=[{"tag": each.tag, "captured_at": each.captured_at or None} for each in loss.versions],
-        lost_records=[{"action": each.action, "object": each.object, "at": each.at} for each in loss.records],
-        lost_refs={ref: loss.kept_as(ref, seq) for ref in loss.beyond},
-        restored_refs=sorted(loss.restored),
+        lost_versions=[
+            {"tag": version.tag, "captured_at": version.captured_at or None} for version in loss.versions
+        ],
+        lost_records=[
+            {"action": record.action, "object": record.object, "at": record.at} for record in loss.records
+        ],
+        lost_refs={ref: loss.name_for_kept_ref(ref, seq) for ref in loss.unknown_refs},
+        restored_refs=sorted(loss.refs_to_restore),
     )
 
 
 def _drop_foreign_state(archive: Archive) -> None:
-    """What the state of before knew is in the event now; the folder is read once in full."""
+    """Delete a ``state.db`` of another history; the next capture reads the watched folder in full once."""
     path = archive.root / "state.db"
     point = sqlite.point_of(path)
     if point is not None and not archive.has_event(point):

@@ -1,8 +1,8 @@
-"""Refs that contradict the journal: what is whole, and how the archive goes on from it.
+"""Detect refs that contradict the journal, and find the event from which the archive can continue.
 
-The journal's ref is the root of everything.  Where it is missing or cannot be read, or where other
-refs do not fit it, nothing is written and nothing derived is thrown away until a person has seen
-what is missing and has said so: ``archiver reindex --accept``.
+Everything is derived from the journal's ref.  If that is missing or unreadable, or other refs contradict the
+journal, nothing is written and nothing derived is discarded until a person has seen and accepted the loss, with
+``archiver reindex --accept``.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from archiver.store.index.queries import Index
 from archiver.store.journal import EVENT_FILE, GENESIS
 from archiver.store.repair import set_aside
 
-#: Tags as this program makes them.  A tag of another form that somebody made by hand is for ``verify`` to find,
-#: and must not stop the archive.
+#: Tags as this program makes them.  ``verify`` reports a tag of another form, made by hand; it must not stop the
+#: archive.
 _VERSION_TAG = re.compile(r"refs/tags/[^/]+/[^/]+/(v\d+|submitted(-\d+)?)")
 _CHECKPOINT_TAG = re.compile(rf"refs/tags/{CHECKPOINTS}/(\d+)")
-_BRANCHES = "refs/heads/filings/"
+_BRANCH_PREFIX = "refs/heads/filings/"
 _OID = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 @dataclass(frozen=True, slots=True)
 class WholeEvent:
-    """An event whose whole past can be read: its place in the chain, its commit and when it was written."""
+    """An event whose whole past can be read; ``at`` is the time of writing, empty for an event that is no JSON."""
 
     seq: int
     commit: str
@@ -43,32 +43,34 @@ class WholeEvent:
 
 @dataclass(frozen=True, slots=True)
 class RefDifferences:
-    """Refs that the journal has and the repository lacks, and refs that no event of the journal made."""
+    """The differences between the repository's refs and the journal."""
 
-    missing: tuple[str, ...] = ()
-    beyond: tuple[str, ...] = ()
+    #: Refs of the journal that the repository lacks.
+    missing_refs: tuple[str, ...] = ()
+    #: Refs of the repository that no event of the journal made.
+    unknown_refs: tuple[str, ...] = ()
 
     @property
     def problem(self) -> LazyMessage | None:
-        """What is wrong, for a message; None where the refs fit the journal."""
-        if self.beyond:
+        """Return a description for a message; None if there is no difference."""
+        if self.unknown_refs:
             return LazyMessage.define(
                 "{count} refs go beyond its newest event, the first is {first}",
                 singular="{count} ref goes beyond its newest event: {first}",
                 code="journal.refs-beyond",
-            ).with_fields(count=len(self.beyond), first=self.beyond[0])
-        if self.missing:
+            ).with_fields(count=len(self.unknown_refs), first=self.unknown_refs[0])
+        if self.missing_refs:
             return LazyMessage.define(
                 "{count} refs that it names are missing or cannot be read, the first is {first}",
                 singular="{count} ref that it names is missing or cannot be read: {first}",
                 code="journal.refs-missing",
-            ).with_fields(count=len(self.missing), first=self.missing[0])
+            ).with_fields(count=len(self.missing_refs), first=self.missing_refs[0])
         return None
 
 
-def damaged(path: Path, problem: LazyMessage, last: WholeEvent | None) -> JournalDamaged:
-    """The refusal to write: what is there, what is missing, and how to go on."""
-    if last is None:
+def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None) -> JournalDamaged:
+    """Return the error that refuses writing, with the last whole event and the ways to continue."""
+    if last_event is None:
         return JournalDamaged(
             "The journal of {path} cannot be continued: {damage}. No whole event was found. Nothing was changed. "
             "Restore the repository from a backup or a clone.",
@@ -81,15 +83,15 @@ def damaged(path: Path, problem: LazyMessage, last: WholeEvent | None) -> Journa
         "or go on from that event with: archiver reindex --accept",
         path=path,
         damage=problem,
-        seq=last.seq,
-        at=last.at,
+        seq=last_event.seq,
+        at=last_event.at,
     )
 
 
 def ref_problem(repository: Repository) -> LazyMessage | None:
-    """Why the journal's ref cannot be used; None where it names an event that can be read."""
+    """Return the reason why the journal's ref cannot be used; None if an event can be read at the ref."""
     if not packed_refs.is_whole(repository.path):
-        # No git that looks for a ref answers.
+        # With a damaged file of packed refs, git refuses to look up any ref.
         return LazyMessage.define(
             "the file {path}, which holds its refs, is damaged", code="journal.packed-refs-damaged"
         ).with_fields(path=repository.path / packed_refs.NAME)
@@ -102,8 +104,8 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
             return LazyMessage.define(
                 "the event {commit}, which its ref names, is missing or damaged", code="journal.event-damaged"
             ).with_fields(commit=tip[:12])
-    hints = _journal_hints(repository)
-    if is_there(repository.path / JOURNAL) or hints:
+    hint_commits = _read_journal_hints(repository)
+    if is_there(repository.path / JOURNAL) or hint_commits:
         return LazyMessage.define(
             "its ref {ref} is empty, or names nothing that can be read", code="journal.ref-unreadable"
         ).with_fields(ref=JOURNAL)
@@ -111,146 +113,157 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
 
 
 def readable_refs(repository: Repository) -> dict[str, str]:
-    """Every ref that can be read, with its object id; also where git refuses to read any."""
+    """Return the object id of each readable ref, even if git refuses to read any."""
     if packed_refs.is_whole(repository.path):
         return repository.refs()
     return packed_refs.read_with_loose(repository.path)
 
 
 def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
-    """Compare the repository's refs with those of the versions that the index, caught up, has of the journal.
+    """Compare the repository's refs with the versions in ``index``, which is caught up with the journal.
 
-    Not where an event is not understood: it may have made any ref.
+    Reports no difference if the index has an unread event: that may have made any ref.
     """
     if index.unread():
         return RefDifferences()
     branches, point = index.branches(), index.point
     expected = {f"refs/tags/{tag}": "" for tag in index.tags()} | branches
-    beyond = {ref for ref, oid in refs.items() if _is_beyond(ref, oid, expected, point.seq if point else 0)}
-    return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(beyond)))
+    unknown_refs = {ref for ref, oid in refs.items() if _is_unknown(ref, oid, expected, point.seq if point else 0)}
+    return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(unknown_refs)))
 
 
-def differences(refs: Mapping[str, str], expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Compare the refs with :func:`expected_refs`: what goes beyond, and what is missing, each with its value."""
-    beyond = {ref: oid for ref, oid in refs.items() if _is_beyond(ref, oid, expected, 0)}
-    beyond = {ref: oid for ref, oid in beyond.items() if ref not in expected or expected[ref] != oid}
-    missing = {ref: oid for ref, oid in expected.items() if ref != JOURNAL and refs.get(ref) != oid}
-    return beyond | {ref: refs[ref] for ref in missing if ref in refs}, missing
+def plan_ref_repair(refs: Mapping[str, str], expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Compare ``refs`` with :func:`expected_refs`; return the refs to put away and the refs to set again.
+
+    Each has its value: the present one of a ref to put away, the expected one of a ref to set again.  A ref with a
+    wrong value is in both.
+    """
+    unknown_refs = {ref: oid for ref, oid in refs.items() if _is_unknown(ref, oid, expected, 0)}
+    unknown_refs = {ref: oid for ref, oid in unknown_refs.items() if ref not in expected or expected[ref] != oid}
+    missing_refs = {ref: oid for ref, oid in expected.items() if ref != JOURNAL and refs.get(ref) != oid}
+    return unknown_refs | {ref: refs[ref] for ref in missing_refs if ref in refs}, missing_refs
 
 
-def _is_beyond(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
-    if (checkpoint := _CHECKPOINT_TAG.fullmatch(ref)) is not None:
-        return ref not in expected and int(checkpoint[1]) > newest_seq
-    if ref.startswith(_BRANCHES):
+def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
+    if (checkpoint_match := _CHECKPOINT_TAG.fullmatch(ref)) is not None:
+        return ref not in expected and int(checkpoint_match[1]) > newest_seq
+    if ref.startswith(_BRANCH_PREFIX):
         return expected.get(ref) != oid
     return _VERSION_TAG.fullmatch(ref) is not None and ref not in expected
 
 
 def last_whole_event(repository: Repository, points: Iterable[JournalPoint | None] = ()) -> WholeEvent | None:
-    """Find the newest event whose whole past can be read; None where there is none.
+    """Find the newest event whose whole past can be read; None if no event is whole.
 
-    Preferred are events that counted: those that the journal's ref named at some time, as ref files and the
-    reflog tell, those that databases knew (``points``), and those whose refs are in place.  A process that
-    died may have left others.
+    A process that died may have left commits that never became part of the journal.  So events with evidence are
+    preferred: the journal's ref named them once, according to ref files and the reflog; a database knew them
+    (``points``); or their refs are in place.
     """
-    whole = _whole_events(repository)
+    whole_events = _read_whole_events(repository)
     refs = readable_refs(repository)
-    hints = _journal_hints(repository) | {point.commit for point in points if point is not None}
-    hints |= {
+    hint_commits = _read_journal_hints(repository) | {point.commit for point in points if point is not None}
+    hint_commits |= {
         commit
-        for commit, (_, _, moved) in whole.items()
-        if moved and all(refs.get(ref) == oid for ref, oid in moved.items())
+        for commit, (_, _, moved_refs) in whole_events.items()
+        if moved_refs and all(refs.get(ref) == oid for ref, oid in moved_refs.items())
     }
-    counted: set[str] = set()
-    for commit in hints:
-        place: str | None = commit
-        while place in whole and place not in counted:
-            counted.add(place)
-            place = whole[place][1]
-    best = max(counted or whole.keys(), key=lambda commit: whole[commit][0].seq, default=None)
-    return None if best is None else whole[best][0]
+    counted_commits: set[str] = set()
+    for commit in hint_commits:
+        ancestor: str | None = commit
+        while ancestor in whole_events and ancestor not in counted_commits:
+            counted_commits.add(ancestor)
+            ancestor = whole_events[ancestor][1]
+    newest_commit = max(
+        counted_commits or whole_events.keys(), key=lambda commit: whole_events[commit][0].seq, default=None
+    )
+    return None if newest_commit is None else whole_events[newest_commit][0]
 
 
-def _whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
-    """Every commit that is an event with a whole past, with its parent and the refs that it moved."""
-    read: dict[str, tuple[str | None, bytes]] = {}
+def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
+    """Return event, parent and moved refs of each commit with a whole past."""
+    events_by_commit: dict[str, tuple[str | None, bytes]] = {}
     for commit in repository.all_commits():
         try:
             data = repository.read(f"{commit}:{EVENT_FILE}")
-            head = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
+            header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         except KeyError:
+            # Not a commit of the journal, or a damaged one: no event with a whole past either way.
             continue
-        parents = [line[7:].decode("ascii") for line in head if line.startswith(b"parent ")]
-        read[commit] = (parents[0] if parents else None, data)
-    followers: dict[str | None, list[str]] = {}
-    for commit, (parent, _) in read.items():
-        followers.setdefault(parent, []).append(commit)
-    whole: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
-    # From the first event on: the past of each is whole when it is reached.
-    stack = [(commit, 1, GENESIS) for commit in followers.get(None, ())]
-    while stack:
-        commit, seq, prev = stack.pop()
-        parent, data = read[commit]
-        event = _event_at(data, seq, prev)
-        if event is not None:
-            whole[commit] = (WholeEvent(seq, commit, event[0]), parent, event[1])
+        parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
+        events_by_commit[commit] = (parents[0] if parents else None, data)
+    children_by_parent: dict[str | None, list[str]] = {}
+    for commit, (parent, _) in events_by_commit.items():
+        children_by_parent.setdefault(parent, []).append(commit)
+    whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
+    # From the first event on, child by child: every commit that is reached has a whole past.
+    pending_commits = [(commit, 1, GENESIS) for commit in children_by_parent.get(None, ())]
+    while pending_commits:
+        commit, seq, previous_digest = pending_commits.pop()
+        parent, data = events_by_commit[commit]
+        event_facts = _read_event_at(data, seq, previous_digest)
+        if event_facts is not None:
+            whole_events[commit] = (WholeEvent(seq, commit, event_facts[0]), parent, event_facts[1])
             digest = hashlib.sha256(data).hexdigest()
-            stack += [(follower, seq + 1, digest) for follower in followers.get(commit, ())]
-    return whole
+            pending_commits += [(child, seq + 1, digest) for child in children_by_parent.get(commit, ())]
+    return whole_events
 
 
-def _event_at(data: bytes, seq: int, prev: str) -> tuple[str, dict[str, str]] | None:
-    """When an event was written and the refs that it moved; None where it does not continue the chain.
+def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, dict[str, str]] | None:
+    """Return time and moved refs of an event; None if the event does not continue the chain.
 
-    One that cannot be parsed is taken at its place: the next event has its digest.
+    An event that cannot be parsed counts as continuing, without refs: the next event proves the place by the
+    digest.
     """
     try:
-        event = json.loads(data)
-        if (event["seq"], event["prev"]) != (seq, prev):
+        event_fields = json.loads(data)
+        if (event_fields["seq"], event_fields["prev"]) != (seq, previous_digest):
             return None
-        return str(event["at"]), dict(event["refs"])
+        return str(event_fields["at"]), dict(event_fields["refs"])
     except (ValueError, KeyError, TypeError, RecursionError):
+        # Damaged before it was written, since the commit vouches for the bytes: a stand-in takes its place.
         return "", {}
 
 
-def _journal_hints(repository: Repository) -> set[str]:
-    """What the journal's ref names or named, by its files; also where these are damaged in part."""
-    found: set[str] = set()
-    for name in (JOURNAL, f"logs/{JOURNAL}"):
-        found.update(_OID.findall(_text(repository.path / name)))
-    for line in _text(repository.path / "packed-refs").splitlines():
+def _read_journal_hints(repository: Repository) -> set[str]:
+    """Return present and former object ids of the journal's ref, from ref files and reflog, even damaged ones."""
+    hint_commits: set[str] = set()
+    for file_name in (JOURNAL, f"logs/{JOURNAL}"):
+        hint_commits.update(_OID.findall(_read_text(repository.path / file_name)))
+    for line in _read_text(repository.path / "packed-refs").splitlines():
         if line.endswith(f" {JOURNAL}"):
-            found.update(_OID.findall(line))
-    return found
+            hint_commits.update(_OID.findall(line))
+    return hint_commits
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text("ascii", "replace")
     except OSError:
+        # A missing or unreadable file gives no hint, and holds no object id.
         return ""
 
 
 def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
-    """Every ref with the value that the last of ``events`` (commit, refs) gave it."""
+    """Return each ref with the value from the last of ``events`` (commit, refs) that moved it."""
     refs: dict[str, str] = {}
-    for commit, given in events:
-        refs |= {JOURNAL: commit, **given}
+    for commit, event_refs in events:
+        refs |= {JOURNAL: commit, **event_refs}
     return refs
 
 
 def drop_broken_refs(root: Path, repository: Repository, refs: list[str]) -> None:
-    """Put what holds no object id out of the way of ``refs``: git refuses to write a ref over it.
+    """Clear the paths of ``refs`` of everything without an object id, over which git refuses to write a ref.
 
-    Files are removed; a folder, and a file of packed refs with what cannot be read in it, are set aside.
+    Files are removed.  A folder, and a damaged file of packed refs, are set aside; the readable lines of the
+    latter are written again.  Raises OSError.
     """
     if not packed_refs.is_whole(repository.path):
-        whole = packed_refs.read(repository.path)
+        intact_refs = packed_refs.read(repository.path)
         set_aside.put_away(root, repository.path / packed_refs.NAME)
-        packed_refs.write(repository.path, whole)
+        packed_refs.write(repository.path, intact_refs)
     for ref in refs:
         path = repository.path / ref
         if is_folder(path, follow_links=False):
             set_aside.put_away(root, path)
-        elif is_there(path, follow_links=False) and not _OID.fullmatch(_text(path).strip()):
+        elif is_there(path, follow_links=False) and not _OID.fullmatch(_read_text(path).strip()):
             os.unlink(path)

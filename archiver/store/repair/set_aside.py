@@ -1,7 +1,7 @@
-"""Databases that do not belong to the journal, kept until somebody has seen what they knew.
+"""Keep databases that do not belong to the journal until a person has accepted the loss that they prove.
 
-A repository that came back from last night's backup lies beside the databases of today.  These
-may not be believed, but they are all that tells which versions were lost with the newer history.
+After a restore of the repository from last night's backup, the databases are of today.  They must not be used, but
+nothing else shows which versions were lost with the newer history.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER = "set-aside"
 
 @dataclass(frozen=True, slots=True)
 class LostVersion:
-    """A version that a database knew and the journal does not; ``captured_at`` is empty where it is not known."""
+    """A version in a database and not in the journal; ``captured_at`` is empty if unknown."""
 
     tag: str
     captured_at: str = ""
@@ -30,7 +30,7 @@ class LostVersion:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LostRecord:
-    """A hold, a handing-in or the like that a database knew and the journal does not."""
+    """A hold, a submission to the regulator, or another record in a database and not in the journal."""
 
     action: str
     object: str
@@ -41,78 +41,84 @@ class LostRecord:
 
 
 def set_aside(root: Path, name: str) -> Path:
-    """Move the closed database ``name`` of the archive at ``root`` out of use; returns where it lies now.
+    """Move the closed database ``name`` of the archive at ``root`` out of use; return the new path.
 
     Raises OSError.
     """
-    with suppress(sqlite3.Error), closing(sqlite3.connect(root / name)) as opened:
-        # What is still in the write-ahead log has to come along.
-        opened.execute("pragma wal_checkpoint(truncate)")
-    target = put_away(root, root / name)
+    with suppress(sqlite3.Error), closing(sqlite3.connect(root / name)) as database:
+        # The write-ahead log may hold the newest rows.  A damaged database is moved as it is.
+        database.execute("pragma wal_checkpoint(truncate)")
+    aside_path = put_away(root, root / name)
     for suffix in ("-wal", "-shm", "-journal"):
         (root / (name + suffix)).unlink(missing_ok=True)
-    return target
+    return aside_path
 
 
 def put_away(root: Path, path: Path) -> Path:
-    """Move a file, folder or link out of use, if it is there; returns where it lies now.  Raises OSError."""
+    """Move a file, folder or link, if any, out of use; return the new path.  Raises OSError."""
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     number = 1
-    while is_there(target := folder / f"{path.name}.{number}", follow_links=False):
+    while is_there(aside_path := folder / f"{path.name}.{number}", follow_links=False):
         number += 1
     if is_there(path, follow_links=False):
-        os.rename(path, target)
-    return target
+        os.rename(path, aside_path)
+    return aside_path
 
 
 def databases(root: Path) -> list[Path]:
-    """Every database that was set aside and not accepted yet, for ``archiver status`` to be red."""
+    """Return the databases set aside whose loss is not accepted yet; ``archiver status`` warns of them."""
     try:
         return sorted(path for path in (root / FOLDER).iterdir() if ".db." in path.name)
     except (FileNotFoundError, PermissionError):
+        # Nothing was ever set aside, or this reader of the archive may not see it: the folder is for the owner.
         return []
 
 
-def lost_versions(root: Path, known: Mapping[str, str]) -> list[LostVersion]:
-    """The versions that databases set aside knew beyond the journal; ``known``: tags and commits of the journal's.
+def lost_versions(root: Path, commits_by_tag: Mapping[str, str]) -> list[LostVersion]:
+    """Return the versions in databases set aside that the journal lacks.
 
-    A database that cannot be read tells nothing: it is listed by :func:`databases` all the same.
+    ``commits_by_tag`` are the versions of the journal.  An unreadable database contributes none; :func:`databases`
+    lists it all the same.
     """
-    lost: dict[str, LostVersion] = {}
+    lost_by_tag: dict[str, LostVersion] = {}
     for path in databases(root):
+        # Contributes none: see above.
         with suppress(sqlite3.Error):
-            for tag, commit, captured_at in _versions(path):
-                if known.get(tag) != commit:
-                    lost[tag] = LostVersion(tag, captured_at or (lost[tag].captured_at if tag in lost else ""))
-    return [lost[tag] for tag in sorted(lost)]
+            for tag, commit, captured_at in _read_versions(path):
+                if commits_by_tag.get(tag) != commit:
+                    lost_by_tag[tag] = LostVersion(
+                        tag, captured_at or (lost_by_tag[tag].captured_at if tag in lost_by_tag else "")
+                    )
+    return [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
 
 
-def lost_records(root: Path, known: Container[tuple[str, str, str]]) -> list[LostRecord]:
-    """What else databases set aside knew beyond the journal; ``known``: the records of the journal's index."""
+def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -> list[LostRecord]:
+    """Return the other records in databases set aside that are not among ``journal_records``, sorted."""
     lost: set[LostRecord] = set()
     for path in databases(root):
-        with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as opened:
-            lost.update(LostRecord(*each) for each in opened.execute(RECORDS) if each not in known)
+        # An unreadable database contributes none, as in lost_versions.
+        with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as database:
+            lost.update(LostRecord(*row) for row in database.execute(RECORDS) if row not in journal_records)
     return sorted(lost)
 
 
 def newest_events(root: Path) -> list[int]:
-    """The number of the newest event that each database set aside knew."""
+    """Return the number of the newest event in each database set aside."""
     points = [sqlite.point_of(path) for path in databases(root)]
     return [point.seq for point in points if point is not None]
 
 
-def _versions(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Tag, commit and time of each version that a database knows; ``state.db`` knows the newest, without times."""
+def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield tag, commit and time of each version in a database; ``state.db`` has the newest without times."""
     query = 'select tag, "commit", captured_at from versions'
     if path.name.startswith("state.db"):
         query = """select tag, "commit", '' from captured"""
-    with closing(sqlite.connect_read_only(path)) as opened:
-        yield from opened.execute(query)
+    with closing(sqlite.connect_read_only(path)) as database:
+        yield from database.execute(query)
 
 
 def discard(root: Path) -> None:
-    """Remove what was set aside, once the journal has a list of it."""
+    """Delete the databases set aside, once the journal lists their loss."""
     for path in databases(root):
         sqlite.remove(path)
