@@ -25,7 +25,7 @@ change_command = command_group("Changes of what was filed, and whether they are 
 @json_option
 @click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
-    from archiver.filings.change_detection import changed_since
+    from archiver.filings.change_detection import detect_change
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
 
@@ -36,7 +36,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
         {
             "number": change.number,
             "filing": change.filing,
-            "since": change.since,
+            "since": change.last_submission,
             "first": change.first.isoformat(),
             "kinds": list(change.kinds),
             "materials": list(change.materials),
@@ -53,7 +53,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     ]
     for row in rows:
         # What came after the question was opened is decided with it.
-        if row["material"] is None and (current := changed_since(archive, filings[row["filing"]], session.config)):
+        if row["material"] is None and (current := detect_change(archive, filings[row["filing"]], session.config)):
             row["materials"], row["kinds"] = list(current.materials), sorted({*row["kinds"], *current.kinds})
     console = session.console
     if as_json:

@@ -95,9 +95,10 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
         **{name: filing.fields.get(name) for name in FIELDS},
-        "ended": _format_day(filing.ended),
+        "ended": _format_day(filing.ended_on),
         "submitted": [
-            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.on)} for e in filing.submitted
+            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.submitted_on)}
+            for e in filing.submissions
         ],
         "checks": [
             {
@@ -138,10 +139,10 @@ def _print_filing(session: Session, filing: Filing) -> None:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             shown = console.translate(word_for(shown, SCHEMES)) if name == "scheme" else shown
             console.line(f"  {console.translate(label)}: {shown}")
-    for record in filing.submitted:
+    for record in filing.submissions:
         console.say(
             "  Handed in on {on}: {tag} ({kind})",
-            on=_format_day(record.on),
+            on=_format_day(record.submitted_on),
             tag=record.tag,
             kind=word_for(record.kind, SUBMISSION_KINDS),
         )

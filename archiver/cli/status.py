@@ -94,10 +94,10 @@ def _print(session: Session, health: Any) -> None:
 
 def _print_next(session: Session, health: Any) -> None:
     """What a person has to do, the most urgent first."""
-    from archiver.filings.due.reminders import line
+    from archiver.filings.due.reminders import deadline_line
 
     for due in health.next[:_MOST_DUE]:
-        session.console.say("To do: {line}", line=line(due, health.today))
+        session.console.say("To do: {line}", line=deadline_line(due, health.today))
     if len(health.next) > _MOST_DUE:
         session.console.say("To do: {count} matters in all. See: archiver deadlines", count=len(health.next))
     for alert in health.alerts:

@@ -22,9 +22,9 @@ class UnrecordedPaper:
 
 def unrecorded_papers(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
     """Return materials of newest versions below a folder with that name, whose content no notice has."""
-    recorded_contents = {notice.sha256 for filing in filings for notice in filing.notices}
+    recorded_sha256 = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
         UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
         for submission, material in overview.lying_in(archive.index, folder.encode("utf-8"))
-        if material.sha256 not in recorded_contents
+        if material.sha256 not in recorded_sha256
     ]

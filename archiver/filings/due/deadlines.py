@@ -10,7 +10,7 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KINDS, word_for
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule_in_force
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
-from archiver.filings.register import ENDED, PENDING, Filing, Notice, Question
+from archiver.filings.register import ENDED_STATES, PENDING_STATES, ChangeQuestion, Filing, Notice
 
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
 _SOON_DAYS = 3
@@ -57,7 +57,7 @@ def open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
 
 def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
     yield from _service_deadlines(filing)
-    if filing.state in PENDING:
+    if filing.state in PENDING_STATES:
         yield from _review_deadlines(filing)
     yield from _display_deadline(filing)
     for question in filing.questions:
@@ -68,20 +68,22 @@ def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
 
 
 def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
-    if start := filing.day("service_start"):
+    if start := filing.sheet_day("service_start"):
         submitted_on = next(
-            (record.on for record in filing.submitted if record.kind in ("first", "subject")), None
+            (record.submitted_on for record in filing.submissions if record.kind in ("first", "subject")), None
         )
         yield _make_deadline(filing, "start", "start", start, done=submitted_on)
-    if end := filing.day("service_end"):
-        deregistration = filing.last_submitted("deregistration")
-        yield _make_deadline(filing, "end", "end", end, done=deregistration.on if deregistration else filing.ended)
+    if end := filing.sheet_day("service_end"):
+        deregistration = filing.newest_submission("deregistration")
+        yield _make_deadline(
+            filing, "end", "end", end, done=deregistration.submitted_on if deregistration else filing.ended_on
+        )
 
 
 def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
-    submission = filing.last_submitted("subject", "first", "correction", "change", "deregistration")
+    submission = filing.newest_submission("subject", "first", "correction", "change", "deregistration")
     if submission is not None:
-        yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.on)
+        yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.submitted_on)
     check_days = [day for day in (filing.state_on, *(check.on for check in filing.checks)) if day]
     if check_days:
         # One deadline for the whole review, which moves on with each check.
@@ -89,8 +91,8 @@ def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _display_deadline(filing: Filing) -> Iterator[Deadline]:
-    issued_on = filing.day("issued_on")
-    if not filing.number or issued_on is None or filing.state in ENDED:
+    issued_on = filing.sheet_day("issued_on")
+    if not filing.number or issued_on is None or filing.state in ENDED_STATES:
         return
     displayed_on = [check.on for check in filing.displays if check.number and check.link and check.on >= issued_on]
     yield _make_deadline(
@@ -98,9 +100,9 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
     )
 
 
-def _change_deadlines(filing: Filing, question: Question) -> Iterator[Deadline]:
+def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
     uid = f"change:{question.number}"
-    if filing.state in ENDED and question.material is None:
+    if filing.state in ENDED_STATES and question.material is None:
         return
     yield _make_deadline(
         filing,
@@ -112,7 +114,9 @@ def _change_deadlines(filing: Filing, question: Question) -> Iterator[Deadline]:
     )
     if question.material:
         submitted_on = [
-            record.on for record in filing.submitted if record.kind == "change" and record.at > question.at
+            record.submitted_on
+            for record in filing.submissions
+            if record.kind == "change" and record.recorded_at > question.asked_at
         ]
         yield _make_deadline(filing, uid, "change", question.first, done=min(submitted_on, default=None))
 
@@ -122,10 +126,10 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     kind = word_for(notice.kind, NOTICE_KINDS)
     sentence = SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
     stated_day = None
-    if notice.due:
-        stated_day = CalendarDay(notice.due)
-    elif notice.days:
-        stated_day = add_working_days(notice.received, notice.days)
+    if notice.due_on:
+        stated_day = CalendarDay(notice.due_on)
+    elif notice.working_days:
+        stated_day = add_working_days(notice.received, notice.working_days)
     uid = f"notice:{notice.number}"
     return _make_deadline(
         filing,
