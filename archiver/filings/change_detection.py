@@ -1,7 +1,7 @@
-"""Open a question for each change after filing (算法变更+备案联动): is it material?
+"""Open a question for each change after filing (算法变更+备案联动), for a person to decide.
 
 Changes come from the watched folder, and from signals outside of it: a file or a repository that the configuration
-names, such as the one the algorithm is released from.
+names, such as the repository of the algorithm.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _GIT_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DetectedChange:
-    """The changes of one filing since the last submission to the regulator or the last decision."""
+    """The changes of a filing since the last submission to the regulator or the last decision."""
 
     first_day: date  # of the first change
     materials: tuple[str, ...]  # paths for people
@@ -51,7 +51,7 @@ class DetectedChange:
 
 
 def open_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
-    """Journal a question for each filed filing that has changed, and the new values of signals.
+    """Journal a question for each filed filing with a change, and the new values of signals.
 
     A filing with an open question gets no second one.  Returns the numbers of the new questions.
 
@@ -78,7 +78,7 @@ def open_questions(archive: Archive, config: Config, lock_timeout: float) -> lis
 
 
 def _has_pending_question(filing: Filing) -> bool:
-    """Return True if the last question waits for a decision, or for the change submission it led to."""
+    """Return True if the last question waits for a decision, or a material change for the submission."""
     newest = filing.questions[-1] if filing.questions else None
     return newest is not None and (
         newest.material is None or (newest.material and not _is_change_submitted(filing, newest))
@@ -105,7 +105,7 @@ def _question_details(number: int, filing: Filing, change: DetectedChange) -> Ch
 
 
 def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedChange | None:
-    """Compare the newest versions of a filing with those at the last submission or decision.
+    """Compare the newest versions of a filing with the state at the last submission or decision.
 
     Every change since then is in the result, so that the next decision is made on the whole of it.  Correspondence
     does not count: the notice folder, and submissions of kinds that say nothing of the algorithm.
@@ -138,7 +138,7 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
 
 
 def _changed_paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
-    """Return the paths that a version changed since a time; all materials of a submission without a past."""
+    """Return the paths changed since a time; all materials of a submission without earlier versions."""
     submission = version.submission
     old_versions = _versions_until(archive, submission.filing, submission.name, since)
     if not old_versions and submission.number is not None:
@@ -208,7 +208,7 @@ def _signal_value(signal: str) -> str | None:
 
 
 def _file_value(path: str) -> str:
-    """Return a file's digest, with the first line if that is a word such as a version; raises OSError.
+    """Return a file's digest, followed by the first line if a word such as a version; raises OSError.
 
     A link in place of the file is refused: whoever put one there would learn what only the service may read.  For
     the same reason no other text of a file gets into the journal.  The folders above may be links, which

@@ -14,7 +14,7 @@ from archiver.store.writer import Draft
 def end_filing(
     archive: Archive, filing_name: str, ended_on: date, reason: str, reported_by: str | None, lock_timeout: float
 ) -> Event:
-    """Record that a filing has ended (注销, or the service was closed).
+    """Record the end of a filing (注销, or the service was closed).
 
     From then on the retention periods run, counted anew from this event; the next submission makes the filing live
     again.  ``ended_on`` is the day that people mean, which retention never counts from.

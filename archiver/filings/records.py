@@ -1,4 +1,4 @@
-"""Check and journal facts that people report: sheets, the review, notices and answers, decisions on changes.
+"""Check and journal facts reported by people: sheets, reviews, notices and answers, decisions on changes.
 
 A record in the journal cannot be taken back, so every check comes first.
 """
@@ -42,7 +42,7 @@ _DAY_FIELDS = ("issued_on", "service_start", "service_end")
 
 @dataclass(frozen=True, slots=True)
 class RecordContext:
-    """The archive that takes a record, and what every record needs beside the facts."""
+    """The target of a record, and the values needed for every record beside the facts."""
 
     archive: Archive
     lock_timeout: float  # seconds to wait for the writer's lock
@@ -50,12 +50,12 @@ class RecordContext:
     evidence_file: EvidenceFile | None = None  # journalled with the record
 
     def read_filing(self, filing_name: str) -> Filing:
-        """Return a filing of the register; an empty one if nothing was recorded yet."""
+        """Return a filing of the register; an empty filing if nothing was recorded yet."""
         return register(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
 
     @contextmanager
     def locked_recorder(self) -> Iterator[Callable[[str, EventDetails], Event]]:
-        """Hold the writer's lock, and yield a function that journals (filing, details) with the evidence file.
+        """Hold the writer's lock, and yield a function to journal (filing, details) with the evidence file.
 
         A check made under the lock stays true until the event is written.
 
@@ -116,7 +116,7 @@ def update_sheet(
 
 
 def _check_field_types(fields: Mapping[str, Any]) -> None:
-    """Check that every field is one of the sheet's, and a text or a list of texts; raises UsageError.
+    """Check names of fields, and types and lengths of values; raises UsageError.
 
     A value of another type, once journalled, would be in the way of every reader for good.
     """
@@ -215,7 +215,7 @@ def add_notice(
 def answer_notice(
     context: RecordContext, number: int, submission: str, answered_on: date, reported_by: str | None
 ) -> Notice:
-    """Record that a submission answers a notice; return the notice as it was before.
+    """Record a submission as the answer to a notice; return the notice in the state before.
 
     Raises NotFoundError for an unknown notice, UsageError if the notice was answered already, or the answer would
     come before the notice; nothing is recorded then.
@@ -253,7 +253,7 @@ def _check_answer(notice: Notice, answered_on: date) -> None:
 def decide_change(
     context: RecordContext, number: int, is_material: bool, reason: str, reported_by: str | None
 ) -> ChangeQuestion:
-    """Record a person's decision whether a change is material; return the question as it was before.
+    """Record a person's decision whether a change is material; return the question in the state before.
 
     Raises NotFoundError for an unknown change, UsageError without a reason, or if the change was decided already;
     nothing is recorded then.
@@ -281,7 +281,7 @@ def _check_undecided(question: ChangeQuestion) -> None:
 
 
 def find_notice(archive: Archive, number: int) -> Notice:
-    """Return the notice of that number, in whichever filing; raises NotFoundError."""
+    """Return the notice with a number, in whichever filing; raises NotFoundError."""
     for filing in _all_filings(archive):
         for notice in filing.notices:
             if notice.number == number:
@@ -292,7 +292,7 @@ def find_notice(archive: Archive, number: int) -> Notice:
 
 
 def find_question(archive: Archive, number: int) -> ChangeQuestion:
-    """Return the change of that number, in whichever filing; raises NotFoundError."""
+    """Return the change with a number, in whichever filing; raises NotFoundError."""
     for filing in _all_filings(archive):
         for question in filing.questions:
             if question.number == number:
@@ -307,7 +307,7 @@ def _all_filings(archive: Archive) -> Iterable[Filing]:
 
 
 def check_not_future(context: RecordContext, day: date) -> None:
-    """Check that a day has come; raises UsageError."""
+    """Refuse a day in the future; raises UsageError."""
     if day > context.today:
         raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
 
@@ -332,7 +332,7 @@ def _before_submission_error(day: date, submitted_on: date, tag: str) -> UsageEr
 
 
 def _hash_stream(stream: IO[bytes]) -> str:
-    """Return the SHA-256 of a whole stream, and set it back to the start for the writer."""
+    """Return the SHA-256 of a whole stream, and go back to the start for the writer."""
     stream.seek(0)
     digest = hashlib.sha256()
     while chunk := stream.read(1 << 20):

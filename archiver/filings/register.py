@@ -70,7 +70,7 @@ _STATE_AFTER_SUBMISSION = {
 
 @dataclass(frozen=True, slots=True)
 class ReviewCheck:
-    """One look at the review status, with the portal's own words."""
+    """A look at the review status, with the portal's own words."""
 
     status: str
     on: date
@@ -83,7 +83,7 @@ class ReviewCheck:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSubmission:
-    """One submission to the regulator, as the journal has it."""
+    """A submission to the regulator, as journalled."""
 
     tag: str  # the signed tag
     version: str  # tag of the version that was submitted
@@ -115,7 +115,7 @@ class Notice:
 
 @dataclass(slots=True)
 class ChangeQuestion:
-    """A change after filing, and a person's decision whether it is material (重大变更).
+    """A change after filing, and a person's decision: material (重大变更) or not.
 
     The program never decides: the question stays open until somebody answers.
     """
@@ -137,7 +137,7 @@ class ChangeQuestion:
 
 @dataclass(frozen=True, slots=True)
 class DisplayCheck:
-    """One look at a page of the company for the filing number and its link."""
+    """A look at a page of the company for the filing number and the link."""
 
     on: date
     recorded_at: str
@@ -150,7 +150,7 @@ class DisplayCheck:
 
 @dataclass(slots=True)
 class Filing:
-    """One filing as the journal describes it; dates are days of the configured zone."""
+    """A filing in the state after the events read so far; dates are days of the configured zone."""
 
     name: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class Filing:
 
     @property
     def number(self) -> str:
-        """Return the filing number; empty before the regulator has issued one."""
+        """Return the filing number; empty before the regulator has issued a number."""
         return str(self.fields.get("number") or "")
 
     def enter_state(self, state: str, on: date, portal_text: str = "") -> None:
@@ -199,7 +199,7 @@ def register(events: Iterable[LifeEvent]) -> dict[str, Filing]:
 
 
 def describe_release(signal: str, value: str) -> str:
-    """Return a signal with the word in its value, for people; the digest before the word is left out."""
+    """Return a signal with the word in the value, for people; the digest before the word is left out."""
     return f"{signal} {value.partition(' ')[2]}".strip()
 
 
@@ -331,7 +331,7 @@ def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_signal(filing: Filing, event: LifeEvent) -> None:
-    """Note the value of a signal; the first one is where changes are counted from, and no release itself."""
+    """Note the value of a signal; a first value is the base of comparison, and no release."""
     details = ReleaseSignalled.from_details(event.details)
     newest_question = filing.questions[-1] if filing.questions else None
     if details.signal in filing.signal_values and newest_question is not None and newest_question.material is None:

@@ -22,7 +22,7 @@ from archiver.store.writer import Draft
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFacts:
-    """The facts of a submission to the regulator, as a person reports them."""
+    """The facts of a submission to the regulator, as reported by a person."""
 
     submitted_on: date  # the day on the regulator's portal; retention never counts from here
     kind: str | None = None  # None: by the name of the folder
@@ -62,7 +62,7 @@ def submit(
 
 
 def check_complete(archive: Archive, version: Version) -> None:
-    """Check that ``version`` has materials, and that the archive still has every byte of each.
+    """Refuse a version without materials, and one with content lost or damaged in the archive.
 
     A signature cannot be taken back, so all content is read and hashed before.
 
@@ -159,9 +159,9 @@ class ManifestDigests:
 
 
 def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDigests:
-    """Hash a version's full manifest: one canonical JSON line per material, in the order of raw paths.
+    """Hash a version's full manifest: a canonical JSON line for each material, in the order of raw paths.
 
-    SM3 is the hash of GB/T 32905, from OpenSSL; the loader of the configuration checks that OpenSSL has SM3.
+    SM3 is the hash of GB/T 32905, from OpenSSL; a configuration that asks for SM3 without it is not loaded.
     """
     digests = {algorithm: hashlib.new(algorithm) for algorithm in ("sha256", *(["sm3"] if with_sm3 else []))}
     for material in sorted(materials, key=lambda material: material.path):

@@ -1,4 +1,4 @@
-"""Decide on reminders of deadlines: each step is sent once, in one message for each recipient.  Pure."""
+"""Decide on reminders of deadlines: each step is sent once, in a single message to each recipient.  Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 @dataclass(frozen=True, slots=True)
 class ReminderItem:
-    """One line of a message; ``uid`` and ``step`` together are sent once to each role."""
+    """A line of a message; ``uid`` and ``step`` together are sent once to each address."""
 
     uid: str
     step: str
@@ -33,7 +33,7 @@ class ReminderItem:
 
 @dataclass(frozen=True, slots=True)
 class ReminderDigest:
-    """One message, to one address of a role or person."""
+    """A message to a single address of a role or person."""
 
     role: str
     channel: int  # which of the addresses of that role, from 0
@@ -46,7 +46,7 @@ def pending_digests(
     today: date,
     addresses_by_role: Mapping[str, Sequence[str]],
 ) -> list[ReminderDigest]:
-    """Return the messages to send today, without items that the ``events`` show as sent.
+    """Return the messages to send today, without the items already sent according to ``events``.
 
     A manager without an address of their own is reached as the role manager, any other person as the owner.
     """
@@ -83,7 +83,7 @@ def _reminder_items(filings: list[Filing], today: date) -> Iterable[tuple[str, R
 
 
 def _reminder_step(deadline: Deadline, today: date) -> tuple[str, tuple[str, ...]]:
-    """Return the step that a deadline is in today, and the roles to remind; no roles before the first step.
+    """Return the step of a deadline today, and the roles to remind; no roles before the first step.
 
     The day in a step's name lets the step be sent again once: after the deadline has moved, or daily if overdue.
     """
@@ -100,7 +100,7 @@ def _reminder_step(deadline: Deadline, today: date) -> tuple[str, tuple[str, ...
 
 
 def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
-    """Return a deadline and the state of today as one line of a message."""
+    """Return a deadline and the state of today as a line of a message."""
     if deadline.provisional:
         return LazyMessage(
             "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
@@ -120,7 +120,7 @@ def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
 
 
 def display_alerts(filing: Filing) -> list[tuple[str, LazyMessage, date]]:
-    """Return uid, message and day of the last check for each page that lacked the filing number or the link.
+    """Return uid, message and day of the last check for each page without the filing number or the link.
 
     A page that could not be read is left out: perhaps nothing is missing there.
     """
