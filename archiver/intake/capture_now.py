@@ -148,7 +148,7 @@ def _has_folder(access: FolderAccess, group: Group, submission: Submission) -> b
     parts = group.prefix.split(b"/") if group.prefix else []
     for path in (b"/".join(parts[: depth + 1]) for depth in range(len(parts))):
         try:
-            if not stat.S_ISDIR(access.entry(path).mode):
+            if not stat.S_ISDIR(access.look_up(path).mode):
                 return False
         except (FileNotFoundError, NotADirectoryError):
             return False

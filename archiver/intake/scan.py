@@ -90,7 +90,7 @@ class Scanner:
         if _beyond(path.rpartition(b"/")[0]) is not None:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
-            _, mode, signature, _ = self._access.entry(path)
+            _, mode, signature, _ = self._access.look_up(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISDIR(mode):
@@ -102,12 +102,12 @@ class Scanner:
     def is_empty_folder(self, path: bytes) -> bool:
         """Whether nothing lies in the folder; raises OSError."""
         try:
-            return next(self._access.entries(path), None) is None
+            return next(self._access.list_folder(path), None) is None
         except (FileNotFoundError, NotADirectoryError):
             return False
 
     def _folder(self, folder: bytes, snapshot: Snapshot, found: ScanResult) -> list[bytes]:
-        entries = self._access.entries(folder)
+        entries = self._access.list_folder(folder)
         known = snapshot.folder(folder)
         prefix = folder + b"/" if folder else b""
         subfolders = []

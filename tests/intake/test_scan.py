@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.folder.access import Direct
+from archiver.intake.folder.access import DirectAccess
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner, ScanResult
 from archiver.intake.snapshot import FOLDER, Snapshot
@@ -29,7 +29,7 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
 
 
 def scan(root: Path, snapshot: Snapshot, start: bytes = b"") -> ScanResult:
-    return Scanner(Direct(root), IgnoreRules(["*.swp"])).scan(snapshot, start)
+    return Scanner(DirectAccess(root), IgnoreRules(["*.swp"])).scan(snapshot, start)
 
 
 def accept(root: Path, snapshot: Snapshot) -> None:
