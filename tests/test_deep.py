@@ -149,12 +149,12 @@ def test_what_was_archived_before_it_lay_too_deep_is_not_deleted(
     snapshot = Snapshot(tmp_path / "state.db")
     scanner = scan.Scanner(DirectAccess(tmp_path / "w"), IgnoreRules([]))
     snapshot.record(scanner.scan(snapshot).changed)
-    monkeypatch.setattr(scan, "_DEEPEST", 2)
+    monkeypatch.setattr(scan, "_MAX_DEPTH", 2)
     found = scanner.scan(snapshot)
     assert found.changed == {}
     assert [item.path for item in found.skipped] == [b"a/b/c"]
     with pytest.raises(OSError, match="too long"):
-        scanner.state(b"a/b/c/x")
+        scanner.read_state(b"a/b/c/x")
     snapshot.close()
 
 

@@ -92,14 +92,14 @@ def _is_kept_complete(session: Session, teller: Reporter) -> bool:
     Raises NotArchived for what it cannot read.
     """
     from archiver import clock
-    from archiver.intake.capture_now import differences_beside_a_daemon
+    from archiver.intake.capture_now import scan_beside_daemon
     from archiver.intake.scan import is_unreadable
     from archiver.store import lock
 
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.holder(archive.root / "daemon.lock"):
-        found = differences_beside_a_daemon(archive, session.config)
+        found = scan_beside_daemon(archive, session.config)
         unreadable = [item for item in found.skipped if is_unreadable(item)]
         if not found.changed and unreadable:
             _tell_unreadable(session, teller, unreadable)

@@ -196,7 +196,10 @@ class Capturer:
         )
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
-        return isinstance(self._snapshot.get(path), StatData) and locate_path(path, self._layout)[0] != group
+        return (
+            isinstance(self._snapshot.archived_state(path), StatData)
+            and locate_path(path, self._layout)[0] != group
+        )
 
     def _write(
         self,

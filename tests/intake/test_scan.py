@@ -133,5 +133,5 @@ def test_a_missing_watched_folder_is_an_error_not_an_empty_one(root: Path, snaps
 def test_a_damaged_snapshot_is_thrown_away(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database, not at all" * 100)
     snapshot = Snapshot(tmp_path / "state.db")
-    assert snapshot.folder(b"") == {}
+    assert snapshot.folder_entries(b"") == {}
     snapshot.close()
