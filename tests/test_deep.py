@@ -140,21 +140,21 @@ def test_what_lies_too_deep_is_named_and_keeps_nothing_back(site: Site) -> None:
 def test_what_was_archived_before_it_lay_too_deep_is_not_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archiver.intake.folder.access import Direct
+    from archiver.intake.folder.access import DirectAccess
     from archiver.intake.ignore import IgnoreRules
     from archiver.intake.snapshot import Snapshot
 
     (tmp_path / "w/a/b/c").mkdir(parents=True)
     (tmp_path / "w/a/b/c/x").write_text("1")
     snapshot = Snapshot(tmp_path / "state.db")
-    scanner = scan.Scanner(Direct(tmp_path / "w"), IgnoreRules([]))
+    scanner = scan.Scanner(DirectAccess(tmp_path / "w"), IgnoreRules([]))
     snapshot.record(scanner.scan(snapshot).changed)
-    monkeypatch.setattr(scan, "_DEEPEST", 2)
+    monkeypatch.setattr(scan, "_MAX_DEPTH", 2)
     found = scanner.scan(snapshot)
     assert found.changed == {}
     assert [item.path for item in found.skipped] == [b"a/b/c"]
     with pytest.raises(OSError, match="too long"):
-        scanner.state(b"a/b/c/x")
+        scanner.read_state(b"a/b/c/x")
     snapshot.close()
 
 

@@ -40,7 +40,7 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
     filing has no number, no page is named, or the saved page is too large.
     """
     filing_name = find_filing(context.archive, request.filing)
-    filing = record_context(context, None).filing(filing_name)
+    filing = record_context(context, None).read_filing(filing_name)
     if not filing.number:
         raise UsageError(
             "{filing} has no filing number yet, so there is nothing to look for. Nothing was recorded. Record it "

@@ -101,15 +101,15 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
     journalled then.
     """
     filing_name = find_filing(context.archive, request.filing)
-    records.set_sheet(
+    records.update_sheet(
         record_context(context, request.screenshot_name),
         filing_name,
         {name: _normalize_field(name, value) for name, value in request.changed_fields.items()},
-        status=request.review_status,
+        review_status=request.review_status,
         portal_text=request.portal_wording,
-        on=request.checked_on,
-        forced=request.number_override_reason,
-        by=request.reported_by,
+        checked_on=request.checked_on,
+        number_override_reason=request.number_override_reason,
+        reported_by=request.reported_by,
     )
     return {"filing": filing_name}
 
@@ -130,7 +130,7 @@ def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
 
     Raises NotFoundError for an unknown filing, UsageError without a reason.
     """
-    event = end_of_filing.end(
+    event = end_of_filing.end_filing(
         context.archive,
         find_filing(context.archive, request.filing),
         request.ended_on,
@@ -153,12 +153,12 @@ def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
         filing_name,
         request.kind,
         request.received_on,
-        due=request.due_on,
-        days=request.working_days,
+        due_on=request.due_on,
+        working_days=request.working_days,
         issuer=request.issuer,
-        document=request.document_number,
+        document_number=request.document_number,
         owner=request.owner,
-        by=request.reported_by,
+        reported_by=request.reported_by,
     )
     return {"filing": filing_name, "number": notice_number}
 
@@ -174,7 +174,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     notice = records.find_notice(archive, request.notice_number)
     submission = find_submission(archive, request.submission)
     filing = register(archive.index.life(notice.filing))[notice.filing]
-    submissions = [record for record in filing.submitted if record.tag.startswith(f"{submission}/")]
+    submissions = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submissions:
         raise UsageError(
             "{submission} was not handed in for {filing}, so it cannot answer notice {number}. Nothing was "
@@ -183,7 +183,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
             filing=notice.filing,
             number=request.notice_number,
         )
-    answered_on = request.answered_on or submissions[-1].on
+    answered_on = request.answered_on or submissions[-1].submitted_on
     records.answer_notice(
         record_context(context, None),
         request.notice_number,
@@ -200,7 +200,7 @@ def decide_change(context: ActionContext, request: DecideChange) -> dict[str, An
 
     Raises NotFoundError for an unknown change, UsageError without a reason or if it is decided already.
     """
-    change = records.decide(
+    change = records.decide_change(
         record_context(context, None),
         request.change_number,
         request.is_material,

@@ -12,7 +12,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import LazyMessage, UsageError
 from archiver.filings.due import delivery
-from archiver.filings.due.reminders import ReminderDigest, digests
+from archiver.filings.due.reminders import ReminderDigest, pending_digests
 from archiver.filings.register import register
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writer import Draft
@@ -34,7 +34,7 @@ def pending_reminders(context: ActionContext) -> tuple[dict[str, list[str]], lis
     addresses = delivery.load_targets(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
     today = clock.today(context.config.zone)
-    return addresses, digests(register(events).values(), events, today, addresses)
+    return addresses, pending_digests(register(events).values(), events, today, addresses)
 
 
 @action("remind")

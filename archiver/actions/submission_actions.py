@@ -12,8 +12,8 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, NotFoundError, UsageError
-from archiver.filings.submissions import HandingIn, check_whole, submit
-from archiver.intake.capture_now import capture_now, check_nothing_hidden, unsettled
+from archiver.filings.submissions import SubmissionFacts, check_complete, submit
+from archiver.intake.capture_now import capture_now, check_all_readable, find_differences
 from archiver.model import Submission, Version
 from archiver.retention.policy import decide
 from archiver.store import names
@@ -61,20 +61,20 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     )
     exception_reason = (request.exception_reason or "").strip() or None
     if not is_newest and exception_reason is None:
-        check_nothing_hidden(archive, context.config, submission)
+        check_all_readable(archive, context.config, submission)
     if is_newest or exception_reason is None:
-        check_whole(archive, version)
+        check_complete(archive, version)
     event = submit(
         archive,
         version,
-        HandingIn(
-            on=request.submitted_on,
+        SubmissionFacts(
+            submitted_on=request.submitted_on,
             kind=request.kind,
-            number=request.filing_number,
+            filing_number=request.filing_number,
             receipt=context.evidence_file(request.receipt_name),
-            by=request.reported_by,
-            forced=request.number_override_reason,
-            reason=exception_reason,
+            reported_by=request.reported_by,
+            number_override_reason=request.number_override_reason,
+            exception_reason=exception_reason,
         ),
         context.lock_timeout,
         context.config.sm3,
@@ -99,7 +99,7 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     """
     archive, config = context.archive, context.config
     capture_now(archive, config, submission, context.lock_timeout)
-    pending_paths = unsettled(archive, config, submission)
+    pending_paths = find_differences(archive, config, submission)
     if pending_paths:
         raise UsageError(
             LazyMessage.define(

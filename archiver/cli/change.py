@@ -25,7 +25,7 @@ change_command = command_group("Changes of what was filed, and whether they are 
 @json_option
 @click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
-    from archiver.filings.change_detection import changed_since
+    from archiver.filings.change_detection import detect_change
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
 
@@ -36,7 +36,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
         {
             "number": change.number,
             "filing": change.filing,
-            "since": change.since,
+            "since": change.last_submission,
             "first": change.first.isoformat(),
             "kinds": list(change.kinds),
             "materials": list(change.materials),
@@ -54,7 +54,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     for row in change_rows:
         # Later changes are decided together with the change that opened the question.
         if row["material"] is None and (
-            newer_changes := changed_since(archive, filing_by_name[row["filing"]], session.config)
+            newer_changes := detect_change(archive, filing_by_name[row["filing"]], session.config)
         ):
             row["materials"], row["kinds"] = (
                 list(newer_changes.materials),

@@ -108,9 +108,10 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
         **{name: filing.fields.get(name) for name in FIELDS},
-        "ended": _format_day(filing.ended),
+        "ended": _format_day(filing.ended_on),
         "submitted": [
-            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.on)} for e in filing.submitted
+            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.submitted_on)}
+            for e in filing.submissions
         ],
         "checks": [
             {
@@ -155,10 +156,10 @@ def _print_filing(session: Session, filing: Filing) -> None:
                 console.translate(word_for(shown_value, SCHEMES)) if field_name == "scheme" else shown_value
             )
             console.print_line(f"  {console.translate(label)}: {shown_value}")
-    for submission_record in filing.submitted:
+    for submission_record in filing.submissions:
         console.info(
             "  Handed in on {on}: {tag} ({kind})",
-            on=_format_day(submission_record.on),
+            on=_format_day(submission_record.submitted_on),
             tag=submission_record.tag,
             kind=word_for(submission_record.kind, SUBMISSION_KINDS),
         )

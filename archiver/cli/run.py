@@ -98,14 +98,14 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
     Raises NotArchived for files that the daemon cannot read.
     """
     from archiver import clock
-    from archiver.intake.capture_now import differences_beside_a_daemon
+    from archiver.intake.capture_now import scan_beside_daemon
     from archiver.intake.scan import is_unreadable
     from archiver.store import lock
 
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.holder(archive.root / "daemon.lock"):
-        differences = differences_beside_a_daemon(archive, session.config)
+        differences = scan_beside_daemon(archive, session.config)
         unreadable = [item for item in differences.skipped if is_unreadable(item)]
         if not differences.changed and unreadable:
             _report_unreadable(session, report, unreadable)

@@ -95,10 +95,10 @@ def _print_report(session: Session, health: Any) -> None:
 
 def _print_to_do(session: Session, health: Any) -> None:
     """Print the pending tasks of people, the most urgent first."""
-    from archiver.filings.due.reminders import line
+    from archiver.filings.due.reminders import deadline_line
 
     for due in health.next[:_MAX_TO_DO]:
-        session.console.info("To do: {line}", line=line(due, health.today))
+        session.console.info("To do: {line}", line=deadline_line(due, health.today))
     if len(health.next) > _MAX_TO_DO:
         session.console.info("To do: {count} matters in all. See: archiver deadlines", count=len(health.next))
     for alert in health.alerts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from archiver.config.settings import Config
 from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import ThroughChildren, open_access
+from archiver.intake.folder.access import ChildAccess, open_access
 from archiver.intake.folder.canary import Canary
 from archiver.intake.folder.presence import FolderPresence
 from archiver.intake.folder.watcher import Watcher
@@ -89,7 +89,7 @@ class WatchedFolder:
     @property
     def is_reached_as_before(self) -> bool:
         """Return True if the mount at the path is still to be read in the way chosen at the start."""
-        return (self._find_network_mount() is None) == (not isinstance(self.access, ThroughChildren))
+        return (self._find_network_mount() is None) == (not isinstance(self.access, ChildAccess))
 
     # --- presence
 

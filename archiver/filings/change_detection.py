@@ -1,4 +1,8 @@
-"""Change linkage (算法变更+备案联动): what changes after a filing was filed opens a question."""
+"""Open a question for each change after filing (算法变更+备案联动), for a person to decide.
+
+Changes come from the watched folder, and from signals outside of it: a file or a repository that the configuration
+names, such as the repository of the algorithm.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.filings.register import Filing, Question, register, released
+from archiver.filings.register import ChangeQuestion, Filing, describe_release, register
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import compare_versions
 from archiver.model import Op, Version
@@ -25,156 +29,190 @@ from archiver.store.events.filing_events import ChangeNoticed, ReleaseSignalled
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Draft
 
-#: Folders of these kinds say nothing of the algorithm.
-_BESIDE = frozenset({"correction", "deregistration", "inspection", "annual"})
-_MOST_MATERIALS = 100
-#: What may be journalled of a signal: a version, and not a line of a password file.
-_WORD = re.compile(r"[\w.+-]{1,60}")
-_GIT = "git:"
-_GIT_SECONDS = 30.0
+#: Submission folders of these kinds hold letters and reports, and say nothing of the algorithm.
+_UNRELATED_KINDS = frozenset({"correction", "deregistration", "inspection", "annual"})
+#: The journal keeps the list for ever; fewer might hide the one material that decides.
+_MAX_MATERIALS = 100
+#: The only text of a signal that may be journalled: a version, and not a line of a password file.
+_VERSION_WORD = re.compile(r"[\w.+-]{1,60}")
+_GIT_PREFIX = "git:"
+#: A repository on a slow share takes seconds; one that hangs would hold up the daemon's other side jobs.
+_GIT_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """What changed since the last handing-in, and the day of the first change."""
+class DetectedChange:
+    """The changes of a filing since the last submission to the regulator or the last decision."""
 
-    first: date
-    materials: tuple[str, ...]
-    kinds: tuple[str, ...]
-    signal: str = ""
+    first_day: date  # of the first change
+    materials: tuple[str, ...]  # paths for people
+    kinds: tuple[str, ...]  # by the patterns of the configuration
+    signal: str = ""  # the release that was noticed, if any
 
 
-def open_questions(archive: Archive, config: Config, wait_seconds: float) -> list[int]:
-    """Open a question for each filed filing that has changed; returns their numbers."""
-    opened = []
+def open_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
+    """Journal a question for each filed filing with a change, and the new values of signals.
+
+    A filing with an open question gets no second one.  Returns the numbers of the new questions.
+
+    Raises Busy and StorageError as :meth:`Archive.writing` does; questions journalled until then stay.
+    """
+    new_numbers = []
     filings = register(archive.index.life())
     number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
     for filing in filings.values():
         if filing.state != "filed":
             continue
-        signals: list[Draft] = []
-        drafts: list[Draft] = []
-        changed = _released(filing, config, signals) or changed_since(archive, filing, config)
-        if changed is not None and not _is_asked(filing):
+        signal_drafts: list[Draft] = []
+        question_drafts: list[Draft] = []
+        change = _detect_release(filing, config, signal_drafts) or detect_change(archive, filing, config)
+        if change is not None and not _has_pending_question(filing):
             number += 1
-            opened.append(number)
-            drafts.append(Draft(filing.name, _noticed(number, filing, changed)))
+            new_numbers.append(number)
+            question_drafts.append(Draft(filing.name, _question_details(number, filing, change)))
         # Crash window: a signal that was noted before its question was asked would never be asked about.
-        for draft in [*drafts, *signals]:
-            with archive.writing(wait_seconds) as writer:
+        for draft in [*question_drafts, *signal_drafts]:
+            with archive.writing(lock_timeout) as writer:
                 writer.append(draft)
-    return opened
+    return new_numbers
 
 
-def _is_asked(filing: Filing) -> bool:
-    """Whether the last question waits for a decision, or its change submission is not handed in yet."""
-    last = filing.questions[-1] if filing.questions else None
-    return last is not None and (last.material is None or (last.material and not _is_handed_in(filing, last)))
+def _has_pending_question(filing: Filing) -> bool:
+    """Return True if the last question waits for a decision, or a material change for the submission."""
+    newest = filing.questions[-1] if filing.questions else None
+    return newest is not None and (
+        newest.material is None or (newest.material and not _is_change_submitted(filing, newest))
+    )
 
 
-def _is_handed_in(filing: Filing, question: Question) -> bool:
-    return any(each.kind == "change" and each.at > question.at for each in filing.submitted)
+def _is_change_submitted(filing: Filing, question: ChangeQuestion) -> bool:
+    return any(record.kind == "change" and record.recorded_at > question.asked_at for record in filing.submissions)
 
 
-def _noticed(number: int, filing: Filing, changed: Changed) -> ChangeNoticed:
-    last = filing.last_submitted()
+def _question_details(number: int, filing: Filing, change: DetectedChange) -> ChangeNoticed:
+    newest_submission = filing.newest_submission()
     return ChangeNoticed(
         number=number,
-        last_submission=last.tag if last else "",
-        first_changed_on=changed.first,
-        kinds=changed.kinds,
-        materials=changed.materials[:_MOST_MATERIALS],
-        signal=changed.signal,
+        last_submission=newest_submission.tag if newest_submission else "",
+        first_changed_on=change.first_day,
+        kinds=change.kinds,
+        materials=change.materials[:_MAX_MATERIALS],
+        signal=change.signal,
     )
 
 
 # --- materials
 
 
-def changed_since(archive: Archive, filing: Filing, config: Config) -> Changed | None:
-    """What has changed since the last handing-in, or since the last decision: whoever decides sees all of it."""
-    known = [each.at for each in filing.submitted] + [each.decided_at for each in filing.questions]
-    since = max(known, default="")
-    later = [
+def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedChange | None:
+    """Compare the newest versions of a filing with the state at the last submission or decision.
+
+    Every change since then is in the result, so that the next decision is made on the whole of it.  Correspondence
+    does not count: the notice folder, and submissions of kinds that say nothing of the algorithm.
+
+    Returns None if nothing has changed.
+    """
+    recorded_times = [record.recorded_at for record in filing.submissions] + [
+        question.decided_at for question in filing.questions
+    ]
+    since = max(recorded_times, default="")
+    later_versions = [
         version
         for version in archive.index.versions(filing.name)
-        if version.captured_at > since and kind_from_folder(version.submission.folder) not in _BESIDE
+        if version.captured_at > since and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
     ]
-    newest: dict[str, Version] = {}
-    for version in later:
-        newest.setdefault(version.submission.name, version)
-    paths = sorted({path for version in newest.values() for path in _paths(archive, version, since)})
-    folder = config.desk.notice_folder.encode("utf-8")
-    paths = [path for path in paths if folder not in path.split(b"/")]
+    newest_versions: dict[str, Version] = {}
+    for version in later_versions:
+        newest_versions.setdefault(version.submission.name, version)
+    paths = sorted(
+        {path for version in newest_versions.values() for path in _changed_paths(archive, version, since)}
+    )
+    notice_folder = config.desk.notice_folder.encode("utf-8")
+    paths = [path for path in paths if notice_folder not in path.split(b"/")]
     if not paths:
         return None
-    first = min(clock.parse(version.captured_at) for version in later)
-    return Changed(_day(first, config.zone), tuple(map(names.text, paths)), _kinds(paths, config))
-
-
-def _paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
-    submission = version.submission
-    before = _before(archive, submission.filing, submission.name, since)
-    if not before and submission.number is not None:
-        # The next of numbered submissions begins with the whole state of the one before.
-        before = _before(archive, submission.filing, f"{submission.number - 1:02}", since)
-    if not before:
-        return [m.path for m in archive.index.materials(version.submission, version.number) if m.sha256]
-    changes = compare_versions(archive.index, before[0], version)
-    return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
-
-
-def _before(archive: Archive, filing: str, name: str, since: str) -> list[Version]:
-    return [each for each in archive.index.versions(filing, name) if each.captured_at <= since]
-
-
-def _kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
-    given = list(paths)
-    return tuple(
-        kind
-        for kind, patterns in config.desk.changes.items()
-        if any(matching_pattern(path, patterns) for path in given)
+    first_captured_at = min(clock.parse(version.captured_at) for version in later_versions)
+    return DetectedChange(
+        _local_day(first_captured_at, config.zone), tuple(map(names.text, paths)), _change_kinds(paths, config)
     )
 
 
-def _day(moment: Any, zone: tzinfo) -> date:
-    day: date = moment.astimezone(zone).date()
+def _changed_paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
+    """Return the paths changed since a time; all materials of a submission without earlier versions."""
+    submission = version.submission
+    old_versions = _versions_until(archive, submission.filing, submission.name, since)
+    if not old_versions and submission.number is not None:
+        # The next of numbered submissions begins with the whole state of the one before.
+        old_versions = _versions_until(archive, submission.filing, f"{submission.number - 1:02}", since)
+    if not old_versions:
+        materials = archive.index.materials(version.submission, version.number)
+        return [material.path for material in materials if material.sha256]
+    changes = compare_versions(archive.index, old_versions[0], version)
+    return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
+
+
+def _versions_until(archive: Archive, filing_name: str, submission_name: str, time: str) -> list[Version]:
+    versions = archive.index.versions(filing_name, submission_name)
+    return [version for version in versions if version.captured_at <= time]
+
+
+def _change_kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
+    changed_paths = list(paths)
+    return tuple(
+        kind
+        for kind, patterns in config.desk.changes.items()
+        if any(matching_pattern(path, patterns) for path in changed_paths)
+    )
+
+
+def _local_day(time: Any, zone: tzinfo) -> date:
+    day: date = time.astimezone(zone).date()
     return day
 
 
 # --- signals from outside
 
 
-def _released(filing: Filing, config: Config, signals: list[Draft]) -> Changed | None:
-    """Note what each signal says now; a change of one that was known is a change of the algorithm."""
+def _detect_release(filing: Filing, config: Config, drafts: list[Draft]) -> DetectedChange | None:
+    """Read a filing's signals, and add a draft for each new value; return the first release, if any.
+
+    A first value is noted and is no release.  A signal that cannot be read keeps the value it had.
+    """
     settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
-    changed = None
+    release = None
     for signal in settings.signals if settings else ():
-        value, shown = _value(signal), names.text(os.fsencode(signal))
-        known = filing.signals.get(shown)
-        # The digests: what is shown beside them has not always been chosen in the same way.
-        if value is None or (known is not None and value.split(" ", 1)[0] == known.split(" ", 1)[0]):
+        new_value, signal_name = _signal_value(signal), names.text(os.fsencode(signal))
+        old_value = filing.signal_values.get(signal_name)
+        # The digests: the word beside them has not always been chosen in the same way.
+        if new_value is None or (
+            old_value is not None and new_value.split(" ", 1)[0] == old_value.split(" ", 1)[0]
+        ):
             continue
-        signals.append(Draft(filing.name, ReleaseSignalled(signal=shown, value=value)))
-        if known is not None:
-            changed = changed or Changed(clock.today(config.zone), (), ("model",), released(shown, value))
-    return changed
+        drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
+        if old_value is not None:
+            release = release or DetectedChange(
+                clock.today(config.zone), (), ("model",), describe_release(signal_name, new_value)
+            )
+    return release
 
 
-def _value(signal: str) -> str | None:
-    """What a signal says now: a digest, then a name for people; None where it cannot be read."""
+def _signal_value(signal: str) -> str | None:
+    """Return the value of a signal: a digest, then a word for people; None if the signal cannot be read."""
     try:
-        return _tags(signal.removeprefix(_GIT)) if signal.startswith(_GIT) else _content(signal)
+        if signal.startswith(_GIT_PREFIX):
+            return _repository_value(signal.removeprefix(_GIT_PREFIX))
+        return _file_value(signal)
     except (OSError, subprocess.SubprocessError):
+        # A deployment may be replacing it at this moment: the next look compares with the same old value.
         return None
 
 
-def _content(path: str) -> str:
-    """A file's digest, with its first line where that is a word such as a version; raises OSError.
+def _file_value(path: str) -> str:
+    """Return a file's digest, followed by the first line if a word such as a version; raises OSError.
 
-    A link is not followed, since whoever may put one there would learn what only the service may read;
-    for the same reason nothing else of a file gets into the journal.  The folders before it may be links,
-    which deployments switch.
+    A link in place of the file is refused: whoever put one there would learn what only the service may read.  For
+    the same reason no other text of a file gets into the journal.  The folders above may be links, which
+    deployments switch.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:
@@ -183,20 +221,32 @@ def _content(path: str) -> str:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
         # Longer than the longest word in UTF-8, so that none is shown cut off.
-        word = stream.read(256).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    return f"{digest} {word}" if _WORD.fullmatch(word) else digest
+        first_line = stream.read(256).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    return f"{digest} {first_line}" if _VERSION_WORD.fullmatch(first_line) else digest
 
 
-def _tags(path: str) -> str:
-    """The tags of a repository that is only read; its own settings, hooks and filters have no say."""
+def _repository_value(path: str) -> str:
+    """Return the digest of a repository's list of tags, with the newest tag.
+
+    The repository is only read, and its own settings, hooks and filters have no say.
+
+    Raises OSError or SubprocessError if git cannot be run, fails or takes too long.
+    """
     command = [
         # The path stands in the configuration, and may be that of a bare repository.
         *("git", "-c", f"safe.directory={path}", "-c", "safe.bareRepository=all"),
         *("-c", "core.fsmonitor=false", "-C", path),
         *("for-each-ref", "--sort=creatordate", "--format=%(refname:short)", "refs/tags"),
     ]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment = {**kept, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_OPTIONAL_LOCKS": "0"}
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=_GIT_SECONDS, check=True)
-    tags = done.stdout.decode("utf-8", "replace").split("\n")[:-1]
-    return f"{hashlib.sha256(done.stdout).hexdigest()} {tags[-1] if tags else ''}".strip()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment = {
+        **inherited,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+    result = subprocess.run(
+        command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
+    )
+    tag_names = result.stdout.decode("utf-8", "replace").split("\n")[:-1]
+    return f"{hashlib.sha256(result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()

@@ -1,6 +1,6 @@
-"""What people call the codes of the register: states, kinds, fields, grounds.
+"""Name the codes of the register for people: states, kinds, fields, grounds.
 
-The codes stand in the journal, in JSON and on the command line and never change; these words may.
+The codes stand in the journal, in JSON and on the command line and never change; the names may.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NOTICE_KINDS: Mapping[str, LazyMessage] = {
     "inspection": LazyMessage("inspection"),
     "revocation": LazyMessage("revocation"),
 }
-#: What a change is about.
+#: Parts of an algorithm in which a change may be.
 CHANGE_KINDS: Mapping[str, LazyMessage] = {
     "model": LazyMessage("model"),
     "logic": LazyMessage("logic"),
@@ -76,16 +76,16 @@ DEADLINE_STATES: Mapping[str, LazyMessage] = {
     "due soon": LazyMessage("due soon"),
     "open": LazyMessage.define("open", context="deadline"),
 }
-#: On whose authority something is due.
+#: Authorities for a deadline.
 GROUNDS: Mapping[str, LazyMessage] = {
     "statute": LazyMessage("statute"),
     "policy": LazyMessage("policy"),
     "stated": LazyMessage("stated"),
 }
-#: Who has to act.
+#: Parties with duties.
 PARTIES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
 
 
-def word_for(code: str, words: Mapping[str, LazyMessage]) -> LazyMessage:
-    """Return the word for a code; one that an event of another release has stands for itself."""
-    return words.get(code) or LazyMessage("{code}", code=code)
+def word_for(code: str, names_by_code: Mapping[str, LazyMessage]) -> LazyMessage:
+    """Return the name of a code; the code itself if only another release knows a name."""
+    return names_by_code.get(code) or LazyMessage("{code}", code=code)

@@ -1,4 +1,4 @@
-"""The file that a person hands over as the proof of a record: a receipt, a notice, a screenshot.  Pure."""
+"""Name the file handed over as proof of a record: a receipt, a notice, a screenshot.  Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ _PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFile:
-    """A file that is kept with a record: its name without folders, and its bytes."""
+    """A file to be kept with a record."""
 
-    name: str
-    stream: IO[bytes]
+    name: str  # as the person gave it; folders in front are left out
+    stream: IO[bytes]  # closed by whoever opened it
 
     def journal_name(self, stem: str) -> str:
-        """Return the attachment's name in the journal, so that no foreign name gets into the journal's trees."""
+        """Return the attachment's name in the journal: ``stem`` with the file's suffix, if plain.
+
+        No foreign name may get into the journal's trees.
+        """
         suffix = os.path.splitext(self.name)[1].lower()
         return stem + (suffix if _PLAIN_SUFFIX.fullmatch(suffix) else "")
 

@@ -1,4 +1,4 @@
-"""List the materials that a submission should hold, by its kind.  Pure.
+"""List the materials expected in a submission of each kind.  Pure.
 
 No statute has this list; it is what the filing portal asks for.  A material counts if its path contains the word.
 """
@@ -21,6 +21,6 @@ EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def find_expected(
     kind: str, paths: Iterable[str], expected: Mapping[str, tuple[str, ...]]
 ) -> list[tuple[str, list[str]]]:
-    """Return each expected word with the paths that contain it; no path means that the material is missing."""
-    candidates = list(paths)
-    return [(word, [path for path in candidates if word in path]) for word in expected.get(kind, ())]
+    """Return each expected name with the paths containing the name; a material without a path is missing."""
+    all_paths = list(paths)
+    return [(name, [path for path in all_paths if name in path]) for name in expected.get(kind, ())]

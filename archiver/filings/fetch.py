@@ -16,15 +16,17 @@ from archiver.errors import LazyMessage
 _MAX_SECONDS = 20.0
 #: The page is journalled, and the journal is kept for ever.
 LARGEST_BYTES = 4 << 20
+#: A site needs two or three, from http to https and to its own path; more go in a circle.
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
+#: Seconds: with zero, at the deadline, the socket would not block at all, and fail with an error about that.
 _SHORTEST_TIMEOUT = 0.1
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """A page that was fetched."""
+    """A page as fetched."""
 
     address: str  # after redirects
     data: bytes
@@ -39,7 +41,7 @@ class PageUnreachable(Exception):
 
 
 def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
-    """Fetch a page; raises Unreachable.
+    """Fetch a page, following redirects; raises PageUnreachable.
 
     An address of the internal network is refused unless ``allow_private``.  The check uses the connected peer,
     before anything is sent: a check of the name could be passed by a name server that changes its answer.
@@ -57,14 +59,15 @@ def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
 
 
 def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, str, bytes]:
+    """Return status, target of a redirect and body of one request; raises PageUnreachable."""
     connection, path = _open_connection(address, deadline)
     try:
         connection.connect()
-        peer = ipaddress.ip_address(connection.sock.getpeername()[0])
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        if not peer.is_global and not allow_private:
+        peer_address = ipaddress.ip_address(connection.sock.getpeername()[0])
+        peer_address = getattr(peer_address, "ipv4_mapped", None) or peer_address
+        if not peer_address.is_global and not allow_private:
             raise PageUnreachable(
-                "its address {peer} is not public, and the settings do not allow that", peer=peer
+                "its address {peer} is not public, and the settings do not allow that", peer=peer_address
             )
         connection.request(
             "GET", path, headers={"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
@@ -78,28 +81,29 @@ def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, s
 
 
 def _open_connection(address: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return a connection, for the caller to connect and close, and the path; raises PageUnreachable."""
     try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port
+        url_parts = urlsplit(address)
+        host, port = url_parts.hostname or "", url_parts.port
     except ValueError:
         raise PageUnreachable("it is no address of a page") from None
-    seconds = max(_SHORTEST_TIMEOUT, deadline - time.monotonic())
-    if parts.scheme == "https" and host:
-        context = ssl.create_default_context()
+    timeout_seconds = max(_SHORTEST_TIMEOUT, deadline - time.monotonic())
+    if url_parts.scheme == "https" and host:
+        tls_context = ssl.create_default_context()
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, port, timeout=seconds, context=context
+            host, port, timeout=timeout_seconds, context=tls_context
         )
-    elif parts.scheme == "http" and host:
-        connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    elif url_parts.scheme == "http" and host:
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     else:
         raise PageUnreachable("it is no address of a page")
-    return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return connection, (url_parts.path or "/") + (f"?{url_parts.query}" if url_parts.query else "")
 
 
 def _read_body(
     response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
 ) -> bytes:
-    """Read at most LARGEST_BYTES until the deadline; raises Unreachable.
+    """Read at most LARGEST_BYTES until the deadline; raises PageUnreachable.
 
     The timeout of a socket starts anew with each byte, so that a server that sends slowly would have no limit.
     """

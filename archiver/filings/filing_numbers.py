@@ -19,7 +19,7 @@ _FORMS = (
 
 
 def detect_scheme(number: str) -> str:
-    """Return the scheme that a filing number belongs to; raises UsageError with the accepted forms."""
+    """Return the scheme of a filing number; raises UsageError, with the accepted forms, for any other text."""
     for scheme, form, _ in _FORMS:
         if form.fullmatch(number.strip()):
             return scheme

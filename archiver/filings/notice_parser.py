@@ -1,4 +1,7 @@
-"""Guess from a notice's text what it says: proposed to a person, never recorded by itself.  Pure."""
+"""Guess kind, days and numbers from the text of a notice, as a proposal to a person.  Pure.
+
+Nothing is recorded without the person's consent.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import date
 
 from archiver.filings.filing_numbers import ALGORITHM
 
-_WORDS_BY_KIND = (
+_KEYWORDS_BY_KIND = (
     ("correction", ("补正",)),
     ("inquiry", ("问询", "询问函")),
     ("rectification", ("整改", "责令改正")),
@@ -39,28 +42,29 @@ class NoticeProposal:
     filings: tuple[str, ...]  # known filings whose names are in the text
 
 
-def parse_notice(lines: Sequence[str], filings: Iterable[str]) -> NoticeProposal:
-    """Parse a notice's lines; ``filings``: the names to look for."""
+def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
+    """Guess the content of a notice from the lines; ``filing_names`` are looked for in the text."""
     text = re.sub(r"\s", "", "\n".join(lines))
-    due = next((day for match in _DUE.finditer(text) if (day := _date(match))), None)
-    other_dates = [day for match in _DATE.finditer(text) if (day := _date(match)) and day != due]
+    due_day = next((day for match in _DUE.finditer(text) if (day := _parse_date(match))), None)
+    other_dates = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
     days_match = _DAYS.search(text)
     # Line by line: in the joined text, a title would seem to belong to the number below it.
     matches = (_DOCUMENT.search(re.sub(r"\s", "", line)) for line in lines)
     document_match = next((match for match in matches if match), None)
     number_match = ALGORITHM.search(text)
     return NoticeProposal(
-        next((kind for kind, words in _WORDS_BY_KIND if any(word in text for word in words)), None),
+        next((kind for kind, keywords in _KEYWORDS_BY_KIND if any(keyword in text for keyword in keywords)), None),
         max(other_dates, default=None),
-        due,
+        due_day,
         _parse_count(days_match[1]) if days_match else None,
         document_match[0] if document_match else "",
         number_match[0] if number_match else "",
-        tuple(name for name in filings if re.sub(r"\s", "", name) in text),
+        tuple(name for name in filing_names if re.sub(r"\s", "", name) in text),
     )
 
 
-def _date(match: re.Match[str]) -> date | None:
+def _parse_date(match: re.Match[str]) -> date | None:
+    """Return the date in a match; None if the digits are no date."""
     try:
         return date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:

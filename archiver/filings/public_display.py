@@ -1,4 +1,4 @@
-"""Make the text that displays a filing number in public, and check pages for it."""
+"""Render the public display of a filing number (art. 26), and check pages for the display."""
 
 from __future__ import annotations
 
@@ -16,23 +16,29 @@ FORMATS = ("html", "markdown", "text", "json")
 
 @dataclass(frozen=True, slots=True)
 class PageCheck:
-    """What a page displays."""
+    """The result of a search in a page."""
 
-    number: bool  # the filing number
-    link: bool  # the address of the regulator's publication
+    number: bool  # whether the page shows the filing number
+    link: bool  # whether it has the address of the regulator's publication
 
 
 def check_page(filing: Filing, data: bytes) -> PageCheck:
     """Search a page for the filing's number and link; ignores tags and spaces within the number."""
     page_text = html.unescape(_decode(data))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_text))
-    link = str(filing.fields.get("published_at") or "")
-    number = re.sub(r"\s", "", filing.number)
-    return PageCheck(bool(number) and number in visible_text, bool(link) and link.rstrip("/") in page_text)
+    publication_link = str(filing.fields.get("published_at") or "")
+    filing_number = re.sub(r"\s", "", filing.number)
+    return PageCheck(
+        bool(filing_number) and filing_number in visible_text,
+        bool(publication_link) and publication_link.rstrip("/") in page_text,
+    )
 
 
 def display_text(filing: Filing, form: str) -> str:
-    """Return the text for website, app and privacy policy (art. 26); raises UsageError without a number."""
+    """Return the text for website, app and privacy policy (art. 26); raises UsageError without a number.
+
+    ``form`` is one of FORMATS.
+    """
     if not filing.number:
         raise UsageError(
             "{filing} has no filing number yet. Nothing was written. Record it with: archiver filing set "
@@ -54,26 +60,27 @@ def _display_fields(filing: Filing) -> dict[str, str]:
 
 def _render_html(fields: dict[str, str]) -> str:
     escaped = {key: html.escape(value, quote=True) for key, value in fields.items()}
-    number = (
+    linked_number = (
         f'<a href="{escaped["link"]}" rel="noopener">{escaped["number"]}</a>'
         if fields["link"]
         else escaped["number"]
     )
     company = f"（{escaped['company']}）" if fields["company"] else ""
-    return f'<p class="algorithm-filing" lang="zh-CN">{escaped["name"]}{company} 算法备案编号：{number}</p>\n'
+    name = f"{escaped['name']}{company}"
+    return f'<p class="algorithm-filing" lang="zh-CN">{name} 算法备案编号：{linked_number}</p>\n'
 
 
 def _render_markdown(fields: dict[str, str]) -> str:
     escaped = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in fields.items()}
-    number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
+    linked_number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
     company = f"（{escaped['company']}）" if fields["company"] else ""
-    return f"{escaped['name']}{company} 算法备案编号：{number}\n"
+    return f"{escaped['name']}{company} 算法备案编号：{linked_number}\n"
 
 
 def _render_text(fields: dict[str, str]) -> str:
     company = f"（{fields['company']}）" if fields["company"] else ""
-    link = f"，公示信息：{fields['link']}" if fields["link"] else ""
-    return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link}\n"
+    link_note = f"，公示信息：{fields['link']}" if fields["link"] else ""
+    return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link_note}\n"
 
 
 def _render_json(fields: dict[str, Any]) -> str:
@@ -85,6 +92,7 @@ def _decode(data: bytes) -> str:
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
+            # Not in this encoding; a page in none of them is read with replacements.
             continue
     return data.decode("utf-8", "replace")
 

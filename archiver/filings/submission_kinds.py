@@ -1,9 +1,9 @@
-"""Detect the kind of a submission from the name that a company gave its folder.  Pure."""
+"""Detect the kind of a submission from the name of the folder.  Pure."""
 
 from __future__ import annotations
 
 # The order matters: 首次备案变更 is a change, 变更补正 a correction.
-_WORDS_BY_KIND = (
+_KEYWORDS_BY_KIND = (
     ("correction", ("补正", "correction")),
     ("deregistration", ("注销", "deregistration")),
     ("inspection", ("抽查", "inspection")),
@@ -15,9 +15,9 @@ _WORDS_BY_KIND = (
 
 
 def kind_from_folder(folder: bytes) -> str:
-    """Return the kind that a submission's folder name contains; ``other`` if it contains none."""
+    """Return the kind named in a folder name; ``other`` without a kind."""
     folder_name = folder.decode("utf-8", "replace").casefold()
-    for kind, words in _WORDS_BY_KIND:
-        if any(word in folder_name for word in words):
+    for kind, keywords in _KEYWORDS_BY_KIND:
+        if any(keyword in folder_name for keyword in keywords):
             return kind
     return "other"

@@ -1,4 +1,4 @@
-"""Recording that a version was handed in to the regulator."""
+"""Record submissions to the regulator: check the version, then sign and journal."""
 
 from __future__ import annotations
 
@@ -21,59 +21,62 @@ from archiver.store.writer import Draft
 
 
 @dataclass(frozen=True, slots=True)
-class HandingIn:
-    """What a person says about a handing-in.
+class SubmissionFacts:
+    """The facts of a submission to the regulator, as reported by a person."""
 
-    ``on`` is the day on the regulator's portal; retention never counts from it.
-    ``kind`` None: told from the folder's name.
-    """
-
-    on: date
-    kind: str | None = None
-    number: str | None = None
+    submitted_on: date  # the day on the regulator's portal; retention never counts from here
+    kind: str | None = None  # None: by the name of the folder
+    filing_number: str | None = None
     receipt: EvidenceFile | None = None
-    by: str | None = None
-    #: Why a number of another form is taken all the same.
-    forced: str | None = None
-    #: Why just this version is signed.
-    reason: str | None = None
+    reported_by: str | None = None
+    number_override_reason: str | None = None  # why a number of an unknown form is right
+    exception_reason: str | None = None  # why just this version is signed
 
 
 def submit(
-    archive: Archive, version: Version, handing_in: HandingIn, wait_seconds: float, sm3: bool = False
+    archive: Archive, version: Version, facts: SubmissionFacts, lock_timeout: float, with_sm3: bool = False
 ) -> Event:
-    """Seal ``version``: signed tag, receipt, manifest digest (``sm3``: both kinds), one journal event.
+    """Sign a tag for ``version``, and journal the submission with the receipt and the digest of the manifest.
 
-    Raises UsageError for a number or kind that cannot be, Busy and
-    StorageError as :meth:`Archive.writing` does; nothing is recorded then.
+    ``with_sm3``: journal the SM3 of the manifest beside the SHA-256.
+
+    Raises UsageError for a number or kind that cannot be, Busy and StorageError as :meth:`Archive.writing` does;
+    nothing is recorded then.
     """
-    if handing_in.number is not None and not handing_in.forced:
-        detect_scheme(handing_in.number)
-    if handing_in.kind not in (None, *KINDS):
+    if facts.filing_number is not None and not facts.number_override_reason:
+        detect_scheme(facts.filing_number)
+    if facts.kind not in (None, *KINDS):
         raise UsageError(
             "{kind} is not a kind of submission. Nothing was recorded. The kinds are: {known}",
-            kind=handing_in.kind,
+            kind=facts.kind,
             known=", ".join(KINDS),
         )
-    receipt = handing_in.receipt
-    with archive.writing(wait_seconds) as writer:
+    receipt = facts.receipt
+    with archive.writing(lock_timeout) as writer:
         tag = _next_tag(archive, version.submission)
-        digests = manifest_digests(archive.index.materials(version.submission, version.number), sm3)
-        submitted = _submitted(archive, version, handing_in, tag, digests)
-        message = f"{version.tag} submitted on {handing_in.on.isoformat()} ({submitted.kind})\n"
-        attached = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
-        return writer.append(Draft(tag, submitted, attached), (tag, version.commit, message))
+        digests = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
+        details = _submission_details(archive, version, facts, tag, digests)
+        tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({details.kind})\n"
+        attachments = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
+        return writer.append(Draft(tag, details, attachments), (tag, version.commit, tag_message))
 
 
-def check_whole(archive: Archive, version: Version) -> None:
-    """Check that ``version`` has materials, and that the archive still has each of them byte for byte.
+def check_complete(archive: Archive, version: Version) -> None:
+    """Refuse a version without materials, and one with content lost or damaged in the archive.
 
-    A signature cannot be taken back, so everything is read before.  Raises SubmissionRefused.
+    A signature cannot be taken back, so all content is read and hashed before.
+
+    Raises SubmissionRefused.
     """
     if not version.files:
-        raise _empty(archive, version)
-    contents = {m.sha256: m for m in archive.index.materials(version.submission, version.number) if m.size}
-    damaged = [m for sha256, m in contents.items() if sha256 and not archive.content.is_intact(sha256, m.size)]
+        raise _no_material_error(archive, version)
+    materials = archive.index.materials(version.submission, version.number)
+    material_by_sha256 = {material.sha256: material for material in materials if material.size}
+    damaged = [
+        material
+        for sha256, material in material_by_sha256.items()
+        if sha256 and not archive.content.is_intact(sha256, material.size)
+    ]
     if not damaged:
         return
     if version.disposed:
@@ -105,38 +108,43 @@ def check_whole(archive: Archive, version: Version) -> None:
     )
 
 
-def _empty(archive: Archive, version: Version) -> SubmissionRefused:
+def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
+    """Return the error for a version without materials; the newest earlier version with some is suggested."""
     submission = version.submission
-    older = (v.number for v in archive.index.versions(submission.filing, submission.name) if v.files)
+    versions = archive.index.versions(submission.filing, submission.name)
+    numbers_with_files = (other.number for other in versions if other.files)
     return SubmissionRefused(
         "{tag} holds no material. Nothing was recorded. If an earlier version was handed in, name it: archiver "
         "submit {name!q} --version {older!q}. To sign {tag} all the same, say why: --version {number!q} "
         "--reason TEXT",
         tag=version.tag,
         name=str(submission),
-        older=next((number for number in older if number < version.number), "N"),
+        older=next((number for number in numbers_with_files if number < version.number), "N"),
         number=version.number,
     )
 
 
-def _submitted(
-    archive: Archive, version: Version, handing_in: HandingIn, tag: str, manifest: ManifestDigests
+def _submission_details(
+    archive: Archive, version: Version, facts: SubmissionFacts, tag: str, manifest: ManifestDigests
 ) -> VersionSubmitted:
-    """Return the event: the version, the day and kind on the portal, the digests of its manifest."""
-    common = Submission(version.submission.filing, COMMON)
-    beside = None if version.submission == common else archive.index.latest(common)
-    receipt = handing_in.receipt
+    """Return the details of the event.
+
+    They name the version of the filing's common materials at that time, which belong to every submission.
+    """
+    common_materials = Submission(version.submission.filing, COMMON)
+    common_version = None if version.submission == common_materials else archive.index.latest(common_materials)
+    receipt = facts.receipt
     return VersionSubmitted(
         version=version.tag,
         tag=tag,
-        submitted_on=handing_in.on,
-        kind=handing_in.kind or kind_from_folder(version.submission.folder),
-        number=handing_in.number,
-        number_reason=handing_in.forced or None,
-        reason=handing_in.reason or None,
-        reported_by=handing_in.by,
+        submitted_on=facts.submitted_on,
+        kind=facts.kind or kind_from_folder(version.submission.folder),
+        number=facts.filing_number,
+        number_reason=facts.number_override_reason or None,
+        reason=facts.exception_reason or None,
+        reported_by=facts.reported_by,
         receipt=None if receipt is None else receipt.display_name,
-        common=beside.tag if beside else None,
+        common=common_version.tag if common_version else None,
         manifest_sha256=manifest.sha256,
         manifest_sm3=manifest.sm3,
     )
@@ -144,35 +152,36 @@ def _submitted(
 
 @dataclass(frozen=True, slots=True)
 class ManifestDigests:
-    """The digests of a version's manifest; ``sm3`` where the configuration asks for it."""
+    """The digests of a version's manifest."""
 
     sha256: str
-    sm3: str | None
+    sm3: str | None  # None if the configuration does not ask for SM3
 
 
-def manifest_digests(materials: Iterable[Material], sm3: bool) -> ManifestDigests:
-    """Hash a version's full manifest: one canonical JSON line per material, by raw path.
+def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDigests:
+    """Hash a version's full manifest: a canonical JSON line for each material, in the order of raw paths.
 
-    SM3 is that of GB/T 32905, from OpenSSL; the configuration has made sure that it is there.
+    SM3 is the hash of GB/T 32905, from OpenSSL; a configuration that asks for SM3 without it is not loaded.
     """
-    digests = {name: hashlib.new(name) for name in ("sha256", *(["sm3"] if sm3 else []))}
-    for material in sorted(materials, key=lambda each: each.path):
+    digests = {algorithm: hashlib.new(algorithm) for algorithm in ("sha256", *(["sm3"] if with_sm3 else []))}
+    for material in sorted(materials, key=lambda material: material.path):
         line = canonical({"path": names.text(material.path), "sha256": material.sha256, "size": material.size})
         for digest in digests.values():
             digest.update(line)
-    return ManifestDigests(digests["sha256"].hexdigest(), digests["sm3"].hexdigest() if sm3 else None)
+    return ManifestDigests(digests["sha256"].hexdigest(), digests["sm3"].hexdigest() if with_sm3 else None)
 
 
 def _next_tag(archive: Archive, submission: Submission) -> str:
-    known = set(archive.index.tags())
+    """Return the first free name of a signed tag: ``submitted``, then ``submitted-2`` and so on."""
+    indexed_tags = set(archive.index.tags())
     number = 1
-    while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in known or _is_made(
+    while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in indexed_tags or _is_in_git(
         archive, tag
     ):
         number += 1
     return tag
 
 
-def _is_made(archive: Archive, tag: str) -> bool:
-    """Whether git has the tag, also one whose event cannot be read."""
+def _is_in_git(archive: Archive, tag: str) -> bool:
+    """Return True if git has the tag: the index lacks a tag whose event cannot be read."""
     return archive.repository.resolve(f"refs/tags/{tag}") is not None

@@ -1,4 +1,4 @@
-"""Parse days as people type them.  Pure."""
+"""Parse days typed by people.  Pure."""
 
 from __future__ import annotations
 

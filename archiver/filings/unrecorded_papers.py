@@ -1,4 +1,7 @@
-"""Find papers in the notice folder that no notice names: proposed to a person, never recorded by themselves."""
+"""Find papers in the notice folder without a notice, for a proposal to a person.
+
+Nothing is recorded without the person's consent.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from archiver.store.index import overview
 
 @dataclass(frozen=True, slots=True)
 class UnrecordedPaper:
-    """A material that may be a notice; ``path`` is in the form for people."""
+    """A material, perhaps a notice; ``path`` is in the form for people."""
 
     filing: str
     submission: str
@@ -21,10 +24,13 @@ class UnrecordedPaper:
 
 
 def unrecorded_papers(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
-    """Return materials of newest versions below a folder with that name, whose content no notice has."""
-    recorded_contents = {notice.sha256 for filing in filings for notice in filing.notices}
+    """Return materials of newest versions below a folder of this name, without those attached to a notice.
+
+    Papers are compared by content, so that a renamed one stays recorded.
+    """
+    recorded_sha256 = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
         UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
         for submission, material in overview.materials_in_folder(archive.index, folder.encode("utf-8"))
-        if material.sha256 not in recorded_contents
+        if material.sha256 not in recorded_sha256
     ]

@@ -1,4 +1,4 @@
-"""Compare two versions, of one submission or of two: their materials, and the text of their documents."""
+"""Compare the materials of two versions, and the text of their documents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TextChange:
 def text_changes(
     index: Index, content: ContentStore, reader: Reader, old: Version, changes: Iterable[Change]
 ) -> Iterator[TextChange]:
-    """Yield the differing lines of each document that changed since ``old``; pictures are passed over.
+    """Yield the differing lines of each document changed since ``old``; pictures are passed over.
 
     Opens two documents for each, in a child process, so that a caller that needs few should take few.
     """
@@ -56,7 +56,7 @@ def _compare_documents(change: Change, old: Document, new: Document) -> TextChan
 
 
 def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:
-    """Return the changes that lead from ``old`` to ``new``, by path."""
+    """Return the changes from ``old`` to ``new``, by path; the versions may be of different submissions."""
     old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
     new_materials = {material.path: material for material in index.materials(new.submission, new.number)}
     paths = sorted(old_materials.keys() | new_materials.keys())

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, StorageError
 from archiver.intake.changeset import Changeset
-from archiver.intake.folder.access import Direct, FolderAccess
+from archiver.intake.folder.access import DirectAccess, FolderAccess
 from archiver.intake.layout import Group, locate_path
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.intake.staging import FileReader, ReadingStopped, StagingResult
@@ -82,7 +82,7 @@ class Capturer:
         self._reader = FileReader(access, archive.content, self._proceed)
         self._staging_processes = (
             StagingProcesses(access.root, archive.content, os.fsencode(archive.root))
-            if isinstance(access, Direct)
+            if isinstance(access, DirectAccess)
             else None
         )
         self._layout = config.layout
@@ -196,7 +196,10 @@ class Capturer:
         )
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
-        return isinstance(self._snapshot.get(path), StatData) and locate_path(path, self._layout)[0] != group
+        return (
+            isinstance(self._snapshot.archived_state(path), StatData)
+            and locate_path(path, self._layout)[0] != group
+        )
 
     def _write(
         self,

@@ -1,4 +1,4 @@
-"""One submission at this moment, beside the daemon or without one."""
+"""Capture a submission at this moment, with or without a daemon."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ from archiver.store.archive import Archive
 from archiver.store.content.source import SourceChanged, StatData
 
 
-def unsettled(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
-    """Paths of a submission that differ from the archive right now."""
+def find_differences(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
+    """Return the paths of a submission that differ from the archive at this moment; nothing is written."""
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
         group = group_of(submission)
-        return list(_differences(snapshot, _scan(snapshot, access, config, group), config, group))
+        scan_result = _scan_group(snapshot, access, config, group)
+        return list(_group_differences(snapshot, scan_result, config, group))
     finally:
         snapshot.close()
         access.close()
 
 
-def differences_beside_a_daemon(archive: Archive, config: Config) -> ScanResult:
-    """Compare the whole watched folder with what the running daemon has archived; writes nothing.
+def scan_beside_daemon(archive: Archive, config: Config) -> ScanResult:
+    """Compare the whole watched folder with the files archived by the running daemon; nothing is written.
 
     Raises FileNotFoundError without a watched folder.
     """
@@ -54,72 +55,86 @@ def differences_beside_a_daemon(archive: Archive, config: Config) -> ScanResult:
         access.close()
 
 
-def check_nothing_hidden(archive: Archive, config: Config, submission: Submission) -> None:
-    """Check that every path of the submission can be read: a version of it may lack what cannot.
+def check_all_readable(archive: Archive, config: Config, submission: Submission) -> None:
+    """Check that every path of a submission can be read: a version may lack the others.
 
-    A folder that is not there hides nothing: its versions were made while it was.  Raises SubmissionRefused.
+    A missing folder is no reason to refuse: its versions were made while it was there.
+
+    Raises SubmissionRefused.
     """
     group = group_of(submission)
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
-        found = _scan(snapshot, access, config, group)
-        states = _differences(snapshot, found, config, group)
-        _check_readable([*_hidden(found, config, group), *_unopenable(access, states)], submission)
+        scan_result = _scan_group(snapshot, access, config, group)
+        states = _group_differences(snapshot, scan_result, config, group)
+        _check_readable(
+            [*_unreadable_paths(scan_result, config, group), *_unopenable_files(access, states)], submission
+        )
     finally:
         snapshot.close()
         access.close()
 
 
-def capture_now(archive: Archive, config: Config, submission: Submission, wait_seconds: float) -> None:
-    """Archive a submission's finished changes at once, whoever else gathers or settles them.
+def capture_now(archive: Archive, config: Config, submission: Submission, lock_timeout: float) -> None:
+    """Archive a submission's finished changes at once, even if the daemon still waits.
 
-    Finished is what has not changed for the quiet period, by the times that the
-    kernel gave it; if anything is younger, nothing is captured.  Raises
-    SubmissionRefused where the folder is not there or cannot show everything:
-    what was not seen is neither deleted nor unchanged, and ConfigError where it
-    is another archive's folder.  Nothing is captured then.
+    A file is finished if it has not changed for the quiet period, by the kernel's own time of the last change.  If
+    a single file is younger, nothing is captured.
+
+    Raises SubmissionRefused if the folder is missing or a path cannot be read: such a path is neither deleted nor
+    unchanged.  Raises ConfigError if the folder is another archive's, Busy and StorageError as
+    :meth:`Archive.writing` does.  Nothing is captured then.
     """
     group = group_of(submission)
     access = open_access(config.watch, archive.root)
-    snapshot = open_snapshot(archive, wait_seconds)
+    snapshot = open_snapshot(archive, lock_timeout)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
-        moved = changed_watch_path(archive, config, access)
+        path_change = changed_watch_path(archive, config, access)
         presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
-        if moved is not None:
+        if path_change is not None:
             presence.allow_other_mount()
-        _check_there(presence, config, submission)
-        newest = capturer.newest(group)
-        if newest is not None and not newest.files and not _has_folder(access, group, submission):
-            # The deletion was seen when it could be, and is on record.
+        _check_watched_folder(presence, config, submission)
+        newest_version = capturer.newest(group)
+        if (
+            newest_version is not None
+            and not newest_version.files
+            and not _has_submission_folder(access, group, submission)
+        ):
+            # The newest version has no files: the deletion of the folder is archived already.
             return
-        _check_folder(access, group, submission)
+        _check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
-        found = _scan(snapshot, access, config, group)
-        states = _differences(snapshot, found, config, group)
-        _check_readable([*_hidden(found, config, group), *_unopenable(access, states)], submission)
-        if newest is not None:
-            _check_not_emptied(archive.index.materials(newest.submission), states, submission)
-        if moved is not None:
-            with archive.writing(wait_seconds) as writer:
-                writer.append(moved)
-        limit = clock.wall_ns() - int(config.settle_seconds * 1e9)
-        if states and all(not isinstance(each, StatData) or each.ctime_ns <= limit for each in states.values()):
-            attempt = capturer.stage(group, states)
+        scan_result = _scan_group(snapshot, access, config, group)
+        states = _group_differences(snapshot, scan_result, config, group)
+        _check_readable(
+            [*_unreadable_paths(scan_result, config, group), *_unopenable_files(access, states)], submission
+        )
+        if newest_version is not None:
+            _check_not_emptied(archive.index.materials(newest_version.submission), states, submission)
+        if path_change is not None:
+            with archive.writing(lock_timeout) as writer:
+                writer.append(path_change)
+        quiet_since_ns = clock.wall_ns() - int(config.settle_seconds * 1e9)
+        if states and all(
+            not isinstance(state, StatData) or state.ctime_ns <= quiet_since_ns for state in states.values()
+        ):
+            capture_job = capturer.stage(group, states)
             # A disk may fail halfway through a file that it opened.
-            _check_readable(attempt.read.result().unreadable, submission)
-            capturer.finish(attempt, wait_seconds)
+            _check_readable(capture_job.read.result().unreadable, submission)
+            capturer.finish(capture_job, lock_timeout)
     finally:
         capturer.close()
         snapshot.close()
         access.close()
 
 
-# --- what stands in the way of a signature
+# --- reasons to refuse a signature
 
 
-def _check_there(presence: FolderPresence, config: Config, submission: Submission) -> None:
+def _check_watched_folder(presence: FolderPresence, config: Config, submission: Submission) -> None:
+    """Refuse without the watched folder, or with another folder in its place; raises SubmissionRefused."""
     if not presence.is_present():
         raise SubmissionRefused(
             "The watched folder {path} is missing, or is not the one that was watched before. Nothing was "
@@ -130,8 +145,9 @@ def _check_there(presence: FolderPresence, config: Config, submission: Submissio
         )
 
 
-def _check_folder(access: FolderAccess, group: Group, submission: Submission) -> None:
-    if not _has_folder(access, group, submission):
+def _check_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> None:
+    """Refuse without the submission's folder: its files may only be out of sight; raises SubmissionRefused."""
+    if not _has_submission_folder(access, group, submission):
         raise SubmissionRefused(
             "The folder {path} of {submission} is not in the watched folder. Nothing was recorded. Bring it back "
             "and submit again, or name the version that was handed in with --version N.",
@@ -140,17 +156,18 @@ def _check_folder(access: FolderAccess, group: Group, submission: Submission) ->
         )
 
 
-def _has_folder(access: FolderAccess, group: Group, submission: Submission) -> bool:
-    """Return True if the submission's folder, and each one above it, is a folder and no link.
+def _has_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> bool:
+    """Return True if the submission's folder, and each folder above, is a folder and no link.
 
-    Raises SubmissionRefused where one cannot be looked at.
+    Raises SubmissionRefused if a folder cannot be looked at.
     """
-    parts = group.prefix.split(b"/") if group.prefix else []
-    for path in (b"/".join(parts[: depth + 1]) for depth in range(len(parts))):
+    folder_names = group.prefix.split(b"/") if group.prefix else []
+    for path in (b"/".join(folder_names[: depth + 1]) for depth in range(len(folder_names))):
         try:
-            if not stat.S_ISDIR(access.entry(path).mode):
+            if not stat.S_ISDIR(access.look_up(path).mode):
                 return False
         except (FileNotFoundError, NotADirectoryError):
+            # No folder there, or a file in place of one: that is an answer, and no failure to look.
             return False
         except OSError as error:
             _check_readable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
@@ -178,14 +195,23 @@ def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> No
 def _check_not_emptied(
     materials: Iterable[Material], states: Mapping[bytes, State], submission: Submission
 ) -> None:
-    """Check that something of the submission is left: an unmounted share below it looks like a deletion of all."""
+    """Refuse if no material of the newest version is left in the folder, and no other file.
+
+    An unmounted share below the submission's folder looks like a deletion of everything.
+
+    Raises SubmissionRefused.
+    """
     prefix = submission.prefix + b"/" if submission.prefix else b""
-    known = [prefix + each.path for each in materials if each.sha256]
-    if known and all(path in states for path in known) and not any(map(_is_file, states.values())):
+    archived_paths = [prefix + material.path for material in materials if material.sha256]
+    if (
+        archived_paths
+        and all(path in states for path in archived_paths)
+        and not any(map(_is_file, states.values()))
+    ):
         raise SubmissionRefused(
             "None of the {count} materials of {submission} is in the watched folder any more. Nothing was "
             "recorded. Bring them back and submit again, or name the version that was handed in with --version N.",
-            count=len(known),
+            count=len(archived_paths),
             submission=str(submission),
         )
 
@@ -194,44 +220,49 @@ def _is_file(state: State) -> bool:
     return isinstance(state, StatData)
 
 
-def _hidden(found: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
-    """What the scan could not read of this submission; an unreadable folder above it hides all of it."""
+def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
+    """Return the unreadable paths of a group; an unreadable folder above hides the whole group."""
     return [
         item
-        for item in found.skipped
+        for item in scan_result.skipped
         if is_unreadable(item)
         if item.path == group.prefix
         or locate_path(item.path, config.layout, is_folder=item.code != UNREADABLE_FILE.code)[0] == group
     ]
 
 
-def _unopenable(access: FolderAccess, states: dict[bytes, State]) -> list[SkippedPath]:
-    """What differs from the archive and cannot even be opened, whether or not it is finished."""
-    refused = []
+def _unopenable_files(access: FolderAccess, states: dict[bytes, State]) -> list[SkippedPath]:
+    """Return the changed files that cannot be opened, finished or not."""
+    unopenable = []
     for path, state in states.items():
         if isinstance(state, StatData):
             try:
-                # What has gone or turned into something else meanwhile is a change, not a refusal.
+                # A file that has gone or turned into something else meanwhile is a change, not a refusal.
                 with suppress(FileNotFoundError, NotADirectoryError, SourceChanged):
                     access.open(path).close()
             except OSError as error:
-                refused.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))
-    return refused
+                unopenable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))
+    return unopenable
 
 
 # --- the comparison
 
 
-def _scan(snapshot: Snapshot, access: FolderAccess, config: Config, group: Group) -> ScanResult:
+def _scan_group(snapshot: Snapshot, access: FolderAccess, config: Config, group: Group) -> ScanResult:
+    """Compare the folder of a group with the snapshot; no differences without a watched folder."""
     try:
         return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
+        # Without a watched folder nothing was seen, so nothing differs: the callers check the folder themselves.
         return ScanResult()
 
 
-def _differences(snapshot: Snapshot, found: ScanResult, config: Config, group: Group) -> dict[bytes, State]:
+def _group_differences(
+    snapshot: Snapshot, scan_result: ScanResult, config: Config, group: Group
+) -> dict[bytes, State]:
+    """Return the state of each changed path of a group; a scan may meet paths of other groups too."""
     return {
         path: state
-        for path, state in found.changed.items()
-        if group in groups_of(path, snapshot.get(path), state, config.layout)
+        for path, state in scan_result.changed.items()
+        if group in groups_of(path, snapshot.archived_state(path), state, config.layout)
     }

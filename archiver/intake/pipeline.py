@@ -102,16 +102,16 @@ class Pipeline:
                 continue
 
     def _look(self, path: bytes, now: float) -> None:
-        state = self._scanner.state(path)
+        state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return
-        if state == self._snapshot.get(path):
+        if state == self._snapshot.archived_state(path):
             self._settler.discard_everywhere(path)
         else:
             self._observe(path, state, now, stirred=True)
 
     def _observe(self, path: bytes, state: State, now: float, stirred: bool = False) -> None:
-        for group in groups_of(path, self._snapshot.get(path), state, self._config.layout):
+        for group in groups_of(path, self._snapshot.archived_state(path), state, self._config.layout):
             self._settler.observe_change(group, path, state, now, stirred)
 
     def _drop_settled(self, different: Container[bytes]) -> None:
@@ -178,7 +178,7 @@ class Pipeline:
         moved: dict[bytes, State] = {}
         for path, before in list(states.items()):
             try:
-                state = self._scanner.state(path)
+                state = self._scanner.read_state(path)
             except OSError:
                 # Its filesystem hangs, or permission is lost: the others go on.
                 del states[path]
@@ -211,7 +211,7 @@ class Pipeline:
         self._settler.discard(group, outcome.done)
         for path in (*outcome.fresh, *outcome.unstable):
             with suppress(OSError):
-                self._settler.observe_change(group, path, self._scanner.state(path), now)
+                self._settler.observe_change(group, path, self._scanner.read_state(path), now)
         for path in outcome.unstable:
             self._settler.defer(group, path, now, is_unstable=True)
         for path in outcome.held:
@@ -240,7 +240,7 @@ class Pipeline:
     def drop_captured_elsewhere(self) -> None:
         """A submit captures first what is gathered here."""
         for group, path, each in self._settler.gathering_paths(clock.monotonic()):
-            if self._snapshot.get(path) == each.state:
+            if self._snapshot.archived_state(path) == each.state:
                 self._settler.discard(group, [path])
 
     def pause(self, longest: float) -> float:

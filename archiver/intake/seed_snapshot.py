@@ -27,10 +27,12 @@ def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
     for submission in open_submissions(index):
         newest = index.latest(submission)
         prefix = group_of(submission).prefix
-        captured_tag = snapshot.captured(prefix)
+        captured_tag = snapshot.captured_tag(prefix)
         if newest is not None and captured_tag != newest.tag:
             missing_entries = {
-                path: state for path, state in _archived_states(submission, index) if snapshot.get(path) is None
+                path: state
+                for path, state in _archived_states(submission, index)
+                if snapshot.archived_state(path) is None
             }
             snapshot.record(missing_entries, prefix, captured_tag, newest.tag, newest.commit, index.point)
 

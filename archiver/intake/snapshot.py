@@ -1,7 +1,7 @@
-"""``state.db``: what the watched folder looked like when it was last archived.
+"""Keep ``state.db``: the state of the watched folder when each file was last archived.
 
-It may be lost at the price of reading every file again.  It is also where the
-daemon leaves word for ``status``: what is pending, what was skipped and why.
+The database may be lost at the price of reading every file again.  The daemon also leaves messages for ``status``
+there: pending paths, and skipped paths with the reason.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from archiver.store.sqlite import (
     write_point,
 )
 
-#: In place of a signature: an empty folder.
+#: The state of an empty folder, which has no signature.
 FOLDER: Literal["folder"] = "folder"
+#: The state of a path: a file's signature, an empty folder, or None for a path without either.
 State = StatData | Literal["folder"] | None
 
 #: A column ``template`` holds a code; it is called after the sentences that earlier releases kept there.
@@ -51,255 +52,275 @@ create table meta (key text primary key, value text) without rowid;
 
 @dataclass(frozen=True, slots=True)
 class SkippedPath:
-    """A path with the reason why it is not archived: a code of ``path_reasons`` and the value in its sentence."""
+    """A path that is not archived, with the reason."""
 
     path: bytes
-    code: str
-    value: str = ""
+    code: str  # of ``path_reasons``
+    value: str = ""  # in the sentence of the code
 
     @property
     def reason(self) -> LazyMessage:
-        """The reason, for a message; its ``str`` is English."""
+        """Return the reason for people; ``str`` of the message is English."""
         return reason_message(self.code, self.value)
 
 
-def split(path: bytes) -> tuple[bytes, bytes]:
-    """Folder and name of a relative path."""
+def split_path(path: bytes) -> tuple[bytes, bytes]:
+    """Return folder and name of a relative path."""
     folder, _, name = path.rpartition(b"/")
     return folder, name
 
 
 class Snapshot:
-    """One open ``state.db``."""
+    """An open ``state.db``, for the thread that opened it; the owner ends it with :meth:`close`."""
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
-        """Open or make it; a damaged one is thrown away, which costs a full scan.
+        """Open the database, or make a new one; a damaged file is thrown away, which costs a full scan.
 
-        ``read_only`` writes nothing, and shows an empty one where there is none.
+        With ``read_only`` nothing is written, and a missing or damaged file looks like an empty database.
+
+        Raises sqlite3.DatabaseError for any other problem.
         """
         self._path = path
         try:
-            self._db = _open_read_only(path) if read_only else _open(path)
+            self._database = _open_read_only(path) if read_only else _open_for_writing(path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             if read_only:
-                self._db = _empty()
+                self._database = _open_empty()
             else:
                 remove(path)
-                self._db = _open(path)
-        self._identity = file_identity(path)
+                self._database = _open_for_writing(path)
+        self._file_identity = file_identity(path)
 
     @property
     def point(self) -> JournalPoint | None:
-        """The journal event up to which the entries can be believed; None while there are none."""
-        return read_point(self._db)
+        """Return the journal event up to which the entries can be believed; None without entries."""
+        return read_point(self._database)
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another process has set the file aside that is open here."""
-        return file_identity(self._path) != self._identity
+        """Return True if another process has set aside the file that is open here."""
+        return file_identity(self._path) != self._file_identity
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._database.close()
 
-    def folder(self, path: bytes) -> dict[bytes, State]:
-        """The archived entries directly in one folder."""
-        rows = self._db.execute(
+    def folder_entries(self, path: bytes) -> dict[bytes, State]:
+        """Return the archived state of each name directly in a folder."""
+        rows = self._database.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
         )
-        return {row[0]: FOLDER if row[1] else _signature(row[2:]) for row in rows}
+        return {row[0]: FOLDER if row[1] else _stat_data(row[2:]) for row in rows}
 
-    def get(self, path: bytes) -> State:
-        """The archived state of one path."""
-        row = self._db.execute(
+    def archived_state(self, path: bytes) -> State:
+        """Return the archived state of a path."""
+        row = self._database.execute(
             "select folder, size, mtime_ns, ctime_ns, inode from entries where dir = ? and name = ?",
-            split(path),
+            split_path(path),
         ).fetchone()
         if row is None:
             return None
-        return FOLDER if row[0] else _signature(row[1:])
+        return FOLDER if row[0] else _stat_data(row[1:])
 
     def folders_below(self, path: bytes) -> list[bytes]:
-        """Every folder at or below ``path`` that has archived entries."""
+        """Return every folder with archived entries at or below ``path``."""
         if not path:
-            rows = self._db.execute("select distinct dir from entries")
+            rows = self._database.execute("select distinct dir from entries")
         else:
-            rows = self._db.execute(
+            rows = self._database.execute(
                 "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
                 (path, path + b"/", path + b"0"),
             )
         return [row[0] for row in rows]
 
-    def captured(self, prefix: bytes) -> str:
-        """Up to which version (its tag) the entries below a submission's folder are complete; or empty."""
-        row = self._db.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
+    def captured_tag(self, prefix: bytes) -> str:
+        """Return the tag of the version up to which the entries below a submission's folder are complete.
+
+        Empty if they never were.
+        """
+        row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
         return "" if row is None else str(row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
-        """The same of every submission's folder."""
-        return dict(self._db.execute("select prefix, tag from captured"))
+        """Return the tags of :meth:`captured_tag` by submission's folder."""
+        return dict(self._database.execute("select prefix, tag from captured"))
 
     def distrust(self, prefix: bytes) -> None:
-        """Let every file below ``prefix`` be read again: what the archive holds of it is not known."""
+        """Let every file below ``prefix`` be read again, since the archived content is not known."""
         states: dict[bytes, State] = {}
         for folder in self.folders_below(prefix):
-            for name, state in self.folder(folder).items():
+            for name, state in self.folder_entries(folder).items():
                 if state != FOLDER:
                     states[folder + b"/" + name if folder else name] = StatData.unknown()
         self.record(states)
-        with self._db:
-            self._db.execute("delete from captured where prefix = ?", (prefix,))
+        with self._database:
+            self._database.execute("delete from captured where prefix = ?", (prefix,))
 
     def record(
         self,
         states: Mapping[bytes, State],
         prefix: bytes = b"",
-        before: str = "",
+        previous_tag: str = "",
         tag: str = "",
         commit: str = "",
         point: JournalPoint | None = None,
     ) -> None:
-        """Remember the archived states; None forgets a path.
+        """Remember archived states, in a transaction; the state None forgets a path.
 
-        ``tag``: the version below ``prefix`` that this completes (its ``commit``), if the entries
-        were complete up to ``before``; if not, they stay so until :func:`seed`.
-        ``point``: the journal's newest event: a journal without it is not the one that holds these files.
+        ``tag`` and ``commit`` are those of the version below ``prefix`` that the states complete.  They are noted
+        only if the entries were complete up to ``previous_tag``; otherwise entries are missing until
+        :func:`archiver.intake.seed_snapshot.seed_snapshot` adds them.  ``point`` is the journal's newest event: a
+        journal without this event is not the one that holds these files.
         """
-        with self._db:
+        with self._database:
             if point is not None:
-                write_point(self._db, point)
-            if tag and self.captured(prefix) == before:
-                self._db.execute("insert or replace into captured values (?, ?, ?)", (prefix, tag, commit))
-            self._db.executemany(
+                write_point(self._database, point)
+            if tag and self.captured_tag(prefix) == previous_tag:
+                self._database.execute("insert or replace into captured values (?, ?, ?)", (prefix, tag, commit))
+            self._database.executemany(
                 "delete from entries where dir = ? and name = ?",
-                (split(path) for path, state in states.items() if state is None),
+                (split_path(path) for path, state in states.items() if state is None),
             )
-            self._db.executemany(
+            self._database.executemany(
                 "insert or replace into entries values (?, ?, ?, ?, ?, ?, ?)",
-                (_row(path, state) for path, state in states.items() if state is not None),
+                (_entry_row(path, state) for path, state in states.items() if state is not None),
             )
-            self._db.executemany(
+            self._database.executemany(
                 "delete from skipped where path = ? and source = 'read'", ((path,) for path in states)
             )
 
-    # --- word for status
+    # --- messages for status
 
     def note_scan(self, start: bytes, skipped: Iterable[SkippedPath], changed: Container[bytes]) -> None:
-        """Replace what the last scan below ``start`` skipped.
+        """Replace the paths that the last scan below ``start`` skipped.
 
         A file that could not be read before, and is not in ``changed`` now, has gone.
         """
-        place = "(? = x'' or path = ? or (path > ? and path < ?))"
-        values = (start, start, start + b"/", start + b"0")
-        with self._db:
-            self._db.execute(f"delete from skipped where source = 'scan' and {place}", values)
-            unread = self._db.execute(f"select path from skipped where source = 'read' and {place}", values)
-            self._db.executemany(
-                "delete from skipped where path = ?", [row for row in unread.fetchall() if row[0] not in changed]
+        at_or_below_start = "(? = x'' or path = ? or (path > ? and path < ?))"
+        # The byte after a slash is "0": everything below a folder lies between the two.
+        start_bounds = (start, start, start + b"/", start + b"0")
+        with self._database:
+            self._database.execute(
+                f"delete from skipped where source = 'scan' and {at_or_below_start}", start_bounds
             )
-            self._note(skipped, "scan")
+            unreadable_rows = self._database.execute(
+                f"select path from skipped where source = 'read' and {at_or_below_start}", start_bounds
+            )
+            self._database.executemany(
+                "delete from skipped where path = ?",
+                [row for row in unreadable_rows.fetchall() if row[0] not in changed],
+            )
+            self._add_skipped(skipped, "scan")
 
     def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
-        """Add files that could not be read; they are tried again at every scan."""
-        with self._db:
-            self._note(skipped, "read")
+        """Add files that could not be read, for another attempt at every scan."""
+        with self._database:
+            self._add_skipped(skipped, "read")
 
-    def _note(self, skipped: Iterable[SkippedPath], source: str) -> None:
-        self._db.executemany(
+    def _add_skipped(self, skipped: Iterable[SkippedPath], source: str) -> None:
+        self._database.executemany(
             "insert or replace into skipped values (?, ?, ?, ?)",
             ((item.path, item.code, item.value, source) for item in skipped),
         )
 
     def skipped(self) -> list[SkippedPath]:
-        """Everything that is not archived, and why."""
-        rows = self._db.execute("select path, template, value from skipped order by path")
-        return [SkippedPath(path, code_of_stored(word), value) for path, word, value in rows]
+        """Return every path that is not archived, with the reason."""
+        rows = self._database.execute("select path, template, value from skipped order by path")
+        return [SkippedPath(path, code_of_stored(stored_reason), value) for path, stored_reason, value in rows]
 
     def note_pending(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
-        """Replace the list of what is still to be archived; with the time since when."""
-        with self._db:
-            self._db.execute("delete from pending")
-            self._db.executemany(
+        """Replace the list of paths still to be archived, each with the time since when."""
+        with self._database:
+            self._database.execute("delete from pending")
+            self._database.executemany(
                 "insert into pending values (?, ?, ?, ?)",
-                ((item.path, since, item.code, item.value) for item, since in pending),
+                ((item.path, pending_since, item.code, item.value) for item, pending_since in pending),
             )
 
     def pending(self) -> list[tuple[SkippedPath, str]]:
-        """What is still to be archived."""
-        rows = self._db.execute("select path, template, value, since from pending order by path")
-        return [(SkippedPath(path, code_of_stored(word), value), since) for path, word, value, since in rows]
+        """Return the paths still to be archived, each with the time since when."""
+        rows = self._database.execute("select path, template, value, since from pending order by path")
+        return [
+            (SkippedPath(path, code_of_stored(stored_reason), value), pending_since)
+            for path, stored_reason, value, pending_since in rows
+        ]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Leave a word under ``key``."""
-        with self._db:
-            self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+        """Keep a text under ``key``, in place of any other."""
+        with self._database:
+            self._database.execute("insert or replace into meta values (?, ?)", (key, value))
 
     def meta(self, key: str) -> str:
-        """The word under ``key``, or an empty one."""
-        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+        """Return the text under ``key``; empty without one."""
+        row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
 
 
-def open_snapshot(archive: Archive, wait_seconds: float) -> Snapshot:
-    """Open the archive's ``state.db`` for writing; one of another history is set aside.
+def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
+    """Open the archive's ``state.db`` for writing; a database of another history is set aside.
 
-    What was archived by a history that was lost must not count as archived: the folder is read in full.
-    Raises Busy and StorageError as :meth:`Archive.writing` does; of a damaged journal nothing is set aside.
+    Files archived only by a lost history must not count as archived: the folder is read in full again.
+
+    Raises Busy and StorageError as :meth:`Archive.writing` does, JournalDamaged for a damaged journal; nothing is
+    set aside then.
     """
     path = archive.root / "state.db"
     snapshot = Snapshot(path)
     if not is_foreign(archive, snapshot):
         return snapshot
     snapshot.close()
-    with archive.writing(wait_seconds):
+    with archive.writing(lock_timeout):
         set_aside.set_aside(archive.root, path.name)
     return Snapshot(path)
 
 
 def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
-    """Whether the entries tell of a history that is not the journal's; raises JournalDamaged where none tells."""
+    """Return True if the entries belong to another history than the journal's.
+
+    Raises JournalDamaged if the journal cannot answer that.
+    """
     if (damage := archive.journal_damage()) is not None:
         raise damage
     point = snapshot.point
     return point is not None and not archive.has_event(point)
 
 
-def _signature(row: tuple[int | bytes, ...]) -> StatData:
+def _stat_data(row: tuple[int | bytes, ...]) -> StatData:
     # A scan makes one for each of a million files, and hardly one has numbers that need it.
     if bytes in map(type, row):
         row = tuple(map(read_integer, row))
     return tuple.__new__(StatData, row)
 
 
-def _row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:
+def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:
     if isinstance(state, StatData):
-        return (*split(path), 0, *map(stored_integer, state))
-    return (*split(path), 1, 0, 0, 0, 0)
+        return (*split_path(path), 0, *map(stored_integer, state))
+    return (*split_path(path), 1, 0, 0, 0, 0)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open_for_writing(path: Path) -> sqlite3.Connection:
     database = connect(path)
     with close_on_error(database):
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version == 0:
+        (schema_version,) = database.execute("pragma user_version").fetchone()
+        if schema_version == 0:
             create_schema(database, _SCHEMA, _SCHEMA_VERSION)
-        elif version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema {version}")
+        elif schema_version != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"schema {schema_version}")
     return database
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:
     if not is_there(path):
-        return _empty()
+        return _open_empty()
     database = connect_read_only(path)
     with close_on_error(database):
         database.execute("select count(*) from meta").fetchone()
     return database
 
 
-def _empty() -> sqlite3.Connection:
+def _open_empty() -> sqlite3.Connection:
     database = sqlite3.connect(":memory:")
     database.executescript(_SCHEMA)
     return database

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver.errors import LazyMessage, StorageError
-from archiver.intake.folder.access import Direct
+from archiver.intake.folder.access import DirectAccess
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import FileReader, StagingResult
 from archiver.store.content.objects import ContentStore, StagedCopy
@@ -112,7 +112,7 @@ def main() -> None:
     """Serve until the parent closes its end."""
     root, objects, spool, archive = map(os.fsencode, sys.argv[1:])
     reader = FileReader(
-        Direct(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
+        DirectAccess(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))
     )
 
     def answer(request: list[list[str]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLIN
 from archiver.errors import LazyMessage
 from archiver.existence import is_folder, is_there
 from archiver.filings.due.deadlines import Deadline, open_deadlines
-from archiver.filings.due.reminders import alerts
+from archiver.filings.due.reminders import display_alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
 from archiver.intake.snapshot import SkippedPath, Snapshot
@@ -227,7 +227,7 @@ def _examine(archive: Archive, config: Config, snapshot: Snapshot) -> Health:
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful=overview.doubtful_materials(archive.index),
         next=open_deadlines(filings),
-        alerts=[phrase for filing in filings for _, phrase, _ in alerts(filing)],
+        alerts=[phrase for filing in filings for _, phrase, _ in display_alerts(filing)],
         unclaimed=unrecorded_papers(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
         protection=_protection(archive, replica),

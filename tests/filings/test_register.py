@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Deadline, deadlines, open_deadlines
-from archiver.filings.due.reminders import MANAGER, OWNER, digests
+from archiver.filings.due.reminders import MANAGER, OWNER, pending_digests
 from archiver.filings.due.rules import RULES, SENTENCES, rule_in_force
 from archiver.filings.notice_parser import parse_notice
 from archiver.filings.register import STATES, Filing, register
@@ -171,7 +171,7 @@ def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
     told = []
     for n in range(30):
         today = date(2026, 9, 28) + timedelta(days=n)
-        for message in digests([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
+        for message in pending_digests([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
             items = [{"uid": item.uid, "step": item.step} for item in message.items]
             sent.append(event(10 + len(sent), "reminder", to=message.role, channel=message.channel, items=items))
             told.append((today.isoformat()[5:], message.role, message.items[0].step.partition(":")[0]))
@@ -192,7 +192,9 @@ def test_a_person_with_an_address_gets_their_own_matters() -> None:
     filing.notices = register([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
     roles = {
         message.role
-        for message in digests([filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]})
+        for message in pending_digests(
+            [filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]}
+        )
     }
     assert roles == {"张三", MANAGER}
     assert len(open_deadlines([filing])) == 1

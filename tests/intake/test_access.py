@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.intake.folder import mounts
-from archiver.intake.folder.access import Direct, ThroughChildren
+from archiver.intake.folder.access import ChildAccess, DirectAccess
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
 from archiver.workers import WorkerProgram
@@ -52,12 +52,12 @@ def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
     (tmp_path / "深").mkdir()
     (tmp_path / "深/a\nb").write_bytes(os.urandom(3_000_000))
     (tmp_path / "link").symlink_to("nowhere")
-    direct, remote = Direct(tmp_path), ThroughChildren(tmp_path, 10)
+    direct, remote = DirectAccess(tmp_path), ChildAccess(tmp_path, 10)
     try:
         for path in (b"", "深".encode()):
-            assert sorted(remote.entries(path)) == sorted(direct.entries(path))
+            assert sorted(remote.list_folder(path)) == sorted(direct.list_folder(path))
         name = "深/a\nb".encode()
-        assert remote.entry(name) == direct.entry(name)
+        assert remote.look_up(name) == direct.look_up(name)
         sources = [access.open(name) for access in (direct, remote)]
         pieces = []
         for source in sources:
@@ -73,13 +73,13 @@ def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
         for source in sources:
             source.close()
         with pytest.raises(FileNotFoundError):
-            remote.entry(b"nothing")
+            remote.look_up(b"nothing")
         with pytest.raises(OSError, match="symbolic") as error:
             remote.open(b"link")
         assert error.value.errno == errno.ELOOP
         with pytest.raises(SourceChanged):
             remote.open("深".encode())
-        assert remote.entry(b"link")
+        assert remote.look_up(b"link")
     finally:
         remote.close()
 
@@ -95,9 +95,9 @@ serve(lambda request: next(answers))
 """
 
 
-def through(code: str, patience_seconds: float) -> ThroughChildren:
+def through(code: str, patience_seconds: float) -> ChildAccess:
     """Access through children that run ``code``."""
-    access = ThroughChildren(Path("/nonexistent"), patience_seconds)
+    access = ChildAccess(Path("/nonexistent"), patience_seconds)
     access._program = WorkerProgram("unused", interpreter_options=("-P", "-c", code))
     return access
 
@@ -107,7 +107,7 @@ def test_a_child_that_answers_in_part_holds_nobody_up() -> None:
     access = through(ONE_BYTE_AND_SILENCE, 1)
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        access.entry(b"f")
+        access.look_up(b"f")
     assert time.monotonic() - began < 15
     access.close()
 
@@ -117,7 +117,7 @@ def test_a_child_that_dies_is_an_error_of_that_path() -> None:
     access = through(DIES, 60)
     for _ in range(2):
         with pytest.raises(OSError, match="Input/output error"):
-            access.entry(b"f")
+            access.look_up(b"f")
     access.close()
 
 
@@ -125,8 +125,8 @@ def test_a_share_that_itself_gave_up_is_asked_again() -> None:
     """NFS mounted with "soft" answers ETIMEDOUT: that is an answer, and no child hangs."""
     access = through(SAYS_TIMED_OUT_ONCE, 60)
     with pytest.raises(TimeoutError):
-        access.entry(b"f")
-    assert access._ask(list, "names", b"f") == ["f"]
+        access.look_up(b"f")
+    assert access._call_free_worker(list, "names", b"f") == ["f"]
     access.close()
 
 

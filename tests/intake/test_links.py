@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.folder.access import Direct, FolderAccess, ThroughChildren
+from archiver.intake.folder.access import ChildAccess, DirectAccess, FolderAccess
 from archiver.store.content.source import SourceChanged
 from tests.support.site import Site, wait_until
 
@@ -32,7 +32,7 @@ def access(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FolderAcc
     root = tmp_path / "watched"
     (root / "f/s").mkdir(parents=True)
     (root / "f/s/a.txt").write_text("ours")
-    opened: FolderAccess = Direct(root) if request.param == "direct" else ThroughChildren(root, 20)
+    opened: FolderAccess = DirectAccess(root) if request.param == "direct" else ChildAccess(root, 20)
     yield opened
     opened.close()
 
@@ -57,9 +57,9 @@ def test_a_path_with_a_link_in_its_middle_leads_nowhere(
     with pytest.raises(NotADirectoryError):
         access.open(b"f/s/a.txt")
     with pytest.raises(NotADirectoryError):
-        access.entry(b"f/s/a.txt")
+        access.look_up(b"f/s/a.txt")
     with pytest.raises(NotADirectoryError):
-        list(access.entries(b"f/s"))
+        list(access.list_folder(b"f/s"))
 
 
 def test_a_link_that_comes_in_the_middle_of_a_row_of_files_leads_nowhere(
@@ -83,7 +83,7 @@ def test_a_link_that_comes_in_the_middle_of_a_row_of_files_leads_nowhere(
         for path in (b"g/a.txt", b"f/s/a.txt"):
             with pytest.raises(NotADirectoryError):
                 open_file(path)
-    if isinstance(access, Direct):
+    if isinstance(access, DirectAccess):
         assert os.listdir("/proc/self/fd") == held
 
 
@@ -97,7 +97,7 @@ def test_the_watched_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real/a").write_text("1")
     (tmp_path / "link").symlink_to("real")
-    assert [entry.name for entry in Direct(tmp_path / "link").entries(b"")] == [b"a"]
+    assert [entry.name for entry in DirectAccess(tmp_path / "link").list_folder(b"")] == [b"a"]
 
 
 @pytest.mark.parametrize("depth", ["f", "f/s", "f/s/sub"])
@@ -158,7 +158,7 @@ def test_magic_links_of_proc_lead_nowhere(site: Site) -> None:
     held = os.open("/etc/shadow", os.O_RDONLY)
     subprocess.run(["mount", "--bind", f"/proc/{os.getpid()}", point], check=True)
     try:
-        access = Direct(site.watch)
+        access = DirectAccess(site.watch)
         with pytest.raises(OSError, match="symbolic"):
             access.open(b"f/s/proc/fd/%d" % held)
         with pytest.raises(NotADirectoryError):

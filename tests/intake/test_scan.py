@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.folder.access import Direct
+from archiver.intake.folder.access import DirectAccess
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner, ScanResult
 from archiver.intake.snapshot import FOLDER, Snapshot
@@ -29,7 +29,7 @@ def snapshot(tmp_path: Path) -> Iterator[Snapshot]:
 
 
 def scan(root: Path, snapshot: Snapshot, start: bytes = b"") -> ScanResult:
-    return Scanner(Direct(root), IgnoreRules(["*.swp"])).scan(snapshot, start)
+    return Scanner(DirectAccess(root), IgnoreRules(["*.swp"])).scan(snapshot, start)
 
 
 def accept(root: Path, snapshot: Snapshot) -> None:
@@ -133,5 +133,5 @@ def test_a_missing_watched_folder_is_an_error_not_an_empty_one(root: Path, snaps
 def test_a_damaged_snapshot_is_thrown_away(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database, not at all" * 100)
     snapshot = Snapshot(tmp_path / "state.db")
-    assert snapshot.folder(b"") == {}
+    assert snapshot.folder_entries(b"") == {}
     snapshot.close()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from archiver import clock
 from archiver.filings import end_of_filing
-from archiver.filings.submissions import HandingIn, submit
+from archiver.filings.submissions import SubmissionFacts, submit
 from archiver.model import Submission
 from archiver.store.archive import Archive
 from archiver.store.events.actions import Action
@@ -60,9 +60,9 @@ def check(archive: Archive, history: list[str]) -> None:
         elif latest is None:
             continue
         elif what == "submit":
-            event = submit(archive, latest, HandingIn(date(2026, 1, 1)), 5)
+            event = submit(archive, latest, SubmissionFacts(date(2026, 1, 1)), 5)
         else:
-            event = end_of_filing.end(archive, "f", date(2026, 1, 1), "closed", None, 5)
+            event = end_of_filing.end_filing(archive, "f", date(2026, 1, 1), "closed", None, 5)
         known[what] += 1
         anchors[what, known[what]] = clock.parse(event.clock["time"])
         waiting.append((what, known[what]))

@@ -28,8 +28,8 @@ def test_every_integer_comes_back(tmp_path: Path, value: int) -> None:
     with closing(Snapshot(tmp_path / "state.db")) as snapshot:
         states = {b"f/a": StatData(1, value, value, abs(value) % (1 << 64)), b"f/b": FOLDER}
         snapshot.record(states)
-        assert snapshot.folder(b"f") == {b"a": states[b"f/a"], b"b": FOLDER}
-        assert snapshot.get(b"f/a") == states[b"f/a"]
+        assert snapshot.folder_entries(b"f") == {b"a": states[b"f/a"], b"b": FOLDER}
+        assert snapshot.archived_state(b"f/a") == states[b"f/a"]
     assert read_integer(stored_integer(value)) == value
 
 
@@ -97,6 +97,6 @@ def test_inode_numbers_without_a_sign_are_archived_once(site: Site) -> None:
         assert done.returncode == 0, done.stderr
     assert site.tags() == ["f/s/v1"]
     with closing(Snapshot(site.archive / "state.db")) as snapshot:
-        state = snapshot.get(b"f/s/a")
+        state = snapshot.archived_state(b"f/s/a")
     assert isinstance(state, StatData)
     assert state.inode >= 1 << 63

@@ -1,5 +1,5 @@
-"""What has to be done next, by when, and telling people.
+"""Computes deadlines, and reminds people of duties.
 
-A *rule* says what follows from what, and on whose authority: statute, policy, or stated by a notice.  *Deadlines*
-are counted in calendar or in working days.  A *reminder* tells the person whose matter it is.
+A *rule* gives a period and its authority: statute, policy, or stated by a notice.  *Deadlines*
+are counted in calendar or in working days.  A *reminder* goes to the responsible person.
 """

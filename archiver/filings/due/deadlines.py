@@ -10,31 +10,32 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KINDS, word_for
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule_in_force
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
-from archiver.filings.register import ENDED, PENDING, Filing, Notice, Question
+from archiver.filings.register import ENDED_STATES, PENDING_STATES, ChangeQuestion, Filing, Notice
 
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
+#: Working days: as many as the second reminder comes before a deadline.
 _SOON_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """One thing that the company has to do, or that the regulator owes."""
+    """A duty of the company or of the regulator, and the last day for it."""
 
-    uid: str  # stays the same for as long as the matter does
+    uid: str  # stays the same, also if the day moves: calendars and reminders refer to it
     filing: str
     what: LazyMessage
     on: date
     who: str  # COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
     source: LazyMessage | None  # the article; None without one
-    started: date
+    started: date  # the day that the period runs from
     owner: str  # the person in charge; empty if none is recorded
     provisional: bool = False
     latest: date | None = None  # the other candidate of a provisional date
-    done: date | None = None
+    done: date | None = None  # the day it was done; None while it is open
 
     def state(self, today: date) -> str:
-        """Return one of the states above for that day."""
+        """Return the state on a day: DONE, LATE, OVERDUE, TODAY, SOON or OPEN."""
         if self.done is not None:
             return DONE if self.done <= self.on else LATE
         if self.on < today:
@@ -45,19 +46,19 @@ class Deadline:
 
 
 def deadlines(filings: Iterable[Filing]) -> list[Deadline]:
-    """Return every deadline, done ones too, by date."""
+    """Return every deadline, past and open, by date."""
     all_deadlines = [deadline for filing in filings for deadline in _deadlines_of(filing)]
     return sorted(all_deadlines, key=lambda deadline: (deadline.on, deadline.filing, deadline.uid))
 
 
 def open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
-    """Return the deadlines that are not done yet, by date."""
+    """Return the deadlines still open, by date."""
     return [deadline for deadline in deadlines(filings) if deadline.done is None]
 
 
 def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
     yield from _service_deadlines(filing)
-    if filing.state in PENDING:
+    if filing.state in PENDING_STATES:
         yield from _review_deadlines(filing)
     yield from _display_deadline(filing)
     for question in filing.questions:
@@ -68,20 +69,26 @@ def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
 
 
 def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
-    if start := filing.day("service_start"):
+    if service_start := filing.sheet_day("service_start"):
         submitted_on = next(
-            (record.on for record in filing.submitted if record.kind in ("first", "subject")), None
+            (record.submitted_on for record in filing.submissions if record.kind in ("first", "subject")), None
         )
-        yield _make_deadline(filing, "start", "start", start, done=submitted_on)
-    if end := filing.day("service_end"):
-        deregistration = filing.last_submitted("deregistration")
-        yield _make_deadline(filing, "end", "end", end, done=deregistration.on if deregistration else filing.ended)
+        yield _make_deadline(filing, "start", "start", service_start, done_on=submitted_on)
+    if service_end := filing.sheet_day("service_end"):
+        deregistration = filing.newest_submission("deregistration")
+        yield _make_deadline(
+            filing,
+            "end",
+            "end",
+            service_end,
+            done_on=deregistration.submitted_on if deregistration else filing.ended_on,
+        )
 
 
 def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
-    submission = filing.last_submitted("subject", "first", "correction", "change", "deregistration")
+    submission = filing.newest_submission("subject", "first", "correction", "change", "deregistration")
     if submission is not None:
-        yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.on)
+        yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.submitted_on)
     check_days = [day for day in (filing.state_on, *(check.on for check in filing.checks)) if day]
     if check_days:
         # One deadline for the whole review, which moves on with each check.
@@ -89,18 +96,18 @@ def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _display_deadline(filing: Filing) -> Iterator[Deadline]:
-    issued_on = filing.day("issued_on")
-    if not filing.number or issued_on is None or filing.state in ENDED:
+    issued_on = filing.sheet_day("issued_on")
+    if not filing.number or issued_on is None or filing.state in ENDED_STATES:
         return
     displayed_on = [check.on for check in filing.displays if check.number and check.link and check.on >= issued_on]
     yield _make_deadline(
-        filing, f"display:{filing.number}", "display", issued_on, done=min(displayed_on, default=None)
+        filing, f"display:{filing.number}", "display", issued_on, done_on=min(displayed_on, default=None)
     )
 
 
-def _change_deadlines(filing: Filing, question: Question) -> Iterator[Deadline]:
+def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
     uid = f"change:{question.number}"
-    if filing.state in ENDED and question.material is None:
+    if filing.state in ENDED_STATES and question.material is None:
         return
     yield _make_deadline(
         filing,
@@ -108,13 +115,15 @@ def _change_deadlines(filing: Filing, question: Question) -> Iterator[Deadline]:
         "change",
         question.first,
         sentence=SENTENCES["decide"],
-        done=question.decided_on,
+        done_on=question.decided_on,
     )
     if question.material:
         submitted_on = [
-            record.on for record in filing.submitted if record.kind == "change" and record.at > question.at
+            record.submitted_on
+            for record in filing.submissions
+            if record.kind == "change" and record.recorded_at > question.asked_at
         ]
-        yield _make_deadline(filing, uid, "change", question.first, done=min(submitted_on, default=None))
+        yield _make_deadline(filing, uid, "change", question.first, done_on=min(submitted_on, default=None))
 
 
 def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
@@ -122,10 +131,10 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     kind = word_for(notice.kind, NOTICE_KINDS)
     sentence = SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
     stated_day = None
-    if notice.due:
-        stated_day = CalendarDay(notice.due)
-    elif notice.days:
-        stated_day = add_working_days(notice.received, notice.days)
+    if notice.due_on:
+        stated_day = CalendarDay(notice.due_on)
+    elif notice.working_days:
+        stated_day = add_working_days(notice.received, notice.working_days)
     uid = f"notice:{notice.number}"
     return _make_deadline(
         filing,
@@ -134,7 +143,7 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
         notice.received,
         stated_day,
         sentence=sentence,
-        done=notice.answered_on,
+        done_on=notice.answered_on,
         owner=notice.owner,
     )
 
@@ -147,28 +156,31 @@ def _make_deadline(
     stated_day: CalendarDay | None = None,
     *,
     sentence: LazyMessage | None = None,
-    done: date | None = None,
+    done_on: date | None = None,
     owner: str = "",
 ) -> Deadline:
-    """Make a deadline by the rule in force when it started; a day that a notice states comes first."""
-    law = rule_in_force(rule_key, started)
-    due_day = stated_day or add_working_days(started, law.days)
+    """Make a deadline by the rule in force at the start of the period, or for the day stated in a notice.
+
+    A stated day counts even if the rule would give more time.
+    """
+    rule = rule_in_force(rule_key, started)
+    due_day = stated_day or add_working_days(started, rule.days)
     return Deadline(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
         what=sentence or SENTENCES[rule_key],
         on=due_day.on,
-        who=law.who,
-        basis=STATED if stated_day else law.basis,
-        source=law.source,
+        who=rule.who,
+        basis=STATED if stated_day else rule.basis,
+        source=rule.source,
         started=started,
-        owner=owner or (str(filing.fields.get("responsible") or "") if law.who == COMPANY else ""),
+        owner=owner or (str(filing.fields.get("responsible") or "") if rule.who == COMPANY else ""),
         provisional=due_day.provisional,
         latest=due_day.latest,
-        done=done,
+        done=done_on,
     )
 
 
-def is_company_duty(due: Deadline) -> bool:
-    """Return True for a duty of the company, False for what the regulator owes."""
-    return due.who != REGULATOR
+def is_company_duty(deadline: Deadline) -> bool:
+    """Return True for a duty of the company, False for one of the regulator."""
+    return deadline.who != REGULATOR

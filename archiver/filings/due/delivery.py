@@ -1,7 +1,7 @@
-"""Send messages; the only module that imports apprise.
+"""Send messages; no other module imports apprise.
 
-An address holds a secret (a token, a password).  It comes from the environment or from a file that only the owner
-can read, and never gets into a log, the journal or a message.
+An address holds a secret (a token, a password).  Addresses come from the environment or from a file that only the
+owner can read, and never get into a log, the journal or a message.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
 def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return role or person -> addresses in apprise's form; raises ConfigError, which quotes no address."""
-    addresses = _read_file(path) if path else {}
+    """Return the addresses of each role or person in apprise's form; the environment comes before the file.
+
+    Raises ConfigError if others can read the file, or the file is not of the right form; no address is quoted.
+    """
+    addresses = _read_addresses(path) if path else {}
     for role in (OWNER, MANAGER):
         if value := environment.get(_VARIABLE_PREFIX + role.upper()):
             addresses[role] = value.split()
     return addresses
 
 
-def _read_file(path: Path) -> dict[str, list[str]]:
+def _read_addresses(path: Path) -> dict[str, list[str]]:
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & 0o077:
@@ -60,7 +63,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
 
 
 def send_message(address: str, title: str, body: str) -> bool:
-    """Send a message to one address; return True if the service accepted it."""
+    """Send a message to an address; return True if the service accepted the message."""
     import logging
 
     import apprise

@@ -1,4 +1,4 @@
-"""Render deadlines as an iCalendar file (RFC 5545); the only module that imports icalendar."""
+"""Render deadlines as an iCalendar file (RFC 5545); no other module imports icalendar."""
 
 from __future__ import annotations
 
@@ -14,32 +14,31 @@ _ALARM_TRIGGER = timedelta(hours=-15)
 
 
 def render_calendar(
-    dues: Iterable[Deadline], archive: str, now: datetime, speak: Callable[[LazyMessage], str]
+    deadlines: Iterable[Deadline], archive_id: str, now: datetime, translate: Callable[[LazyMessage], str]
 ) -> bytes:
     """Return the file: an all-day event for each deadline, with an alarm the day before at nine.
 
-    A UID stays the same for as long as its matter does, so that a calendar that imports a newer file updates its
-    events.
+    The UID of a deadline never changes, so that a calendar that imports a newer file updates its events.
     """
     import icalendar
 
     calendar_file = icalendar.Calendar()
     calendar_file.add("prodid", f"-//archiver//{__version__}//")
     calendar_file.add("version", "2.0")
-    for due in dues:
+    for deadline in deadlines:
         event = icalendar.Event()
-        title = f"{due.filing}: {speak(due.what)}"
-        event.add("uid", f"{due.uid}@{archive}")
+        title = f"{deadline.filing}: {translate(deadline.what)}"
+        event.add("uid", f"{deadline.uid}@{archive_id}")
         event.add("dtstamp", now)
         # A later file wins over an earlier one, so that a moved date arrives.
         event.add("sequence", int(now.timestamp()) // 60)
-        event.add("dtstart", due.on)
-        event.add("dtend", due.on + timedelta(days=1))
+        event.add("dtstart", deadline.on)
+        event.add("dtend", deadline.on + timedelta(days=1))
         event.add("summary", title)
-        event.add("status", "TENTATIVE" if due.provisional else "CONFIRMED")
+        event.add("status", "TENTATIVE" if deadline.provisional else "CONFIRMED")
         event.add("transp", "TRANSPARENT")
-        if due.source:
-            event.add("description", speak(due.source))
+        if deadline.source:
+            event.add("description", translate(deadline.source))
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
         alarm.add("description", title)

@@ -1,4 +1,4 @@
-"""Whom to remind of what, and when: each step once, and everybody's matters in one message.  Pure."""
+"""Decide on reminders of deadlines: each step is sent once, in a single message to each recipient.  Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import DEADLINE_STATES, word_for
 from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadlines
 from archiver.filings.due.working_days import count_working_days
-from archiver.filings.register import PENDING, Filing
+from archiver.filings.register import PENDING_STATES, Filing
 from archiver.model import LifeEvent
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import ReminderSent
 
 OWNER, MANAGER = "owner", "manager"
-#: Working days before the date: the owner, then the owner again, then the manager too.
-_EARLY, _SOON, _LAST = 7, 3, 1
+#: Working days before a deadline: the owner, the owner again, then the manager too.  Earlier, nobody would act;
+#: later, the preparation of a submission would not fit into the time that is left.
+_EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 
 @dataclass(frozen=True, slots=True)
 class ReminderItem:
-    """One line of a message; ``uid`` and ``step`` together are sent once to each role."""
+    """A line of a message; ``uid`` and ``step`` together are sent once to each address."""
 
     uid: str
     step: str
@@ -32,94 +33,109 @@ class ReminderItem:
 
 @dataclass(frozen=True, slots=True)
 class ReminderDigest:
-    """Everything for one address of a role or person; ``channel`` is its place among them."""
+    """A message to a single address of a role or person."""
 
     role: str
-    channel: int
+    channel: int  # which of the addresses of that role, from 0
     items: tuple[ReminderItem, ...]
 
 
-def digests(
-    filings: Iterable[Filing], sent: Iterable[LifeEvent], today: date, known_roles: Mapping[str, Sequence[str]]
+def pending_digests(
+    filings: Iterable[Filing],
+    events: Iterable[LifeEvent],
+    today: date,
+    addresses_by_role: Mapping[str, Sequence[str]],
 ) -> list[ReminderDigest]:
-    """What is to be sent today and was not sent yet; a person without a target of their own is the owner."""
-    done = {
+    """Return the messages to send today, without the items already sent according to ``events``.
+
+    A manager without an address of their own is reached as the role manager, any other person as the owner.
+    """
+    sent_steps = {
         (reminder.recipient, reminder.channel, item["uid"], item["step"])
-        for event in sent
+        for event in events
         if event.action == Action.REMINDER
         for reminder in (ReminderSent.from_details(event.details),)
         for item in reminder.items
     }
-    waiting: dict[str, list[ReminderItem]] = defaultdict(list)
-    for role, item in _items(list(filings), today):
-        to = role if role in known_roles else MANAGER if role == MANAGER else OWNER
-        if item not in waiting[to]:
-            waiting[to].append(item)
-    found = []
-    for role, items in sorted(waiting.items()):
-        for channel in range(len(known_roles.get(role, ()))):
-            left = tuple(item for item in items if (role, channel, item.uid, item.step) not in done)
-            found += [ReminderDigest(role, channel, left)] if left else []
-    return found
+    items_by_role: dict[str, list[ReminderItem]] = defaultdict(list)
+    for role, item in _reminder_items(list(filings), today):
+        recipient = role if role in addresses_by_role else MANAGER if role == MANAGER else OWNER
+        if item not in items_by_role[recipient]:
+            items_by_role[recipient].append(item)
+    digests = []
+    for role, items in sorted(items_by_role.items()):
+        for channel in range(len(addresses_by_role.get(role, ()))):
+            unsent_items = tuple(item for item in items if (role, channel, item.uid, item.step) not in sent_steps)
+            digests += [ReminderDigest(role, channel, unsent_items)] if unsent_items else []
+    return digests
 
 
-def _items(filings: list[Filing], today: date) -> Iterable[tuple[str, ReminderItem]]:
-    for due in open_deadlines(filings):
-        step, roles = _step(due, today)
+def _reminder_items(filings: list[Filing], today: date) -> Iterable[tuple[str, ReminderItem]]:
+    """Yield role or person, and item, for every deadline in a step of today and every alert."""
+    for deadline in open_deadlines(filings):
+        step, roles = _reminder_step(deadline, today)
         for role in roles:
-            yield due.owner if role == OWNER and due.owner else role, ReminderItem(due.uid, step, line(due, today))
+            recipient = deadline.owner if role == OWNER and deadline.owner else role
+            yield recipient, ReminderItem(deadline.uid, step, deadline_line(deadline, today))
     for filing in filings:
-        for uid, phrase, on in alerts(filing):
-            yield OWNER, ReminderItem(uid, f"missing:{on.isoformat()}", phrase)
+        for uid, message, checked_on in display_alerts(filing):
+            yield OWNER, ReminderItem(uid, f"missing:{checked_on.isoformat()}", message)
 
 
-def _step(due: Deadline, today: date) -> tuple[str, tuple[str, ...]]:
-    if not is_company_duty(due):
-        return ("passed", (OWNER,)) if due.on < today else ("", ())
-    left = count_working_days(today, due.on)
-    if due.on < today:
+def _reminder_step(deadline: Deadline, today: date) -> tuple[str, tuple[str, ...]]:
+    """Return the step of a deadline today, and the roles to remind; no roles before the first step.
+
+    The day in a step's name lets the step be sent again once: after the deadline has moved, or daily if overdue.
+    """
+    if not is_company_duty(deadline):
+        return ("passed", (OWNER,)) if deadline.on < today else ("", ())
+    remaining_days = count_working_days(today, deadline.on)
+    if deadline.on < today:
         return f"overdue:{today.isoformat()}", (OWNER, MANAGER)
-    if left <= _LAST:
-        return f"last:{due.on.isoformat()}", (OWNER, MANAGER)
-    if left <= _SOON:
-        return f"soon:{due.on.isoformat()}", (OWNER,)
-    return (f"early:{due.on.isoformat()}", (OWNER,)) if left <= _EARLY else ("", ())
+    if remaining_days <= _LAST_DAYS:
+        return f"last:{deadline.on.isoformat()}", (OWNER, MANAGER)
+    if remaining_days <= _SOON_DAYS:
+        return f"soon:{deadline.on.isoformat()}", (OWNER,)
+    return (f"early:{deadline.on.isoformat()}", (OWNER,)) if remaining_days <= _EARLY_DAYS else ("", ())
 
 
-def line(due: Deadline, today: date) -> LazyMessage:
-    """One matter in one line."""
-    if due.provisional:
+def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
+    """Return a deadline and the state of today as a line of a message."""
+    if deadline.provisional:
         return LazyMessage(
             "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
             "[{state}]",
-            filing=due.filing,
-            what=due.what,
-            on=due.on.isoformat(),
-            state=word_for(due.state(today), DEADLINE_STATES),
+            filing=deadline.filing,
+            what=deadline.what,
+            on=deadline.on.isoformat(),
+            state=word_for(deadline.state(today), DEADLINE_STATES),
         )
     return LazyMessage(
         "{filing}: {what}, by {on} [{state}]",
-        filing=due.filing,
-        what=due.what,
-        on=due.on.isoformat(),
-        state=word_for(due.state(today), DEADLINE_STATES),
+        filing=deadline.filing,
+        what=deadline.what,
+        on=deadline.on.isoformat(),
+        state=word_for(deadline.state(today), DEADLINE_STATES),
     )
 
 
-def alerts(filing: Filing) -> list[tuple[str, LazyMessage, date]]:
-    """Pages on which the number or the link was missing when they were looked at last."""
-    if filing.state not in PENDING | {"filed"}:
+def display_alerts(filing: Filing) -> list[tuple[str, LazyMessage, date]]:
+    """Return uid, message and day of the last check for each page without the filing number or the link.
+
+    A page that could not be read is left out: perhaps nothing is missing there.
+    """
+    if filing.state not in PENDING_STATES | {"filed"}:
         return []
-    last = {display.source: display for display in filing.displays}
+    last_checks = {check.source: check for check in filing.displays}
     return [
         (
-            f"{filing.name}:display:{display.source}",
+            f"{filing.name}:display:{check.source}",
             LazyMessage.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",
                 code="alert.display-missing",
-            ).with_fields(filing=filing.name, source=display.source, on=display.on.isoformat()),
-            display.on,
+            ).with_fields(filing=filing.name, source=check.source, on=check.on.isoformat()),
+            check.on,
         )
-        for display in last.values()
-        if not display.problem and not (display.number and display.link)
+        for check in last_checks.values()
+        if not check.problem and not (check.number and check.link)
     ]

@@ -1,4 +1,4 @@
-"""List the duties after a submission, their periods and their sources.  Data.
+"""List the duties of a filing, with periods and sources.  Data.
 
 《互联网信息服务算法推荐管理规定》 is in force since 2022-03-01.  Where no statute states a time
 the basis is ``policy``: this program's advice, which a person may override with a stated date.
@@ -19,12 +19,12 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 @dataclass(frozen=True, slots=True)
 class DeadlineRule:
-    """One duty."""
+    """A duty, the period for it, and the source of both."""
 
     key: str
     days: int  # working days from the trigger
-    who: str
-    basis: str
+    who: str  # COMPANY or REGULATOR
+    basis: str  # STATUTE or POLICY
     source: LazyMessage | None  # the article of the statute, if one says so
     effective_from: date = _IN_FORCE
 
@@ -55,7 +55,7 @@ SENTENCES: Mapping[str, LazyMessage] = {
 
 
 def rule_in_force(key: str, on: date) -> DeadlineRule:
-    """Return the rule in force on that day; the oldest one for a day before all of them."""
+    """Return the rule in force on a day; the oldest rule for a day before the first."""
     candidates = sorted(
         (candidate for candidate in RULES if candidate.key == key), key=lambda candidate: candidate.effective_from
     )

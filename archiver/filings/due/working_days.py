@@ -1,4 +1,4 @@
-"""Count working days in China; the only module that imports chinese_calendar and holidays.
+"""Count working days in China; no other module imports chinese_calendar and holidays.
 
 Published years, with their make-up days, come from chinese_calendar (the notices of the State Council).  For a
 year that is not published yet, holidays are guessed and make-up days unknown: a date is provisional then, and
@@ -21,7 +21,7 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 @dataclass(frozen=True, slots=True)
 class CalendarDay:
-    """A date that was counted in working days."""
+    """A date counted in working days, exact or provisional."""
 
     on: date  # of a provisional date the earlier candidate
     provisional: bool = False  # a year on the way to it is not published yet
@@ -29,7 +29,10 @@ class CalendarDay:
 
 
 def add_working_days(start: date, count: int) -> CalendarDay:
-    """Return the working day that is ``count`` working days after ``start``, which is not counted itself."""
+    """Return the working day ``count`` working days after ``start``; ``start`` itself does not count.
+
+    In a year without a published calendar, the earlier of two guesses is returned, so that nobody is late.
+    """
     if count <= 0 or start.year > _LAST_YEAR:
         return CalendarDay(start)
     if (published_day := _step(start, count, _is_published_workday)) is not None:
@@ -46,7 +49,7 @@ def add_working_days(start: date, count: int) -> CalendarDay:
 
 
 def is_working_day(day: date) -> bool:
-    """Return True for a working day; guessed for a year that is not published."""
+    """Return True for a working day; a guess in a year without a published calendar."""
     return _is_guessed_workday(day)
 
 
@@ -54,7 +57,7 @@ def count_working_days(start: date, end: date) -> int:
     """Count the working days after ``start`` up to and including ``end``; negative if ``end`` is earlier."""
     if end < start:
         return -count_working_days(end, start)
-    days = (start + _DAY * n for n in range(1, (end - start).days + 1))
+    days = (start + _DAY * offset for offset in range(1, (end - start).days + 1))
     return sum(1 for day in days if _is_guessed_workday(day))
 
 
@@ -63,10 +66,10 @@ def _step(start: date, count: int, is_workday: Callable[[date], bool | None]) ->
     day = start
     while count:
         day += _DAY
-        counts = is_workday(day)
-        if counts is None:
+        is_counted = is_workday(day)
+        if is_counted is None:
             return None
-        count -= counts
+        count -= is_counted
     return day
 
 
@@ -79,7 +82,7 @@ def _first_working_day(start: date) -> date:
 
 @cache
 def _is_published_workday(day: date) -> bool | None:
-    """Return None for a year that chinese_calendar does not know."""
+    """Return True for a working day by the published calendar; None in a year without one."""
     import chinese_calendar
 
     try:
@@ -91,15 +94,15 @@ def _is_published_workday(day: date) -> bool | None:
 
 @cache
 def _is_guessed_workday(day: date) -> bool:
-    published = _is_published_workday(day)
-    if published is not None:
-        return published
+    is_published_workday = _is_published_workday(day)
+    if is_published_workday is not None:
+        return is_published_workday
     return day.weekday() < _SATURDAY and day not in _holidays(day.year)
 
 
 def _is_weekday_or_published_workday(day: date) -> bool:
-    published = _is_published_workday(day)
-    return day.weekday() < _SATURDAY if published is None else published
+    is_published_workday = _is_published_workday(day)
+    return day.weekday() < _SATURDAY if is_published_workday is None else is_published_workday
 
 
 @cache

@@ -1,8 +1,8 @@
-"""Reading the watched folder: directly, or through a child process that may hang in our place.
+"""Read the watched folder: directly, or through a child process that may hang in place of this one.
 
-On a network filesystem a ``stat`` can wait for ever, and nothing ends a process
-that waits so.  There every access goes through a child: one that does not answer
-is left behind, its filing counts as unreadable, and the others go on.
+On a network filesystem a ``stat`` can wait for ever, and nothing ends a process that waits so.  There every access
+goes through a child.  A child that does not answer is left behind, its filing counts as unreadable, and the others
+go on.
 """
 
 from __future__ import annotations
@@ -27,36 +27,37 @@ from archiver.workers import Worker, WorkerHung, WorkerProgram, name_to_text, te
 
 _Answer = TypeVar("_Answer")
 
-#: A child whose whole answer takes longer has met a filesystem that hangs.
+#: A child whose whole answer takes longer has met a filesystem that hangs.  Lower, and a server that wakes its
+#: disks would pass for one; higher, and a share that hangs holds up the scan of all others for longer.
 PATIENCE_SECONDS = 20.0
-#: A folder may hold a million entries of some hundred bytes each.
+#: A folder may hold a million entries of some hundred bytes each; no child may fill this process's memory.
 _LONGEST_LISTING_BYTES = 1 << 30
 
 
 class DirectoryEntry(NamedTuple):
-    """One name in a folder: what it is (``st_mode``), its signature, and whether it belongs to the archive."""
+    """A name in a folder, with the file's type and state."""
 
     name: bytes
-    mode: int
-    signature: StatData
-    is_own: bool = False
+    mode: int  # ``st_mode``
+    signature: StatData  # tells a changed file from an unchanged one
+    is_own: bool = False  # whether it belongs to the archive
 
 
 class FolderAccess(Protocol):
-    """The watched folder; every path is relative to it, every method raises OSError.
+    """Read the watched folder; paths are relative to the root, and every method raises OSError.
 
-    No link is followed but the watched folder itself.  What belongs to the archive is listed and never
+    No link is followed but the watched folder itself.  Files and folders of the archive are listed and never
     entered: OwnFile, which is an OSError, is raised instead.
     """
 
-    def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """List a folder, without what lies deeper."""
+    def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
+        """List a folder, without the folders below."""
 
-    def entry(self, path: bytes) -> DirectoryEntry:
-        """Look at one path, without following a link."""
+    def look_up(self, path: bytes) -> DirectoryEntry:
+        """Look at a single path, without following a link."""
 
     def open(self, path: bytes) -> Source:
-        """Open a file for reading; raises SourceChanged if the path is no file any more.  The caller closes it."""
+        """Open a file, which the caller closes; raises SourceChanged if the path is no file any more."""
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
         """Return a function that opens as :meth:`open` does, for a short row of files, one open at a time."""
@@ -65,16 +66,16 @@ class FolderAccess(Protocol):
         """Release folders, and end children."""
 
 
-class Direct:
-    """Access by this process, for local filesystems."""
+class DirectAccess:
+    """Read by this process, for local filesystems."""
 
     def __init__(self, root: Path | bytes, archive: Path | bytes | None = None) -> None:
         """``archive``: the folder whose files must not be archived."""
         self.root = os.fsencode(root)
         self._folder = RootFolder(self.root, OwnFiles(None if archive is None else os.fsencode(archive)))
 
-    def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """List a folder, without what lies deeper."""
+    def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
+        """List a folder, without the folders below."""
         # Local names: a scan comes here once for each of a million files.
         new_tuple, stat_data_of, stat_of, own = tuple.__new__, StatData.of, os.stat, self._folder.own
         with self._folder.folder(path) as folder, _open_listing(folder) as listing:
@@ -88,13 +89,13 @@ class Direct:
                 is_own = (status.st_dev, status.st_ino) in own.identities and own.holds(status)
                 yield new_tuple(DirectoryEntry, (name, status.st_mode, stat_data_of(status), is_own))
 
-    def names(self, path: bytes) -> list[bytes]:
-        """List the names in a folder, without looking at what they are."""
+    def list_names(self, path: bytes) -> list[bytes]:
+        """List the names in a folder, without a ``stat`` of each."""
         with self._folder.folder(path) as folder, _open_listing(folder) as listing:
             return [listed.name for listed in listing]
 
-    def entry(self, path: bytes) -> DirectoryEntry:
-        """Look at one path; raises OwnFile for a file of the archive, too."""
+    def look_up(self, path: bytes) -> DirectoryEntry:
+        """Look at a single path; raises OwnFile for a file of the archive, too."""
         status = self._folder.status(path)
         self._folder.own.refuse(status, path)
         return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
@@ -105,18 +106,18 @@ class Direct:
 
     @contextmanager
     def opened_in_turn(self) -> Iterator[Callable[[bytes], Source]]:
-        """Return a function that opens one file after the other, and enters each folder once."""
+        """Yield a function that opens files in turn, and enters each folder once."""
         with self._folder.parent_folders() as parent_folder:
             yield lambda path: FileSource(self._folder, path, parent_folder(path))
 
     def close(self) -> None:
-        """Do nothing: between two calls no descriptor is open."""
+        """Do nothing: no descriptor is open between two calls."""
 
 
 def _open_listing(folder: int) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
-    """List an open folder by its name in /proc; raises OSError.
+    """List an open folder by the descriptor's name in /proc; raises OSError.
 
-    Listed by number, names are decoded, and the encoding of some locales (Big5) does not give their bytes back.
+    Listed by number, names are decoded, and the encoding of some locales (Big5) does not give the bytes back.
     """
     try:
         return os.scandir(b"/proc/self/fd/%d" % folder)
@@ -125,10 +126,11 @@ def _open_listing(folder: int) -> AbstractContextManager[Iterator[os.DirEntry[by
         raise OSError(errno.ENOSYS, "/proc is not mounted") from None
 
 
-class ThroughChildren:
-    """Access by child processes: a filesystem that hangs holds up the child, and this process for a while only.
+class ChildAccess:
+    """Read by child processes: a filesystem that hangs holds up the child, and this process for a while only.
 
     A child that hangs is left behind; until the kernel lets go of it, its filing is refused with TimeoutError.
+    Several threads may call; each call has a child of its own.  The owner ends all children with :meth:`close`.
     """
 
     def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:
@@ -138,23 +140,26 @@ class ThroughChildren:
             (os.fsencode(root), os.fsencode(archive or b"")),
             longest_answer_bytes=_LONGEST_LISTING_BYTES,
         )
-        self._patience = patience_seconds
+        self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
-        self._idle: list[Worker] = []
-        #: Per filing (first level of a path; empty: the folder itself) the child that hangs there.
-        self._hanging: dict[bytes, Worker] = {}
+        self._idle_workers: list[Worker] = []
+        #: Filing (first level of a path; empty: the folder itself) -> the child that hangs in a folder of it.
+        self._hanging_workers: dict[bytes, Worker] = {}
 
-    def entries(self, path: bytes) -> Iterator[DirectoryEntry]:
-        """List a folder, without what lies deeper."""
-        yield from self._filings() if not path else self._ask(_decode_entries, "entries", path)
+    def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
+        """List a folder, without the folders below."""
+        yield from self._list_filings() if not path else self._call_free_worker(_decode_entries, "entries", path)
 
-    def _filings(self) -> Iterator[DirectoryEntry]:
-        # One by one: the mount point of a share that hangs must not hide the others.
-        for name in self._ask(_decode_names, "names", b""):
+    def _list_filings(self) -> Iterator[DirectoryEntry]:
+        """List the watched folder with a call for each name.
+
+        In a single call, the mount point of a share that hangs would hide all others.
+        """
+        for name in self._call_free_worker(_decode_names, "names", b""):
             try:
-                yield self.entry(name)
+                yield self.look_up(name)
             except FileNotFoundError:
-                # It has gone since the names were listed.
+                # Deleted since the names were listed.
                 continue
             except OwnFile:
                 yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown(), is_own=True)
@@ -162,46 +167,49 @@ class ThroughChildren:
                 # Surely a folder; whoever looks into it learns that it hangs.
                 yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
 
-    def entry(self, path: bytes) -> DirectoryEntry:
-        """Look at one path, without following a link."""
-        return self._ask(_decode_entry, "entry", path)
+    def look_up(self, path: bytes) -> DirectoryEntry:
+        """Look at a single path, without following a link."""
+        return self._call_free_worker(_decode_entry, "entry", path)
 
     def root_identity(self) -> tuple[int, int, int]:
-        """Return the root's device, inode and ``st_mode``, which may be those of a file; raises OSError."""
-        return self._ask(_decode_root, "root", b"")
+        """Return the root's device, inode and ``st_mode``, even if the root is a file; raises OSError."""
+        return self._call_free_worker(_decode_root, "root", b"")
 
     def open(self, path: bytes) -> Source:
-        """Open a file for reading; its child serves nobody else until it is closed."""
-        worker = self._take(path)
+        """Open a file for reading; the child serves no other call until the file is closed."""
+        worker = self._take_worker(path)
         try:
-            is_being_written, signature = self.call(worker, path, _decode_opened, "open", name_to_text(path))
+            is_being_written, signature = self.call_worker(
+                worker, path, _decode_opened, "open", name_to_text(path)
+            )
         except (OSError, SourceChanged):
-            self.give_back(worker)
+            self.return_worker(worker)
             raise
         return _RemoteSource(self, worker, path, signature, is_being_written)
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a function that opens one file after the other."""
+        """Return :meth:`open`: each file has a child, and a folder entered once would save nothing."""
         return nullcontext(self.open)
 
     def close(self) -> None:
-        """End the children; those that hang in the kernel end when they can."""
+        """End the children; a child that hangs in the kernel ends as soon as the kernel lets go."""
         with self._lock:
-            for worker in (*self._idle, *self._hanging.values()):
+            for worker in (*self._idle_workers, *self._hanging_workers.values()):
                 worker.kill()
-            self._idle.clear()
+            self._idle_workers.clear()
 
-    def _ask(self, decode: Callable[[Any], _Answer], kind: str, path: bytes) -> _Answer:
-        worker = self._take(path)
+    def _call_free_worker(self, decode: Callable[[Any], _Answer], kind: str, path: bytes) -> _Answer:
+        """Return the answer of any free child; raises OSError or SourceChanged as the child met it."""
+        worker = self._take_worker(path)
         try:
-            return self.call(worker, path, decode, kind, name_to_text(path))
+            return self.call_worker(worker, path, decode, kind, name_to_text(path))
         finally:
-            self.give_back(worker)
+            self.return_worker(worker)
 
-    def call(
+    def call_worker(
         self, worker: Worker, path: bytes, decode: Callable[[Any], _Answer], kind: str, *values: object
     ) -> _Answer:
-        """Return a child's answer about ``path``; raises OSError or SourceChanged if the child met them."""
+        """Return a child's answer about ``path``; raises OSError or SourceChanged as the child met it."""
         return self.call_for_content(worker, path, memoryview(b""), decode, kind, *values)[0]
 
     def call_for_content(
@@ -213,64 +221,68 @@ class ThroughChildren:
         kind: str,
         *values: object,
     ) -> tuple[_Answer, int]:
-        """Do as :meth:`call` does, and receive content into ``buffer``; return the answer and the length of that.
+        """Do as :meth:`call_worker` does, and receive content into ``buffer``; return answer and content length.
 
-        Remembers where a child hangs, so that the next question about this filing is refused at once.
+        Remembers the filing in which a child hangs, so that the next request about it is refused at once.
         """
         decode_outcome = partial(_decode_outcome, decode)
         try:
-            outcome, length = worker.call_for_content([kind, *values], decode_outcome, buffer, self._patience)
+            outcome, length = worker.call_for_content(
+                [kind, *values], decode_outcome, buffer, self._patience_seconds
+            )
         except WorkerHung:
             with self._lock:
-                self._hanging[path.partition(b"/")[0]] = worker
+                self._hanging_workers[path.partition(b"/")[0]] = worker
             raise
-        if isinstance(outcome, _Refusal):
+        if isinstance(outcome, _ReportedError):
             raise outcome.error
         return outcome, length
 
-    def _take(self, path: bytes) -> Worker:
-        """Return a child for a question about ``path``; raises TimeoutError where one still hangs."""
+    def _take_worker(self, path: bytes) -> Worker:
+        """Return a free child for a request about ``path``; raises TimeoutError if another still hangs there."""
         with self._lock:
-            for place in {b"", path.partition(b"/")[0]}:
-                if place in self._hanging and not self._hanging[place].is_gone:
+            for filing in {b"", path.partition(b"/")[0]}:
+                if filing in self._hanging_workers and not self._hanging_workers[filing].is_gone:
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-                self._hanging.pop(place, None)
-            return self._idle.pop() if self._idle else Worker(self._program)
+                self._hanging_workers.pop(filing, None)
+            return self._idle_workers.pop() if self._idle_workers else Worker(self._program)
 
-    def give_back(self, worker: Worker) -> None:
-        """Let the child serve others, unless it has been ended."""
+    def return_worker(self, worker: Worker) -> None:
+        """Let a child serve others, unless the child has ended."""
         with self._lock:
             if worker.is_ready:
-                self._idle.append(worker)
+                self._idle_workers.append(worker)
 
 
 def open_access(root: Path, archive: Path) -> FolderAccess:
-    """Choose the access that suits what is mounted at or below ``root``, past what belongs to ``archive``.
+    """Open the access that suits the mounts at or below ``root``, past the files of ``archive``.
 
-    Raises ConfigError if the two are one, or ``root`` lies in the archive.
+    The caller closes the access.  Raises ConfigError if the two folders are one, or ``root`` lies in the archive.
     """
     check_separate(archive, root)
-    mounted = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
-    return Direct(root, archive) if mounted is None else ThroughChildren(root, PATIENCE_SECONDS, archive)
+    untrusted_mount = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
+    if untrusted_mount is None:
+        return DirectAccess(root, archive)
+    return ChildAccess(root, PATIENCE_SECONDS, archive)
 
 
-class _Refusal(NamedTuple):
-    """What a child met instead of an answer: to be raised here."""
+class _ReportedError(NamedTuple):
+    """An error that a child met instead of an answer, to be raised here."""
 
     error: OSError | SourceChanged
 
 
-def _decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | _Refusal:
-    """Read what :mod:`archiver.intake.folder.access_worker` answers; raises TypeError or ValueError."""
+def _decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | _ReportedError:
+    """Decode an answer of :mod:`archiver.intake.folder.access_worker`; raises TypeError or ValueError."""
     match reply:
         case ["ok", value]:
             return decode(value)
         case ["error", int(number), str(reason)]:
-            return _Refusal(OSError(number, reason))
+            return _ReportedError(OSError(number, reason))
         case ["own", str(path)]:
-            return _Refusal(OwnFile(text_to_name(path)))
+            return _ReportedError(OwnFile(text_to_name(path)))
         case ["unstable"]:
-            return _Refusal(SourceChanged())
+            return _ReportedError(SourceChanged())
     raise ValueError("no answer about a folder")
 
 
@@ -302,10 +314,10 @@ def _decode_root(value: Any) -> tuple[int, int, int]:
 
 
 class _RemoteSource:
-    """A file that a child holds open."""
+    """A file held open by a child, which serves nobody else until :meth:`close`."""
 
     def __init__(
-        self, access: ThroughChildren, worker: Worker, path: bytes, stat_data: StatData, is_being_written: bool
+        self, access: ChildAccess, worker: Worker, path: bytes, stat_data: StatData, is_being_written: bool
     ) -> None:
         self._access = access
         self._worker = worker
@@ -318,13 +330,13 @@ class _RemoteSource:
         return self._access.call_for_content(self._worker, self._path, buffer, bool, "read", len(buffer))[1]
 
     def is_unchanged(self) -> bool:
-        """Return True if file and name still are those that were opened; raises OSError."""
-        return self._access.call(self._worker, self._path, bool, "check")
+        """Return True if file and name still are as they were opened; raises OSError."""
+        return self._access.call_worker(self._worker, self._path, bool, "check")
 
     def close(self) -> None:
-        """Let the child close it, and serve others."""
+        """Let the child close the file, and serve others."""
         if self._worker.is_ready:
             # A child that cannot even close is ended by that, and with it the file is closed.
             with suppress(OSError):
-                self._access.call(self._worker, self._path, bool, "close")
-        self._access.give_back(self._worker)
+                self._access.call_worker(self._worker, self._path, bool, "close")
+        self._access.return_worker(self._worker)

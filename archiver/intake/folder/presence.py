@@ -35,7 +35,7 @@ class FolderPresence:
         if len(self._mount_point()) < len(self._snapshot.meta("root_mount")):
             return False
         try:
-            return next(self._access.entries(b""), None) is not None or not self._snapshot.folders_below(b"")
+            return next(self._access.list_folder(b""), None) is not None or not self._snapshot.folders_below(b"")
         except OSError:
             # A folder that cannot be listed shows nothing that would prove it to be the watched one.
             return False
@@ -43,7 +43,7 @@ class FolderPresence:
     def identity(self) -> str | None:
         """Return mount point and inode, which tell this folder from its successors; None without a folder."""
         try:
-            entry = self._access.entry(b"")
+            entry = self._access.look_up(b"")
         except OSError:
             # Gone, unmounted or hanging; whoever asks waits until it is back.
             return None

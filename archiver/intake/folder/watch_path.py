@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigError, LazyMessage
-from archiver.intake.folder.access import PATIENCE_SECONDS, FolderAccess, ThroughChildren
+from archiver.intake.folder.access import PATIENCE_SECONDS, ChildAccess, FolderAccess
 from archiver.intake.seed_snapshot import open_submissions
 from archiver.store import names
 from archiver.store.archive import Archive
@@ -99,7 +99,7 @@ def _archived_path_sample(index: Index) -> Iterator[bytes]:
 
 def _is_file(access: FolderAccess, path: bytes) -> bool:
     try:
-        return stat.S_ISREG(access.entry(path).mode)
+        return stat.S_ISREG(access.look_up(path).mode)
     except OSError:
         # A file that cannot be seen does not count: the folder has to prove what it is.
         return False
@@ -112,7 +112,7 @@ def _folder_identity(path: bytes) -> _FolderIdentity | None:
 
     Raises OSError, and TimeoutError if the child does not answer.
     """
-    access = ThroughChildren(path, PATIENCE_SECONDS)
+    access = ChildAccess(path, PATIENCE_SECONDS)
     try:
         device, inode, mode = access.root_identity()
     except (FileNotFoundError, NotADirectoryError):
