@@ -136,10 +136,10 @@ def _compare_with_archive(
 def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
     """Yield what the settings promise beyond what the archive has promised before."""
     from archiver.profiles import PERMANENT
-    from archiver.retention.policy import in_force, new_promises
+    from archiver.retention.policy import new_promises, policy_in_force
 
     promises = index.promises()
-    promise = new_promises(in_force(config, promises), config, promises)
+    promise = new_promises(policy_in_force(config, promises), config, promises)
     for scope, years in promise.years_by_scope.items() if promise else ():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(

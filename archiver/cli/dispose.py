@@ -174,12 +174,12 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     from archiver.restore.restoration import check_target
-    from archiver.retention.certificate import issued
+    from archiver.retention.certificate import read_certificate
     from archiver.store import names
 
     folder = Path(target)
     check_target(folder, session.config.watch, session.config.archive)
-    files = issued(session.open_archive(), plan_id)
+    files = read_certificate(session.open_archive(), plan_id)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)

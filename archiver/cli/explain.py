@@ -10,28 +10,28 @@ from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from archiver.retention.explain import Explanation
+    from archiver.retention.explain import RetentionExplanation
 
 
 @command("Why something is kept, until when, by which rule, and who could change that.")
 @click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, name: str, as_json: bool) -> None:
-    from archiver.retention.explain import explain
+    from archiver.retention.explain import explain_retention
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     tag, _, path = name.partition(":")
     version = find_version(archive, tag)
     now = archive.compliance_time()
-    explanation = explain(archive.index, version, path, session.retention_policy(archive), now)
+    explanation = explain_retention(archive.index, version, path, session.retention_policy(archive), now)
     if as_json:
         session.console.json(_as_json(version.tag, explanation))
     else:
         _print_explanation(session, name, explanation)
 
 
-def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
+def _as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
     decision = explanation.decision
     return {
         "tag": tag,
@@ -53,7 +53,7 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _print_explanation(session: Session, name: str, explanation: Explanation) -> None:
+def _print_explanation(session: Session, name: str, explanation: RetentionExplanation) -> None:
     from archiver.retention.policy import RULES
 
     console, decision = session.console, explanation.decision

@@ -43,7 +43,7 @@ def find_problems(health: Health, state: str, config: Config, now: datetime) -> 
     overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
-    yield from unread.problems(health.unread)
+    yield from unread.describe_problems(health.unread)
     yield from disk_problems(health.archive, health.space.is_scarce)
     yield from _permission_problems(health, config)
 

@@ -21,8 +21,8 @@ from archiver.retention.policy import (
     decide,
     decide_content,
     end_of_period,
-    in_force,
     new_promises,
+    policy_in_force,
 )
 from archiver.store.events.archive_events import RetentionPromised
 from tests.support.site import Site
@@ -148,7 +148,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
     last: Decision | None = None
     for changes in history:
         config = settings(Path("/x"), **changes)
-        policy = in_force(config, promises)
+        policy = policy_in_force(config, promises)
         decision = decide(facts, policy, captured)
         if last is not None:
             assert decision.keep_until >= last.keep_until
@@ -166,7 +166,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
             assert decision.keep_until == FOREVER
         policy_event = new_promises(policy, config, promises)
         promises = promised(promises, policy_event)
-        assert new_promises(in_force(config, promises), config, promises) is None, "it is journalled once"
+        assert new_promises(policy_in_force(config, promises), config, promises) is None, "it is journalled once"
         last = decision
 
 
