@@ -49,9 +49,11 @@ def restore_command(
         raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
-        versions = restoration.state_at(archive, filing, clock.stamp(session.parse_time(at_time)))
-    items = [item for version, below in versions for item in restoration.items_of(archive, version, globs, below)]
-    plan = restoration.plan(folder, [version.tag for version, _ in versions], items)
+        versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    items = [
+        item for version, below in versions for item in restoration.list_items(archive, version, globs, below)
+    ]
+    plan = restoration.plan_restore(folder, [version.tag for version, _ in versions], items)
     console = session.console
     console.say(
         "{versions}: {new} new, {same} already there, {differing} differ",
@@ -62,10 +64,10 @@ def restore_command(
     )
     if dry_run:
         return
-    written = restoration.apply(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
+    written = restoration.apply_plan(archive.content, plan, restoration.Overwrite(overwrite), console.progress())
     console.say("Restored to {target}: {bytes} bytes written, every one checked.", target=folder, bytes=written)
     try:
-        session.perform(RecordNote(**restoration.note(plan, written)))
+        session.perform(RecordNote(**restoration.restore_note(plan, written)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")
