@@ -14,7 +14,7 @@ from archiver import clock
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
 from archiver.audit.timeline import LABEL, ROW, WIDTH, Mark, Timeline, lay_out_timeline
 from archiver.documents.document import PROBLEMS
-from archiver.documents.reader import Reader
+from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
 from archiver.filings.due.deadlines import Deadline, deadlines
@@ -115,7 +115,7 @@ class PackageReport:
         policy: Policy,
         presentation: Presentation,
         omission_reason: OmissionReason,
-        reader: Reader,
+        reader: DocumentReader,
     ) -> None:
         self._archive = archive
         self._policy = policy

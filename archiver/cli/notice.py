@@ -93,12 +93,12 @@ def _read_proposal(session: Session, file: Path) -> NoticeProposal:
 
     Raises UsageError if the file is none that could be sent along.
     """
-    from archiver.documents.reader import Reader
+    from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
     names = {submission.filing for submission in session.open_archive().index.submissions()}
     # Before it is read: a pipe would keep the reader waiting.
-    with open_attachment(file), Reader() as reader:
+    with open_attachment(file), DocumentReader() as reader:
         return parse_notice(reader.read(file, file.name).lines, sorted(names))
 
 
