@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archiver.model import Hold, Submission, Submitted, Version
+from archiver.model import Hold, Submission, SubmissionRecord, Version
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import VersionSubmitted
 
@@ -41,7 +41,7 @@ def versions_of(
 ) -> list[Version]:
     """Return the versions that ``where`` selects, with ``holds`` in force; always three queries."""
     rows = database.execute(f"{_VERSIONS} where {where} {order}", values).fetchall()
-    handed_in: dict[int, list[Submitted]] = defaultdict(list)
+    handed_in: dict[int, list[SubmissionRecord]] = defaultdict(list)
     for version, details, *fields in database.execute(
         "select h.version, (select details from life where life.seq = h.seq), "
         f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {anchor("h")} '
@@ -50,7 +50,7 @@ def versions_of(
         values,
     ):
         fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
-        handed_in[version].append(Submitted(*fields))
+        handed_in[version].append(SubmissionRecord(*fields))
     ended: dict[str, list[str]] = defaultdict(list)
     for filing, moment in database.execute(f"select filing, {anchor('ended')} from ended order by seq"):
         ended[filing].append(moment)
@@ -62,7 +62,7 @@ def versions_of(
 
 def _version(
     row: tuple[Any, ...],
-    handed_in: Mapping[int, Sequence[Submitted]],
+    handed_in: Mapping[int, Sequence[SubmissionRecord]],
     held: Mapping[str, Sequence[Hold]],
     ended: Mapping[str, Sequence[str]],
 ) -> Version:
