@@ -28,10 +28,10 @@ def shell_word(value: object) -> str:
         word_bytes = os.fsencode(value)
     else:
         word_bytes = str(value).encode("utf-8", "surrogateescape")
-    word = word_bytes.decode("utf-8", "surrogateescape")
-    if word.isprintable():
-        return shlex.quote(word)
-    return "$'" + "".join(map(_escape_in_dollar_quotes, word)) + "'"
+    unquoted = word_bytes.decode("utf-8", "surrogateescape")
+    if unquoted.isprintable():
+        return shlex.quote(unquoted)
+    return "$'" + "".join(map(_escape_in_dollar_quotes, unquoted)) + "'"
 
 
 def _escape_in_dollar_quotes(char: str) -> str:
