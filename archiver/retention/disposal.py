@@ -48,7 +48,7 @@ class DisposalRules:
 
 @dataclass(frozen=True, slots=True)
 class DisposalResult:
-    """The objects deleted by a run, and the number of planned objects that are needed again and stay."""
+    """The objects deleted by a run, and the number of planned objects kept because a version needs them."""
 
     plan_id: str
     object_count: int
@@ -233,7 +233,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Dispo
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, list[tuple[str, int]]]:
-    """Read the plan from the journal, as :meth:`DisposalSelection.plan_document` wrote it.
+    """Read the plan from the journal: the JSON of :meth:`DisposalSelection.plan_document`.
 
     Raises StorageError if the event or its attachment is damaged.
     """
@@ -265,7 +265,7 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
 
 
 def _check_approvals(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
-    """Refuse a plan without enough approvals by different users, or before its cooling-off is over."""
+    """Refuse a plan without enough approvals by different users, or before the end of the cooling-off."""
     approver_uids = {approval.uid for approval in disposal.approvals} - {disposal.uid}
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
