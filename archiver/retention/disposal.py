@@ -128,7 +128,7 @@ def approve_plan(
 
 
 def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout: float) -> DisposalResult:
-    """Delete the objects of an approved plan that no other version needs; then certify the deletion.
+    """Delete the objects of an approved plan, except those needed by other versions; then certify the deletion.
 
     Safe to repeat after a crash: a plan that was begun is finished, without a second look at the approvals.
 

@@ -70,12 +70,12 @@ def select_disposable(
 
 
 def needed_content(index: Index) -> set[str]:
-    """Return the SHA-256 of all content in versions that were not disposed of."""
+    """Return the SHA-256 of all content in versions still retained."""
     return _divide_content(index, [])[1]
 
 
 def _divide_content(index: Index, disposable: Iterable[Version]) -> tuple[dict[str, int], set[str]]:
-    """Return the objects of the disposable versions by size, and all objects that other versions need.
+    """Return the objects of the disposable versions by size, and all objects needed by other versions.
 
     An object may be in both: two versions can share content.
     """

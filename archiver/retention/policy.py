@@ -123,7 +123,7 @@ def new_promises(policy: Policy, config: Config, promises: Promises) -> Retentio
 
 @dataclass(frozen=True, slots=True)
 class RetentionReason:
-    """A period that keeps a version."""
+    """A period of retention for a version, by rule and profile."""
 
     #: A key of :data:`RULES`.
     rule: str
