@@ -1,4 +1,4 @@
-"""Messages, and the error tree: one sentence for the person, a code and an exit code for the program.
+"""Messages, and the error tree: a sentence for the person, a code and an exit code for the program.
 
 A message is a *template* with named fields, in no language until it is printed.  It says what happened to
 which file, what was not lost, and what to do next; in a command each field is ``{name!q}``, quoted.
@@ -18,24 +18,23 @@ from typing import Any, ClassVar, Protocol
 
 
 def shell_word(value: object) -> str:
-    r"""Write ``value`` as one word of a command that a person copies into a shell.
+    r"""Write ``value`` as a single word of a command, for a person to copy into a shell.
 
-    Names come from folders that others write, and root copies commands: a name
-    must stay one argument, and be the same bytes there.  Bytes that are not
-    UTF-8, and characters that could move the cursor, take the form ``$'\261'``
-    of bash, ksh and zsh.
+    Names come from folders that others write, and root copies commands: a name must stay one argument, and be the
+    same bytes there.  Bytes that are not UTF-8, and characters that could move the cursor, take the form
+    ``$'\261'`` of bash, ksh and zsh.
     """
     if isinstance(value, bytes | os.PathLike):
-        data = os.fsencode(value)
+        word_bytes = os.fsencode(value)
     else:
-        data = str(value).encode("utf-8", "surrogateescape")
-    shown = data.decode("utf-8", "surrogateescape")
-    if shown.isprintable():
-        return shlex.quote(shown)
-    return "$'" + "".join(map(_in_dollar_quotes, shown)) + "'"
+        word_bytes = str(value).encode("utf-8", "surrogateescape")
+    unquoted = word_bytes.decode("utf-8", "surrogateescape")
+    if unquoted.isprintable():
+        return shlex.quote(unquoted)
+    return "$'" + "".join(map(_escape_in_dollar_quotes, unquoted)) + "'"
 
 
-def _in_dollar_quotes(char: str) -> str:
+def _escape_in_dollar_quotes(char: str) -> str:
     if char in "\\'":
         return f"\\{char}"
     if char.isprintable():
@@ -44,21 +43,21 @@ def _in_dollar_quotes(char: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
-class _Formatter(string.Formatter):
-    """Knows one conversion more than ``str.format``: ``{name!q}`` stands in a command."""
+class _CommandFormatter(string.Formatter):
+    """Formats like ``str.format``, and quotes ``{name!q}`` as a word of a command."""
 
-    def __init__(self, shown: Callable[[object], object]) -> None:
-        self._shown = shown
+    def __init__(self, to_display: Callable[[object], object]) -> None:
+        self._to_display = to_display
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
         if conversion == "q":
-            # The value itself: what is made fit for a screen is another name.
+            # The value itself: a name made fit for a screen is another name.
             return shell_word(value)
-        return super().convert_field(self._shown(value), conversion)
+        return super().convert_field(self._to_display(value), conversion)
 
 
-def _readable(value: object) -> object:
-    """Names as text: ``str()`` turns bytes into Python source, and a surrogate cannot be written anywhere."""
+def _to_readable(value: object) -> object:
+    """Return names as text: ``str()`` turns bytes into Python source, and no stream takes a surrogate."""
     if isinstance(value, os.PathLike):
         value = os.fsencode(value)
     elif isinstance(value, str):
@@ -66,24 +65,27 @@ def _readable(value: object) -> object:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def fill(template: str, fields: Mapping[str, object], shown: Callable[[object], object] = _readable) -> str:
-    """Put ``fields``, each as ``shown`` makes it, into a template.
+def fill_template(
+    template: str, fields: Mapping[str, object], to_display: Callable[[object], object] = _to_readable
+) -> str:
+    """Put the fields into a template: ``{name}`` by ``to_display``, ``{name!q}`` by :func:`shell_word`.
 
-    ``{name!q}``: a word of a command, quoted by :func:`shell_word` instead.
+    Raises KeyError for a field that is missing.
     """
     if "!q}" in template:
-        return _Formatter(shown).vformat(template, (), fields)
+        return _CommandFormatter(to_display).vformat(template, (), fields)
     # Listings are long, and hardly a line of them holds a command.
-    return template.format(**{name: shown(value) for name, value in fields.items()})
+    return template.format(**{name: to_display(value) for name, value in fields.items()})
 
 
+#: The attributes of a message besides template and fields, as they cross the socket and lie in ``state.db``.
 _ATTRIBUTES = ("code", "context", "singular", "count_field")
 
 
 class LazyMessage:
-    """A message that is not in any language yet: a template and its fields.
+    """A message in no language yet: a template and fields.
 
-    ``str()`` gives the English sentence.  A message inside a field is put into the same language.
+    ``str()`` returns the English sentence.  A message inside a field is put into the same language.
     """
 
     __slots__ = ("code", "context", "count_field", "fields", "singular", "template")
@@ -99,46 +101,46 @@ class LazyMessage:
     ) -> LazyMessage:
         """Describe a message whose fields come later, with :meth:`with_fields`.
 
-        ``code`` identifies the message to programs, whatever becomes of the sentence.  ``context`` tells apart
-        what English calls by one word and Chinese by two.  ``singular`` replaces ``template`` in languages that
-        decline, where the field named ``count_field`` is 1.
+        ``code`` identifies the message to programs, even after the sentence was changed.  ``context`` separates
+        two senses of an English word that Chinese has two words for.  ``singular`` replaces ``template`` in
+        languages that decline, if the field named ``count_field`` is 1.
         """
-        phrase = cls(template)
-        phrase.code, phrase.context = code, context
-        phrase.singular, phrase.count_field = singular, count_field if singular else ""
-        return phrase
+        message = cls(template)
+        message.code, message.context = code, context
+        message.singular, message.count_field = singular, count_field if singular else ""
+        return message
 
     @classmethod
     def revive(
         cls, template: str, fields: Mapping[str, object], attributes: Mapping[str, str] | None = None
     ) -> LazyMessage:
-        """Make the message again that another process took apart or an earlier run stored.
+        """Rebuild a message from the parts sent by another process, or stored by an earlier run.
 
-        Attributes that only another release knows are left out.
+        Attributes that only another release has are left out.
         """
-        known = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
-        return cls.define(template, **known).with_fields(**fields)
+        own_attributes = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
+        return cls.define(template, **own_attributes).with_fields(**fields)
 
     def with_fields(self, **fields: object) -> LazyMessage:
-        """Return the same message with these fields added."""
-        phrase = LazyMessage(self.template, **{**self.fields, **fields})
-        phrase.code, phrase.context = self.code, self.context
-        phrase.singular, phrase.count_field = self.singular, self.count_field
-        return phrase
+        """Return a copy of the message with ``fields`` added or replaced."""
+        message = LazyMessage(self.template, **{**self.fields, **fields})
+        message.code, message.context = self.code, self.context
+        message.singular, message.count_field = self.singular, self.count_field
+        return message
 
     @property
     def attributes(self) -> dict[str, str]:
-        """All but template and fields, as :meth:`define` takes them; empty for a plain message."""
+        """The keyword arguments of :meth:`define` for this message; empty for a plain message."""
         return {name: value for name in _ATTRIBUTES if (value := getattr(self, name))}
 
     @property
     def count(self) -> int:
-        """The number that chooses between singular and plural; 2 where the message does not count."""
+        """The number for singular or plural; 2, a plural, for a message without a count."""
         count = self.fields.get(self.count_field)
         return count if isinstance(count, int) else 2
 
     def __str__(self) -> str:
-        return fill(self.singular if self.singular and self.count == 1 else self.template, self.fields)
+        return fill_template(self.singular if self.singular and self.count == 1 else self.template, self.fields)
 
     def __repr__(self) -> str:
         return f"LazyMessage({self.template!r}, {self.fields!r})"
@@ -151,14 +153,14 @@ class LazyMessage:
 
 
 def message_from(template: str | LazyMessage, fields: Mapping[str, object]) -> LazyMessage:
-    """Make a message of what a caller wrote: a template, or a message that lacks some fields."""
+    """Return a message from a template, or from a message without some fields, and ``fields``."""
     return template.with_fields(**fields) if isinstance(template, LazyMessage) else LazyMessage(template, **fields)
 
 
 class Reporter(Protocol):
-    """Tells people what happened, in the daemon's log or on the screen.
+    """Reports to people, in the daemon's log or on the screen.
 
-    ``problem`` is the code of the kind of trouble, as metrics count it; empty where there is none.
+    ``problem`` is the code of the kind of trouble, for the counters of the metrics; empty without trouble.
     """
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
@@ -168,8 +170,8 @@ class Reporter(Protocol):
 class ArchiverError(Exception):
     """An expected failure; never shown with a traceback.
 
-    Every class has a ``code`` of its own, for logs and metrics.  ``wire_name`` is what it is called on the
-    socket: a class without one of its own crosses as the nearest class above that has one.
+    Every class has a ``code`` of its own, for logs and metrics.  ``wire_name`` is the name on the socket: a class
+    without a name of its own crosses as the nearest class above that has one.
     """
 
     exit_code: ClassVar[int] = 1
@@ -185,7 +187,7 @@ class ArchiverError(Exception):
 
 
 class UsageError(ArchiverError):
-    """The command line asks for something that makes no sense."""
+    """The command line asks for something impossible or meaningless."""
 
     exit_code = 2
     code = "usage"
@@ -193,7 +195,7 @@ class UsageError(ArchiverError):
 
 
 class ConfigError(ArchiverError):
-    """The configuration is missing, no text of ours or not allowed; one that may not be read is the storage's."""
+    """The configuration is missing, not valid, or not allowed; a file without permission is a StorageError."""
 
     exit_code = 3
     code = "config"
@@ -201,7 +203,7 @@ class ConfigError(ArchiverError):
 
 
 class RetentionRefused(ArchiverError):
-    """Retention or a hold forbids it."""
+    """Retention or a hold forbids the action."""
 
     exit_code = 4
     code = "retentionrefused"
@@ -209,14 +211,17 @@ class RetentionRefused(ArchiverError):
 
 
 class SubmissionRefused(RetentionRefused):
-    """What would be signed cannot be shown whole; retention starts at the signature, so the two share a code."""
+    """The content to sign cannot be shown whole.
+
+    A person would sign something unseen; retention starts at the signature, so both refusals share an exit code.
+    """
 
     code = "submissionrefused"
     wire_name = "SubmissionRefused"
 
 
 class FindingsPresent(ArchiverError):
-    """``verify`` found something."""
+    """``verify`` has findings."""
 
     exit_code = 5
     code = "findingspresent"
@@ -248,7 +253,7 @@ class StorageError(ArchiverError):
 
 
 class JournalDamaged(StorageError):
-    """The journal cannot be continued as it stands; reading goes on."""
+    """The journal is damaged and cannot be continued; reading goes on."""
 
     code = "journaldamaged"
     wire_name = "JournalDamaged"
@@ -269,11 +274,11 @@ class NotArchived(Unhealthy):
     wire_name = "NotArchived"
 
 
-def _with_wire_names(base: type[ArchiverError]) -> Iterator[type[ArchiverError]]:
-    yield base
-    for subclass in base.__subclasses__():
-        yield from _with_wire_names(subclass)
+def _walk_subclasses(base_class: type[ArchiverError]) -> Iterator[type[ArchiverError]]:
+    yield base_class
+    for subclass in base_class.__subclasses__():
+        yield from _walk_subclasses(subclass)
 
 
 #: Name on the socket -> class.  Names stay when a class is renamed: the other side may be of another release.
-BY_WIRE_NAME = {each.wire_name: each for each in _with_wire_names(ArchiverError)}
+BY_WIRE_NAME = {error_class.wire_name: error_class for error_class in _walk_subclasses(ArchiverError)}

@@ -7,36 +7,37 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from archiver.errors import LazyMessage, fill
+from archiver.errors import LazyMessage, fill_template
 from archiver.store import names
 
-FOLDER = Path(__file__).parent / "locale"
+CATALOGUE_FOLDER = Path(__file__).parent / "locale"
 
 
 def language_from_environment(environment: Mapping[str, str]) -> str:
-    """Return ``zh`` or ``en``, as the locale says."""
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := environment.get(variable):
-            return "zh" if value.lower().startswith("zh") else "en"
+    """Return ``zh`` or ``en``, by the first locale variable that is set, in the order of the C library."""
+    for variable_name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if locale_name := environment.get(variable_name):
+            return "zh" if locale_name.lower().startswith("zh") else "en"
     return "en"
 
 
 def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage], str]:
-    """Return a function that puts a message, and those within it, into that language, fit for a screen.
+    """Return a function that translates a message with all messages inside, as text fit for a screen.
 
-    ``is_readable``: texts in fields are names that :func:`archiver.store.names.text` has made already.
+    ``is_readable``: texts in fields are names that :func:`archiver.store.names.text` has made already; made
+    twice, a ``%XX`` for a byte would become ``%25XX``.
     """
-    catalogue = gettext.translation("archiver", FOLDER, languages=[lang], fallback=True)
+    catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
-    def speak(phrase: LazyMessage) -> str:
-        if not phrase.template:
+    def translate(message: LazyMessage) -> str:
+        if not message.template:
             # gettext answers an empty text with the head of the catalogue.
             return ""
-        return fill(_translated(catalogue, phrase), phrase.fields, field)
+        return fill_template(_translate_template(catalogue, message), message.fields, to_display)
 
-    def field(value: object) -> object:
+    def to_display(value: object) -> object:
         if isinstance(value, LazyMessage):
-            return speak(value)
+            return translate(value)
         if isinstance(value, bytes):
             return names.screen(names.text(value))
         if isinstance(value, os.PathLike):
@@ -47,15 +48,15 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
             return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
         return value
 
-    return speak
+    return translate
 
 
-def _translated(catalogue: gettext.NullTranslations, phrase: LazyMessage) -> str:
-    """Look a message's template up, in the number that its fields ask for."""
-    if phrase.singular and phrase.context:
-        return catalogue.npgettext(phrase.context, phrase.singular, phrase.template, phrase.count)
-    if phrase.singular:
-        return catalogue.ngettext(phrase.singular, phrase.template, phrase.count)
-    if phrase.context:
-        return catalogue.pgettext(phrase.context, phrase.template)
-    return catalogue.gettext(phrase.template)
+def _translate_template(catalogue: gettext.NullTranslations, message: LazyMessage) -> str:
+    """Return the translation of a message's template, in singular or plural by the count in the fields."""
+    if message.singular and message.context:
+        return catalogue.npgettext(message.context, message.singular, message.template, message.count)
+    if message.singular:
+        return catalogue.ngettext(message.singular, message.template, message.count)
+    if message.context:
+        return catalogue.pgettext(message.context, message.template)
+    return catalogue.gettext(message.template)

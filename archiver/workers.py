@@ -1,4 +1,4 @@
-"""Run work in child processes: one protocol for all of them, and a deadline for each answer.
+"""Run work in child processes, with the same protocol everywhere, and a deadline for each answer.
 
 Children wait for filesystems that hang, open documents made to harm a reader, and hash beside Python's own lock.
 
@@ -39,15 +39,15 @@ _CHUNK_BYTES = 1 << 20
 #: Far above any answer of 128 files with paths of 4,096 bytes, and far below what the server would feel.
 _DEFAULT_ANSWER_BYTES = 64 << 20
 #: A child that was killed is gone at once, unless it hangs in the kernel: then nobody can wait for it.
-_FAREWELL_SECONDS = 0.5
+_KILL_WAIT_SECONDS = 0.5
 #: A child without work ends as soon as its socket is closed; on a machine that swaps, a little later.
-_CLOSING_SECONDS = 5.0
+_CLOSE_WAIT_SECONDS = 5.0
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class WorkerProblem(OSError):
-    """No usable answer came from a child: the one family of errors that a caller has to expect."""
+    """No usable answer came from a child; the base of all errors for a caller to expect."""
 
     _errno = errno.EIO
 
@@ -84,7 +84,7 @@ def text_to_name(text: str) -> bytes:
 
 
 def expect_text(value: object) -> str:
-    """Return a text from a frame as it is; raises TypeError for anything else."""
+    """Return a text from a frame unchanged; raises TypeError for anything else."""
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
@@ -105,13 +105,13 @@ class WorkerProgram:
     arguments: tuple[bytes, ...] = ()
     #: -P: a file in the current folder must not pass for one of our modules.
     interpreter_options: tuple[str, ...] = ("-P",)
-    #: Whether standard error is /dev/null: complaints of a document's parser help nobody.
+    #: Standard error is /dev/null: complaints of a document's parser help nobody.
     is_silent: bool = False
     longest_answer_bytes: int = _DEFAULT_ANSWER_BYTES
 
 
 class Worker:
-    """Own one child process, called by one thread at a time.
+    """Own a child process, called by a single thread at a time.
 
     The child starts with the first call, and anew with the call after a WorkerProblem.  The owner ends the child
     with :meth:`close`; a child whose parent dies ends by itself.
@@ -124,12 +124,12 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Return True if the child was started and nothing ended it since."""
+        """Return True from the start of the child until an end by this process."""
         return self._socket is not None
 
     @property
     def is_gone(self) -> bool:
-        """Return True if no process is left, not even a killed one that hangs in the kernel."""
+        """Return True if no process is left, not even a killed process hanging in the kernel."""
         return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:
@@ -139,16 +139,16 @@ class Worker:
         import socket
 
         try:
-            ours, theirs = socket.socketpair()
+            parent_end, child_end = socket.socketpair()
         except OSError as error:
             raise WorkerDied(str(error)) from error
-        with theirs:
+        with child_end:
             try:
-                self._process = _spawn(self._program, theirs)
+                self._process = _start_process(self._program, child_end)
             except OSError as error:
-                ours.close()
+                parent_end.close()
                 raise WorkerDied(str(error)) from error
-        self._socket = ours
+        self._socket = parent_end
 
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
         """Send ``request`` and return the child's answer as ``decode`` reads it from JSON.
@@ -168,12 +168,12 @@ class Worker:
 
         Content longer than the buffer is a WorkerFailed.
         """
-        frame = _frame(request)
+        request_frame = _encode_frame(request)
         self.start()
         try:
-            reply, length = self._exchange(frame, buffer, monotonic() + patience_seconds)
+            reply, content_size = self._exchange_frames(request_frame, buffer, monotonic() + patience_seconds)
             if "failed" not in reply:
-                return decode(reply["answer"]), length
+                return decode(reply["answer"]), content_size
         except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
             self.kill()
             raise WorkerFailed(f"not an answer: {error!r}"[:500]) from error
@@ -182,17 +182,17 @@ class Worker:
             raise
         raise WorkerFailed(str(reply["failed"]))
 
-    def _exchange(self, frame: bytes, buffer: memoryview, deadline: float) -> tuple[Any, int]:
-        """Send a frame and receive the answer; return its JSON and the size of the content in ``buffer``.
+    def _exchange_frames(self, frame: bytes, buffer: memoryview, deadline: float) -> tuple[Any, int]:
+        """Send a frame and receive the answer; return the JSON and the size of the content in ``buffer``.
 
         Raises WorkerProblem, and ValueError or RecursionError if the answer is not JSON.
         """
         try:
-            self._before(deadline).sendall(frame)
-            json_length, content_length = _LENGTHS.unpack(self._receive(_LENGTHS.size, deadline))
+            self._socket_before(deadline).sendall(frame)
+            json_length, content_length = _LENGTHS.unpack(self._receive_bytes(_LENGTHS.size, deadline))
             if json_length > self._program.longest_answer_bytes or content_length > len(buffer):
                 raise WorkerFailed(f"an answer of {json_length} and {content_length} bytes")
-            reply = json.loads(self._receive(json_length, deadline))
+            reply = json.loads(self._receive_bytes(json_length, deadline))
             self._receive_into(buffer[:content_length], deadline)
             return reply, content_length
         except WorkerProblem:
@@ -202,11 +202,11 @@ class Worker:
         except OSError as error:
             raise WorkerDied(str(error)) from error
 
-    def _receive(self, count: int, deadline: float) -> bytearray:
-        """Return the next ``count`` bytes, and take memory only for bytes that have arrived; raises OSError."""
+    def _receive_bytes(self, count: int, deadline: float) -> bytearray:
+        """Return the next ``count`` bytes, and take no memory before the bytes arrive; raises OSError."""
         data = bytearray()
         while len(data) < count:
-            chunk = self._before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
+            chunk = self._socket_before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
             if not chunk:
                 raise WorkerDied(f"it ended after {len(data)} of {count} bytes")
             data += chunk
@@ -215,18 +215,18 @@ class Worker:
     def _receive_into(self, buffer: memoryview, deadline: float) -> None:
         """Fill ``buffer`` with the next bytes; raises OSError."""
         while buffer:
-            count = self._before(deadline).recv_into(buffer)
-            if not count:
+            received_count = self._socket_before(deadline).recv_into(buffer)
+            if not received_count:
                 raise WorkerDied(f"it ended {len(buffer)} bytes too early")
-            buffer = buffer[count:]
+            buffer = buffer[received_count:]
 
-    def _before(self, deadline: float) -> socket.socket:
+    def _socket_before(self, deadline: float) -> socket.socket:
         """Return the socket, set to give up at the deadline; raises TimeoutError after the deadline."""
-        remaining = deadline - monotonic()
-        if remaining <= 0:
+        remaining_seconds = deadline - monotonic()
+        if remaining_seconds <= 0:
             raise TimeoutError
         assert self._socket is not None
-        self._socket.settimeout(remaining)
+        self._socket.settimeout(remaining_seconds)
         return self._socket
 
     def release(self) -> None:
@@ -236,19 +236,19 @@ class Worker:
             self._socket = None
 
     def kill(self) -> None:
-        """End the child at once; one that hangs in the kernel is left behind after a moment."""
+        """End the child at once; leave a child behind, after a moment, if the kernel does not end it."""
         self.release()
         if self._process is not None:
             self._process.kill()
-            self._is_over_within(_FAREWELL_SECONDS)
+            self._ends_within(_KILL_WAIT_SECONDS)
 
     def close(self) -> None:
-        """Let the child end, and wait; kill a child that does not end by itself."""
+        """Let the child end, and wait; after a few seconds kill the child."""
         self.release()
-        if not self._is_over_within(_CLOSING_SECONDS):
+        if not self._ends_within(_CLOSE_WAIT_SECONDS):
             self.kill()
 
-    def _is_over_within(self, seconds: float) -> bool:
+    def _ends_within(self, seconds: float) -> bool:
         """Wait until the process has ended; return False if ``seconds`` were not enough."""
         import subprocess
 
@@ -258,13 +258,13 @@ class Worker:
         return self.is_gone
 
 
-def _spawn(program: WorkerProgram, channel: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a child with its end of the socket as standard input; raises OSError."""
+def _start_process(program: WorkerProgram, child_end: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a child with ``child_end`` as standard input; raises OSError."""
     import subprocess
 
     return subprocess.Popen(
         [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
-        stdin=channel.fileno(),
+        stdin=child_end.fileno(),
         # Answers have their own channel, so that a library that prints breaks no frame.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if program.is_silent else None,
@@ -274,7 +274,7 @@ def _spawn(program: WorkerProgram, channel: socket.socket) -> subprocess.Popen[b
 
 
 class WorkerPool:
-    """Own one child process for each calling thread.
+    """Own a child process for each calling thread.
 
     Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
     The owner ends all children with :meth:`close`.
@@ -282,8 +282,8 @@ class WorkerPool:
 
     def __init__(self, program: WorkerProgram) -> None:
         self._program = program
-        self._mine = threading.local()
-        self._all: list[Worker] = []
+        self._thread_local = threading.local()
+        self._workers: list[Worker] = []
 
     def start(self) -> None:
         """Start this thread's child ahead of the first request; raises WorkerDied."""
@@ -294,51 +294,51 @@ class WorkerPool:
         return self._of_this_thread().call(request, decode, patience_seconds)
 
     def _of_this_thread(self) -> Worker:
-        if not hasattr(self._mine, "worker"):
-            self._mine.worker = Worker(self._program)
-            self._all.append(self._mine.worker)
-        worker: Worker = self._mine.worker
+        if not hasattr(self._thread_local, "worker"):
+            self._thread_local.worker = Worker(self._program)
+            self._workers.append(self._thread_local.worker)
+        worker: Worker = self._thread_local.worker
         return worker
 
     def release(self) -> None:
         """Let the children end, without waiting; only while no thread calls."""
-        for worker in self._all:
+        for worker in self._workers:
             worker.release()
 
     def close(self) -> None:
         """Let the children end, and wait for each; only while no thread calls."""
         self.release()
-        self._mine = threading.local()
-        while self._all:
-            self._all.pop().close()
+        self._thread_local = threading.local()
+        while self._workers:
+            self._workers.pop().close()
 
 
-def serve(answer: Callable[[Any], object]) -> None:
+def serve(answer_request: Callable[[Any], object]) -> None:
     """Answer requests until the parent closes the socket: the main loop of a child.
 
-    An exception of ``answer`` becomes a WorkerFailed in the parent, and the child goes on.
+    An exception of ``answer_request`` becomes a WorkerFailed in the parent, and the child goes on.
     """
     with suppress(EOFError, ConnectionError):  # The parent has closed the socket, or died.
         while True:
-            length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
-            request = json.loads(_read_bytes(length))
+            json_length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
+            request = json.loads(_read_bytes(json_length))
             try:
-                reply = _reply_frame(answer(request))
+                reply_frame = _encode_reply(answer_request(request))
             except Exception as error:
                 # Whatever was raised belongs to this request: the next one may go well.
-                reply = _frame({"failed": f"{type(error).__name__}: {error}"[:500]})
-            _write_bytes(reply)
+                reply_frame = _encode_frame({"failed": f"{type(error).__name__}: {error}"[:500]})
+            _write_bytes(reply_frame)
 
 
-def _reply_frame(answer: object) -> bytes:
+def _encode_reply(answer: object) -> bytes:
     if isinstance(answer, WithContent):
-        return _frame({"answer": answer.answer}, answer.content)
-    return _frame({"answer": answer})
+        return _encode_frame({"answer": answer.answer}, answer.content)
+    return _encode_frame({"answer": answer})
 
 
-def _frame(value: object, content: bytes | memoryview = b"") -> bytes:
-    data = _to_json(value).encode("utf-8", "surrogatepass")
-    return b"".join((_LENGTHS.pack(len(data), len(content)), data, content))
+def _encode_frame(value: object, content: bytes | memoryview = b"") -> bytes:
+    json_bytes = _to_json(value).encode("utf-8", "surrogatepass")
+    return b"".join((_LENGTHS.pack(len(json_bytes), len(content)), json_bytes, content))
 
 
 def _read_bytes(count: int) -> bytes:
@@ -353,6 +353,6 @@ def _read_bytes(count: int) -> bytes:
 
 
 def _write_bytes(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(0, view) :]
+    unwritten = memoryview(data)
+    while unwritten:
+        unwritten = unwritten[os.write(0, unwritten) :]

@@ -9,7 +9,7 @@ from typing import IO
 from archiver.config.settings import Config
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.retention import disposal
-from archiver.retention.policy import in_force
+from archiver.retention.policy import policy_in_force
 from archiver.store.archive import Archive
 
 
@@ -31,7 +31,7 @@ class ActionContext:
         return None if name is None or self.attachment is None else EvidenceFile(name, self.attachment)
 
     @property
-    def disposal_rules(self) -> disposal.Rules:
+    def disposal_rules(self) -> disposal.DisposalRules:
         """Return the rules of retention and cooling-off in force."""
-        policy = in_force(self.config, self.archive.index.promises())
-        return disposal.Rules(policy, self.config.cooling_off_days)
+        policy = policy_in_force(self.config, self.archive.index.promises())
+        return disposal.DisposalRules(policy, self.config.cooling_off_days)

@@ -48,7 +48,7 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
     """
     archive = context.archive
     versions = [find_version(archive, tag) for tag in request.tags] or archive.index.versions()
-    plan_id, selection = disposal.plan(archive, versions, context.disposal_rules, context.lock_timeout)
+    plan_id, selection = disposal.journal_plan(archive, versions, context.disposal_rules, context.lock_timeout)
     return {
         "plan": plan_id,
         "going": [
@@ -58,7 +58,7 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
                 "bytes": version.bytes,
                 "keep_until": decision.keep_until.isoformat(),
             }
-            for version, decision in selection.going
+            for version, decision in selection.disposable
         ],
         "staying": [
             {
@@ -68,11 +68,11 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
                 "open_codes": [reason.code for reason in decision.open],
                 "conditions": decision.conditions,
             }
-            for version, decision in selection.staying
+            for version, decision in selection.retained
         ],
-        "objects": len(selection.objects),
-        "bytes": sum(selection.objects.values()),
-        "shared_objects": selection.shared,
+        "objects": len(selection.object_sizes),
+        "bytes": sum(selection.object_sizes.values()),
+        "shared_objects": selection.shared_count,
     }
 
 
@@ -84,9 +84,9 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
     already.
     """
     rules = context.disposal_rules
-    plan = disposal.approve(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
-    missing_approvals = max(0, disposal.APPROVALS - len(plan.approvals))
-    may_run_after = None if missing_approvals else clock.stamp(disposal.cooled_off(plan, rules))
+    plan = disposal.approve_plan(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
+    missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
+    may_run_after = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, rules))
     return {"plan": plan.identity, "missing": missing_approvals, "not_before": may_run_after}
 
 
@@ -97,14 +97,14 @@ def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]
     Safe to repeat after a crash: a plan that was begun is finished.  Raises NotFoundError for an unknown plan, and
     RetentionRefused if the plan may not run or ``verify`` finds anything.  Nothing is deleted then.
     """
-    disposal.refuse_unread(context.archive, "dispose run", context.lock_timeout)
+    disposal.check_holds_are_known(context.archive, "dispose run", context.lock_timeout)
     _check_archive_is_sound(context, request.plan_id)
-    completed = disposal.run(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
+    result = disposal.run_plan(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
     return {
-        "certificate": completed.identity,
-        "objects": completed.objects,
-        "bytes": completed.bytes,
-        "kept": completed.kept,
+        "certificate": result.plan_id,
+        "objects": result.object_count,
+        "bytes": result.byte_count,
+        "kept": result.needed_count,
         "problem": sign_checkpoint(context),
     }
 

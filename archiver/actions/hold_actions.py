@@ -41,7 +41,7 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
     Raises NotFoundError for an unknown object, UsageError for a name or reason that says nothing, or a hold of
     this name that the object has already.
     """
-    event = holds.place(
+    event = holds.place_hold(
         context.archive,
         request.hold_name,
         find_object(context.archive, request.target),
@@ -58,7 +58,7 @@ def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
 
     Raises NotFoundError for an unknown object or where no such hold is in force, UsageError without a reason.
     """
-    events = holds.lift(
+    events = holds.lift_hold(
         context.archive,
         request.hold_name,
         None if request.target is None else find_object(context.archive, request.target),

@@ -65,7 +65,7 @@ def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[s
     Raises StorageError if a file of the sample does not come back as it was archived.
     """
     file_count = min(max(request.file_count, 1), _MOST_DRILL_FILES)
-    result = drill.drill(context.archive, file_count, context.lock_timeout)
+    result = drill.run_drill(context.archive, file_count, context.lock_timeout)
     return {"versions": sorted(result.versions), "files": result.files, "bytes": result.bytes}
 
 

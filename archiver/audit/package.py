@@ -17,7 +17,7 @@ from archiver.audit.export_selection import ExportSelection
 from archiver.audit.package_writer import PackageWriter
 from archiver.audit.report_model import Presentation
 from archiver.documents.cache import DocumentCache
-from archiver.documents.reader import Reader
+from archiver.documents.reader import DocumentReader
 from archiver.errors import StorageError, UsageError
 from archiver.existence import is_folder, is_there
 from archiver.retention.policy import Policy
@@ -71,7 +71,7 @@ def export_package(
     try:
         partial_path.mkdir(parents=True)
         bag_writer = BagWriter(partial_path, copy_pool, ("sha256", "sm3") if sm3 else ("sha256",))
-        with Reader(DocumentCache(archive.root)) as document_reader:
+        with DocumentReader(DocumentCache(archive.root)) as document_reader:
             package_writer = PackageWriter(archive, bag_writer, selection, policy, presentation, document_reader)
             package_writer.start_copies(versions)
             sign_journal()

@@ -19,7 +19,7 @@ from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import ShownDocuments
 from archiver.documents.integrity import NOTES
-from archiver.documents.reader import Reader
+from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Event, Material, Version
@@ -69,7 +69,7 @@ class PackageWriter:
         selection: ExportSelection,
         policy: Policy,
         presentation: Presentation,
-        document_reader: Reader,
+        document_reader: DocumentReader,
     ) -> None:
         self._archive = archive
         self._bag_writer = bag_writer

@@ -21,7 +21,7 @@ from archiver.audit.timeline import (
     lay_out_timeline,
 )
 from archiver.documents.document import PROBLEMS
-from archiver.documents.reader import Reader
+from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
 from archiver.filings.due.deadlines import Deadline, deadlines
@@ -123,7 +123,7 @@ class PackageReport:
         policy: Policy,
         presentation: Presentation,
         omission_reason: OmissionReason,
-        reader: Reader,
+        reader: DocumentReader,
     ) -> None:
         self._archive = archive
         self._policy = policy

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archiver.documents.document import Document
 from archiver.documents.document_types import may_be_document
-from archiver.documents.reader import Reader
+from archiver.documents.reader import DocumentReader
 from archiver.model import Material
 from archiver.store import names
 from archiver.store.content.objects import ContentStore
@@ -22,7 +22,7 @@ READ = "read"
 class ShownDocuments:
     """Open each content once, and count the outcomes."""
 
-    def __init__(self, content: ContentStore, document_reader: Reader) -> None:
+    def __init__(self, content: ContentStore, document_reader: DocumentReader) -> None:
         self._content = content
         self._document_reader = document_reader
         self._document_by_sha256: dict[str, Document] = {}

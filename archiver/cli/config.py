@@ -138,10 +138,10 @@ def _compare_with_archive(
 def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
     """Yield a warning for each promise of the settings beyond the archive's earlier promises."""
     from archiver.profiles import PERMANENT
-    from archiver.retention.policy import in_force, new_promises
+    from archiver.retention.policy import new_promises, policy_in_force
 
     promises = index.promises()
-    new_promise = new_promises(in_force(config, promises), config, promises)
+    new_promise = new_promises(policy_in_force(config, promises), config, promises)
     for scope, years in new_promise.years_by_scope.items() if new_promise else ():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(

@@ -26,7 +26,7 @@ _OPERATIONS = {
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
 def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
     from archiver.documents.cache import DocumentCache
-    from archiver.documents.reader import Reader
+    from archiver.documents.reader import DocumentReader
     from archiver.filings.version_differences import compare_versions, text_changes
     from archiver.store.names import text
     from archiver.store.resolve import find_version
@@ -58,7 +58,7 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
             f"{console.translate(_OPERATIONS[change.op])}\t{source_text}{path_text}".replace("\t", "  ")
         )
     if with_text:
-        with Reader(DocumentCache(archive.root)) as reader:
+        with DocumentReader(DocumentCache(archive.root)) as reader:
             for comparison in text_changes(archive.index, archive.content, reader, old_version, changes):
                 console.print_line("")
                 console.print_line(text(comparison.change.path))

@@ -174,12 +174,12 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     from archiver.restore.restoration import check_target
-    from archiver.retention.certificate import issued
+    from archiver.retention.certificate import read_certificate
     from archiver.store import names
 
     target_folder = Path(target)
     check_target(target_folder, session.config.watch, session.config.archive)
-    certificate_files = issued(session.open_archive(), plan_id)
+    certificate_files = read_certificate(session.open_archive(), plan_id)
     target_folder.mkdir(parents=True, exist_ok=True)
     for file_name, content in certificate_files.items():
         (target_folder / file_name).write_bytes(content)

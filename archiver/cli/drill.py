@@ -6,12 +6,16 @@ import click
 
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
-from archiver.restore.drill import FILES
+from archiver.restore.drill import DEFAULT_FILE_COUNT
 
 
 @command("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
 @click.option(
-    "--files", type=click.IntRange(1, 100_000), default=FILES, show_default=True, help="At most so many."
+    "--files",
+    type=click.IntRange(1, 100_000),
+    default=DEFAULT_FILE_COUNT,
+    show_default=True,
+    help="At most so many.",
 )
 @json_option
 def drill_command(session: Session, files: int, as_json: bool) -> None:

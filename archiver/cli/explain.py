@@ -10,21 +10,21 @@ from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from archiver.retention.explain import Explanation
+    from archiver.retention.explain import RetentionExplanation
 
 
 @command("Why something is kept, until when, by which rule, and who could change that.")
 @click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, name: str, as_json: bool) -> None:
-    from archiver.retention.explain import explain
+    from archiver.retention.explain import explain_retention
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     tag, _, material_path = name.partition(":")
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
-    explanation = explain(
+    explanation = explain_retention(
         archive.index, version, material_path, session.retention_policy(archive), compliance_time
     )
     if as_json:
@@ -33,7 +33,7 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
         _print_explanation(session, name, explanation)
 
 
-def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
+def _as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
     decision = explanation.decision
     return {
         "tag": tag,
@@ -55,7 +55,7 @@ def _as_json(tag: str, explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _print_explanation(session: Session, name: str, explanation: Explanation) -> None:
+def _print_explanation(session: Session, name: str, explanation: RetentionExplanation) -> None:
     from archiver.retention.policy import RULES
 
     console, decision = session.console, explanation.decision

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import click
 
-from archiver.i18n import FOLDER
+from archiver.i18n import CATALOGUE_FOLDER
 
 _DOMAIN = "archiver"
 
@@ -31,7 +31,7 @@ def select_language(arguments: Sequence[str], default: str) -> None:
         elif argument.startswith("--lang="):
             language = argument.partition("=")[2]
     os.environ["LANGUAGE"] = language
-    gettext.bindtextdomain(_DOMAIN, FOLDER)
+    gettext.bindtextdomain(_DOMAIN, CATALOGUE_FOLDER)
     gettext.textdomain(_DOMAIN)
 
 

@@ -101,12 +101,12 @@ def _read_proposal(session: Session, file: Path) -> NoticeProposal:
 
     Raises UsageError for a file that could not be attached.
     """
-    from archiver.documents.reader import Reader
+    from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
     filing_names = {submission.filing for submission in session.open_archive().index.submissions()}
     # Check the file first: a pipe would keep the reader waiting.
-    with open_attachment(file), Reader() as reader:
+    with open_attachment(file), DocumentReader() as reader:
         return parse_notice(reader.read(file, file.name).lines, sorted(filing_names))
 
 

@@ -49,13 +49,15 @@ def restore_command(
         raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
         filing = find_filing(archive, name)
-        versions = restoration.state_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+        versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
     restored_items = [
         item
         for version, folder_below in versions
-        for item in restoration.items_of(archive, version, globs, folder_below)
+        for item in restoration.list_items(archive, version, globs, folder_below)
     ]
-    restore_plan = restoration.plan(target_folder, [version.tag for version, _ in versions], restored_items)
+    restore_plan = restoration.plan_restore(
+        target_folder, [version.tag for version, _ in versions], restored_items
+    )
     console = session.console
     console.info(
         "{versions}: {new} new, {same} already there, {differing} differ",
@@ -66,7 +68,7 @@ def restore_command(
     )
     if dry_run:
         return
-    written_bytes = restoration.apply(
+    written_bytes = restoration.apply_plan(
         archive.content, restore_plan, restoration.Overwrite(overwrite), console.progress_display()
     )
     console.info(
@@ -75,7 +77,7 @@ def restore_command(
         bytes=written_bytes,
     )
     try:
-        session.perform(RecordNote(**restoration.note(restore_plan, written_bytes)))
+        session.perform(RecordNote(**restoration.restore_note(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")

@@ -103,9 +103,9 @@ class Session:
 
     def retention_policy(self, archive: Archive) -> Policy:
         """Return the retention policy in force: a shorter period than once promised has no effect."""
-        from archiver.retention.policy import in_force
+        from archiver.retention.policy import policy_in_force
 
-        return in_force(self.config, archive.index.promises())
+        return policy_in_force(self.config, archive.index.promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
         """Carry out a request on the archive: in this process as the owner, else through the daemon.

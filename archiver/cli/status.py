@@ -20,9 +20,9 @@ _MAX_TO_DO = 10
 @json_option
 @click.option("--check", is_flag=True, help="Exit 9 when something needs attention, for monitoring.")
 def status_command(session: Session, as_json: bool, check: bool) -> None:
-    from archiver.status.health_report import examine
+    from archiver.status.health_report import report_health
 
-    health = examine(session.open_archive(), session.config)
+    health = report_health(session.open_archive(), session.config)
     if as_json:
         session.console.print_json(health.as_json())
     else:

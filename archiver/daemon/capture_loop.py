@@ -32,7 +32,7 @@ from archiver.intake.settle import Settler
 from archiver.intake.snapshot import is_foreign, open_snapshot
 from archiver.intake.staging import ReadingStopped
 from archiver.retention import unread
-from archiver.retention.policy import in_force, new_promises
+from archiver.retention.policy import new_promises, policy_in_force
 from archiver.store import lock, sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
@@ -184,11 +184,11 @@ class Daemon:
         with self._archive.writing(self._lock_timeout):
             # writing() refuses refs that contradict the journal: before a file is read.
             self._archive.content.clear_spool()
-        for reason in unread.problems(self._archive.index.unread()):
+        for reason in unread.describe_problems(self._archive.index.unread()):
             self._report("Attention: {reason}.", problem="journal", reason=reason)
         self._accept_folder()
         promises = self._archive.index.promises()
-        if promised := new_promises(in_force(self._config, promises), self._config, promises):
+        if promised := new_promises(policy_in_force(self._config, promises), self._config, promises):
             self._append(Draft("retention", promised))
         journal_tick(self._archive, self._append)
 

@@ -21,7 +21,7 @@ from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import open_questions
 from archiver.filings.due.delivery import load_targets
-from archiver.restore.drill import drill, is_due
+from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
 from archiver.store.archive import Archive
 
@@ -155,7 +155,7 @@ class JobRunner:
         maintenance.maintain(archive, self._lock_timeout)
 
     def _lacks_drill(self, archive: Archive) -> bool:
-        return bool(self._config.drill_days) and is_due(archive, self._config.drill_days)
+        return bool(self._config.drill_days) and is_drill_due(archive, self._config.drill_days)
 
     def _run_drill(self, archive: Archive) -> None:
-        drill(archive, self._config.drill_files, self._lock_timeout)
+        run_drill(archive, self._config.drill_files, self._lock_timeout)

@@ -11,7 +11,7 @@ from archiver.config.settings import Config
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica
-from archiver.retention.policy import in_force
+from archiver.retention.policy import policy_in_force
 from archiver.store.archive import Archive
 
 #: Between two runs: captures that follow each other closely are sent together.
@@ -89,7 +89,7 @@ class Replication:
         try:
             with open_replica(archive, self._config) as replica:
                 self._bucket = replica.bucket
-                policy = in_force(self._config, archive.index.promises())
+                policy = policy_in_force(self._config, archive.index.promises())
                 sync_replica(archive, replica, policy, 0, stopping=self._stopping)
         finally:
             self._bucket = None

@@ -1,4 +1,4 @@
-"""What can be told of a document, as frozen values."""
+"""The text and facts of a document, as frozen values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from archiver.errors import LazyMessage
 
-#: Why a document could not be read: a code for the cache and the child, and a sentence for people.
+#: Code, for the cache and the child -> the sentence for people, of each reason not to read a document.
 PROBLEMS: Mapping[str, LazyMessage] = {
     problem.code: problem
     for problem in (
@@ -20,7 +20,7 @@ PROBLEMS: Mapping[str, LazyMessage] = {
         LazyMessage.define("the process that reads documents cannot be started", code="document.no-reader"),
     )
 }
-ENCRYPTED, DAMAGED, LARGE, SLOW, HEAVY, UNSTARTED = PROBLEMS
+ENCRYPTED, DAMAGED, TOO_LARGE, TOO_SLOW, TOO_HEAVY, NO_READER = PROBLEMS
 #: Earlier releases kept the sentence in their cache; these never change.
 _FORMER_SENTENCES = {
     "it is encrypted": "document.encrypted",
@@ -31,33 +31,36 @@ _FORMER_SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What could be read of one content.
+    """The readable part of a content, in the cache with the same names of fields."""
 
-    ``kind`` is empty for what is no document; ``problem`` is a code of PROBLEMS, empty
-    where it could be read; ``partial``: the lines are those of its beginning.  ``thumbnail`` is a
-    small JPEG in base64, ``width`` and ``height`` are pixels.
-    """
-
+    #: A type of :mod:`archiver.documents.document_types`; empty for anything but a document.
     kind: str
     lines: tuple[str, ...] = ()
     pages: int | None = None
+    #: A code of :data:`PROBLEMS`; empty if the document could be read.
     problem: str = ""
+    #: The lines are only those of the beginning.
     partial: bool = False
     title: str = ""
+    #: The document has a digital signature, of which nothing was checked.
     signed: bool = False
+    #: Pixels of a picture.
     width: int = 0
     height: int = 0
+    #: A small JPEG in base64.
     thumbnail: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For the way from the child, and for the cache."""
+        """Return the form for the way from the child, and for the cache."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Document:
-        """Return the document that :meth:`as_json` gave; raises TypeError or KeyError for anything else.
+        """Return the document of which :meth:`as_json` made ``fields``.
 
         Neither the child nor the cache is believed: a document may have taken over the one, and damage the other.
+
+        Raises TypeError or KeyError for anything else.
         """
         if not isinstance(fields["lines"], list):
             raise TypeError("lines")
@@ -75,5 +78,5 @@ class Document:
 
     @property
     def problem_message(self) -> LazyMessage | None:
-        """The sentence for ``problem``; None where it could be read."""
+        """The sentence for ``problem``; None if the document could be read."""
         return PROBLEMS.get(self.problem)

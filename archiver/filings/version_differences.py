@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
-from archiver.documents.reader import Reader, difference
+from archiver.documents.reader import DocumentReader, line_differences
 from archiver.errors import LazyMessage
 from archiver.model import Change, Op, Version
 from archiver.store import names
@@ -29,7 +29,7 @@ class TextChange:
 
 
 def text_changes(
-    index: Index, content: ContentStore, reader: Reader, old: Version, changes: Iterable[Change]
+    index: Index, content: ContentStore, reader: DocumentReader, old: Version, changes: Iterable[Change]
 ) -> Iterator[TextChange]:
     """Yield the differing lines of each document changed since ``old``; pictures are passed over.
 
@@ -52,7 +52,7 @@ def text_changes(
 def _compare_documents(change: Change, old: Document, new: Document) -> TextChange:
     if problem := old.problem_message or new.problem_message:
         return TextChange(change, [], problem)
-    return TextChange(change, difference(old, new), PARTIAL if old.partial or new.partial else None)
+    return TextChange(change, line_differences(old, new), PARTIAL if old.partial or new.partial else None)
 
 
 def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:

@@ -1,5 +1,6 @@
-"""How long everything is kept and why, and the refusal of anything earlier.
+"""Decides how long everything is kept and why, and refuses any earlier deletion.
 
-A *promise* is a period that was once in force for a material; it can only grow.  A *hold* keeps something whatever
-the date.  A *disposal* is planned, approved by two people, carried out after a cooling-off, and certified.
+A *promise* is a period that was once in force for a material, and can only grow.  A *hold* keeps something
+whatever the date.  A *disposal* is planned, approved by two people, carried out after a cooling-off, and
+certified.
 """

@@ -1,4 +1,4 @@
-"""The certificate of a disposal (销毁证书): what was destroyed, by whose decision, for whoever asks later."""
+"""The certificate of a disposal (销毁证书): which content was destroyed, and by whose decision."""
 
 from __future__ import annotations
 
@@ -14,54 +14,67 @@ from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_P
 from archiver.store.journal import canonical
 
 
-def build(archive: Archive, found: Disposal, plan: Mapping[str, Any], kept: Sequence[str]) -> dict[str, bytes]:
-    """The certificate's files: canonical JSON, its SSH signature, a page to print."""
+def build_certificate(
+    archive: Archive, disposal: Disposal, plan: Mapping[str, Any], needed_objects: Sequence[str]
+) -> dict[str, bytes]:
+    """Return the certificate's files by name: canonical JSON, the SSH signature of the JSON, a page to print.
+
+    ``plan`` is the planned deletion as journalled; ``needed_objects`` are the planned objects that were not
+    destroyed, because a version needs them again.
+    """
     document = {
-        "certificate": found.identity,
+        "certificate": disposal.identity,
         "archive": archive.index.archive_id,
         "program": f"archiver {__version__}",
-        "plan_sha256": found.plan_sha256,
-        "planned": {"at": found.at, "uid": found.uid, "user": found.user},
+        "plan_sha256": disposal.plan_sha256,
+        "planned": {"at": disposal.at, "uid": disposal.uid, "user": disposal.user},
         "approved": [
-            {"at": each.at, "uid": each.uid, "user": each.user, "reason": each.reason} for each in found.approvals
+            {"at": approval.at, "uid": approval.uid, "user": approval.user, "reason": approval.reason}
+            for approval in disposal.approvals
         ],
-        "cooling_off_days": found.cooling_off_days,
-        "begun": found.begun,
+        "cooling_off_days": disposal.cooling_off_days,
+        "begun": disposal.begun,
         "finished": {
             "at": clock.stamp(clock.read().wall),
             "clock": clock.stamp(archive.compliance_time()),
             "uid": archive.actor.uid,
             "user": archive.actor.user,
         },
-        "versions": [each for each in plan["decisions"] if each["goes"]],
+        "versions": [version for version in plan["decisions"] if version["goes"]],
         "objects": [
-            {"sha256": sha256, "size": size, "destroyed": sha256 not in kept} for sha256, size in plan["objects"]
+            {"sha256": sha256, "size": size, "destroyed": sha256 not in needed_objects}
+            for sha256, size in plan["objects"]
         ],
     }
-    data = canonical(document)
+    json_bytes = canonical(document)
     return {
-        CERTIFICATE_FILE: data,
-        CERTIFICATE_SIGNATURE_FILE: keys.sign(archive.keys, data).encode("ascii"),
-        CERTIFICATE_PAGE: _page(document).encode("utf-8"),
+        CERTIFICATE_FILE: json_bytes,
+        CERTIFICATE_SIGNATURE_FILE: keys.sign(archive.keys, json_bytes).encode("ascii"),
+        CERTIFICATE_PAGE: _render_page(document).encode("utf-8"),
     }
 
 
-def issued(archive: Archive, identity: str) -> dict[str, bytes]:
-    """The files of a certificate; raises NotFoundError where there is none yet."""
-    found = archive.index.disposals(identity)
-    if not found or not found[0].certified_commit:
+def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
+    """Return the files of the certificate for a plan that was carried out, by name.
+
+    Raises NotFoundError for an unknown plan, or one that was not carried out yet.
+    """
+    disposals = archive.index.disposals(plan_id)
+    if not disposals or not disposals[0].certified_commit:
         raise NotFoundError(
             "There is no certificate {identity}. Nothing was written. See the plans with: archiver dispose list",
-            identity=identity,
+            identity=plan_id,
         )
-    event = archive.journal.event(found[0].certified_commit)
-    return {item.name: archive.journal.attachment(event, item.name) for item in event.attachments}
+    event = archive.journal.event(disposals[0].certified_commit)
+    return {
+        attachment.name: archive.journal.attachment(event, attachment.name) for attachment in event.attachments
+    }
 
 
-def _page(document: Mapping[str, Any]) -> str:
+def _render_page(document: Mapping[str, Any]) -> str:
     from archiver.templating import template
 
-    destroyed = [each for each in document["objects"] if each["destroyed"]]
+    destroyed_objects = [content for content in document["objects"] if content["destroyed"]]
     return template("archiver.retention", "certificate.html.j2").render(
-        document, destroyed=destroyed, size=sum(each["size"] for each in destroyed)
+        document, destroyed=destroyed_objects, size=sum(content["size"] for content in destroyed_objects)
     )

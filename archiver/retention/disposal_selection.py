@@ -1,4 +1,4 @@
-"""What a disposal would take, and what it would leave and why.  Reads; decides nothing on its own."""
+"""Select what a disposal deletes, and what stays and why.  Reads only; the policy decides."""
 
 from __future__ import annotations
 
@@ -19,88 +19,97 @@ from archiver.store.journal import canonical
 
 @dataclass(frozen=True, slots=True)
 class DisposalSelection:
-    """Versions that go and stay, with the decision for each, and the content objects that go (size by SHA-256).
+    """Versions to delete and versions to keep, each with a decision, and the content objects to delete."""
 
-    ``shared``: how many objects of the versions that go stay, because a version that stays needs them.
-    """
-
-    going: tuple[tuple[Version, Decision], ...]
-    staying: tuple[tuple[Version, Decision], ...]
-    objects: Mapping[str, int]
-    shared: int
+    disposable: tuple[tuple[Version, Decision], ...]
+    retained: tuple[tuple[Version, Decision], ...]
+    #: SHA-256 -> bytes, of each object to delete.
+    object_sizes: Mapping[str, int]
+    #: Objects of disposable versions that are kept, because another version needs them.
+    shared_count: int
 
     @property
     def sha256(self) -> str:
-        """The digest of exactly what goes: what was approved is what is run."""
-        return hashlib.sha256(canonical(self._what_goes())).hexdigest()
+        """The digest of the versions and objects to delete: people approve the digest, and nothing else is run."""
+        return hashlib.sha256(canonical(self._deleted_content())).hexdigest()
 
-    def _what_goes(self) -> dict[str, Any]:
+    def _deleted_content(self) -> dict[str, Any]:
         return {
-            "versions": sorted(version.tag for version, _ in self.going),
-            "objects": [[sha256, size] for sha256, size in sorted(self.objects.items())],
+            "versions": sorted(version.tag for version, _ in self.disposable),
+            "objects": [[sha256, size] for sha256, size in sorted(self.object_sizes.items())],
         }
 
-    def document(self) -> bytes:
-        """The plan as it is attached to its event."""
+    def plan_document(self) -> bytes:
+        """Return the plan as JSON, to be attached to the event."""
         return canonical(
             {
-                **self._what_goes(),
-                "decisions": [_described(*pair) for pair in (*self.going, *self.staying)],
-                "shared_objects": self.shared,
+                **self._deleted_content(),
+                "decisions": [_describe_decision(*pair) for pair in (*self.disposable, *self.retained)],
+                "shared_objects": self.shared_count,
             }
         )
 
 
-def select(index: Index, versions: Iterable[Version], policy: Policy, now: datetime) -> DisposalSelection:
-    """Of ``versions``, those that may go at the compliance clock's ``now``, and their content."""
-    going: list[tuple[Version, Decision]] = []
-    staying: list[tuple[Version, Decision]] = []
+def select_disposable(
+    index: Index, versions: Iterable[Version], policy: Policy, now: datetime
+) -> DisposalSelection:
+    """Divide ``versions`` into disposable and retained ones at ``now`` by the compliance clock.
+
+    Versions disposed of before and empty versions are in neither part.
+    """
+    disposable: list[tuple[Version, Decision]] = []
+    retained: list[tuple[Version, Decision]] = []
     for version in versions:
         if version.disposed is None and version.files:
             decision = decide(version, policy, now)
-            (going if decision.disposable else staying).append((version, decision))
-    leaving, needed = _content(index, [version for version, _ in going])
-    objects = {sha256: size for sha256, size in leaving.items() if sha256 not in needed}
-    return DisposalSelection(tuple(going), tuple(staying), objects, len(leaving) - len(objects))
+            (disposable if decision.disposable else retained).append((version, decision))
+    candidate_sizes, needed_objects = _divide_content(index, [version for version, _ in disposable])
+    object_sizes = {sha256: size for sha256, size in candidate_sizes.items() if sha256 not in needed_objects}
+    shared_count = len(candidate_sizes) - len(object_sizes)
+    return DisposalSelection(tuple(disposable), tuple(retained), object_sizes, shared_count)
 
 
 def needed_content(index: Index) -> set[str]:
-    """The SHA-256 of all content that a version needs which is not disposed of."""
-    return _content(index, [])[1]
+    """Return the SHA-256 of all content in versions still retained."""
+    return _divide_content(index, [])[1]
 
 
-def _content(index: Index, going: Iterable[Version]) -> tuple[dict[str, int], set[str]]:
-    """The content of the versions that go, and all that a version which stays needs."""
-    leaves = {(version.submission, version.number) for version in going}
-    gone: dict[Submission, list[int]] = defaultdict(list)
-    kept: dict[Submission, list[int]] = defaultdict(list)
+def _divide_content(index: Index, disposable: Iterable[Version]) -> tuple[dict[str, int], set[str]]:
+    """Return the objects of the disposable versions by size, and all objects needed by other versions.
+
+    An object may be in both: two versions can share content.
+    """
+    disposable_ids = {(version.submission, version.number) for version in disposable}
+    disposable_numbers: dict[Submission, list[int]] = defaultdict(list)
+    retained_numbers: dict[Submission, list[int]] = defaultdict(list)
+    # From the oldest on, so that the numbers of a submission are in order.
     for version in reversed(index.versions()):
-        if (version.submission, version.number) in leaves:
-            gone[version.submission].append(version.number)
+        if (version.submission, version.number) in disposable_ids:
+            disposable_numbers[version.submission].append(version.number)
         elif version.disposed is None:
-            kept[version.submission].append(version.number)
-    leaving: dict[str, int] = {}
-    needed: set[str] = set()
-    for submission, sha256, size, first, until in overview.content_intervals(index):
-        if _any_between(gone[submission], first, until):
-            leaving[sha256] = size
-        if _any_between(kept[submission], first, until):
-            needed.add(sha256)
-    return leaving, needed
+            retained_numbers[version.submission].append(version.number)
+    candidate_sizes: dict[str, int] = {}
+    needed_objects: set[str] = set()
+    for submission, sha256, size, first_number, end_number in overview.content_intervals(index):
+        if _has_number_between(disposable_numbers[submission], first_number, end_number):
+            candidate_sizes[sha256] = size
+        if _has_number_between(retained_numbers[submission], first_number, end_number):
+            needed_objects.add(sha256)
+    return candidate_sizes, needed_objects
 
 
-def _any_between(numbers: list[int], first: int, until: int | None) -> bool:
-    """Whether one of the numbers, in order, is at least ``first`` and, if that is given, under ``until``."""
-    place = bisect_left(numbers, first)
-    return place < len(numbers) and (until is None or numbers[place] < until)
+def _has_number_between(sorted_numbers: list[int], first: int, end: int | None) -> bool:
+    """Return True if a number is at least ``first`` and less than ``end``; None: without an end."""
+    position = bisect_left(sorted_numbers, first)
+    return position < len(sorted_numbers) and (end is None or sorted_numbers[position] < end)
 
 
-def _described(version: Version, decision: Decision) -> dict[str, Any]:
+def _describe_decision(version: Version, decision: Decision) -> dict[str, Any]:
     return {
         "tag": version.tag,
         "goes": decision.disposable,
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(each) for each in decision.open],
+        "open": [str(condition) for condition in decision.open],
         "reasons": [
             {
                 "rule": reason.rule,

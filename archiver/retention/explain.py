@@ -1,4 +1,4 @@
-"""Why something is kept: the decision for a version, or for one material's content."""
+"""Explain why something is kept: the decision for a version, or for the content of one material."""
 
 from __future__ import annotations
 
@@ -13,28 +13,34 @@ from archiver.store.index.queries import Index
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """A decision, and every version whose content it is about."""
+class RetentionExplanation:
+    """A decision, and all versions with the content in question."""
 
     decision: Decision
     holders: tuple[Version, ...]
 
 
-def explain(index: Index, version: Version, path: str, policy: Policy, now: datetime) -> Explanation:
-    """Explain ``version``, or with ``path`` (as shown) the content of one of its materials.
+def explain_retention(
+    index: Index, version: Version, path_text: str, policy: Policy, now: datetime
+) -> RetentionExplanation:
+    """Explain how long ``version`` is kept, or the content at ``path_text``, a path as people read it, if given.
 
-    Raises NotFoundError where the version has no such material.
+    Content lasts as long as the strictest version with it, so a material may outlast its version. ``now`` is the
+    time by the compliance clock.
+
+    Raises NotFoundError if the version has no such material.
     """
-    holders = [version]
-    if path:
-        wanted = names.raw(path)
+    if path_text:
+        path = names.raw(path_text)
         materials = index.materials(version.submission, version.number)
-        found = next((material for material in materials if material.path == wanted), None)
-        if found is None:
+        material = next((material for material in materials if material.path == path), None)
+        if material is None:
             raise NotFoundError(
-                "{tag} has no material {path}. See them with: archiver show {tag!q}", tag=version.tag, path=path
+                "{tag} has no material {path}. See them with: archiver show {tag!q}",
+                tag=version.tag,
+                path=path_text,
             )
-        if found.sha256:
-            holders = index.holding(found.sha256)
-            return Explanation(decide_content(holders, policy, now), tuple(holders))
-    return Explanation(decide(version, policy, now), tuple(holders))
+        if material.sha256:
+            holders = index.holding(material.sha256)
+            return RetentionExplanation(decide_content(holders, policy, now), tuple(holders))
+    return RetentionExplanation(decide(version, policy, now), (version,))

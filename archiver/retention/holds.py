@@ -11,50 +11,62 @@ from archiver.store.archive import Archive
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.writer import Draft
 
-_LONGEST_NAME = 100
+#: A name is typed again to lift the hold, and stands in sentences: with more it would be a reason, which has a
+#: field of its own; with much less a case number with a title would not fit.
+_MAX_NAME_LENGTH = 100
 
 
-def place(archive: Archive, name: str, target: str, reason: str, by: str | None, wait_seconds: float) -> Event:
-    """Hold ``target``: a filing, a submission or a version's tag, as in refs.
+def place_hold(
+    archive: Archive, hold_name: str, target: str, reason: str, reported_by: str | None, lock_timeout: float
+) -> Event:
+    """Hold ``target``: a filing, a submission or a version's tag, as in refs; return the event.
 
-    Raises UsageError for a name or reason that says nothing and for a hold that
-    is there already.
+    Raises UsageError for a name or reason that says nothing, and for a hold that is in force already. Nothing is
+    journalled then.
     """
-    _check(name, reason)
-    with archive.writing(wait_seconds) as writer:
-        if any(hold.name == name and hold.object == target for hold in archive.index.holds()):
+    _check_name_and_reason(hold_name, reason)
+    with archive.writing(lock_timeout) as writer:
+        if any(hold.name == hold_name and hold.object == target for hold in archive.index.holds()):
             raise UsageError(
                 "{object} is held by {name} already. Nothing was changed. Choose another name for another reason.",
                 object=target,
-                name=name,
+                name=hold_name,
             )
-        return writer.append(Draft(target, HoldPlaced(name=name, reason=reason, reported_by=by)))
+        return writer.append(Draft(target, HoldPlaced(name=hold_name, reason=reason, reported_by=reported_by)))
 
 
-def lift(
-    archive: Archive, name: str, target: str | None, reason: str, by: str | None, wait_seconds: float
+def lift_hold(
+    archive: Archive,
+    hold_name: str,
+    target: str | None,
+    reason: str,
+    reported_by: str | None,
+    lock_timeout: float,
 ) -> list[Event]:
-    """Lift the hold ``name`` from ``target``, or from everything that it holds.
+    """Lift the hold from ``target``, or from all objects if None; return an event for each object set free.
 
-    Raises UsageError without a reason, NotFoundError where there is no such hold.
+    Raises UsageError without a reason, NotFoundError if no such hold is in force. Nothing is journalled then.
     """
-    _check(name, reason)
-    with archive.writing(wait_seconds) as writer:
-        held = [hold for hold in archive.index.holds() if hold.name == name and target in (None, hold.object)]
-        if not held:
+    _check_name_and_reason(hold_name, reason)
+    with archive.writing(lock_timeout) as writer:
+        holds_to_lift = [
+            hold for hold in archive.index.holds() if hold.name == hold_name and target in (None, hold.object)
+        ]
+        if not holds_to_lift:
             raise NotFoundError(
                 "No hold {name} is in force there. Nothing was changed. See them with: archiver hold list",
-                name=name,
+                name=hold_name,
             )
-        details = HoldLifted(name=name, reason=reason, reported_by=by)
-        return [writer.append(Draft(hold.object, details)) for hold in held]
+        details = HoldLifted(name=hold_name, reason=reason, reported_by=reported_by)
+        return [writer.append(Draft(hold.object, details)) for hold in holds_to_lift]
 
 
-def _check(name: str, reason: str) -> None:
-    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+def _check_name_and_reason(hold_name: str, reason: str) -> None:
+    """Refuse words that would tell nobody later why something was held; raises UsageError."""
+    if not hold_name.strip() or len(hold_name) > _MAX_NAME_LENGTH or not hold_name.isprintable():
         raise UsageError(
             "A hold needs a name of at most {longest} printable characters. Nothing was changed.",
-            longest=_LONGEST_NAME,
+            longest=_MAX_NAME_LENGTH,
         )
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")

@@ -7,42 +7,47 @@ from collections.abc import Iterator, Sequence
 from archiver.errors import LazyMessage, RetentionRefused
 from archiver.model import UnreadEvent
 
-#: Events in one sentence: enough to look them up, and it can still be read.
-_FEW = 5
-#: Of an action's name, which somebody else chose.
-_LONGEST_NAME = 60
+#: Events named in a sentence: enough to look them up; with more the sentence could not be read any longer.
+_MAX_NAMED_EVENTS = 5
+#: Characters shown of an action's name, which another program chose: a long one would push the rest of the
+#: sentence off the screen, a shorter limit would cut real names.
+_MAX_ACTION_LENGTH = 60
 
 
-def listed(unread: Sequence[UnreadEvent]) -> str:
-    """Join the numbers of events, with their actions where these can be read: the first ones, of many."""
-    shown = [
-        f"{each.seq} ({each.action[:_LONGEST_NAME]})" if each.action else str(each.seq) for each in unread[:_FEW]
+def format_events(unread_events: Sequence[UnreadEvent]) -> str:
+    """Join the numbers of the first events, with the actions where these can be read, for a sentence."""
+    event_names = [
+        f"{event.seq} ({event.action[:_MAX_ACTION_LENGTH]})" if event.action else str(event.seq)
+        for event in unread_events[:_MAX_NAMED_EVENTS]
     ]
-    return ", ".join(shown) + (", ..." if len(unread) > _FEW else "")
+    return ", ".join(event_names) + (", ..." if len(unread_events) > _MAX_NAMED_EVENTS else "")
 
 
-def problems(unread: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
-    """Describe what somebody has to look at: events of an unknown kind, and events that cannot be read."""
-    if unknown := [event for event in unread if event.action]:
+def describe_problems(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
+    """Describe for an administrator the events of an unknown kind, and the events that cannot be read."""
+    if unknown_events := [event for event in unread_events if event.action]:
         yield LazyMessage.define(
             "journal event {events} is of a kind that this release does not know, and may be a hold: "
             "nothing is disposed of; install the newer release that wrote it",
             code="status.unknown-events",
-        ).with_fields(events=listed(unknown))
-    if damaged := [event for event in unread if not event.action]:
+        ).with_fields(events=format_events(unknown_events))
+    if damaged_events := [event for event in unread_events if not event.action]:
         yield LazyMessage.define(
             "journal event {events} cannot be read, and may be a hold: nothing is disposed of; "
             "see what is wrong with it: archiver verify",
             code="status.unreadable-events",
-        ).with_fields(events=listed(damaged))
+        ).with_fields(events=format_events(damaged_events))
 
 
-def refuse(unread: Sequence[UnreadEvent]) -> None:
-    """Raise RetentionRefused, with the numbers, if there is any such event."""
-    if unread:
+def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
+    """Refuse a disposal while the journal has unread events.
+
+    Raises RetentionRefused with the numbers of the events.
+    """
+    if unread_events:
         raise RetentionRefused(
             "Nothing is disposed of while journal event {events} is not understood: it may be a hold. "
             "Nothing was deleted. Install the newer release that wrote it, or see what is wrong with it: "
             "archiver verify",
-            events=listed(unread),
+            events=format_events(unread_events),
         )

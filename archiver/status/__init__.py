@@ -1,4 +1,4 @@
-"""What ``status`` tells: whether the service does its work, what waits, and what needs somebody's attention.
+"""Reports the state of the service for ``status``: its work, pending changes, and problems that need attention.
 
 A *problem* makes ``status --check`` fail; everything else is information.  The *forecast* says when the archive's
 disk will be full.

@@ -1,4 +1,4 @@
-"""What needs somebody's attention: each problem with a code, on which ``status --check`` fails."""
+"""Find the problems on which ``status --check`` fails; each has a code."""
 
 from __future__ import annotations
 
@@ -18,19 +18,26 @@ from archiver.status.disk_problems import disk_problems
 from archiver.store import names, permissions
 
 if TYPE_CHECKING:
-    from archiver.status.health_report import Health
+    from archiver.status.health_report import HealthReport
 
-#: Nothing but drafts on purpose waits longer without somebody having to look.
+#: Nothing but deliberate drafts waits longer. A shorter limit would alarm while a folder of large files settles, a
+#: longer one would hide for a working day that nothing is archived.
 _LONG_PENDING = timedelta(hours=1)
+#: On top of three scan periods: a scan of a slow share takes minutes, and a daemon that was just started has not
+#: scanned yet.
+_SCAN_GRACE_SECONDS = 600
 
 
-def find_problems(health: Health, state: str, config: Config, now: datetime) -> Iterator[LazyMessage]:
-    """Name everything that somebody has to look at, the gravest first; ``state`` is that of the watch."""
+def find_problems(health: HealthReport, watch_state: str, config: Config, now: datetime) -> Iterator[LazyMessage]:
+    """Yield everything that an administrator has to look at, the gravest first.
+
+    ``watch_state`` is a key of :data:`archiver.status.health_report.WATCH_STATES`.
+    """
     if health.daemon is None:
         yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
-    if state == MISSING:
+    if watch_state == MISSING:
         yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
-    if state in (PARTLY, SCANS, DEAF):
+    if watch_state in (PARTLY, SCANS, DEAF):
         yield LazyMessage.define("not every change raises an event", code="status.events-incomplete")
     yield from _journal_problems(health)
     if health.has_altered_guard:
@@ -38,58 +45,59 @@ def find_problems(health: Health, state: str, config: Config, now: datetime) -> 
             "a hook or setting of the repository is missing or altered", code="status.guard-altered"
         )
     yield from _path_problems(health, now)
-    if health.replica and (late := health.replica.overdue_problem(now, config.replica.alert_hours)):
-        yield late
-    overdue = timedelta(seconds=3 * 60 * config.scan_minutes + 600)
-    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > overdue:
+    if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
+        yield overdue_problem
+    max_scan_age = timedelta(seconds=3 * 60 * config.scan_minutes + _SCAN_GRACE_SECONDS)
+    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > max_scan_age:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
-    yield from unread.problems(health.unread)
+    yield from unread.describe_problems(health.unread)
     yield from disk_problems(health.archive, health.space.is_scarce)
     yield from _permission_problems(health, config)
 
 
-def _path_problems(health: Health, now: datetime) -> Iterator[LazyMessage]:
-    """Name paths that are kept out of the archive, or have waited for too long."""
-    unreadable = [item for item in health.skipped if is_unreadable(item)]
-    if unreadable:
+def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
+    """Yield problems with paths that are kept out of the archive, or have waited for too long."""
+    unreadable_items = [item for item in health.skipped if is_unreadable(item)]
+    if unreadable_items:
         yield LazyMessage.define(
             "{count} paths cannot be read", singular="{count} path cannot be read", code="status.unreadable-paths"
-        ).with_fields(count=len(unreadable))
-    failed = [item for item, _ in health.pending if item.code == FAILED.code]
-    if failed:
+        ).with_fields(count=len(unreadable_items))
+    failed_items = [item for item, _ in health.pending if item.code == FAILED.code]
+    if failed_items:
         yield LazyMessage.define(
             "{count} changes could not be archived",
             singular="{count} change could not be archived",
             code="status.failed-changes",
-        ).with_fields(count=len(failed))
-    if own := [item for item in health.skipped if item.code == OWN.code]:
+        ).with_fields(count=len(failed_items))
+    if archive_items := [item for item in health.skipped if item.code == OWN.code]:
         yield LazyMessage.define(
             "the archive itself lies in the watched folder: {path}", code="status.archive-in-folder"
-        ).with_fields(path=names.text(own[0].path))
-    waiting = [since for item, since in health.pending if item.code != GATHERING.code]
-    if waiting and now - clock.parse(min(waiting)) > _LONG_PENDING:
+        ).with_fields(path=names.text(archive_items[0].path))
+    pending_since = [since for item, since in health.pending if item.code != GATHERING.code]
+    if pending_since and now - clock.parse(min(pending_since)) > _LONG_PENDING:
         yield LazyMessage.define("changes wait for more than an hour", code="status.long-pending")
 
 
-def _permission_problems(health: Health, config: Config) -> Iterator[LazyMessage]:
-    """Name files of the archive that others could read or change."""
+def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyMessage]:
+    """Yield a problem if other users could read or change files of the archive."""
     try:
-        wrong = list(permissions.too_open_entries(health.archive, permissions.reading_group(config.read_group)))
+        reading_group = permissions.reading_group(config.read_group)
+        too_open = list(permissions.too_open_entries(health.archive, reading_group))
     except (OSError, KeyError):
-        # The daemon says at its start that there is no such group.
+        # No such group, as the daemon reports at its start; or the caller may not look into the archive.
         return
-    if wrong:
+    if too_open:
         yield LazyMessage.define(
             "others could read or change {count} files and folders of the archive, {path} first; "
             "restart the service, which closes them",
             singular="others could read or change {count} file or folder of the archive, {path}; "
             "restart the service, which closes it",
             code="status.too-open",
-        ).with_fields(count=len(wrong), path=os.path.relpath(wrong[0], health.archive.parent))
+        ).with_fields(count=len(too_open), path=os.path.relpath(too_open[0], health.archive.parent))
 
 
-def _journal_problems(health: Health) -> Iterator[LazyMessage]:
-    """Name what keeps the journal from being continued or signed, and a repository that was put back."""
+def _journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
+    """Yield problems with continuing or signing the journal, and with a repository put back from an old copy."""
     if health.journal_problem is not None:
         yield LazyMessage.define(
             "the journal cannot be continued: {problem}", code="status.journal-damaged"

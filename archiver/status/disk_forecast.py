@@ -8,20 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: Growth is measured over this time.
-WINDOW = timedelta(days=28)
-#: The first day does not count: everything that exists is captured at once.
+#: Growth is measured over this time: less would take a busy week for the rule, more would notice too late that the
+#: company files more than it did.
+GROWTH_PERIOD = timedelta(days=28)
+#: The first day does not count: all existing files are captured at once.
 _FIRST_CAPTURE_PERIOD = timedelta(days=1)
 #: A shorter measurement says more about the hour of the day than about growth.
-_SHORTEST_WINDOW = timedelta(days=2)
+_MIN_GROWTH_PERIOD = timedelta(days=2)
 #: A company needs a quarter to buy a disk.
 WARN_DAYS = 90
+#: Of the disk. An unforeseen capture of a large folder needs room; a larger share would warn for years on a large
+#: disk that hardly fills.
 WARN_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """The space of the archive's filesystem, and its future."""
+class DiskForecast:
+    """The space on the archive's filesystem, and the days until the disk is full."""
 
     free_bytes: int
     total_bytes: int
@@ -35,20 +38,20 @@ class Forecast:
         return is_full_soon or self.free_bytes < WARN_SHARE * self.total_bytes
 
 
-def window(first: datetime | None, now: datetime) -> datetime | None:
-    """Return the time from which growth counts, given the first capture; None while it is too early to tell."""
-    if first is None:
+def growth_start(first_capture: datetime | None, now: datetime) -> datetime | None:
+    """Return the time from which growth counts; None while the archive is too young for a forecast."""
+    if first_capture is None:
         return None
-    start = max(now - WINDOW, first + _FIRST_CAPTURE_PERIOD)
-    return start if now - start >= _SHORTEST_WINDOW else None
+    start = max(now - GROWTH_PERIOD, first_capture + _FIRST_CAPTURE_PERIOD)
+    return start if now - start >= _MIN_GROWTH_PERIOD else None
 
 
-def forecast(
+def forecast_disk(
     free_bytes: int, total_bytes: int, grown_bytes: int, start: datetime | None, now: datetime
-) -> Forecast:
-    """Return the forecast, given that ``grown_bytes`` were added since ``start``."""
+) -> DiskForecast:
+    """Return the forecast if the archive goes on growing as since ``start``, by ``grown_bytes``."""
     if start is None:
-        return Forecast(free_bytes, total_bytes, None, None)
+        return DiskForecast(free_bytes, total_bytes, None, None)
     bytes_per_day = grown_bytes / max((now - start) / timedelta(days=1), 1e-9)
     full_in_days = int(free_bytes / bytes_per_day) if bytes_per_day > 0 else None
-    return Forecast(free_bytes, total_bytes, int(bytes_per_day), full_in_days)
+    return DiskForecast(free_bytes, total_bytes, int(bytes_per_day), full_in_days)

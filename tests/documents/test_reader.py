@@ -19,14 +19,14 @@ from PIL import Image
 from pypdf import PdfWriter
 
 from archiver.documents.cache import DocumentCache
-from archiver.documents.document import ENCRYPTED, HEAVY, UNSTARTED, Document
+from archiver.documents.document import ENCRYPTED, NO_READER, TOO_HEAVY, Document
 from archiver.documents.document_types import detect_type
-from archiver.documents.reader import Reader, difference
+from archiver.documents.reader import DocumentReader, line_differences
 from tests.support.site import SAMPLES, Site
 
 
 def read(path: Path, name: str) -> Document:
-    with Reader() as reader:
+    with DocumentReader() as reader:
         return reader.read(path, name)
 
 
@@ -61,10 +61,10 @@ def test_no_process_to_read_with_is_no_stop(tmp_path: Path, monkeypatch: pytest.
     path = FIRST / "算法安全自评估报告.pdf"
     cache = DocumentCache(tmp_path / "cache")
     monkeypatch.setattr("sys.executable", "/dev/null")
-    with Reader(cache) as reader:
-        assert reader.read(path, path.name, "0" * 64).problem == UNSTARTED
+    with DocumentReader(cache) as reader:
+        assert reader.read(path, path.name, "0" * 64).problem == NO_READER
     monkeypatch.undo()
-    with Reader(cache) as reader:
+    with DocumentReader(cache) as reader:
         assert reader.read(path, path.name, "0" * 64).problem == ""
 
 
@@ -95,7 +95,7 @@ def test_a_child_that_a_document_took_over_is_a_value(
     program.chmod(0o755)
     monkeypatch.setattr("sys.executable", os.fspath(program))
     path = FIRST / "算法安全自评估报告.pdf"
-    assert read(path, path.name) == Document("pdf", problem=HEAVY)
+    assert read(path, path.name) == Document("pdf", problem=TOO_HEAVY)
 
 
 ZEROS = b"0" * (1 << 20)
@@ -178,7 +178,7 @@ def test_a_broken_document_is_a_value(tmp_path: Path, name: str) -> None:
 def test_a_document_that_takes_the_reader_down_takes_no_other_with_it(tmp_path: Path) -> None:
     good = FIRST / "算法安全自评估报告.docx"
     (tmp_path / "zip.docx").write_bytes(BROKEN["zip.docx"])
-    with Reader() as reader:
+    with DocumentReader() as reader:
         for _ in range(2):
             assert reader.read(tmp_path / "zip.docx", "zip.docx").problem
             assert reader.read(good, good.name).lines
@@ -223,11 +223,11 @@ def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "报告.docx"
     path.write_bytes((FIRST / "算法安全自评估报告.docx").read_bytes())
     cache, sha256 = DocumentCache(tmp_path), "ab" + "0" * 62
-    with Reader(cache) as reader:
+    with DocumentReader(cache) as reader:
         first = reader.read(path, path.name, sha256)
         assert [each.stat().st_mode & 0o777 for each in (tmp_path / "documents").rglob("*.1")] == [0o600]
-    with monkeypatch.context() as patched, Reader(cache) as reader:
-        patched.setattr(Reader, "_extract_in_worker", None)
+    with monkeypatch.context() as patched, DocumentReader(cache) as reader:
+        patched.setattr(DocumentReader, "_extract_in_worker", None)
         assert reader.read(path, path.name, sha256) == first
     cache.drop([sha256])
     assert not list((tmp_path / "documents").rglob("*.1"))
@@ -247,9 +247,9 @@ def test_nobody_leaves_text_in_an_archive_that_is_not_theirs(tmp_path: Path) -> 
 def test_what_differs_is_told_and_bounded() -> None:
     old = Document("text", tuple(f"line {n}" for n in range(1000)))
     new = Document("text", (*old.lines[:500], "changed", *old.lines[501:]))
-    assert [line for line in difference(old, new) if line[:1] in "+-"] == ["-line 500", "+changed"]
-    assert difference(old, old) == []
-    assert difference(Document("text"), old, most=10)[-1] == "... 991"
+    assert [line for line in line_differences(old, new) if line[:1] in "+-"] == ["-line 500", "+changed"]
+    assert line_differences(old, old) == []
+    assert line_differences(Document("text"), old, max_lines=10)[-1] == "... 991"
 
 
 def test_diff_text_and_the_report_show_it_and_broken_ones_stop_nothing(site: Site) -> None:

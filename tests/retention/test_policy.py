@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archiver import clock
 from archiver.config.settings import Config, FilingSettings
-from archiver.model import Hold, Promises, Submission, Submitted, Version
+from archiver.model import Hold, Promises, Submission, SubmissionRecord, Version
 from archiver.profiles import PERMANENT, PROFILES, Profile
 from archiver.retention.policy import (
     FOREVER,
@@ -21,8 +21,8 @@ from archiver.retention.policy import (
     decide,
     decide_content,
     end_of_period,
-    in_force,
     new_promises,
+    policy_in_force,
 )
 from archiver.store.events.archive_events import RetentionPromised
 from tests.support.site import Site
@@ -32,7 +32,7 @@ moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(lambda m:
 
 
 def version(captured: str, *submitted: str) -> Version:
-    handed_in = tuple(Submitted("t", "2026-01-01", "first", None, None, None, at, at) for at in submitted)
+    handed_in = tuple(SubmissionRecord("t", "2026-01-01", "first", None, None, None, at, at) for at in submitted)
     return Version(Submission("f", "s"), 1, "c", captured, captured, 1, 1, 1, 0, 0, handed_in, superseded=captured)
 
 
@@ -148,7 +148,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
     last: Decision | None = None
     for changes in history:
         config = settings(Path("/x"), **changes)
-        policy = in_force(config, promises)
+        policy = policy_in_force(config, promises)
         decision = decide(facts, policy, captured)
         if last is not None:
             assert decision.keep_until >= last.keep_until
@@ -166,7 +166,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
             assert decision.keep_until == FOREVER
         policy_event = new_promises(policy, config, promises)
         promises = promised(promises, policy_event)
-        assert new_promises(in_force(config, promises), config, promises) is None, "it is journalled once"
+        assert new_promises(policy_in_force(config, promises), config, promises) is None, "it is journalled once"
         last = decision
 
 
@@ -194,7 +194,7 @@ def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tup
     for kind, days in events:
         moment += timedelta(days=days)
         if kind == "submit":
-            handed = Submitted("t", "2026-01-01", "first", None, None, None, "", clock.stamp(moment))
+            handed = SubmissionRecord("t", "2026-01-01", "first", None, None, None, "", clock.stamp(moment))
             facts = replace(facts, submitted=(*facts.submitted, handed))
             latest = moment
         elif kind == "supersede" and not superseded:

@@ -41,7 +41,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
     sha256 = selection.sha256 if not flaws.get("other_plan") else "0" * 64
     details = {"plan_sha256": sha256, "cooling_off_days": 0 if not flaws.get("hasty") else 7}
     plan = GivenDetails(Action.DISPOSE_PLAN, details)
-    _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(selection.document())}))
+    _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(selection.plan_document())}))
     for uid in range(approvals):
         archive.actor = Actor(70000 + uid, "")
         _append(archive, Draft("D1", DisposalApproved(plan_sha256=sha256, reason="r")))
@@ -49,8 +49,8 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
     if not flaws.get("present"):
         archive.content.destroy(object_sizes)  # type: ignore[arg-type]
     if not flaws.get("uncertified"):
-        begun = disposal.find(archive, "D1")
-        files = certificate.build(archive, begun, disposal.planned(archive, begun), [])
+        begun = disposal.find_plan(archive, "D1")
+        files = certificate.build_certificate(archive, begun, disposal.read_plan(archive, begun), [])
         if flaws.get("unsigned"):
             files["certificate.json.sig"] = files["certificate.json.sig"].replace(b"A", b"B")
         attachments = {name: io.BytesIO(data) for name, data in files.items()}

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archiver.model import Hold, Submission, Submitted, Version
+from archiver.model import Hold, Submission, SubmissionRecord, Version
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import VersionSubmitted
 
@@ -47,7 +47,7 @@ def versions_of(
     Three queries, however many versions there are: one for each version would take minutes in a large archive.
     """
     rows = database.execute(f"{_SELECT_VERSIONS} where {where} {order}", values).fetchall()
-    submitted_by_row: dict[int, list[Submitted]] = defaultdict(list)
+    submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
     for version_row, details, *fields in database.execute(
         "select h.version, (select details from life where life.seq = h.seq), "
         f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {anchor("h")} '
@@ -56,7 +56,7 @@ def versions_of(
         values,
     ):
         fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
-        submitted_by_row[version_row].append(Submitted(*fields))
+        submitted_by_row[version_row].append(SubmissionRecord(*fields))
     end_times_by_filing: dict[str, list[str]] = defaultdict(list)
     for filing, ended_at in database.execute(f"select filing, {anchor('ended')} from ended order by seq"):
         end_times_by_filing[filing].append(ended_at)
@@ -68,7 +68,7 @@ def versions_of(
 
 def _build_version(
     row: tuple[Any, ...],
-    submitted_by_row: Mapping[int, Sequence[Submitted]],
+    submitted_by_row: Mapping[int, Sequence[SubmissionRecord]],
     holds_by_object: Mapping[str, Sequence[Hold]],
     end_times_by_filing: Mapping[str, Sequence[str]],
 ) -> Version:
