@@ -6,29 +6,23 @@ daemon leaves word for ``status``: what is pending, what was skipped and why.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from archiver.errors import LazyMessage
-from archiver.existence import is_there
 from archiver.intake.path_reasons import code_of_stored, reason_message
 from archiver.model import JournalPoint
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
-    close_on_error,
-    connect,
-    connect_read_only,
-    create_schema,
     file_identity,
-    is_damage,
+    open_or_empty,
+    open_or_recreate,
     read_integer,
     read_point,
-    remove,
     stored_integer,
     write_point,
 )
@@ -78,16 +72,7 @@ class Snapshot:
         ``read_only`` writes nothing, and shows an empty one where there is none.
         """
         self._path = path
-        try:
-            self._db = _open_read_only(path) if read_only else _open(path)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            if read_only:
-                self._db = _empty()
-            else:
-                remove(path)
-                self._db = _open(path)
+        self._db = open_or_empty(path, _SCHEMA) if read_only else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
         self._identity = file_identity(path)
 
     @property
@@ -277,29 +262,3 @@ def _row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]
     if isinstance(state, StatData):
         return (*split(path), 0, *map(stored_integer, state))
     return (*split(path), 1, 0, 0, 0, 0)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    database = connect(path)
-    with close_on_error(database):
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version == 0:
-            create_schema(database, _SCHEMA, _SCHEMA_VERSION)
-        elif version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema {version}")
-    return database
-
-
-def _open_read_only(path: Path) -> sqlite3.Connection:
-    if not is_there(path):
-        return _empty()
-    database = connect_read_only(path)
-    with close_on_error(database):
-        database.execute("select count(*) from meta").fetchone()
-    return database
-
-
-def _empty() -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:")
-    database.executescript(_SCHEMA)
-    return database
