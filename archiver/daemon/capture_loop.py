@@ -17,7 +17,7 @@ from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, History
 from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.ticks import journal_tick, sign_daily
-from archiver.daemon.trouble import FailureState
+from archiver.daemon.trouble import FailureState, report_system_error
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import open_questions
@@ -73,7 +73,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._identity = archive.identity()
         self._snapshot = open_snapshot(archive, lock_timeout)
-        self._failures = FailureState(archive, self._snapshot, report, self._stopping)
+        self._failures = FailureState(archive, self._snapshot, self._stopping)
         self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
         quiet = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
@@ -231,7 +231,7 @@ class Daemon:
         except OSError as error:
             # The watched folder may have gone while it was walked: the next turn sees that.
             if self._folder.is_present():
-                self._failures.report_disk(error.filename or self._archive.root, error.strerror)
+                report_system_error(self._report, error, self._archive.root, problem="storage")
                 self._pause(error)
 
     def _work(self) -> None:
@@ -309,12 +309,7 @@ class Daemon:
         except Exception as error:
             if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
                 raise
-            self._report(
-                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-                problem=name,
-                path=getattr(error, "filename", None) or self._archive.root,
-                reason=getattr(error, "strerror", None) or error,
-            )
+            report_system_error(self._report, error, self._archive.root, problem=name)
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next turn, longer each time, and scan everything then: hints may be lost."""
@@ -325,7 +320,7 @@ class Daemon:
     def _database_problem(self, error: sqlite3.DatabaseError) -> None:
         """Rebuild a damaged index from the journal; treat other errors of SQLite as errors of the disk."""
         if not is_damage(error):
-            self._failures.report_disk(self._archive.root, error)
+            report_system_error(self._report, error, self._archive.root, problem="storage")
             self._pause(error)
             return
         self._report(

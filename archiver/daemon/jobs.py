@@ -17,6 +17,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.display_actions import check_displays
 from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
+from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import open_questions
@@ -92,12 +93,7 @@ class JobRunner:
         except ArchiverError as error:
             self._report(error.message, problem=job.name)
         except (OSError, sqlite3.Error) as error:
-            self._report(
-                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-                problem=job.name,
-                path=getattr(error, "filename", None) or self._config.archive,
-                reason=getattr(error, "strerror", None) or error,
-            )
+            report_system_error(self._report, error, self._config.archive, problem=job.name)
 
     def _context(self, archive: Archive) -> ActionContext:
         return ActionContext(archive, self._config, self._lock_timeout)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
+from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica
@@ -74,12 +75,7 @@ class Replication:
             if not self._stopping.is_set():
                 self._report(error.message, problem="replica")
         except (OSError, sqlite3.Error) as error:
-            self._report(
-                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-                problem="replica",
-                path=getattr(error, "filename", None) or self._config.archive,
-                reason=getattr(error, "strerror", None) or error,
-            )
+            report_system_error(self._report, error, self._config.archive, problem="replica")
         self._failures += 1
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)
         self._not_before = clock.monotonic() + pause

@@ -17,6 +17,7 @@ from archiver.daemon.metrics import UPDATE_SECONDS, Metrics
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.sd_notify import Notifier
 from archiver.daemon.socket_server import SocketServer
+from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, ConfigError, LazyMessage, Reporter, StorageError, message_from
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path
@@ -131,12 +132,7 @@ class Service:
             self._report(error.message, problem=error.code)
         except (OSError, sqlite3.Error) as error:
             self._wait_or_raise(error)
-            self._report(
-                "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-                problem="storage",
-                path=getattr(error, "filename", None) or config.archive,
-                reason=getattr(error, "strerror", None) or error,
-            )
+            report_system_error(self._report, error, config.archive, problem="storage")
         finally:
             self._daemon = None
 

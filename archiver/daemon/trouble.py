@@ -49,15 +49,24 @@ def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
     return LastProblem(document["at"], document["code"], document["message"])
 
 
+def report_system_error(report: Reporter, error: Exception, default_path: object, problem: str) -> None:
+    """Report an error of the operating system or of SQLite, with ``default_path`` if the error names no file."""
+    report(
+        "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
+        problem=problem,
+        path=getattr(error, "filename", None) or default_path,
+        reason=getattr(error, "strerror", None) or error,
+    )
+
+
 class FailureState:
     """Keep the last problem for ``status``, raise an alarm while the archive cannot be written, pace the attempts.
 
     The alarm is a lock on a file that is opened at the start: ``status`` sees it although the disk is full.
     """
 
-    def __init__(self, archive: Archive, snapshot: Snapshot, report: Reporter, stopping: threading.Event) -> None:
+    def __init__(self, archive: Archive, snapshot: Snapshot, stopping: threading.Event) -> None:
         self._snapshot = snapshot
-        self._report = report
         self._stopping = stopping
         self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
         self._database_thread = threading.get_ident()
@@ -89,15 +98,6 @@ class FailureState:
             # If the disk takes no write, the alarm is raised.
             with suppress(sqlite3.Error):
                 self._snapshot.set_meta("last_problem", self._queued_problems.popleft())
-
-    def report_disk(self, path: object, reason: object) -> None:
-        """Report an error of the operating system or of SQLite."""
-        self._report(
-            "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-            problem="storage",
-            path=path,
-            reason=reason,
-        )
 
     def update_alarm(self, error: Exception | None) -> None:
         """Raise the alarm for an error of the archive; end it if ``error`` is None.

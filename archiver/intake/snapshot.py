@@ -6,29 +6,23 @@ there: pending paths, and skipped paths with the reason.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from archiver.errors import LazyMessage
-from archiver.existence import is_there
 from archiver.intake.path_reasons import code_of_stored, reason_message
 from archiver.model import JournalPoint
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
 from archiver.store.repair import set_aside
 from archiver.store.sqlite import (
-    close_on_error,
-    connect,
-    connect_read_only,
-    create_schema,
     file_identity,
-    is_damage,
+    open_or_empty,
+    open_or_recreate,
     read_integer,
     read_point,
-    remove,
     stored_integer,
     write_point,
 )
@@ -81,16 +75,9 @@ class Snapshot:
         Raises sqlite3.DatabaseError for any other problem.
         """
         self._path = path
-        try:
-            self._database = _open_read_only(path) if read_only else _open_for_writing(path)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            if read_only:
-                self._database = _open_empty()
-            else:
-                remove(path)
-                self._database = _open_for_writing(path)
+        self._database = (
+            open_or_empty(path, _SCHEMA) if read_only else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
+        )
         self._file_identity = file_identity(path)
 
     @property
@@ -298,29 +285,3 @@ def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object
     if isinstance(state, StatData):
         return (*split_path(path), 0, *map(stored_integer, state))
     return (*split_path(path), 1, 0, 0, 0, 0)
-
-
-def _open_for_writing(path: Path) -> sqlite3.Connection:
-    database = connect(path)
-    with close_on_error(database):
-        (schema_version,) = database.execute("pragma user_version").fetchone()
-        if schema_version == 0:
-            create_schema(database, _SCHEMA, _SCHEMA_VERSION)
-        elif schema_version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema {schema_version}")
-    return database
-
-
-def _open_read_only(path: Path) -> sqlite3.Connection:
-    if not is_there(path):
-        return _open_empty()
-    database = connect_read_only(path)
-    with close_on_error(database):
-        database.execute("select count(*) from meta").fetchone()
-    return database
-
-
-def _open_empty() -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:")
-    database.executescript(_SCHEMA)
-    return database

@@ -5,15 +5,13 @@ Derived: a lost database costs a listing of the bucket, nothing else.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from archiver import clock
-from archiver.existence import is_there
-from archiver.store.sqlite import close_on_error, connect, connect_read_only, create_schema, is_damage, remove
+from archiver.store.sqlite import open_or_empty, open_or_recreate
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -58,16 +56,9 @@ class ReplicaState:
 
         Raises sqlite3.Error for any other failure.
         """
-        if read_only:
-            self._database = _open_read_only(path)
-            return
-        try:
-            self._database = _open_database(path)
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            remove(path)
-            self._database = _open_database(path)
+        self._database = (
+            open_or_empty(path, _SCHEMA) if read_only else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
+        )
 
     def close(self) -> None:
         """Close the database."""
@@ -152,35 +143,3 @@ def _object_of_row(version_id: str, size: int, locked_until: str | None, has_leg
     return ReplicatedObject(
         version_id, size, clock.parse(locked_until) if locked_until else None, bool(has_legal_hold)
     )
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    """Open or create the database file.  Raises sqlite3.DatabaseError for another schema, as for damage."""
-    database = connect(path)
-    with close_on_error(database):
-        (schema_version,) = database.execute("pragma user_version").fetchone()
-        if schema_version == 0:
-            create_schema(database, _SCHEMA, _SCHEMA_VERSION)
-        elif schema_version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema {schema_version}")
-    return database
-
-
-def _open_read_only(path: Path) -> sqlite3.Connection:
-    """Open the database, or an empty one in memory if it cannot be used.  Raises sqlite3.OperationalError."""
-    if is_there(path):
-        database = connect_read_only(path)
-        try:
-            with close_on_error(database):
-                (schema_version,) = database.execute("pragma user_version").fetchone()
-                # 0: another process has made the file and not the tables yet.
-                if schema_version == _SCHEMA_VERSION:
-                    return database
-            database.close()
-        except sqlite3.DatabaseError as error:
-            # The next sync replaces a damaged one, at the price of a listing.
-            if not is_damage(error):
-                raise
-    empty_database = sqlite3.connect(":memory:")
-    empty_database.executescript(_SCHEMA)
-    return empty_database

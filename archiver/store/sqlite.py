@@ -68,6 +68,51 @@ def _make_file(path: Path) -> None:
             os.close(descriptor)
 
 
+def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    """Open a derived database; create one that is missing, and replace one that is damaged or of another schema.
+
+    Raises sqlite3.Error for any other failure: a lock, a full or a read-only disk.
+    """
+    try:
+        return _open_with_schema(path, schema, version)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        remove(path)
+        return _open_with_schema(path, schema, version)
+
+
+def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    database = connect(path)
+    with close_on_error(database):
+        (found_version,) = database.execute("pragma user_version").fetchone()
+        if found_version == 0:
+            create_schema(database, schema, version)
+        elif found_version != version:
+            raise sqlite3.DatabaseError(f"schema {found_version}")
+    return database
+
+
+def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
+    """Open a derived database with a table ``meta`` without writing; raises sqlite3.Error as above.
+
+    A database that is missing, damaged or just being made by another process reads as an empty one.
+    """
+    if is_there(path):
+        try:
+            database = connect_read_only(path)
+            with close_on_error(database):
+                database.execute("select count(*) from meta").fetchone()
+            return database
+        except sqlite3.DatabaseError as error:
+            # Whoever may write it makes it anew.
+            if not is_damage(error):
+                raise
+    empty_database = sqlite3.connect(":memory:")
+    empty_database.executescript(schema)
+    return empty_database
+
+
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
     """Create the tables of ``schema``, unless another process has just done so."""
     database.execute("begin immediate")
