@@ -54,7 +54,7 @@ def is_utf8(name_text: str) -> bool:
     """Return True if a text holds no surrogates, which stand for bytes of another encoding."""
     try:
         name_text.encode("utf-8")
-    except UnicodeEncodeError:
+    except UnicodeEncodeError:  # The answer, and the only way to ask that reads the text once.
         return False
     return True
 

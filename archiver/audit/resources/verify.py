@@ -433,7 +433,7 @@ def tag_body(event):
     try:
         with open(os.path.join(HERE, "data", "tags", str(event["seq"])), "rb") as stream:
             return stream.read()
-    except OSError:
+    except OSError:  # The caller reports the tag as missing.
         return None
 
 
@@ -528,7 +528,7 @@ def is_signed(message, armored, signers):
             struct.pack(">I", len(part)) + part for part in (namespace, reserved, algorithm, digest)
         )
         return ed25519_verify(fields(public)[1], signed, fields(signature)[1])
-    except (ValueError, IndexError, struct.error):
+    except (ValueError, IndexError, struct.error):  # What cannot be read as a signature is not a valid one.
         return False
 
 
