@@ -93,7 +93,8 @@ def run_command(request: CommandRequest, streams: list[int]) -> NoReturn:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         # As the interpreter opens them in C.UTF-8, the locale of all tests.
         errors = "backslashreplace" if name == "stderr" else "surrogateescape"
-        stream = open(number, "r" if number == 0 else "w", encoding="utf-8", errors=errors, closefd=False)
+        mode = "r" if number == 0 else "w"
+        stream = open(number, mode, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     exit_code = call_program()

@@ -74,7 +74,7 @@ class CommandServer:
         *,
         cwd: str | os.PathLike[str],
         env: Mapping[str, str],
-        input: str | None,
+        stdin: str | None,
         timeout: float,
     ) -> subprocess.CompletedProcess[str]:
         """Do what ``subprocess.run(arguments, ..., capture_output=True)`` does, with surrogates for other bytes."""
@@ -82,11 +82,11 @@ class CommandServer:
         umask = os.umask(0)
         os.umask(umask)
         request = CommandRequest(words, os.fspath(cwd), dict(env), umask)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, _stream_of(input) as stdin:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, _stream_of(stdin) as stdin_file:
             near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with near:
                 with far:
-                    descriptors = [stdin.fileno(), out.fileno(), err.fileno(), far.fileno()]
+                    descriptors = [stdin_file.fileno(), out.fileno(), err.fileno(), far.fileno()]
                     socket.send_fds(self._socket, [request.encode()], descriptors)
                 status = _wait(near, words, timeout)
             return subprocess.CompletedProcess(words, os.waitstatus_to_exitcode(status), _text(out), _text(err))
@@ -108,7 +108,7 @@ def _wait(connection: socket.socket, words: list[str], timeout: float) -> int:
 def _stream_of(text: str | None) -> IO[bytes]:
     if text is None:
         return open(os.devnull, "rb")
-    stream = tempfile.TemporaryFile()
+    stream = tempfile.TemporaryFile()  # noqa: SIM115
     stream.write(text.encode("utf-8", "surrogateescape"))
     stream.seek(0)
     return stream

@@ -137,7 +137,7 @@ def _run_forked(
     """Run a command in a quarter of the time, where that makes no difference; None where it might make one."""
     if os.environ.get("REAL_COMMANDS") or not command_server().accepts(environment):
         return None
-    return command_server().run(line, cwd=directory, env=environment, input=stdin, timeout=_TIMEOUT_SECONDS)
+    return command_server().run(line, cwd=directory, env=environment, stdin=stdin, timeout=_TIMEOUT_SECONDS)
 
 
 def _argument(value: object) -> str | bytes:
