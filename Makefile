@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 # What "make test" runs: all of it, or for example TESTS="tests/store -k guard".
 TESTS ?= tests
 
-.PHONY: demo run test test-ceph test-platforms lint bench bench-full soak clean
+# "make unit COVERAGE=--cov=archiver" measures which lines and branches ran, as CI does.
+COVERAGE ?=
+
+.PHONY: demo run unit test test-ceph test-platforms lint bench bench-full soak clean
 
 demo:
 	@sh scripts/prepare.sh
@@ -16,6 +19,11 @@ demo:
 run:
 	@sh scripts/prepare.sh
 	$(BIN)/archiver run
+
+# What starts no program: under a minute, and without root.
+unit:
+	@sh scripts/prepare.sh test
+	$(BIN)/pytest -q -n auto --unit $(COVERAGE) $(TESTS)
 
 test:
 	@sh scripts/prepare.sh test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from tests.support.needs import find_trouble  # noqa: E402
 from tests.support.other_user import is_open  # noqa: E402
 from tests.support.site import Site, wait_until  # noqa: E402
 
+#: A test with one of these starts the program; that is known without running it.
+_FIXTURES_WITH_PROGRAMS = frozenset({"site", "bare_site"})
+
 #: Of a parameter that stands in a test's id as it is.
 LONGEST_VALUE = 60
 
@@ -31,8 +35,16 @@ settings.register_profile("long", print_blob=True, max_examples=500, **_UNHURRIE
 settings.load_profile("default")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--unit", action="store_true", help="Only tests that start no program: quick, and without root."
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what other users must read out of a TMPDIR that nobody but root gets to."""
+    if config.getoption("unit"):
+        sys.addaudithook(_refuse_programs)
     if os.geteuid() == 0 and not is_open(Path(tempfile.gettempdir())):
         os.environ["TMPDIR"] = "/var/tmp"
         tempfile.tempdir = None
@@ -43,7 +55,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _refuse_programs(event: str, _arguments: tuple[object, ...]) -> None:
+    """Fail a test that starts a program and does not say so: it would make the unit tests slow, unnoticed."""
+    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn") and "PYTEST_CURRENT_TEST" in os.environ:
+        pytest.fail('This test is no unit test: mark it with @pytest.mark.needs("processes").')
+
+
+def _needs_a_program(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return bool(_FIXTURES_WITH_PROGRAMS.intersection(fixtures) or item.get_closest_marker("needs"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("unit"):
+        config.hook.pytest_deselected(items=[item for item in items if _needs_a_program(item)])
+        items[:] = [item for item in items if not _needs_a_program(item)]
     for item in items:
         for mark in item.iter_markers("needs"):
             reason = next((trouble for need in mark.args if (trouble := find_trouble(need))), None)

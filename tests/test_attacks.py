@@ -175,6 +175,7 @@ def test_each_attack_is_refused_or_found(victim: Site, attack: Attack) -> None:
     assert (victim.root / "back/a").read_text() == "content 1"
 
 
+@pytest.mark.needs("processes")
 def test_reflogs_may_go_and_nothing_is_lost_by_it(victim: Site) -> None:
     """git expires them on command; nothing of the archive rests on reflogs."""
     victim.git("reflog", "expire", "--expire=now", "--all")
@@ -182,6 +183,7 @@ def test_reflogs_may_go_and_nothing_is_lost_by_it(victim: Site) -> None:
     victim.run("restore", "f/s/v1", "--to", victim.root / "back")
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("years", ["2", "0", "-3", "2.9", "3.5", "nan", "inf", '"three"', "true", "[3]", "1001"])
 def test_no_other_years_in_the_configuration(victim: Site, years: str) -> None:
     victim.set("retention", "years", years)
@@ -196,6 +198,7 @@ def test_no_other_years_on_the_command_line(bare_site: Site, years: str) -> None
     assert not bare_site.archive.exists()
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("profiles", ['["cn-2"]', '["cn-algorithm-filing", 2]', "2"])
 def test_no_profile_of_ones_own(victim: Site, profiles: str) -> None:
     victim.set("retention", "profiles", profiles)
@@ -231,6 +234,7 @@ def test_names_that_look_like_options_are_names(site: Site) -> None:
     site.verified()
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(
     "variables",
     [
@@ -256,6 +260,7 @@ def test_inherited_variables_change_nothing(victim: Site, variables: dict[str, s
     victim.verified()
 
 
+@pytest.mark.needs("processes")
 def test_an_older_copy_of_the_whole_archive_is_caught_with_a_witness_line(victim: Site) -> None:
     shutil.copytree(victim.archive, victim.root / "older", symlinks=True)
     victim.write("f/s/a", "3")

@@ -137,6 +137,7 @@ def test_what_lies_too_deep_is_named_and_keeps_nothing_back(site: Site) -> None:
     site.verified()
 
 
+@pytest.mark.needs("processes")
 def test_what_was_archived_before_it_lay_too_deep_is_not_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ def test_what_was_archived_before_it_lay_too_deep_is_not_deleted(
     snapshot.close()
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("path", [b"d/" * 101 + b"x.txt", (b"n" * 190 + b"/") * 6 + b"q" * 190 + b".pdf"])
 def test_a_long_path_is_shortened_and_kept_apart(path: bytes) -> None:
     names = PortableNames()

@@ -54,6 +54,7 @@ def help_of(*words: str) -> str:
     return subprocess.run([COMMAND, *words, "--help"], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("name", [*READMES, *OPERATIONS, *OFFSITE, *SETTINGS, "docs/commands.md"])
 def test_every_option_of_the_readme_exists(name: str) -> None:
     text = (CHECKOUT / name).read_text(encoding="utf-8")
@@ -119,6 +120,7 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
     }
 
 
+@pytest.mark.needs("processes")
 def test_the_help_lists_every_command() -> None:
     out = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     for command in COMMANDS:
@@ -133,6 +135,7 @@ def test_every_module_says_what_it_is() -> None:
             assert importlib.import_module(module.name).__doc__, module.name
 
 
+@pytest.mark.needs("processes")
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from archiver.cli.main import main; main(['--help']); print(sorted(sys.modules))"
     import sys

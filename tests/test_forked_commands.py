@@ -56,7 +56,9 @@ def test_a_command_reads_its_input_and_its_directory(site: Site) -> None:
 
 
 def test_commands_run_at_the_same_time(site: Site) -> None:
-    with site.open().writing():  # Whoever waits for the lock does not keep the server from serving others.
+    with site.open().writing(
+        wait_seconds=5
+    ):  # Whoever waits for the lock does not keep the server from serving others.
         with pytest.raises(subprocess.TimeoutExpired):
             command_server().run(
                 [COMMAND, "--config", site.config, "run", "--once"],
@@ -68,6 +70,7 @@ def test_commands_run_at_the_same_time(site: Site) -> None:
         site.run("log")
 
 
+@pytest.mark.needs("processes")
 def test_where_the_environment_matters_to_the_start_the_real_command_runs() -> None:
     server = command_server()
     assert server.accepts({**os.environ, "HOME": "/nowhere"})

@@ -40,6 +40,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 # Names that trees encode, names that refs encode byte for byte, and a version that follows two others.
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(
     "tag", ["Search%20engine/first%20filing/v1", "%B1%B8%B0%B8/%CA%D7%B4%CE/v1", "推荐/首次/v3"]
 )

@@ -21,6 +21,8 @@ import pytest
 
 from tests.support.site import CHECKOUT, Site, tree
 
+pytestmark = pytest.mark.needs("processes")
+
 GOLDEN = Path(__file__).parent / "golden"
 FACTS: dict[str, Any] = json.loads((GOLDEN / "facts.json").read_text("utf-8"))
 #: Where it was made: the path that ``init`` journalled, which no machine has any more.

@@ -24,10 +24,12 @@ def expected(name: str) -> str:
     return (golden_outputs.OUTPUTS / name).read_text("utf-8")
 
 
+@pytest.mark.needs("processes")
 def test_every_output_is_compared(outputs: dict[str, str]) -> None:
     assert sorted(outputs) == sorted(path.name for path in golden_outputs.OUTPUTS.iterdir())
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("listing", golden_outputs.LISTINGS)
 def test_a_listing_says_what_it_said(outputs: dict[str, str], listing: str) -> None:
     for lang in ("en", "zh"):
@@ -38,6 +40,7 @@ def test_a_listing_says_what_it_said(outputs: dict[str, str], listing: str) -> N
         assert json.loads(outputs[name]) == json.loads(expected(name))
 
 
+@pytest.mark.needs("processes")
 def test_acts_write_the_same_events(outputs: dict[str, str]) -> None:
     """One event that differs changes the digest in the next one: the first difference is the one to look at."""
     for now, was in zip(
@@ -46,5 +49,6 @@ def test_acts_write_the_same_events(outputs: dict[str, str]) -> None:
         assert now == was
 
 
+@pytest.mark.needs("processes")
 def test_the_package_holds_the_same_files(outputs: dict[str, str]) -> None:
     assert json.loads(outputs["package.json"]) == json.loads(expected("package.json"))

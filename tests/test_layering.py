@@ -73,6 +73,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.needs("processes")
 def test_a_library_outside_of_its_room_is_named(copy: Path) -> None:
     """In a module made tomorrow, in every package."""
     packages = sorted(path.parent.name for path in (copy / "archiver").glob("*/__init__.py"))
@@ -87,6 +88,7 @@ def test_a_library_outside_of_its_room_is_named(copy: Path) -> None:
     assert [line for line in planted if line not in found] == []
 
 
+@pytest.mark.needs("processes")
 def test_an_import_upwards_is_named(copy: Path) -> None:
     """Of every layer, the lowest module of each imports the layer above."""
     floors = [[name.strip() for name in layer.replace(":", "|").split("|")] for layer in LAYERS["layers"]]
@@ -99,11 +101,13 @@ def test_an_import_upwards_is_named(copy: Path) -> None:
     assert [line for line in planted if line not in found] == []
 
 
+@pytest.mark.needs("processes")
 def test_a_room_without_a_floor_is_named(copy: Path) -> None:
     plant(copy / "archiver", "made_tomorrow", "archiver.cli")
     assert "made_tomorrow" in complaints(copy)
 
 
+@pytest.mark.needs("processes")
 def test_writing_code_in_verify_is_named(copy: Path) -> None:
     """All that writes lies in the store, but for what is above verify and forbidden already."""
     store = (copy / "archiver").rglob("store/**/*.py")

@@ -10,6 +10,7 @@ import pytest
 from tests.support.needs import find_trouble
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -30,12 +31,14 @@ def test_a_tool_that_is_there_and_does_not_work_is_missing(
     assert trouble.endswith(f"{reason} (Debian: openssl)")
 
 
+@pytest.mark.needs("processes")
 def test_a_tool_that_is_not_there_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
     assert "not found (Debian: chromium)" in find_trouble.__wrapped__("chromium")
 
 
+@pytest.mark.needs("processes")
 def test_the_home_of_whoever_runs_the_tests_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
+@pytest.mark.needs("processes")
 def test_the_second_time_nothing_is_made_or_installed(checkout: Checkout) -> None:
     done = checkout.prepare()
     assert done.returncode == 0, done.stderr
@@ -88,6 +89,7 @@ def test_the_second_time_nothing_is_made_or_installed(checkout: Checkout) -> Non
     assert (again.returncode, again.stderr, checkout.calls()) == (0, "", [])
 
 
+@pytest.mark.needs("processes")
 def test_what_developers_need_serves_everybody(checkout: Checkout) -> None:
     checkout.prepare("dev")
     assert checkout.calls() == ["venv", ".[dev]"]
@@ -95,6 +97,7 @@ def test_what_developers_need_serves_everybody(checkout: Checkout) -> None:
     assert checkout.calls() == []
 
 
+@pytest.mark.needs("processes")
 def test_other_settings_are_installed_into_the_same_environment(checkout: Checkout) -> None:
     checkout.prepare("dev")
     checkout.calls()
@@ -128,6 +131,7 @@ def without_python(checkout: Checkout) -> None:
     (checkout.environment / "bin" / "python").unlink()
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("damage", [half_made, moved, other_python, interrupted, without_python])
 def test_an_environment_that_is_not_whole_is_made_anew(checkout: Checkout, damage: object) -> None:
     checkout.prepare()
@@ -139,6 +143,7 @@ def test_an_environment_that_is_not_whole_is_made_anew(checkout: Checkout, damag
     assert checkout.calls() == ["venv", "."]
 
 
+@pytest.mark.needs("processes")
 def test_an_active_environment_is_not_its_own_base(checkout: Checkout) -> None:
     """With .venv/bin first in PATH python3 is the environment's; it must not be removed under its own feet."""
     checkout.prepare()
@@ -150,6 +155,7 @@ def test_an_active_environment_is_not_its_own_base(checkout: Checkout) -> None:
     assert checkout.calls() == ["venv", "."]
 
 
+@pytest.mark.needs("processes")
 def test_a_python_that_is_too_old_is_named(checkout: Checkout) -> None:
     (checkout.tools / "is-old").touch()
     done = checkout.prepare()
@@ -158,12 +164,14 @@ def test_a_python_that_is_too_old_is_named(checkout: Checkout) -> None:
     assert "make PYTHON=" in done.stderr
 
 
+@pytest.mark.needs("processes")
 def test_a_python_that_does_not_run_is_named(checkout: Checkout) -> None:
     done = checkout.prepare(PYTHON="/nowhere/python3")
     assert done.returncode == 1
     assert done.stderr.startswith("/nowhere/python3 does not run.")
 
 
+@pytest.mark.needs("processes")
 def test_what_pip_could_not_install_is_tried_again(checkout: Checkout) -> None:
     (checkout.tools / "is-offline").touch()
     done = checkout.prepare()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.support.soak import soak
 
 
+@pytest.mark.needs("processes")
 def test_half_a_minute_of_random_work(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     print(soak(tmp_path, 30, 0, seed))
 
 
+@pytest.mark.needs("processes")
 def test_kills_in_the_middle_of_random_work(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

@@ -30,6 +30,8 @@ from archiver.workers import (
     text_to_name,
 )
 
+pytestmark = pytest.mark.needs("processes")
+
 #: Long enough for a Python to start on a busy machine.
 PATIENT = 60.0
 #: For a child that has started, and will not answer anyway.

@@ -154,6 +154,7 @@ def test_it_opens_in_a_browser_without_a_network(package: Path, browser: Any, wi
     page.close()
 
 
+@pytest.mark.needs("processes")
 def test_every_link_leads_to_a_file_of_the_package(package: Path) -> None:
     text = (package / "report.html").read_text("utf-8")
     links = re.findall(r'href="([^"#][^"]*)"', text)
@@ -166,6 +167,7 @@ def test_every_link_leads_to_a_file_of_the_package(package: Path) -> None:
     assert re.findall(r"(?<=[\"('])https?:", text) == [], "nothing is fetched from elsewhere"
 
 
+@pytest.mark.needs("processes")
 def test_it_says_what_an_inspector_asks(package: Path) -> None:
     text = (package / "report.html").read_text("utf-8")
     for wanted in (
@@ -195,6 +197,7 @@ def test_it_says_what_an_inspector_asks(package: Path) -> None:
         assert wanted in text, wanted
 
 
+@pytest.mark.needs("processes")
 def test_it_claims_no_standard_that_it_does_not_carry_out(package: Path) -> None:
     text = (package / "report.html").read_text("utf-8")
     # 四性检测 is a procedure of DA/T 70-2018; the report only counts.

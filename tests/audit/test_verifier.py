@@ -73,6 +73,7 @@ def wrong(verifier: ModuleType) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.needs("processes")
 def test_a_package_as_it_is_passes_in_both_languages(package: Path) -> None:
     done = run(package, "--lang", "en")
     assert done.returncode == 0, done.stdout
@@ -92,6 +93,7 @@ def test_it_is_one_readable_file_for_python_3_8() -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
 
 
+@pytest.mark.needs("processes")
 def test_two_hundred_random_changes_are_each_caught_and_named(copied: Path, verifier: ModuleType) -> None:
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
@@ -151,6 +153,7 @@ def first(package: Path, pattern: str) -> str:
     return sorted(path.relative_to(package).as_posix() for path in package.glob(pattern))[0]
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
@@ -172,6 +175,7 @@ def test_changes_with_manifests_that_fit_are_caught_too(
     assert any(said in what for _, what in found), found
 
 
+@pytest.mark.needs("processes")
 def test_a_witness_line_tells_this_archive_from_a_forgery(package: Path, tmp_path: Path) -> None:
     line = next(each for each in run(package).stdout.splitlines() if "archiver-witness" in each).strip()
     assert run(package, "--witness", line).returncode == 0
@@ -202,6 +206,7 @@ VECTORS = [
 ]
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(("public", "message", "signature"), VECTORS)
 def test_the_signature_check_is_that_of_rfc_8032(
     verifier: ModuleType, public: str, message: str, signature: str
@@ -239,6 +244,7 @@ def test_the_commands_that_the_package_prints_work(copied: Path) -> None:
     assert run(copied).returncode == 0, "nothing was left in the package"
 
 
+@pytest.mark.needs("processes")
 def test_the_same_archive_and_choice_give_the_same_bytes(tmp_path: Path) -> None:
     site = Site(tmp_path / "site").init()
     for number in range(30):
@@ -259,6 +265,7 @@ def test_the_same_archive_and_choice_give_the_same_bytes(tmp_path: Path) -> None
             assert path.read_bytes() == (site.root / "two" / name).read_bytes(), name
 
 
+@pytest.mark.needs("processes")
 def test_what_is_sensitive_goes_along_only_when_somebody_says_so(tmp_path: Path) -> None:
     site = Site(tmp_path / "site").init()
     site.configure(sensitive={"patterns": ["*身份证*"]})
@@ -273,6 +280,7 @@ def test_what_is_sensitive_goes_along_only_when_somebody_says_so(tmp_path: Path)
         assert event["details"]["sensitive"] == ([] if there else ["*身份证*"])
 
 
+@pytest.mark.needs("processes")
 def test_choices_and_what_is_left_out(tmp_path: Path) -> None:
     site = Site(tmp_path / "site").init()
     for path in ("f/首次/身份证.png", "f/首次/报告", "f/补正/身份证.png", "g/首次/报告"):

@@ -74,6 +74,7 @@ def test_hooks_elsewhere_are_named_and_overruled(
     assert done.returncode == 0
 
 
+@pytest.mark.needs("processes")
 def test_the_whole_demo_under_such_settings_and_those_of_git_3(
     tmp_path: Path, git_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from tests.support.messages import CATALOGUE, ROOT, Source, catalogue, entries, 
 from tests.support.site import COMMAND, Site
 
 
+@pytest.mark.needs("processes")
 def test_every_message_is_translated_and_none_is_left_over() -> None:
     translated = catalogue()
     assert messages() - translated.keys() == set()
@@ -154,6 +155,7 @@ def commands() -> list[list[str]]:
     return found
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("words", [[], *commands()], ids=" ".join)
 def test_help_is_chinese_in_chinese_and_english_in_english(
     words: list[str],
@@ -177,6 +179,7 @@ sys.exit(max(codes))
 """
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_help_is_the_same_without_docstrings(lang: str, tmp_path: Path) -> None:
     """PYTHONOPTIMIZE=2 takes them away, and a server may set it for everything."""

@@ -110,6 +110,7 @@ def forms(name: bytes) -> list[Any]:
     return [*given, json.loads(json.dumps(text))]
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_the_shell_reads_the_very_name(name: bytes, tmp_path: Path) -> None:
     for form in forms(name):
@@ -123,6 +124,7 @@ def test_the_shell_reads_the_very_name(name: bytes, tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
+@pytest.mark.needs("processes")
 @given(st.lists(st.binary(max_size=20).map(lambda data: data.replace(b"\0", b"")), min_size=1, max_size=5))
 def test_any_names_stay_as_many_words(tmp_path_factory: pytest.TempPathFactory, names: list[bytes]) -> None:
     command = " ".join(map(shell_word, names))

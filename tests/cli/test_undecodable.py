@@ -81,6 +81,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.verified()
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(("path", "command"), COMMANDS)
 def test_every_argument_of_every_command(
     shared: Site,

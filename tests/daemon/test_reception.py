@@ -240,6 +240,7 @@ NONSENSE = [
 ]
 
 
+@pytest.mark.needs("processes")
 def test_nonsense_gets_an_answer_and_changes_nothing(served: Site) -> None:
     before = served.git("rev-parse", "journal").stdout
     for data in NONSENSE:
@@ -260,11 +261,13 @@ def test_nonsense_gets_an_answer_and_changes_nothing(served: Site) -> None:
     served.verified()
 
 
+@pytest.mark.needs("processes")
 def test_a_number_that_is_none_is_no_waiting_time(served: Site) -> None:
     data = json.dumps(GOOD).replace('"wait_seconds": 5', '"wait_seconds": NaN').encode()
     assert b'"result"' in talk(served, struct.pack(">I", len(data)) + data)
 
 
+@pytest.mark.needs("processes")
 def test_slow_callers_keep_nobody_out_for_long(served: Site) -> None:
     folder = os.open(served.archive, os.O_PATH)
     slow = []
@@ -363,6 +366,7 @@ def test_every_action_that_takes_a_file_is_tried_below() -> None:
     assert taking == {(action, key) for action, _, key in PAPERS}
 
 
+@pytest.mark.needs("processes")
 def test_a_file_that_is_named_and_not_sent_is_refused(served: Site) -> None:
     served.run("filing", "set", "f", "--number", NUMBER, "--issued-on", "2026-03-01")
     before = served.git("rev-parse", "journal").stdout
@@ -407,6 +411,7 @@ def test_a_paper_that_is_no_file_is_refused_at_once(site: Site) -> None:
     assert site.git("rev-parse", "journal").stdout == before
 
 
+@pytest.mark.needs("processes")
 def test_no_member_of_the_group_writes_what_cannot_be_read_back(served: Site) -> None:
     before = served.git("rev-parse", "journal").stdout
 
@@ -450,6 +455,7 @@ def test_no_member_of_the_group_writes_what_cannot_be_read_back(served: Site) ->
     served.verified()
 
 
+@pytest.mark.needs("processes")
 def test_typed_text_is_kept_in_one_form_and_names_as_they_are(served: Site, tmp_path: Path) -> None:
     served.run("hold", "place", "n", "f", "--reason", "第一\r\n第二\t三\n", "--by", "林\t听雨")
     details = newest(served, "hold")["details"]

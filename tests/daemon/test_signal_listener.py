@@ -35,6 +35,7 @@ print(heard, flush=True)
 """
 
 
+@pytest.mark.needs("processes")
 def test_signals_find_no_lock_that_is_held() -> None:
     with subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -35,6 +35,7 @@ FIRST = (
 )
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("算法安全自评估报告.pdf", "pdf"), ("算法安全自评估报告.docx", "docx"), ("数据来源清单.xlsx", "xlsx")],
@@ -57,6 +58,7 @@ def test_the_content_tells_the_kind_not_the_name(tmp_path: Path) -> None:
     assert detect_type(tmp_path / "none.pdf", "none.pdf") == ""
 
 
+@pytest.mark.needs("processes")
 def test_no_process_to_read_with_is_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = FIRST / "算法安全自评估报告.pdf"
     cache = DocumentCache(tmp_path / "cache")
@@ -68,6 +70,7 @@ def test_no_process_to_read_with_is_no_stop(tmp_path: Path, monkeypatch: pytest.
         assert reader.read(path, path.name, "0" * 64).problem == ""
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -163,6 +166,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_broken_document_is_a_value(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -175,6 +179,7 @@ def test_a_broken_document_is_a_value(tmp_path: Path, name: str) -> None:
         assert document.kind == "" or document.problem
 
 
+@pytest.mark.needs("processes")
 def test_a_document_that_takes_the_reader_down_takes_no_other_with_it(tmp_path: Path) -> None:
     good = FIRST / "算法安全自评估报告.docx"
     (tmp_path / "zip.docx").write_bytes(BROKEN["zip.docx"])
@@ -184,6 +189,7 @@ def test_a_document_that_takes_the_reader_down_takes_no_other_with_it(tmp_path: 
             assert reader.read(good, good.name).lines
 
 
+@pytest.mark.needs("processes")
 def test_ten_thousand_pages_are_counted_and_read_as_far_as_is_reasonable(tmp_path: Path) -> None:
     path = tmp_path / "long.pdf"
     path.write_bytes(pages(10_000))
@@ -192,6 +198,7 @@ def test_ten_thousand_pages_are_counted_and_read_as_far_as_is_reasonable(tmp_pat
     assert document.lines[:2] == ("[1]", "page 0")
 
 
+@pytest.mark.needs("processes")
 def test_a_picture_has_a_size_and_a_small_copy() -> None:
     picture = read(FIRST / "营业执照扫描件.jpg", "x.jpg")
     assert (picture.kind, picture.problem) == ("picture", "")
@@ -201,6 +208,7 @@ def test_a_picture_has_a_size_and_a_small_copy() -> None:
         assert max(small.size) == 96
 
 
+@pytest.mark.needs("processes")
 def test_a_password_is_a_problem_and_an_empty_one_is_none(tmp_path: Path) -> None:
     for password in ("", "secret"):
         writer = PdfWriter(clone_from=io.BytesIO(pages(3)))
@@ -211,6 +219,7 @@ def test_a_password_is_a_problem_and_an_empty_one_is_none(tmp_path: Path) -> Non
         assert (document.pages, document.problem) == ((None, ENCRYPTED) if password else (3, ""))
 
 
+@pytest.mark.needs("processes")
 def test_headers_and_footnotes_of_a_text_are_read(tmp_path: Path) -> None:
     document = docx.Document()
     document.add_paragraph("正文")
@@ -219,6 +228,7 @@ def test_headers_and_footnotes_of_a_text_are_read(tmp_path: Path) -> None:
     assert read(tmp_path / "x.docx", "x.docx").lines == ("正文", "内部资料")
 
 
+@pytest.mark.needs("processes")
 def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "报告.docx"
     path.write_bytes((FIRST / "算法安全自评估报告.docx").read_bytes())

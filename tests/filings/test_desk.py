@@ -509,6 +509,7 @@ def test_notices_that_come_at_once_get_numbers_of_their_own(site: Site) -> None:
     site.verified()
 
 
+@pytest.mark.needs("processes")
 def test_numbered_submissions_are_compared_with_the_one_before(tmp_path: Path) -> None:
     site = Site(tmp_path / "numbered", "{filing}").init()
     site.write("推荐/a", "1")

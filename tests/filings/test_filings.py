@@ -116,6 +116,7 @@ def test_submit_with_unsettled_changes_is_refused_unless_a_version_is_named(site
     assert site.json("log", "f/s")[0]["submitted"]
 
 
+@pytest.mark.needs("processes")
 def test_numbered_submissions(tmp_path: Path) -> None:
     site = Site(tmp_path / "site", layout="{filing}").init()
     site.write("算法/sub/a", "1")

@@ -48,6 +48,7 @@ def test_the_table_of_this_machine_is_read() -> None:
     assert mounts.mount_of(b"/", table).point == b"/"
 
 
+@pytest.mark.needs("processes")
 def test_children_see_what_this_process_sees(tmp_path: Path) -> None:
     (tmp_path / "深").mkdir()
     (tmp_path / "深/a\nb").write_bytes(os.urandom(3_000_000))
@@ -102,6 +103,7 @@ def through(code: str, patience_seconds: float) -> ChildAccess:
     return access
 
 
+@pytest.mark.needs("processes")
 def test_a_child_that_answers_in_part_holds_nobody_up() -> None:
     """The first byte came in time, and the rest was waited for without end."""
     access = through(ONE_BYTE_AND_SILENCE, 1)
@@ -112,6 +114,7 @@ def test_a_child_that_answers_in_part_holds_nobody_up() -> None:
     access.close()
 
 
+@pytest.mark.needs("processes")
 def test_a_child_that_dies_is_an_error_of_that_path() -> None:
     """Not an EOFError, which nobody expects of a folder."""
     access = through(DIES, 60)
@@ -121,6 +124,7 @@ def test_a_child_that_dies_is_an_error_of_that_path() -> None:
     access.close()
 
 
+@pytest.mark.needs("processes")
 def test_a_share_that_itself_gave_up_is_asked_again() -> None:
     """NFS mounted with "soft" answers ETIMEDOUT: that is an answer, and no child hangs."""
     access = through(SAYS_TIMED_OUT_ONCE, 60)

@@ -48,6 +48,7 @@ def contents(site: Site) -> set[bytes]:
     return {file.read_bytes() for file in objects.rglob("*") if file.is_file()}
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("link", ["f", "f/s"])
 def test_a_path_with_a_link_in_its_middle_leads_nowhere(
     access: FolderAccess, tmp_path: Path, outside: Path, link: str
@@ -62,6 +63,7 @@ def test_a_path_with_a_link_in_its_middle_leads_nowhere(
         list(access.list_folder(b"f/s"))
 
 
+@pytest.mark.needs("processes")
 def test_a_link_that_comes_in_the_middle_of_a_row_of_files_leads_nowhere(
     access: FolderAccess, tmp_path: Path, outside: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_link_that_comes_in_the_middle_of_a_row_of_files_leads_nowhere(
         assert os.listdir("/proc/self/fd") == held
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("path", [b"f/../f/s/a.txt", b"f/./s/a.txt", b"../outside/shadow", b"/etc/passwd"])
 def test_a_forged_path_leads_nowhere(access: FolderAccess, outside: Path, path: bytes) -> None:
     with pytest.raises((FileNotFoundError, SourceChanged)):

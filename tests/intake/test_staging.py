@@ -39,6 +39,7 @@ def test_many_files_come_back_as_they_were(site: Site) -> None:
     assert list((site.archive / "spool").iterdir()) == []
 
 
+@pytest.mark.needs("processes")
 def test_what_became_of_each_file(store: ContentStore) -> None:
     watched = store.spool.parent / "watched"
     (watched / "good.pdf").write_bytes(b"%PDF-1.7 cut")
@@ -74,6 +75,7 @@ def test_a_full_disk_is_told_as_such(store: ContentStore, tmp_path: Path) -> Non
         subprocess.run(["umount", "-l", store.spool], check=True)
 
 
+@pytest.mark.needs("processes")
 def test_a_process_that_dies_is_an_error_and_is_replaced(
     store: ContentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -150,4 +151,4 @@ class WatchedFolder(RuleBasedStateMachine):
 LONG = settings.default is not None and settings.default.max_examples > 100
 EXAMPLES = settings.default.max_examples if LONG and settings.default else 15
 WatchedFolder.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=20, deadline=None)
-TestWatchedFolder = WatchedFolder.TestCase
+TestWatchedFolder = pytest.mark.needs("processes")(WatchedFolder.TestCase)

@@ -194,6 +194,7 @@ def test_a_folder_that_comes_back_later_is_looked_at_then(filed: Site, tmp_path:
     daemon.communicate(timeout=20)
 
 
+@pytest.mark.needs("processes")
 def test_a_place_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No share that hangs can be made here: a child that sleeps does the same."""
     sleeper = tmp_path / "python"
@@ -205,6 +206,7 @@ def test_a_place_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Monk
         watch_path._folder_identity(os.fsencode(tmp_path))
 
 
+@pytest.mark.needs("processes")
 def test_a_place_is_told_from_others(tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"GBK \xb1\xb8\xb0\xb8\n")
     odd.mkdir()

@@ -6,6 +6,7 @@ import tempfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ SUBMISSION = Submission("f", "s", b"f", b"s")
 steps = st.lists(st.sampled_from(["capture", "submit", "end", "token", "late token"]), min_size=1, max_size=8)
 
 
+@pytest.mark.needs("processes")
 @settings(max_examples=25)
 @given(steps)
 def test_every_anchor_is_its_clock_or_the_first_later_token(history: list[str]) -> None:

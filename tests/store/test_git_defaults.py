@@ -125,6 +125,7 @@ def test_a_repository_of_another_format_is_refused_and_removed(
     assert after.keys() == before.keys()
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.parametrize("change", [WRONG["reftable"], "exit 1"], ids=["wrong", "failed"])
 def test_no_half_made_repository_stays(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     git_three.change_what_is_made(tmp_path / "bin", change, monkeypatch)
@@ -250,6 +251,7 @@ def can_migrate() -> bool:
     return "--ref-format" in done.stdout + done.stderr
 
 
+@pytest.mark.needs("processes")
 def test_a_reftable_clone_is_refused_unchanged_and_becomes_an_archive_when_converted(reftable: Site) -> None:
     said = refused(reftable)
     assert "reftable" in said
@@ -263,6 +265,7 @@ def test_a_reftable_clone_is_refused_unchanged_and_becomes_an_archive_when_conve
     reftable.verified()
 
 
+@pytest.mark.needs("processes")
 def test_the_command_is_quoted(reftable: Site) -> None:
     moved = reftable.root / "it's 档案; $(touch ran)"
     reftable.archive.rename(moved)
@@ -287,6 +290,7 @@ def test_an_archive_whose_refs_somebody_moved_into_tables_keeps_them(site: Site,
 # --- other commands that meet repositories
 
 
+@pytest.mark.needs("processes")
 @pytest.mark.usefixtures("git_3")
 def test_the_tags_of_a_bare_repository_are_a_signal(tmp_path: Path) -> None:
     bare = tmp_path / "code.git"

@@ -69,6 +69,7 @@ def test_screen_lets_no_name_forge_a_line() -> None:
     assert names.screen("材料 é") == "材料 é"
 
 
+@pytest.mark.needs("processes")
 def test_git_accepts_every_ref_and_tree(tmp_path: Path) -> None:
     """One repository with every awkward name as tag and as path; git itself is the judge."""
     git = ["git", f"--git-dir={tmp_path}"]

@@ -71,6 +71,7 @@ def test_events_before_a_damaged_one_are_in_the_index(site: Site) -> None:
     archive.close()
 
 
+@pytest.mark.needs("processes")
 def test_a_synthetic_archive_is_one_but_for_its_content(tmp_path: Path) -> None:
     """The generator of the benchmarks makes what ``verify`` accepts."""
     import synthetic

@@ -78,6 +78,7 @@ def _replica_objects(path: Path) -> object:
     return state.objects_below("")
 
 
+@pytest.mark.needs("processes")
 def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) -> None:
     connect(tmp_path / "index.db").close()
     with closing(Archive.create(tmp_path / "archive", CREATED)) as archive:

@@ -115,6 +115,7 @@ def test_pointers_are_those_of_git_lfs() -> None:
     assert pointer("ab", 5) == b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
 
 
+@pytest.mark.needs("processes")
 def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     code = "import sys,time\nfrom pathlib import Path\nfrom archiver.store import lock\n"
     code += "with lock.hold(Path(sys.argv[1]), 0): print('held', flush=True); time.sleep(60)"
@@ -158,17 +159,20 @@ def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
     assert not is_signed_by(message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes())
 
 
+@pytest.mark.needs("processes")
 def test_the_private_key_is_for_its_owner_alone(archive: Archive) -> None:
     assert stat.S_IMODE((archive.keys / "signing_key").stat().st_mode) == 0o600
     assert stat.S_IMODE(archive.keys.stat().st_mode) == 0o700
 
 
+@pytest.mark.needs("processes")
 def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
     (archive.keys / "signing_key").unlink()
     with pytest.raises(StorageError, match="signing key"):
         keys.sign(archive.keys, b"x")
 
 
+@pytest.mark.needs("processes")
 def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
     with archive.writing(0) as writer:
         for number in range(3):
@@ -220,6 +224,7 @@ def _version(archive: Archive, number: int, parent: str | None, changes: list[Ch
     return event.refs[submission.branch]
 
 
+@pytest.mark.needs("processes")
 def test_a_chain_of_renames_is_kept_apart(archive: Archive) -> None:
     first = _version(archive, 1, None, CHANGES)
     swap = [
@@ -241,6 +246,7 @@ def test_a_chain_of_renames_is_kept_apart(archive: Archive) -> None:
     assert before == ([list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions())
 
 
+@pytest.mark.needs("processes")
 def test_the_cost_of_a_version_does_not_read_the_others(archive: Archive) -> None:
     """One change in a large submission writes a handful of objects, not one a material."""
     many = [Change(Op.ADD, f"d{n % 50}/f{n}".encode(), f"{n:064x}", 1, 1) for n in range(3000)]

@@ -50,6 +50,8 @@ NEEDS = {
     ),
     "mount": Need("mkdir a; unshare --mount mount -t tmpfs tmpfs a", "mount util-linux"),
     "openssl": Need("openssl version", "openssl"),
+    # Of every machine; whoever starts some is no unit test, see ``--unit``.
+    "processes": Need("true"),
     "rsync": Need("rsync --version", "rsync"),
     "setfacl": Need("touch file; setfacl -m u:65534:r file", "acl"),
     "setpriv": Need("setpriv --bounding-set -dac_override --inh-caps -dac_override true", "util-linux"),

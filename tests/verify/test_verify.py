@@ -22,6 +22,8 @@ from archiver.verify.whole_archive import verify, verify_without_git
 from tests.support.site import Site
 from tests.verify.test_disposals import NUMBERS
 
+pytestmark = pytest.mark.needs("processes")
+
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Site:
