@@ -17,7 +17,7 @@ from archiver.errors import Busy, StorageError
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
-from archiver.store.changes import between
+from archiver.store.changes import MaterialPair, changes_between
 from archiver.store.content.objects import ContentStore, pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
@@ -257,16 +257,16 @@ def _m(path: bytes, sha: str | None, mtime: int = 0) -> Material:
 
 def test_changes_between_two_states() -> None:
     pairs = [
-        (_m(b"same", "1", 1), _m(b"same", "1", 2)),
-        (_m(b"old", "2"), None),
-        (None, _m(b"new", "2")),
-        (_m(b"gone", "3"), None),
-        (_m(b"mod", "4"), _m(b"mod", "5")),
-        (_m(b"was-file", "6"), _m(b"was-file", None)),
-        (_m(b"was-dir", None), _m(b"was-dir", "7")),
-        (None, None),
+        MaterialPair(_m(b"same", "1", 1), _m(b"same", "1", 2)),
+        MaterialPair(_m(b"old", "2"), None),
+        MaterialPair(None, _m(b"new", "2")),
+        MaterialPair(_m(b"gone", "3"), None),
+        MaterialPair(_m(b"mod", "4"), _m(b"mod", "5")),
+        MaterialPair(_m(b"was-file", "6"), _m(b"was-file", None)),
+        MaterialPair(_m(b"was-dir", None), _m(b"was-dir", "7")),
+        MaterialPair(None, None),
     ]
-    assert {(c.op, c.path, c.source) for c in between(pairs)} == {
+    assert {(c.op, c.path, c.source) for c in changes_between(pairs)} == {
         (Op.RENAME, b"new", b"old"),
         (Op.DELETE, b"gone", None),
         (Op.MODIFY, b"mod", None),
