@@ -253,7 +253,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         hooks_path=archive.repository.outer_hooks_path(),
         clock=clock.stamp(compliance_time),
         lag_seconds=max(0, (reading.wall - compliance_time) // timedelta(seconds=1)),
-        lag=archive.index.lag().now(clock.evidence(compliance_time, reading)),
+        lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, reading)),
         stamped=(archive.index.last_token() or (0, None))[1],
         last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_forecast_space(archive, reading.wall),

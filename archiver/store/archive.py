@@ -57,7 +57,7 @@ class Archive:
         settings and hooks.
         """
         self.root = root
-        self.actor = actor or users.caller()
+        self.actor = actor or users.current_user()
         self.repository_path = root / "archive.git"
         self.keys = root / "keys"
         self.spool = root / "spool"
@@ -355,5 +355,5 @@ class Archive:
                 "The archive {path} belongs to {owner}, and only that user writes it. Nothing was written and "
                 "nothing was lost. Start its service, which does it for others, or run this as {owner}.",
                 path=self.root,
-                owner=users.of_uid(owner_uid),
+                owner=users.user_with_id(owner_uid),
             )

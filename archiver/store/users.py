@@ -8,15 +8,15 @@ import pwd
 from archiver.model import Actor
 
 
-def caller() -> Actor:
-    """Return the user who runs this process."""
-    return of_uid(os.getuid())
+def current_user() -> Actor:
+    """Return the user who started this process, by the real user ID: a set-user-ID program cannot hide them."""
+    return user_with_id(os.getuid())
 
 
-def of_uid(uid: int) -> Actor:
-    """Return the user with that number, without a name if the password database has none."""
+def user_with_id(uid: int) -> Actor:
+    """Return the user with that number; the name is empty if the password database has none."""
     try:
         return Actor(uid, pwd.getpwuid(uid).pw_name)
     except KeyError:
-        # A deleted user, or one of a directory server that is away: the number identifies them.
+        # The user was deleted, or their directory server cannot be reached: the number still identifies them.
         return Actor(uid, "")
