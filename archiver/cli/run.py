@@ -104,7 +104,7 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
 
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
-    while holder := lock.holder(archive.root / "daemon.lock"):
+    while holder := lock.describe_holder(archive.root / "daemon.lock"):
         differences = scan_beside_daemon(archive, session.config)
         unreadable = [item for item in differences.skipped if is_unreadable(item)]
         if not differences.changed and unreadable:

@@ -221,7 +221,7 @@ def report_health(archive: Archive, config: Config) -> HealthReport:
 
 
 def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> HealthReport:
-    daemon = lock.holder(archive.root / "daemon.lock")
+    daemon = lock.describe_holder(archive.root / "daemon.lock")
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
         watch_state = MISSING

@@ -88,7 +88,7 @@ class Archive:
         with permissions.masked(), new_archive.made_in(root) as new_folder:
             new_root = new_folder.folder
             (new_root / "spool").mkdir()
-            keys.create(new_root / "keys")
+            keys.create_keys(new_root / "keys")
             Repository.create(new_root / "archive.git").close()
             with closing(cls(new_root)) as archive:
                 archive._is_new = True
@@ -294,7 +294,7 @@ class Archive:
             if not was_clean or not self._refs_compared:
                 self._compare_refs()
             if not was_clean and self.index.key_commit:
-                keys.install(self.keys, self.signers())
+                keys.install_next_key(self.keys, self.signers())
             writer = Writer(self)
             self._journal_restored_settings(writer)
             yield writer

@@ -123,7 +123,7 @@ def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     assert other.stdout.readline() == "held\n"
     with pytest.raises(Busy, match=str(other.pid)), lock.hold(tmp_path / "lock", 0.1):
         pass
-    assert str(other.pid) in (lock.holder(tmp_path / "lock") or "")
+    assert str(other.pid) in (lock.describe_holder(tmp_path / "lock") or "")
     other.kill()
     other.wait()
     other.stdout.close()
@@ -131,7 +131,7 @@ def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
         assert not clean, "a holder that was killed did not end cleanly"
     with lock.hold(tmp_path / "lock", 0) as clean:
         assert clean
-    assert lock.holder(tmp_path / "lock") is None
+    assert lock.describe_holder(tmp_path / "lock") is None
 
 
 def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
 
 @pytest.mark.needs("ssh-keygen")
 def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
-    keys.create(tmp_path / "keys")
+    keys.create_keys(tmp_path / "keys")
     message = "密封 v1\n".encode()
     signature = keys.sign(tmp_path / "keys", message)
     (tmp_path / "sig").write_text(signature)
@@ -154,7 +154,7 @@ def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
     assert is_signed_by(message + signature.encode(), allowed)
     assert not is_signed_by(b"x" + message + signature.encode(), allowed)
     assert not is_signed_by(message, allowed)
-    keys.create(tmp_path / "other")
+    keys.create_keys(tmp_path / "other")
     assert not is_signed_by(message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes())
 
 
