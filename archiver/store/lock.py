@@ -30,8 +30,8 @@ _MAX_TEXT_BYTES = 500
 def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
     """Hold the lock file ``path`` during the block; yield True if the last holder ended cleanly.
 
-    False means that the last holder may have left something unfinished: it crashed, its block raised an error, or
-    the machine was rebooted since.  A holder whose block ends without an error leaves a mark with the ID of this
+    False means that something may be unfinished: the last holder crashed, its block raised an error, the machine
+    was rebooted since, or the lock was never held before.  A holder whose block ends without an error leaves a mark with the ID of this
     boot, which the next holder compares.
 
     Raises Busy, with the pid and the command of the present holder, after ``wait_seconds``; StorageError if the
@@ -93,7 +93,7 @@ class LockFlag:
 def describe_holder(path: Path) -> str | None:
     """Return the holder of the lock as ``pid (command)``; None if the lock is free or the file cannot be opened.
 
-    The answer is ``?`` if the holder has not written its description yet.
+    Returns ``?`` for an empty file, such as that of a :class:`LockFlag`.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
