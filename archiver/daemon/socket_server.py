@@ -75,7 +75,7 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             reason=getattr(error, "strerror", None) or error,
         )
     # Threads write too: the mask is the same for all of them.
-    os.umask(permissions.mask_of(config.archive))
+    os.umask(permissions.umask_for(config.archive))
 
 
 class SocketServer:

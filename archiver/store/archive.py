@@ -85,7 +85,7 @@ class Archive:
         cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
         """Create an archive with its key and its first event; raises Busy or StorageError, and leaves nothing."""
-        with permissions.masked(), new_archive.made_in(root) as new_folder:
+        with permissions.archive_umask(), new_archive.made_in(root) as new_folder:
             new_root = new_folder.folder
             (new_root / "spool").mkdir()
             keys.create_keys(new_root / "keys")
@@ -329,7 +329,7 @@ class Archive:
     @contextmanager
     def _write_lock(self, wait_seconds: float) -> Iterator[bool]:
         self.check_owner()
-        with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
+        with permissions.archive_umask(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
             yield was_clean
 

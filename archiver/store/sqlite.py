@@ -12,7 +12,7 @@ from pathlib import Path
 from archiver import clock
 from archiver.existence import is_there
 from archiver.model import JournalPoint
-from archiver.store.permissions import mask_of
+from archiver.store.permissions import umask_for
 
 #: A shorter wait fails on a busy machine; a longer one hides that a process hangs with a transaction open.
 _BUSY_SECONDS = 30.0
@@ -63,7 +63,7 @@ def _make_file(path: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.fchmod(descriptor, 0o666 & ~mask_of(path.parent))
+            os.fchmod(descriptor, 0o666 & ~umask_for(path.parent))
         finally:
             os.close(descriptor)
 

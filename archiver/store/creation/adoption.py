@@ -31,7 +31,7 @@ def adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
     The caller closes the archive.  Raises StorageError if clone or keys are missing or unfit, or if the filesystem
     cannot hold an archive.
     """
-    with permissions.masked():
+    with permissions.archive_umask():
         return _adopt_clone(root, adopted)
 
 
