@@ -85,7 +85,7 @@ class Archive:
         cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
         """Create an archive with its key and its first event; raises Busy or StorageError, and leaves nothing."""
-        with permissions.archive_umask(), new_archive.made_in(root) as new_folder:
+        with permissions.archive_umask(), new_archive.create_in_workspace(root) as new_folder:
             new_root = new_folder.folder
             (new_root / "spool").mkdir()
             keys.create_keys(new_root / "keys")

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """A step that has just been completed; the steps of a capture come first, in the order in which it takes them."""
+    """A step that has just been completed; those of a capture come first, in the order in which it takes them."""
 
     CONTENT_STAGED = "content staged"
     CONTENT_SYNCED = "content synced"
@@ -31,5 +31,5 @@ class Step(StrEnum):
 
 
 def reached(step: Step) -> None:
-    """Announce to the listeners of Python's audit events that ``step`` is complete; a test may kill the process."""
+    """Announce to the listeners of Python's audit events that ``step`` is complete; they may kill the process."""
     sys.audit("archiver.step", step.value)

@@ -43,8 +43,8 @@ def create_keys(folder: Path) -> None:
 def prepare_next_key(folder: Path, signers: bytes) -> bytes:
     """Generate a second key in ``folder``; return ``signers`` with a line for the new key appended.
 
-    ``signers`` is the text of ``allowed_signers``.  A key that was prepared earlier is replaced.  The new key signs
-    nothing before :func:`install_next_key`.  Raises StorageError if the key cannot be written.
+    ``signers`` is the text of ``allowed_signers``.  A key that was prepared earlier is replaced.  The new key
+    signs nothing before :func:`install_next_key`.  Raises StorageError if the key cannot be written.
     """
     next_key_path = folder / _NEXT_KEY_FILE
     try:
@@ -57,8 +57,9 @@ def prepare_next_key(folder: Path, signers: bytes) -> bytes:
 def install_next_key(folder: Path, signers: bytes) -> None:
     """Replace the key in use by the prepared key if ``signers`` ends with it; otherwise delete the prepared key.
 
-    ``signers`` is the journalled text of ``allowed_signers``.  Does nothing without a prepared key.  After a crash,
-    the journal may have the new key while the folder still has the old one: recovery calls this function again.
+    ``signers`` is the journalled text of ``allowed_signers``.  Does nothing without a prepared key.  After a
+    crash, the journal may have the new key while the folder still has the old one: recovery calls this function
+    again.
 
     Raises StorageError if the prepared key cannot be read, OSError if the disk cannot be written.
     """
@@ -157,7 +158,8 @@ def sign(folder: Path, message: bytes) -> str:
     key = _load_key(folder / _KEY_FILE)
     raw_public_key = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)
-    # PROTOCOL.sshsig puts namespace, reserved field and hash algorithm into the signed data and into the signature.
+    # PROTOCOL.sshsig puts namespace, reserved field and hash algorithm into the signed data and into the
+    # signature.
     envelope = _ssh_string(_NAMESPACE) + _ssh_string(b"") + _ssh_string(b"sha512")
     signed_data = b"SSHSIG" + envelope + _ssh_string(hashlib.sha512(message).digest())
     signature = _ssh_string(b"ssh-ed25519") + _ssh_string(key.sign(signed_data))

@@ -17,8 +17,8 @@ from pathlib import Path
 from archiver import clock
 from archiver.errors import Busy, StorageError
 
-#: The pause between two attempts.  A shorter one burns the processor; a longer one delays each write that waits for
-#: another by up to this time.
+#: The pause between two attempts.  A shorter one burns the processor; a longer one delays each write that waits
+#: for another by up to this time.
 _RETRY_SECONDS = 0.02
 #: A longer command line is cut off: the message that quotes it stays readable.
 _MAX_DESCRIPTION_CHARS = 400
@@ -31,8 +31,8 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
     """Hold the lock file ``path`` during the block; yield True if the last holder ended cleanly.
 
     False means that something may be unfinished: the last holder crashed, its block raised an error, the machine
-    was rebooted since, or the lock was never held before.  A holder whose block ends without an error leaves a mark with the ID of this
-    boot, which the next holder compares.
+    was rebooted since, or the lock was never held before.  A holder whose block ends without an error leaves a
+    mark with the ID of this boot, which the next holder compares.
 
     Raises Busy, with the pid and the command of the present holder, after ``wait_seconds``; StorageError if the
     file cannot be opened for writing.

@@ -129,7 +129,7 @@ def path_of_tree(encoded: bytes) -> bytes:
 
 
 def _tree_component(name: bytes) -> bytes:
-    """Return one name of a path as git trees hold it: its first byte is escaped if git treats the name as its own."""
+    """Return one name of a path as git trees hold it: the first byte is escaped if the name is special to git."""
     encoded = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
     if _is_special_to_git(name):
         return b"%%%02X" % encoded[0] + encoded[1:]
@@ -137,7 +137,7 @@ def _tree_component(name: bytes) -> bytes:
 
 
 def _is_special_to_git(name: bytes) -> bool:
-    """Return True if git may take the name for one of its own on some platform: ``.git``, ``GIT~1``, ``.git::$DATA``.
+    """Return True if git on some platform takes the name for its own: ``.git``, ``GIT~1``, ``.git::$DATA``.
 
     Windows and macOS ignore case, and each of them ignores further characters.
     """
@@ -150,8 +150,8 @@ def _is_special_to_git(name: bytes) -> bool:
 def ref_component(folder: bytes) -> str:
     """Return the part of a ref's name that stands for the folder of a filing or of a submission.
 
-    Different folders have different components.  A component over 200 bytes is shortened, so that the folder cannot
-    be read from it; the journal has the full name.
+    Different folders have different components.  A component over 200 bytes is shortened, so that the folder
+    cannot be read from it; the journal has the full name.
     """
     # A folder must not pass for one of the names that this program gives itself, such as "_common".
     if folder in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):

@@ -1,9 +1,9 @@
 """Restrict who may read the archive's files, and make content objects immutable.
 
-The archive belongs to the service's user, and nobody else gets past its folders unless a reading group is set.  The
-group reads the archive because the folders belong to it, new files inherit it (setgid), and writers set a umask that
-leaves it the right to read.  Access-control lists are dropped: below a folder with a default list, the kernel ignores
-the umask.
+The archive belongs to the service's user, and nobody else gets past its folders unless a reading group is set.
+The group reads the archive because the folders belong to it, new files inherit it (setgid), and writers set a
+umask that leaves it the right to read.  Access-control lists are dropped: below a folder with a default list, the
+kernel ignores the umask.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _KEY_PREFIX = "signing_key"
 _CONTENT_FOLDER = "/lfs/objects/"
 #: The extended attributes that hold a path's access-control list, and the list that new files in a folder inherit.
 _ACL_ATTRIBUTES = ("system.posix_acl_access", "system.posix_acl_default")
-#: ``status`` examines this many entries, which takes tens of milliseconds.  More would make it slow; fewer could end
-#: before the last of the upper folders, which come first and guard everything below.
+#: ``status`` examines this many entries, which takes tens of milliseconds.  More would make it slow; fewer could
+#: end before the last of the upper folders, which come first and guard everything below.
 _QUICK_LOOK_ENTRIES = 2000
 #: From linux/fs.h.
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x00000010
@@ -121,8 +121,8 @@ def make_private(folder: Path) -> None:
 def grant_access(root: Path, group: int | None) -> int:
     """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
 
-    With ``group`` None, only the owner may read it.  An entry that cannot be changed does not stop the others: then
-    the first OSError is raised at the end, for example because the caller is not a member of the group.
+    With ``group`` None, only the owner may read it.  An entry that cannot be changed does not stop the others:
+    then the first OSError is raised at the end, for example because the caller is not a member of the group.
     """
     changed_count, first_error = 0, None
     for path, status in _walk_entries(os.fspath(root)):

@@ -59,9 +59,10 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _make_file(path: Path) -> None:
-    """Create an empty file for a new database, with the mode that its folder allows; the process's umask is ignored.
+    """Create an empty file for a new database, with the mode that its folder allows.
 
-    SQLite gives its companion files the same mode.  Does nothing if the file exists.
+    The process's umask is ignored.  SQLite gives its companion files the same mode.  Does nothing if the file
+    exists.
     """
     # If the file cannot be created, SQLite fails to open it, and reports the reason.
     with suppress(OSError):
@@ -171,9 +172,9 @@ def read_point(database: sqlite3.Connection) -> JournalPoint | None:
 
 
 def point_of(database_path: Path) -> JournalPoint | None:
-    """Return the newest event that the database file includes; None if it includes none, or is missing or unreadable.
+    """Return the newest event that the database file includes; None if there is none or the file is unusable.
 
-    Opens the file for the time of the call, and writes nothing.
+    Opens the file only during the call, and writes nothing.
     """
     try:
         with closing(connect_read_only(database_path)) as database:
@@ -184,7 +185,7 @@ def point_of(database_path: Path) -> JournalPoint | None:
 
 
 def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
-    """Record ``point`` as the newest event that a database includes, for :func:`read_point`; the caller commits."""
+    """Record ``point`` as the newest event that a database includes; the caller commits."""
     meta_rows = (
         ("archive", point.archive_id),
         ("seq", str(point.seq)),
@@ -195,7 +196,7 @@ def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, which differ if another file replaced it; None if it cannot be reached."""
+    """Return device and inode of a file, by which a replaced file is recognized; None if it cannot be reached."""
     try:
         file_stat = os.stat(path)
     except OSError:
@@ -207,8 +208,8 @@ def file_identity(path: Path) -> tuple[int, int] | None:
 def replace(new_path: Path, path: Path) -> None:
     """Replace the database ``path`` by ``new_path``, both of which are closed; raises OSError.
 
-    ``new_path`` is moved.  The write-ahead log of the old database is removed first, because SQLite would apply it to
-    the new file.
+    ``new_path`` is moved.  The write-ahead log of the old database is removed first, because SQLite would apply it
+    to the new file.
     """
     for suffix in _COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)

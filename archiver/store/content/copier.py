@@ -1,8 +1,8 @@
 """Copy files and hash them while they are copied; large files bypass the page cache.
 
 Archived content and packages are seldom read again soon, and must not push the files of the file server's users
-out of memory.  The disk writes one chunk while the next one is read and hashed, so that a sync at the end has little
-left to do.
+out of memory.  The disk writes one chunk while the next one is read and hashed, so that a sync at the end has
+little left to do.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class _Buffer:
         # Anonymous memory begins at a page boundary; memory of a bytearray need not.
         pages = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):
-            # With huge pages the kernel has shorter lists of pages to write; without them, copying is merely slower.
+            # With huge pages the kernel has shorter lists of pages to write; without them, copying is merely
+            # slower.
             pages.madvise(mmap.MADV_HUGEPAGE)
         self.memory = memoryview(pages)
         self._being_written = threading.Lock()
@@ -71,8 +72,8 @@ class _Buffer:
     def write(self, descriptor: int, chunk: memoryview) -> None:
         """Write ``chunk`` and mark the buffer as free; only the writing thread calls this.
 
-        Never raises OSError: the error would end the thread, so :meth:`wait_until_free` raises it in the thread that
-        copies.
+        Never raises OSError: the error would end the thread, so :meth:`wait_until_free` raises it in the thread
+        that copies.
         """
         try:
             _write_past_cache(descriptor, chunk)
@@ -82,7 +83,10 @@ class _Buffer:
             self._being_written.release()
 
     def wait_until_free(self) -> None:
-        """Wait until the buffer may be filled again; raises WriteFailed, once, if its last chunk was not written."""
+        """Wait until the buffer may be filled again.
+
+        Raises WriteFailed, once, if its last chunk could not be written.
+        """
         with self._being_written:
             write_error, self._write_error = self._write_error, None
         if write_error:
@@ -113,7 +117,7 @@ class Copier:
     """
 
     def __init__(self, buffer_count: int = _BUFFER_COUNT) -> None:
-        """Reserve ``buffer_count`` buffers for large files; more of them keep the disk busy on a busy processor."""
+        """Reserve ``buffer_count`` buffers for large files: on a busy processor, more of them keep the disk busy."""
         self._small_buffer = _Buffer(_SMALL_CHUNK_BYTES)
         self._large_buffers = [_Buffer(_LARGE_CHUNK_BYTES) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
@@ -138,14 +142,14 @@ class Copier:
         """Read ``readinto`` until it returns 0, write every chunk to ``descriptor``; return the number of bytes.
 
         ``descriptor`` belongs to an empty file.  ``size`` is the expected size; the real one may differ.  Every
-        object in ``digests`` is updated with all bytes.  ``check_progress`` is called before each chunk is written,
-        with the number of bytes including that chunk, and may raise to abandon the copy.
+        object in ``digests`` is updated with all bytes.  ``check_progress`` is called before each chunk is
+        written, with the number of bytes including that chunk, and may raise to abandon the copy.
 
         Chunks may still wait for the disk when this returns, so the caller keeps ``descriptor`` open until
         :meth:`wait` returns; one call of it is enough for several copies.
 
-        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, which may also be the error of an
-        earlier copy that was not waited for.
+        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, which may also be the error of
+        an earlier copy that was not waited for.
         """
         is_large = size >= LARGE_FILE_BYTES and _set_direct(descriptor, enabled=True)
         copied_bytes = 0
@@ -189,8 +193,8 @@ class Copier:
 def _fill_buffer(memory: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
     """Read until ``memory`` is full or the source ends; return the filled part, which is empty at the end.
 
-    A single read may return less than is left of the file.  Such a read must not end a chunk: O_DIRECT writes whole
-    blocks, so only the last chunk of a file may end within a block.
+    A single read may return less than is left of the file.  Such a read must not end a chunk: O_DIRECT writes
+    whole blocks, so only the last chunk of a file may end within a block.
     """
     filled_bytes = 0
     while filled_bytes < len(memory) and (read_bytes := readinto(memory[filled_bytes:])):
@@ -217,8 +221,8 @@ def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
         while len(chunk) >= _ALIGNMENT:
             chunk = chunk[os.write(descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:
-        # The filesystem accepted O_DIRECT but requires larger blocks, or a nearly full disk took part of a block, so
-        # that the next write is not aligned.  Write the rest through the page cache: that reports a full disk.
+        # The filesystem accepted O_DIRECT but requires larger blocks, or a nearly full disk took part of a block,
+        # so that the next write is not aligned.  Write the rest through the page cache: that reports a full disk.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise WriteFailed(error.errno, error.strerror) from error
     if chunk:

@@ -1,7 +1,7 @@
 """Keep content objects: the bytes of each material once, in the layout of Git LFS.
 
-A file is read once, so that the bytes that are hashed are the bytes that are written.  The copy gets its final name
-only when its bytes are durable, so that an object with a SHA-256 for its name is complete after any crash.
+A file is read once, so that the bytes that are hashed are the bytes that are written.  The copy gets its final
+name only when its bytes are durable, so that an object with a SHA-256 for its name is complete after any crash.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from archiver.store.permissions import allow_deletion
 CHUNK_BYTES = 1 << 20
 #: Modes of an object that the reading group may read, and of a sensitive object.
 _SHARED_MODE, _OWNER_MODE = 0o444, 0o400
-#: Up to this many files are synced one by one, because ``syncfs`` also waits for the writes of other programs.  More
-#: single syncs than this take longer than one ``syncfs``.
+#: Up to this many files are synced one by one, because ``syncfs`` also waits for the writes of other programs.
+#: More single syncs than this take longer than one ``syncfs``.
 _MAX_SINGLE_SYNCS = 64
 
 #: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,
@@ -97,7 +97,7 @@ class ContentStore:
             return False
 
     def is_intact(self, sha256: str, size: int) -> bool:
-        """Read an object as a whole; return True if it has that size and its bytes have the SHA-256 of its name."""
+        """Read a whole object; return True if it has that size and its bytes have the SHA-256 of its name."""
         if not self.has(sha256, size):
             return False
         digest = hashlib.sha256()
@@ -116,8 +116,8 @@ class ContentStore:
         ``heartbeat`` is called before each chunk is written, and may raise to abandon the copy.  The caller passes
         the result to :meth:`publish` or :meth:`discard`, and closes ``source``.
 
-        Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if the
-        archive's disk cannot be written.  Nothing is left in the spool then.
+        Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
+        the archive's disk cannot be written.  Nothing is left in the spool then.
         """
         stat_data = source.stat_data
         is_racy = abs(clock.wall_ns() - stat_data.ctime_ns) < _TICK_NS
@@ -196,8 +196,8 @@ class ContentStore:
     def publish(self, copies: Iterable[StagedCopy]) -> None:
         """Move every copy from the spool to the object with its SHA-256, and return when that is durable.
 
-        A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all; its
-        copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
+        A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all;
+        its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
         """
         spool_paths: dict[str, str] = {}
         for copy in copies:
@@ -249,7 +249,7 @@ class ContentStore:
         reached(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
-        """Make files or folders of the archive durable, in the way that is faster for their number; raises OSError."""
+        """Make files or folders of the archive durable, in the way that is faster for so many; raises OSError."""
         if len(paths) > _MAX_SINGLE_SYNCS:
             sync_filesystem(self.objects)
             return
@@ -274,11 +274,11 @@ class ContentStore:
     def destroy(self, digests: Iterable[str]) -> None:
         """Delete the objects with these SHA-256 values, durably.
 
-        Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing object
-        is no error, so that a disposal can be repeated after a crash.
+        Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
+        object is no error, so that a disposal can be repeated after a crash.
 
-        Raises StorageError for the first object that cannot be deleted, and OSError if the deletions cannot be made
-        durable.
+        Raises StorageError for the first object that cannot be deleted, and OSError if the deletions cannot be
+        made durable.
         """
         folders = set()
         for sha256 in digests:

@@ -10,8 +10,8 @@ import errno
 import os
 from contextlib import suppress
 
-#: Folders of the archive, relative to its own folder, of which each entry is recognized.  Folders below them have too
-#: many entries: they are recognized themselves, and so never entered.
+#: Folders of the archive, relative to its own folder, of which each entry is recognized.  Folders below them have
+#: too many entries: they are recognized themselves, and so never entered.
 _LISTED_FOLDERS = (b"", b"/keys", b"/archive.git", b"/archive.git/lfs")
 
 
@@ -49,12 +49,12 @@ class OwnFiles:
         return identity in self.identities
 
     def refuse(self, status: os.stat_result, path: bytes) -> None:
-        """Raise OwnFile if the file with this ``stat`` result belongs to the archive; ``path`` goes into the error."""
+        """Raise OwnFile, with ``path``, if the file with this ``stat`` result belongs to the archive."""
         if self.holds(status):
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:
-        """List the archive's files, as device and inode; folders that cannot be listed contribute only themselves."""
+        """Return device and inode of the archive's folders, and of the entries of those that can be listed."""
         if self._archive is None:
             return frozenset()
         identities: set[tuple[int, int]] = set()

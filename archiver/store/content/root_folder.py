@@ -1,7 +1,7 @@
 """Enter folders below a root one name at a time, through descriptors, so that no link leads out of the root.
 
-The kernel follows every link in the middle of a path.  A user with write access to the watched folder can put a link
-there between a scan and the reading of a file.
+The kernel follows every link in the middle of a path.  A user with write access to the watched folder can put a
+link there between a scan and the reading of a file.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RootFolder:
 
     @contextmanager
     def opened_folder(self, path: bytes) -> Iterator[int]:
-        """Yield the descriptor of the folder at ``path``, and close it after the block; raises as :meth:`enter`."""
+        """Yield the descriptor of the folder at ``path``, closed after the block; raises as :meth:`enter` does."""
         descriptor = self.enter(path)
         try:
             yield descriptor
@@ -80,9 +80,10 @@ class RootFolder:
         A folder is opened once for successive files in it, and closed when the path of a file in another folder is
         given or the block ends; the caller closes nothing.  The function raises as :meth:`enter` does.
 
-        Opening each file's folder anew made the first capture of small files a fifth slower: two threads passed the
-        interpreter's lock to each other at every system call.  For one thread and a short batch only: if a folder is
-        moved away meanwhile, the rest of the batch is still read from it, as if the move had come just after.
+        Opening each file's folder anew made the first capture of small files a fifth slower: two threads passed
+        the interpreter's lock to each other at every system call.  For one thread and a short batch only: if a
+        folder is moved away meanwhile, the rest of the batch is still read from it, as if the move had come just
+        after.
         """
         # At most one folder, as its path and its descriptor.
         open_folder: list[tuple[bytes, int]] = []
@@ -102,7 +103,7 @@ class RootFolder:
                 os.close(descriptor)
 
     def stat_path(self, path: bytes) -> os.stat_result:
-        """Return the ``stat`` result of ``path``; a link at its end is not followed.  Raises as :meth:`enter`."""
+        """Return the ``stat`` result of ``path``; a link at its end is not followed.  Raises OSError."""
         parent_path, _, name = path.rpartition(b"/")
         descriptor = self.enter(parent_path)
         try:

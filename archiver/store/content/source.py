@@ -47,7 +47,7 @@ class Source(Protocol):
         """Read the next bytes into ``buffer``; return their number, 0 at the end of the file.  Raises OSError."""
 
     def is_unchanged(self) -> bool:
-        """Return True if the file has the figures of its opening, and its name still leads to it.  Raises OSError."""
+        """Return True if the figures of the file are unchanged and its name still leads to it.  Raises OSError."""
 
     def close(self) -> None:
         """Close the file."""
@@ -59,11 +59,11 @@ class FileSource:
     def __init__(self, root: RootFolder, path: bytes, folder_descriptor: int | None = None) -> None:
         """Open the file at ``path`` below ``root``; the caller closes this object.
 
-        ``folder_descriptor`` belongs to the file's folder, and the caller keeps it open until this object is closed.
-        With None, this object opens the folder itself.
+        ``folder_descriptor`` belongs to the file's folder, and the caller keeps it open until this object is
+        closed.  With None, this object opens the folder itself.
 
-        Raises OSError if the file cannot be opened, OwnFile if it belongs to the archive, SourceChanged if it is not
-        a regular file.
+        Raises OSError if the file cannot be opened, OwnFile if it belongs to the archive, SourceChanged if it is
+        not a regular file.
         """
         folder_path, _, self._name = path.rpartition(b"/")
         self._own_descriptors: list[int] = []
@@ -90,7 +90,7 @@ class FileSource:
         return os.readv(self._descriptor, [buffer])
 
     def is_unchanged(self) -> bool:
-        """Return True if the file has the figures of its opening, and its name still leads to it.  Raises OSError."""
+        """Return True if the figures of the file are unchanged and its name still leads to it.  Raises OSError."""
         if StatData.of(os.fstat(self._descriptor)) != self.stat_data:
             return False
         named_stat = StatData.of(os.stat(self._name, dir_fd=self._folder_descriptor, follow_symlinks=False))
@@ -105,8 +105,8 @@ class FileSource:
 def open_quietly(name: bytes, folder_descriptor: int) -> int:
     """Open a file of a folder for reading; return its descriptor, which the caller closes.  Raises OSError.
 
-    Follows no link and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process owns
-    the file or is root.
+    Follows no link and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process
+    owns the file or is root.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
