@@ -117,7 +117,7 @@ class Copier:
     """
 
     def __init__(self, buffer_count: int = _BUFFER_COUNT) -> None:
-        """Reserve ``buffer_count`` buffers for large files: on a busy processor, more of them keep the disk busy."""
+        """Reserve ``buffer_count`` buffers for large files; more of them help on a busy processor."""
         self._small_buffer = _Buffer(_SMALL_CHUNK_BYTES)
         self._large_buffers = [_Buffer(_LARGE_CHUNK_BYTES) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
