@@ -15,7 +15,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageError
-from archiver.model import Attachment, Change, Event, Op
+from archiver.model import Attachment, Change, Event, JournalPoint, Op
 from archiver.store import names
 from archiver.store.events import validation
 from archiver.store.events.actions import UNREADABLE
@@ -184,6 +184,21 @@ class Journal:
             commit=commit[:12],
             path=self._repository.path,
         )
+
+    def contains(self, point: JournalPoint) -> bool:
+        """Return True if the journal has the event ``point``; False for one of another history.
+
+        Databases record their newest event as such a point.
+        """
+        tip = self._repository.resolve(JOURNAL)
+        if tip is None or (point.commit != tip and not self._repository.is_ancestor(point.commit, tip)):
+            return False
+        try:
+            event_bytes = self._repository.read(f"{point.commit}:{EVENT_FILE}")
+        except KeyError:
+            # The commit exists in this repository, but holds no event.
+            return False
+        return hashlib.sha256(event_bytes).hexdigest() == point.sha256
 
     def since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
         """Yield the events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first.

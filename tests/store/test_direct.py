@@ -83,7 +83,10 @@ def test_what_is_hashed_is_what_is_written(copier: Copier, tmp_path: Path, size:
 @pytest.mark.parametrize("expected", [0, LARGE_FILE_BYTES, len(BYTES)])
 def test_the_expected_size_may_be_wrong(copier: Copier, tmp_path: Path, expected: int) -> None:
     with new(tmp_path / "copy") as descriptor:
-        assert copied(copier, reading(BYTES[: LARGE_FILE_BYTES + 77]), descriptor, expected, []) == LARGE_FILE_BYTES + 77
+        assert (
+            copied(copier, reading(BYTES[: LARGE_FILE_BYTES + 77]), descriptor, expected, [])
+            == LARGE_FILE_BYTES + 77
+        )
     assert (tmp_path / "copy").read_bytes() == BYTES[: LARGE_FILE_BYTES + 77]
 
 
