@@ -78,7 +78,7 @@ def forget(root: Path) -> None:
 
 
 def _replace(root: Path, deviation: Deviation) -> None:
-    """Set a foreign file aside, and write ours in its place, or delete a file that must not exist; raises OSError."""
+    """Write our file, or delete one that must not exist; a foreign file is set aside before.  Raises OSError."""
     repository, name = root / "archive.git", deviation.name
     if deviation.reason == FOREIGN:
         # Moved, and neither read nor deleted: a file of unknown origin is evidence.  It may be a pipe or a folder.
@@ -93,7 +93,7 @@ def _replace(root: Path, deviation: Deviation) -> None:
 
 
 def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
-    """Return the events that record the replacement of these files, one for each reason, in order of appearance."""
+    """Return the events that record the replacement of these files, one for each reason."""
     return [
         SettingsReplaced(
             replaced=[each.name for each in found if each.reason == reason],
