@@ -71,7 +71,7 @@ def put_away(root: Path, path: Path) -> Path:
 
 
 def databases(root: Path) -> list[Path]:
-    """Return the sorted paths of the databases set aside; ``archiver status`` warns of them until they are deleted."""
+    """Return the sorted paths of the databases set aside; ``archiver status`` warns of them while they exist."""
     try:
         return sorted(path for path in (root / FOLDER).iterdir() if ".db." in path.name)
     except (FileNotFoundError, PermissionError):
