@@ -11,7 +11,7 @@ from io import FileIO
 from operator import index
 from typing import Any, NamedTuple
 
-from archiver.store.content.copier import LARGE, Copier
+from archiver.store.content.copier import LARGE_FILE_BYTES, Copier
 from archiver.store.fsync import begin_write_out
 from archiver.workers import expect_text, serve
 
@@ -71,7 +71,7 @@ def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: C
         copied_size = copier.copy(
             source_file.readinto, target.fileno(), expected_size, list(running_digests.values())
         )
-    if expected_size < LARGE:
+    if expected_size < LARGE_FILE_BYTES:
         begin_write_out(target.fileno())
     return CopiedFile(
         copied_size, {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}

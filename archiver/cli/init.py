@@ -86,7 +86,7 @@ def init_command(
     roots = _read_trust_roots(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
-            new_archive.finish(settings.archive)
+            new_archive.finish_interrupted(settings.archive)
         if existing_config and _is_created(settings, beginning, roots):
             session.console.info(
                 "The archive at {path} is there already. Nothing was changed.", path=settings.archive

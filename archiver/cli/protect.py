@@ -13,11 +13,11 @@ from archiver.errors import ArchiverError, LazyMessage, StorageError
 def protect_command(session: Session, off: bool) -> None:
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.store.events.evidence_events import ContentProtected
-    from archiver.store.permissions import protect
+    from archiver.store.permissions import protect_objects
 
     archive = session.open_archive()
     try:
-        changed_count, total_count = protect(archive.content.objects, on=not off)
+        changed_count, total_count = protect_objects(archive.content.objects, on=not off)
     except OSError as error:
         raise StorageError(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "

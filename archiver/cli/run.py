@@ -13,7 +13,7 @@ import click
 from archiver import interruption
 from archiver.cli.session import Session, command
 from archiver.errors import Busy, LazyMessage, NotArchived, message_from
-from archiver.store.permissions import mask_of
+from archiver.store.permissions import umask_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log:
     # The kernel sends SIGIO to processes that hold leases on files; the default is to end the process.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     # Until the reading group is known, nobody else may read files of the archive.
-    os.umask(mask_of(None))
+    os.umask(umask_for(None))
     report = _LogPrinter(session.console, log == "json")
     if once:
         _catch_up(session, Log(report), settle_seconds)
@@ -104,7 +104,7 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
 
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
-    while holder := lock.holder(archive.root / "daemon.lock"):
+    while holder := lock.describe_holder(archive.root / "daemon.lock"):
         differences = scan_beside_daemon(archive, session.config)
         unreadable = [item for item in differences.skipped if is_unreadable(item)]
         if not differences.changed and unreadable:

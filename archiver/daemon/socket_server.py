@@ -75,7 +75,7 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             reason=getattr(error, "strerror", None) or error,
         )
     # Threads write too: the mask is the same for all of them.
-    os.umask(permissions.mask_of(config.archive))
+    os.umask(permissions.umask_for(config.archive))
 
 
 class SocketServer:
@@ -166,7 +166,7 @@ class SocketServer:
 
     def _admit(self, peer: socket.socket) -> Actor:
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        actor = users.of_uid(uid)
+        actor = users.user_with_id(uid)
         if uid in (0, os.geteuid()) or self._allowed_group_id() in {gid, *_peer_groups(peer, uid, gid)}:
             return actor
         _note_refusal(self._config.archive, uid)

@@ -33,7 +33,7 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
         head = archive.journal.head()
         if head is None:
             raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
-        allowed_signers = keys.prepare(archive.keys, archive.signers())
+        allowed_signers = keys.prepare_next_key(archive.keys, archive.signers())
         tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
         public_key = allowed_signers.splitlines()[-1].decode("ascii")
         key_change = KeyReplaced if is_old_key_lost else KeyRotated
@@ -45,7 +45,7 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
         tag_message = f"the next key is\n\n{public_key}\n"
         event = writer.append(draft, None if is_old_key_lost else (tag_name, head.commit, tag_message))
         # Crash window: the journal names a key that is not installed yet; recovery installs it.
-        keys.install(archive.keys, allowed_signers)
+        keys.install_next_key(archive.keys, allowed_signers)
     return event
 
 
@@ -56,7 +56,7 @@ def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     not journalled.
     """
     try:
-        keys.copy(archive.keys, target)
+        keys.copy_keys(archive.keys, target)
     except OSError as error:
         raise StorageError(
             "The key cannot be copied to {path} ({reason}). Nothing was changed. Choose a new folder.",

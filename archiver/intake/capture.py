@@ -1,7 +1,7 @@
-"""Making a version of what has settled.
+"""Make a version of files that have settled.
 
-Reading and hashing go on without the lock; what has changed is decided under it,
-against the newest version, so that the same input twice gives no second version.
+Files are read and hashed without the lock.  What has changed is decided under the lock, by comparison with the
+newest version, so that capturing the same input twice makes no second version.
 """
 
 from __future__ import annotations
@@ -30,50 +30,74 @@ from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Totals, Writer
 from archiver.workers import WorkerProblem
 
+#: The number of threads that read files, and so of the processes that read for them.
 _WORKERS = 2
-#: What one reader takes at a time; a task for each of 100,000 files would fill the memory.
+#: A task for a reader ends with the file that reaches one of these limits.  A task for each of 100,000 files would
+#: take too much memory; a longer one would leave the other readers idle at the end.
 _BATCH_FILES = 64
 _BATCH_BYTES = 8 << 20
-#: From so many small files on, processes of their own pay off; each takes a tenth of a second to start.
+#: From this number of small files on, child processes read faster than threads, although each takes a tenth of a
+#: second to start.
 _MANY_SMALL = 500
+#: The largest size of a small file.
 _SMALL_BYTES = 256 << 10
 
 
 @dataclass(slots=True)
 class CaptureResult:
-    """What became of one attempt: a version (or none), and what is left to do."""
+    """What became of one attempt to capture a group: a version or none, and what is left to do."""
 
+    #: The new version; None if nothing had changed.
     tag: str | None = None
+    #: Its commit; empty without a new version.
     commit: str = ""
+    #: The tag of the version before; empty for the first version of a submission.
     before: str = ""
+    #: The number of changes in the new version.
     changes: int = 0
+    #: Paths that are not pending any more, because they were archived, compared or cannot be read.
     done: list[bytes] = field(default_factory=list)
+    #: Archived files that must be read again: a later change could have the same ctime as the one that was
+    #: archived.
     fresh: list[bytes] = field(default_factory=list)
+    #: Files that changed or disappeared while they were read.
     unstable: list[bytes] = field(default_factory=list)
+    #: Files that a process has open for writing.
     held: list[bytes] = field(default_factory=list)
+    #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
+    #: The newest event of the journal after the attempt.
     point: JournalPoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureJob:
-    """A group whose files are being read and published."""
+    """A group whose files are being read and published in the background."""
 
     group: Group
+    #: The settled paths with their states.
     states: Mapping[bytes, State]
+    #: What became of reading and publishing all files.
     read: Future[StagingResult]
 
     def is_read(self, seconds: float) -> bool:
-        """Wait, at most ``seconds``, until everything is read or has failed."""
+        """Wait at most ``seconds``; return True once everything is read and published, or has failed."""
         return bool(wait([self.read], seconds).done)
 
 
 class Capturer:
-    """Captures groups of settled paths into one archive."""
+    """Captures groups of settled paths into one archive.
+
+    Owns the threads and processes that read; the owner ends them with :meth:`close`.  For one thread.
+    """
 
     def __init__(
         self, archive: Archive, snapshot: Snapshot, access: FolderAccess, config: Config, stopping: threading.Event
     ) -> None:
+        """Read through ``access``, and record in ``snapshot`` what is archived.
+
+        Setting ``stopping`` makes the threads stop before the next chunk; :meth:`close` sets it, too.
+        """
         self._archive = archive
         self._readers = ThreadPoolExecutor(_WORKERS)
         self._publisher = ThreadPoolExecutor(1)
@@ -91,10 +115,11 @@ class Capturer:
     def stage(
         self, group: Group, states: Mapping[bytes, State], overdue: Container[bytes] = frozenset()
     ) -> CaptureJob:
-        """Begin to read, hash, copy and publish the group's files; returns at once.
+        """Begin to copy and publish the group's files in the background; return at once.
 
-        While one attempt is finished, the files of the next ones are on their
-        way.  A file that is still open for writing waits, unless it is overdue.
+        The caller passes the result to :meth:`finish` or :meth:`drop`.  It may stage further groups first, so that
+        their files are read while this one is finished.  A file that a process has open for writing is left out
+        unless it is among ``overdue``.
         """
         files = [(path, state) for path, state in states.items() if isinstance(state, StatData)]
         small = [each for each in files if each[1].size <= _SMALL_BYTES]
@@ -107,10 +132,11 @@ class Capturer:
         return CaptureJob(group, states, self._publisher.submit(self._publish, batches))
 
     def finish(self, attempt: CaptureJob, wait_seconds: float) -> CaptureResult:
-        """Archive what was staged as one version.
+        """Wait until the files are read, and archive them as one version if anything has changed.
 
-        Raises StorageError, Busy or Stopped; nothing is half done then, and
-        the paths stay pending.
+        Raises StorageError if the archive's disk cannot be written, Busy if another process holds the lock after
+        ``wait_seconds``, ReadingStopped if the daemon is stopping.  Then no version was made, and the paths stay
+        pending.
         """
         read = attempt.read.result()
         settled: dict[bytes, State] = {path: item.stat_data for path, item in read.staged.items()}
@@ -127,22 +153,26 @@ class Capturer:
         return outcome
 
     def drop(self, attempt: CaptureJob) -> None:
-        """Give an attempt up: content that was published already waits for the next one."""
+        """Give up an attempt that is not finished; the next one reuses content that was published already."""
         attempt.read.cancel()
 
     def rest(self) -> None:
-        """Nothing is being read any more: the processes for many small files end."""
+        """End the processes for small files, as nothing is being read; they start again when needed."""
         if self._staging_processes is not None:
             self._staging_processes.close()
 
     def close(self) -> None:
-        """End the threads and processes, and with them what is still being read."""
+        """Stop reading, and end the threads and processes."""
         self._stopping.set()
         self._publisher.shutdown()
         self._readers.shutdown()
         self.rest()
 
     def _publish(self, batches: list[Future[StagingResult]]) -> StagingResult:
+        """Wait for all batches, publish their copies, and return their results as one.
+
+        If a batch fails, or publishing does, discard all copies and raise its error.
+        """
         whole = StagingResult()
         try:
             for batch in batches:
@@ -158,6 +188,7 @@ class Capturer:
         return whole
 
     def _marked(self, path: bytes, staged: StagedCopy) -> StagedCopy:
+        """Return ``staged``, marked as private if a [sensitive] pattern matches the material's path."""
         if not self._sensitive or not matching_pattern(locate_path(path, self._layout)[1], self._sensitive):
             return staged
         return replace(staged, is_private=True)
@@ -166,24 +197,25 @@ class Capturer:
         return self._reader.read(paths, overdue)
 
     def _read_in_processes(self, paths: list[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Read a batch in a process beside this one, or here if that gives no answer."""
+        """Read a batch in a child process, or in this process if the child fails."""
         self._proceed()
         try:
             assert self._staging_processes is not None
             return self._staging_processes.read(paths, overdue)
         except WorkerProblem:
-            # This user may run no more processes, or it was killed: reading here takes longer, and nothing else.
+            # This user may not run more processes, or the child was killed.  Reading here only takes longer.
             return self._read(paths, overdue)
 
     def _proceed(self) -> None:
+        """Raise ReadingStopped if the daemon is stopping."""
         if self._stopping.is_set():
             raise ReadingStopped
 
     def _remember(self, group: Group, seen: Mapping[bytes, State], outcome: CaptureResult) -> None:
-        """Enter what is archived now, but for what another group has still to archive.
+        """Record in the snapshot what is archived now, except for changes that another group must still archive.
 
-        Crash window: a file of one group became a folder of another.  Until the
-        first has archived the deletion, the file's entry is all that tells of it.
+        If a file of one group has become a folder of another, its entry must stay until the first group has
+        archived the deletion: after a crash, nothing else would show that the file existed.
         """
         entries: dict[bytes, State] = {}
         for path, state in seen.items():
@@ -196,6 +228,7 @@ class Capturer:
         )
 
     def _is_file_of_another(self, group: Group, path: bytes) -> bool:
+        """Return True if the snapshot has a file at ``path`` that belongs to a group other than ``group``."""
         return (
             isinstance(self._snapshot.archived_state(path), StatData)
             and locate_path(path, self._layout)[0] != group
@@ -209,6 +242,11 @@ class Capturer:
         staged: Mapping[bytes, StagedCopy],
         outcome: CaptureResult,
     ) -> None:
+        """Write a version of the group if ``settled`` differs from the newest one, and enter it into ``outcome``.
+
+        Where submissions are numbered, one that was submitted to the regulator does not change any more: the next
+        number begins, with all materials of the group.
+        """
         latest = self.newest(group)
         outcome.before = latest.tag if latest else ""
         submission = latest.submission if latest else group.submission()
@@ -216,7 +254,7 @@ class Capturer:
         for path, state in sorted(settled.items()):
             place, material = locate_path(path, self._layout, is_folder=state == FOLDER)
             if place != group:
-                # The name now belongs to a folder of another submission.
+                # The path is now a folder of another submission: in this one, the file is deleted.
                 place, material, state = group, locate_path(path, self._layout)[1], None
             if material:
                 after[material] = _as_material(material, state, staged.get(path))
@@ -231,7 +269,8 @@ class Capturer:
             latest = None
         self._check_content(changes)
         number, parent = self._place(submission, latest)
-        # After a version whose event cannot be read, what its tree holds is not known: the next one is whole.
+        # If the event of the version before cannot be read, the content of its tree is unknown.  Then the new
+        # version is written as a whole.
         whole = None if parent == (latest.commit if latest else None) else changeset.full_state()
         totals = self._totals(latest, changes, changeset)
         event = writer.write_version(submission, number, parent, changes, totals, whole)
@@ -239,7 +278,10 @@ class Capturer:
         outcome.changes = len(changes)
 
     def _place(self, submission: Submission, latest: Version | None) -> tuple[int, str | None]:
-        """The number and the parent of the next version, also after some whose events cannot be read."""
+        """Return the number of the next version and the commit of its parent, None for the first version.
+
+        Versions whose events cannot be read are not in the index, so their tags are looked up in the repository.
+        """
         repository = self._archive.repository
         number = latest.number + 1 if latest else 1
         if not self._archive.index.unread():
@@ -249,6 +291,7 @@ class Capturer:
         return number, repository.resolve(submission.branch)
 
     def _totals(self, latest: Version | None, changes: list[Change], changeset: Changeset) -> Totals:
+        """Return the size of the version that ``changes`` make of ``latest``, and how many changes it has."""
         counts = Counter(change.op for change in changes)
         files, size = changeset.totals_after(latest)
         return Totals(
@@ -260,7 +303,10 @@ class Capturer:
         )
 
     def newest(self, group: Group) -> Version | None:
-        """The newest version of the group's open submission."""
+        """Return the newest version of the group's submission, or of the one with the highest number.
+
+        None before the first version.
+        """
         index = self._archive.index
         if group.submission_folder is not None:
             return index.latest(group.submission())
@@ -269,10 +315,12 @@ class Capturer:
         return index.latest(max(numbered, key=lambda s: s.number or 0)) if numbered else None
 
     def _is_sealed(self, submission: Submission) -> bool:
+        """Return True if some version of the submission was submitted to the regulator."""
         versions = self._archive.index.versions(submission.filing, submission.name)
         return any(version.submitted for version in versions)
 
     def _check_content(self, changes: list[Change]) -> None:
+        """Raise StorageError unless the content object of every change exists, as it did when it was published."""
         for change in changes:
             if change.sha256 and change.size and not self._archive.content.has(change.sha256, change.size):
                 raise StorageError(
@@ -283,6 +331,7 @@ class Capturer:
 
 
 def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
+    """Yield the paths of ``files`` in lists that end at _BATCH_FILES files or _BATCH_BYTES bytes."""
     batch: list[bytes] = []
     size = 0
     for path, stat_data in files:
@@ -296,6 +345,7 @@ def _batches(files: list[tuple[bytes, StatData]]) -> Iterator[list[bytes]]:
 
 
 def _as_material(path: bytes, state: State, staged: StagedCopy | None) -> Material | None:
+    """Return what a version holds at ``path``: the file that was staged, an empty folder, or None for nothing."""
     if staged is not None:
         stat_data = staged.stat_data
         return Material(path, staged.sha256, stat_data.size, stat_data.mtime_ns, staged.health)

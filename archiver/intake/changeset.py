@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from archiver.model import Change, Material, Submission, Version
 from archiver.store.archive import Archive
-from archiver.store.changes import addition, between
+from archiver.store.changes import MaterialPair, addition_of, changes_between
 
 
 class Changeset:
@@ -26,7 +26,9 @@ class Changeset:
 
     def changes(self) -> list[Change]:
         """List the differences from the newest version; empty if the capture would repeat it."""
-        return between((self._materials_before.get(path), after) for path, after in self._materials_after.items())
+        return changes_between(
+            MaterialPair(self._materials_before.get(path), after) for path, after in self._materials_after.items()
+        )
 
     def full_state(self) -> list[Change]:
         """List every material after the capture as an addition: the first version of a new submission."""
@@ -35,7 +37,7 @@ class Changeset:
             materials.pop(path, None)
             if after is not None:
                 materials[path] = after
-        return [addition(material) for _, material in sorted(materials.items())]
+        return [addition_of(material) for _, material in sorted(materials.items())]
 
     def totals_after(self, latest: Version | None) -> tuple[int, int]:
         """Return the number of files and of bytes after the capture.

@@ -1,7 +1,6 @@
-"""The way from a hint or a scan to a version, one step at a time.
+"""Turn hints and scans into versions, one step at a time.
 
-Knows no threads and no sleeping: the daemon and ``run --once`` both turn this
-crank, and hand in the time.
+Starts no thread and never sleeps: the daemon and ``run --once`` call the steps in their own loops.
 """
 
 from __future__ import annotations
@@ -25,35 +24,36 @@ from archiver.intake.settle import PendingPath, Settler
 from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.source import StatData
 
-#: Groups that are read while one is written: one being read, one being published.
+#: The number of groups that are read while another one is archived: one is being read, one published.
 _AHEAD = 2
-#: More hints than this at once cost more than a scan of everything.
+#: Looking at more paths than this one by one takes longer than a complete scan.
 _MANY_HINTS = 20_000
+#: The pause between two heartbeats while files are read.
 _HEARTBEAT_SECONDS = 5.0
-#: After so many attempts of a run that has to end, the archive will not recover by itself: a full disk,
-#: say.  One alone may have met a git that died by chance.
+#: After this many failed attempts, ``run --once`` gives up, because the archive will not recover by itself; its
+#: disk may be full.  A single attempt may have failed only because git was killed.
 _HOPELESS_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """What a catch-up leaves behind."""
+    """What is still not archived when ``run --once`` ends."""
 
-    #: What is not archived yet, oldest first, and since when (RFC 3339).
+    #: The pending paths with their reasons, and the time since which each is pending (RFC 3339), oldest first.
     pending: list[tuple[SkippedPath, str]]
     #: Files and folders that cannot be read.
     unreadable: list[SkippedPath]
-    #: Why the archive takes nothing of what waits.
+    #: The error of the archive that keeps pending paths from being archived; None if there is none.
     refusal: ArchiverError | None
 
     @property
     def failures(self) -> int:
-        """How many finished paths could not be archived; a file that is still written to is none of them."""
+        """Return the number of paths that could not be archived; files still being written do not count."""
         return len(self.unreadable) + sum(item.code == FAILED.code for item, _ in self.pending)
 
 
 class Pipeline:
-    """Collects differences between the watched folder and the archive, and captures them."""
+    """Collects differences between the watched folder and the archive, and captures them; for one thread."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Pipeline:
         report: Reporter,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
+        """Use parts that the caller owns and closes; ``heartbeat`` is called at intervals while files are read."""
         self._heartbeat = heartbeat
         self._scanner = scanner
         self._snapshot = snapshot
@@ -72,11 +73,15 @@ class Pipeline:
         self._capturer = capturer
         self._config = config
         self._report = report
-        #: Why the archive took nothing at a group's last attempt.
+        #: The archive's error at the last attempt of each group; none for a group whose last attempt succeeded.
         self._refusals: dict[Group, ArchiverError] = {}
 
     def scan(self, now: float, start: bytes = b"") -> ScanResult:
-        """Compare a folder with the snapshot; raises FileNotFoundError without a watched folder."""
+        """Compare the folder ``start``, and all folders below, with the snapshot; note what differs as pending.
+
+        ``now`` is monotonic seconds.  The empty ``start`` is the watched folder: then paths that do not differ any
+        more are dropped.  Raises FileNotFoundError if the watched folder is missing.
+        """
         found = self._scanner.scan(self._snapshot, start)
         for path, state in found.changed.items():
             self._observe(path, state, now)
@@ -87,7 +92,10 @@ class Pipeline:
         return found
 
     def process_hints(self, hints: set[tuple[bytes, bool]], now: float) -> None:
-        """Look at the paths that events named."""
+        """Compare the paths of ``hints`` with the snapshot; note what differs as pending.
+
+        Each hint is a path, and True for a folder, which is scanned.  Raises as :meth:`scan` does.
+        """
         if len(hints) > _MANY_HINTS:
             self.scan(now)
             return
@@ -98,10 +106,11 @@ class Pipeline:
             try:
                 self._look(path, now)
             except OSError:
-                # The next scan names the reason and tries again.
+                # The next scan tries again, and reports the reason.
                 continue
 
     def _look(self, path: bytes, now: float) -> None:
+        """Compare one path with the snapshot; it is pending if it differs, and otherwise not.  Raises OSError."""
         state = self._scanner.read_state(path)
         if state == FOLDER and not self._scanner.is_empty_folder(path):
             return
@@ -111,23 +120,25 @@ class Pipeline:
             self._observe(path, state, now, stirred=True)
 
     def _observe(self, path: bytes, state: State, now: float, stirred: bool = False) -> None:
+        """Note that a path differs from the archive; with ``stirred``, an event shows that it has just changed."""
         for group in groups_of(path, self._snapshot.archived_state(path), state, self._config.layout):
             self._settler.observe_change(group, path, state, now, stirred)
 
     def _drop_settled(self, different: Container[bytes]) -> None:
-        """What a whole scan found equal to the archive is not pending any more."""
+        """Drop the pending paths outside of ``different``, the paths in which a complete scan found changes."""
         for group, path, _ in self._settler.pending_paths():
             if path not in different:
                 self._settler.discard(group, [path])
 
     def pending_paths(self) -> set[bytes]:
-        """Every path that waits."""
+        """Return every pending path."""
         return {path for _, path, _ in self._settler.pending_paths()}
 
     def missed(self, found: ScanResult, known: Container[bytes], seconds: float) -> list[bytes]:
-        """What a scan found although no event told of it, of changes older than ``seconds``.
+        """Return the files that a scan found changed although no event was received for them.
 
-        ``known``: the paths that were pending before the scan.
+        ``known`` are the paths that were pending before the scan.  Changes within the last ``seconds`` are left
+        out, because their events may be on the way.
         """
         before = clock.wall_ns() - int(seconds * 1e9)
         explained = {item.path for item in self._snapshot.skipped()}
@@ -139,7 +150,11 @@ class Pipeline:
         ]
 
     def capture_due(self, wait_seconds: float, gather: bool = True) -> None:
-        """Capture every group that has settled, reading ahead."""
+        """Capture every group that has settled; the files of further groups are read meanwhile.
+
+        With ``gather``, a group waits until its last version has the minimum age.  ``wait_seconds`` is the longest
+        wait for the archive's lock.  Failures are reported, and their paths stay pending.
+        """
         ahead: deque[CaptureJob] = deque()
         try:
             for key, states in self._settler.due_groups(clock.monotonic()):
@@ -159,13 +174,13 @@ class Pipeline:
                 self._capturer.rest()
 
     def _gathers(self, group: Group) -> bool:
-        """Whether the group's last version is too young for another one."""
+        """Return True, and postpone the group, if its last version is too young for another one."""
         interval = self._config.min_version_interval_seconds(group.filing_folder)
         newest = self._capturer.newest(group) if interval else None
         if newest is None:
             return False
         now = clock.read().wall
-        # A wall clock that was set back must not put a version off for years.
+        # If the wall clock was set back, the age is negative, and would delay the next version by that time.
         age = max((now - clock.parse(newest.captured_at)).total_seconds(), 0.0)
         if age >= interval:
             return False
@@ -173,14 +188,17 @@ class Pipeline:
         return True
 
     def _confirmed(self, group: Group, states: dict[bytes, State]) -> bool:
-        """Look once more: a change whose event was lost restarts the quiet period."""
+        """Look at the paths again, and update ``states``; return True if the group can be captured now.
+
+        A change whose event was lost restarts the quiet period, unless a path of the group is overdue.
+        """
         now = clock.monotonic()
         moved: dict[bytes, State] = {}
         for path, before in list(states.items()):
             try:
                 state = self._scanner.read_state(path)
             except OSError:
-                # Its filesystem hangs, or permission is lost: the others go on.
+                # The filesystem hangs, or the permission is gone.  The other paths must not wait for this one.
                 del states[path]
                 self._settler.defer(group, path, now)
                 continue
@@ -193,9 +211,10 @@ class Pipeline:
         return bool(states)
 
     def _finish(self, attempt: CaptureJob, wait_seconds: float) -> None:
+        """Archive a group whose files are being read; a failure is reported, and its paths are tried again."""
         group = attempt.group
         try:
-            # Reading gigabytes takes minutes: all the time it makes progress, somebody must hear of it.
+            # Reading gigabytes takes minutes, and the service manager kills a daemon that sends no heartbeat.
             while not attempt.is_read(_HEARTBEAT_SECONDS):
                 self._heartbeat()
             outcome = self._capturer.finish(attempt, wait_seconds)
@@ -219,6 +238,7 @@ class Pipeline:
         self._report_outcome(outcome)
 
     def _report_outcome(self, outcome: CaptureResult) -> None:
+        """Report the new version, if any, and each file that cannot be read."""
         if outcome.tag is not None:
             self._report(
                 LazyMessage.define(
@@ -238,30 +258,30 @@ class Pipeline:
             )
 
     def drop_captured_elsewhere(self) -> None:
-        """A submit captures first what is gathered here."""
+        """Drop paths of postponed groups that another process has archived, such as ``archiver submit``."""
         for group, path, each in self._settler.gathering_paths(clock.monotonic()):
             if self._snapshot.archived_state(path) == each.state:
                 self._settler.discard(group, [path])
 
     def pause(self, longest: float) -> float:
-        """Seconds until something can be due, at most ``longest``."""
+        """Return the seconds until a group can be due, at most ``longest``."""
         moment = self._settler.next_due()
         return longest if moment is None else min(max(moment - clock.monotonic(), 0.0), longest)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits to be archived."""
+        """Return True if no path is pending."""
         return self._settler.is_empty
 
     @property
     def refusal(self) -> ArchiverError | None:
-        """Why the archive takes nothing of what waits; None if it does.  That it is busy comes last."""
+        """Return an error that keeps pending paths from being archived, preferably not Busy; None without one."""
         waiting = [error for group, error in self._refusals.items() if self._settler.is_group_pending(group)]
         return min(waiting, key=lambda error: isinstance(error, Busy), default=None)
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether everything that waits was refused by the archive again and again."""
+        """Return True if the archive has refused every pending path several times."""
         return bool(self._refusals) and all(
             group in self._refusals and each.failures >= _HOPELESS_ATTEMPTS
             for group, _, each in self._settler.pending_paths()
@@ -269,17 +289,20 @@ class Pipeline:
 
     @property
     def pending_count(self) -> int:
-        """How many paths wait."""
+        """Return the number of pending paths."""
         return self._settler.path_count
 
     @property
     def oldest_pending_seconds(self) -> float:
-        """For how long the oldest of them has been waiting; 0 if none is."""
+        """Return how long the oldest pending path has been waiting; 0 if there is none."""
         oldest = self._settler.oldest_change()
         return 0.0 if oldest is None else clock.monotonic() - oldest
 
     def pending(self, limit: int | None = None) -> list[tuple[SkippedPath, str]]:
-        """What is not archived yet, oldest first: path, reason, and since when (RFC 3339)."""
+        """Return the pending paths with their reasons, and the time since which each is pending (RFC 3339).
+
+        With ``limit``, only that many are returned, the oldest ones.
+        """
         wall, now = clock.read().wall, clock.monotonic()
         waiting = self._settler.pending_paths()
         if limit is not None and len(waiting) > limit:
@@ -293,12 +316,13 @@ class Pipeline:
         ]
 
     def remainder(self) -> Remainder:
-        """What is not archived now, of what should be."""
+        """Return everything that should be archived and is not."""
         return Remainder(
             self.pending(), [each for each in self._snapshot.skipped() if is_unreadable(each)], self.refusal
         )
 
     def _reason(self, group: Group, path: bytes, pending: PendingPath, now: float) -> SkippedPath:
+        """Return a pending path with the reason why it is not archived yet, and the value in the reason."""
         if self._settler.is_gathering(group, now):
             return SkippedPath(
                 path, GATHERING.code, f"{self._config.min_version_interval_seconds(group.filing_folder) / 60:g}"
@@ -312,7 +336,7 @@ class Pipeline:
 
 
 def _topmost(folders: set[bytes]) -> list[bytes]:
-    """The folders that lie in none of the others: scanning them covers all."""
+    """Return the folders that are in none of the others, so that scanning them covers all of them."""
     tops: list[bytes] = []
     for folder in sorted(folders, key=lambda name: name + b"/"):
         if not tops or not (folder + b"/").startswith(tops[-1] + b"/"):
@@ -321,7 +345,10 @@ def _topmost(folders: set[bytes]) -> list[bytes]:
 
 
 def groups_of(path: bytes, before: State, state: State, layout: str) -> set[Group]:
-    """Whose path this is: of two groups where a file became a folder of the same name."""
+    """Return the groups that a change of ``path`` from ``before`` to ``state`` concerns.
+
+    A file and a folder of the same name may belong to different groups.
+    """
     groups = set()
     if isinstance(before, StatData) or isinstance(state, StatData) or before is state is None:
         groups.add(locate_path(path, layout)[0])

@@ -1,4 +1,4 @@
-"""Reading files into the spool: what became of each is a value, never a stop for the others."""
+"""Read files into the spool; a file that cannot be read is a part of the result, and does not stop the others."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ _OpenFile = Callable[[bytes], Source]
 
 
 class ReadingStopped(Exception):
-    """The daemon was told to end; nothing of this attempt was kept."""
+    """The daemon is stopping; no copy of this attempt was kept."""
 
 
 class _Held(Exception):
-    """A process of this machine still holds the file open for writing."""
+    """A process of this machine has the file open for writing."""
 
 
 @dataclass(slots=True)
 class StagingResult:
-    """What reading files came to."""
+    """What became of each file that was to be read; paths are relative to the watched folder."""
 
+    #: The copies in the spool, by path.
     staged: dict[bytes, StagedCopy] = field(default_factory=dict)
+    #: Files that changed or disappeared while they were read.
     unstable: list[bytes] = field(default_factory=list)
+    #: Files that a process has open for writing.
     held: list[bytes] = field(default_factory=list)
+    #: Files that cannot be read, with the reason.
     unreadable: list[SkippedPath] = field(default_factory=list)
 
     def add(self, part: StagingResult) -> None:
-        """Take in what a batch came to."""
+        """Add the result of a batch to this one."""
         self.staged |= part.staged
         self.unstable += part.unstable
         self.held += part.held
@@ -42,20 +46,27 @@ class StagingResult:
 
 
 class FileReader:
-    """Copies files into the spool while hashing them."""
+    """Copies files of the watched folder into the spool, and hashes them while they are copied."""
 
     def __init__(
         self, access: FolderAccess, content: ContentStore, proceed: Callable[[], None] = lambda: None
     ) -> None:
-        """``proceed`` is called before each chunk and may raise ReadingStopped."""
+        """Read through ``access`` into the spool of ``content``.
+
+        ``proceed`` is called before each file and before each chunk is written, and may raise ReadingStopped.
+        """
         self._access = access
         self._content = content
         self._proceed = proceed
 
     def read(self, paths: Iterable[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Stage every path; one that is open for writing waits, unless it is overdue.
+        """Copy each of ``paths`` into the spool; return what became of each.
 
-        Raises StorageError or ReadingStopped; nothing is left in the spool then.
+        A file that a process has open for writing is copied only if it is among ``overdue``.  The caller publishes
+        or discards the copies.
+
+        Raises StorageError if the archive's disk cannot be written, ReadingStopped if ``proceed`` does; nothing is
+        left in the spool then.
         """
         read = StagingResult()
         try:
@@ -68,6 +79,7 @@ class FileReader:
         return read
 
     def _read_one(self, path: bytes, open_file: _OpenFile, overdue: bool, read: StagingResult) -> None:
+        """Copy one file, and add what became of it to ``read``; raises StorageError or ReadingStopped."""
         try:
             read.staged[path] = self._stage(path, open_file, overdue)
         except _Held:
@@ -78,6 +90,11 @@ class FileReader:
             read.unreadable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or type(error).__name__))
 
     def _stage(self, path: bytes, open_file: _OpenFile, overdue: bool) -> StagedCopy:
+        """Copy one file into the spool, and note damage that its content shows.
+
+        Raises _Held if a process writes to the file and it is not ``overdue``, SourceChanged if it changes,
+        OSError if it cannot be read, StorageError and ReadingStopped.
+        """
         self._proceed()
         source = open_file(path)
         try:

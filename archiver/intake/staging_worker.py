@@ -1,8 +1,8 @@
-"""Read many small files in processes beside this one.
+"""Read many small files in child processes.
 
-A small file costs a dozen system calls and next to no waiting, so threads of one Python spend their
-time handing its lock to each other: 20,000 files took 10 s of system time in futexes that two
-processes do not need.
+A small file costs a dozen system calls and hardly any waiting, so that the threads of one Python process spend
+their time passing the interpreter's lock to each other: 20,000 files took 10 s of system time in futexes.  Two
+processes do not have this cost.
 """
 
 from __future__ import annotations
@@ -22,23 +22,28 @@ from archiver.store.content.objects import ContentStore, StagedCopy
 from archiver.store.content.source import StatData
 from archiver.workers import WorkerPool, WorkerProgram, expect_text, name_to_text, serve, text_to_name
 
-#: For a batch of small files on a local disk: a healthy one takes a second, one that retries a bad block minutes.
-#: A process that is given up too early costs its batch read once more, here.
+#: The time limit for a batch of small files on a local disk.  A healthy disk takes a second; one that retries a
+#: bad block takes minutes.  If the limit is too short, a slow batch is read a second time, in this process.
 _PATIENCE_SECONDS = 300.0
 
 
 class StagingProcesses:
-    """The processes that read for one archive and one folder.  The owner ends them with :meth:`close`."""
+    """The child processes that read one watched folder for one archive; the owner ends them with :meth:`close`."""
 
     def __init__(self, root: bytes, content: ContentStore, archive: bytes = b"") -> None:
-        """``archive``: the folder whose files must not be archived."""
+        """Read the watched folder ``root`` into the spool of ``content``; no process is started yet.
+
+        ``archive`` is the archive's folder, whose files are never read; empty if none is to be left out.
+        """
         places = (root, os.fsencode(content.objects), os.fsencode(content.spool), archive)
         self._workers = WorkerPool(WorkerProgram("archiver.intake.staging_worker", places))
 
     def read(self, paths: Sequence[bytes], overdue: Container[bytes]) -> StagingResult:
-        """Do as :meth:`FileReader.read` does; raises StorageError, and WorkerProblem if the process cannot tell.
+        """Read files in a child process, with the result of :meth:`FileReader.read`.
 
-        What the process had staged by then is left in the spool, which the next daemon clears.
+        Raises StorageError if the archive's disk cannot be written, WorkerProblem if the child fails or does not
+        answer in time.  After a WorkerProblem, the child's copies stay in the spool until the next daemon clears
+        it.
         """
         request = [name_to_text(path) for path in paths], [name_to_text(path) for path in paths if path in overdue]
         outcome = self._workers.call(request, _decode_outcome, _PATIENCE_SECONDS)
@@ -47,11 +52,12 @@ class StagingProcesses:
         return outcome
 
     def close(self) -> None:
-        """End the processes; only while no thread reads."""
+        """End the processes; the caller makes sure that no thread reads."""
         self._workers.close()
 
 
 def _encode_result(result: StagingResult) -> dict[str, Any]:
+    """Return ``result`` in the form of a child's answer, for :func:`_decode_outcome`."""
     return {
         "staged": [
             (name_to_text(path), item.sha256, item.stat_data, item.spool_path, item.is_racy, item.health)
@@ -64,19 +70,26 @@ def _encode_result(result: StagingResult) -> dict[str, Any]:
 
 
 def _encode_problem(problem: StorageError) -> dict[str, Any]:
+    """Return ``problem`` in the form of a child's answer; its message can still be translated after decoding."""
     message = problem.message
     return {"template": message.template, "fields": {key: _encode_field(v) for key, v in message.fields.items()}}
 
 
 def _encode_field(value: object) -> object:
-    """Write a field of a message: a name stays one, which ``str()`` would turn into Python source."""
+    """Return a field of a message in the form of an answer.
+
+    A path or a name as bytes is marked as a name, because ``str()`` would turn bytes into Python source.
+    """
     if isinstance(value, bytes | os.PathLike):
         return {"name": name_to_text(os.fsencode(value))}
     return value if isinstance(value, int | float) else str(value)
 
 
 def _decode_outcome(answer: Any) -> StagingResult | StorageError:
-    """Read what a process answers; raises TypeError, ValueError or LookupError if it is no answer."""
+    """Return the result, or the error, that a child's answer stands for.
+
+    Raises TypeError, ValueError or LookupError if the answer is malformed.
+    """
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
         return StorageError(LazyMessage.revive(expect_text(answer["template"]), fields))
@@ -89,6 +102,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
 
 
 def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
+    """Return the path and its copy from a decoded record; raises ValueError or TypeError if it is malformed."""
     path, sha256, stat_data, spool_path, is_racy, health = fields
     return text_to_name(path), StagedCopy(
         expect_text(sha256),
@@ -100,16 +114,22 @@ def _decode_staged(fields: Any) -> tuple[bytes, StagedCopy]:
 
 
 def _decode_skipped(fields: Any) -> SkippedPath:
+    """Return the unreadable path from a decoded record; raises ValueError or TypeError if it is malformed."""
     path, code, value = fields
     return SkippedPath(text_to_name(path), expect_text(code), expect_text(value))
 
 
 def _decode_field(value: Any) -> object:
+    """Return the field of a message that :func:`_encode_field` encoded."""
     return text_to_name(value["name"]) if isinstance(value, dict) else value
 
 
 def main() -> None:
-    """Serve until the parent closes its end."""
+    """Read the batches that the parent requests, until it closes its end; the main function of the child.
+
+    The arguments of the process are the watched folder, the folders of objects and of the spool, and the archive's
+    folder, which may be empty.
+    """
     root, objects, spool, archive = map(os.fsencode, sys.argv[1:])
     reader = FileReader(
         DirectAccess(root, archive or None), ContentStore(Path(os.fsdecode(objects)), Path(os.fsdecode(spool)))

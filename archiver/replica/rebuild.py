@@ -97,7 +97,7 @@ def rebuild_archive(
     Raises NotFoundError if the bucket has no archive, StorageError if its history is damaged or the disk fails,
     and BucketProblem. Without a complete history nothing is left behind.
     """
-    with permissions.masked():
+    with permissions.archive_umask():
         if not is_there(root / "archive.git"):
             rebuild_history(bucket, root)
         _create_folders(root, key_folder)

@@ -221,7 +221,7 @@ def report_health(archive: Archive, config: Config) -> HealthReport:
 
 
 def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> HealthReport:
-    daemon = lock.holder(archive.root / "daemon.lock")
+    daemon = lock.describe_holder(archive.root / "daemon.lock")
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
         watch_state = MISSING
@@ -253,7 +253,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         hooks_path=archive.repository.outer_hooks_path(),
         clock=clock.stamp(compliance_time),
         lag_seconds=max(0, (reading.wall - compliance_time) // timedelta(seconds=1)),
-        lag=archive.index.lag().now(clock.evidence(compliance_time, reading)),
+        lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, reading)),
         stamped=(archive.index.last_token() or (0, None))[1],
         last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
         space=_forecast_space(archive, reading.wall),

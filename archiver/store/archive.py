@@ -1,11 +1,9 @@
-"""Open one archive on disk, and write to it under the writer's lock."""
+"""Open an archive on disk, read it, and write to it under the writer's lock."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -25,18 +23,17 @@ from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.git import hooks, interrupted_write, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
-from archiver.store.index.index_schema import IndexDamaged
 from archiver.store.index.queries import Index
-from archiver.store.journal import EVENT_FILE, Journal, compliance_clock
+from archiver.store.journal import Journal, compliance_clock
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.writer import Draft, Writer
 
 
 class Archive:
-    """An open archive.
+    """An open archive, for one thread; each thread opens its own.
 
-    Reading needs no lock; writing goes through :meth:`writing`.  Owns git processes and the index; :meth:`close`
-    ends them.  For a single thread: others open an archive of their own.
+    Reading needs no lock; writing goes through :meth:`writing`.  The archive owns git processes and the index, and
+    its owner ends them with :meth:`close`.
     """
 
     def __init__(
@@ -49,15 +46,15 @@ class Archive:
     ) -> None:
         """Open the archive at ``root``.
 
-        ``notify`` receives a sentence about each repair.  ``actor`` is whoever the work is done for; None: the
-        user of this process.  With ``restores_settings``, the first writing replaces unknown settings and hooks of
-        the repository; otherwise they are refused before git obeys them.
+        ``notify`` receives a sentence about each repair.  ``actor`` is the user for whom the work is done; None
+        stands for the user of this process.  With ``restores_settings``, the first writing replaces settings and
+        hooks of the repository that archiver did not write; otherwise they are refused before git can obey them.
 
-        Raises ConfigError if there is no archive, OSError if that cannot be told, StorageError for unknown
+        Raises ConfigError if there is no archive, OSError if ``root`` cannot be examined, StorageError for refused
         settings and hooks.
         """
         self.root = root
-        self.actor = actor or users.caller()
+        self.actor = actor or users.current_user()
         self.repository_path = root / "archive.git"
         self.keys = root / "keys"
         self.spool = root / "spool"
@@ -75,20 +72,26 @@ class Archive:
         self.content = ContentStore(self.repository_path / "lfs" / "objects", self.spool)
         self._notify = notify or (lambda _: None)
         self._index: Index | None = None
-        #: An archive in the making has no event yet.
+        #: True while :meth:`create` makes the archive: it has no event yet, and that is no damage.
         self._is_new = False
-        self._refs_compared = False
+        #: True once this process has compared the refs with the journal.
+        self._are_refs_compared = False
+        #: The last error of :meth:`_damage_error`, if any, by the problem that it is about.
         self._damage_by_problem: dict[LazyMessage, JournalDamaged] = {}
 
     @classmethod
     def create(
         cls, root: Path, created: ArchiveCreated, attachments: Mapping[str, bytes] | None = None
     ) -> Archive:
-        """Create an archive with its key and its first event; raises Busy or StorageError, and leaves nothing."""
-        with permissions.masked(), new_archive.made_in(root) as new_folder:
+        """Create an archive with its key and its first event ``created``; return it, for the caller to close.
+
+        ``attachments`` are the bytes of the event's attachments by their names.  Raises Busy, StorageError or
+        OSError, and removes everything that was made.
+        """
+        with permissions.archive_umask(), new_archive.create_in_workspace(root) as new_folder:
             new_root = new_folder.folder
             (new_root / "spool").mkdir()
-            keys.create(new_root / "keys")
+            keys.create_keys(new_root / "keys")
             Repository.create(new_root / "archive.git").close()
             with closing(cls(new_root)) as archive:
                 archive._is_new = True
@@ -99,7 +102,7 @@ class Archive:
             return cls(root)
 
     def close(self) -> None:
-        """End git processes and close the index."""
+        """End the git processes and close the index."""
         self.repository.close()
         if self._index is not None:
             self._index.close()
@@ -107,14 +110,18 @@ class Archive:
 
     @property
     def index(self) -> Index:
-        """Return the index, caught up with the journal if this process may write to the archive."""
+        """Return the index; the first use opens it, and applies new events if this process may write.
+
+        Raises JournalDamaged if the journal is damaged and nothing of it can be read.
+        """
         if self._index is None:
             self._index = self._open_index()
         return self._index
 
     def _open_index(self) -> Index:
+        """Open the index, and catch up with the journal if this process may write and gets the lock in time."""
         index_path = self.root / "index.db"
-        # Root could write too, but would leave files behind that lock the service out.
+        # Root is not the owner, and so only reads: files that root makes would lock the service out.
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
         damage = self.journal_damage()
         if damage is not None:
@@ -132,46 +139,52 @@ class Archive:
             except JournalDamaged as damaged:
                 self._notify(damaged.message)
             except ArchiverError:
-                # Busy, or a full disk: this answer lacks the newest events, nothing more.
+                # The lock is held, or the disk is full: the index only lacks the newest events.
                 pass
         return self._index
 
     def _readable_index(self, index_path: Path) -> Index:
-        """Return the index as found, or an index in memory: with a damaged journal, nothing may be written."""
-        try:
-            index = Index(index_path, read_only=True)
-            if index.head is not None:
-                return index
-            index.close()
-        except (IndexDamaged, sqlite3.Error):
-            # No usable index: read the journal as far as it goes.
-            pass
+        """Return the index of an archive with a damaged journal, in which nothing may be written.
+
+        If the file is not usable, build an index in memory from the events up to the last whole one.  Raises
+        JournalDamaged if no event is whole.
+        """
+        index = index_files.open_usable(index_path)
+        if index is not None:
+            return index
         last_event = self.last_whole_event()
         if last_event is None:
             raise cast(JournalDamaged, self.journal_damage())
-        index = Index.in_memory()
-        index.apply(self.journal.since_with_changes(None, last_event.commit))
-        return index
+        return index_files.build_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
-        """Return the damage that the journal's ref shows; None if the journal can be continued."""
+        """Return the error for a journal whose ref is missing or unusable; None if events can be appended.
+
+        Settings that keep git from reading the repository are restored if the caller owns the archive.
+        """
         try:
             problem = journal_repair.ref_problem(self.repository)
         except StorageError:
             if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
-            # Git recognizes no repository with an empty HEAD, for example: restore the settings, then try again.
+            # With an empty HEAD, for example, git recognizes no repository: restore the settings, then try again.
             self.put_settings_back(wait_seconds=5)
             problem = journal_repair.ref_problem(self.repository)
         return None if problem is None else self._damage_error(problem)
 
     def last_whole_event(self) -> journal_repair.WholeEvent | None:
-        """Return the event from which the archive can continue, by refs and databases; reads every commit."""
+        """Return the newest event with a whole past, from which the archive can continue; None if there is none.
+
+        Slow: reads every commit.
+        """
         points = [sqlite.point_of(self.root / database_name) for database_name in ("index.db", "state.db")]
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> LazyMessage | None:
-        """Return the contradiction between other refs and the journal; None if they agree or during a writing."""
+        """Return the contradiction between the journal and the other refs or the index; None if they agree.
+
+        Also returns None while another process writes, since the refs move one after the other.
+        """
         journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.point
         if self.index.head != journal_tip:
             if journal_tip is None or index_point is None or self.has_event(index_point):
@@ -180,13 +193,14 @@ class Archive:
                 "its newest event is older than event {seq}, which a database knows", code="journal.set-back"
             ).with_fields(seq=index_point.seq)
         refs = self.repository.refs()
-        # A writer moves the journal first and the index last: while both stand still, so do the refs.
+        # A writer moves the journal first and the index last: if neither has moved, the refs have not moved
+        # either.
         if self.repository.resolve(JOURNAL) != journal_tip:
             return None
         return journal_repair.compare_refs(refs, self.index).problem
 
     def _damage_error(self, problem: LazyMessage) -> JournalDamaged:
-        # Cached, since looking for the last whole event reads every commit.
+        """Return the error for a journal with ``problem``; cached, as finding the last whole event is slow."""
         if problem not in self._damage_by_problem:
             last_event = self.last_whole_event()
             error = journal_repair.damage_error(self.repository_path, problem, last_event)
@@ -194,34 +208,26 @@ class Archive:
         return self._damage_by_problem[problem]
 
     def compliance_time(self) -> datetime:
-        """Return the present time of the compliance clock, by which alone retention is decided."""
+        """Return the present time of the compliance clock, the only clock by which retention is decided."""
         if self.journal_damage() is None:
             return compliance_clock(self.journal.head(), clock.read())
-        # Good enough for reading: with a damaged journal nothing is disposed of.
+        # The newest event that the index knows is good enough: with a damaged journal nothing is disposed of.
         evidence = self.index.lag().last
         reading = clock.read()
         return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
 
     def signers(self) -> bytes:
-        """Return the newest journalled ``allowed_signers``; raises StorageError if that attachment is damaged."""
+        """Return the text of the newest journalled ``allowed_signers``; raises StorageError if it is damaged."""
         return self.journal.attachment(self.journal.event(self.index.key_commit), SIGNERS_FILE)
 
     def has_event(self, point: JournalPoint) -> bool:
-        """Return True if ``point``, up to which derived data is complete, is an event of this journal."""
-        tip = self.repository.resolve(JOURNAL)
-        if tip is None or (point.commit != tip and not self.repository.is_ancestor(point.commit, tip)):
-            return False
-        try:
-            event_bytes = self.repository.read(f"{point.commit}:{EVENT_FILE}")
-        except KeyError:
-            # The commit exists in this repository, but is no event.
-            return False
-        return hashlib.sha256(event_bytes).hexdigest() == point.sha256
+        """Return True if ``point``, the newest event that a database includes, is an event of this journal."""
+        return self.journal.contains(point)
 
     def reindex(self) -> None:
-        """Rebuild ``index.db`` from the journal; only under the writer's lock.
+        """Rebuild ``index.db`` from the journal; the caller holds the writer's lock.
 
-        The old one stays in place until the new one is complete.
+        The old index stays in place until the new one is complete.
         """
         index_path = self.root / "index.db"
         index_files.rebuild(index_path, self.journal)
@@ -231,10 +237,10 @@ class Archive:
             self._index.reopen(at=index_path)
 
     def catch_up(self) -> None:
-        """Apply the events that the index has not seen; only under the writer's lock.
+        """Apply the events that the index does not include yet; the caller holds the writer's lock.
 
-        An index of another history is set aside and made anew.  Raises JournalDamaged if it is the journal that
-        was put back.
+        An index of another history is set aside and replaced.  Raises JournalDamaged if refs show that not the
+        index but the journal was replaced, by an older one.
         """
         index_path = self.root / "index.db"
         if self._index is None:
@@ -250,9 +256,9 @@ class Archive:
             index.apply(self.journal.since_with_changes(index.head))
 
     def _replace_index(self, index: Index) -> None:
-        """Replace an index of another history by a new index of this journal.
+        """Set aside an index of another history, and replace it by a new index of this journal.
 
-        Raises JournalDamaged if refs of that history still exist: then it is the journal that was put back.
+        Raises JournalDamaged if refs contradict the journal, and changes nothing then: the index may be right.
         """
         index_path = self.root / "index.db"
         with tempfile.TemporaryDirectory(dir=self.spool) as scratch_folder:
@@ -265,23 +271,25 @@ class Archive:
             if problem is not None:
                 raise self._damage_error(problem)
             index.close()
-            kept_path = set_aside.set_aside(self.root, "index.db")
+            aside_path = set_aside.set_aside(self.root, "index.db")
             sqlite.replace(new_index.path, index_path)
         index.reopen(at=index_path)
         self._notify(
             LazyMessage(
                 "The index was of another history than the journal. It is kept as {path}, and a new one was made. "
                 "To see what is missing, run: archiver status",
-                path=kept_path,
+                path=aside_path,
             )
         )
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock; recover from an earlier crash, and bring the index up to date first.
+        """Hold the writer's lock during the block, and yield the writer.
 
-        Raises Busy after ``wait_seconds``, StorageError if nothing can be written, JournalDamaged if refs
-        contradict the journal.
+        Before the block, the work of a process that crashed is completed, and the index catches up.
+
+        Raises Busy if another process holds the lock after ``wait_seconds``, StorageError if nothing can be
+        written, JournalDamaged if refs contradict the journal.
         """
         with self._write_lock(wait_seconds) as was_clean:
             if not self._is_new and (damage := self.journal_damage()) is not None:
@@ -291,19 +299,16 @@ class Archive:
                 if moved_refs:
                     self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
             self.catch_up()
-            if not was_clean or not self._refs_compared:
+            if not was_clean or not self._are_refs_compared:
                 self._compare_refs()
             if not was_clean and self.index.key_commit:
-                keys.install(self.keys, self.signers())
+                keys.install_next_key(self.keys, self.signers())
             writer = Writer(self)
             self._journal_restored_settings(writer)
             yield writer
 
     def put_settings_back(self, wait_seconds: float) -> None:
-        """Restore settings and hooks that are missing or of an earlier release, without writing anything else.
-
-        Raises as :meth:`writing`.
-        """
+        """Restore missing settings and hooks, and those of an earlier release; raises as :meth:`writing` does."""
         if hooks.deviations(self.repository_path):
             with self.writing(wait_seconds):
                 pass
@@ -318,42 +323,36 @@ class Archive:
 
     @contextmanager
     def repairing(self, wait_seconds: float) -> Iterator[Writer]:
-        """Hold the writer's lock although the journal may be damaged; only for ``archiver reindex --accept``."""
+        """Hold the writer's lock during the block although the journal may be damaged; yield the writer.
+
+        Only for ``archiver reindex --accept``: nothing is checked first.  Raises Busy or StorageError.
+        """
         with self._write_lock(wait_seconds) as was_clean:
             if not was_clean:
                 interrupted_write.recover(self.repository, None)
             yield Writer(self)
             self._damage_by_problem.clear()
-            self._refs_compared = False
+            self._are_refs_compared = False
 
     @contextmanager
     def _write_lock(self, wait_seconds: float) -> Iterator[bool]:
+        """Hold the lock, with umask and settings for writing; yield True if the last holder ended cleanly."""
         self.check_owner()
-        with permissions.masked(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
+        with permissions.archive_umask(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
             yield was_clean
 
     def _compare_refs(self) -> None:
-        """Check that the refs fit the journal, once in this process; raises JournalDamaged."""
+        """Check that the refs agree with the journal, and remember that they do; raises JournalDamaged."""
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
             raise self._damage_error(problem)
-        self._refs_compared = True
+        self._are_refs_compared = True
 
     def identity(self) -> tuple[int, int] | None:
-        """Return device and inode of the repository, which change if another takes its place; None if missing."""
+        """Return device and inode of the repository, by which a replaced one is recognized; None if missing."""
         return sqlite.file_identity(self.repository_path)
 
     def check_owner(self) -> None:
-        """Raise StorageError unless this process runs as the archive's owner.
-
-        Files of another user, root among them, would lock the service out, and hide who acted.
-        """
-        owner_uid = os.stat(self.root).st_uid
-        if owner_uid != os.geteuid():
-            raise StorageError(
-                "The archive {path} belongs to {owner}, and only that user writes it. Nothing was written and "
-                "nothing was lost. Start its service, which does it for others, or run this as {owner}.",
-                path=self.root,
-                owner=users.of_uid(owner_uid),
-            )
+        """Raise StorageError unless this process runs as the archive's owner."""
+        users.check_owner(self.root)

@@ -4,65 +4,81 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from archiver.model import Change, Material, Op
 
 
-def between(pairs: Iterable[tuple[Material | None, Material | None]]) -> list[Change]:
-    """Return the changes from (before, after) pairs, one pair for each path; removals come first.
+class MaterialPair(NamedTuple):
+    """What one path held in two states of a submission, for example in two versions."""
 
-    A path that disappeared and one that appeared with the same content are a rename.  A changed mtime alone is not
-    a change.
+    #: None if the path did not exist yet.
+    before: Material | None
+    #: None if the path no longer exists.
+    after: Material | None
+
+
+def changes_between(pairs: Iterable[MaterialPair]) -> list[Change]:
+    """Return the changes that turn the state before into the state after; ``pairs`` has one pair for each path.
+
+    Removals come first, then additions and renames, then modifications; within each group the order of ``pairs``
+    is kept.  A removed file and an added file with the same content are one rename.  A folder (its ``sha256`` is
+    None) that becomes a file is removed and added, and so is a file that becomes a folder.  A changed mtime alone
+    is not a change.
     """
     removed: list[Material] = []
     added: list[Material] = []
-    modified: list[Change] = []
+    modifications: list[Change] = []
     for before, after in pairs:
-        if before is None and after is None:
-            continue
         if before is not None and after is not None:
             if before.sha256 == after.sha256:
                 continue
             if before.sha256 and after.sha256:
-                modified.append(_change(Op.MODIFY, after))
+                modifications.append(_change_of(Op.MODIFY, after))
                 continue
-        removed += [before] if before is not None else []
-        added += [after] if after is not None else []
-    old_paths = _match_renames(removed, added)
-    renamed_paths = set(old_paths.values())
-    return [
-        *(
-            _change(Op.DELETE if material.sha256 else Op.RMDIR, material)
-            for material in removed
-            if material.path not in renamed_paths
-        ),
-        *(
-            _change(Op.RENAME, material, old_paths[material.path])
-            if material.path in old_paths
-            else addition(material)
-            for material in added
-        ),
-        *modified,
+        if before is not None:
+            removed.append(before)
+        if after is not None:
+            added.append(after)
+    old_path_by_new = _match_renames(removed, added)
+    renamed_paths = set(old_path_by_new.values())
+    removals = [_removal_of(material) for material in removed if material.path not in renamed_paths]
+    additions = [
+        _change_of(Op.RENAME, material, old_path_by_new[material.path])
+        if material.path in old_path_by_new
+        else addition_of(material)
+        for material in added
     ]
+    return [*removals, *additions, *modifications]
 
 
-def addition(material: Material) -> Change:
-    """Return the change that adds ``material``; one without content is an empty folder."""
-    return _change(Op.ADD if material.sha256 else Op.MKDIR, material)
+def addition_of(material: Material) -> Change:
+    """Return the change that adds ``material``; a material without ``sha256`` is an empty folder."""
+    return _change_of(Op.ADD if material.sha256 else Op.MKDIR, material)
 
 
-def _change(op: Op, material: Material, source: bytes | None = None) -> Change:
-    return Change(op, material.path, material.sha256, material.size, material.mtime_ns, source, material.health)
+def _removal_of(material: Material) -> Change:
+    return _change_of(Op.DELETE if material.sha256 else Op.RMDIR, material)
+
+
+def _change_of(op: Op, material: Material, old_path: bytes | None = None) -> Change:
+    """Return the change ``op`` of ``material``; ``old_path`` is given for a rename only."""
+    return Change(op, material.path, material.sha256, material.size, material.mtime_ns, old_path, material.health)
 
 
 def _match_renames(removed: list[Material], added: list[Material]) -> dict[bytes, bytes]:
-    """Return new path -> old path of materials with equal content; empty files are too alike to be matched."""
-    removed_by_content: dict[str, list[bytes]] = defaultdict(list)
+    """Return the old path by the new path of each file that was removed and added with equal content.
+
+    Of several removed files with the same content, the first added one takes the first.  Empty files are left out,
+    because all of them are equal.
+    """
+    removed_paths_by_digest: dict[str, list[bytes]] = defaultdict(list)
+    # Reversed, so that pop() below takes the first removed path.
     for material in reversed(removed):
         if material.sha256 and material.size:
-            removed_by_content[material.sha256].append(material.path)
-    old_paths = {}
+            removed_paths_by_digest[material.sha256].append(material.path)
+    old_path_by_new = {}
     for material in added:
-        if candidates := removed_by_content.get(material.sha256 or ""):
-            old_paths[material.path] = candidates.pop()
-    return old_paths
+        if candidates := removed_paths_by_digest.get(material.sha256 or ""):
+            old_path_by_new[material.path] = candidates.pop()
+    return old_path_by_new

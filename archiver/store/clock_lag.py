@@ -12,27 +12,33 @@ from archiver.store.events.actions import Action
 
 @dataclass(frozen=True, slots=True)
 class ClockLag:
-    """Seconds that did not count towards retention, since the last time-stamp token."""
+    """The seconds since the last time-stamp token that did not count towards retention.
+
+    The index stores the fields under their names, so that a renamed field needs a new version of its schema.
+    """
 
     off: float = 0.0  # with the machine off or rebooting
     ahead: float = 0.0  # with the wall clock set forward
-    last: dict[str, Any] | None = None  # evidence that the next span counts from; None at the beginning
+    last: dict[str, Any] | None = None  # evidence from which the next span counts; None before the first event
 
-    def after(self, event: Event) -> ClockLag:
-        """Return the lag after an event; a time-stamp token sets the compliance clock, so nothing is left."""
+    def after_event(self, event: Event) -> ClockLag:
+        """Return the lag after ``event``; a time-stamp token sets the compliance clock, and so ends the lag."""
         if event.action == Action.TIMESTAMP:
             return ClockLag(last=event.clock)
-        return self.now(event.clock)
+        return self.after_evidence(event.clock)
 
-    def now(self, evidence: dict[str, Any]) -> ClockLag:
-        """Return the lag at a later reading of the clocks, given as events carry it."""
+    def after_evidence(self, evidence: dict[str, Any]) -> ClockLag:
+        """Return the lag at a later reading of the clocks; ``evidence`` has the form of :func:`clock.evidence`.
+
+        Raises ValueError, KeyError or TypeError for evidence of another form.
+        """
         if self.last is None:
             return ClockLag(last=evidence)
         last_compliance_time, last_reading = clock.from_evidence(self.last)
         compliance_time, reading = clock.from_evidence(evidence)
-        earned = compliance_time - last_compliance_time
-        missing_seconds = (reading.wall - last_reading.wall - earned).total_seconds()
+        counted_time = compliance_time - last_compliance_time
+        missing_seconds = (reading.wall - last_reading.wall - counted_time).total_seconds()
         if reading.boot_id != last_reading.boot_id:
             return ClockLag(max(0.0, self.off + missing_seconds), self.ahead, evidence)
-        # A wall clock that is set forward and back again leaves nothing.
+        # Setting the wall clock back again makes the missing seconds negative, and so cancels the lag.
         return ClockLag(self.off, max(0.0, self.ahead + missing_seconds), evidence)

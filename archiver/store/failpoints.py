@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """A step that has just been done: those of a capture in their order, then those of other work."""
+    """A step that has just been completed; those of a capture come first, in the order in which it takes them."""
 
     CONTENT_STAGED = "content staged"
     CONTENT_SYNCED = "content synced"
@@ -22,14 +22,14 @@ class Step(StrEnum):
     REFS_DURABLE = "refs durable"
     INDEX_UPDATED = "index updated"
     SNAPSHOT_SAVED = "snapshot saved"
-    # Of a disposal: after its event and before its certificate.
+    # A disposal reaches this step after its event is written, and before its certificate is.
     CONTENT_DESTROYED = "content destroyed"
-    # Of maintenance.
+    # Maintenance reaches these steps.
     OBJECTS_PACKED = "objects packed"
     REFS_PACKED = "refs packed"
     PACKS_MERGED = "packs merged"
 
 
 def reached(step: Step) -> None:
-    """Announce that the step is done."""
+    """Announce to the listeners of Python's audit events that ``step`` is complete; they may kill the process."""
     sys.audit("archiver.step", step.value)

@@ -1,4 +1,4 @@
-"""Make bytes and names durable, with system calls that Python does not wrap."""
+"""Make bytes and names durable; some of the system calls have no wrapper in Python."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # Each copying process imports this module at its start, and pathlib takes milliseconds.
+    # Each copying process imports this module when it starts, and importing pathlib takes milliseconds.
     from pathlib import Path
 
-#: SYNC_FILE_RANGE_WRITE of linux/fs.h.
-_WRITE = 2
+#: From linux/fs.h.
+_SYNC_FILE_RANGE_WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _Offset = ctypes.c_int64
 
 
 def begin_write_out(descriptor: int) -> None:
-    """Start writing a file's dirty pages to the disk; returns at once and guarantees nothing."""
-    _libc.sync_file_range(descriptor, _Offset(0), _Offset(0), _WRITE)
+    """Ask the kernel to start writing a file's dirty pages to the disk, without waiting for the disk.
+
+    A later sync then finds less to do.  Guarantees nothing, and ignores errors.
+    """
+    # Offset 0 and length 0 stand for the whole file.
+    _libc.sync_file_range(descriptor, _Offset(0), _Offset(0), _SYNC_FILE_RANGE_WRITE)
 
 
 def sync_path(path: str) -> None:
-    """Make a file's bytes, or a directory's names, durable; raises OSError."""
+    """Make the bytes of a file, or the names in a directory, durable; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -33,7 +37,10 @@ def sync_path(path: str) -> None:
 
 
 def sync_filesystem(path: Path) -> None:
-    """Make everything on the filesystem of ``path`` durable, by syncfs(2); raises OSError."""
+    """Make everything that was written to the filesystem of ``path`` durable, by syncfs(2).
+
+    That includes the writes of other programs, and may take long.  Raises OSError.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _libc.syncfs(descriptor) != 0:
@@ -44,7 +51,7 @@ def sync_filesystem(path: Path) -> None:
 
 
 def release_memory() -> None:
-    """Return unused memory to the system."""
-    # Only glibc has this call; elsewhere the memory stays with the process.
+    """Return the process's freed memory to the operating system, where the C library can."""
+    # Only glibc has malloc_trim; with another C library the memory stays with the process.
     with suppress(AttributeError):
         _libc.malloc_trim(0)

@@ -1,7 +1,7 @@
 """Read the append-only chain of events on ``refs/heads/journal``.
 
-A commit's tree is ``event.json`` and its attachments.  ``prev`` is the SHA-256 of the preceding event, so the
-chain of evidence does not rest on git's SHA-1.
+Each commit holds one event: its tree is ``event.json`` and the event's attachments.  The field ``prev`` is the
+SHA-256 of the preceding event, so that the chain of evidence does not depend on git's SHA-1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.errors import StorageError
-from archiver.model import Attachment, Change, Event, Op
+from archiver.model import Attachment, Change, Event, JournalPoint, Op
 from archiver.store import names
 from archiver.store.events import validation
 from archiver.store.events.actions import UNREADABLE
@@ -25,23 +25,28 @@ from archiver.store.git.repository import JOURNAL, Repository
 EVENT_FILE = "event.json"
 #: ``prev`` of the first event.
 GENESIS = "0" * 64
-#: Fewer events read ahead wait for git more often.  Lists of changes above this size are read one at a time: one
-#: of them can have 40 MB.
-_READ_AHEAD_EVENTS, _READ_AHEAD_BYTES = 50, 1 << 16
+#: The lists of changes of so many events are read in one request.  Fewer would wait for git more often; more would
+#: occupy more memory.
+_READ_AHEAD_EVENTS = 50
+#: Longer lists of changes are read one at a time: one of them can have 40 MB.
+_READ_AHEAD_BYTES = 1 << 16
 
 
 def canonical(document: dict[str, Any]) -> bytes:
-    """Return canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end.
+    """Encode ``document`` as canonical JSON: sorted keys, no spaces, UTF-8, one line feed at the end.
 
-    Equal documents have equal bytes, so that their SHA-256 can be compared.  Raises ValueError for a value that
-    JSON or UTF-8 cannot hold.
+    Equal documents have equal bytes, so that their SHA-256 values can be compared.  Raises ValueError for a number
+    or a text that JSON or UTF-8 cannot represent, such as NaN, and TypeError for an object of another type.
     """
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     return text.encode("utf-8") + b"\n"
 
 
 def change_line(change: Change) -> bytes:
-    """Return a change as a line of ``changes.jsonl``."""
+    """Encode a change as a line of ``changes.jsonl``, for :func:`parse_change`; the line feed is included.
+
+    Fields that mean nothing for the kind of change, or that are empty, are left out.
+    """
     fields: dict[str, Any] = {"op": change.op.value, "path": names.text(change.path)}
     if change.op not in (Op.MKDIR, Op.RMDIR):
         fields |= {"sha256": change.sha256, "size": change.size, "mtime_ns": change.mtime_ns}
@@ -55,22 +60,22 @@ def change_line(change: Change) -> bytes:
 
 
 def parse_change(line: bytes) -> Change:
-    """Read a line of :func:`change_line`; raises ValueError, KeyError or TypeError for another line."""
+    """Decode a line of ``changes.jsonl``; raises ValueError, KeyError or TypeError if it is not a change."""
     fields = validation.load(line)
-    source = fields.get("from")
+    old_path = fields.get("from")
     return Change(
         op=Op(fields["op"]),
         path=names.raw(fields["path"]),
         sha256=fields.get("sha256"),
         size=fields.get("size", 0),
         mtime_ns=fields.get("mtime_ns", 0),
-        source=None if source is None else names.raw(source),
+        source=None if old_path is None else names.raw(old_path),
         health=fields.get("health", ""),
     )
 
 
 def parse_event(data: bytes, commit: str) -> Event:
-    """Read ``event.json``; raises ValueError if the bytes are not an event."""
+    """Decode the event that ``commit`` holds from its ``event.json``; raises ValueError if it is not an event."""
     fields = validation.parse(data)
     return Event(
         seq=fields["seq"],
@@ -89,14 +94,16 @@ def parse_event(data: bytes, commit: str) -> Event:
 
 
 def _make_stand_in(data: bytes, commit: str, previous: Event | None) -> Event:
-    """Return an event in place of bytes that are none, with the number that follows ``previous``.
+    """Return an event with the action ``unreadable`` for the ``event.json`` ``data``, which cannot be decoded.
 
-    The clock is that of ``previous``: a compliance clock must not run back, and advances only with evidence.
+    It has the number after ``previous``, and its ``sha256`` is that of ``data``, so that the chain continues.  It
+    has the clock of ``previous``: the compliance clock never runs back, and advances only with evidence.  With
+    ``previous`` None, it is the first event, and its clocks show 1970.
     """
     try:
         refs = validation.refs_of(validation.load(data))
     except ValueError:
-        # Not even JSON: no ref of the event can be known.
+        # The bytes are not even JSON, so that the refs that the event moved are unknown.
         refs = {}
     epoch_reading = clock.Reading(datetime(1970, 1, 1, tzinfo=UTC), "", 0, 0, shifted=True)
     return Event(
@@ -116,30 +123,36 @@ def _make_stand_in(data: bytes, commit: str, previous: Event | None) -> Event:
 
 
 class Journal:
-    """Read the journal of one repository.
+    """The events of one repository, for reading.
 
-    An event that cannot be read has a stand-in with the action ``unreadable``: the chain goes on past it.
+    An event whose ``event.json`` cannot be decoded is replaced by a stand-in with the action ``unreadable``, so
+    that the events after it can be read.
     """
 
     def __init__(self, repository: Repository) -> None:
+        """Read from ``repository``, which the caller closes."""
         self._repository = repository
 
     def head(self) -> Event | None:
-        """Return the newest event; None in a repository without events.  Raises StorageError as :meth:`event`."""
+        """Return the newest event; None in a repository without events.  Raises as :meth:`event` does."""
         commit = self._repository.resolve(JOURNAL)
         return None if commit is None else self.event(commit)
 
     def first(self) -> Event | None:
-        """Return the oldest event, which created the archive; None in a repository without events."""
+        """Return the oldest event, which created the archive; None in a repository without events.
+
+        Raises as :meth:`event` does.
+        """
         tip = self._repository.resolve(JOURNAL)
         return None if tip is None else self.event(self._repository.root_of(tip))
 
     def event(self, commit: str) -> Event:
-        """Return the event of a commit, or a stand-in for an unreadable event.
+        """Return the event that ``commit`` holds, or a stand-in if it cannot be decoded.
 
-        A stand-in needs the last readable event before it for number and clock.  Raises StorageError if a commit
-        or its ``event.json`` is missing.
+        A stand-in takes number and clock from the last readable event before it, so further commits may be read.
+        Raises StorageError if a commit or its ``event.json`` is missing.
         """
+        # From ``commit`` back to the last readable event: commits and their bytes, newest first.
         unreadable_events: list[tuple[str, bytes]] = []
         current_commit: str | None = commit
         event = None
@@ -158,10 +171,13 @@ class Journal:
         return event
 
     def _parent_of(self, commit: str) -> str | None:
+        """Return the first parent of a commit; None if it has none.  Raises KeyError if the commit is missing."""
         header_lines = self._repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
-        return next((line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")), None)
+        parents = (line.removeprefix(b"parent ") for line in header_lines if line.startswith(b"parent "))
+        return next((parent.decode("ascii") for parent in parents), None)
 
     def _damaged_event(self, commit: str) -> StorageError:
+        """Return the error for a commit that is missing, or has no ``event.json``."""
         return StorageError(
             "The journal event {commit} in {path} is damaged or missing. Nothing was changed. Run "
             "archiver verify, and bring the repository back from a backup or a clone.",
@@ -169,41 +185,61 @@ class Journal:
             path=self._repository.path,
         )
 
+    def contains(self, point: JournalPoint) -> bool:
+        """Return True if the journal has the event ``point``; False for one of another history.
+
+        Databases record their newest event as such a point.
+        """
+        tip = self._repository.resolve(JOURNAL)
+        if tip is None or (point.commit != tip and not self._repository.is_ancestor(point.commit, tip)):
+            return False
+        try:
+            event_bytes = self._repository.read(f"{point.commit}:{EVENT_FILE}")
+        except KeyError:
+            # The commit exists in this repository, but holds no event.
+            return False
+        return hashlib.sha256(event_bytes).hexdigest() == point.sha256
+
     def since(self, commit: str | None, tip: str | None = None) -> Iterator[Event]:
         """Yield the events after ``commit`` (None: all) up to ``tip`` (None: the newest), oldest first.
 
-        Raises StorageError if a commit or its ``event.json`` is missing.
+        Raises StorageError, when the event is reached, if a commit or its ``event.json`` is missing.
         """
         return (event for event, _ in self.lines_since(commit, tip))
 
     def lines_since(self, commit: str | None, tip: str | None = None) -> Iterator[tuple[Event, bytes]]:
-        """Yield the events as :meth:`since` does, each with its bytes: their SHA-256 is ``prev`` of the next."""
+        """Yield the events as :meth:`since` does, each with the bytes of its ``event.json``.
+
+        The SHA-256 of these bytes is the field ``prev`` of the next event.
+        """
         end_commit = tip or self._repository.resolve(JOURNAL)
         if end_commit is None or end_commit == commit:
             return
         commits = list(self._repository.history(end_commit, commit))
         event_files = self._repository.read_many(f"{event_commit}:{EVENT_FILE}" for event_commit in commits)
-        last_event = None
+        event = None
         for event_commit in commits:
             try:
                 event_bytes = next(event_files)
             except KeyError:
                 raise self._damaged_event(event_commit) from None
             try:
-                last_event = parse_event(event_bytes, event_commit)
+                event = parse_event(event_bytes, event_commit)
             except ValueError:
-                # Read only for a stand-in at the start; the preceding event may be a stand-in, too.
-                if last_event is None and commit is not None:
-                    last_event = self.event(commit)
-                last_event = _make_stand_in(event_bytes, event_commit, last_event)
-            yield last_event, event_bytes
+                # A stand-in needs the preceding event: that of the last round, or before the first round the event
+                # of ``commit``, which may be a stand-in itself.
+                if event is None and commit is not None:
+                    event = self.event(commit)
+                event = _make_stand_in(event_bytes, event_commit, event)
+            yield event, event_bytes
 
     def since_with_changes(
         self, commit: str | None, tip: str | None = None
     ) -> Iterator[tuple[Event, Iterable[Change]]]:
-        """Yield the events as :meth:`since` does, with the changes of each capture.
+        """Yield the events as :meth:`since` does, each with its changes, of which only a capture has any.
 
-        Short lists are read ahead in one request to git.  Iterating over the changes raises as :meth:`changes`.
+        The changes are read when they are iterated over, and raise as those of :meth:`changes`.  Only short lists
+        of changes are read ahead, those of many events in one request to git.
         """
         events = self.since(commit, tip)
         while batch := list(islice(events, _READ_AHEAD_EVENTS)):
@@ -211,29 +247,38 @@ class Journal:
             for event in batch:
                 yield event, self.changes(event, short_lists.get(event.seq))
 
-    def _read_short_lists(self, batch: Sequence[Event]) -> dict[int, bytes]:
-        events_with_list = [event for event in batch if any(_is_short_list(item) for item in event.attachments)]
+    def _read_short_lists(self, events: Sequence[Event]) -> dict[int, bytes]:
+        """Read the short lists of changes of ``events``; return their bytes by the number of the event.
+
+        Returns nothing if a list is missing.
+        """
+        events_with_list = [event for event in events if any(_is_short_list(item) for item in event.attachments)]
         contents = self._repository.read_many(f"{event.commit}:{CHANGES_FILE}" for event in events_with_list)
         try:
             return dict(zip((event.seq for event in events_with_list), contents, strict=True))
         except KeyError:
-            # changes() reads the lists one by one then, and raises for the missing one.
+            # changes() then reads the lists one by one, and raises for the missing one.
             return {}
 
     def attachment(self, event: Event, name: str) -> bytes:
-        """Return the bytes of an attachment; raises StorageError if missing or not the event's."""
+        """Return the bytes of the attachment ``name`` of ``event``.
+
+        Raises StorageError if the event has no such attachment, or if the bytes are missing or were changed.
+        """
         attachment_bytes = self._read_attached(event, name)
         if not _is_attachment(event, name, attachment_bytes):
             raise self._lost_attachment(event, name)
         return attachment_bytes
 
     def _read_attached(self, event: Event, name: str) -> bytes:
+        """Return the bytes of an attachment without checking them; raises StorageError if they are missing."""
         try:
             return self._repository.read(f"{event.commit}:{name}")
         except KeyError:
             raise self._lost_attachment(event, name) from None
 
     def _lost_attachment(self, event: Event, name: str) -> StorageError:
+        """Return the error for an attachment that is missing or not the one that the event names."""
         return StorageError(
             "{name} of journal event {seq} is damaged or missing. Nothing was changed. Run archiver "
             "verify, and bring the repository back from a backup or a clone.",
@@ -242,10 +287,13 @@ class Journal:
         )
 
     def changes(self, event: Event, list_bytes: bytes | None = None) -> Iterator[Change]:
-        """Yield the changes of a capture; ``list_bytes`` is the list, if read already.
+        """Yield the changes that ``event`` made; only a capture made any.
 
-        Raises StorageError if the list is missing; ValueError, KeyError or TypeError if the list exists but cannot
-        be that of the event: git vouches for its bytes, so the event itself is wrong.
+        ``list_bytes`` is the content of its ``changes.jsonl``; with None, it is read from the repository.
+
+        Raises, when the first change is requested, StorageError if the list is missing; ValueError, KeyError or
+        TypeError if it is not the list that the event names.  Git vouches for the bytes of both, so that the event
+        was wrong when it was written.
         """
         if all(item.name != CHANGES_FILE for item in event.attachments):
             return
@@ -258,7 +306,10 @@ class Journal:
 
 
 def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
-    """Return the present time of the compliance clock, which starts with the wall time of the first event."""
+    """Return the time of the compliance clock at ``reading``, given the newest event of the journal.
+
+    Without an event, the clock starts now, with the wall time.
+    """
     if newest is None:
         return reading.wall
     previous_time, previous_reading = clock.from_evidence(newest.clock)
@@ -266,9 +317,11 @@ def compliance_clock(newest: Event | None, reading: clock.Reading) -> datetime:
 
 
 def _is_attachment(event: Event, name: str, data: bytes) -> bool:
+    """Return True if ``event`` has an attachment of that name with the SHA-256 of ``data``."""
     digest = hashlib.sha256(data).hexdigest()
     return any(item.name == name and item.sha256 == digest for item in event.attachments)
 
 
-def _is_short_list(item: Attachment) -> bool:
-    return item.name == CHANGES_FILE and item.size <= _READ_AHEAD_BYTES
+def _is_short_list(attachment: Attachment) -> bool:
+    """Return True if the attachment is a list of changes that is short enough to be read ahead."""
+    return attachment.name == CHANGES_FILE and attachment.size <= _READ_AHEAD_BYTES

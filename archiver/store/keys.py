@@ -22,65 +22,77 @@ if TYPE_CHECKING:
 
 #: The signer's name in ``allowed_signers``, and the address in commits and tags.
 PRINCIPAL = "archiver@localhost"
+#: The namespace that git signs and verifies in, so that a signature cannot be passed off as one of a mail, say.
 _NAMESPACE = b"git"
 _KEY_FILE = "signing_key"
+#: The prepared key, which signs nothing yet.
 _NEXT_KEY_FILE = "signing_key.new"
 _SIGNERS_FILE = "allowed_signers"
 #: SIG_VERSION of PROTOCOL.sshsig.
 _SIGNATURE_VERSION = 1
-#: As ``ssh-keygen -Y sign`` breaks its lines.
+#: ``ssh-keygen -Y sign`` breaks its lines after this many characters.
 _ARMOR_COLUMNS = 70
 
 
-def create(folder: Path) -> None:
-    """Create a folder with a new key pair and ``allowed_signers``; raises OSError."""
+def create_keys(folder: Path) -> None:
+    """Create ``folder`` with a new private key and its ``allowed_signers``; raises OSError."""
     folder.mkdir(mode=0o700)
-    _write_new(folder / _SIGNERS_FILE, _generate(folder / _KEY_FILE), 0o644)
+    _write_new(folder / _SIGNERS_FILE, _generate_key(folder / _KEY_FILE), 0o644)
 
 
-def prepare(folder: Path, signers: bytes) -> bytes:
-    """Generate a key beside the one in use; return ``signers`` with the new key as the last line.
+def prepare_next_key(folder: Path, signers: bytes) -> bytes:
+    """Generate a second key in ``folder``; return ``signers`` with a line for the new key appended.
 
-    The new key signs nothing before :func:`install`.  Raises StorageError.
+    ``signers`` is the text of ``allowed_signers``.  A key that was prepared earlier is replaced.  The new key
+    signs nothing before :func:`install_next_key`.  Raises StorageError if the key cannot be written.
     """
+    next_key_path = folder / _NEXT_KEY_FILE
     try:
-        (folder / _NEXT_KEY_FILE).unlink(missing_ok=True)
-        return signers + _generate(folder / _NEXT_KEY_FILE)
+        next_key_path.unlink(missing_ok=True)
+        return signers + _generate_key(next_key_path)
     except OSError as error:
-        raise _unusable(folder / _NEXT_KEY_FILE, error) from None
+        raise _unusable(next_key_path, error) from None
 
 
-def install(folder: Path, signers: bytes) -> None:
-    """Replace the key in use by the prepared one if ``signers`` ends with it; otherwise delete the prepared one.
+def install_next_key(folder: Path, signers: bytes) -> None:
+    """Replace the key in use by the prepared key if ``signers`` ends with it; otherwise delete the prepared key.
 
-    Crash window: the journal has the new key and the folder still the old one.  Recovery calls this again.
+    ``signers`` is the journalled text of ``allowed_signers``.  Does nothing without a prepared key.  After a
+    crash, the journal may have the new key while the folder still has the old one: recovery calls this function
+    again.
 
-    Raises StorageError for a prepared key that cannot be read, OSError for a disk that takes no write.
+    Raises StorageError if the prepared key cannot be read, OSError if the disk cannot be written.
     """
-    if not is_there(folder / _NEXT_KEY_FILE):
+    next_key_path = folder / _NEXT_KEY_FILE
+    if not is_there(next_key_path):
         return
-    if not signers.endswith(_signers_line(_load(folder / _NEXT_KEY_FILE))):
-        (folder / _NEXT_KEY_FILE).unlink()
+    if not signers.endswith(_signers_line(_load_key(next_key_path))):
+        next_key_path.unlink()
         return
-    new_signers_file = folder / "allowed_signers.new"
-    new_signers_file.unlink(missing_ok=True)
-    _write_new(new_signers_file, signers, 0o644)
-    new_signers_file.rename(folder / _SIGNERS_FILE)
-    (folder / _NEXT_KEY_FILE).rename(folder / _KEY_FILE)
+    new_signers_path = folder / "allowed_signers.new"
+    new_signers_path.unlink(missing_ok=True)
+    _write_new(new_signers_path, signers, 0o644)
+    # The key is renamed last: until then, a crash leaves the prepared key, and this function is repeated.
+    new_signers_path.rename(folder / _SIGNERS_FILE)
+    next_key_path.rename(folder / _KEY_FILE)
     sync_path(os.fspath(folder))
 
 
-def copy(folder: Path, target: Path) -> None:
-    """Copy key and signers to ``target``, for the caller alone; raises OSError, StorageError for a bad copy."""
+def copy_keys(folder: Path, target: Path) -> None:
+    """Copy the key and ``allowed_signers`` to the folder ``target``, which is created if missing.
+
+    Only the caller may read the copies.  Raises OSError, also if a file exists already, and StorageError if the
+    copied key cannot be read back or differs.
+    """
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, mode in ((_KEY_FILE, 0o600), (_SIGNERS_FILE, 0o600)):
-        _write_new(target / name, (folder / name).read_bytes(), mode)
-    if _signers_line(_load(target / _KEY_FILE)) != _signers_line(_load(folder / _KEY_FILE)):
+    for name in (_KEY_FILE, _SIGNERS_FILE):
+        _write_new(target / name, (folder / name).read_bytes(), 0o600)
+    if _signers_line(_load_key(target / _KEY_FILE)) != _signers_line(_load_key(folder / _KEY_FILE)):
         raise _unusable(target / _KEY_FILE, "it is not what was copied")
 
 
-def _generate(path: Path) -> bytes:
-    """Generate a private key; return its line for ``allowed_signers``."""
+def _generate_key(path: Path) -> bytes:
+    """Write a new private key to ``path``, which must not exist; return its line for ``allowed_signers``."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -93,6 +105,7 @@ def _generate(path: Path) -> bytes:
 
 
 def _signers_line(key: Ed25519PrivateKey) -> bytes:
+    """Return the line of ``allowed_signers`` that makes OpenSSH and git accept signatures by ``key``."""
     from cryptography.hazmat.primitives import serialization
 
     public_bytes = key.public_key().public_bytes(
@@ -101,7 +114,8 @@ def _signers_line(key: Ed25519PrivateKey) -> bytes:
     return f'{PRINCIPAL} namespaces="git" {public_bytes.decode()}\n'.encode()
 
 
-def _load(path: Path) -> Ed25519PrivateKey:
+def _load_key(path: Path) -> Ed25519PrivateKey:
+    """Read a private key; raises StorageError if it is missing, damaged or not an Ed25519 key."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -115,6 +129,7 @@ def _load(path: Path) -> Ed25519PrivateKey:
 
 
 def _unusable(path: Path, reason: object) -> StorageError:
+    """Return the error for the key at ``path``; the message contains ``reason``."""
     return StorageError(
         "The signing key {path} cannot be used ({reason}). Nothing was recorded and nothing archived "
         "was lost. Bring it back from your backup of the keys folder; where there is none: archiver key replace",
@@ -124,6 +139,7 @@ def _unusable(path: Path, reason: object) -> StorageError:
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a new file with exactly this mode, whatever the umask, durably; raises OSError if ``path`` exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with open(descriptor, "wb") as stream:
         os.fchmod(descriptor, mode)
@@ -133,13 +149,17 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def sign(folder: Path, message: bytes) -> str:
-    """Return an armored SSH signature of ``message``; raises StorageError without a usable key."""
+    """Sign ``message`` with the key in ``folder``; return the armored SSH signature, with a line feed at the end.
+
+    Raises StorageError if there is no usable key.
+    """
     from cryptography.hazmat.primitives import serialization
 
-    key = _load(folder / _KEY_FILE)
+    key = _load_key(folder / _KEY_FILE)
     raw_public_key = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     public_key = _ssh_string(b"ssh-ed25519") + _ssh_string(raw_public_key)
-    # Namespace, a reserved field, and the hash algorithm: in the signed data as well as in the signature.
+    # PROTOCOL.sshsig puts namespace, reserved field and hash algorithm into the signed data and into the
+    # signature.
     envelope = _ssh_string(_NAMESPACE) + _ssh_string(b"") + _ssh_string(b"sha512")
     signed_data = b"SSHSIG" + envelope + _ssh_string(hashlib.sha512(message).digest())
     signature = _ssh_string(b"ssh-ed25519") + _ssh_string(key.sign(signed_data))
@@ -149,10 +169,12 @@ def sign(folder: Path, message: bytes) -> str:
 
 
 def _ssh_string(data: bytes) -> bytes:
+    """Encode ``data`` as a string of the SSH protocol (RFC 4251): its length in four bytes, then the data."""
     return struct.pack(">I", len(data)) + data
 
 
 def _armor(blob: bytes) -> str:
+    """Return ``blob`` in base64 between the lines that begin and end an SSH signature."""
     text = base64.b64encode(blob).decode("ascii")
     lines = [text[start : start + _ARMOR_COLUMNS] for start in range(0, len(text), _ARMOR_COLUMNS)]
     return "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""])

@@ -1,6 +1,7 @@
 """Lock an archive between processes: one daemon and one writer at a time.
 
-``flock`` locks end with their process, so a crash leaves no stale lock; the file's text only says who holds it.
+``flock`` locks end with their process, so a crash leaves no stale lock.  The text in a lock file does not lock
+anything: it names the process that holds the lock, or marks that the last holder ended cleanly.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ from pathlib import Path
 from archiver import clock
 from archiver.errors import Busy, StorageError
 
-#: A shorter pause uses the processor, a longer one delays each write behind another by up to this time.
+#: The pause between two attempts.  A shorter one burns the processor; a longer one delays each write that waits
+#: for another by up to this time.
 _RETRY_SECONDS = 0.02
-#: More than any mark or description of a holder has.
+#: A longer command line is cut off: the message that quotes it stays readable.
+_MAX_DESCRIPTION_CHARS = 400
+#: Reads any description of a holder and any mark as a whole, unless the command line is not ASCII.
 _MAX_TEXT_BYTES = 500
 
 
 @contextmanager
 def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
-    """Hold the lock file ``path``; yield True if the last holder ended cleanly.
+    """Hold the lock file ``path`` during the block; yield True if the last holder ended cleanly.
 
-    A holder that ends without an error leaves a mark with the number of this boot, so that after a crash as well
-    as after a power cut the next one learns that something may be unfinished.
+    False means that something may be unfinished: the last holder crashed, its block raised an error, the machine
+    was rebooted since, or the lock was never held before.  A holder whose block ends without an error leaves a
+    mark with the ID of this boot, which the next holder compares.
 
-    Raises Busy with the holder's pid and command after ``wait_seconds``, StorageError if the file cannot be
-    opened for writing.
+    Raises Busy, with the pid and the command of the present holder, after ``wait_seconds``; StorageError if the
+    file cannot be opened for writing.
     """
     descriptor = _open_lock_file(path)
     try:
@@ -39,7 +44,7 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
         was_clean = os.pread(descriptor, _MAX_TEXT_BYTES, 0) == clean_mark
         _write_text(descriptor, _describe_process())
         yield was_clean
-        # A disk that takes no mark costs the next holder a check, nothing worse.
+        # Without the mark, on a full disk for example, the next holder only checks more than necessary.
         with suppress(OSError):
             _write_text(descriptor, clean_mark)
     finally:
@@ -47,30 +52,34 @@ def hold(path: Path, wait_seconds: float) -> Iterator[bool]:
 
 
 class LockFlag:
-    """A flag that one process raises and others see: a lock on a file that may stay empty.
+    """A flag that one process raises and that others see: a lock on a file, whose content does not matter.
 
-    Raising the flag requires neither free space nor a writable disk, and a crash lowers it.
+    Once the file is open, raising the flag requires neither free space nor a writable disk.  A crash lowers it.
     """
 
     def __init__(self, path: Path) -> None:
+        """Prepare a flag at ``path``; no file is touched before :meth:`open`."""
         self._path = path
         self._descriptor: int | None = None
 
     def open(self) -> None:
-        """Open or create the file while the disk is writable; the caller closes the flag.  Raises StorageError."""
+        """Open or create the file, for the caller to :meth:`close`; does nothing if it is open.
+
+        To be called while the disk is still writable.  Raises StorageError.
+        """
         if self._descriptor is None:
             self._descriptor = _open_lock_file(self._path)
 
     def show(self) -> None:
-        """Raise the flag, if :meth:`open` was called."""
+        """Raise the flag; does nothing unless the file is open.  Never waits and never raises."""
         if self._descriptor is not None:
-            # A process that tests the flag at this moment holds the lock, and sees the flag at its next test; or
-            # the filesystem has no locks.
+            # Two failures are ignored.  A process that tests the flag just now holds the lock: it sees the flag at
+            # its next test.  A filesystem without locks cannot show the flag at all.
             with suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def hide(self) -> None:
-        """Lower the flag, until :meth:`show` is called again."""
+        """Lower the flag; :meth:`show` raises it again."""
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -81,8 +90,11 @@ class LockFlag:
             self._descriptor = None
 
 
-def holder(path: Path) -> str | None:
-    """Return pid and command of the process that holds the lock; None for a free or unreadable lock."""
+def describe_holder(path: Path) -> str | None:
+    """Return the holder of the lock as ``pid (command)``; None if the lock is free or the file cannot be opened.
+
+    Returns ``?`` for an empty file, such as that of a :class:`LockFlag`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -99,6 +111,7 @@ def holder(path: Path) -> str | None:
 
 
 def _open_lock_file(path: Path) -> int:
+    """Open or create a lock file; return its descriptor, which the caller closes.  Raises StorageError."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
@@ -111,6 +124,10 @@ def _open_lock_file(path: Path) -> int:
 
 
 def _acquire(path: Path, descriptor: int, wait_seconds: float) -> None:
+    """Lock the open file, and retry for ``wait_seconds``; raises Busy if another process holds it even then.
+
+    ``path`` only serves the message.
+    """
     deadline = clock.monotonic() + wait_seconds
     while True:
         try:
@@ -128,6 +145,7 @@ def _acquire(path: Path, descriptor: int, wait_seconds: float) -> None:
 
 
 def _read_text(descriptor: int) -> str:
+    """Return the text of a lock file; ``?`` if it is empty."""
     return os.pread(descriptor, _MAX_TEXT_BYTES, 0).decode("utf-8", "replace").strip() or "?"
 
 
@@ -137,5 +155,6 @@ def _write_text(descriptor: int, text: bytes) -> None:
 
 
 def _describe_process() -> bytes:
+    """Return pid and command line of this process, for :func:`describe_holder` in other processes."""
     command = " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]])
-    return os.fsencode(f"{os.getpid()} ({command})"[:400])
+    return os.fsencode(f"{os.getpid()} ({command})"[:_MAX_DESCRIPTION_CHARS])

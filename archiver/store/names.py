@@ -12,46 +12,53 @@ import unicodedata
 from archiver.errors import UsageError
 from archiver.model import CHECKPOINTS, COMMON, UNFILED
 
-#: An error quotes the beginning of a refused text; the whole of it would hide the sentence.
-_MAX_QUOTE = 80
+#: An error quotes only the beginning of a refused text, because the whole text would hide the sentence.
+_MAX_QUOTED_CHARS = 80
+#: One of our escapes: ``%`` and two hexadecimal digits, which stand for a byte.
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_AMBIGUOUS = re.compile(r"%(?=[0-9A-Fa-f]{2})")
+#: A ``%`` of the original name that would read as one of our escapes, and so has to be escaped itself.
+_AMBIGUOUS_PERCENT = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
 #: Characters that git refuses inside a ref component, and ``%`` if it would read as one of our escapes.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|%(?=[0-9A-Fa-f]{2}|\+)|(?<=\.)\.|@(?=\{)")
 #: A filesystem holds 255 bytes, and git appends ".lock" to the file of a ref.
 _MAX_REF_BYTES = 200
+#: Hexadecimal digits of the folder's SHA-256 that end a shortened component, so that it stays unique.
 _DIGEST_DIGITS = 16
 #: Marks a shortened component; not ``%~``, because git refuses ``~`` in refs.
 _SHORTENED_MARK = "%+"
 
 #: Names that git treats as its own, in the forms of git's path.c and utf8.c.
 _GIT_NAMES = frozenset({".git", ".gitattributes", ".gitmodules", ".gitignore", ".lfsconfig"})
-_GIT_SHORT = re.compile(r"(git|gitmod|gi7eba|gitatt|gi7d29|gitign|gi250a)~[0-9]+")
+#: The short names that NTFS gives to those files (8.3 names).
+_GIT_SHORT_NAME = re.compile(r"(git|gitmod|gi7eba|gitatt|gi7d29|gitign|gi250a)~[0-9]+")
+#: Characters that HFS+ ignores in names; a table for ``str.translate`` that removes them.
 _HFS_IGNORABLE = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
 def text(name: bytes) -> str:
-    """Return a name or path as text: reversible by :func:`raw`, and unchanged if it is plain UTF-8.
+    """Return a name or path of the file system as text, from which :func:`raw` returns the same bytes.
 
-    Bytes that are not UTF-8, and a ``%`` before two hex digits, become ``%XX``.
+    Plain UTF-8 stays as it is.  Bytes that are not UTF-8, and a ``%`` before two hexadecimal digits, become
+    ``%XX``.
     """
     decoded = name.decode("utf-8", "surrogateescape")
     if "%" in decoded:
-        decoded = _AMBIGUOUS.sub("%25", decoded)
+        decoded = _AMBIGUOUS_PERCENT.sub("%25", decoded)
     if decoded.isprintable():
-        # A listing has hundreds of thousands of names, and hardly one with undecodable bytes.
+        # The loop below is slow, and hardly one of the hundreds of thousands of names in a listing needs it.
         return decoded
+    # surrogateescape turned each undecodable byte 0xNN into the character U+DCNN.
     return "".join(f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in decoded)
 
 
 def raw(name_text: str) -> bytes:
-    """Return the bytes that :func:`text` was given."""
+    """Return the bytes of the name that :func:`text` turned into ``name_text``."""
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), name_text.encode("utf-8", "surrogateescape"))
 
 
 def is_utf8(name_text: str) -> bool:
-    """Return True if a text holds no surrogates, which stand for bytes of another encoding."""
+    """Return True if a text can be encoded in UTF-8; surrogates, which stand for undecodable bytes, cannot."""
     try:
         name_text.encode("utf-8")
     except UnicodeEncodeError:  # The answer, and the only way to ask that reads the text once.
@@ -60,10 +67,12 @@ def is_utf8(name_text: str) -> bool:
 
 
 def screen(name_text: str) -> str:
-    """Return text that is safe on a terminal.
+    """Return ``name_text`` in a form that is safe to show on a terminal.
 
-    Control and format characters, which could forge or hide lines, and bytes that are not UTF-8 become ``%XX``.
+    Control and format characters, which could forge or hide lines, become ``%XX``, and so do bytes that are not
+    UTF-8.  Line feeds are control characters, too.
     """
+    # Unicode categories: control, format, surrogate, line separator, paragraph separator.
     return "".join(
         "".join(f"%{byte:02X}" for byte in _original_bytes(char))
         if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -73,15 +82,16 @@ def screen(name_text: str) -> str:
 
 
 def _original_bytes(char: str) -> bytes:
-    # os.fsdecode() turns bytes that are not UTF-8 into second halves of surrogate pairs.
+    """Return the bytes of the file system that were decoded as ``char``."""
+    # os.fsdecode() turns a byte 0xNN that is not UTF-8 into U+DCNN, the second half of a surrogate pair.
     return bytes([ord(char) - 0xDC00]) if 0xDC80 <= ord(char) <= 0xDCFF else char.encode("utf-8", "surrogatepass")
 
 
 def typed(typed_text: str, field: str) -> str:
-    """Return what a person typed in the form that is recorded: lines end with LF, a tab becomes a space.
+    """Return ``typed_text``, which a person typed, in the form that is recorded: CRLF becomes LF, a tab a space.
 
-    Raises UsageError, which names the ``field``, for bytes that are not UTF-8, and for other control characters:
-    nobody sees them, and they could forge lines of a listing.
+    Raises UsageError for bytes that are not UTF-8, and for other control characters: they are invisible, and could
+    forge lines of a listing.  ``field`` is the name of the input that the message begins with.
     """
     try:
         # In a locale that is not UTF-8, an argument arrives as one surrogate for each byte.
@@ -90,7 +100,7 @@ def typed(typed_text: str, field: str) -> str:
         raise UsageError(
             "{field}: {text} is not UTF-8. Nothing was recorded. Set the terminal to UTF-8, and type it again.",
             field=field,
-            text=typed_text[:_MAX_QUOTE],
+            text=typed_text[:_MAX_QUOTED_CHARS],
         ) from None
     text = text.replace("\r\n", "\n").replace("\t", " ")
     for char in text:
@@ -99,23 +109,27 @@ def typed(typed_text: str, field: str) -> str:
                 "{field}: {text} has a control character in it (U+{code}). Nothing was recorded. Type it again "
                 "without that.",
                 field=field,
-                text=text[:_MAX_QUOTE],
+                text=text[:_MAX_QUOTED_CHARS],
                 code=f"{ord(char):04X}",
             )
     return text
 
 
 def tree_path(path: bytes) -> bytes:
-    """Return a material's path as git trees hold it."""
+    """Return a material's path in the form in which git trees hold it, reversible by :func:`path_of_tree`.
+
+    Names that git treats as its own, such as ``.git``, are escaped: git refuses them in a tree.
+    """
     return b"/".join(_tree_component(part) for part in path.split(b"/"))
 
 
 def path_of_tree(encoded: bytes) -> bytes:
-    """Return the path that :func:`tree_path` was given."""
+    """Return the material's path that :func:`tree_path` turned into ``encoded``."""
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), encoded)
 
 
 def _tree_component(name: bytes) -> bytes:
+    """Return one name of a path as git trees hold it: the first byte is escaped if the name is special to git."""
     encoded = re.sub(rb"%(?=[0-9A-Fa-f]{2})", b"%25", name)
     if _is_special_to_git(name):
         return b"%%%02X" % encoded[0] + encoded[1:]
@@ -123,18 +137,23 @@ def _tree_component(name: bytes) -> bytes:
 
 
 def _is_special_to_git(name: bytes) -> bool:
-    """Return True if git on any platform may take the name for its own: ``.git``, ``GIT~1``, ``.git::$DATA``."""
+    """Return True if git on some platform takes the name for its own: ``.git``, ``GIT~1``, ``.git::$DATA``.
+
+    Windows and macOS ignore case, and each of them ignores further characters.
+    """
     visible = name.decode("utf-8", "replace").translate(_HFS_IGNORABLE)
     # NTFS ignores a stream suffix, and trailing dots and spaces.
     base_name = re.split(r"[:\\]", visible, maxsplit=1)[0].rstrip(". ").casefold()
-    return base_name in _GIT_NAMES or _GIT_SHORT.fullmatch(base_name) is not None
+    return base_name in _GIT_NAMES or _GIT_SHORT_NAME.fullmatch(base_name) is not None
 
 
 def ref_component(folder: bytes) -> str:
-    """Return the ref component for a filing's or submission's folder.
+    """Return the part of a ref's name that stands for the folder of a filing or of a submission.
 
-    Not reversible for a component over 200 bytes, which is shortened; the journal has the full name.
+    Different folders have different components.  A component over 200 bytes is shortened, so that the folder
+    cannot be read from it; the journal has the full name.
     """
+    # A folder must not pass for one of the names that this program gives itself, such as "_common".
     if folder in (COMMON.encode(), UNFILED.encode(), CHECKPOINTS.encode()):
         return f"%{folder[0]:02X}{folder[1:].decode()}"
     try:
@@ -142,6 +161,8 @@ def ref_component(folder: bytes) -> str:
     except UnicodeDecodeError:
         # Another encoding: escaped byte by byte below.
         decoded = ""
+    # Text that is not in Unicode's composed form (NFC) is escaped byte by byte as well, so that two spellings of
+    # the same characters never share a ref.
     if decoded and unicodedata.normalize("NFC", decoded) == decoded:
         encoded = _REF_FORBIDDEN.sub(_escape, decoded)
     else:
@@ -152,7 +173,7 @@ def ref_component(folder: bytes) -> str:
 
 
 def _escape_ends(encoded: str) -> str:
-    """Escape what git refuses only at the start or the end of a component."""
+    """Escape what git refuses at the start or the end of a component, but allows inside."""
     if encoded == "@" or encoded[:1] in ("-", "."):
         encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
     if encoded.endswith(".lock"):
@@ -163,16 +184,19 @@ def _escape_ends(encoded: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
+    """Return ``%XX`` for each byte of the matched text; a replacement function for :func:`re.sub`."""
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8"))
 
 
 def _shorten_component(encoded: str, folder: bytes) -> str:
-    data = encoded.encode("utf-8")
-    if len(data) <= _MAX_REF_BYTES:
+    """Return ``encoded``, or its beginning and a digest of ``folder`` if it is longer than _MAX_REF_BYTES."""
+    encoded_bytes = encoded.encode("utf-8")
+    if len(encoded_bytes) <= _MAX_REF_BYTES:
         return encoded
     import hashlib
 
     digest = hashlib.sha256(folder).hexdigest()[:_DIGEST_DIGITS]
-    prefix = data[: _MAX_REF_BYTES - _DIGEST_DIGITS - 2].decode("utf-8", "ignore")
-    # Half an escape at the end would read as part of another name.
+    prefix_bytes = encoded_bytes[: _MAX_REF_BYTES - len(_SHORTENED_MARK) - _DIGEST_DIGITS]
+    # Half a character at the end is dropped here, and half an escape below: it would read as part of another name.
+    prefix = prefix_bytes.decode("utf-8", "ignore")
     return re.sub(r"%[0-9A-F]?$", "", prefix) + _SHORTENED_MARK + digest

@@ -1,8 +1,9 @@
-"""Restrict reading of the archive's files, and make content objects immutable.
+"""Restrict who may read the archive's files, and make content objects immutable.
 
-The archive belongs to the service's user.  Without a reading group nobody else gets past its folders.  A group may
-read it through the group of its folders, which new files inherit (setgid), and the umask that writers set.
-Access-control lists are dropped: below a folder with a default list, the kernel ignores the umask.
+The archive belongs to the service's user, and nobody else gets past its folders unless a reading group is set.
+The group reads the archive because the folders belong to it, new files inherit it (setgid), and writers set a
+umask that leaves it the right to read.  Access-control lists are dropped: below a folder with a default list, the
+kernel ignores the umask.
 """
 
 from __future__ import annotations
@@ -18,32 +19,35 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 #: Umasks of writers: with a reading group, which gets no write access, and without one.
 _GROUP_UMASK, _OWNER_UMASK = 0o027, 0o077
 _GROUP_FOLDER_MODE, _OWNER_FOLDER_MODE = 0o2750, 0o700
 _KEY_MODE = 0o600
-#: Folders of the owner alone: their content is short-lived, and only the program looks at it.
+#: Folders that only the owner may enter: their content is short-lived, and only the program looks at it.
 _OWNER_FOLDERS = frozenset({"spool", "canary", "set-aside"})
 #: Not examined: "documents" is a cache whose reader checks the modes itself and discards what others could write;
 #: "lost+found" belongs to the filesystem.
 _SKIPPED_FOLDERS = frozenset({"documents", "lost+found"})
-#: Files with this beginning are for the owner alone, whoever may read the rest.
+#: Only the owner may read a file whose name begins so, even if a group may read the rest.
 _KEY_PREFIX = "signing_key"
 #: Content objects keep their own read bits: 0400 marks sensitive ones, and immutable ones cannot be changed.
 _CONTENT_FOLDER = "/lfs/objects/"
+#: The extended attributes that hold a path's access-control list, and the list that new files in a folder inherit.
 _ACL_ATTRIBUTES = ("system.posix_acl_access", "system.posix_acl_default")
-#: ``status`` has to be quick: this many entries, upper folders first, take it some ten milliseconds.
+#: ``status`` examines this many entries, which takes tens of milliseconds.  More would make it slow; fewer could
+#: end before the last of the upper folders, which come first and guard everything below.
 _QUICK_LOOK_ENTRIES = 2000
-#: Of linux/fs.h.
+#: From linux/fs.h.
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x00000010
 
 
 class _ProcessMask:
-    """The umask of the process, shared by all threads.
+    """The umask, which the kernel keeps for the whole process, so that all threads share it.
 
-    The first thread that sets it remembers the original, the last one restores it: if each restored what it found,
-    a thread that leaves second would restore the mask of the one that left first.
+    The first thread that sets the umask remembers the original, and the last thread to leave restores it.  If each
+    thread restored what it found, the last one to leave would restore the mask of another thread.
     """
 
     def __init__(self) -> None:
@@ -52,7 +56,7 @@ class _ProcessMask:
         self._original_mask = 0
 
     def enter(self, mask: int) -> None:
-        """Set the umask until :meth:`leave`."""
+        """Set the umask; each call must be followed by one of :meth:`leave`.  The newest mask is in force."""
         with self._lock:
             previous_mask = os.umask(mask)
             if not self._user_count:
@@ -60,7 +64,7 @@ class _ProcessMask:
             self._user_count += 1
 
     def leave(self) -> None:
-        """Restore the umask, unless another thread still writes."""
+        """Restore the original umask, unless another thread has not left yet."""
         with self._lock:
             self._user_count -= 1
             if not self._user_count:
@@ -71,40 +75,54 @@ _process_mask = _ProcessMask()
 
 
 @contextmanager
-def masked(root: Path | None = None) -> Iterator[None]:
-    """Create files for the owner, and for the reading group of the archive at ``root`` (None: in the making)."""
-    _process_mask.enter(mask_of(root))
+def archive_umask(root: Path | None = None) -> Iterator[None]:
+    """Set the umask for writing to the archive at ``root`` during the block, for all threads of the process.
+
+    Files and folders made in the block are for the owner, and for the reading group if the archive has one.  With
+    ``root`` None, the archive does not exist yet, and they are for the owner only.
+    """
+    _process_mask.enter(umask_for(root))
     try:
         yield
     finally:
         _process_mask.leave()
 
 
-def mask_of(root: Path | None) -> int:
-    """Return the umask for writing to the archive at ``root`` (None: in the making)."""
+def umask_for(root: Path | None) -> int:
+    """Return the umask for writing to the folder ``root``; None stands for an archive that does not exist yet.
+
+    The group of ``root`` keeps the right to read new files if it may access ``root`` itself.
+    """
     try:
         is_shared = root is not None and os.stat(root).st_mode & stat.S_IRWXG
     except OSError:
-        # Without knowing the group, the strict mask is right.
+        # If the group's access is unknown, the strict mask cannot give away too much.
         is_shared = False
     return _GROUP_UMASK if is_shared else _OWNER_UMASK
 
 
-def reading_group(name: str) -> int | None:
-    """Return the number of the reading group, None for an empty name; raises KeyError for an unknown one."""
-    return grp.getgrnam(name).gr_gid if name else None
+def reading_group(group_name: str) -> int | None:
+    """Return the number of the reading group; None for an empty name, which means that no group may read.
+
+    Raises KeyError if there is no such group.
+    """
+    return grp.getgrnam(group_name).gr_gid if group_name else None
 
 
 def make_private(folder: Path) -> None:
-    """Restrict a new folder to its owner, before any entry inherits an access-control list; raises OSError."""
+    """Restrict a new folder to its owner and drop its access-control lists; raises OSError.
+
+    To be called while the folder is empty: entries would already have inherited its lists.
+    """
     os.chmod(folder, _OWNER_FOLDER_MODE)
     _drop_lists(os.fspath(folder))
 
 
 def grant_access(root: Path, group: int | None) -> int:
-    """Let ``group`` (None: nobody else) read the archive at ``root``; return the number of changed entries.
+    """Let the group with the number ``group`` read the archive at ``root``; return the number of changed entries.
 
-    Raises the first OSError after everything else was changed, for example for a group that the caller is not in.
+    With ``group`` None, only the owner may read it.  An entry that cannot be changed does not stop the others:
+    then the first OSError is raised at the end, for example because the caller is not a member of the group.
     """
     changed_count, first_error = 0, None
     for path, status in _walk_entries(os.fspath(root)):
@@ -118,22 +136,26 @@ def grant_access(root: Path, group: int | None) -> int:
 
 
 def _set_access(path: str, status: os.stat_result, root: str, group: int | None) -> bool:
+    """Set group, mode and lists of one entry of the archive; return True if any of them had to be changed."""
     is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
     is_changed = False
     if group is not None and status.st_gid != group and not is_secret:
         os.chown(path, -1, group, follow_symlinks=False)
         is_changed = True
     required_mode = _required_mode(path, status, root, group)
-    # Compared after the group was changed, since the kernel clears the setgid bit then.
+    # Compare the mode only now: the kernel clears the setgid bit when the group changes.
     if stat.S_IMODE(os.lstat(path).st_mode) != required_mode:
         os.chmod(path, required_mode)
         is_changed = True
-    # Lists go last: without its list, an entry gives its group the mode that the list had restricted.
+    # Drop lists last: until the mode is set, the group bits may grant more than the list does.
     return _drop_lists(path) or is_changed
 
 
 def has_access(root: Path, group: int | None) -> bool:
-    """Return True if the archive's folder and a quick look at its entries fit :func:`grant_access`."""
+    """Return True if the archive seems to have the access that :func:`grant_access` sets.
+
+    Examines the folder ``root`` and its first entries only.  Raises OSError if there is no such folder.
+    """
     status = os.stat(root)
     if stat.S_IMODE(status.st_mode) != _folder_mode(group) or group not in (None, status.st_gid):
         return False
@@ -141,16 +163,19 @@ def has_access(root: Path, group: int | None) -> bool:
 
 
 def too_open_entries(root: Path, group: int | None, limit: int = _QUICK_LOOK_ENTRIES) -> Iterator[Path]:
-    """Yield the entries, of the first ``limit``, that others than the owner and ``group`` may read or change."""
+    """Yield the entries that others than the owner and ``group`` may read or change, upper folders first.
+
+    Examines only the first ``limit`` entries.
+    """
     root_path = os.fspath(root)
-    for number, (path, status) in enumerate(_walk_entries(root_path)):
-        if number >= limit:
+    for entry_number, (path, status) in enumerate(_walk_entries(root_path)):
+        if entry_number >= limit:
             return
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISDIR(status.st_mode):
             excess_access = mode & ~_required_mode(path, status, root_path, group) & 0o777 or _acl_attributes(path)
         else:
-            # A readable file does no harm behind a closed folder.
+            # A readable file does no harm behind a closed folder; a key must be unreadable by itself.
             is_secret = os.path.basename(path).startswith(_KEY_PREFIX)
             excess_access = mode & (0o077 if is_secret else 0o022)
         if excess_access:
@@ -158,10 +183,15 @@ def too_open_entries(root: Path, group: int | None, limit: int = _QUICK_LOOK_ENT
 
 
 def _folder_mode(group: int | None) -> int:
+    """Return the mode of the archive's folders for a reading group, or for none."""
     return _OWNER_FOLDER_MODE if group is None else _GROUP_FOLDER_MODE
 
 
 def _required_mode(path: str, status: os.stat_result, root: str, group: int | None) -> int:
+    """Return the mode that an entry of the archive must have; ``status`` is its present ``lstat`` result.
+
+    Folders and keys have fixed modes; the mode of any other file depends on the rights that its owner has now.
+    """
     current_mode = stat.S_IMODE(status.st_mode)
     if stat.S_ISDIR(status.st_mode):
         return _OWNER_FOLDER_MODE if _is_owner_folder(path, root) else _folder_mode(group)
@@ -171,23 +201,28 @@ def _required_mode(path: str, status: os.stat_result, root: str, group: int | No
         return current_mode & 0o444
     if group is None:
         return current_mode & 0o750
-    # The group may do what the owner may, but for writing.
+    # The group may read and execute what the owner may read and execute, and writes nothing.
     return (current_mode & 0o700) | ((current_mode >> 3) & 0o050)
 
 
 def _is_owner_folder(path: str, root: str) -> bool:
-    folder, name = os.path.split(path)
-    return folder == root and name in _OWNER_FOLDERS
+    """Return True if ``path`` is a folder at the top of the archive that only the owner may enter."""
+    parent_folder, name = os.path.split(path)
+    return parent_folder == root and name in _OWNER_FOLDERS
 
 
 def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield files and folders with their status, upper folders first; links and sockets have no modes."""
+    """Yield the path and the ``lstat`` result of each file and folder below ``root``, upper folders first.
+
+    ``root`` itself comes first.  Links, sockets and the like are left out, because nothing can be read from them.
+    Folders of the owner are yielded without their entries; folders that cannot be listed are passed over.
+    """
     yield root, os.lstat(root)
     pending_folders = deque([root])
     while pending_folders:
         folder = pending_folders.popleft()
         try:
-            # Listed completely before the caller changes anything.
+            # List the folder as a whole, before the caller changes anything in it.
             sorted_entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
             # Without the right to list a folder, its entries can be neither judged nor changed.
@@ -200,31 +235,34 @@ def _walk_entries(root: str) -> Iterator[tuple[str, os.stat_result]]:
                     pending_folders.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):
                 continue
-            # Files of the spool come and go.
+            # Another process may have deleted the file since the folder was listed.
             with suppress(FileNotFoundError):
                 yield entry.path, os.lstat(entry.path)
 
 
-def has_list(path: str) -> bool:
+def has_acl(path: str) -> bool:
     """Return True if a path has an access-control list, or a default list for new files; raises OSError."""
     return bool(_acl_attributes(path))
 
 
 def _acl_attributes(path: str) -> list[str]:
+    """Return the names of the attributes that hold access-control lists of ``path``; raises OSError."""
     return [name for name in _ACL_ATTRIBUTES if _has_attribute(path, name)]
 
 
 def _has_attribute(path: str, attribute: str) -> bool:
+    """Return True if ``path`` has a non-empty extended attribute of that name; raises OSError."""
     try:
         return bool(os.getxattr(path, attribute, follow_symlinks=False))
     except OSError as error:
-        # A filesystem without lists, or an entry without one.
+        # The entry has no list, the filesystem supports none, or the entry is gone or may not be examined.
         if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.EACCES):
             return False
         raise
 
 
 def _drop_lists(path: str) -> bool:
+    """Remove the access-control lists of ``path``; return True if there was one.  Raises OSError."""
     attributes = _acl_attributes(path)
     for name in attributes:
         os.removexattr(path, name, follow_symlinks=False)
@@ -232,16 +270,20 @@ def _drop_lists(path: str) -> bool:
 
 
 def is_immutable(path: Path) -> bool:
-    """Return True if the immutable flag of ``path`` is set; False on a filesystem without such flags."""
+    """Return True if the immutable flag of ``path`` is set; False if it cannot be read."""
     try:
         return bool(_inode_flags(path) & _FS_IMMUTABLE_FL)
     except OSError:
-        # A filesystem without flags (tmpfs, NFS), or no such file: nothing is protected.
+        # A filesystem without flags (tmpfs, NFS) protects nothing, and neither does a missing file.
         return False
 
 
 def set_immutable(path: Path, *, on: bool) -> None:
-    """Set or clear the immutable flag; raises OSError, also if the filesystem ignored the change."""
+    """Set the immutable flag of ``path`` if ``on``, or clear it.
+
+    Raises OSError if this process may not change the flag, or if the filesystem has no such flag or ignored the
+    change.
+    """
     flags = _inode_flags(path)
     new_flags = flags | _FS_IMMUTABLE_FL if on else flags & ~_FS_IMMUTABLE_FL
     if flags == new_flags:
@@ -256,6 +298,7 @@ def set_immutable(path: Path, *, on: bool) -> None:
 
 
 def _inode_flags(path: Path) -> int:
+    """Return the flags of a file, as in linux/fs.h; raises OSError on a filesystem without flags."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         buffer = array.array("l", [0])
@@ -266,17 +309,24 @@ def _inode_flags(path: Path) -> int:
 
 
 def allow_deletion(path: Path) -> None:
-    """Clear the immutable flag if this process may."""
-    # If not, the deletion that follows says why.
+    """Clear the immutable flag of ``path`` if it is set and this process may clear it; never raises OSError."""
+    # If the flag stays, the caller's deletion fails and reports the reason.
     with suppress(OSError):
         if is_immutable(path):
             set_immutable(path, on=False)
 
 
-def protect(objects: Path, *, on: bool) -> tuple[int, int]:
-    """Set or clear the flag of every content object; return the numbers of changed and of all objects.
+class ProtectionCounts(NamedTuple):
+    """What :func:`protect_objects` did."""
 
-    Raises OSError with the file's name for the first one that cannot be changed.
+    changed: int  # objects whose flag was set or cleared
+    total: int  # all objects, including those that had the right flag already
+
+
+def protect_objects(objects: Path, *, on: bool) -> ProtectionCounts:
+    """Set the immutable flag of every content object below the folder ``objects`` if ``on``, or clear it.
+
+    Stops at the first object that cannot be changed, and raises OSError with the path of that object.
     """
     changed_count = total_count = 0
     for folder, _, object_names in os.walk(objects):
@@ -289,4 +339,4 @@ def protect(objects: Path, *, on: bool) -> tuple[int, int]:
                 except OSError as error:
                     raise OSError(error.errno, error.strerror, os.fspath(object_path)) from None
                 changed_count += 1
-    return changed_count, total_count
+    return ProtectionCounts(changed_count, total_count)

@@ -18,7 +18,10 @@ _MIN_SIMILARITY = 0.4
 
 
 def find_version(archive: Archive, tag: str) -> Version:
-    """Return the version with this tag; raises NotFoundError with similar tags."""
+    """Return the version with this tag, with or without ``refs/tags/`` in front.
+
+    Raises NotFoundError, whose message suggests similar tags.
+    """
     for spelling in _ref_spellings(tag.removeprefix("refs/tags/")):
         version = archive.index.version(spelling)
         if version is not None:
@@ -26,12 +29,15 @@ def find_version(archive: Archive, tag: str) -> Version:
     raise NotFoundError(
         "There is no version {tag}. Nothing was changed.{near}",
         tag=tag,
-        near=_suggestion(tag, archive.index.tags()),
+        near=_suggest_similar(tag, archive.index.tags()),
     )
 
 
 def find_submission(archive: Archive, name: str) -> Submission:
-    """Return the submission named FILING/SUBMISSION; raises NotFoundError with similar names."""
+    """Return the submission that a person named as FILING/SUBMISSION.
+
+    Raises NotFoundError, whose message suggests similar names.
+    """
     submission_by_name = {str(submission): submission for submission in archive.index.submissions()}
     for spelling in _ref_spellings(name):
         if spelling in submission_by_name:
@@ -39,25 +45,29 @@ def find_submission(archive: Archive, name: str) -> Submission:
     raise NotFoundError(
         "There is no submission {name}. Nothing was changed.{near}",
         name=name,
-        near=_suggestion(name, list(submission_by_name)),
+        near=_suggest_similar(name, list(submission_by_name)),
     )
 
 
 def find_filing(archive: Archive, name: str) -> str:
-    """Return a filing's name in the spelling of refs; raises NotFoundError with similar names."""
+    """Return the name of the filing that a person typed, in the spelling of refs.
+
+    Raises NotFoundError, whose message suggests similar names.
+    """
     filings = sorted({submission.filing for submission in archive.index.submissions()})
     for spelling in _ref_spellings(name):
         if spelling in filings:
             return spelling
     raise NotFoundError(
-        "There is no filing {name}. Nothing was changed.{near}", name=name, near=_suggestion(name, filings)
+        "There is no filing {name}. Nothing was changed.{near}", name=name, near=_suggest_similar(name, filings)
     )
 
 
 def find_object(archive: Archive, name: str) -> str:
-    """Return the ref spelling of a filing, submission or version, by the number of slashes.
+    """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
 
-    Raises NotFoundError.
+    The number of slashes tells them apart: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises
+    NotFoundError, whose message suggests similar names.
     """
     slash_count = name.count("/")
     if slash_count == 0:
@@ -68,21 +78,23 @@ def find_object(archive: Archive, name: str) -> str:
 
 
 def _ref_spellings(name: str) -> list[str]:
-    """Return the possible ref spellings of a typed name: unchanged, from UTF-8 bytes, or from GB18030 bytes.
+    """Return the spellings in refs that a typed name may stand for, the most likely one first.
 
-    Old file servers have names in GB18030, which people type in UTF-8.
+    They are the name itself, and the refs of folders that have this name in UTF-8 and in GB18030: old file servers
+    have names in GB18030, and people type these names on a terminal in UTF-8.
     """
-    # SQLite refuses surrogates, and no ref holds any.
+    # No ref contains surrogates, and SQLite raises an error if they are looked up.
     spellings = [name] if is_utf8(name) else []
     for encoding, errors in (("utf-8", "surrogateescape"), ("gb18030", "strict")):
-        # An encoding without these characters has no spelling of the name.
+        # A name with characters that the encoding lacks has no spelling in it.
         with suppress(UnicodeEncodeError):
             parts = (part.encode(encoding, errors) for part in name.split("/") if part)
             spellings.append("/".join(map(ref_component, parts)))
     return spellings
 
 
-def _suggestion(name: str, existing_names: list[str]) -> LazyMessage:
+def _suggest_similar(name: str, existing_names: list[str]) -> LazyMessage:
+    """Return the end of an error message: the names that resemble ``name``, or the command that lists all."""
     similar_names = difflib.get_close_matches(name, existing_names, _MAX_SUGGESTIONS, _MIN_SIMILARITY)
     if not similar_names:
         return LazyMessage(" See what there is with: archiver log")

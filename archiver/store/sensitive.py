@@ -1,4 +1,4 @@
-"""Find materials that match the [sensitive] patterns, and keep their content for the service's user alone."""
+"""Find materials that match the [sensitive] patterns, and let only the service's user read their content."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from archiver.store.index.queries import Index
 
 
 def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
-    """Return the first pattern that matches a material's path or its last name; empty if none does.
+    """Return the first of ``patterns`` that matches a material's path or the last name in it; empty if none does.
 
-    A pattern is compared with the raw bytes as well as with the text that ``archiver log`` shows.
+    Patterns are shell wildcards, and distinguish upper and lower case.  A pattern is compared with the raw bytes
+    of the path, and with the text that ``archiver log`` shows for it.
     """
     if not patterns:
         return ""
@@ -30,7 +31,10 @@ def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
 
 
 def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
-    """Withdraw the reading group's access to matching content that was archived before the patterns were set."""
+    """Withdraw the reading group's access to the content of every archived material that matches ``patterns``.
+
+    This is for content that was archived before the patterns were set.  Content that cannot be changed is skipped.
+    """
     for path, sha256 in overview.content_paths(index):
         if matching_pattern(path, patterns):
             # An immutable object keeps its mode until ``archiver protect --off``.

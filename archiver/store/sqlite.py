@@ -1,4 +1,4 @@
-"""Open derived SQLite databases, which several processes share and which are thrown away when damaged."""
+"""Open derived SQLite databases: several processes share them, and a damaged one is deleted and rebuilt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from pathlib import Path
 from archiver import clock
 from archiver.existence import is_there
 from archiver.model import JournalPoint
-from archiver.store.permissions import mask_of
+from archiver.store.permissions import umask_for
 
-#: A shorter wait fails on a busy machine; a longer one hides that a process hangs with a transaction open.
+#: How long to wait for another process's lock.  A shorter wait fails on a busy machine; a longer one hides that a
+#: process hangs with a transaction open.
 _BUSY_SECONDS = 30.0
 _RETRY_SECONDS = 0.02
-#: Files that SQLite keeps beside a database.
+#: Suffixes of the files that SQLite keeps next to a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create a derived database with a write-ahead log, for the caller to close; raises sqlite3.Error."""
+    """Open a derived database with a write-ahead log; create an empty one if the file is missing.
+
+    The caller closes the connection.  Raises sqlite3.Error.
+    """
     _make_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
@@ -32,7 +36,7 @@ def connect(path: Path) -> sqlite3.Connection:
                 database.execute("pragma journal_mode = wal")
                 break
             except sqlite3.OperationalError as error:
-                # Changing the mode does not wait for a process that is just doing the same.
+                # SQLite does not apply its timeout when two processes change the mode at the same moment.
                 if "locked" not in str(error) or clock.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_SECONDS)
@@ -42,10 +46,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
-    """Close a new connection if the block fails, and let the error pass.
+    """Close ``database`` if the block raises, and let the error pass.
 
-    A connection is part of a reference cycle with its statements: nothing else would close its descriptors before
-    the garbage collector runs.
+    For the block that prepares a new connection.  A connection and its statements refer to each other, so that its
+    descriptors would otherwise stay open until the garbage collector runs.
     """
     try:
         yield
@@ -55,21 +59,25 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _make_file(path: Path) -> None:
-    """Create the file of a new database with the mode that the folder allows, whatever the umask of this process.
+    """Create an empty file for a new database, with the mode that its folder allows.
 
-    SQLite gives the files beside it the same mode.
+    The process's umask is ignored.  SQLite gives its companion files the same mode.  Does nothing if the file
+    exists.
     """
-    # If the file exists, SQLite opens it; if the file cannot be created, SQLite reports the reason.
+    # If the file cannot be created, SQLite fails to open it, and reports the reason.
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.fchmod(descriptor, 0o666 & ~mask_of(path.parent))
+            os.fchmod(descriptor, 0o666 & ~umask_for(path.parent))
         finally:
             os.close(descriptor)
 
 
 def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open a derived database; create one that is missing, and replace one that is damaged or of another schema.
+    """Open a derived database with the tables of ``schema``; the caller closes it.
+
+    ``schema`` holds SQL statements separated by semicolons, and ``version`` is its number, above 0.  A missing
+    database is created.  A damaged one, or one of another version, is deleted and created again, empty.
 
     Raises sqlite3.Error for any other failure: a lock, a full or a read-only disk.
     """
@@ -83,20 +91,23 @@ def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connectio
 
 
 def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    """Open a database and create its tables if it is new; raises sqlite3.Error, also for another version."""
     database = connect(path)
     with close_on_error(database):
-        (found_version,) = database.execute("pragma user_version").fetchone()
-        if found_version == 0:
+        # SQLite leaves user_version to the program; it is 0 in a new database.
+        (stored_version,) = database.execute("pragma user_version").fetchone()
+        if stored_version == 0:
             create_schema(database, schema, version)
-        elif found_version != version:
-            raise sqlite3.DatabaseError(f"schema {found_version}")
+        elif stored_version != version:
+            raise sqlite3.DatabaseError(f"schema {stored_version}")
     return database
 
 
 def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
-    """Open a derived database with a table ``meta`` without writing; raises sqlite3.Error as above.
+    """Open a derived database for reading only; the caller closes it.
 
-    A database that is missing, damaged or just being made by another process reads as an empty one.
+    If the database is missing, damaged, or just being made by another process, return an empty one in memory with
+    the tables of ``schema``, which must include ``meta``.  Raises sqlite3.Error for any other failure.
     """
     if is_there(path):
         try:
@@ -105,7 +116,7 @@ def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
                 database.execute("select count(*) from meta").fetchone()
             return database
         except sqlite3.DatabaseError as error:
-            # Whoever may write it makes it anew.
+            # A damaged database is left alone here: a process that may write replaces it.
             if not is_damage(error):
                 raise
     empty_database = sqlite3.connect(":memory:")
@@ -114,7 +125,10 @@ def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def create_schema(database: sqlite3.Connection, schema: str, version: int) -> None:
-    """Create the tables of ``schema``, unless another process has just done so."""
+    """Create the tables of ``schema`` and record its version, unless another process has just done so.
+
+    Commits both in one transaction.  Raises sqlite3.Error.
+    """
     database.execute("begin immediate")
     with database:
         if database.execute("pragma user_version").fetchone()[0] == 0:
@@ -124,26 +138,31 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
 
 
 def stored_integer(value: int) -> int | bytes:
-    """Return an integer in the form that is stored: as digits above SQLite's signed 64 bits.
+    """Return ``value`` in the form in which it is stored: as it is, or as decimal digits if SQLite cannot hold it.
 
-    Filesystems deliver times past the year 2262 and inode numbers of 64 bits without a sign.  Digits are
-    stored as bytes: of text, a column for integers would make a number that is not exact.
+    SQLite's integers have 64 bits with a sign.  Unsigned inode numbers can exceed them, and so can times past the
+    year 2262 in nanoseconds.  The digits are bytes, because SQLite would turn digits that are text into an inexact
+    floating-point number in a column for integers.
     """
     return value if -(1 << 63) <= value < 1 << 63 else b"%d" % value
 
 
 def read_integer(stored: int | bytes) -> int:
-    """Return the integer from the result of :func:`stored_integer`."""
+    """Return the integer that :func:`stored_integer` turned into ``stored``."""
     return int(stored)
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return True if the file itself is bad; False for a lock, a read-only or a full disk."""
+    """Return True if the error shows that the file itself is bad; False for a lock, a read-only or a full disk."""
+    # To SQLite, a missing table or column ("no such table") is an operational error; to us it is damage.
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
 def read_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest event in a database with a table ``meta``; None for a new database."""
+    """Return the newest event that a database includes, from its table ``meta``; None if it includes none.
+
+    Raises sqlite3.Error, for example without that table, and ValueError for a number that is none.
+    """
     fields = dict(
         database.execute("select key, value from meta where key in ('archive', 'seq', 'digest', 'head')")
     )
@@ -153,40 +172,44 @@ def read_point(database: sqlite3.Connection) -> JournalPoint | None:
 
 
 def point_of(database_path: Path) -> JournalPoint | None:
-    """Return :func:`read_point` of a closed database; None also if the file is missing or unreadable."""
+    """Return the newest event that the database file includes; None if there is none or the file is unusable.
+
+    Opens the file only during the call, and writes nothing.
+    """
     try:
         with closing(connect_read_only(database_path)) as database:
             return read_point(database)
     except (sqlite3.Error, ValueError, OSError):
-        # A derived database without a point says nothing about the journal, and is made anew.
+        # A derived database without a point proves nothing about the journal, and is rebuilt.
         return None
 
 
 def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
-    """Record the newest event in a database; the caller commits."""
-    values = (
+    """Record ``point`` as the newest event that a database includes; the caller commits."""
+    meta_rows = (
         ("archive", point.archive_id),
         ("seq", str(point.seq)),
         ("digest", point.sha256),
         ("head", point.commit),
     )
-    database.executemany("insert or replace into meta values (?, ?)", values)
+    database.executemany("insert or replace into meta (key, value) values (?, ?)", meta_rows)
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, by which a replaced file is recognized; None if the file is missing."""
+    """Return device and inode of a file, by which a replaced file is recognized; None if it cannot be reached."""
     try:
         file_stat = os.stat(path)
     except OSError:
-        # Gone, or on a volume that is not mounted now.
+        # The file is gone, or its volume is not mounted now.
         return None
     return file_stat.st_dev, file_stat.st_ino
 
 
 def replace(new_path: Path, path: Path) -> None:
-    """Put the closed database ``new_path`` in the place of another.
+    """Replace the database ``path`` by ``new_path``, both of which are closed; raises OSError.
 
-    The old write-ahead log is removed first: SQLite would apply it to the new file.
+    ``new_path`` is moved.  The write-ahead log of the old database is removed first, because SQLite would apply it
+    to the new file.
     """
     for suffix in _COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -194,13 +217,17 @@ def replace(new_path: Path, path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a derived database, which can be rebuilt, and its companions."""
+    """Delete a derived database, which can be rebuilt, and its companion files, if they exist; raises OSError."""
     for suffix in ("", *_COMPANIONS):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Open without writing a byte, even in a read-only folder, for the caller to close; raises sqlite3.Error."""
-    # A reader without write access to the folder cannot share the write-ahead log.
+    """Open a database for reading, without writing a byte; this works in a read-only folder, too.
+
+    The caller closes the connection.  Raises sqlite3.Error, for example if the file is missing.
+    """
+    # Without a write-ahead log nothing is being written: "immutable" keeps SQLite from creating one, which needs
+    # write access to the folder.
     uri_options = "mode=ro" if is_there(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?{uri_options}", uri=True, timeout=_BUSY_SECONDS)

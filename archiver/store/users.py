@@ -1,22 +1,40 @@
-"""Identify users by the kernel's number and the password database's name."""
+"""Identify users by the kernel's number and the password database's name, and recognize the archive's owner."""
 
 from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
+from archiver.errors import StorageError
 from archiver.model import Actor
 
 
-def caller() -> Actor:
-    """Return the user who runs this process."""
-    return of_uid(os.getuid())
+def current_user() -> Actor:
+    """Return the user who started this process, by the real user ID."""
+    return user_with_id(os.getuid())
 
 
-def of_uid(uid: int) -> Actor:
-    """Return the user with that number, without a name if the password database has none."""
+def user_with_id(uid: int) -> Actor:
+    """Return the user with that number; the name is empty if the password database has none."""
     try:
         return Actor(uid, pwd.getpwuid(uid).pw_name)
     except KeyError:
-        # A deleted user, or one of a directory server that is away: the number identifies them.
+        # The user was deleted, or their directory server cannot be reached: the number still identifies them.
         return Actor(uid, "")
+
+
+def check_owner(archive_root: Path) -> None:
+    """Raise StorageError unless this process runs as the owner of the archive at ``archive_root``.
+
+    Files of another user, even of root, would lock the service out, and hide who acted.  Raises OSError if there
+    is no such folder.
+    """
+    owner_uid = os.stat(archive_root).st_uid
+    if owner_uid != os.geteuid():
+        raise StorageError(
+            "The archive {path} belongs to {owner}, and only that user writes it. Nothing was written and "
+            "nothing was lost. Start its service, which does it for others, or run this as {owner}.",
+            path=archive_root,
+            owner=user_with_id(owner_uid),
+        )

@@ -1,4 +1,4 @@
-"""Writing to the archive: one event, or one version with its event, durable as a whole."""
+"""Write to the archive: one event, or one version with its event, either completely and durably or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a version holds and what it changed, as ``log`` shows it."""
+    """The size of a version and the numbers of its changes, as ``log`` shows them."""
 
     files: int
     bytes: int
@@ -48,24 +48,29 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event before it has a place in the chain; ``object`` is what it is about."""
+    """An event that is not in the journal yet.
+
+    ``object`` names the filing, submission, version or part of the archive that the event is about.
+    ``attachments`` are open files by their names; the caller closes them.
+    """
 
     object: str
     details: WritableDetails
     attachments: Mapping[str, IO[bytes]] = field(default_factory=dict)
-    #: A time that an authority vouches for: the compliance clock catches up with it.
+    #: A time that a time-stamp authority vouches for: the compliance clock is set to it if it is behind.
     proven: datetime | None = None
 
 
 class Writer:
-    """The right to write, for as long as the lock is held."""
+    """The right to write to an archive; valid only while the writer's lock is held."""
 
     def __init__(self, archive: Archive) -> None:
+        """Write to ``archive``, whose lock the caller holds."""
         self._archive = archive
 
     @property
     def next_seq(self) -> int:
-        """The number that the next event will have."""
+        """Return the number that the next event will have."""
         newest = self._archive.journal.head()
         return 1 if newest is None else newest.seq + 1
 
@@ -75,10 +80,13 @@ class Writer:
         signed_tag: tuple[str, str, str] | None = None,
         recovered: Sequence[RefUpdate] = (),
     ) -> Event:
-        """Append one event; ``signed_tag`` is (tag, commit, message) to sign and create.
+        """Append one event to the journal and apply it to the index; return it when it is durable.
 
-        ``recovered``: what happens to refs that did not fit the journal, past the guard's hook.
-        Raises UsageError for what could not be read back; nothing is written then.
+        ``signed_tag`` is the name of a tag to sign and create, its commit and its message.  ``recovered`` are
+        moves of refs that did not agree with the journal; they are not checked by the guard's hook.
+
+        Raises UsageError for an event that could not be read back, and writes nothing then; StorageError if the
+        key cannot sign or git fails.
         """
         validation.check_new(
             draft.details.action, draft.object, draft.details.to_details(), draft.attachments.keys()
@@ -108,11 +116,14 @@ class Writer:
         totals: Totals,
         whole: Sequence[Change] | None = None,
     ) -> Event:
-        """Write one version: commit, tag and capture event, then the refs.
+        """Write one version: its commit, its tag and its capture event, and then the refs that name them.
 
-        ``whole``: everything that it holds, where the tree of ``parent`` is not what ``changes`` begin with.
-        The content objects must be published already.  Returns when the version
-        is durable, which is when it counts as archived.
+        ``parent`` is the commit of the version before; None for the first version of a submission.  ``whole``
+        lists everything that the version holds, if the tree of ``parent`` is not the state that ``changes`` start
+        from; None if it is.  The caller has published the content objects.
+
+        Returns the event when the version is durable, and so counts as archived.  Raises StorageError if git
+        fails.
         """
         archive = self._archive
         reading = clock.read()
@@ -150,6 +161,10 @@ class Writer:
         return event
 
     def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:
+        """Write the commit of an event; return the event, to which no ref points yet.
+
+        ``refs`` are the refs that the event moves, with their new object ids, and ``reading`` is the present time.
+        """
         newest = self._archive.journal.head()
         now = compliance_clock(newest, reading)
         attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
@@ -172,7 +187,7 @@ class Writer:
             "prev": GENESIS if newest is None else newest.sha256,
         }
         data = canonical(document)
-        # One that cannot be read back would be there for ever.
+        # An event that cannot be read back could never be removed from the journal.
         validation.parse(data)
         commit = stream.commit(
             f"{document['seq']} {document['action']} {draft.object}\n",
@@ -191,7 +206,12 @@ class Writer:
     def _move(
         self, event: Event, old: Mapping[str, str], deletions: Sequence[RefUpdate] = (), *, guarded: bool = True
     ) -> None:
-        # The journal first: its move is the commit point, and recovery replays the rest.
+        """Move the journal to ``event``, and then the refs that the event names; return when that is durable.
+
+        ``old`` has the present object id of each of these refs, which git checks.  ``deletions`` come last.  With
+        ``guarded``, the hook refuses deletions and moves back.
+        """
+        # The journal moves first: from then on the event counts, and recovery after a crash moves the other refs.
         before = self._archive.repository.resolve(JOURNAL) or ZERO
         updates = [RefUpdate(JOURNAL, before, event.commit)]
         updates += [RefUpdate(ref, old[ref], oid) for ref, oid in event.refs.items()]
@@ -199,7 +219,11 @@ class Writer:
 
 
 def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple[bytes, bytes | None]]:
-    # Deletions first: a file may have become a folder of the same name.
+    """Yield the tree paths in which a version's commit differs from ``parent``, with their bytes; None deletes.
+
+    With ``parent`` None, the tree is empty at first, and gets its ``.gitattributes``.
+    """
+    # Deletions come first, because a file may have become a folder of the same name.
     for change in changes:
         if change.op is Op.DELETE:
             yield _tree_name(change.path), None
@@ -213,18 +237,21 @@ def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple
 
 
 def _tree_name(path: bytes) -> bytes:
+    """Return the path of a material in the tree of a version."""
     return b"materials/" + names.tree_path(path)
 
 
 def _tag_body(tag: str, commit: str, message: str, seconds: int) -> bytes:
+    """Return the bytes of a tag object; ``seconds`` is its time, in seconds since 1970."""
     head = f"object {commit}\ntype commit\ntag {tag}\ntagger {IDENTITY} {seconds} +0000\n\n"
     return (head + message).encode("utf-8")
 
 
 def _measured(name: str, file: IO[bytes]) -> Attachment:
+    """Return name, SHA-256 and size of an attachment; the file's position is at its start afterwards."""
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
-    # Of a file in memory, hashing moves no position.
+    # Hashing does not move the position of a file in memory, so that the size is not there yet.
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     return Attachment(name, digest.hexdigest(), size)

@@ -56,7 +56,7 @@ class _ModeCheck:
         is_too_open = mode & forbidden_bits and not stat.S_ISLNK(status.st_mode)
         if is_too_open or status.st_uid != self._owner_uid:
             self._report_path(path, LazyMessage("mode {mode}, owner {uid}", mode=f"{mode:04o}", uid=status.st_uid))
-        elif stat.S_ISDIR(status.st_mode) and permissions.has_list(path):
+        elif stat.S_ISDIR(status.st_mode) and permissions.has_acl(path):
             self._report_path(path, LazyMessage("it has an access-control list"))
 
     def _report_path(self, path: str, detail: LazyMessage) -> None:

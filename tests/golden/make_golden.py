@@ -85,7 +85,7 @@ def act(arguments: list[str]) -> int:
         return clock.Reading(wall.astimezone(UTC), boot, up, up, shifted=False)
 
     clock.read = read  # type: ignore[assignment]
-    users.caller = lambda: Actor(int(uid), user)
+    users.current_user = lambda: Actor(int(uid), user)
     return main(["--config", os.fspath(CONFIG), *words])
 
 

@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from archiver.store.content import copier as copier_module
-from archiver.store.content.copier import LARGE, Copier, WriteFailed
+from archiver.store.content.copier import LARGE_FILE_BYTES, Copier, WriteFailed
 
-PIECE = copier_module._LARGE_CHUNK
+PIECE = copier_module._LARGE_CHUNK_BYTES
 BYTES = random.Random(1).randbytes(4 * PIECE + 5000)
 
 
@@ -63,9 +63,9 @@ def copier() -> Copier:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(0, len(BYTES)), most=st.sampled_from([1000, 70_001, 1 << 20, 1 << 30]))
 @example(0, 1 << 30)
-@example(LARGE - 1, 1 << 30)
-@example(LARGE, 1000)
-@example(LARGE + 1, 70_001)
+@example(LARGE_FILE_BYTES - 1, 1 << 30)
+@example(LARGE_FILE_BYTES, 1000)
+@example(LARGE_FILE_BYTES + 1, 70_001)
 @example(PIECE, 1 << 30)
 @example(PIECE + 4095, 1 << 30)
 @example(3 * PIECE + 1, 70_001)
@@ -80,11 +80,14 @@ def test_what_is_hashed_is_what_is_written(copier: Copier, tmp_path: Path, size:
     assert [each.digest() for each in digests] == [hashlib.sha256(data).digest(), hashlib.sha512(data).digest()]
 
 
-@pytest.mark.parametrize("expected", [0, LARGE, len(BYTES)])
+@pytest.mark.parametrize("expected", [0, LARGE_FILE_BYTES, len(BYTES)])
 def test_the_expected_size_may_be_wrong(copier: Copier, tmp_path: Path, expected: int) -> None:
     with new(tmp_path / "copy") as descriptor:
-        assert copied(copier, reading(BYTES[: LARGE + 77]), descriptor, expected, []) == LARGE + 77
-    assert (tmp_path / "copy").read_bytes() == BYTES[: LARGE + 77]
+        assert (
+            copied(copier, reading(BYTES[: LARGE_FILE_BYTES + 77]), descriptor, expected, [])
+            == LARGE_FILE_BYTES + 77
+        )
+    assert (tmp_path / "copy").read_bytes() == BYTES[: LARGE_FILE_BYTES + 77]
 
 
 @pytest.mark.needs("fincore")
@@ -160,12 +163,12 @@ def test_files_begun_one_after_the_other_are_whole_after_one_wait(copier: Copier
     paths = [tmp_path / str(number) for number in range(8)]
     opened = [os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths]
     for number, descriptor in enumerate(opened):
-        copier.copy(reading(BYTES[number : LARGE + number]), descriptor, LARGE, [])
+        copier.copy(reading(BYTES[number : LARGE_FILE_BYTES + number]), descriptor, LARGE_FILE_BYTES, [])
     copier.wait()
     for descriptor in opened:
         os.close(descriptor)
     for number, path in enumerate(paths):
-        assert path.read_bytes() == BYTES[number : LARGE + number]
+        assert path.read_bytes() == BYTES[number : LARGE_FILE_BYTES + number]
 
 
 def test_the_thread_that_writes_ends_with_its_copier(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def shared(tmp_path: Path) -> Iterator[Path]:
 
 def lists(root: Path) -> list[Path]:
     return [
-        path for path in [root, *root.rglob("*")] if not path.is_socket() and permissions.has_list(os.fspath(path))
+        path for path in [root, *root.rglob("*")] if not path.is_socket() and permissions.has_acl(os.fspath(path))
     ]
 
 
@@ -354,7 +354,7 @@ def test_without_the_capability_it_says_so(site: Site) -> None:
 def test_threads_that_write_at_the_same_time_leave_the_mask_as_it_was() -> None:
     before = os.umask(0o022)
     try:
-        first, second = permissions.masked(), permissions.masked()
+        first, second = permissions.archive_umask(), permissions.archive_umask()
         first.__enter__()
         second.__enter__()
         # Whoever came first leaves first.

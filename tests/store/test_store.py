@@ -17,7 +17,7 @@ from archiver.errors import Busy, StorageError
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
-from archiver.store.changes import between
+from archiver.store.changes import MaterialPair, changes_between
 from archiver.store.content.objects import ContentStore, pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
@@ -124,7 +124,7 @@ def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     assert other.stdout.readline() == "held\n"
     with pytest.raises(Busy, match=str(other.pid)), lock.hold(tmp_path / "lock", 0.1):
         pass
-    assert str(other.pid) in (lock.holder(tmp_path / "lock") or "")
+    assert str(other.pid) in (lock.describe_holder(tmp_path / "lock") or "")
     other.kill()
     other.wait()
     other.stdout.close()
@@ -132,7 +132,7 @@ def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
         assert not clean, "a holder that was killed did not end cleanly"
     with lock.hold(tmp_path / "lock", 0) as clean:
         assert clean
-    assert lock.holder(tmp_path / "lock") is None
+    assert lock.describe_holder(tmp_path / "lock") is None
 
 
 def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
 
 @pytest.mark.needs("ssh-keygen")
 def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
-    keys.create(tmp_path / "keys")
+    keys.create_keys(tmp_path / "keys")
     message = "密封 v1\n".encode()
     signature = keys.sign(tmp_path / "keys", message)
     (tmp_path / "sig").write_text(signature)
@@ -155,7 +155,7 @@ def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
     assert is_signed_by(message + signature.encode(), allowed)
     assert not is_signed_by(b"x" + message + signature.encode(), allowed)
     assert not is_signed_by(message, allowed)
-    keys.create(tmp_path / "other")
+    keys.create_keys(tmp_path / "other")
     assert not is_signed_by(message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes())
 
 
@@ -263,16 +263,16 @@ def _m(path: bytes, sha: str | None, mtime: int = 0) -> Material:
 
 def test_changes_between_two_states() -> None:
     pairs = [
-        (_m(b"same", "1", 1), _m(b"same", "1", 2)),
-        (_m(b"old", "2"), None),
-        (None, _m(b"new", "2")),
-        (_m(b"gone", "3"), None),
-        (_m(b"mod", "4"), _m(b"mod", "5")),
-        (_m(b"was-file", "6"), _m(b"was-file", None)),
-        (_m(b"was-dir", None), _m(b"was-dir", "7")),
-        (None, None),
+        MaterialPair(_m(b"same", "1", 1), _m(b"same", "1", 2)),
+        MaterialPair(_m(b"old", "2"), None),
+        MaterialPair(None, _m(b"new", "2")),
+        MaterialPair(_m(b"gone", "3"), None),
+        MaterialPair(_m(b"mod", "4"), _m(b"mod", "5")),
+        MaterialPair(_m(b"was-file", "6"), _m(b"was-file", None)),
+        MaterialPair(_m(b"was-dir", None), _m(b"was-dir", "7")),
+        MaterialPair(None, None),
     ]
-    assert {(c.op, c.path, c.source) for c in between(pairs)} == {
+    assert {(c.op, c.path, c.source) for c in changes_between(pairs)} == {
         (Op.RENAME, b"new", b"old"),
         (Op.DELETE, b"gone", None),
         (Op.MODIFY, b"mod", None),

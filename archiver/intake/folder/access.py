@@ -77,8 +77,8 @@ class DirectAccess:
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """List a folder, without the folders below."""
         # Local names: a scan comes here once for each of a million files.
-        new_tuple, stat_data_of, stat_of, own = tuple.__new__, StatData.of, os.stat, self._folder.own
-        with self._folder.folder(path) as folder, _open_listing(folder) as listing:
+        new_tuple, stat_data_of, stat_of, own = tuple.__new__, StatData.of, os.stat, self._folder.own_files
+        with self._folder.opened_folder(path) as folder, _open_listing(folder) as listing:
             for listed in listing:
                 name = listed.name
                 try:
@@ -91,13 +91,13 @@ class DirectAccess:
 
     def list_names(self, path: bytes) -> list[bytes]:
         """List the names in a folder, without a ``stat`` of each."""
-        with self._folder.folder(path) as folder, _open_listing(folder) as listing:
+        with self._folder.opened_folder(path) as folder, _open_listing(folder) as listing:
             return [listed.name for listed in listing]
 
     def look_up(self, path: bytes) -> DirectoryEntry:
         """Look at a single path; raises OwnFile for a file of the archive, too."""
-        status = self._folder.status(path)
-        self._folder.own.refuse(status, path)
+        status = self._folder.stat_path(path)
+        self._folder.own_files.refuse(status, path)
         return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
 
     def open(self, path: bytes) -> Source:

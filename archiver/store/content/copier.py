@@ -1,7 +1,8 @@
-"""Copy files and hash them on the way, large ones past the page cache.
+"""Copy files and hash them while they are copied; large files bypass the page cache.
 
 Archived content and packages are seldom read again soon, and must not push the files of the file server's users
-out of memory.  The disk writes one chunk while the next is read and hashed, and a sync finds little left to do.
+out of memory.  The disk writes one chunk while the next one is read and hashed, so that a sync at the end has
+little left to do.
 """
 
 from __future__ import annotations
@@ -16,20 +17,23 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import cycle, repeat
 from queue import SimpleQueue
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-#: Files of this size go past the page cache: below it, waiting for the disk costs more than the cache does.
-LARGE = 256 << 10
-#: Smaller large chunks leave the disk idle; larger small ones fall out of the processor's cache before the write.
-_LARGE_CHUNK, _SMALL_CHUNK = 2 << 20, 128 << 10
-#: One buffer is filled and hashed while the others wait for the disk; each more costs 2 MB of memory.
+#: Files of at least this size bypass the page cache.  For smaller files, waiting for the disk costs more than the
+#: space in the cache.
+LARGE_FILE_BYTES = 256 << 10
+#: Chunks of large files; smaller ones would leave the disk idle.
+_LARGE_CHUNK_BYTES = 2 << 20
+#: Chunks of small files; larger ones would fall out of the processor's cache before they are written.
+_SMALL_CHUNK_BYTES = 128 << 10
+#: One buffer is filled and hashed while the others wait for the disk; each further one costs 2 MB of memory.
 _BUFFER_COUNT = 4
 #: O_DIRECT requires memory, offset and length in multiples of a block, and no block is larger than a page.
 _ALIGNMENT = mmap.PAGESIZE
 
 
 class WriteFailed(OSError):
-    """The copy could not be written; the source of the copy is not to blame."""
+    """The copy could not be written; unlike any other OSError of a copy, this one is not the source's."""
 
 
 class HashDigest(Protocol):
@@ -43,27 +47,33 @@ class HashDigest(Protocol):
 
 
 class _Buffer:
-    """Memory filled by one thread and written by another, in turns."""
+    """Memory that one thread fills and another thread writes to disk, in turns."""
 
     def __init__(self, length: int) -> None:
-        # Anonymous memory begins on a page, and occupies none before its first use.
+        """Reserve ``length`` bytes, aligned as O_DIRECT requires; they occupy no memory before their first use."""
+        # Anonymous memory begins at a page boundary; memory of a bytearray need not.
         pages = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):
-            # Huge pages make the lists of pages that go to the disk short; without them copying is slower only.
+            # With huge pages the kernel has shorter lists of pages to write; without them, copying is merely
+            # slower.
             pages.madvise(mmap.MADV_HUGEPAGE)
         self.memory = memoryview(pages)
         self._being_written = threading.Lock()
         self._write_error: WriteFailed | None = None
 
     def queue_write(self, orders: SimpleQueue[_WriteOrder | None], descriptor: int, chunk: memoryview) -> None:
-        """Pass ``chunk``, which lies in this buffer, to the thread that writes; the buffer is busy until then."""
+        """Let the writing thread write ``chunk``, a part of this buffer; the buffer is busy until it has done so.
+
+        The caller has called :meth:`wait_until_free` before.
+        """
         self._being_written.acquire()
-        orders.put((self, descriptor, chunk))
+        orders.put(_WriteOrder(self, descriptor, chunk))
 
     def write(self, descriptor: int, chunk: memoryview) -> None:
-        """Write ``chunk`` and free the buffer; called by the thread that writes.
+        """Write ``chunk`` and mark the buffer as free; only the writing thread calls this.
 
-        Keeps a failure for :meth:`wait_until_free`, since nobody waits in this thread.
+        Never raises OSError: the error would end the thread, so :meth:`wait_until_free` raises it in the thread
+        that copies.
         """
         try:
             _write_past_cache(descriptor, chunk)
@@ -73,37 +83,48 @@ class _Buffer:
             self._being_written.release()
 
     def wait_until_free(self) -> None:
-        """Wait until the buffer may be filled again; raises WriteFailed if its last chunk was not written."""
+        """Wait until the buffer may be filled again.
+
+        Raises WriteFailed, once, if its last chunk could not be written.
+        """
         with self._being_written:
             write_error, self._write_error = self._write_error, None
         if write_error:
             raise write_error
 
 
-_WriteOrder = tuple[_Buffer, int, memoryview]
+class _WriteOrder(NamedTuple):
+    """A chunk for the writing thread."""
+
+    buffer: _Buffer
+    #: The open file that the chunk is written to, at its present position.
+    descriptor: int
+    #: A part of the buffer's memory.
+    chunk: memoryview
 
 
 def _serve_orders(orders: SimpleQueue[_WriteOrder | None]) -> None:
+    """Write one chunk after the other; the main function of the writing thread, which None ends."""
     while order := orders.get():
-        buffer, descriptor, chunk = order
-        buffer.write(descriptor, chunk)
+        order.buffer.write(order.descriptor, order.chunk)
 
 
 class Copier:
-    """Copy one file after the other; for one thread.
+    """Copy one file after the other; to be used by one thread only.
 
-    Owns buffers and, from the first large file on, a thread for writing, which ends with this object.
+    Owns its buffers and, from the first large file on, a thread for writing, which ends when this object is
+    garbage-collected.
     """
 
     def __init__(self, buffer_count: int = _BUFFER_COUNT) -> None:
-        """Allocate ``buffer_count`` large buffers: more buffers even out a busy processor."""
-        self._small_buffer = _Buffer(_SMALL_CHUNK)
-        self._large_buffers = [_Buffer(_LARGE_CHUNK) for _ in range(buffer_count)]
+        """Reserve ``buffer_count`` buffers for large files; more of them help on a busy processor."""
+        self._small_buffer = _Buffer(_SMALL_CHUNK_BYTES)
+        self._large_buffers = [_Buffer(_LARGE_CHUNK_BYTES) for _ in range(buffer_count)]
         self._buffer_cycle = cycle(self._large_buffers)
         self._pending_orders: SimpleQueue[_WriteOrder | None] | None = None
 
     def _order_queue(self) -> SimpleQueue[_WriteOrder | None]:
-        """Return the queue of the thread that writes; start the thread with the first large file."""
+        """Return the queue of the writing thread; the first call starts the thread."""
         if self._pending_orders is None:
             self._pending_orders = SimpleQueue()
             threading.Thread(target=_serve_orders, args=[self._pending_orders], daemon=True).start()
@@ -118,19 +139,22 @@ class Copier:
         digests: Sequence[HashDigest],
         check_progress: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Read ``readinto`` to its end, hash and write every chunk; return the number of bytes.
+        """Read ``readinto`` until it returns 0, write every chunk to ``descriptor``; return the number of bytes.
 
-        Chunks may still be on their way to the disk: close nothing before :meth:`wait`, which several copies may
-        share.  ``descriptor`` is that of a new file, ``size`` the expected size.  Before a chunk is written,
-        ``check_progress`` is called with the bytes so far, and may raise to abandon the copy.
+        ``descriptor`` belongs to an empty file.  ``size`` is the expected size; the real one may differ.  Every
+        object in ``digests`` is updated with all bytes.  ``check_progress`` is called before each chunk is
+        written, with the number of bytes including that chunk, and may raise to abandon the copy.
 
-        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, also for an earlier copy of
-        which nobody waited for the end.
+        Chunks may still wait for the disk when this returns, so the caller keeps ``descriptor`` open until
+        :meth:`wait` returns; one call of it is enough for several copies.
+
+        Raises the errors of ``readinto`` and ``check_progress``, and WriteFailed, which may also be the error of
+        an earlier copy that was not waited for.
         """
-        is_large = size >= LARGE and _set_direct(descriptor, enabled=True)
+        is_large = size >= LARGE_FILE_BYTES and _set_direct(descriptor, enabled=True)
         copied_bytes = 0
         try:
-            # A small file has a buffer of its own, and so waits for no large one.
+            # A small file has its own buffer, and so need not wait until a large file is written.
             for buffer in self._buffer_cycle if is_large else repeat(self._small_buffer):
                 buffer.wait_until_free()
                 chunk = _fill_buffer(buffer.memory, readinto)
@@ -145,14 +169,17 @@ class Copier:
                 for digest in digests:
                     digest.update(chunk)
         except BaseException:
-            # Wait for pending writes: the caller closes the descriptor, and its number may be another file's then.
+            # Wait for pending writes: the caller closes the descriptor, whose number the next open file gets.
             with suppress(WriteFailed):
                 self.wait()
             raise
         return copied_bytes
 
     def wait(self) -> None:
-        """Wait until everything is written; raises WriteFailed for the first chunk that could not be."""
+        """Wait until all chunks of all copies are written; raises WriteFailed if one of them could not be written.
+
+        Written does not mean durable: the caller syncs the files.
+        """
         first_error: WriteFailed | None = None
         for buffer in self._large_buffers:
             try:
@@ -164,9 +191,10 @@ class Copier:
 
 
 def _fill_buffer(memory: memoryview, readinto: Callable[[memoryview], int]) -> memoryview:
-    """Read until ``memory`` is full or the source ends; return the filled part.
+    """Read until ``memory`` is full or the source ends; return the filled part, which is empty at the end.
 
-    A short read in the middle of a file must not end a chunk: only the last one may end within a block.
+    A single read may return less than is left of the file.  Such a read must not end a chunk: O_DIRECT writes
+    whole blocks, so only the last chunk of a file may end within a block.
     """
     filled_bytes = 0
     while filled_bytes < len(memory) and (read_bytes := readinto(memory[filled_bytes:])):
@@ -175,6 +203,7 @@ def _fill_buffer(memory: memoryview, readinto: Callable[[memoryview], int]) -> m
 
 
 def _write_chunk(descriptor: int, chunk: memoryview) -> None:
+    """Write all of ``chunk`` through the page cache; raises WriteFailed."""
     try:
         while chunk:
             chunk = chunk[os.write(descriptor, chunk) :]
@@ -183,13 +212,17 @@ def _write_chunk(descriptor: int, chunk: memoryview) -> None:
 
 
 def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
-    """Write whole blocks past the page cache, and the rest of the chunk through the cache."""
+    """Write the whole blocks of ``chunk`` past the page cache, and the rest through it; raises WriteFailed.
+
+    If a rest is written, the descriptor stays switched to the page cache.
+    """
     try:
+        # Each write may take only a part of what it was given.
         while len(chunk) >= _ALIGNMENT:
             chunk = chunk[os.write(descriptor, chunk[: len(chunk) // _ALIGNMENT * _ALIGNMENT]) :]
     except OSError as error:
-        # The filesystem took the flag but requires other blocks, or a full disk took part of one: the rest is
-        # written through the page cache, which reports a full disk.
+        # The filesystem accepted O_DIRECT but requires larger blocks, or a nearly full disk took part of a block,
+        # so that the next write is not aligned.  Write the rest through the page cache: that reports a full disk.
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise WriteFailed(error.errno, error.strerror) from error
     if chunk:
@@ -198,11 +231,14 @@ def _write_past_cache(descriptor: int, chunk: memoryview) -> None:
 
 
 def _set_direct(descriptor: int, *, enabled: bool) -> bool:
-    """Switch writes past the page cache on or off; return True if on from now on."""
+    """Switch O_DIRECT, which bypasses the page cache, on or off; return True if it is on afterwards.
+
+    Returns False if the filesystem does not support it.
+    """
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if enabled else flags & ~os.O_DIRECT)
     except OSError:
-        # The filesystem has no such writes (an old tmpfs): the page cache serves instead.
+        # The filesystem does not support O_DIRECT (an old tmpfs): writes go through the page cache.
         return False
     return enabled

@@ -1,7 +1,7 @@
 """Keep content objects: the bytes of each material once, in the layout of Git LFS.
 
-A file is read once: the bytes that are hashed are the bytes that are written.  The copy gets its final name only
-when it is durable, so that an object under its SHA-256 is whole after any crash.
+A file is read once, so that the bytes that are hashed are the bytes that are written.  The copy gets its final
+name only when its bytes are durable, so that an object with a SHA-256 for its name is complete after any crash.
 """
 
 from __future__ import annotations
@@ -24,39 +24,42 @@ from archiver.store.failpoints import Step, reached
 from archiver.store.fsync import sync_filesystem, sync_path
 from archiver.store.permissions import allow_deletion
 
-#: Larger chunks save no time and occupy this memory in each thread that reads; smaller ones cost more calls.
+#: How much is read at once.  Smaller chunks cost more system calls; larger ones save no time, and each thread that
+#: reads would occupy more memory.
 CHUNK_BYTES = 1 << 20
+#: Modes of an object that the reading group may read, and of a sensitive object.
 _SHARED_MODE, _OWNER_MODE = 0o444, 0o400
-#: Up to this many files are synced one by one, since ``syncfs`` also flushes the writes of other programs; beyond,
-#: single syncs take longer than that.
+#: Up to this many files are synced one by one, because ``syncfs`` also waits for the writes of other programs.
+#: More single syncs than this take longer than one ``syncfs``.
 _MAX_SINGLE_SYNCS = 64
 
-#: Two ticks of the slowest kernel clock (HZ=100), which is what ctime counts in.
+#: Two changes of a file within this time may have the same ctime: it advances by the ticks of the kernel's clock,
+#: and the slowest one (HZ=100) has two ticks in this time.
 _TICK_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class StagedCopy:
-    """A copy in the spool, hashed but not durable yet."""
+    """A copy of a file in the spool: hashed, but not durable and not archived yet."""
 
     sha256: str
-    #: The source at opening.
+    #: The figures of the source when it was opened.
     stat_data: StatData
-    #: None for an empty file: no object is stored for it.
+    #: None for an empty file, for which no object is stored.
     spool_path: str | None
-    #: The source changed so shortly before that a second change would bear the same ctime (git's "racily clean"):
-    #: the stat data cannot show that change, so the file is read again.
+    #: The source had changed just before it was read, so that a second change could have the same ctime.  The stat
+    #: data would not show that change, so the file must be read again (git calls such an entry racily clean).
     is_racy: bool = False
     #: Code of the damage that the copy seems to have; empty for none.
     health: str = ""
-    #: Only the owner may read the object.
+    #: True if only the owner may read the object, because the material is sensitive.
     is_private: bool = False
 
 
 def pointer(sha256: str, size: int) -> bytes:
-    """Return the Git LFS pointer of a content object (specification v1).
+    """Return the text of the Git LFS pointer (specification v1) to a content object.
 
-    Empty for an empty material: ``git lfs fsck`` refuses a pointer of size 0.
+    The pointer to an empty material is empty, because ``git lfs fsck`` refuses a pointer of size 0.
     """
     if size == 0:
         return b""
@@ -64,52 +67,57 @@ def pointer(sha256: str, size: int) -> bytes:
 
 
 class ContentStore:
-    """The content objects below ``archive.git/lfs/objects``; for several threads at a time."""
+    """The content objects of an archive; several threads may use one store at the same time."""
 
     def __init__(self, objects: Path, spool: Path) -> None:
+        """Use the objects in the folder ``objects``, and ``spool`` for copies that are not archived yet.
+
+        Both folders must be on the same filesystem, because copies are renamed from one to the other.
+        """
         self.objects = objects
-        self._root = os.fspath(objects)
+        self._objects_root = os.fspath(objects)
         self.spool = spool
+        #: Each thread has its own ``copier`` and ``buffer``, made when it first needs them.
         self._thread_local = threading.local()
 
     def path(self, sha256: str) -> Path:
-        """Return the path of an object, existing or not."""
-        return Path(self._object_name(sha256))
+        """Return the path that an object has or would have; it need not exist."""
+        return Path(self._object_path(sha256))
 
-    def _object_name(self, sha256: str) -> str:
-        # Thousands of these in a row: pathlib would take longer than the disk.
-        return f"{self._root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+    def _object_path(self, sha256: str) -> str:
+        """Return the path of an object as a string: for thousands in a row, pathlib takes longer than the disk."""
+        return f"{self._objects_root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def has(self, sha256: str, size: int) -> bool:
-        """Return True if an object of that size is in place; reads no bytes."""
+        """Return True if the object exists and has that size; its bytes are not read."""
         try:
-            return os.stat(self._object_name(sha256)).st_size == size
+            return os.stat(self._object_path(sha256)).st_size == size
         except OSError:
-            # Missing or out of reach: the caller stores the content again.
+            # The object is missing or cannot be reached: the caller stores the content again.
             return False
 
     def is_intact(self, sha256: str, size: int) -> bool:
-        """Read an object; return True if its bytes still have the SHA-256 of the name."""
+        """Read a whole object; return True if it has that size and its bytes have the SHA-256 of its name."""
         if not self.has(sha256, size):
             return False
         digest = hashlib.sha256()
         try:
-            with open(self._object_name(sha256), "rb", buffering=0) as stream:
+            with open(self._object_path(sha256), "rb", buffering=0) as stream:
                 while count := stream.readinto(self._buffer_of_this_thread()):
                     digest.update(self._buffer_of_this_thread()[:count])
         except OSError:
-            # An unreadable object is as bad as a missing one.
+            # An object that cannot be read is as bad as a missing one.
             return False
         return digest.hexdigest() == sha256
 
     def stage(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
-        """Copy ``source`` into the spool and hash the bytes on the way.
+        """Copy ``source`` into the spool, and hash the bytes that are written.
 
         ``heartbeat`` is called before each chunk is written, and may raise to abandon the copy.  The caller passes
-        the result to :meth:`publish` or :meth:`discard`.
+        the result to :meth:`publish` or :meth:`discard`, and closes ``source``.
 
         Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
-        the archive's disk cannot hold it.  Nothing is left in the spool then.
+        the archive's disk cannot be written.  Nothing is left in the spool then.
         """
         stat_data = source.stat_data
         is_racy = abs(clock.wall_ns() - stat_data.ctime_ns) < _TICK_NS
@@ -126,13 +134,17 @@ class ContentStore:
         return staged
 
     def _stage_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
+        """Copy a source that is not empty into a new file of the spool; raises as :meth:`stage` does.
+
+        Does not check whether the source is unchanged at the end.
+        """
         try:
             descriptor, spool_path = tempfile.mkstemp(dir=self.spool)
         except OSError as error:
             raise self._disk_problem(error) from error
         is_complete = False
         try:
-            digest = self._copy_and_hash(source, descriptor, heartbeat)
+            sha256 = self._copy_and_hash(source, descriptor, heartbeat)
             os.fchmod(descriptor, _SHARED_MODE)
             is_complete = True
         finally:
@@ -140,25 +152,26 @@ class ContentStore:
             if not is_complete:
                 os.unlink(spool_path)
         reached(Step.CONTENT_STAGED)
-        return StagedCopy(digest, source.stat_data, spool_path, is_racy)
+        return StagedCopy(sha256, source.stat_data, spool_path, is_racy)
 
-    def _copy_and_hash(self, source: Source, staged_descriptor: int, heartbeat: Callable[[], None]) -> str:
-        """Copy ``source`` to the descriptor; return the SHA-256 of exactly the bytes written.
+    def _copy_and_hash(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
+        """Copy ``source`` to an empty file of the spool; return the SHA-256 of exactly the bytes written.
 
-        Raises SourceChanged if the source is longer or shorter than at opening, StorageError if the disk is full.
+        Raises SourceChanged if the source is longer or shorter than when it was opened, OSError if it cannot be
+        read, StorageError if the archive's disk cannot be written.
         """
         digest = hashlib.sha256()
         expected_size = source.stat_data.size
 
         def check_progress(copied_bytes: int) -> None:
             heartbeat()
-            # A file that grows as fast as it is read would never end.
+            # Without this check, a file that grows as fast as it is read would be read for ever.
             if copied_bytes > expected_size:
                 raise SourceChanged
 
         try:
             copier = self._copier_of_this_thread()
-            copied_bytes = copier.copy(source.readinto, staged_descriptor, expected_size, [digest], check_progress)
+            copied_bytes = copier.copy(source.readinto, spool_descriptor, expected_size, [digest], check_progress)
             copier.wait()
         except WriteFailed as error:
             raise self._disk_problem(error) from error
@@ -167,22 +180,24 @@ class ContentStore:
         return digest.hexdigest()
 
     def _copier_of_this_thread(self) -> Copier:
+        """Return the copier that the calling thread uses for all its copies."""
         if not hasattr(self._thread_local, "copier"):
             self._thread_local.copier = Copier()
         copier: Copier = self._thread_local.copier
         return copier
 
     def _buffer_of_this_thread(self) -> memoryview:
+        """Return the buffer of CHUNK_BYTES that the calling thread uses for all its reads."""
         if not hasattr(self._thread_local, "buffer"):
             self._thread_local.buffer = memoryview(bytearray(CHUNK_BYTES))
         buffer: memoryview = self._thread_local.buffer
         return buffer
 
     def publish(self, copies: Iterable[StagedCopy]) -> None:
-        """Make every copy durable under its SHA-256; return when the names are durable too.
+        """Move every copy from the spool to the object with its SHA-256, and return when that is durable.
 
-        After a crash, an object either exists whole or not at all; its copy stays in the spool until
-        :meth:`clear_spool`.  Raises StorageError.
+        A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all;
+        its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
         """
         spool_paths: dict[str, str] = {}
         for copy in copies:
@@ -202,32 +217,39 @@ class ContentStore:
             raise self._disk_problem(error) from error
 
     def _restrict_to_owner(self, copy: StagedCopy) -> None:
+        """Restrict a copy, and the object with the same bytes if there is one, to the archive's owner."""
         os.chmod(copy.spool_path or "", _OWNER_MODE)
         with suppress(OSError):
-            # An object with these bytes may exist, readable for the group; usually there is none yet.
+            # Usually there is no object yet.  One that exists may be that of a material that is not sensitive.
             self.make_private(copy.sha256)
 
     def make_private(self, sha256: str) -> None:
-        """Restrict an object to its owner; raises OSError, also for an immutable object."""
-        os.chmod(self._object_name(sha256), _OWNER_MODE)
+        """Let only the archive's owner read an object; raises OSError if it is missing or immutable."""
+        os.chmod(self._object_path(sha256), _OWNER_MODE)
 
     def _publish_objects(self, spool_paths: dict[str, str]) -> None:
-        # Bytes first, names second: otherwise a power cut could leave an object with holes under its SHA-256.
+        """Rename copies to objects that do not exist yet; ``spool_paths`` has the copy of each SHA-256.
+
+        Raises OSError.
+        """
+        # Bytes become durable before names: otherwise a power cut could leave an object with missing bytes.
         self._sync_paths(list(spool_paths.values()))
         reached(Step.CONTENT_SYNCED)
-        folders = {self._root}
+        changed_folders = {self._objects_root}
         for sha256, spool_path in spool_paths.items():
-            object_path = self._object_name(sha256)
-            inner_folder, outer_folder = object_path[:-65], object_path[:-68]
-            if inner_folder not in folders:
+            object_path = self._object_path(sha256)
+            # An object lies two folders deep: .../ab/cd/abcd...
+            inner_folder = os.path.dirname(object_path)
+            if inner_folder not in changed_folders:
                 os.makedirs(inner_folder, exist_ok=True)
-                folders |= {inner_folder, outer_folder}
+                changed_folders |= {inner_folder, os.path.dirname(inner_folder)}
             os.rename(spool_path, object_path)
         reached(Step.CONTENT_NAMED)
-        self._sync_paths(list(folders))
+        self._sync_paths(list(changed_folders))
         reached(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
+        """Make files or folders of the archive durable, in the way that is faster for so many; raises OSError."""
         if len(paths) > _MAX_SINGLE_SYNCS:
             sync_filesystem(self.objects)
             return
@@ -235,21 +257,28 @@ class ContentStore:
             sync_path(path)
 
     def discard(self, copies: Iterable[StagedCopy]) -> None:
-        """Delete spool copies that will not be archived."""
+        """Delete the copies from the spool, because they will not be archived; ignores those that are gone."""
         for copy in copies:
             if copy.spool_path is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(copy.spool_path)
 
     def clear_spool(self) -> None:
-        """Delete copies left by a crash; only with the daemon's lock held, so that no copy is in use."""
+        """Delete all copies in the spool, which a crash left there.
+
+        The caller holds the daemon's lock: without it, another process may be using the copies.
+        """
         for leftover_path in self.spool.glob("tmp*"):
             leftover_path.unlink(missing_ok=True)
 
     def destroy(self, digests: Iterable[str]) -> None:
-        """Delete objects durably; a missing object is no error, so that a disposal can be repeated after a crash.
+        """Delete the objects with these SHA-256 values, durably.
 
-        Only for :mod:`archiver.retention.disposal`, which checks that retention has ended.  Raises StorageError.
+        Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
+        object is no error, so that a disposal can be repeated after a crash.
+
+        Raises StorageError for the first object that cannot be deleted, and OSError if the deletions cannot be
+        made durable.
         """
         folders = set()
         for sha256 in digests:
@@ -273,19 +302,24 @@ class ContentStore:
                 sync_path(folder)
 
     def views(self, sha256: str) -> Iterator[memoryview]:
-        """Yield an object's bytes in a buffer of this thread, overwritten each time; raises FileNotFoundError."""
+        """Yield an object's bytes, chunk by chunk, as views of a buffer that the next chunk overwrites.
+
+        Faster than :meth:`chunks`.  A thread may read only one object at a time in this way.  Raises OSError when
+        the first chunk is requested, FileNotFoundError for a missing object.
+        """
         buffer = self._buffer_of_this_thread()
         with open(self.path(sha256), "rb", buffering=0) as stream:
             while count := stream.readinto(buffer):
                 yield buffer[:count]
 
     def chunks(self, sha256: str) -> Iterator[bytes]:
-        """Yield an object's bytes; raises FileNotFoundError."""
+        """Yield an object's bytes, chunk by chunk; raises OSError, FileNotFoundError for a missing object."""
         with open(self.path(sha256), "rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
 
     def _disk_problem(self, error: OSError) -> StorageError:
+        """Return the error for a disk that cannot be written, with the reason that ``error`` gives."""
         return StorageError(
             "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
             "watched folder was not touched. Make room or mend the disk; archiving then goes on by itself.",

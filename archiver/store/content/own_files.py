@@ -1,7 +1,7 @@
-"""Recognize the archive's own folders and keys by device and inode, under any path.
+"""Recognize the archive's own folders and keys by device and inode, whatever path leads to them.
 
-A bind mount or a container volume can show the archive, or a part of it, inside the watched folder.  Capturing
-that would archive the signing key, and each version would cause the next.
+A bind mount or a container volume can show the archive, or a part of it, inside the watched folder.  Capturing it
+would archive the signing key, and each version would change the archive and so cause the next version.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import errno
 import os
 from contextlib import suppress
 
-#: Folders of the archive whose entries are listed one by one; the others hold too many, and are recognized whole.
+#: Folders of the archive, relative to its own folder, of which each entry is recognized.  Folders below them have
+#: too many entries: they are recognized themselves, and so never entered.
 _LISTED_FOLDERS = (b"", b"/keys", b"/archive.git", b"/archive.git/lfs")
 
 
 class OwnFile(OSError):
-    """Refusal to read a file of the archive; ``path`` is its top, relative to the watched folder."""
+    """Refusal to read or enter something that belongs to the archive itself."""
 
     def __init__(self, path: bytes) -> None:
+        """Refuse ``path``, relative to the watched folder: the uppermost part of the archive on the way."""
         super().__init__(errno.EPERM, "it is part of the archive itself")
         self.path = path
 
@@ -26,31 +28,38 @@ class OwnFiles:
     """The files of the archive, which must not be captured under any path."""
 
     def __init__(self, archive: bytes | None) -> None:
-        """Read the identities below the folder ``archive``; None or an unreadable folder has no own file."""
+        """Read device and inode of the files of the archive in the folder ``archive``.
+
+        With None, or for a folder that cannot be read, no file counts as the archive's.
+        """
         self._archive = archive
-        #: Device and inode of each file, as read last.
+        #: Device and inode of each file of the archive when it was last listed.
         self.identities = self._read_identities()
 
     def holds(self, status: os.stat_result) -> bool:
-        """Return True if a file with this ``stat`` result belongs to the archive."""
+        """Return True if a file with this ``stat`` result belongs to the archive.
+
+        A file that was added to the archive since it was last listed is not recognized.
+        """
         identity = (status.st_dev, status.st_ino)
         if identity not in self.identities:
             return False
-        # The kernel reuses inode numbers: the file must belong to the archive now, not only when last read.
+        # The kernel reuses inode numbers: a deleted file of the archive may have had the number of this one.
         self.identities = self._read_identities()
         return identity in self.identities
 
     def refuse(self, status: os.stat_result, path: bytes) -> None:
-        """Raise OwnFile if the file at ``path``, with this ``stat`` result, belongs to the archive."""
+        """Raise OwnFile, with ``path``, if the file with this ``stat`` result belongs to the archive."""
         if self.holds(status):
             raise OwnFile(path)
 
     def _read_identities(self) -> frozenset[tuple[int, int]]:
+        """Return device and inode of the archive's folders, and of the entries of those that can be listed."""
         if self._archive is None:
             return frozenset()
         identities: set[tuple[int, int]] = set()
         for folder in _LISTED_FOLDERS:
-            # A reader of the archive may not list every folder; the upper ones are recognized all the same.
+            # This user may not be allowed to list every folder; the folders above it are still recognized.
             with suppress(OSError):
                 status = os.stat(self._archive + folder)
                 identities.add((status.st_dev, status.st_ino))

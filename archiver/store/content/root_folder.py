@@ -1,7 +1,7 @@
-"""Enter folders below one root name by name through descriptors, so that no link leads out of the root.
+"""Enter folders below a root one name at a time, through descriptors, so that no link leads out of the root.
 
-The kernel follows every link in the middle of a path, and a user with write access to the watched folder can put
-one there between a scan and the reading of a file.
+The kernel follows every link in the middle of a path.  A user with write access to the watched folder can put a
+link there between a scan and the reading of a file.
 """
 
 from __future__ import annotations
@@ -13,39 +13,43 @@ from contextlib import contextmanager
 
 from archiver.store.content.own_files import OwnFiles
 
-# O_PATH needs no right to list a folder that is only passed through, as a path needs none.
+#: With O_PATH, a folder that is only passed through need not be readable, just as if a path led through it.
 _ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NESTED_FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
+#: Names that lead nowhere or upwards, and that no scan returns.
 _INVALID_NAMES = (b"", b".", b"..")
 
 
 class RootFolder:
-    """A root folder, whose own path may lead through links; paths below must not.
+    """A folder whose own path may lead through links, while a path below it may not.
 
-    Keeps nothing open between two calls: an open descriptor would prevent unmounting the volume.
+    All paths given to the methods are relative to this folder; the empty path is the folder itself.  Keeps nothing
+    open between two calls, because an open descriptor would prevent unmounting the volume.
     """
 
-    def __init__(self, path: bytes, own: OwnFiles | None = None) -> None:
-        """Take ``path`` as the root; ``own`` are the archive's files, which are not entered by any path."""
+    def __init__(self, path: bytes, own_files: OwnFiles | None = None) -> None:
+        """Use the folder ``path``; folders among ``own_files``, which belong to the archive, are never entered."""
         self.path = path
-        self.own = own or OwnFiles(None)
+        self.own_files = own_files or OwnFiles(None)
 
     def enter(self, path: bytes, *, skip_own_check: bool = False) -> int:
-        """Open a folder; return its descriptor (``O_PATH``), which the caller closes.
+        """Open the folder at ``path``; return its descriptor (``O_PATH``), which the caller closes.
 
-        ``skip_own_check`` saves a system call a name, for a path that a scan has found outside of the archive.
+        ``skip_own_check`` saves one system call for each name in the path.  It is for a path that a scan has found
+        to be outside of the archive.
 
-        Raises OSError, such as NotADirectoryError for a link in the path and OwnFile for a folder of the archive.
+        Raises OSError: NotADirectoryError for a link in the path, OwnFile for a folder of the archive.
         """
-        own_identities = frozenset[tuple[int, int]]() if skip_own_check else self.own.identities
+        own_identities = frozenset[tuple[int, int]]() if skip_own_check else self.own_files.identities
         descriptor = os.open(self.path, _ROOT_FLAGS)
         try:
             if own_identities:
-                self.own.refuse(os.fstat(descriptor), b"")
+                self.own_files.refuse(os.fstat(descriptor), b"")
+            # The length of the path that leads to ``descriptor``, with the slash at its end.
             prefix_length = 0
             for name in path.split(b"/") if path else ():
                 if name in _INVALID_NAMES:
-                    # No folder has such an entry: the path comes from a forged journal.
+                    # No scan returns such a path: it comes from a forged journal.
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 child_descriptor = os.open(name, _NESTED_FLAGS, dir_fd=descriptor)
                 os.close(descriptor)
@@ -53,7 +57,7 @@ class RootFolder:
                 if own_identities:
                     status = os.fstat(descriptor)
                     if (status.st_dev, status.st_ino) in own_identities:
-                        self.own.refuse(status, path[:prefix_length] + name)
+                        self.own_files.refuse(status, path[:prefix_length] + name)
                 prefix_length += len(name) + 1
         except BaseException:
             os.close(descriptor)
@@ -61,8 +65,8 @@ class RootFolder:
         return descriptor
 
     @contextmanager
-    def folder(self, path: bytes) -> Iterator[int]:
-        """Yield the descriptor of a folder, closed at the end; raises as :meth:`enter` does."""
+    def opened_folder(self, path: bytes) -> Iterator[int]:
+        """Yield the descriptor of the folder at ``path``, closed after the block; raises as :meth:`enter` does."""
         descriptor = self.enter(path)
         try:
             yield descriptor
@@ -71,32 +75,35 @@ class RootFolder:
 
     @contextmanager
     def parent_folders(self) -> Iterator[Callable[[bytes], int]]:
-        """Yield a function from a file's path to the descriptor of its folder, opened once for successive files.
+        """Yield a function that returns the descriptor of the folder of a file, given the path of the file.
 
-        Five system calls a file, from two threads that pass the interpreter's lock to each other at each, made the
-        first capture of small files a fifth slower.  For one thread and a short batch: a folder that is moved away
-        during the batch is read to its end, as if moved just after.
+        A folder is opened once for successive files in it, and closed when the path of a file in another folder is
+        given or the block ends; the caller closes nothing.  The function raises as :meth:`enter` does.
 
-        The descriptors are closed with the context; the function raises as :meth:`enter` does.
+        Opening each file's folder anew made the first capture of small files a fifth slower: two threads passed
+        the interpreter's lock to each other at every system call.  For one thread and a short batch only: if a
+        folder is moved away meanwhile, the rest of the batch is still read from it, as if the move had come just
+        after.
         """
-        open_folders: list[tuple[bytes, int]] = []
+        # At most one folder, as its path and its descriptor.
+        open_folder: list[tuple[bytes, int]] = []
 
-        def enter(file_path: bytes) -> int:
+        def enter_folder_of(file_path: bytes) -> int:
             folder_path = file_path.rpartition(b"/")[0]
-            if open_folders and open_folders[0][0] != folder_path:
-                os.close(open_folders.pop()[1])
-            if not open_folders:
-                open_folders.append((folder_path, self.enter(folder_path, skip_own_check=True)))
-            return open_folders[0][1]
+            if open_folder and open_folder[0][0] != folder_path:
+                os.close(open_folder.pop()[1])
+            if not open_folder:
+                open_folder.append((folder_path, self.enter(folder_path, skip_own_check=True)))
+            return open_folder[0][1]
 
         try:
-            yield enter
+            yield enter_folder_of
         finally:
-            for _, descriptor in open_folders:
+            for _, descriptor in open_folder:
                 os.close(descriptor)
 
-    def status(self, path: bytes) -> os.stat_result:
-        """Return the ``stat`` result of a path, of a link itself; raises OSError."""
+    def stat_path(self, path: bytes) -> os.stat_result:
+        """Return the ``stat`` result of ``path``; a link at its end is not followed.  Raises OSError."""
         parent_path, _, name = path.rpartition(b"/")
         descriptor = self.enter(parent_path)
         try:

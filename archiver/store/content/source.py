@@ -1,4 +1,4 @@
-"""Read a material of the watched folder, and detect changes between opening and end."""
+"""Read a material of the watched folder, and detect whether it changed while it was read."""
 
 from __future__ import annotations
 
@@ -12,73 +12,71 @@ from archiver.store.content.root_folder import RootFolder
 
 
 class SourceChanged(Exception):
-    """The file changed during the copy; nothing of the copy was kept."""
+    """The file changed while it was copied, or is not a regular file; nothing of the copy was kept."""
 
 
 class StatData(NamedTuple):
-    """The figures of ``stat`` by which a change of a file is recognized without reading.
-
-    ``ctime_ns`` is included because a program can hide a write by setting mtime back.
-    """
+    """The figures of ``stat`` by which a change of a file is recognized without reading it."""
 
     size: int
     mtime_ns: int
-    ctime_ns: int
+    ctime_ns: int  # needed because a program can hide a write by setting mtime back
     inode: int
 
     @classmethod
     def unknown(cls) -> StatData:
-        """Return figures that no file has: whatever exists under the name must be read again."""
+        """Return figures that no file has: compared with them, every file has changed and must be read."""
         return cls(-1, -1, -1, -1)
 
     @classmethod
     def of(cls, status: os.stat_result) -> StatData:
-        """Return the figures of a ``stat`` result."""
-        # A scan makes one for each of a million files; this takes half the time of calling the class.
+        """Return the figures in a ``stat`` result."""
+        # A scan does this for each of a million files, and calling the class would take twice the time.
         return tuple.__new__(cls, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 class Source(Protocol):
-    """An open file of the watched folder, in this process or in a child."""
+    """An open file of the watched folder; either this process or a child has opened it."""
 
-    #: The figures at opening.
+    #: The figures of the file when it was opened.
     stat_data: StatData
-    #: A process of this machine has the file open for writing.
+    #: True if a process of this machine had the file open for writing when it was opened.
     is_being_written: bool
 
     def readinto(self, buffer: memoryview) -> int:
-        """Read the next bytes; 0 at the end; raises OSError."""
+        """Read the next bytes into ``buffer``; return their number, 0 at the end of the file.  Raises OSError."""
 
     def is_unchanged(self) -> bool:
-        """Return True if the file is as at opening and the name still leads to this file; raises OSError."""
+        """Return True if the figures of the file are unchanged and its name still leads to it.  Raises OSError."""
 
     def close(self) -> None:
         """Close the file."""
 
 
 class FileSource:
-    """A file opened by this process, below a root and without following a link."""
+    """A file that this process has opened below a root folder, without following a link."""
 
-    def __init__(self, root: RootFolder, path: bytes, folder: int | None = None) -> None:
+    def __init__(self, root: RootFolder, path: bytes, folder_descriptor: int | None = None) -> None:
         """Open the file at ``path`` below ``root``; the caller closes this object.
 
-        ``folder`` is a descriptor of the file's folder that the caller keeps open until then; None: the folder is
-        entered here.
+        ``folder_descriptor`` belongs to the file's folder, and the caller keeps it open until this object is
+        closed.  With None, this object opens the folder itself.
 
-        Raises OSError, OwnFile for a file of the archive, and SourceChanged for anything but a regular file.
+        Raises OSError if the file cannot be opened, OwnFile if it belongs to the archive, SourceChanged if it is
+        not a regular file.
         """
-        parent, _, self._name = path.rpartition(b"/")
+        folder_path, _, self._name = path.rpartition(b"/")
         self._own_descriptors: list[int] = []
-        if folder is None:
-            folder = root.enter(parent, skip_own_check=True)
-            self._own_descriptors.append(folder)
-        # Kept open: is_unchanged looks up the name in the same folder again.
-        self._folder = folder
+        if folder_descriptor is None:
+            folder_descriptor = root.enter(folder_path, skip_own_check=True)
+            self._own_descriptors.append(folder_descriptor)
+        # Kept open, because is_unchanged looks up the name in the same folder again.
+        self._folder_descriptor = folder_descriptor
         try:
-            self._descriptor = open_quietly(self._name, folder)
+            self._descriptor = open_quietly(self._name, folder_descriptor)
             self._own_descriptors.append(self._descriptor)
             status = os.fstat(self._descriptor)
-            root.own.refuse(status, path)
+            root.own_files.refuse(status, path)
             if not stat.S_ISREG(status.st_mode):
                 raise SourceChanged
             self.stat_data = StatData.of(status)
@@ -88,37 +86,41 @@ class FileSource:
             raise
 
     def readinto(self, buffer: memoryview) -> int:
-        """Read the next bytes; 0 at the end; raises OSError."""
+        """Read the next bytes into ``buffer``; return their number, 0 at the end of the file.  Raises OSError."""
         return os.readv(self._descriptor, [buffer])
 
     def is_unchanged(self) -> bool:
-        """Return True if the file is as at opening and the name still leads to this file; raises OSError."""
+        """Return True if the figures of the file are unchanged and its name still leads to it.  Raises OSError."""
         if StatData.of(os.fstat(self._descriptor)) != self.stat_data:
             return False
-        named_stat = StatData.of(os.stat(self._name, dir_fd=self._folder, follow_symlinks=False))
+        named_stat = StatData.of(os.stat(self._name, dir_fd=self._folder_descriptor, follow_symlinks=False))
         return named_stat.inode == self.stat_data.inode
 
     def close(self) -> None:
-        """Close the descriptors opened by this object."""
+        """Close the descriptors that this object opened; may be called again."""
         while self._own_descriptors:
             os.close(self._own_descriptors.pop())
 
 
-def open_quietly(name: bytes, folder: int) -> int:
-    """Open for reading without following a link, blocking on a FIFO or changing atime."""
+def open_quietly(name: bytes, folder_descriptor: int) -> int:
+    """Open a file of a folder for reading; return its descriptor, which the caller closes.  Raises OSError.
+
+    Follows no link and does not wait for the writer of a FIFO.  The file's atime stays as it is if this process
+    owns the file or is root.
+    """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        return os.open(name, flags | os.O_NOATIME, dir_fd=folder)
+        return os.open(name, flags | os.O_NOATIME, dir_fd=folder_descriptor)
     except PermissionError:
-        # O_NOATIME is for the file's owner only.
-        return os.open(name, flags, dir_fd=folder)
+        # Only the file's owner may use O_NOATIME.
+        return os.open(name, flags, dir_fd=folder_descriptor)
 
 
 def _has_writer(descriptor: int) -> bool:
-    """Return True if a process has the file open for writing, which makes the kernel refuse a read lease.
+    """Return True if some process has the file open for writing.
 
-    The lease is released at once.  Leases require ownership of the file or CAP_LEASE, and a filesystem that
-    supports them; otherwise no writer is reported.
+    The kernel refuses a read lease on such a file.  A lease that is granted is released at once.  Leases require
+    ownership of the file or CAP_LEASE, and a filesystem that supports them; otherwise the result is False.
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -1,4 +1,4 @@
 """How an archive comes into being: new, or from a mirror clone of another one (*adoption*).
 
-It is whole at its place or not there; what its filesystem has to be able to do is tried first.
+An archive exists either completely or not at all.  The abilities of its filesystem are tested first.
 """

@@ -1,4 +1,4 @@
-"""Turn a clone into an archive again: after a disaster, or on another machine."""
+"""Turn a mirror clone of an archive into an archive: after a disaster, or on another machine."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from archiver.store.writer import Draft
 
 
 def adopt(root: Path, adopted: ArchiveAdopted) -> Archive:
-    """Turn the mirror clone and the keys in ``root`` into an archive, journal that, and return the archive.
+    """Turn the mirror clone and the keys in ``root`` into an archive; return it, for the caller to close.
 
-    Content and history are taken over unchecked: ``verify`` checks them afterwards.  The clone is changed in
-    place. After a crash, the workspace folder marks the archive as unfinished, and another call completes the
-    work.
+    ``adopted`` is the event to journal.  The clone is changed in place.  Its content and history are not checked:
+    ``verify`` does that afterwards.  After a crash, the workspace folder marks the archive as unfinished, and
+    another call with the same event completes the work.
 
-    The caller closes the archive.  Raises StorageError if clone or keys are missing or unfit, or if the filesystem
-    cannot hold an archive.
+    Raises StorageError if the clone or the keys are missing or cannot be used, or if the filesystem cannot keep an
+    archive; the clone is unchanged then.
     """
-    with permissions.masked():
+    with permissions.archive_umask():
         return _adopt_clone(root, adopted)
 
 
 def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
-    """Return True if ``root`` was turned into an archive by this adoption before, completely."""
+    """Return True if ``root`` is an archive whose journal has the event ``adopted``, and its adoption is complete.
+
+    Raises as opening the archive and reading its journal does.
+    """
     if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
@@ -44,6 +47,27 @@ def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
 
 
 def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
+    """Do the work of :func:`adopt`; the umask is set."""
+    _check_clone(root)
+    workspace = root / new_archive.WORKSPACE
+    check_filesystem(workspace, root)
+    # From here on, the folder marks the archive as unfinished.
+    workspace.mkdir(mode=0o700, exist_ok=True)
+    _prepare_clone(root)
+    archive = Archive(root)
+    archive.reindex()
+    newest_event = archive.journal.head()
+    # After a crash between the event and the end of the adoption, the event is there already.
+    if newest_event is None or not _journals_adoption(newest_event, adopted):
+        with archive.writing(0) as writer:
+            writer.append(Draft("archive", adopted))
+    shutil.rmtree(workspace)
+    sync_filesystem(root)
+    return archive
+
+
+def _check_clone(root: Path) -> None:
+    """Raise StorageError if the clone or the keys in ``root`` are missing or cannot be used; changes nothing."""
     repository_path = root / "archive.git"
     for required_file in (
         repository_path / "HEAD",
@@ -61,33 +85,28 @@ def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
             "--shared and --reference.",
             path=repository_path / outside_files[0],
         )
-    check_filesystem(root / new_archive.WORKSPACE, root)
-    (root / new_archive.WORKSPACE).mkdir(mode=0o700, exist_ok=True)
-    # Before the first git command: a clone may have harmful settings from its origin.
+
+
+def _prepare_clone(root: Path) -> None:
+    """Give the clone the settings, the modes and the folders of an archive; may be repeated.  Raises OSError."""
+    repository_path = root / "archive.git"
+    # Before the first git command: git obeys the settings of the clone, which may be harmful.
     Repository(repository_path).arm()
     _make_read_only(repository_path / "lfs" / "objects")
     shutil.rmtree(repository_path / "lfs" / "tmp", ignore_errors=True)
     permissions.grant_access(root, None)
     (root / "spool").mkdir(exist_ok=True)
-    archive = Archive(root)
-    archive.reindex()
-    newest_event = archive.journal.head()
-    if newest_event is None or not _journals_adoption(newest_event, adopted):
-        with archive.writing(0) as writer:
-            writer.append(Draft("archive", adopted))
-    shutil.rmtree(root / new_archive.WORKSPACE)
-    sync_filesystem(root)
-    return archive
 
 
 def _journals_adoption(event: Event, adopted: ArchiveAdopted) -> bool:
+    """Return True if ``event`` is the one that records the adoption ``adopted``."""
     return event.action == adopted.action and event.details == adopted.to_details()
 
 
 def _check_clone_format(repository_path: Path) -> None:
-    """Raise StorageError for a clone that is lost when the settings of an archive replace its own.
+    """Raise StorageError for a clone that would lose data if an archive's settings replaced its own.
 
-    Reads the settings as text: git must not obey them yet.
+    Git must not obey the settings of the clone yet, so they are read as text.
     """
     settings = repository_format.read_settings(repository_path)
     unusual_settings = [*repository_format.oddities(repository_path, settings)]
@@ -109,23 +128,28 @@ def _check_clone_format(repository_path: Path) -> None:
 
 
 def _has_journal(repository_path: Path) -> bool:
-    """Return True if the clone has the journal's ref, loose or packed; git would obey settings, and is not run."""
+    """Return True if the clone has the journal's ref, in a file of its own or among the packed refs.
+
+    The files are read without git, which would obey the settings of the clone.
+    """
     if is_plain_file(repository_path / JOURNAL):
         return True
     try:
         return f" {JOURNAL}\n".encode() in (repository_path / "packed-refs").read_bytes()
     except OSError:
-        # Without a readable file of packed refs there is no packed ref.
+        # Without a readable file of packed refs, no ref is packed.
         return False
 
 
 def _make_read_only(objects: Path) -> None:
-    for folder, _, names in os.walk(objects):
-        for name in names:
-            Path(folder, name).chmod(0o444)
+    """Take away the right to write from every content object below the folder ``objects``; raises OSError."""
+    for folder, _, object_names in os.walk(objects):
+        for object_name in object_names:
+            Path(folder, object_name).chmod(0o444)
 
 
 def _missing_part(path: Path) -> StorageError:
+    """Return the error for a file that a clone needs to become an archive, and that is missing at ``path``."""
     return StorageError(
         "{path} is not there. Nothing was changed. A clone is taken in from DIR/archive.git, made with "
         "git -c init.defaultRefFormat=files clone --mirror, with the contents in its lfs/objects, and with its "

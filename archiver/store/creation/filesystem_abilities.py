@@ -1,7 +1,7 @@
-"""Try whether a filesystem can keep an archive, before anything is made there.
+"""Test whether a filesystem can keep an archive, before anything is made on it.
 
-The abilities are tried and not looked up by the filesystem's name: the same exFAT has other names through FUSE,
-and a share has the abilities of the server behind it.
+The name of a filesystem does not tell its abilities: exFAT has another name if it is mounted through FUSE, and a
+network share has the abilities of its server.  So each ability is tried.
 """
 
 from __future__ import annotations
@@ -15,63 +15,69 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.existence import is_there
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
-#: Modes that the program depends on: of the signing key, of content, of a hook.
+#: The modes of the signing key, of a content object and of a hook: the filesystem must keep each of them.
 _NEEDED_MODES = (0o600, 0o444, 0o750)
-#: A name that git allows in a ref and filesystems made for Windows refuse.  As bytes, since an ASCII locale cannot
-#: encode it.
+#: A name that git allows in a ref, and that filesystems made for Windows refuse.  The name is bytes, because a
+#: program in an ASCII locale cannot encode it.
 _DEMANDING_NAME = '算法<"|>'.encode()
-_TRIAL = ".archiver-trial"
+_TRIAL_NAME = ".archiver-trial"
 
 
 def check_filesystem(workspace: Path, root: Path) -> None:
-    """Try what an archive at ``root`` needs, in ``workspace`` beside it, which is made if missing.
+    """Test whether the filesystem of the folder ``workspace`` can keep the archive at ``root``.
 
-    Nothing is left in ``workspace`` unless the process is killed; the next attempt clears that.
+    ``workspace`` is on the filesystem of ``root``, and is created for the test if it is missing.  The test leaves
+    nothing there unless the process is killed; then the next test removes the rest.
 
-    Raises StorageError, which names the filesystem and what it lacks, and OSError if nothing can be written at
-    all.
+    Raises StorageError if an ability is missing, with the names of the filesystem and of the ability; OSError if
+    nothing can be written at all.
     """
     is_new_workspace = not is_there(workspace)
     workspace.mkdir(mode=0o700, exist_ok=True)
-    trial = workspace / _TRIAL
-    shutil.rmtree(trial, ignore_errors=True)
+    trial_folder = workspace / _TRIAL_NAME
+    shutil.rmtree(trial_folder, ignore_errors=True)
     try:
-        trial.mkdir()
-        missing_ability = _missing_ability(trial)
+        trial_folder.mkdir()
+        missing_ability = _missing_ability(trial_folder)
         if missing_ability is not None:
             raise StorageError(
                 "{path} lies on {filesystem}, a filesystem that {lacking}. No archive can be kept there, and "
                 "nothing was made or changed. Choose a folder on one with permissions of its own, such as ext4, "
                 "xfs or btrfs.",
                 path=root,
-                filesystem=_filesystem_of(trial),
+                filesystem=_describe_filesystem(trial_folder),
                 lacking=missing_ability,
             )
     finally:
-        shutil.rmtree(trial, ignore_errors=True)
+        shutil.rmtree(trial_folder, ignore_errors=True)
         if is_new_workspace:
             workspace.rmdir()
 
 
-def _missing_ability(trial: Path) -> LazyMessage | None:
-    if not all(_keeps_mode(trial / f"{mode:o}", mode) for mode in _NEEDED_MODES):
+def _missing_ability(trial_folder: Path) -> LazyMessage | None:
+    """Try each ability in an empty folder; return a description of the first missing one, None if there is none.
+
+    The description continues the sentence "a filesystem that ...".  Leaves files in the folder.  Raises OSError.
+    """
+    if not all(_keeps_mode(trial_folder / f"{mode:o}", mode) for mode in _NEEDED_MODES):
         return LazyMessage("keeps no permissions, so that others could read the key and change what is archived")
-    _create_file(trial / "Case")
-    if is_there(trial / "case"):
+    _create_file(trial_folder / "Case")
+    if is_there(trial_folder / "case"):
         return LazyMessage("takes names that differ in upper and lower case for one")
     try:
-        _create_file(trial / os.fsdecode(_DEMANDING_NAME))
+        _create_file(trial_folder / os.fsdecode(_DEMANDING_NAME))
     except OSError:
         return LazyMessage("does not take every name that a filing may have")
     return None
 
 
 def _keeps_mode(path: Path, mode: int) -> bool:
+    """Create a file at ``path`` and set its mode; return True if the file has that mode afterwards."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, mode)
     except OSError:
-        # Some filesystems refuse, others ignore the call: that shows in the mode below.
+        # Some filesystems refuse the call; others ignore it, which is found below.
         return False
     finally:
         os.close(descriptor)
@@ -82,18 +88,23 @@ def _create_file(path: Path) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _filesystem_of(path: Path) -> str:
-    """Return the filesystem's name in the mount table, for FUSE with the source that tells what it really is."""
+def _describe_filesystem(path: Path) -> str:
+    """Return the name that the mount table gives to the filesystem of ``path``.
+
+    For FUSE, whose name is the same for all filesystems, the mounted source is added in parentheses.  If the table
+    has no such filesystem, return its device number.
+    """
     device_number = os.stat(path).st_dev
     device = f"{os.major(device_number)}:{os.minor(device_number)}"
     try:
         lines = os.fsdecode(_MOUNT_TABLE.read_bytes()).splitlines()
     except OSError:
-        # Without /proc, the device number is all that can be named.
+        # Without /proc, only the device number is known.
         lines = []
+    # A line, proc_pid_mountinfo(5): mount ID, parent ID, device, ..., "-", filesystem, source, options.
     for line in lines:
-        fields, _, filesystem_fields = line.partition(" - ")
-        if fields.split(" ")[2] == device:
+        mount_fields, _, filesystem_fields = line.partition(" - ")
+        if mount_fields.split(" ")[2] == device:
             filesystem, source = filesystem_fields.split(" ")[:2]
             return f"{filesystem} ({source})" if filesystem.startswith("fuse") else filesystem
     return f"device {device}"

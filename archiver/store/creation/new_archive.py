@@ -1,8 +1,9 @@
-"""Create an archive so that it is complete at its place, or not there.
+"""Create an archive so that it exists either completely or not at all.
 
-It is made in a workspace inside its own folder, which may be a mount point or the only place where this user may
-write, and moved out of it at the end, ``archive.git`` last: only that makes it an archive.  A killed process
-leaves the workspace; the next one removes it, or moves the archive out if it was complete.
+The archive is made in a workspace inside its own folder: that folder may be a mount point, or the only folder
+where this user may write.  At the end everything is moved out of the workspace, ``archive.git`` last, because a
+folder with ``archive.git`` counts as an archive.  A killed process leaves the workspace behind.  The next process
+removes it, or moves the archive out of it if it was complete.
 """
 
 from __future__ import annotations
@@ -24,27 +25,35 @@ from archiver.store.fsync import sync_filesystem
 WORKSPACE = ".archiver-init"
 #: Folders of the workspace: an archive that is being made, and one that only has to be moved.
 _UNFINISHED, _COMPLETE = "new", "whole"
+#: The entry that makes its folder an archive.
 _LAST_MOVED = "archive.git"
-#: Names that a filesystem puts into its own root folder.
+#: Entries that a filesystem makes in its own root folder; a mount point with nothing else counts as empty.
 _FILESYSTEM_NAMES = frozenset({"lost+found"})
 
 
 def is_occupied(root: Path) -> bool:
-    """Return True if something at ``root`` stands in the way of a new archive; raises OSError."""
+    """Return True if no archive can be made at ``root``, because it is not a folder or not an empty one.
+
+    A missing ``root`` is free.  Raises OSError.
+    """
     if not is_there(root, follow_links=False):
         return False
     return not is_folder(root) or any(name not in _FILESYSTEM_NAMES for name in os.listdir(root))
 
 
 def is_unfinished(root: Path) -> bool:
-    """Return True if a workspace is there, of a killed process or of one at work; raises OSError."""
+    """Return True if a process is making an archive at ``root``, or was killed while doing so; raises OSError."""
     return is_folder(root / WORKSPACE)
 
 
-def finish(root: Path) -> None:
-    """Complete or remove what a killed process left; raises Busy if another one is at work, and OSError."""
+def finish_interrupted(root: Path) -> None:
+    """Move the archive that a killed process completed out of its workspace; remove an incomplete one.
+
+    Does nothing without a workspace, or if the workspace belongs to another user.  Raises Busy if a process is
+    still making an archive there, OSError if something is in the way or cannot be moved.
+    """
     workspace = root / WORKSPACE
-    # Another user's workspace is theirs to deal with.
+    # Only the user who made a workspace can move or remove everything in it.
     if not is_folder(workspace, follow_links=False) or os.stat(workspace).st_uid != os.geteuid():
         return
     with _creation_lock(root):
@@ -53,67 +62,80 @@ def finish(root: Path) -> None:
 
 
 class NewFolder:
-    """An archive that is being made in ``folder``, until :meth:`put_in_place`."""
+    """An archive that is made in ``folder``, a part of the workspace, and moved to its root at the end."""
 
     def __init__(self, root: Path) -> None:
+        """Take the folder for an archive at ``root``; nothing is created yet."""
         self.folder = root / WORKSPACE / _UNFINISHED
         self._root = root
         self._moved_names: list[str] = []
 
     def put_in_place(self) -> None:
-        """Move the archive to its place, durably; raises OSError."""
+        """Move the complete archive to its root, durably, and remove the workspace; raises OSError.
+
+        If the process is killed on the way, :func:`finish_interrupted` completes the move.
+        """
         sync_filesystem(self._root)
         self.folder.rename(self._root / WORKSPACE / _COMPLETE)
         _move_out(self._root, self._moved_names)
         shutil.rmtree(self._root / WORKSPACE)
 
     def undo(self) -> None:
-        """Remove everything that was made, in the workspace and at its place."""
+        """Remove everything that was made, in the workspace and at the root; never raises OSError."""
         for name in (*self._moved_names, WORKSPACE):
             _remove(self._root / name)
 
 
 @contextmanager
-def made_in(root: Path) -> Iterator[NewFolder]:
-    """Let the caller make an archive for ``root``; after an exception everything is as it was before.
+def create_in_workspace(root: Path) -> Iterator[NewFolder]:
+    """Yield a folder in which the block makes the archive for ``root``, and then calls ``put_in_place``.
 
-    Raises Busy if another process makes one there, StorageError if the filesystem cannot keep one.
+    ``root`` and the folders above it are created if missing.  If the block raises, everything that was made is
+    removed.
+
+    Raises Busy if another process is making an archive there, StorageError if the filesystem cannot keep an
+    archive, OSError if nothing can be written.
     """
-    missing = missing_folders(root)
+    missing_ancestors = missing_folders(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _creation_lock(root):
             new_folder = NewFolder(root)
+            workspace = new_folder.folder.parent
             try:
-                check_filesystem(new_folder.folder.parent, root)
-                new_folder.folder.parent.mkdir(mode=0o700)
-                # Before anything in it could inherit an access-control list.
-                permissions.make_private(new_folder.folder.parent)
+                check_filesystem(workspace, root)
+                workspace.mkdir(mode=0o700)
+                # While the workspace is empty: everything made in it would inherit its access-control lists.
+                permissions.make_private(workspace)
                 new_folder.folder.mkdir()
                 yield new_folder
             except BaseException:
                 new_folder.undo()
                 raise
     except BaseException:
-        remove_folders(missing)
+        remove_folders(missing_ancestors)
         raise
 
 
 def missing_folders(path: Path) -> list[Path]:
-    """Return the folders that are missing for ``path`` to exist, the deepest first; raises OSError."""
+    """Return ``path`` and the folders above it, as far as they do not exist, the deepest first; raises OSError."""
     return [folder for folder in (path, *path.parents) if not is_there(folder)]
 
 
 def remove_folders(folders: Iterable[Path]) -> None:
-    """Remove the folders, the deepest first, as far as they are empty."""
+    """Remove those of ``folders`` that are empty, in the given order; never raises OSError."""
     for folder in folders:
-        # Somebody has put something there meanwhile.
+        # A folder that is not empty holds something that another program has put there.
         with suppress(OSError):
             folder.rmdir()
 
 
 def _move_out(root: Path, moved_names: list[str]) -> None:
-    """Move a complete archive out of the workspace; each name that was moved is added to ``moved_names``."""
+    """Move a complete archive, if there is one, from the workspace to ``root``, durably.
+
+    Each name is added to ``moved_names`` as soon as it is moved, so that the caller can undo a part of the move.
+    Raises OSError, FileExistsError if ``root`` has an entry of that name.
+    """
     complete = root / WORKSPACE / _COMPLETE
     if not is_folder(complete):
         return
@@ -121,7 +143,7 @@ def _move_out(root: Path, moved_names: list[str]) -> None:
     for name in sorted(os.listdir(complete), key=lambda name: name == _LAST_MOVED):
         if is_there(root / name, follow_links=False):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(root / name))
-        # All other names are durable before the last one makes it an archive.
+        # All other names must be durable before the last one turns the folder into an archive.
         if name == _LAST_MOVED:
             sync_filesystem(root)
         (complete / name).rename(root / name)
@@ -130,7 +152,8 @@ def _move_out(root: Path, moved_names: list[str]) -> None:
 
 
 def _remove(path: Path) -> None:
-    # The error that led here is reported; what cannot be removed is cleared by the next attempt.
+    """Remove a file, or a folder with everything in it; never raises OSError."""
+    # The caller reports the error that made it clean up.  The next attempt clears what cannot be removed now.
     with suppress(OSError):
         if is_folder(path, follow_links=False):
             shutil.rmtree(path)
@@ -140,6 +163,10 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _creation_lock(root: Path) -> Iterator[None]:
+    """Lock the folder ``root`` during the block, so that one process at a time makes an archive there.
+
+    Does not wait: raises Busy if another process holds the lock.
+    """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""The bare git repository: commands, the stream of objects into it, and what guards it.
+"""The bare git repository of an archive: its commands, the stream of objects into it, and its guards.
 
-A *ref* is what git calls one: a tag for each version, a branch for each submission, the branch ``journal``.
-*Hooks* and settings are guard rails against accidents, and are compared before git runs.  No other room starts
-git.
+A *ref* is one in git's sense: a tag for each version, a branch for each submission, and the branch ``journal``.
+*Hooks* and settings are guard rails against accidents, and are compared with the expected text before git runs.
+No other package starts git.
 """

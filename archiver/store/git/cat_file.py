@@ -1,4 +1,4 @@
-"""Questions to one ``git cat-file --batch``, one by one or many ahead."""
+"""Read objects through one ``git cat-file --batch`` process, one at a time or many in a row."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ _READ_BYTES = 1 << 16
 
 
 class GitHangs(Exception):
-    """git said nothing for longer than anybody waits."""
+    """git has neither answered nor ended within the time allowed."""
 
 
 class CatFile:
-    """One running process; after any error but KeyError it is of no use."""
+    """A running ``git cat-file --batch``, which its owner ends with :meth:`close`.
+
+    After any error but KeyError it can only be closed.
+    """
 
     def __init__(self, process: Any, patience_seconds: float) -> None:
+        """Use a process started by GitPython; each read waits for ``patience_seconds`` at most."""
         self._process = process
         self._patience = patience_seconds
         self._descriptor: int = process.stdout.fileno()
         self._buffer = bytearray()
 
     def ask(self, specs: Iterable[str]) -> None:
-        """Ask for objects; each question has to be answered with :meth:`answer`.  Raises GitEnded.
+        """Request objects, named as in ``commit:path``; the caller then calls :meth:`answer` once for each.
 
-        No more than a few kilobytes at once: git stops listening while nobody takes its answers.
+        Only a few kilobytes may be requested at once: git stops reading requests while its answers are not read,
+        and both sides would wait for each other.  Raises GitEnded.
         """
         data = "".join(f"{spec}\n" for spec in specs).encode("utf-8", "surrogateescape")
         try:
@@ -38,7 +43,10 @@ class CatFile:
             raise GitEnded from None
 
     def answer(self) -> tuple[str, str, bytes]:
-        """Id, type and bytes of the next object; raises KeyError where there is none, GitEnded, GitHangs."""
+        """Return object id, type and bytes of the next object that was requested.
+
+        Raises KeyError if there is no such object, GitEnded if the process ended, GitHangs if it does not answer.
+        """
         while (end := self._buffer.find(b"\n")) < 0:
             self._fill()
         line = self._take(end + 1).decode("utf-8", "replace")
@@ -51,11 +59,13 @@ class CatFile:
         return header[0], header[1], self._take(size + 1)[:-1]
 
     def _take(self, count: int) -> bytes:
+        """Remove the first ``count`` bytes from the buffer, and return them."""
         data = bytes(memoryview(self._buffer)[:count])
         del self._buffer[:count]
         return data
 
     def _fill(self) -> None:
+        """Wait for more bytes from git, and add them to the buffer; raises GitEnded or GitHangs."""
         if not select.select([self._descriptor], [], [], self._patience)[0]:
             raise GitHangs
         data = os.read(self._descriptor, _READ_BYTES)

@@ -1,6 +1,6 @@
-"""Running git on one repository; the only module that imports git.
+"""Run git on one repository; the only module that imports GitPython.
 
-Inherited settings are off: no configuration but the repository's own is in force.
+The settings of the system and of the user are switched off: git obeys only those of the repository.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from typing import IO, Any
 from archiver.errors import ConfigError, StorageError
 from archiver.store.git.fast_import import end_process
 
-#: A git that says nothing for this long hangs, on a dead disk for example, and is ended.
+#: A git process that is silent for this long hangs, on a dead disk for example, and is killed.  A shorter time
+#: would kill one that is only slow; a longer one would block the daemon for longer.
 _PATIENCE_SECONDS = 300.0
 _COPY_BYTES = 1 << 20
 HANGS = b"it did not answer and was ended"
 
-#: These move refs, which the archive's own hook looks at; no other command runs a hook.
+#: These commands move refs, which the archive's own hook checks; no other command runs a hook.
 _HOOKED = frozenset({"fast-import", "update-ref", "pack-refs"})
-#: Neither the system's settings nor those of whoever calls; the repository's own remain.
+#: Switches off the settings of the system and of the user; those of the repository remain.
 _NO_OTHER_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-#: No command talks to another server: an object that is missing here must not be fetched by whatever program
-#: the repository's settings name.
+#: Keeps git from contacting another server: it must not fetch a missing object, with a program that the settings
+#: of the repository name.
 _SILENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 
 
@@ -41,23 +42,30 @@ class OuterSetting:
 
 
 class GitCommands:
-    """git, driven through GitPython's command interface; ``patience_seconds``: how long it may say nothing."""
+    """The git commands for one repository, run through GitPython's command interface.
+
+    ``patience_seconds`` is the time for which a command may be silent before it is killed.
+    """
 
     def __init__(self, path: Path) -> None:
+        """Run commands on the repository at ``path``, which need not exist yet."""
         self.path = path
         self.patience_seconds = _PATIENCE_SECONDS
 
     @cached_property
     def _git(self) -> Any:
-        """GitPython's interface, made when it is needed: importing it already runs git."""
-        # The git that it runs obeys the caller's settings: where those are broken, it could not be imported.
+        """Return GitPython's interface, made at its first use because importing GitPython runs git.
+
+        Raises ConfigError if git is not installed.
+        """
+        # Without these variables, that git obeys the user's settings, and the import fails if they are broken.
         os.environ.update(_NO_OTHER_SETTINGS)
-        # That one is in our session, unlike all others. A Ctrl-C waits until it has ended, here and in it: killed
-        # by that, it would pass for a git that is missing.
+        # That git runs in our session, unlike all others, and a Ctrl-C would kill it: the import would report that
+        # git is missing.  So SIGINT is blocked, in this process and in that git, until the import is done.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             import git
-        except ImportError:  # GitPython refuses to be imported where no git is installed.
+        except ImportError:  # GitPython cannot be imported if git is not installed.
             raise ConfigError(
                 "The program git is not installed or not in PATH. Nothing was changed. Install git 2.39 or later."
             ) from None
@@ -66,17 +74,18 @@ class GitCommands:
                 del os.environ[name]
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         interface = git.cmd.Git()
-        # Given to the constructor, a folder named "$HOME" would be expanded.
+        # The constructor would expand variables in the path of a folder named "$HOME".
         interface._working_dir = os.fspath(self.path)
         interface.update_environment(
             **_NO_OTHER_SETTINGS,
             GIT_TERMINAL_PROMPT="0",
             GIT_OPTIONAL_LOCKS="0",
-            # What would show another history than the one that is stored.
+            # Replacements, grafts and shallow clones would show another history than the stored one.
             GIT_NO_REPLACE_OBJECTS="1",
             GIT_GRAFT_FILE=os.devnull,
             GIT_SHALLOW_FILE="",
-            # Hints about these come before the reason of a failure; and no ref is looked for by an object's id.
+            # Without the first setting, a hint about grafts precedes the reason of a failure.  Without the second,
+            # git looks for a ref with the name of each object id that it is given.
             GIT_CONFIG_COUNT="2",
             GIT_CONFIG_KEY_0="advice.graftFileDeprecated",
             GIT_CONFIG_VALUE_0="false",
@@ -93,7 +102,7 @@ class GitCommands:
         out: IO[bytes] | None = None,
         is_long: bool = False,
     ) -> bytes:
-        """What a command writes; raises StorageError where it fails, see :meth:`attempt`."""
+        """Run a command as :meth:`attempt` does, and return its output; raises StorageError if it fails."""
         status, written, err = self.attempt(*arguments, stdin=stdin, out=out, is_long=is_long)
         if status != 0:
             raise self.failed(_command_of(arguments), err)
@@ -106,11 +115,13 @@ class GitCommands:
         out: IO[bytes] | None = None,
         is_long: bool = False,
     ) -> tuple[int, bytes, bytes]:
-        """Exit code, output and complaints of a command.
+        """Run a command with ``stdin`` as its input; return exit code, output and error output.
 
-        ``out``: where the output goes instead; ``is_long``: it may take longer than anybody's patience.
+        With ``out``, the output is written to that file instead, and the returned output is empty.  A command that
+        takes longer than ``patience_seconds`` is killed, with the exit code -1, unless ``is_long`` or ``out`` is
+        given.  Raises StorageError if git cannot be started.
         """
-        # GitPython ends the process when its handle is forgotten.
+        # The handle is kept, because GitPython ends the process when the handle is garbage-collected.
         handle = self.start(*arguments)
         process: subprocess.Popen[bytes] = handle.proc
         try:
@@ -124,11 +135,15 @@ class GitCommands:
         return process.returncode, written, err
 
     def _stream(self, process: subprocess.Popen[bytes], stdin: bytes, out: IO[bytes]) -> tuple[int, bytes, bytes]:
-        """Questions of any length in, an answer of gigabytes out, without holding it."""
+        """Feed ``stdin`` to a process and copy its output to ``out`` in chunks; return as :meth:`attempt` does.
+
+        For output of gigabytes, which would not fit into memory.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        # All questions first: this git answers only when it knows them all.
+        # The input can be written as a whole first: the commands used here answer only when they have read all of
+        # it.
         process.stdin.write(stdin)
         process.stdin.close()
         shutil.copyfileobj(process.stdout, out, _COPY_BYTES)
@@ -136,7 +151,10 @@ class GitCommands:
         return process.wait(), b"", err
 
     def start(self, *arguments: str) -> Any:
-        """A process that is talked to, as GitPython hands it out."""
+        """Start a command, and return GitPython's handle of the process, which the caller ends.
+
+        Raises StorageError if git cannot be started.
+        """
         command = _command_of(arguments)
         interface = self._git
         from git.exc import GitCommandNotFound
@@ -147,17 +165,18 @@ class GitCommands:
                 istream=subprocess.PIPE,
                 as_process=True,
                 env=_SILENT,
-                # A Ctrl-C on the daemon's terminal must not cut a version in the making.
+                # In our session, a Ctrl-C on the daemon's terminal would kill git in the middle of a version.
                 start_new_session=True,
             )
         except GitCommandNotFound as error:
             raise self.failed(command, str(error).encode()) from None
 
     def _command(self, command: str, arguments: Iterable[str]) -> list[str]:
-        """The whole command line.
+        """Return the complete command line, with settings that overrule those of the repository.
 
-        The settings were compared before (:mod:`archiver.store.git.hooks`); what would run another program
-        is overruled all the same, for root, while the archive's owner may swap the file meanwhile.
+        The settings of the repository were compared before (:mod:`archiver.store.git.hooks`).  Those that make git
+        run another program are overruled nevertheless: if root runs this, the archive's owner could replace the
+        file after the comparison.
         """
         directory = os.fspath(self.path)
         overruled = {
@@ -171,10 +190,11 @@ class GitCommands:
         return ["git", *settings, f"--git-dir={directory}", *arguments]
 
     def outer_setting(self, name: str) -> OuterSetting | None:
-        """Look up what git obeys here when the caller types it, of a path such as ``core.hooksPath``.
+        """Return the value of a setting for a person who runs git in this repository, and the file that sets it.
 
-        Our own commands never do: they have the repository's settings only.  None where no file sets it, or
-        where git cannot read one of them, as it then runs nothing at all.
+        ``name`` is a setting that holds a path, such as ``core.hooksPath``.  Unlike our own commands, a person's
+        git obeys the settings of the system and of the user.  None if no file sets it, or if git cannot read one
+        of the files, because git then runs no command at all.
         """
         place = ["git", f"--git-dir={os.fspath(self.path)}"]
         asked = ["config", "--null", "--show-origin", "--type=path", "--get", name]
@@ -185,7 +205,7 @@ class GitCommands:
         return OuterSetting(value, origin.removeprefix("file:"))
 
     def failed(self, command: str, stderr: bytes) -> StorageError:
-        """What is raised for a git that failed."""
+        """Return the error for a git command that failed; ``stderr`` gives the reason in the message."""
         return StorageError(
             "git {command} failed in {path}: {reason}. Nothing archived was lost; the change is tried again "
             "at the next scan. Check the disk, and run archiver verify.",
@@ -196,5 +216,6 @@ class GitCommands:
 
 
 def _command_of(arguments: tuple[str, ...]) -> str:
+    """Return the command's name: it follows the settings, each of which is a pair of ``-c`` and ``key=value``."""
     settings = 2 * arguments.count("-c")
     return arguments[settings]

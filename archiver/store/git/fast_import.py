@@ -1,4 +1,4 @@
-"""The stream into one ``git fast-import``: many objects, one process, one sync."""
+"""Write many objects through one ``git fast-import`` process, and make them durable with one sync."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ _COPY_BYTES = 1 << 16
 
 
 class GitEnded(Exception):
-    """git closed its end before it answered."""
+    """git closed its end of the pipe before it answered."""
 
 
 class FastImport:
-    """The stream into one ``git fast-import``.
+    """The stream of objects into one ``git fast-import`` process, which its owner ends with :meth:`close`.
 
-    Staging refs are reset at the end, so the import itself moves no ref.
+    Each commit needs a ref during the import.  These are staging refs, reset at the end, so that the import leaves
+    no ref behind.
     """
 
     def __init__(self, process: Any) -> None:
+        """Write to a process started by GitPython."""
         self._process = process
         self._in: IO[bytes] = process.stdin
         self._marks = 0
-        #: When git took or gave something last, in monotonic seconds.
+        #: The time of the last byte that git read or wrote, in monotonic seconds.
         self.progress = clock.monotonic()
         self._staging: list[str] = []
 
@@ -42,11 +44,14 @@ class FastImport:
         attachments: Mapping[str, tuple[IO[bytes], int]] | None = None,
         fresh: bool = False,
     ) -> str:
-        """Write one commit and return its id.
+        """Write one commit; return its object id.
 
-        ``files`` are tree paths with their bytes, None to delete; ``fresh``
-        starts from an empty tree even with a parent; ``attachments`` are
-        streamed.  ``seconds`` is the commit's date, UTC.
+        ``seconds`` is the commit's date, in seconds since 1970.  ``files`` are paths in the tree with their bytes;
+        None deletes a path.  ``attachments`` are open files with their sizes by their names in the tree; they are
+        streamed, not held in memory.  The tree starts as that of ``parent``, or empty if ``parent`` is None or
+        ``fresh`` is set.
+
+        Raises BrokenPipeError or GitEnded if git ends.
         """
         self._marks += 1
         ref = f"refs/staging/{self._marks}"
@@ -80,6 +85,7 @@ class FastImport:
         return self._mark()
 
     def _file(self, path: bytes, data: bytes | None) -> None:
+        """Add a file to the tree of the present commit; delete the path if ``data`` is None."""
         if data is None:
             self._in.write(b"D %s\n" % _quoted(path))
         else:
@@ -87,6 +93,7 @@ class FastImport:
         self.progress = clock.monotonic()
 
     def _mark(self) -> str:
+        """Ask git for the object id of the present commit; raises GitEnded if git ends."""
         self._in.write(b"get-mark :%d\n" % self._marks)
         self._in.flush()
         answer: bytes = self._process.stdout.readline()
@@ -96,28 +103,32 @@ class FastImport:
         return answer.decode("ascii").strip()
 
     def finish(self) -> None:
-        """Drop the staging refs and let git write its objects durably."""
+        """Drop the staging refs, and wait until git has written all objects; raises GitEnded if git fails."""
         for ref in self._staging:
             self._in.write(b"reset %s\n\n" % ref.encode())
         self._in.write(b"done\n")
         self._in.close()
-        # Not wait(): GitPython turns a failure into an exception with the whole command.
+        # GitPython's own wait() would raise an exception that quotes the whole command.
         if self._process.proc.wait() != 0:
             raise GitEnded
 
     def end(self) -> None:
-        """Kill the process; whoever waits for its answer goes on."""
+        """Kill the process, so that a thread that waits for its answer gets GitEnded or BrokenPipeError."""
         self._process.proc.kill()
 
     def close(self) -> None:
-        """End the process, whatever happened before."""
+        """End the process if it still runs, and close its pipes."""
         end_process(self._process.proc)
 
 
 class Overseer:
-    """Ends an import that makes no progress any more, so that nobody waits for ever."""
+    """Kills an import that makes no more progress, so that its thread does not wait for ever."""
 
     def __init__(self, stream: FastImport, patience_seconds: float) -> None:
+        """Start a thread that watches ``stream`` until :meth:`dismiss` is called or it kills git.
+
+        Git is killed if it makes no progress for ``patience_seconds``.  ``ended_it`` is True then.
+        """
         self.ended_it = False
         self._stream = stream
         self._patience = patience_seconds
@@ -125,10 +136,11 @@ class Overseer:
         threading.Thread(target=self._look, daemon=True).start()
 
     def dismiss(self) -> None:
-        """The import is over."""
+        """Stop watching: the import is over."""
         self._dismissed.set()
 
     def _look(self) -> None:
+        """Wake up whenever the time of the last progress may have run out; the main function of the thread."""
         left = self._patience
         while not self._dismissed.wait(left):
             left = self._stream.progress + self._patience - clock.monotonic()
@@ -139,7 +151,7 @@ class Overseer:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a git process and close its pipes, whatever state it is in."""
+    """Kill a git process if it still runs, wait for its end, and close its pipes."""
     if process.poll() is None:
         process.kill()
         process.wait()
@@ -150,7 +162,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
 
 
 def _quoted(path: bytes) -> bytes:
-    """A path in fast-import's C-style quoting."""
+    """Return a path in the quoting that git fast-import reads: octal escapes, as in C."""
     body = b"".join(
         b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' or byte == 0x7F else bytes([byte]) for byte in path
     )

@@ -1,10 +1,10 @@
-"""The repository's settings and hooks: what they must be, byte for byte.
+"""Define the repository's settings and hooks byte for byte, and compare the files with them.
 
-They are guard rails against accidents.  Whoever owns the files can pass them;
-the journal is what proves (docs/traps.md).
+They are guard rails against accidents.  The owner of the files can bypass them; the proof is the journal
+(docs/traps.md).
 
-git obeys them, and some of them name commands: they are compared before git runs,
-since a caller such as root trusts the archive less than the archive's owner does.
+Git obeys these files, and some settings name commands.  So they are compared before git runs: a caller such as
+root must not execute what the archive's owner has written there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from archiver.errors import StorageError
 from archiver.existence import is_there
 from archiver.store.git import lfs_additions
 
-#: Written as a whole, and compared as a whole.
+#: The complete text of ``config``; another text with the same meaning is not accepted.
 CONFIG = """\
 [core]
 \trepositoryformatversion = 0
@@ -102,8 +102,8 @@ exit 1
 #: Hook name -> its text; each is executable.
 HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-receive": _PRE_RECEIVE}
 
-#: SHA-256 of the texts that earlier releases wrote, which are as safe to run as today's.
-#: Whoever changes a text above adds the digest of the one before.
+#: SHA-256 of the texts that earlier releases wrote, which are as safe to run as the present ones.  When a text
+#: above is changed, the digest of the old text must be added here.
 _EARLIER = {
     "config": {"c01f266616fe81536fe00f12b1b420c30ea8c4b6ab9cae704c0c3666c4df505b"},
     "hooks/reference-transaction": {"1398137c8384386eef01552ca8dc38afc1ec8232a54f3ef2531fcd42807bceaa"},
@@ -111,10 +111,11 @@ _EARLIER = {
 
 _REDIRECTIONS = ("commondir", "objects/info/alternates", "objects/info/http-alternates")
 _HOOK_NAME = re.compile(r"[a-z0-9-]+")
-#: Ours have two kilobytes: whatever is longer is another text.
+#: Our files have up to two kilobytes; a longer file is refused without being read as a whole.
 _LONGEST_BYTES = 1 << 16
 
-#: Why a file is not what this release writes.  All but FOREIGN are safe to run git on.
+#: The reasons why a file differs from what this release writes.  Git can safely run despite all of them but
+#: FOREIGN.
 EARLIER, GIT_LFS, MISSING = "earlier release", "git-lfs", "missing"
 NOT_EXECUTABLE, ALTERED, FOREIGN = "not executable", "altered", "foreign"
 
@@ -123,9 +124,10 @@ RESTORE = "archiver maintain --restore-settings"
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A file of the repository that is not what this release writes; ``name`` as ``hooks/pre-push``.
+    """A file of the repository that differs from what this release writes.
 
-    ``sha256``: of what stands there; empty where nothing does, or no plain file of a reasonable size.
+    ``name`` is its path below the repository, such as ``hooks/pre-push``.  ``sha256`` is the digest of its present
+    content; empty if there is no plain file of a reasonable size.
     """
 
     name: str
@@ -134,29 +136,29 @@ class Deviation:
 
     @property
     def weakens(self) -> bool:
-        """Whether a guard rail is out of force."""
+        """Return True if a guard rail may have no effect because of the difference."""
         return self.reason not in (EARLIER, GIT_LFS)
 
 
 class NotPlain(Exception):
-    """A link, a pipe, a folder, or something too long to be one of ours."""
+    """The path leads to a link, a pipe, a folder, or a file that is too long to be one of ours."""
 
 
 def deviations(repository: Path) -> list[Deviation]:
-    """Compare settings and hooks with what they must be; a few small reads, and no process.
+    """Compare settings and hooks with the expected texts; return the differences, none if all is in order.
 
-    Raises StorageError where a file cannot be read.
+    Fast: reads a few small files and starts no process.  Raises StorageError if a file cannot be read.
     """
     return [each for each in _compared(repository) if each is not None]
 
 
 def check(repository: Path) -> None:
-    """Refuse a repository whose settings or hooks nobody knows, before git obeys them; raises StorageError."""
+    """Raise StorageError if git would obey settings or hooks that archiver did not write, or cannot compare."""
     refuse_foreign(repository, deviations(repository))
 
 
 def refuse_foreign(repository: Path, found: Sequence[Deviation]) -> None:
-    """The same for deviations that are known already; raises StorageError."""
+    """Raise StorageError if there is a foreign file among ``found``, the result of :func:`deviations`."""
     foreign = [each.name for each in found if each.reason == FOREIGN]
     if foreign:
         raise StorageError(
@@ -175,19 +177,20 @@ def is_hook_name(name: str) -> bool:
 
 
 def redirections(repository: Path) -> list[str]:
-    """The files there that make git take settings or objects from another place."""
+    """Return the names of the existing files that make git read settings or objects from another folder."""
     return [name for name in _REDIRECTIONS if is_there(repository / name, follow_links=False)]
 
 
 def texts() -> dict[str, str]:
-    """The text of every file, by its name below the repository."""
+    """Return the text of every file that this release writes, by its path below the repository."""
     return {"config": CONFIG, "HEAD": HEAD, **{f"hooks/{name}": text for name, text in HOOKS.items()}}
 
 
 def put(repository: Path, name: str) -> None:
-    """Write one of our files in place of whatever file or link is there; its name is durable after a sync.
+    """Write one of our files, named as in :func:`texts`; it replaces any file or link of that name.
 
-    The mode follows the umask.  Raises OSError.
+    The file's bytes are durable at once, its name only after the caller has synced the filesystem.  The mode
+    follows the umask.  Raises OSError, for example if a folder has that name.
     """
     target = repository / name
     target.parent.mkdir(exist_ok=True)
@@ -203,6 +206,7 @@ def put(repository: Path, name: str) -> None:
 
 
 def _compared(repository: Path) -> Iterator[Deviation | None]:
+    """Yield the result of each comparison: a deviation, or None for a file that is as it must be."""
     yield _of_config(repository)
     yield _of_head(repository)
     for name in redirections(repository):
@@ -224,6 +228,7 @@ def _compared(repository: Path) -> Iterator[Deviation | None]:
 
 
 def _of_config(repository: Path) -> Deviation | None:
+    """Compare ``config`` with the present text, with those of earlier releases, and with what git-lfs adds."""
     try:
         text = read_plain(repository / "config")
     except NotPlain:
@@ -242,7 +247,7 @@ def _of_config(repository: Path) -> Deviation | None:
 
 
 def _of_head(repository: Path) -> Deviation | None:
-    # Whatever a plain file says here, git runs nothing for it.
+    """Compare ``HEAD``; another text is altered, not foreign, because it cannot make git run anything."""
     try:
         text = read_plain(repository / "HEAD")
     except NotPlain:
@@ -253,6 +258,7 @@ def _of_head(repository: Path) -> Deviation | None:
 
 
 def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
+    """Compare text and mode of a hook that archiver installs; ``hook`` is its name in the folder of hooks."""
     name = f"hooks/{hook}"
     try:
         text = read_plain(repository / name)
@@ -262,13 +268,14 @@ def _of_our_hook(repository: Path, hook: str) -> Deviation | None:
         return Deviation(name, MISSING)
     digest = _sha256(text)
     if text == HOOKS[hook].encode():
-        # Not access(2): root may execute what has the bit of anybody.
+        # Not access(2): for root it succeeds if anybody may execute the file, even if its owner may not.
         executable = os.stat(repository / name, follow_symlinks=False).st_mode & stat.S_IXUSR
         return None if executable else Deviation(name, NOT_EXECUTABLE, digest)
     return Deviation(name, EARLIER if digest in _EARLIER.get(name, ()) else FOREIGN, digest)
 
 
 def _of_other_hook(repository: Path, hook: str) -> Deviation:
+    """Return the deviation for a hook that archiver does not install: foreign, unless git-lfs installed it."""
     try:
         text = read_plain(repository / "hooks" / hook)
     except NotPlain:
@@ -281,6 +288,7 @@ def _of_other_hook(repository: Path, hook: str) -> Deviation:
 
 
 def _foreign(repository: Path, name: str) -> Deviation:
+    """Return the deviation for a file that must not exist."""
     try:
         text = read_plain(repository / name)
     except NotPlain:
@@ -289,9 +297,12 @@ def _foreign(repository: Path, name: str) -> Deviation:
 
 
 def read_plain(path: Path) -> bytes | None:
-    """The bytes of a plain file, None where there is none; raises NotPlain, and StorageError."""
+    """Return the bytes of a plain file; None if nothing has that name.
+
+    Raises NotPlain for anything but a plain file of a reasonable size, StorageError if the file cannot be read.
+    """
     try:
-        # A pipe must not be waited for, and a link could lead to one.
+        # Opening a pipe would wait for a writer, and a link could lead to a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
@@ -313,6 +324,7 @@ def read_plain(path: Path) -> bytes | None:
 
 
 def _listed(folder: Path) -> list[str]:
+    """Return the sorted names in a folder; raises StorageError if it cannot be listed."""
     try:
         return sorted(os.listdir(folder))
     except OSError as error:
@@ -320,6 +332,7 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _unreadable(path: Path, error: OSError) -> StorageError:
+    """Return the error for a file that cannot be compared, so that git must not run."""
     return StorageError(
         "{path} cannot be read ({reason}), so git was not run. Nothing was changed. Check the disk, and who "
         "may read the archive.",

@@ -1,7 +1,7 @@
-"""What a crash can leave in the repository, and how it is put right.
+"""Complete in the repository what a crash interrupted, and remove what it left; only under the writer's lock.
 
-Only under the writer's lock.  The journal's move is the commit point: a ref that
-the newest event names and that has not moved yet is moved now.
+A write counts from the moment the journal's ref moves.  If the newest event names a ref that has not moved yet,
+the ref is moved now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ _WAIT_SECONDS = 10.0
 
 
 def recover(repository: Repository, newest: Event | None) -> list[str]:
-    """Put the repository right; returns the refs that had to be moved."""
+    """Remove leftovers of a crash, and move the refs of ``newest``, the newest event; return those that moved.
+
+    With ``newest`` None, no ref is moved.  Raises Busy if a git process still works in the repository after ten
+    seconds, StorageError if git fails.
+    """
     _await_git(repository.path)
     for leftover in _leftovers(repository.path):
         leftover.unlink(missing_ok=True)
@@ -37,19 +41,23 @@ def recover(repository: Repository, newest: Event | None) -> list[str]:
 
 
 def _leftovers(path: Path) -> Iterator[Path]:
+    """Yield the temporary files that killed git processes leave in a repository; some keep git from writing."""
     yield from path.glob("*.lock")
     yield from path.glob("fast_import_crash_*")
     yield from (path / "objects" / "pack").glob("tmp_*")
     # fast-import guards its pack with a .keep between two of its renames.
     yield from (path / "objects" / "pack").glob("*.keep")
     yield from (path / "objects").glob("[0-9a-f][0-9a-f]/tmp_obj_*")
-    # A name ending in .lock is encoded in refs, so these are git's own.
+    # No ref of ours ends in .lock, because such names are encoded in refs: these files are git's own.
     for folder, _, files in os.walk(path / "refs"):
         yield from (Path(folder, name) for name in files if name.endswith(".lock"))
 
 
 def _await_git(path: Path) -> None:
-    """Let a git that outlived its killed parent finish: its lock files are alive."""
+    """Wait until no git process works in the repository; raises Busy after ten seconds.
+
+    A git process may outlive its killed parent, and still needs the lock files that would be removed.
+    """
     deadline = clock.monotonic() + _WAIT_SECONDS
     while owner := _git_process(path):
         if clock.monotonic() > deadline:
@@ -63,6 +71,10 @@ def _await_git(path: Path) -> None:
 
 
 def _git_process(path: Path) -> int | None:
+    """Return the pid of a git process whose working directory is the repository, None if there is none.
+
+    ``git cat-file`` only reads, and does not count.
+    """
     wanted = os.path.realpath(path)
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
@@ -75,5 +87,6 @@ def _git_process(path: Path) -> int | None:
             ):
                 return int(entry.name)
         except OSError:
+            # The process has ended, or belongs to another user.
             continue
     return None

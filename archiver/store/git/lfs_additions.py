@@ -1,12 +1,12 @@
-"""What stock git-lfs adds to a repository in which it runs, by itself and without being asked.
+"""Know the settings and hooks that stock git-lfs adds to any repository in which it runs, without being asked.
 
-``git lfs fsck`` of a reader who means well is enough.  None of it makes our calls of git run
-anything: no command of ours looks at filters, commits, merges or checks out.
+A reader who runs ``git lfs fsck`` causes it.  The additions do not make our calls of git run anything: no command
+of ours applies filters, commits, merges or checks out.
 """
 
 from __future__ import annotations
 
-#: At the end of config: a section, or a line of the section that is the last.
+#: The texts that git-lfs appends to ``config``: a section, or a line if ``lfs`` is the last section.
 SETTINGS = (b"[lfs]\n\trepositoryformatversion = 0\n", b"\trepositoryformatversion = 0\n")
 _HOOKS = ("post-checkout", "post-commit", "post-merge", "pre-push")
 _ABSENT = "This repository is configured for Git LFS but 'git-lfs' was not found on your path. "
@@ -14,14 +14,14 @@ _REMOVE = "If you no longer wish to use Git LFS, remove this hook by deleting "
 _FOLDER = "the '{0}' file in the hooks directory (set by 'core.hookspath'; usually '.git/hooks')."
 _CHECK = "#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || {{ "
 _CALL = ' }}\ngit lfs {0} "$@"\n'
-#: The hooks of its releases (lfs/hook.go), newest first.
+#: The texts of its hooks (lfs/hook.go) in the releases of git-lfs, newest first; ``{0}`` is the name of the hook.
 _TEXTS = (
     _CHECK + rf'printf >&2 "\n%s\n\n" "{_ABSENT}{_REMOVE}{_FOLDER}"; exit 2;' + _CALL,
     _CHECK + rf'echo >&2 "\n{_ABSENT}{_REMOVE}{_FOLDER}\n"; exit 2;' + _CALL,
     _CHECK + rf"""echo >&2 "\n{_ABSENT}{_REMOVE}'.git/hooks/{{0}}'.\n"; exit 2;""" + _CALL,
     _CHECK + rf'echo >&2 "\n{_ABSENT}{_REMOVE}.git/hooks/{{0}}.\n"; exit 2;' + _CALL,
 )
-#: And of pre-push alone, which is older than the others.
+#: Further texts of ``pre-push``, which existed before the other hooks.
 _MISSING = "This repository has been set up with Git LFS but Git LFS is not installed."
 _OLD_PUSH = (
     _CHECK + rf'echo >&2 "\n{_MISSING}\n"; exit 2;' + _CALL,
@@ -33,7 +33,7 @@ _OLD_PUSH = (
 
 
 def hook_texts(hook: str) -> set[bytes]:
-    """Return every text that a release of git-lfs gave the hook of that name; none for another hook."""
+    """Return the texts that releases of git-lfs give to the hook ``hook``; none if they have no such hook."""
     if hook not in _HOOKS:
         return set()
     templates = (*_TEXTS, *_OLD_PUSH) if hook == "pre-push" else _TEXTS

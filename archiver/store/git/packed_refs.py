@@ -1,4 +1,4 @@
-"""``packed-refs``, read without git: git answers nothing at all where one line of it is damaged."""
+"""Read and write ``packed-refs`` without git, which looks up no ref at all if one line of the file is damaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _WHOLE = re.compile(rb"(?:#[^\n]*\n)?(?:" + _REF + rb"(?:\^[0-9a-f]{40}\n)?)*+")
 
 
 def is_whole(repository: Path) -> bool:
-    """Return True unless git would stumble over a line; also where there is no such file."""
+    """Return True if git can read every line of the file.
+
+    Also returns True if there is no such file, or if this user may not read it: nothing shows damage then.
+    """
     path = repository / NAME
     try:
         status = os.stat(path)
@@ -27,29 +30,32 @@ def is_whole(repository: Path) -> bool:
         return False
 
 
-# Each writing asks, and nothing but housekeeping changes it.
+# Cached, because each writing asks, and only maintenance changes the file.
 @lru_cache(maxsize=4)
 def _is_whole(path: Path, *_state: int) -> bool:
+    """Return True if every line of the file is complete; ``_state`` makes the cache notice a changed file."""
     return _WHOLE.fullmatch(path.read_bytes()) is not None
 
 
 def read(repository: Path) -> dict[str, str]:
-    """Every ref whose line is whole, with its object id."""
+    """Return the object id of each ref with an intact line; none if the file is missing or unreadable."""
     try:
         data = (repository / NAME).read_bytes()
     except OSError:
+        # Without the file, no ref is packed; an unreadable one gives no ref.
         return {}
     return {name.decode("utf-8", "surrogateescape"): oid.decode("ascii") for oid, name in _LINE.findall(data)}
 
 
 def read_with_loose(repository: Path) -> dict[str, str]:
-    """The same, with the refs that lie in files of their own and hold an object id."""
+    """Return the object id of each readable ref; a ref's own file has precedence over ``packed-refs``."""
     refs = read(repository)
     for folder, _, files in os.walk(repository / "refs"):
         for path in (Path(folder, name) for name in files):
             try:
                 text = path.read_text("ascii").strip()
             except (OSError, ValueError):
+                # A file that cannot be read as text holds no object id.
                 continue
             if re.fullmatch("[0-9a-f]{40}", text):
                 refs[os.fspath(path.relative_to(repository))] = text
@@ -57,7 +63,7 @@ def read_with_loose(repository: Path) -> dict[str, str]:
 
 
 def write(repository: Path, refs: dict[str, str]) -> None:
-    """Put a file with these refs into its place, durably; raises OSError."""
+    """Replace ``packed-refs`` by a file with these refs, given as name and object id, durably; raises OSError."""
     making = repository / f"{NAME}.new"
     lines = [f"{oid} {name}\n" for name, oid in sorted(refs.items())]
     making.write_text("".join(lines), "utf-8", "surrogateescape")

@@ -1,6 +1,7 @@
-"""How a repository keeps its refs and names its objects: asked before anything is written over it.
+"""Determine the format in which a repository keeps refs and names objects, before its settings are replaced.
 
-git 3 makes repositories of another format than every git before it, and a clone has that of whoever made it.
+Git 3 creates repositories in another format than earlier releases, and the format of a clone depends on the git
+that made it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from archiver.existence import is_plain_file
 from archiver.store.git import hooks
 from archiver.store.git.commands import GitCommands
 
-#: As ``-c`` of every command that makes a repository.  Not --ref-format=files: git before 2.45 would refuse that,
-#: while it passes over a setting that it does not know.
+#: The setting for ``-c`` of every command that makes a repository.  Git before 2.45 refuses the option
+#: --ref-format=files, but ignores an unknown setting.
 KEEP_REFS_IN_FILES = "init.defaultRefFormat=files"
 
 _VERSIONS = ("0", "1")
-#: What an archive has, or what changes nothing about refs and objects; the value that has to stand there, if any.
+#: Extensions that an archive uses, or that do not affect refs and objects, and the value that each must have, if
+#: any.
 _KNOWN_EXTENSIONS = {
     "noop": None,
     "noop-v1": None,
@@ -32,31 +34,31 @@ _FALSE = ("", "0", "false", "no", "off")
 
 
 def read_settings(repository: Path) -> dict[str, str]:
-    """Return what ``config`` says, with keys as git spells them; nothing where there is none.
+    """Return the settings in ``config`` by their keys, in git's spelling (lower case); none without the file.
 
-    git parses it without obeying it, and includes no other file, as it does for the format.
-    Raises StorageError where that is no text of settings.
+    Git parses the text without obeying it, and without including other files: it ignores those when it determines
+    the format, too.  Raises StorageError if the file is not plain or not a text of settings.
     """
     path = repository / "config"
     try:
         text = hooks.read_plain(path)
     except hooks.NotPlain:
         raise _unreadable(path, LazyMessage("it is no plain file, or too long")) from None
-    # Of no repository, not even of this one: its settings would be in force.
+    # Run git outside of any repository, because it would obey the settings of this one.
     nowhere = GitCommands(Path("/"))
     arguments = ("config", "--file", "-", "--no-includes", "--null", "--list")
     status, out, err = nowhere.attempt(*arguments, stdin=text or b"")
     if status != 0:
         raise _unreadable(path, err.decode("utf-8", "replace").strip())
     lines = out.decode("utf-8", "surrogateescape").split("\0")[:-1]
-    # A key without a value is true.
+    # Each entry is the key, a line feed and the value; an entry without a line feed means "true".
     return {key: value if equals else "true" for key, equals, value in (line.partition("\n") for line in lines)}
 
 
 def oddities(repository: Path, settings: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is said there about its format and is not so of an archive, as ``key=value``.
+    """Yield each setting of the repository's format that an archive cannot have, as ``key=value``.
 
-    Raises OSError where that cannot be looked at.
+    ``settings`` is the result of :func:`read_settings`.  Raises OSError if the folder of refs cannot be examined.
     """
     version = settings.get("core.repositoryformatversion", _VERSIONS[0])
     if version not in _VERSIONS:
@@ -70,11 +72,15 @@ def oddities(repository: Path, settings: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_known(extension: str, value: str) -> bool:
+    """Return True if an archive may have the extension with this value."""
     return extension in _KNOWN_EXTENSIONS and _KNOWN_EXTENSIONS[extension] in (None, value.lower())
 
 
 def check_made(repository: Path) -> None:
-    """Ask what git just made: its release decides, and whatever stands in its place; raises StorageError."""
+    """Raise StorageError unless the repository that git has just made has the format of an archive.
+
+    The release of git decides the format, and so may a script that is called ``git``.
+    """
     odd = [*oddities(repository, read_settings(repository))]
     try:
         head = (repository / "HEAD").read_text("utf-8", "replace").strip()
@@ -93,15 +99,15 @@ def check_made(repository: Path) -> None:
 
 
 def keeps_refs_in_tables(repository: Path) -> bool:
-    """Return True if it is a ``reftable`` one, whatever ``config`` says by now; raises OSError.
+    """Return True if the repository keeps its refs in git's reftable format, whatever ``config`` says.
 
-    git makes a file of this folder then, for every git before 2.45 to fail.
+    In that format ``refs/heads`` is a file instead of a folder, so that git before 2.45 fails.  Raises OSError.
     """
     return is_plain_file(repository / "refs" / "heads")
 
 
 def is_partial(settings: Mapping[str, str]) -> bool:
-    """Return True if objects are missing that git would fetch when they are needed."""
+    """Return True for a partial clone, which lacks objects that git fetches when they are needed."""
     return "extensions.partialclone" in settings or any(
         key.startswith("remote.") and key.endswith(".promisor") and value.lower() not in _FALSE
         for key, value in settings.items()
@@ -109,7 +115,7 @@ def is_partial(settings: Mapping[str, str]) -> bool:
 
 
 def reftable_problem(repository: Path) -> StorageError:
-    """Return the error for a repository that has to be converted first."""
+    """Return the error for a repository in the reftable format, which must be converted first."""
     return StorageError(
         "{path} keeps its refs in the reftable format, and an archive keeps them in files. Nothing was changed. "
         "Run this with git 2.46 or later (on another machine, with its path there), and then try again: "
@@ -119,6 +125,7 @@ def reftable_problem(repository: Path) -> StorageError:
 
 
 def _unreadable(path: Path, reason: object) -> StorageError:
+    """Return the error for settings that cannot be parsed."""
     return StorageError(
         "The settings {path} cannot be read: {reason}. Nothing was changed. Look at the file; if it is a clone's, "
         "make the clone again.",

@@ -1,7 +1,7 @@
-"""Putting the repository's settings and hooks back, and remembering what stood there until it is journalled.
+"""Restore the repository's settings and hooks, and remember what was replaced until it is journalled.
 
-Only under the writer's lock.  Crash window: files are put back and the event is not written yet; the
-note ``settings.replaced`` beside the repository survives, and the next writer journals it.
+Only under the writer's lock.  If the process crashes after files were restored and before the event is written,
+the note ``settings.replaced`` in the archive's folder remains, and the next writer journals it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from archiver.store.git import hooks, repository_format
 from archiver.store.git.hooks import FOREIGN, Deviation
 from archiver.store.repair import set_aside
 
+#: The note: a JSON list with the details of the events to be written.
 _NOTE = "settings.replaced"
+#: More than any note has; a longer file is not ours.
 _LONGEST_BYTES = 1 << 20
 
 
 def put_back(root: Path, *, foreign: bool) -> None:
-    """Replace what an earlier release or git-lfs wrote, and what is missing; with ``foreign`` everything else too.
+    """Restore each settings file and hook that is missing, or that an earlier release or git-lfs wrote.
 
-    Raises StorageError without ``foreign`` where something foreign stands there, and with it where it
-    cannot be replaced.
+    With ``foreign``, files that nobody knows are replaced, too, and set aside; without it, such a file raises
+    StorageError, and nothing is changed.  Also raises StorageError if a foreign file cannot be replaced, or if the
+    repository keeps its refs in the reftable format.
     """
     repository = root / "archive.git"
     found = hooks.deviations(repository)
@@ -35,7 +38,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
     if not found:
         return
     if repository_format.keeps_refs_in_tables(repository):
-        # With our settings over its own, git would find no ref any more.
+        # Our settings would hide that format from git, which would then find no refs.
         raise repository_format.reftable_problem(repository)
     before = noted(root)
     _note(root, [*before, *_events(found)])
@@ -43,7 +46,7 @@ def put_back(root: Path, *, foreign: bool) -> None:
         try:
             _replace(root, each)
         except OSError as error:
-            # What is known is safe to run git on: a file that an administrator made immutable stops no capture.
+            # Git can safely run with any other file: one that an administrator made immutable stops no capture.
             if each.reason == FOREIGN:
                 raise StorageError(
                     "{path} cannot be replaced ({reason}). No archived data was lost. Check who owns it, and take "
@@ -53,31 +56,32 @@ def put_back(root: Path, *, foreign: bool) -> None:
                 ) from None
     sync_filesystem(root)
     left = {each.name for each in hooks.deviations(repository)}
-    # On a filesystem without execute bits a hook never is as it should be: no event at every writing.
+    # On a filesystem without execute bits, a hook always deviates.  It must not be journalled at every writing.
     _note(root, [*before, *_events([each for each in found if each.name not in left])])
 
 
 def noted(root: Path) -> list[SettingsReplaced]:
-    """Return what was replaced and is not journalled yet, one event for each reason."""
+    """Return the events for what was replaced and is not journalled yet, one for each reason; usually none."""
     try:
         with open(root / _NOTE, "rb") as stream:
             document = json.loads(stream.read(_LONGEST_BYTES))
     except (OSError, ValueError):
-        # Nothing was replaced, or a power cut took the note before a file was.
+        # Nothing was replaced, or a power cut took the note before a file was replaced.
         return []
     entries = document if isinstance(document, list) else []
     return [SettingsReplaced.from_details(entry) for entry in entries if isinstance(entry, dict)]
 
 
 def forget(root: Path) -> None:
-    """Drop the note: the journal has it."""
+    """Delete the note, because its events are journalled."""
     (root / _NOTE).unlink(missing_ok=True)
 
 
 def _replace(root: Path, deviation: Deviation) -> None:
+    """Write our file, or delete one that must not exist; a foreign file is set aside before.  Raises OSError."""
     repository, name = root / "archive.git", deviation.name
     if deviation.reason == FOREIGN:
-        # As it is and unread, a pipe or a folder too: what nobody knows is evidence.
+        # Moved, and neither read nor deleted: a file of unknown origin is evidence.  It may be a pipe or a folder.
         set_aside.put_away(root, repository / name)
     if name == "hooks":
         for hook in hooks.HOOKS:
@@ -89,7 +93,7 @@ def _replace(root: Path, deviation: Deviation) -> None:
 
 
 def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
-    """Return one event for each reason."""
+    """Return the events that record the replacement of these files, one for each reason."""
     return [
         SettingsReplaced(
             replaced=[each.name for each in found if each.reason == reason],
@@ -101,6 +105,7 @@ def _events(found: Sequence[Deviation]) -> list[SettingsReplaced]:
 
 
 def _note(root: Path, replaced: list[SettingsReplaced]) -> None:
+    """Replace the note by one with these events; without events, delete it.  Raises OSError."""
     if not replaced:
         forget(root)
         return

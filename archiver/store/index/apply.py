@@ -142,7 +142,7 @@ class EventApplier:
         """Add the time that the compliance clock did not count: with the machine off, or the clock set forward."""
         row = self._db.execute("select value from meta where key = 'lag'").fetchone()
         lag = ClockLag(**json.loads(row[0])) if row is not None else ClockLag()
-        self._set_meta("lag", json.dumps(asdict(lag.after(event))))
+        self._set_meta("lag", json.dumps(asdict(lag.after_event(event))))
 
     def _apply_creation(self, event: Event) -> None:
         details = ArchiveCreated.from_details(event.details)

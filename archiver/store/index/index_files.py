@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def open_foreign(path: Path, journal: Journal) -> Index:
             path=path,
             reason=damaged,
         ) from None
+
+
+def open_usable(path: Path) -> Index | None:
+    """Open an index for reading, for the caller to close; None if the file is missing, damaged or empty."""
+    try:
+        index = Index(path, read_only=True)
+        if index.head is not None:
+            return index
+        index.close()
+    except (IndexDamaged, sqlite3.Error):
+        # Like an empty index, a damaged one cannot answer anything.
+        pass
+    return None
+
+
+def build_in_memory(journal: Journal, tip: str) -> Index:
+    """Build an index in memory from the journal up to the commit ``tip``, for the caller to close."""
+    index = Index.in_memory()
+    index.apply(journal.since_with_changes(None, tip))
+    return index
 
 
 def rebuild(path: Path, journal: Journal) -> None:

@@ -21,23 +21,26 @@ from archiver.store.writer import Draft
 if TYPE_CHECKING:
     from archiver.store.archive import Archive
 
-#: Prefix of refs unknown to the journal: their objects stay, and their old names become free.
+#: Refs that are unknown to the journal are renamed to this prefix: git keeps their objects, and their names are
+#: free.
 _LOST_REFS = "refs/lost"
 
 
 @dataclass(slots=True)
 class Loss:
-    """The difference between the journal, up to its last whole event, and what refs and databases prove."""
+    """What the journal lacks, up to its last whole event, of what refs and databases prove to have existed."""
 
+    #: The event from which the archive continues.
     last_event: WholeEvent
-    #: Why the archive refuses writing; None if only databases were set aside.
+    #: The reason why the archive refuses writing; None if only databases were set aside.
     problem: LazyMessage | None
     #: Number of the newest event in any database.
     newest_seq: int
+    #: Sorted by tag.
     versions: list[LostVersion] = field(default_factory=list)
-    #: Ref to put away -> its present object id.
+    #: The refs to rename, with their present object ids.
     unknown_refs: dict[str, str] = field(default_factory=dict)
-    #: Ref to set again -> the object id according to the journal.
+    #: The refs to set again, with their object ids according to the journal.
     refs_to_restore: dict[str, str] = field(default_factory=dict)
     #: Unknown refs whose object is missing.
     dangling_refs: set[str] = field(default_factory=set)
@@ -48,21 +51,24 @@ class Loss:
 
     @property
     def is_empty(self) -> bool:
-        """Return True if there is nothing to accept."""
+        """Return True if nothing was lost, so that there is nothing to accept."""
         return self.problem is None and not self.database_count
 
     @property
     def lost_events(self) -> int:
-        """Return the number of events known to be missing; more may be."""
+        """Return the number of events that are known to be missing; more may be missing that no database knew."""
         return max(0, self.newest_seq - self.last_event.seq)
 
     def name_for_kept_ref(self, ref: str, seq: int) -> str | None:
-        """Return the name that keeps an unknown ref after the event ``seq``; None if the object is missing."""
+        """Return the new name of an unknown ref if ``seq`` is the number of the event that accepts the loss.
+
+        None if the ref's object is missing, so that nothing can be kept.
+        """
         return None if ref in self.dangling_refs else f"{_LOST_REFS}/{seq}/{ref.removeprefix('refs/')}"
 
 
 def lost_versions(archive: Archive) -> list[LostVersion]:
-    """Return the versions that only databases set aside have; none after the loss is accepted."""
+    """Return the versions that only databases set aside have, sorted by tag; none once the loss is accepted."""
     if not set_aside.databases(archive.root):
         return []
     commits_by_tag = {version.tag: version.commit for version in archive.index.versions()}
@@ -70,7 +76,10 @@ def lost_versions(archive: Archive) -> list[LostVersion]:
 
 
 def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
-    """Return the holds and submissions that only databases set aside have; none after the loss is accepted."""
+    """Return the holds, submissions and other records that only databases set aside have, sorted.
+
+    None are left once the loss is accepted.
+    """
     if not set_aside.databases(archive.root):
         return []
     return set_aside.lost_records(archive.root, set(archive.index.records()))
@@ -79,7 +88,7 @@ def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
 def assess(archive: Archive) -> Loss:
     """Compare refs and databases with the journal up to its last whole event; changes nothing.
 
-    Raises JournalDamaged if no event is whole.
+    Raises JournalDamaged if no event is whole, so that the archive cannot continue.
     """
     repository = archive.repository
     problem = journal_repair.ref_problem(repository)
@@ -130,19 +139,20 @@ def assess(archive: Archive) -> Loss:
 
 
 def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
-    """Continue from the last whole event and journal the loss; return the loss and the event, None without a loss.
+    """Continue from the last whole event and journal the loss; return the loss and its event, None without a loss.
 
-    Unknown refs are kept below ``refs/lost``, so that no object disappears.  After a crash on the way, the archive
-    refuses writing as before, and the loss can be accepted again.
+    Unknown refs are kept below ``refs/lost``, so that no object disappears.  If the process crashes on the way,
+    the archive still refuses writing, and the loss can be accepted again.
 
-    Raises Busy after ``wait_seconds``, JournalDamaged if no event is whole, StorageError.
+    Raises Busy if another process holds the lock after ``wait_seconds``, JournalDamaged if no event is whole,
+    StorageError if git fails.
     """
     with archive.repairing(wait_seconds) as writer:
         loss = assess(archive)
         if loss.is_empty:
             archive.reindex()
             if any(event.action == Action.RECOVER for event in archive.journal.since(None)):
-                # An earlier run may have been killed between its event and the end of the cleaning.
+                # An earlier run may have been killed after it wrote its event and before it had cleaned up.
                 _clean_up(archive)
             return loss, None
         repository = archive.repository
@@ -151,7 +161,8 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
             repository.move_refs([RefUpdate(JOURNAL, ANY, loss.last_event.commit)], guarded=False)
         index_path = archive.root / "index.db"
         if (point := sqlite.point_of(index_path)) is not None and not archive.has_event(point):
-            # This index may be the only proof of the loss, and must survive a kill before the event is written.
+            # This index may be the only proof of the loss: if this process is killed before it writes the event,
+            # the next one needs the index.
             set_aside.set_aside(archive.root, index_path.name)
         archive.reindex()
         seq = writer.next_seq
@@ -173,8 +184,11 @@ def accept(archive: Archive, wait_seconds: float) -> tuple[Loss, Event | None]:
 
 
 def _clean_up(archive: Archive) -> None:
-    """Remove the evidence of the loss, which the event lists now."""
-    # verify would report the missing former values in the reflog and in packed refs for ever.
+    """Remove the evidence of the loss, which the journalled event lists now.
+
+    Raises StorageError or OSError; the next call of :func:`accept` completes the work.
+    """
+    # Old values in the reflog and in packed refs name missing objects, which verify would always report.
     set_aside.put_away(archive.root, archive.repository.path / "logs")
     archive.repository.pack_refs()
     set_aside.discard(archive.root)
@@ -182,15 +196,17 @@ def _clean_up(archive: Archive) -> None:
 
 
 def _object_exists(repository: Repository, oid: str) -> bool:
+    """Return True if git can read the object."""
     try:
         repository.object(oid)
     except KeyError:
-        # The object is missing or damaged: nothing can be kept.
+        # An object that is missing or damaged cannot be kept.
         return False
     return True
 
 
 def _build_details(loss: Loss, seq: int) -> LossAccepted:
+    """Return the event that accepts ``loss``; ``seq`` is its number."""
     return LossAccepted(
         last_event=loss.last_event.seq,
         problem=str(loss.problem) if loss.problem else None,
@@ -207,7 +223,7 @@ def _build_details(loss: Loss, seq: int) -> LossAccepted:
 
 
 def _drop_foreign_state(archive: Archive) -> None:
-    """Delete a ``state.db`` of another history; the next capture reads the watched folder in full once."""
+    """Delete ``state.db`` if it is of another history; the next capture then reads the whole watched folder."""
     path = archive.root / "state.db"
     point = sqlite.point_of(path)
     if point is not None and not archive.has_event(point):

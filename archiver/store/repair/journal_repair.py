@@ -1,8 +1,8 @@
 """Detect refs that contradict the journal, and find the event from which the archive can continue.
 
-Everything is derived from the journal's ref.  If that is missing or unreadable, or other refs contradict the
-journal, nothing is written and nothing derived is discarded until a person has seen and accepted the loss, with
-``archiver reindex --accept``.
+Everything else in an archive is derived from the journal.  If the journal's ref is missing or unreadable, or other
+refs contradict the journal, nothing is written and no derived file is deleted, until a person has seen the loss
+and accepted it with ``archiver reindex --accept``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from archiver.store.index.queries import Index
 from archiver.store.journal import EVENT_FILE, GENESIS
 from archiver.store.repair import set_aside
 
-#: Tags as this program makes them.  ``verify`` reports a tag of another form, made by hand; it must not stop the
-#: archive.
+#: The forms of the tags that this program makes.  A tag of another form was made by hand: ``verify`` reports it,
+#: but it must not stop the archive.
 _VERSION_TAG = re.compile(r"refs/tags/[^/]+/[^/]+/(v\d+|submitted(-\d+)?)")
 _CHECKPOINT_TAG = re.compile(rf"refs/tags/{CHECKPOINTS}/(\d+)")
 _BRANCH_PREFIX = "refs/heads/filings/"
@@ -34,7 +34,11 @@ _OID = re.compile(r"\b[0-9a-f]{40}\b")
 
 @dataclass(frozen=True, slots=True)
 class WholeEvent:
-    """An event whose whole past can be read; ``at`` is the time of writing, empty for an event that is no JSON."""
+    """An event that can be read, and all events before it.
+
+    ``at`` is the time of its writing (RFC 3339); empty if its bytes are not JSON, so that a stand-in takes its
+    place.
+    """
 
     seq: int
     commit: str
@@ -52,7 +56,7 @@ class RefDifferences:
 
     @property
     def problem(self) -> LazyMessage | None:
-        """Return a description for a message; None if there is no difference."""
+        """Return the reason for the message of :func:`damage_error`; None if there is no difference."""
         if self.unknown_refs:
             return LazyMessage.define(
                 "{count} refs go beyond its newest event, the first is {first}",
@@ -69,7 +73,11 @@ class RefDifferences:
 
 
 def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None) -> JournalDamaged:
-    """Return the error that refuses writing, with the last whole event and the ways to continue."""
+    """Return the error that refuses writing, which tells the user how to continue.
+
+    ``path`` is the repository, and ``last_event`` the event from which the archive can continue; None if there is
+    none.
+    """
     if last_event is None:
         return JournalDamaged(
             "The journal of {path} cannot be continued: {damage}. No whole event was found. Nothing was changed. "
@@ -89,9 +97,12 @@ def damage_error(path: Path, problem: LazyMessage, last_event: WholeEvent | None
 
 
 def ref_problem(repository: Repository) -> LazyMessage | None:
-    """Return the reason why the journal's ref cannot be used; None if an event can be read at the ref."""
+    """Return the reason why the journal's ref cannot be used; None if it leads to an event that can be read.
+
+    Raises StorageError if git fails.
+    """
     if not packed_refs.is_whole(repository.path):
-        # With a damaged file of packed refs, git refuses to look up any ref.
+        # If the file of packed refs is damaged, git looks up no ref at all.
         return LazyMessage.define(
             "the file {path}, which holds its refs, is damaged", code="journal.packed-refs-damaged"
         ).with_fields(path=repository.path / packed_refs.NAME)
@@ -113,16 +124,17 @@ def ref_problem(repository: Repository) -> LazyMessage | None:
 
 
 def readable_refs(repository: Repository) -> dict[str, str]:
-    """Return the object id of each readable ref, even if git refuses to read any."""
+    """Return the object id of each readable ref, even if a damaged file keeps git from reading any."""
     if packed_refs.is_whole(repository.path):
         return repository.refs()
     return packed_refs.read_with_loose(repository.path)
 
 
 def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
-    """Compare the repository's refs with the versions in ``index``, which is caught up with the journal.
+    """Compare the repository's refs with the versions in ``index``, which has caught up with the journal.
 
-    Reports no difference if the index has an unread event: that may have made any ref.
+    ``refs`` has the object id of each ref.  Returns no difference if the journal has an unreadable event, because
+    that event may have made any ref.
     """
     if index.unread():
         return RefDifferences()
@@ -133,10 +145,10 @@ def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
 
 
 def plan_ref_repair(refs: Mapping[str, str], expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Compare ``refs`` with :func:`expected_refs`; return the refs to put away and the refs to set again.
+    """Compare the present ``refs`` with the ``expected`` refs of the journal; both have object ids by names.
 
-    Each has its value: the present one of a ref to put away, the expected one of a ref to set again.  A ref with a
-    wrong value is in both.
+    Returns two such mappings: the refs to rename, with their present object ids, and the refs to set again, with
+    the expected ones.  A ref with a wrong object id is in both.
     """
     unknown_refs = {ref: oid for ref, oid in refs.items() if _is_unknown(ref, oid, expected, 0)}
     unknown_refs = {ref: oid for ref, oid in unknown_refs.items() if ref not in expected or expected[ref] != oid}
@@ -145,6 +157,10 @@ def plan_ref_repair(refs: Mapping[str, str], expected: Mapping[str, str]) -> tup
 
 
 def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int) -> bool:
+    """Return True if the program made this ref, and no event of the journal accounts for it.
+
+    ``newest_seq`` is the number of the newest event: a checkpoint's tag up to that number is no loss.
+    """
     if (checkpoint_match := _CHECKPOINT_TAG.fullmatch(ref)) is not None:
         return ref not in expected and int(checkpoint_match[1]) > newest_seq
     if ref.startswith(_BRANCH_PREFIX):
@@ -153,11 +169,13 @@ def _is_unknown(ref: str, oid: str, expected: Mapping[str, str], newest_seq: int
 
 
 def last_whole_event(repository: Repository, points: Iterable[JournalPoint | None] = ()) -> WholeEvent | None:
-    """Find the newest event whose whole past can be read; None if no event is whole.
+    """Find the newest event that can be read together with all events before it; None if there is none.
 
-    A process that died may have left commits that never became part of the journal.  So events with evidence are
-    preferred: the journal's ref named them once, according to ref files and the reflog; a database knew them
-    (``points``); or their refs are in place.
+    A process that died may have left commits of events that never became part of the journal.  So an event is
+    preferred if there is evidence for it or for an event after it: the journal's ref named it, according to ref
+    files and the reflog; a database included it (``points``); or the refs that it moved are in place.
+
+    Reads every commit.  Raises StorageError if git fails.
     """
     whole_events = _read_whole_events(repository)
     refs = readable_refs(repository)
@@ -180,14 +198,14 @@ def last_whole_event(repository: Repository, points: Iterable[JournalPoint | Non
 
 
 def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, str | None, dict[str, str]]]:
-    """Return event, parent and moved refs of each commit with a whole past."""
+    """Return the whole event, the parent and the moved refs of each commit whose past can be read completely."""
     events_by_commit: dict[str, tuple[str | None, bytes]] = {}
     for commit in repository.all_commits():
         try:
             data = repository.read(f"{commit}:{EVENT_FILE}")
             header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
         except KeyError:
-            # Not a commit of the journal, or a damaged one: no event with a whole past either way.
+            # The commit is not one of the journal, or it is damaged: it holds no whole event either way.
             continue
         parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
         events_by_commit[commit] = (parents[0] if parents else None, data)
@@ -195,7 +213,8 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
     for commit, (parent, _) in events_by_commit.items():
         children_by_parent.setdefault(parent, []).append(commit)
     whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
-    # From the first event on, child by child: every commit that is reached has a whole past.
+    # Follow children from the first event on: every commit that is reached has a whole past.  Each entry is a
+    # commit, the number that its event must have, and the digest that its event must name as the preceding one.
     pending_commits = [(commit, 1, GENESIS) for commit in children_by_parent.get(None, ())]
     while pending_commits:
         commit, seq, previous_digest = pending_commits.pop()
@@ -209,10 +228,10 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
 
 
 def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, dict[str, str]] | None:
-    """Return time and moved refs of an event; None if the event does not continue the chain.
+    """Return time and moved refs of an event; None if its number or its ``prev`` shows that it belongs elsewhere.
 
-    An event that cannot be parsed counts as continuing, without refs: the next event proves the place by the
-    digest.
+    An event that cannot be decoded is accepted, with an empty time and no refs: if the next event names its
+    digest, it does belong here.
     """
     try:
         event_fields = json.loads(data)
@@ -220,12 +239,16 @@ def _read_event_at(data: bytes, seq: int, previous_digest: str) -> tuple[str, di
             return None
         return str(event_fields["at"]), dict(event_fields["refs"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        # Damaged before it was written, since the commit vouches for the bytes: a stand-in takes its place.
+        # The commit vouches for the bytes, so the event was damaged before it was written.  A stand-in replaces
+        # it.
         return "", {}
 
 
 def _read_journal_hints(repository: Repository) -> set[str]:
-    """Return present and former object ids of the journal's ref, from ref files and reflog, even damaged ones."""
+    """Return all object ids, present and former ones, that ref files and the reflog give for the journal's ref.
+
+    The files may be damaged; missing files give none.
+    """
     hint_commits: set[str] = set()
     for file_name in (JOURNAL, f"logs/{JOURNAL}"):
         hint_commits.update(_OID.findall(_read_text(repository.path / file_name)))
@@ -236,15 +259,20 @@ def _read_journal_hints(repository: Repository) -> set[str]:
 
 
 def _read_text(path: Path) -> str:
+    """Return the text of a file in which only object ids and names of refs matter; empty if it cannot be read."""
     try:
         return path.read_text("ascii", "replace")
     except OSError:
-        # A missing or unreadable file gives no hint, and holds no object id.
+        # Without the file there is no object id to find.
         return ""
 
 
 def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
-    """Return each ref with the value from the last of ``events`` (commit, refs) that moved it."""
+    """Return the object id that each ref has according to the journal.
+
+    ``events`` are the commit and the moved refs of each event, oldest first; a later event overrules an earlier
+    one.
+    """
     refs: dict[str, str] = {}
     for commit, event_refs in events:
         refs |= {JOURNAL: commit, **event_refs}
@@ -252,10 +280,10 @@ def expected_refs(events: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, 
 
 
 def drop_broken_refs(root: Path, repository: Repository, refs: list[str]) -> None:
-    """Clear the paths of ``refs`` of everything without an object id, over which git refuses to write a ref.
+    """Remove what is at the paths of ``refs`` and holds no object id, because git cannot write a ref there.
 
-    Files are removed.  A folder, and a damaged file of packed refs, are set aside; the readable lines of the
-    latter are written again.  Raises OSError.
+    Files are deleted, and folders are set aside.  A damaged file of packed refs is set aside, too, and replaced by
+    one with its readable lines.  Raises OSError.
     """
     if not packed_refs.is_whole(repository.path):
         intact_refs = packed_refs.read(repository.path)

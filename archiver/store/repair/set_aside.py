@@ -1,7 +1,7 @@
 """Keep databases that do not belong to the journal until a person has accepted the loss that they prove.
 
-After a restore of the repository from last night's backup, the databases are of today.  They must not be used, but
-nothing else shows which versions were lost with the newer history.
+If the repository is restored from last night's backup, the databases are still those of today.  They must not be
+used, but only they show which versions were lost with the newer history.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER = "set-aside"
 
 @dataclass(frozen=True, slots=True)
 class LostVersion:
-    """A version in a database and not in the journal; ``captured_at`` is empty if unknown."""
+    """A version that a database has and the journal lacks; ``captured_at`` (RFC 3339) is empty if unknown."""
 
     tag: str
     captured_at: str = ""
@@ -30,7 +30,7 @@ class LostVersion:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LostRecord:
-    """A hold, a submission to the regulator, or another record in a database and not in the journal."""
+    """A hold, a submission to the regulator, or another record that a database has and the journal lacks."""
 
     action: str
     object: str
@@ -41,12 +41,13 @@ class LostRecord:
 
 
 def set_aside(root: Path, name: str) -> Path:
-    """Move the closed database ``name`` of the archive at ``root`` out of use; return the new path.
+    """Move the closed database ``name`` of the archive at ``root`` to the folder of files set aside.
 
-    Raises OSError.
+    Returns the new path.  Raises OSError.
     """
     with suppress(sqlite3.Error), closing(sqlite3.connect(root / name)) as database:
-        # The write-ahead log may hold the newest rows.  A damaged database is moved as it is.
+        # The write-ahead log, which is deleted below, may hold the newest rows.  A damaged database is moved as it
+        # is.
         database.execute("pragma wal_checkpoint(truncate)")
     aside_path = put_away(root, root / name)
     for suffix in ("-wal", "-shm", "-journal"):
@@ -55,7 +56,10 @@ def set_aside(root: Path, name: str) -> Path:
 
 
 def put_away(root: Path, path: Path) -> Path:
-    """Move a file, folder or link, if any, out of use; return the new path.  Raises OSError."""
+    """Move ``path``, if anything is there, to the archive's folder of files set aside, under a name that is free.
+
+    Returns the new path, also if nothing was there to be moved.  Raises OSError.
+    """
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     number = 1
@@ -67,23 +71,23 @@ def put_away(root: Path, path: Path) -> Path:
 
 
 def databases(root: Path) -> list[Path]:
-    """Return the databases set aside whose loss is not accepted yet; ``archiver status`` warns of them."""
+    """Return the sorted paths of the databases set aside; ``archiver status`` warns of them while they exist."""
     try:
         return sorted(path for path in (root / FOLDER).iterdir() if ".db." in path.name)
     except (FileNotFoundError, PermissionError):
-        # Nothing was ever set aside, or this reader of the archive may not see it: the folder is for the owner.
+        # Nothing was ever set aside, or this user may only read the archive: the folder is for the owner alone.
         return []
 
 
 def lost_versions(root: Path, commits_by_tag: Mapping[str, str]) -> list[LostVersion]:
-    """Return the versions in databases set aside that the journal lacks.
+    """Return the versions in databases set aside that the journal lacks, sorted by tag.
 
-    ``commits_by_tag`` are the versions of the journal.  An unreadable database contributes none; :func:`databases`
-    lists it all the same.
+    ``commits_by_tag`` has the commit of each version in the journal.  An unreadable database contributes none, but
+    :func:`databases` lists it.
     """
     lost_by_tag: dict[str, LostVersion] = {}
     for path in databases(root):
-        # Contributes none: see above.
+        # An unreadable database contributes none.
         with suppress(sqlite3.Error):
             for tag, commit, captured_at in _read_versions(path):
                 if commits_by_tag.get(tag) != commit:
@@ -94,7 +98,10 @@ def lost_versions(root: Path, commits_by_tag: Mapping[str, str]) -> list[LostVer
 
 
 def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -> list[LostRecord]:
-    """Return the other records in databases set aside that are not among ``journal_records``, sorted."""
+    """Return the records in databases set aside that the journal lacks, sorted.
+
+    ``journal_records`` are the records of the journal: action, object and time of each.
+    """
     lost: set[LostRecord] = set()
     for path in databases(root):
         # An unreadable database contributes none, as in lost_versions.
@@ -104,13 +111,16 @@ def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -
 
 
 def newest_events(root: Path) -> list[int]:
-    """Return the number of the newest event in each database set aside."""
+    """Return the number of the newest event in each database set aside, as far as they can be read."""
     points = [sqlite.point_of(path) for path in databases(root)]
     return [point.seq for point in points if point is not None]
 
 
 def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield tag, commit and time of each version in a database; ``state.db`` has the newest without times."""
+    """Yield tag, commit and time of each version in a database; raises sqlite3.Error.
+
+    ``state.db`` has only the newest version of each submission, and no times: these are empty.
+    """
     query = 'select tag, "commit", captured_at from versions'
     if path.name.startswith("state.db"):
         query = """select tag, "commit", '' from captured"""
@@ -119,6 +129,6 @@ def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def discard(root: Path) -> None:
-    """Delete the databases set aside, once the journal lists their loss."""
+    """Delete the databases set aside; the caller has journalled the loss that they prove.  Raises OSError."""
     for path in databases(root):
         sqlite.remove(path)

@@ -1,0 +1,225 @@
+"""Read the bare git repository of an archive: its refs, its objects and its history."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from archiver.store.git.cat_file import CatFile, GitHangs
+from archiver.store.git.commands import HANGS, GitCommands
+from archiver.store.git.fast_import import GitEnded
+
+#: The number of objects requested from git at once.  Their names are a few kilobytes, which a pipe holds; with
+#: more, git and this process could wait for each other.
+_AHEAD = 50
+#: By default, git maps packs in windows of a gigabyte, which count as memory of its process.
+_SMALL_WINDOWS = ("-c", "core.packedGitWindowSize=1m", "-c", "core.packedGitLimit=32m")
+#: Stands for the blob of a deleted path.
+_NO_OBJECT = "0" * 40
+
+
+class _GitDied(KeyError):
+    """The ``git cat-file`` process that stays running ended before it answered."""
+
+
+class RepositoryReader:
+    """The reading half of :class:`archiver.store.git.repository.Repository`; changes nothing in the repository.
+
+    Keeps a process for reading, which the owner of this object ends with :meth:`close`.  For one thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use the repository at ``path``; nothing is started or checked yet."""
+        self.path = path
+        self.commands = GitCommands(path)
+        self._reader: CatFile | None = None
+
+    def resolve(self, ref: str) -> str | None:
+        """Return the object id of a ref, given by its full name; None if there is no such ref.
+
+        Raises StorageError if git fails.
+        """
+        try:
+            return self._ask(ref)[0]
+        except _GitDied as error:
+            # Returning None would say that the ref is missing, and make the journal look empty because git failed.
+            raise self.commands.failed("cat-file", b"it ended without an answer") from error
+        except KeyError:
+            return None
+
+    def refs(self) -> dict[str, str]:
+        """Return the object id of each ref by its full name; raises StorageError if git fails."""
+        out = self.commands.run("for-each-ref", "--format=%(objectname) %(refname)")
+        lines = out.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        return {line[41:]: line[:40] for line in lines}
+
+    def read(self, spec: str) -> bytes:
+        """Return an object's bytes, given as git names objects, such as ``commit:path``.
+
+        Raises KeyError if there is no such object or git cannot read it, StorageError if git does not answer.
+        """
+        return self.object(spec)[1]
+
+    def object(self, spec: str) -> tuple[str, bytes]:
+        """Return an object's type, such as ``commit``, and its bytes; raises as :meth:`read` does."""
+        return self._ask(spec)[1:]
+
+    def read_many(self, specs: Iterable[str]) -> Iterator[bytes]:
+        """Yield the bytes of each object, in the given order; raises as :meth:`read` does.
+
+        Requests many objects at once.  If one of them is missing, nothing of its batch may be yielded.
+        """
+        waiting = iter(specs)
+        while batch := list(islice(waiting, _AHEAD)):
+            try:
+                reader = self._open_reader()
+                reader.ask(batch)
+                answers = [reader.answer()[2] for _ in batch]
+            except (GitEnded, KeyError):
+                # End the process: its outstanding answers would be taken for answers to later requests.
+                self.close()
+                answers = [self.read(spec) for spec in batch]
+            except GitHangs:
+                self.close()
+                raise self.commands.failed("cat-file", HANGS) from None
+            yield from answers
+
+    def _ask(self, spec: str) -> tuple[str, str, bytes]:
+        """Return id, type and bytes of an object; raises KeyError, also if git ends twice without an answer.
+
+        Refs in ``spec`` are looked up anew at each call.
+        """
+        try:
+            return self._answer(spec)
+        except _GitDied:
+            # Try once more: git may have been killed for another reason.
+            return self._answer(spec)
+
+    def _answer(self, spec: str) -> tuple[str, str, bytes]:
+        """Request one object from the reader, and start the reader if necessary.
+
+        Raises KeyError, in particular _GitDied if the reader ended, and StorageError if it does not answer.
+        """
+        try:
+            reader = self._open_reader()
+            reader.ask([spec])
+            return reader.answer()
+        except GitEnded:
+            self.close()
+            # Git may end because the object is damaged, so that another attempt would end it again.
+            raise _GitDied(spec) from None
+        except GitHangs:
+            self.close()
+            raise self.commands.failed("cat-file", HANGS) from None
+
+    def _open_reader(self) -> CatFile:
+        """Return the reader, which is started at its first use and after it was closed."""
+        if self._reader is None:
+            self._reader = CatFile(
+                self.commands.start(*_SMALL_WINDOWS, "cat-file", "--batch"), self.commands.patience_seconds
+            )
+        return self._reader
+
+    def history(self, tip: str, since: str | None = None) -> Iterator[str]:
+        """Yield the commits after ``since`` (None: all) up to ``tip``, oldest first; follows first parents only.
+
+        Raises StorageError if git fails, for example because a commit is missing.
+        """
+        span = [tip] if since is None else [tip, f"^{since}"]
+        out = self.commands.run(*_SMALL_WINDOWS, "rev-list", "--reverse", "--first-parent", *span)
+        yield from out.decode("ascii").split()
+
+    def all_commits(self) -> Iterator[str]:
+        """Return the ids of all commits in the repository, in no order, even of those that no ref reaches.
+
+        Raises StorageError if git fails.
+        """
+        out = self.commands.run(
+            "cat-file",
+            "--batch-check=%(objecttype) %(objectname)",
+            "--batch-all-objects",
+            "--unordered",
+            is_long=True,
+        )
+        lines = out.decode("ascii", "replace").splitlines()
+        return (line[7:] for line in lines if line.startswith("commit "))
+
+    def root_of(self, tip: str) -> str:
+        """Return the oldest commit that first parents lead to from ``tip``; raises StorageError if git fails."""
+        out = self.commands.run("rev-list", "--first-parent", "--max-parents=0", tip)
+        return out.decode("ascii").split()[0]
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Return True if ``new`` is ``old`` or a descendant of it; False also if either commit is unknown."""
+        return self.commands.attempt(*_SMALL_WINDOWS, "merge-base", "--is-ancestor", old, new)[0] == 0
+
+    def names_in(self, commit: str) -> list[bytes]:
+        """Return the names at the top of a commit's tree, in git's order; raises as :meth:`read` does."""
+        # The tree is decoded here, because starting a git process for each of 100,000 events is slow.  An entry is
+        # mode, space, name, NUL, and the object id in 20 bytes.
+        data, found = self.read(f"{commit}^{{tree}}"), []
+        place = 0
+        while place < len(data):
+            end = data.index(b"\0", place)
+            found.append(data[data.index(b" ", place) + 1 : end])
+            place = end + 21
+        return found
+
+    def tree_changes(self, commits: Iterable[str]) -> Iterator[tuple[str, dict[bytes, str | None]]]:
+        """Yield each commit with the paths in which it differs from its parent, and their new blobs.
+
+        The blob of a deleted path is None.  Commits that change nothing, or cannot be read, are left out.  Raises
+        StorageError if git fails.
+        """
+        stdin = "".join(f"{commit}\n" for commit in commits).encode("ascii")
+        arguments = ["-r", "-z", "--root", "--no-renames", "--raw", "--no-abbrev"]
+        out = self.commands.run("diff-tree", "--stdin", *arguments, stdin=stdin)
+        commit, changes = "", dict[bytes, str | None]()
+        parts = iter(out.split(b"\0")[:-1])
+        for part in parts:
+            if part.startswith(b":"):
+                new = part.split(b" ")[3].decode("ascii")
+                changes[next(parts)] = None if new == _NO_OBJECT else new
+                continue
+            if commit:
+                yield commit, changes
+            commit, changes = part.decode("ascii"), {}
+        if commit:
+            yield commit, changes
+
+    def fsck(self) -> list[str]:
+        """Return the lines in which ``git fsck --full --strict`` reports errors; none for a sound repository."""
+        arguments = ("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
+        status, out, err = self.commands.attempt(*arguments, is_long=True)
+        lines = (out + err).decode("utf-8", "replace").splitlines()
+        return lines if status != 0 else [line for line in lines if line.startswith("error")]
+
+    def bundle(self, target: Path, refs: Iterable[str]) -> None:
+        """Write a bundle of ``refs`` to the file ``target``; raises StorageError if git fails.
+
+        The same refs give the same bytes.
+        """
+        stdin = "".join(f"{ref}\n" for ref in refs).encode("utf-8")
+        # With several threads, git would find different deltas, and so write different bytes, each time.
+        self.commands.run(
+            "-c", "pack.threads=1", "bundle", "create", "--quiet", os.fspath(target), "--stdin", stdin=stdin
+        )
+
+    def write_pack(self, target: IO[bytes], wanted: Iterable[str], known: Iterable[str]) -> None:
+        """Write a pack with the objects that ``wanted`` reaches and ``known`` does not; both are object ids.
+
+        The same arguments give the same bytes.  Raises StorageError if git fails.
+        """
+        stdin = "".join(f"{oid}\n" for oid in (*wanted, *(f"^{oid}" for oid in known))).encode("ascii")
+        self.commands.run(
+            "pack-objects", "--revs", "--thin", "--quiet", "--threads=1", "--stdout", stdin=stdin, out=target
+        )
+
+    def close(self) -> None:
+        """End the process for reading; the next read starts a new one."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
