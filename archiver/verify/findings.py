@@ -59,7 +59,10 @@ TABLE: Mapping[str, LazyMessage] = {
 
 
 def verbatim(text: object) -> LazyMessage:
-    """Return a message that shows ``text`` unchanged in every language: a file's name, or another program's output."""
+    """Return a message that shows ``text`` unchanged in every language.
+
+    For file names and for the output of other programs.
+    """
     return LazyMessage("{text}", text=str(text))
 
 

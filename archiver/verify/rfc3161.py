@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from archiver.errors import StorageError
 
-#: Authorities reply within a second or two. With a longer timeout, an authority that hangs would delay the daemon's
-#: other jobs. A request that was given up costs little, because the daemon repeats it later.
+#: Authorities reply within a second or two. With a longer timeout, an authority that hangs would delay the other
+#: jobs of the daemon. A request that was given up costs little, because the daemon repeats it later.
 _TIMEOUT_SECONDS = 10.0
-#: A token has a few kilobytes, even with the certificates of the authority. A longer reply is cut off here, so that
-#: a faulty server cannot fill the memory.
+#: A token has a few kilobytes, even with the certificates of the authority. A longer reply is cut off here, so
+#: that a faulty server cannot fill the memory.
 _MAX_REPLY_BYTES = 1 << 20
 
 
