@@ -22,7 +22,7 @@ from archiver.filings.due.reminders import display_alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
 from archiver.intake.snapshot import SkippedPath, Snapshot
-from archiver.model import Material, UnreadEvent
+from archiver.model import UnreadEvent
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.status.attention import find_problems
 from archiver.status.disk_forecast import DiskForecast, forecast_disk, growth_start
@@ -32,6 +32,7 @@ from archiver.store.clock_lag import ClockLag
 from archiver.store.git import hooks
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
+from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
 from archiver.store.permissions import is_immutable
 from archiver.store.repair import accepted_loss, journal_repair, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
@@ -89,10 +90,10 @@ class HealthReport:
     skipped: list[SkippedPath]
     versions: int
     submissions: int
-    #: Tags: the version submitted last, and the newest one.
-    changed_since_submitted: list[tuple[str, str]]
-    #: Tags and materials of newest versions that looked damaged at their capture.
-    doubtful: list[tuple[str, Material]]
+    #: Submissions that changed after they were submitted to the regulator.
+    changed_since_submitted: list[UnsubmittedChange]
+    #: Materials of newest versions that looked damaged when they were captured.
+    doubtful: list[DoubtfulMaterial]
     #: The most urgent deadline first.
     next: list[Deadline]
     alerts: list[LazyMessage]
