@@ -166,7 +166,7 @@ class EventApplier:
         self._raise_promises(details)
 
     def _apply_adoption(self, event: Event) -> None:
-        """Record the watched folder and the promises with which an existing repository became an archive."""
+        """Record the watched folder and the promises of an archive that was made from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
         self._set_meta("watch", details.watch or "")
         self._raise_promises(details)
