@@ -20,7 +20,7 @@ from archiver.store.archive import Archive
 from archiver.store.content.objects import ContentStore
 from archiver.store.events.evidence_events import VersionsRestored
 
-#: Characters of the event's object: the tags of many versions would make an event that is hard to read.
+#: Characters of the event's object. The action that journals the note cuts it at the same length.
 _MAX_ABOUT_CHARACTERS = 500
 
 
