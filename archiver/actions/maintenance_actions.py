@@ -66,7 +66,11 @@ def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[s
     """
     file_count = min(max(request.file_count, 1), _MOST_DRILL_FILES)
     result = drill.run_drill(context.archive, file_count, context.lock_timeout)
-    return {"versions": sorted(result.versions), "files": result.files, "bytes": result.bytes}
+    return {
+        "versions": sorted(result.version_tags),
+        "files": result.file_count,
+        "bytes": result.byte_count,
+    }
 
 
 @action("maintain")

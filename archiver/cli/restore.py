@@ -44,7 +44,7 @@ def restore_command(
     target_folder = Path(target)
     restoration.check_target(target_folder, session.config.watch, session.config.archive)
     if at_time is None:
-        versions = [(find_version(archive, name), b"")]
+        versions = [restoration.PlacedVersion(find_version(archive, name), b"")]
     elif "/" in name:
         raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
     else:
@@ -61,7 +61,7 @@ def restore_command(
     console = session.console
     console.info(
         "{versions}: {new} new, {same} already there, {differing} differ",
-        versions=", ".join(restore_plan.versions),
+        versions=", ".join(restore_plan.version_tags),
         new=len(restore_plan.new),
         same=len(restore_plan.same),
         differing=len(restore_plan.differing),
@@ -77,7 +77,7 @@ def restore_command(
         bytes=written_bytes,
     )
     try:
-        session.perform(RecordNote(**restoration.restore_note(restore_plan, written_bytes)))
+        session.perform(RecordNote(**restoration.journal_arguments_for_restore(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")

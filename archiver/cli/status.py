@@ -33,7 +33,7 @@ def status_command(session: Session, as_json: bool, check: bool) -> None:
 
 
 def _print_report(session: Session, health: Any) -> None:
-    from archiver.status.health_report import PROTECTION
+    from archiver.status.protection import PROTECTION
 
     console = session.console
     _print_to_do(session, health)
@@ -42,7 +42,7 @@ def _print_report(session: Session, health: Any) -> None:
         "Watched folder: {path} ({state}{why})",
         path=health.watch,
         state=health.watching,
-        why=LazyMessage("; {reason}", reason=health.watching_why) if health.watching_why else "",
+        why=LazyMessage("; {reason}", reason=health.watching_reason) if health.watching_reason else "",
     )
     console.info("Daemon: {holder}", holder=health.daemon or LazyMessage("not running"))
     console.info(
@@ -53,7 +53,7 @@ def _print_report(session: Session, health: Any) -> None:
     _print_space(session, health.space)
     console.info(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
-        clock=session.format_time(health.clock),
+        clock=session.format_time(health.compliance_time),
         lag=health.lag_seconds,
     )
     if health.lag_seconds > _UNEXPLAINED_LAG_SECONDS:
@@ -63,8 +63,8 @@ def _print_report(session: Session, health: Any) -> None:
             off=round(health.lag.off),
             ahead=round(health.lag.ahead),
         )
-    if health.stamped:
-        console.info("Last time-stamp token: {at}", at=session.format_time(health.stamped))
+    if health.last_token_time:
+        console.info("Last time-stamp token: {at}", at=session.format_time(health.last_token_time))
     if health.last_checkpoint:
         console.info("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint))
     for tag, latest in health.changed_since_submitted:
@@ -97,13 +97,15 @@ def _print_to_do(session: Session, health: Any) -> None:
     """Print the pending tasks of people, the most urgent first."""
     from archiver.filings.due.reminders import deadline_line
 
-    for due in health.next[:_MAX_TO_DO]:
+    for due in health.open_deadlines[:_MAX_TO_DO]:
         session.console.info("To do: {line}", line=deadline_line(due, health.today))
-    if len(health.next) > _MAX_TO_DO:
-        session.console.info("To do: {count} matters in all. See: archiver deadlines", count=len(health.next))
+    if len(health.open_deadlines) > _MAX_TO_DO:
+        session.console.info(
+            "To do: {count} matters in all. See: archiver deadlines", count=len(health.open_deadlines)
+        )
     for alert in health.alerts:
         session.console.info("To do: {line}", line=alert)
-    for paper in health.unclaimed:
+    for paper in health.unrecorded_papers:
         session.console.info(
             "To do: record the notice {path} in {submission}: archiver notice add {filing!q} --file FILE",
             path=paper.path,

@@ -1,5 +1,5 @@
-"""Brings versions back into a folder, and rehearses a restore.
+"""Restores versions to a folder, and rehearses that.
 
-A *plan* compares a version with a target folder before anything is written.  A *drill* restores a sample of
-materials into a temporary folder and compares them, so that a restore is known to work before it is needed.
+A *plan* compares a version with the *target* folder before anything is written.  A *drill* restores a sample of
+materials to a temporary folder and compares them, so that people know that restoring works before they need it.
 """

@@ -1,11 +1,12 @@
-"""Rehearse a restore: an archive that was never restored from is a hope.
+"""Rehearse a restore, so that people know that restoring works before they need it.
 
-A random sample is restored to a scratch folder with the code that restores in earnest, read back from there, and
-the result journalled.
+A drill restores a random sample to a scratch folder with the code of ``archiver restore``, reads the files back,
+and journals the result.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -24,84 +25,84 @@ from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import DrillCompleted
 from archiver.store.writer import Draft
 
-#: A hundred files find damage to one file in fifty with 87 % probability. Many more would keep a busy server
-#: reading; a few would find only what is wrong everywhere.
+#: Size of a sample. If one file in fifty is damaged, a hundred files find damage with a probability of 87 %.
+#: Many more files would keep a busy server reading. A few files would only find damage that is everywhere.
 DEFAULT_FILE_COUNT = 100
-#: A drill must not fill the archive's own disk; with less, large files would never be in a sample.
+#: Total size of a sample. A larger sample could fill the archive's disk. With a smaller limit, large files would
+#: never be in a sample.
 _MAX_DRILL_BYTES = 1 << 30
 _DAY_SECONDS = 86_400
-#: From more versions a drill of 100 files would take only a few each; from less it would miss a damaged period.
+#: Versions that a sample comes from. With more versions, a drill of 100 files would restore only a few files of
+#: each. With fewer versions, it could miss a period in which content was damaged.
 _MAX_DRILL_VERSIONS = 20
-#: A damaged disk fails all files at once; the first hundred tell an administrator as much, and fit an event.
+#: Failures in the event. On a damaged disk all files may fail. The first hundred are enough for an
+#: administrator, and fit into an event.
 _MAX_JOURNALLED_PROBLEMS = 100
 
 
 @dataclass(slots=True)
 class DrillResult:
-    """The size of a drill's sample, and the failures."""
+    """The size of a drill's sample, and the materials that could not be restored."""
 
-    #: Tags.
-    versions: set[str] = field(default_factory=set)
-    files: int = 0
-    bytes: int = 0
-    #: TAG:PATH of each material that did not come back as it was archived.
-    problems: list[str] = field(default_factory=list)
+    version_tags: set[str] = field(default_factory=set)
+    file_count: int = 0
+    byte_count: int = 0
+    #: TAG:PATH of each material that was not restored, or not with the archived bytes.
+    failed_materials: list[str] = field(default_factory=list)
 
 
 def run_drill(archive: Archive, max_files: int, lock_timeout: float) -> DrillResult:
-    """Restore up to ``max_files`` random materials of random versions, compare, and journal the result.
+    """Restore up to ``max_files`` random materials of random versions, compare them, and journal the result.
 
-    The scratch folder in the spool is removed; after a crash, by a later drill.
+    Waits up to ``lock_timeout`` seconds for the writer's lock. The scratch folder in the spool is removed in any
+    case. If the process is killed, a later drill removes it.
 
-    Raises StorageError if a material did not come back as it was archived. The result is journalled first.
+    Raises StorageError if a material was not restored as it was archived, Busy after ``lock_timeout``, OSError if
+    the scratch folder cannot be created or removed. In the first case, the result is journalled before.
     """
-    result = DrillResult()
     _remove_leftovers(archive.spool)
     scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool)
     try:
-        versions = _sample_versions(archive)
-        files_per_version = -(-max_files // max(1, len(versions)))
-        for version in versions:
-            if result.files >= max_files:
-                break
-            files_per_version = min(files_per_version, max_files - result.files)
-            target = Path(scratch_folder, str(len(result.versions)))
-            _restore_sample(archive, version, target, files_per_version, result)
+        result = _restore_samples(archive, Path(scratch_folder), max_files)
     finally:
         _remove_tree(scratch_folder)
     details = DrillCompleted(
-        versions=sorted(result.versions),
-        files=result.files,
-        bytes=result.bytes,
-        problems=result.problems[:_MAX_JOURNALLED_PROBLEMS],
+        versions=sorted(result.version_tags),
+        files=result.file_count,
+        bytes=result.byte_count,
+        problems=result.failed_materials[:_MAX_JOURNALLED_PROBLEMS],
     )
     with archive.writing(lock_timeout) as writer:
         writer.append(Draft("restore", details))
-    if result.problems:
+    if result.failed_materials:
         raise StorageError(
             "{count} of {files} materials of the restore drill did not come back as they were archived, the first "
             "is {first}. Nothing was changed. Run archiver verify, and bring them back from a backup or a clone.",
-            count=len(result.problems),
-            files=result.files,
-            first=result.problems[0],
+            count=len(result.failed_materials),
+            files=result.file_count,
+            first=result.failed_materials[0],
         )
     return result
 
 
 def _remove_leftovers(spool: Path) -> None:
-    """Remove the scratch folders of killed drills, but none younger than a day: its drill may be running."""
+    """Remove the scratch folders of drills that were killed.
+
+    A folder that changed within the last day is left alone, because its drill may still be running.
+    """
     for folder in spool.glob("drill-*"):
         if clock.wall_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
-            # The drill can run without; the next one tries again.
+            # A leftover folder does not disturb this drill, and the next drill tries again to remove it.
             with suppress(OSError):
                 _remove_tree(os.fspath(folder))
 
 
 def _remove_tree(folder: str) -> None:
-    """Remove a folder of our own, however deep; raises OSError.
+    """Remove a folder of this program with all its content, at any depth.  Raises OSError.
 
-    Recursion ends at a thousand levels, and the kernel takes no path longer than 4,096 bytes. So the folders
-    inside a subfolder are moved up, beside the subfolder, until none is left. Safe to repeat after a crash.
+    ``shutil.rmtree`` alone would fail on a deep folder: recursion ends at a thousand levels, and the kernel
+    accepts no path longer than 4,096 bytes. So this function moves the folders inside each subfolder up to
+    ``folder``, until no subfolder is left. It can be repeated after a crash.
     """
     while subfolders := [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]:
         for subfolder in subfolders:
@@ -115,38 +116,63 @@ def _remove_tree(folder: str) -> None:
 
 
 def is_drill_due(archive: Archive, days: int) -> bool:
-    """Return True if the last drill, or without one the first event, is ``days`` days ago, and versions exist."""
+    """Return True if the last drill was ``days`` or more days ago, and the archive has versions.
+
+    Before the first drill, the days count from the creation of the archive.
+    """
     last_time = archive.index.last_drill() or archive.index.made_at
     age_seconds = (clock.read().wall - clock.parse(last_time)).total_seconds() if last_time else 0.0
-    # A negative age is a wall clock that was set back: a drill more does no harm.
+    # The age is negative if the wall clock was set back. A drill is due then, because one too many does no harm.
     return not 0 <= age_seconds < days * _DAY_SECONDS and archive.index.counts()[0] > 0
 
 
+def _restore_samples(archive: Archive, scratch_folder: Path, max_files: int) -> DrillResult:
+    """Restore up to ``max_files`` random materials, about equally many of each version in the sample.
+
+    Each version has a folder of its own in ``scratch_folder``, which the caller removes.
+    """
+    result = DrillResult()
+    versions = _sample_versions(archive)
+    # Rounded up, so that the versions together reach ``max_files``.
+    files_per_version = math.ceil(max_files / max(1, len(versions)))
+    for version in versions:
+        if result.file_count >= max_files:
+            break
+        files_per_version = min(files_per_version, max_files - result.file_count)
+        target = scratch_folder / str(len(result.version_tags))
+        _restore_sample(archive, version, target, files_per_version, result)
+    return result
+
+
 def _sample_versions(archive: Archive) -> list[Version]:
+    """Choose random versions that have files and were not disposed of, at most ``_MAX_DRILL_VERSIONS``."""
     versions = [version for version in archive.index.versions() if version.files and not version.disposed]
     return random.sample(versions, min(len(versions), _MAX_DRILL_VERSIONS))
 
 
 def _restore_sample(archive: Archive, version: Version, target: Path, max_files: int, result: DrillResult) -> None:
-    """Restore up to ``max_files`` random materials of a version, and add the sizes and failures to ``result``."""
+    """Restore up to ``max_files`` random files of a version to ``target``, and add the outcome to ``result``.
+
+    A file is left out if the sample would exceed ``_MAX_DRILL_BYTES`` with it.
+    """
     items = [item for item in restoration.list_items(archive, version, ()) if item.material.sha256]
-    sample, sample_bytes = [], result.bytes
+    sample, sample_bytes = [], result.byte_count
     for item in random.sample(items, min(max_files, len(items))):
         if sample_bytes + item.material.size <= _MAX_DRILL_BYTES:
             sample.append(item)
             sample_bytes += item.material.size
-    result.versions.add(version.tag)
+    result.version_tags.add(version.tag)
     for item in sample:
-        result.files += 1
-        result.bytes += item.material.size
+        result.file_count += 1
+        result.byte_count += item.material.size
         location = f"{version.tag}:{names.text(item.path)}"
         try:
             target.mkdir(exist_ok=True)
             plan = restoration.plan_restore(target, [version.tag], [item])
             restoration.apply_plan(archive.content, plan, restoration.Overwrite.ALWAYS)
-            # A second plan reads the file back, and has to find the archived bytes.
+            # A second plan reads the file back. The file is in ``same`` if it has the archived bytes.
             if not restoration.plan_restore(target, [version.tag], [item]).same:
-                result.problems.append(location)
+                result.failed_materials.append(location)
         except ArchiverError:
-            # The next file may come back: the drill is to report all that do not.
-            result.problems.append(location)
+            # The drill continues, because it is to report every material that cannot be restored.
+            result.failed_materials.append(location)

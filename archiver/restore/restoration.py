@@ -1,4 +1,4 @@
-"""Bring versions back: plan first, then write, every byte hashed again."""
+"""Restore versions to a folder: first plan, then write.  The digest of every written file is checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage, NotFoundError, StorageError, UsageError
 from archiver.model import Submission, Version
@@ -20,42 +20,55 @@ from archiver.store.archive import Archive
 from archiver.store.content.objects import ContentStore
 from archiver.store.events.evidence_events import VersionsRestored
 
+#: Characters of the event's object. The action that journals the note cuts it at the same length.
+_MAX_ABOUT_CHARACTERS = 500
+
 
 class Overwrite(StrEnum):
-    """The treatment of existing files in the target."""
+    """Which existing files of the target a restore replaces."""
 
     NEVER = "never"
-    IF_CHANGED = "if-changed"
-    ALWAYS = "always"
+    IF_CHANGED = "if-changed"  # those that differ from the archive
+    ALWAYS = "always"  # equal ones as well
+
+
+class PlacedVersion(NamedTuple):
+    """A version to restore, and its place in the target."""
+
+    version: Version
+    subfolder: bytes  # the name of a folder in the target; empty for the target itself
 
 
 @dataclass(slots=True)
 class RestorePlan:
-    """The items of a restore, compared with the target before anything is written."""
+    """The items of a restore, compared with the files in the target before anything is written."""
 
     target: Path
-    #: Tags.
-    versions: list[str] = field(default_factory=list)
-    #: Files without a counterpart in the target.
+    version_tags: list[str] = field(default_factory=list)
+    #: Files whose paths do not exist in the target.
     new: list[RestoreItem] = field(default_factory=list)
-    #: Files with the same bytes in the target.
+    #: Files that exist in the target with the same bytes.
     same: list[RestoreItem] = field(default_factory=list)
-    #: Files with something else under their name in the target.
+    #: Files in whose place the target has other bytes, a folder or a link.
     differing: list[RestoreItem] = field(default_factory=list)
-    #: Empty folders.
+    #: Empty folders, whether they exist in the target or not.
     folders: list[RestoreItem] = field(default_factory=list)
 
-    def to_write(self, overwrite: Overwrite) -> list[RestoreItem]:
-        """Return the files to write."""
+    def files_to_write(self, overwrite: Overwrite) -> list[RestoreItem]:
+        """Return the files that a restore writes.
+
+        With NEVER, ``differing`` files are returned as well: the caller has to refuse them before.
+        """
         if overwrite is Overwrite.ALWAYS:
             return self.new + self.differing + self.same
         return self.new + self.differing
 
 
 def check_target(target: Path, watch: Path, archive: Path) -> None:
-    """Refuse a target in the watched folder or the archive, even behind a symbolic link.
+    """Check that ``target`` is neither in the watched folder nor in the archive; symbolic links are followed.
 
-    Restored files would be captured as new versions, or mix with the archive's own. Raises UsageError.
+    In the watched folder, restored files would be captured as new versions. In the archive, they would mix with
+    its own files. Raises UsageError.
     """
     real_target = Path(os.path.realpath(target))
     for folder in (watch, archive):
@@ -72,10 +85,13 @@ def check_target(target: Path, watch: Path, archive: Path) -> None:
 def list_items(
     archive: Archive, version: Version, globs: Sequence[str], subfolder: bytes = b""
 ) -> list[RestoreItem]:
-    """Return a version's materials as items, placed in ``subfolder``; with ``globs`` only the matching ones.
+    """Return the materials of a version as items to restore, in the order of their paths.
 
-    Raises NotFoundError for a version that was disposed of, and for ``globs`` without a match; StorageError for a
-    path that leads out of the target.
+    With ``globs``, only materials whose path matches one of them are returned. ``subfolder`` is a folder of the
+    target that the items are placed in; empty for the target itself.
+
+    Raises NotFoundError if the version was disposed of, or if no material matches; StorageError if a path leads
+    out of the target.
     """
     if version.disposed:
         raise NotFoundError(
@@ -100,14 +116,19 @@ def list_items(
 
 
 def _matches_glob(path: bytes, glob: str) -> bool:
-    """Match the bytes of a path, and the path as people read it: a glob may be typed or copied from a listing."""
-    return fnmatch.fnmatchcase(path, glob.encode("utf-8", "surrogateescape")) or fnmatch.fnmatchcase(
-        names.text(path), glob
-    )
+    """Return True if ``glob`` matches the bytes of a path, or the path as listings display it.
+
+    People either type a glob or copy it from a listing.
+    """
+    raw_glob = glob.encode("utf-8", "surrogateescape")
+    return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.text(path), glob)
 
 
 def _check_path(path: bytes) -> bytes:
-    """Return the path if it stays in the target; raises StorageError for a path with ``..`` or empty parts."""
+    """Return ``path`` if it is relative and stays below the folder that it is relative to.
+
+    Raises StorageError if a part of the path is ``.``, ``..`` or empty, or has a NUL.
+    """
     parts = path.split(b"/")
     if any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
         raise StorageError(
@@ -118,10 +139,13 @@ def _check_path(path: bytes) -> bytes:
     return path
 
 
-def versions_at(archive: Archive, filing: str, moment: str) -> list[tuple[Version, bytes]]:
-    """Return the newest version of each submission at ``moment`` (RFC 3339, UTC), and the submission's folder.
+def versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersion]:
+    """Return the versions that a filing's folder had at ``moment`` (RFC 3339, UTC), one for each submission.
 
-    Raises NotFoundError for a filing without a version at that time.
+    Each version is placed in the folder of its submission. Numbered submissions share one folder, so only the last
+    of them is returned.
+
+    Raises NotFoundError if the filing had no version yet at that time.
     """
     newest_versions: dict[Submission, Version] = {}
     for version in archive.index.versions(filing):
@@ -135,20 +159,21 @@ def versions_at(archive: Archive, filing: str, moment: str) -> list[tuple[Versio
             filing=filing,
             moment=moment,
         )
-    # Numbered submissions share one folder: only the last one was there.
     numbers = (submission.number for submission in newest_versions if submission.number is not None)
     last_number = max(numbers, default=None)
     return [
-        (version, submission.folder)
+        PlacedVersion(version, submission.folder)
         for submission, version in newest_versions.items()
         if submission.number in (None, last_number)
     ]
 
 
 def plan_restore(target: Path, tags: Sequence[str], items: Iterable[RestoreItem]) -> RestorePlan:
-    """Compare the items with the files in the target, byte for byte; write nothing.
+    """Compare the items with the files in the target, by their SHA-256.  Nothing is written.
 
-    Raises UsageError for a target that cannot be opened as a folder; a target that does not exist is empty.
+    ``tags`` are those of the versions that the items come from. A target that does not exist counts as empty.
+
+    Raises UsageError if the target cannot be opened as a folder.
     """
     plan = RestorePlan(target, list(tags))
     with TargetFolder(target, create=False) as folder:
@@ -170,13 +195,13 @@ def apply_plan(
     overwrite: Overwrite,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
-    """Write the files of the plan, and return the bytes written.
+    """Write the files and empty folders of the plan, and return the number of bytes written.
 
-    ``progress`` is called with the bytes written so far and the bytes of all files. Safe to repeat: each file gets
-    its name only when it is complete and checked.
+    ``progress`` is called with the bytes written so far, and the bytes of all files to write. A restore can be
+    repeated after a failure, because a file gets its name only when it is complete and checked.
 
-    Raises UsageError before anything is written if files differ and ``overwrite`` is NEVER, StorageError or
-    NotFoundError for content that is damaged or missing, StorageError if the target cannot be written.
+    Raises UsageError if files differ and ``overwrite`` is NEVER; nothing is written then. Raises NotFoundError if
+    content is missing, StorageError if content is damaged or the target cannot be written.
     """
     if overwrite is Overwrite.NEVER and plan.differing:
         raise UsageError(
@@ -196,7 +221,7 @@ def apply_plan(
         with TargetFolder(plan.target, create=True) as folder:
             for item in plan.folders:
                 folder.make_folder(item.path)
-            items = plan.to_write(overwrite)
+            items = plan.files_to_write(overwrite)
             total_bytes = sum(item.material.size for item in items)
             for size in _write_in_parallel(lambda item: folder.write_file(content, item), items):
                 bytes_written += size
@@ -212,10 +237,10 @@ def apply_plan(
 
 
 def _write_in_parallel(write: Callable[[RestoreItem], int], items: Sequence[RestoreItem]) -> Iterator[int]:
-    """Write the items with a thread for each processor, and yield the sizes in the order of ``items``.
+    """Write the items on one thread per processor, and yield the size of each in the order of ``items``.
 
-    Threads are enough: Python releases its lock while it hashes and writes. After the first failure no further
-    item is begun.
+    Threads are enough, because Python releases its lock while it hashes and writes. After a failure, no further
+    item is begun, and the error of ``write`` is raised.
     """
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
@@ -224,13 +249,14 @@ def _write_in_parallel(write: Callable[[RestoreItem], int], items: Sequence[Rest
         pool.shutdown(cancel_futures=True)
 
 
-def restore_note(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
-    """Return the arguments of the note for the journal: the versions restored, and the folder."""
+def journal_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
+    """Return the keyword arguments of ``RecordNote`` (archiver.actions) that journal a restore."""
     details = VersionsRestored(
         target=names.text(os.fsencode(os.path.abspath(plan.target))),
-        versions=plan.versions,
+        versions=plan.version_tags,
         files=len(plan.new) + len(plan.differing) + len(plan.same),
         bytes_written=bytes_written,
     )
-    about = ", ".join(plan.versions)[:500]
+    # The details list all versions, so the object of the event may be cut.
+    about = ", ".join(plan.version_tags)[:_MAX_ABOUT_CHARACTERS]
     return {"action": details.action.value, "about": about, "details": details.to_details()}

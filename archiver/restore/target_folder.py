@@ -1,6 +1,6 @@
-"""The folder to restore to, written through directory descriptors, component by component.
+"""Write to the folder of a restore through directory descriptors, one component of a path at a time.
 
-A link planted in the target cannot lead a restore out of it.
+So a symbolic link that somebody planted in the target cannot lead a restore out of the target.
 """
 
 from __future__ import annotations
@@ -23,25 +23,31 @@ from archiver.store.fsync import begin_write_out
 
 @dataclass(frozen=True, slots=True)
 class RestoreItem:
-    """A file or empty folder to write."""
+    """A file or an empty folder to restore."""
 
-    #: Relative to the target.
+    #: Relative to the target, with slashes.
     path: bytes
     material: Material
 
 
 class TargetFolder:
-    """The folder to restore to, entered component by component without following links.
+    """The folder of a restore.  Paths in it are followed one component at a time, and never through a link.
 
-    Holds an open descriptor of the folder inside a ``with`` block. Safe to use from several threads.
+    Use it as a context manager, which keeps a descriptor of the folder open inside the ``with`` block. Several
+    threads may share it.
     """
 
     def __init__(self, root: Path, create: bool) -> None:
+        """Describe the folder ``root``, which is opened when the ``with`` block is entered.
+
+        With ``create``, the methods create missing folders inside of ``root``, but not ``root`` itself.
+        """
         self._root = root
         self._create = create
         self._root_fd: int | None = None
 
     def __enter__(self) -> TargetFolder:
+        """Open the folder.  A missing one counts as empty.  Raises UsageError if it cannot be opened."""
         try:
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -60,10 +66,11 @@ class TargetFolder:
 
     @contextmanager
     def _open_parent(self, path: bytes) -> Iterator[tuple[int | None, bytes]]:
-        """Yield a descriptor of the folder with ``path``, and the last name; close the descriptor afterwards.
+        """Yield a descriptor of the folder that contains ``path``, and the last component of ``path``.
 
-        The descriptor is None if a folder on the way is missing, or is a link or a file. With ``create`` missing
-        folders are made, and anything else in the way raises OSError.
+        The descriptor is closed at the end of the block. It is None if the target or a folder on the way is
+        missing, or if a link or a file is in its place. With ``create``, missing folders are created instead,
+        and a link or a file in the way raises OSError.
         """
         *parent_names, name = path.split(b"/")
         if self._root_fd is None:
@@ -87,38 +94,45 @@ class TargetFolder:
             os.close(folder_fd)
 
     def stat_file(self, path: bytes) -> os.stat_result | None:
-        """Return the stat data of a file in the target, without following a link; None without a file."""
+        """Return the stat data of whatever is at ``path``, a link included; None if nothing is there.
+
+        Raises OSError if a folder on the way cannot be entered.
+        """
         with self._open_parent(path) as (folder_fd, name):
             if folder_fd is None:
                 return None
             try:
                 return os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
             except FileNotFoundError:
-                # The usual case: nothing was restored to this target before.
+                # This is the usual case: nothing was restored to this folder before.
                 return None
 
     def hash_file(self, path: bytes) -> str:
-        """Return the SHA-256 of a regular file in the target; empty if the file cannot be read."""
+        """Return the SHA-256 of a regular file in the target; empty if the file cannot be opened."""
         with self._open_parent(path) as (folder_fd, name):
             try:
                 file_fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
             except OSError:
-                # A file that cannot be compared counts as differing, so nothing overwrites it without leave.
+                # No digest equals the empty text. So the file counts as differing, and is not overwritten unless
+                # the user allows it.
                 return ""
             with open(file_fd, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def make_folder(self, path: bytes) -> None:
-        """Make an empty folder, unless the folder exists; raises OSError."""
+        """Create the folder at ``path`` and its parents, unless they exist.  Raises OSError.
+
+        Does nothing if the target does not exist, or if a parent is missing and ``create`` is False.
+        """
         with self._open_parent(path) as (folder_fd, name):
             if folder_fd is not None:
                 _ensure_folder(name, folder_fd)
 
     def write_file(self, content: ContentStore, item: RestoreItem) -> int:
-        """Write a file under a temporary name, check the bytes, then rename the file; return the size.
+        """Write a file under a temporary name, check its bytes, and rename it; return its size in bytes.
 
-        Raises NotFoundError or StorageError for content that is missing or damaged, and OSError. The target has no
-        incomplete file then, only after a crash one with a temporary name.
+        Raises NotFoundError if the content is missing, StorageError if it is damaged, OSError if the target cannot
+        be written. The temporary file is removed then. After a crash it remains, and another restore ignores it.
         """
         with self._open_parent(item.path) as (folder_fd, name):
             temporary_name = b".archiver-restore-%d-%d" % (os.getpid(), threading.get_ident())
@@ -139,13 +153,17 @@ class TargetFolder:
 
 
 def _set_mtime(file_fd: int, mtime_ns: int) -> None:
-    # The bytes are what counts: a time that this filesystem cannot hold must not stop the other files.
+    """Set the modification time of an open file, if the filesystem can store that time."""
+    # A wrong time is harmless. An error would keep all other files from being restored.
     with suppress(OSError, OverflowError):
         os.utime(file_fd, ns=(mtime_ns, mtime_ns))
 
 
 def _ensure_folder(name: bytes, parent_fd: int) -> None:
-    """Make a folder unless it exists; raises NotADirectoryError for a link or file with the name."""
+    """Create the folder ``name`` in an open folder, unless it exists.
+
+    Raises NotADirectoryError if a link or a file has the name, OSError if the folder cannot be created.
+    """
     try:
         os.mkdir(name, dir_fd=parent_fd)
     except FileExistsError:
@@ -154,12 +172,13 @@ def _ensure_folder(name: bytes, parent_fd: int) -> None:
 
 
 def _copy_and_check(content: ContentStore, item: RestoreItem, file_fd: int) -> None:
-    """Copy archived content to an open file, and compare the digest of the copied bytes.
+    """Copy the content of a material to an open file, and check the digest of the copied bytes.
 
-    Raises NotFoundError for missing, StorageError for damaged content.
+    Raises NotFoundError if the content is missing, StorageError if it is damaged, OSError if it cannot be written.
     """
     material = item.material
     if material.size == 0:
+        # An empty file has no content object.
         return
     digest = hashlib.sha256()
     try:
@@ -167,6 +186,7 @@ def _copy_and_check(content: ContentStore, item: RestoreItem, file_fd: int) -> N
             digest.update(chunk)
             unwritten = chunk
             while unwritten:
+                # The kernel may write a part of the bytes only.
                 unwritten = unwritten[os.write(file_fd, unwritten) :]
     except FileNotFoundError:
         raise NotFoundError(

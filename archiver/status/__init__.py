@@ -1,5 +1,5 @@
 """Reports the state of the service for ``status``: its work, pending changes, and problems that need attention.
 
-A *problem* makes ``status --check`` fail; everything else is information.  The *forecast* says when the archive's
+A *problem* makes ``status --check`` fail. Everything else is information. The *forecast* tells when the archive's
 disk will be full.
 """

@@ -1,4 +1,4 @@
-"""Find the problems on which ``status --check`` fails; each has a code."""
+"""Find the problems that make ``status --check`` fail.  Each has a code."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ from archiver.store import names, permissions
 if TYPE_CHECKING:
     from archiver.status.health_report import HealthReport
 
-#: Nothing but deliberate drafts waits longer. A shorter limit would alarm while a folder of large files settles, a
-#: longer one would hide for a working day that nothing is archived.
+#: The longest time that a change waits in a sound archive, unless people hold it back on purpose. A shorter limit
+#: would raise alarms while large files are still being copied. With a longer one, a whole working day could pass
+#: before anybody learns that nothing is archived.
 _LONG_PENDING = timedelta(hours=1)
-#: On top of three scan periods: a scan of a slow share takes minutes, and a daemon that was just started has not
+#: Scan periods that may pass before a scan is overdue.
+_OVERDUE_SCAN_PERIODS = 3
+#: Added to these periods, because a scan of a slow share takes minutes, and a daemon that has just started has not
 #: scanned yet.
 _SCAN_GRACE_SECONDS = 600
 
 
 def find_problems(health: HealthReport, watch_state: str, config: Config, now: datetime) -> Iterator[LazyMessage]:
-    """Yield everything that an administrator has to look at, the gravest first.
+    """Yield everything that an administrator has to look at, the most severe problem first.
 
-    ``watch_state`` is a key of :data:`archiver.status.health_report.WATCH_STATES`.
+    ``health`` is complete except for its own list of problems. ``watch_state`` is a key of
+    :data:`archiver.status.health_report.WATCH_STATES`. ``now`` is the wall clock.
+
+    Raises OSError if the archive's folder cannot be read.
     """
     if health.daemon is None:
         yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
@@ -47,7 +53,7 @@ def find_problems(health: HealthReport, watch_state: str, config: Config, now: d
     yield from _path_problems(health, now)
     if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield overdue_problem
-    max_scan_age = timedelta(seconds=3 * 60 * config.scan_minutes + _SCAN_GRACE_SECONDS)
+    max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > max_scan_age:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
     yield from unread.describe_problems(health.unread)
@@ -56,7 +62,7 @@ def find_problems(health: HealthReport, watch_state: str, config: Config, now: d
 
 
 def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
-    """Yield problems with paths that are kept out of the archive, or have waited for too long."""
+    """Yield the problems of paths that cannot be archived, or have been pending for too long at ``now``."""
     unreadable_items = [item for item in health.skipped if is_unreadable(item)]
     if unreadable_items:
         yield LazyMessage.define(
@@ -79,12 +85,16 @@ def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]
 
 
 def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyMessage]:
-    """Yield a problem if other users could read or change files of the archive."""
+    """Yield a problem if users besides the owner and the reading group can read or change files of the archive.
+
+    Yields nothing if the caller cannot find out.
+    """
     try:
         reading_group = permissions.reading_group(config.read_group)
         too_open = list(permissions.too_open_entries(health.archive, reading_group))
     except (OSError, KeyError):
-        # No such group, as the daemon reports at its start; or the caller may not look into the archive.
+        # Either the group in the settings does not exist, which the daemon reports at its start, or the caller is
+        # not allowed to look into the archive.
         return
     if too_open:
         yield LazyMessage.define(
@@ -97,7 +107,7 @@ def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyM
 
 
 def _journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
-    """Yield problems with continuing or signing the journal, and with a repository put back from an old copy."""
+    """Yield the problems of the journal: it cannot be continued or signed, or the repository is an older copy."""
     if health.journal_problem is not None:
         yield LazyMessage.define(
             "the journal cannot be continued: {problem}", code="status.journal-damaged"

@@ -1,6 +1,6 @@
 """Forecast when the archive's disk will be full, from the growth of the last weeks.  Pure.
 
-Archived content cannot be deleted for years, so an administrator has to know early.
+Archived content cannot be deleted for years. So an administrator has to know early that the disk will be full.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: Growth is measured over this time: less would take a busy week for the rule, more would notice too late that the
-#: company files more than it did.
+#: Growth is measured over this period. A shorter one would take a busy week for the rule. With a longer one, the
+#: forecast would react too late when the company begins to file more.
 GROWTH_PERIOD = timedelta(days=28)
-#: The first day does not count: all existing files are captured at once.
+#: The first day of an archive does not count as growth, because all existing files are captured then.
 _FIRST_CAPTURE_PERIOD = timedelta(days=1)
-#: A shorter measurement says more about the hour of the day than about growth.
+#: The shortest period to measure. A shorter one would depend more on the hour of the day than on growth.
 _MIN_GROWTH_PERIOD = timedelta(days=2)
-#: A company needs a quarter to buy a disk.
+#: Days until the disk is full, below which a warning is due. A company may need three months to buy a disk.
 WARN_DAYS = 90
-#: Of the disk. An unforeseen capture of a large folder needs room; a larger share would warn for years on a large
-#: disk that hardly fills.
+#: Share of the disk that must be free, so that an unexpected large folder can be captured. A larger share would
+#: cause a warning for years on a large disk that hardly grows.
 WARN_SHARE = 0.05
 
 
@@ -33,13 +33,17 @@ class DiskForecast:
 
     @property
     def is_scarce(self) -> bool:
-        """Return True if an administrator should act."""
+        """True if the disk will be full within ``WARN_DAYS``, or less than ``WARN_SHARE`` of it is free."""
         is_full_soon = self.full_in_days is not None and self.full_in_days < WARN_DAYS
         return is_full_soon or self.free_bytes < WARN_SHARE * self.total_bytes
 
 
 def growth_start(first_capture: datetime | None, now: datetime) -> datetime | None:
-    """Return the time from which growth counts; None while the archive is too young for a forecast."""
+    """Return the beginning of the period in which growth is measured.
+
+    ``first_capture`` is the time of the first version; None for an archive without one. Returns None while the
+    archive is too young for a forecast.
+    """
     if first_capture is None:
         return None
     start = max(now - GROWTH_PERIOD, first_capture + _FIRST_CAPTURE_PERIOD)
@@ -49,9 +53,14 @@ def growth_start(first_capture: datetime | None, now: datetime) -> datetime | No
 def forecast_disk(
     free_bytes: int, total_bytes: int, grown_bytes: int, start: datetime | None, now: datetime
 ) -> DiskForecast:
-    """Return the forecast if the archive goes on growing as since ``start``, by ``grown_bytes``."""
+    """Forecast when the disk will be full if the archive continues to grow as it did from ``start`` to ``now``.
+
+    ``free_bytes`` and ``total_bytes`` are those of the filesystem. ``grown_bytes`` is the growth of the archive
+    since ``start``, which is None while the archive is too young. The growth is unknown then.
+    """
     if start is None:
-        return DiskForecast(free_bytes, total_bytes, None, None)
+        return DiskForecast(free_bytes, total_bytes, bytes_per_day=None, full_in_days=None)
+    # The lower limit only prevents a division by zero.
     bytes_per_day = grown_bytes / max((now - start) / timedelta(days=1), 1e-9)
     full_in_days = int(free_bytes / bytes_per_day) if bytes_per_day > 0 else None
     return DiskForecast(free_bytes, total_bytes, int(bytes_per_day), full_in_days)

@@ -1,4 +1,4 @@
-"""Find problems with the archive's disk, as far as ``status`` can see without writing."""
+"""Find problems with the archive's disk that can be detected without writing to it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from archiver.daemon.trouble import ALARM
 from archiver.errors import LazyMessage
 from archiver.store import lock
 
-#: A version with its objects takes some inodes for each file: below this a large folder fails halfway. More would
-#: warn on small disks that are fine.
+#: A version needs some inodes for each of its files. With fewer free inodes, the capture of a large folder would
+#: fail. A higher limit would cause warnings on small disks that are in order.
 _MIN_FREE_INODES = 10_000
-#: Without these no version can be written.
+#: Folders of the archive that every new version is written to.
 _WRITTEN_FOLDERS = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
 
 
 def disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
-    """Yield whatever keeps the archive from being written to.
+    """Yield the problems that prevent the archive in the folder ``archive`` from being written, or soon will.
 
-    ``is_scarce``: the forecast says that the disk will be full soon.
+    ``is_scarce`` is the verdict of the forecast: the disk will be full soon.
 
     Raises OSError if the archive's folder cannot be read.
     """
@@ -41,11 +41,14 @@ def disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
 
 
 def _takes_files(archive: Path, folder_name: str) -> bool:
-    """Return True if the archive's owner may write in the folder, by its mode and owner: nothing is tried."""
+    """Return True if the archive's owner can create files in the folder, according to its mode and owner.
+
+    ``folder_name`` is relative to the archive. Nothing is written.
+    """
     try:
         folder_stat, root_stat = os.stat(archive / folder_name), os.stat(archive)
     except OSError:
-        # A missing folder takes no files; nor does a folder behind a permission that was taken away.
+        # The folder is missing, or the permission to enter a folder above it. Neither accepts files.
         return False
     is_writable = folder_stat.st_mode & stat.S_IRWXU == stat.S_IRWXU
     return stat.S_ISDIR(folder_stat.st_mode) and is_writable and folder_stat.st_uid == root_stat.st_uid

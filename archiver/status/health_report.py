@@ -1,8 +1,7 @@
-"""Collect the state of the service for ``status``, without flattery."""
+"""Collect the state of the archive and its service for ``status``."""
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,21 +21,21 @@ from archiver.filings.due.reminders import display_alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
 from archiver.intake.snapshot import SkippedPath, Snapshot
-from archiver.model import Material, UnreadEvent
+from archiver.model import UnreadEvent
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.status.attention import find_problems
 from archiver.status.disk_forecast import DiskForecast, forecast_disk, growth_start
+from archiver.status.protection import DETECT_ONLY, protection_level
 from archiver.store import lock, names
 from archiver.store.archive import Archive
 from archiver.store.clock_lag import ClockLag
-from archiver.store.git import hooks
 from archiver.store.git.commands import OuterSetting
 from archiver.store.index import overview
-from archiver.store.permissions import is_immutable
+from archiver.store.index.overview import DoubtfulMaterial, UnsubmittedChange
 from archiver.store.repair import accepted_loss, journal_repair, set_aside
 from archiver.store.repair.set_aside import LostRecord, LostVersion
 
-#: State of the watch -> how changes become known; the state is empty while no daemon runs.
+#: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
 WATCH_STATES: Mapping[str, LazyMessage] = {
     EVENTS: LazyMessage.define("watched by events and scans", code="watching.events"),
     PARTLY: LazyMessage.define("watched by events in part, and by scans", code="watching.partly"),
@@ -46,97 +45,99 @@ WATCH_STATES: Mapping[str, LazyMessage] = {
     MISSING: LazyMessage.define("missing", code="watching.missing", context="folder"),
     "": LazyMessage.define("not watched now", code="watching.none"),
 }
-#: Of these submissions, and of the object store, a sample tells if content is immutable: a flag that is missing
-#: everywhere shows at once, and ``status`` must not take minutes for a million files.  ``verify`` looks at all.
-_SAMPLED_SUBMISSIONS, _SAMPLED_OBJECTS = 5, 100
-#: Level of protection, as JSON calls it -> the sentence for people.
-PROTECTION: Mapping[str, LazyMessage] = {
-    "permissions": LazyMessage.define(
-        "permissions: guard rails against accidents; the owner of the files can still remove them",
-        code="protection.permissions",
-    ),
-    "immutable": LazyMessage.define(
-        "immutable: content cannot be changed or removed before root takes the flag off",
-        code="protection.immutable",
-    ),
-    "off-site lock": LazyMessage.define(
-        "off-site lock: what the replica has cannot be deleted before its date, by nobody",
-        code="protection.off-site-lock",
-    ),
-    "detect-only": LazyMessage.define(
-        "detect-only: a hook or setting is missing or altered; run archiver verify", code="protection.detect-only"
-    ),
-}
-_PERMISSIONS, _IMMUTABLE, _OFF_SITE_LOCK, _DETECT_ONLY = PROTECTION
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The state of archive, service and filings, as ``status`` shows it; times are RFC 3339."""
+    """The state of the archive, its service and its filings, as ``status`` shows it.
 
+    Times are RFC 3339 in UTC, by the wall clock unless a comment says otherwise.
+    """
+
+    #: The folder of the archive.
     archive: Path
+    #: The watched folder.
     watch: Path
+    #: How changes are detected: a value of :data:`WATCH_STATES`.
     watching: LazyMessage
-    watching_why: LazyMessage | None
-    #: The process that runs the service; None without one.
+    #: Why changes are detected in this way; None if nothing is unusual, or without a daemon.
+    watching_reason: LazyMessage | None
+    #: The process that runs the service, as people read it; None without a daemon.
     daemon: str | None
-    #: Empty before the first scan.
+    #: The time of the last scan of the watched folder; empty before the first.
     last_scan: str
+    #: The last problem that the daemon reported; None if it reported none.
     last_problem: LastProblem | None
-    #: Paths that wait to be captured, and since when.
+    #: Paths that are going to be captured, each with the time since when it waits.
     pending: list[tuple[SkippedPath, str]]
+    #: All pending paths; ``pending`` may list the first of them only.
     pending_count: int
+    #: Paths that are not archived, each with the reason.
     skipped: list[SkippedPath]
+    #: Numbers of versions and submissions in the archive.
     versions: int
     submissions: int
-    #: Tags: the version submitted last, and the newest one.
-    changed_since_submitted: list[tuple[str, str]]
-    #: Tags and materials of newest versions that looked damaged at their capture.
-    doubtful: list[tuple[str, Material]]
-    #: The most urgent deadline first.
-    next: list[Deadline]
+    #: Submissions that changed after they were submitted to the regulator.
+    changed_since_submitted: list[UnsubmittedChange]
+    #: Materials of newest versions that looked damaged when they were captured.
+    doubtful: list[DoubtfulMaterial]
+    #: Open deadlines of all filings, by date.
+    open_deadlines: list[Deadline]
+    #: Public pages on which the filing number or its link was missing.
     alerts: list[LazyMessage]
-    unclaimed: list[UnrecordedPaper]
+    #: Files in the folder for notices that no recorded notice has as its attachment.
+    unrecorded_papers: list[UnrecordedPaper]
+    #: The day in the archive's time zone.
     today: date
-    #: A key of :data:`PROTECTION`.
+    #: A key of :data:`archiver.status.protection.PROTECTION`.
     protection: str
-    #: A setting outside of the archive that keeps git from running the archive's hooks; None without one.
+    #: A git setting outside of the archive that keeps git from running the archive's hooks; None without one.
     hooks_path: OuterSetting | None
     #: The compliance clock.
-    clock: str
-    #: How far the compliance clock is behind the wall clock.
+    compliance_time: str
+    #: How far the compliance clock is behind the wall clock; 0 if it is not.
     lag_seconds: int
+    #: Why it is behind.
     lag: ClockLag
-    #: The time of the last time-stamp token.
-    stamped: str | None
+    #: The time that the last time-stamp token proves; None without a token.
+    last_token_time: str | None
+    #: The time of the last checkpoint; None before the first.
     last_checkpoint: str | None
     space: DiskForecast
+    #: None for an archive without a replica.
     replica: ReplicaStatus | None
+    #: Why the journal cannot be continued; None if it can.
     journal_problem: LazyMessage | None
-    #: Databases set aside because the repository was put back from an older copy.
+    #: The number of databases that were set aside because the repository was restored from an older copy.
     set_aside: int
+    #: What only those databases have.
     lost_versions: list[LostVersion]
     lost_records: list[LostRecord]
-    #: Empty while the archive can be signed.
+    #: Since when the archive cannot be signed; empty if it can.
     unsigned_since: str
-    #: Events that this release does not understand; each may be a hold.
+    #: Events that this release does not understand. Each may be a hold.
     unread: list[UnreadEvent]
+    #: What an administrator has to look at, the most severe problem first. ``status --check`` fails if there is
+    #: one.
     problems: list[LazyMessage]
 
     @property
     def has_altered_guard(self) -> bool:
-        """True if a hook or setting that refuses deletions is out of force."""
-        return self.protection == _DETECT_ONLY
+        """True if a hook or setting that refuses deletions is missing or altered."""
+        return self.protection == DETECT_ONLY
 
     def as_json(self) -> dict[str, Any]:
-        """Return the stable form for ``status --json``: sentences for people, and codes beside them."""
+        """Return the document of ``status --json``.  Its keys and codes stay the same in all releases.
+
+        Sentences are in the current language. Programs decide on the codes next to them.
+        """
         return {
             "archive": names.text(os.fsencode(self.archive)),
             "watch": names.text(os.fsencode(self.watch)),
             "watching": str(self.watching),
             "watching_code": self.watching.code,
-            "watching_reason": str(self.watching_why) if self.watching_why else None,
-            "watching_reason_code": self.watching_why.code if self.watching_why else None,
+            "watching_reason": str(self.watching_reason) if self.watching_reason else None,
+            "watching_reason_code": self.watching_reason.code if self.watching_reason else None,
             "daemon": self.daemon,
             "last_scan": self.last_scan or None,
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
@@ -152,7 +153,8 @@ class HealthReport:
             "versions": self.versions,
             "submissions": self.submissions,
             "changed_since_submitted": [
-                {"submitted": submitted, "latest": latest} for submitted, latest in self.changed_since_submitted
+                {"submitted": change.submitted_tag, "latest": change.newest_tag}
+                for change in self.changed_since_submitted
             ],
             "doubtful": [
                 {"tag": tag, "path": names.text(material.path), "health": material.health}
@@ -160,27 +162,29 @@ class HealthReport:
             ],
             "next": [
                 {
-                    "filing": due.filing,
-                    "what": str(due.what),
-                    "code": due.what.code,
-                    "due": due.on.isoformat(),
-                    "state": due.state(self.today),
+                    "filing": deadline.filing,
+                    "what": str(deadline.what),
+                    "code": deadline.what.code,
+                    "due": deadline.on.isoformat(),
+                    "state": deadline.state(self.today),
                 }
-                for due in self.next
+                for deadline in self.open_deadlines
             ],
             "alerts": [str(alert) for alert in self.alerts],
             "alert_codes": [alert.code for alert in self.alerts],
-            "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in self.unclaimed],
+            "unclaimed": [
+                {"submission": paper.submission, "path": paper.path} for paper in self.unrecorded_papers
+            ],
             "protection": self.protection,
             "hooks_path": (
                 {"value": self.hooks_path.value, "origin": self.hooks_path.origin} if self.hooks_path else None
             ),
             "clock": {
-                "time": self.clock,
+                "time": self.compliance_time,
                 "lag_seconds": self.lag_seconds,
                 "off_seconds": round(self.lag.off),
                 "ahead_seconds": round(self.lag.ahead),
-                "last_token": self.stamped,
+                "last_token": self.last_token_time,
             },
             "last_checkpoint": self.last_checkpoint,
             "space": {
@@ -209,7 +213,9 @@ class HealthReport:
 
 
 def report_health(archive: Archive, config: Config) -> HealthReport:
-    """Report the state of archive and service; wait for nobody, not even for a share that hangs.
+    """Report the state of the archive and its service.  Nothing is written.
+
+    Neither waits for a lock nor reads the watched folder, so a network share that hangs does not matter.
 
     Raises StorageError or OSError if the archive cannot be read.
     """
@@ -221,6 +227,10 @@ def report_health(archive: Archive, config: Config) -> HealthReport:
 
 
 def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> HealthReport:
+    """Build the report, with ``snapshot`` as the open ``state.db``.  The problems are added last.
+
+    Raises as :func:`report_health` does.
+    """
     daemon = lock.describe_holder(archive.root / "daemon.lock")
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
@@ -230,11 +240,12 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
     pending = snapshot.pending()
     filings = list(register(archive.index.life()).values())
     replica = read_replica_status(archive, config)
+    last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     report = HealthReport(
         archive=archive.root,
         watch=config.watch,
         watching=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
-        watching_why=_watch_reason(snapshot) if daemon else None,
+        watching_reason=_watch_reason(snapshot) if daemon else None,
         daemon=daemon,
         last_scan=snapshot.meta("last_scan"),
         last_problem=read_last_problem(snapshot),
@@ -245,17 +256,17 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         submissions=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful=overview.doubtful_materials(archive.index),
-        next=open_deadlines(filings),
+        open_deadlines=open_deadlines(filings),
         alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
-        unclaimed=unrecorded_papers(archive, config.desk.notice_folder, filings),
+        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
-        protection=_protection_level(archive, replica),
+        protection=protection_level(archive, replica),
         hooks_path=archive.repository.outer_hooks_path(),
-        clock=clock.stamp(compliance_time),
+        compliance_time=clock.stamp(compliance_time),
         lag_seconds=max(0, (reading.wall - compliance_time) // timedelta(seconds=1)),
         lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, reading)),
-        stamped=(archive.index.last_token() or (0, None))[1],
-        last_checkpoint=(archive.index.last_checkpoint() or (0, None))[1],
+        last_token_time=last_token.time if last_token else None,
+        last_checkpoint=last_checkpoint.time if last_checkpoint else None,
         space=_forecast_space(archive, reading.wall),
         replica=replica,
         journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
@@ -271,48 +282,31 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
 
 
 def _unsigned_since_now(archive: Archive) -> str:
-    """Return the present time if the signing key is missing, else an empty text.
+    """Return the present time (RFC 3339, UTC) if the signing key is missing; otherwise an empty text.
 
-    Only the archive's owner and root may look into the folder of the keys: for others nothing is missing.
+    Only the archive's owner and root can look into the folder of the keys. For any other user, the result is
+    empty.
     """
-    is_owner = os.geteuid() in (0, os.stat(archive.root).st_uid)
-    return clock.stamp(clock.read().wall) if is_owner and not is_there(archive.keys / "signing_key") else ""
+    can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
+    if can_see_keys and not is_there(archive.keys / "signing_key"):
+        return clock.stamp(clock.read().wall)
+    return ""
 
 
 def _watch_reason(snapshot: Snapshot) -> LazyMessage | None:
-    """Return why the watch is in its state, as the daemon noted; None without a reason."""
+    """Return why the watch is in its state, as the daemon noted it; None if the daemon noted no reason."""
     code = snapshot.meta("watching_why")
     return watch_reason(code, snapshot.meta("watching_value")) if code else None
 
 
 def _forecast_space(archive: Archive, now: datetime) -> DiskForecast:
+    """Forecast the space on the archive's filesystem at the time ``now``, from the content captured so far.
+
+    Raises OSError if the archive's folder cannot be read.
+    """
     volume = os.statvfs(archive.root)
     first_capture = archive.index.first_capture()
     start = growth_start(clock.parse(first_capture) if first_capture else None, now)
     grown_bytes = archive.index.stored(clock.stamp(start)) if start else 0
     block_bytes = volume.f_frsize
     return forecast_disk(volume.f_bavail * block_bytes, volume.f_blocks * block_bytes, grown_bytes, start, now)
-
-
-def _protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
-    if any(deviation.weakens for deviation in hooks.deviations(archive.repository_path)):
-        return _DETECT_ONLY
-    if replica is not None and replica.has_lock and replica.synced_at:
-        return _OFF_SITE_LOCK
-    return _IMMUTABLE if _is_content_immutable(archive) else _PERMISSIONS
-
-
-def _is_content_immutable(archive: Archive) -> bool:
-    """Return True if all objects of a sample are immutable, and the sample is not empty.
-
-    The sample is the present content of some submissions, and the first files in the object store.
-    """
-    submissions = archive.index.submissions()[:_SAMPLED_SUBMISSIONS]
-    current_digests = [
-        material.sha256 for submission in submissions for material in archive.index.materials(submission)
-    ]
-    sample = [archive.content.path(sha256) for sha256 in current_digests[:_SAMPLED_OBJECTS] if sha256]
-    stored_paths = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
-    sample += list(itertools.islice(stored_paths, _SAMPLED_OBJECTS))
-    existing_paths = [path for path in sample if is_there(path)]
-    return bool(existing_paths) and all(is_immutable(path) for path in existing_paths)

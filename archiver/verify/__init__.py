@@ -1,8 +1,8 @@
-"""Checks an archive with an independent reading of the files; shares no code with the writers.
+"""Checks an archive by reading its files independently, with none of the code that writes them.
 
-- A *finding* is a fault, with a number that documentation and alarms refer to; a *note* is no fault.
-- The *journal state* is what the events read so far demand; the *expected* refs, commits and content are compared
-  with those in the repository.
-- A *witness* is a checkpoint that somebody keeps outside of the archive, as one line.
+- A *finding* is a fault. Its code, such as A057, is the same in documentation and alarms. A *note* is not a fault.
+- The *journal state* is what the events read so far demand of the archive. Its *expected* refs, commits and
+  content are compared with those in the repository.
+- A *witness* is a checkpoint as one line, which somebody keeps outside of the archive.
 - A *token* is the signed reply of a time-stamp authority.
 """

@@ -1,4 +1,4 @@
-"""Checking content objects: present, undamaged, and protected against change by mode and owner."""
+"""Check that content objects are present, undamaged, and protected against changes by their mode and owner."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from pathlib import Path
 from archiver.errors import LazyMessage
 from archiver.verify.findings import Finding, VerifyReport
 
-_OBJECT_NAME = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
-#: Bits of a mode that a content object may have. A mask may take rights away: 0440 is stricter, not weaker.
+#: Path of an object below the folder ``lfs``. Its name is its SHA-256; the two folders repeat the first digits.
+_OBJECT_PATH = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
+#: Mode bits that a content object may have. It may have fewer: a mode of 0440 is stricter, not weaker.
 _ALLOWED_MODE = 0o444
-#: Bytes that are hashed at once, in a buffer of each thread.
+#: Bytes that are read and hashed at once. Each thread has a buffer of this size.
 _CHUNK_BYTES = 1 << 20
 
-#: Called with the bytes that were hashed so far, and the bytes to hash in all.
+#: Called with the number of bytes hashed so far, and the total number of bytes to hash.
 Progress = Callable[[int, int], None]
 _WRONG_MODE = LazyMessage.define(
     "mode {mode}, {count} names, owner {uid}", singular="mode {mode}, {count} name, owner {uid}"
@@ -30,51 +31,56 @@ _WRONG_MODE = LazyMessage.define(
 
 
 @dataclass(frozen=True, slots=True)
-class _ContentObject:
-    sha256: str
+class _SelectedObject:
+    """A content object that is going to be hashed."""
+
+    sha256: str  # the expected digest: the name of the file
     path: str
-    size: int
+    size: int  # bytes
 
 
 def check_content(
     lfs_folder: Path,
     expected_sizes: Mapping[str, int],
-    destroyed: Container[str],
+    destroyed_content: Container[str],
     percent: float,
     report: VerifyReport,
     progress: Progress,
 ) -> set[str]:
-    """Check every file below ``lfs_folder``, and hash ``percent`` of the objects again.
+    """Check every file below ``lfs_folder``, and hash a random sample of the objects again.
 
-    ``expected_sizes`` has the size of each object that the journal names, by SHA-256. Objects in ``destroyed``
-    were disposed of, and may be missing.
+    ``expected_sizes`` maps the SHA-256 of each object that the journal names to its size in bytes. The objects in
+    ``destroyed_content`` (SHA-256) were disposed of and may be missing. ``percent`` is the share of the objects to
+    hash; 100 hashes all of them.
 
-    Returns the SHA-256 of the objects that are present, damaged ones included.
+    Returns the SHA-256 of the objects that are present, damaged ones included. Raises OSError if ``lfs_folder`` is
+    missing.
     """
-    present: set[str] = set()
-    selected_objects: list[_ContentObject] = []
+    present_objects: set[str] = set()
+    selected_objects: list[_SelectedObject] = []
     owner_uid = os.stat(lfs_folder).st_uid
     for path in _files_below(os.fspath(lfs_folder)):
-        name = path[len(os.fspath(lfs_folder)) + 1 :]
-        match = _OBJECT_NAME.fullmatch(name)
+        relative_path = path[len(os.fspath(lfs_folder)) + 1 :]
+        match = _OBJECT_PATH.fullmatch(relative_path)
         if match is None:
-            report.add_finding("A053", f"archive.git/lfs/{name}")
+            report.add_finding("A053", f"archive.git/lfs/{relative_path}")
             continue
         sha256 = match[3]
-        present.add(sha256)
+        present_objects.add(sha256)
         report.unreferenced_objects += sha256 not in expected_sizes
         size = _check_file_status(sha256, path, expected_sizes.get(sha256), owner_uid, report)
         if size is not None and (percent >= 100 or random.random() * 100 < percent):
-            selected_objects.append(_ContentObject(sha256, path, size))
-    for sha256 in sorted(expected_sizes.keys() - present):
-        if sha256 not in destroyed:
+            selected_objects.append(_SelectedObject(sha256, path, size))
+    for sha256 in sorted(expected_sizes.keys() - present_objects):
+        if sha256 not in destroyed_content:
             report.add_finding("A050", sha256)
     _hash_all(selected_objects, report, progress)
-    return present
+    return present_objects
 
 
 def _files_below(folder: str) -> Iterator[str]:
-    # Strings: pathlib would take as long as hashing a gigabyte.
+    """Yield the paths of all files below ``folder``, sorted by name in each folder."""
+    # Text instead of Path: pathlib would take as long for this walk as hashing a gigabyte.
     for parent, folder_names, file_names in os.walk(folder):
         folder_names.sort()
         for file_name in sorted(file_names):
@@ -84,9 +90,10 @@ def _files_below(folder: str) -> Iterator[str]:
 def _check_file_status(
     sha256: str, path: str, expected_size: int | None, owner_uid: int, report: VerifyReport
 ) -> int | None:
-    """Check type, mode, owner, link count and size of an object.
+    """Check type, mode, owner, number of hard links, and size of the object at ``path``.
 
-    Returns the size, None if hashing could only repeat the finding.
+    ``expected_size`` is None for an object that the journal does not name. Returns the size in bytes; None if the
+    object need not be hashed, because a finding already says that its bytes are wrong.
     """
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -103,8 +110,11 @@ def _check_file_status(
     return status.st_size
 
 
-def _hash_all(objects: Sequence[_ContentObject], report: VerifyReport, progress: Progress) -> None:
-    """Hash the objects on a thread per processor, since hashing releases the interpreter's lock."""
+def _hash_all(objects: Sequence[_SelectedObject], report: VerifyReport, progress: Progress) -> None:
+    """Hash the objects, and report the damaged ones in the order of ``objects``.
+
+    Uses one thread per processor. Threads are enough, because hashing releases the interpreter's lock.
+    """
     total_bytes, hashed_bytes = sum(content.size for content in objects), 0
     buffers = threading.local()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -112,15 +122,17 @@ def _hash_all(objects: Sequence[_ContentObject], report: VerifyReport, progress:
         for content, finding in zip(objects, results, strict=True):
             report.hashed_objects += 1
             report.hashed_bytes += content.size
-            report.findings += [finding] if finding else []
+            if finding is not None:
+                report.findings.append(finding)
             hashed_bytes += content.size
             progress(hashed_bytes, total_bytes)
 
 
-def _check_hash(content: _ContentObject, buffers: threading.local) -> Finding | None:
-    """Hash an object, and return a finding if digest and name differ.
+def _check_hash(content: _SelectedObject, buffers: threading.local) -> Finding | None:
+    """Hash an object; return a finding if its digest is wrong or it cannot be read, None if it is sound.
 
-    ``buffers`` keeps the buffer of each thread: a new one per object would take longer than hashing small files.
+    ``buffers`` keeps one buffer per thread, created on the thread's first call. Allocating a buffer for each
+    object would take longer than hashing small objects.
     """
     if not hasattr(buffers, "chunk"):
         buffers.chunk = memoryview(bytearray(_CHUNK_BYTES))

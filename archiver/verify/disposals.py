@@ -1,11 +1,11 @@
-"""Checking disposals: every step follows the rules, and no version lacks needed content."""
+"""Check disposals: every step follows the rules, and no content was destroyed that a version still needs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import timedelta
 from typing import Any
 
@@ -16,12 +16,14 @@ from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, PLAN_FILE
 from archiver.store.events.event_details import require_member
 from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
-from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState
+from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState, UnprovenApproval
 from archiver.verify.findings import VerifyReport, verbatim
 from archiver.verify.sshsig import is_signature_of
 
-#: The code of a disposal without a valid certificate, which one that is under way has not either.
+#: The code of the finding for a disposal without a valid certificate. A disposal under way has none yet either, so
+#: it gets this finding until it is certified.
 UNFINISHED = "A054"
+#: Users other than the planner who must approve a plan.
 _REQUIRED_APPROVALS = 2
 _DISPOSED = LazyMessage.define(
     "{count} content objects were disposed of under certificate {name}",
@@ -31,85 +33,118 @@ _DISPOSED = LazyMessage.define(
 _TOO_FEW = LazyMessage.define(
     "{count} approvals by others than the planner", singular="{count} approval by others than the planner"
 )
-#: The least number of days that three calendar years have. No profile may be shorter, so anything disposed of
-#: earlier breaks the rules, whatever the settings were at that time.
+#: The smallest number of days that FLOOR_YEARS calendar years can have. No profile allows a shorter retention, so
+#: an earlier disposal breaks the rules under any settings.
 _FLOOR_DAYS = 365 * FLOOR_YEARS
 
 
 def check_disposal(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check a step of a disposal, and apply the step to ``state``.
+    """Check one step of a disposal (plan, approve, begin or certify), and apply the step to ``state``.
 
-    Raises KeyError or ValueError if the event lacks a member, or does not fit the steps before.
+    Raises KeyError or ValueError if the event lacks a member, or if the earlier steps do not allow this one.
     """
-    event = entry.event
-    disposal, details = event["object"], event["details"]
-    if event["action"] == Action.DISPOSE_PLAN:
-        if disposal in state.disposal_plans:
-            raise ValueError(f"{disposal} was planned before")
-        state.disposal_plans[disposal] = _read_plan(entry, report)
+    action, disposal_name = entry.event["action"], entry.event["object"]
+    if action == Action.DISPOSE_PLAN:
+        if disposal_name in state.disposal_plans:
+            raise ValueError(f"{disposal_name} was planned before")
+        state.disposal_plans[disposal_name] = _read_plan(entry, report)
         return
-    plan = state.disposal_plans[disposal]
-    if event["action"] == Action.DISPOSE_APPROVE:
-        approval = DisposalApproved.from_details(details)
-        # The planner's own approval and one of another plan are allowed, but do not count.
-        uid = event["actor"]["uid"]
-        if uid != plan.planner_uid and require_member(approval.plan_sha256, "plan_sha256") == plan.plan_sha256:
-            plan.approval_times.setdefault(uid, event["clock"]["time"])
-            state.unproven_approvals.append((disposal, uid))
-    elif event["action"] == Action.DISPOSE_BEGIN:
-        _check_preconditions(event, plan, state, report)
-        plan.is_begun = True
-        if disposed_twice := state.disposed_tags & set(plan.version_tags):
-            raise ValueError(f"{min(disposed_twice)} was disposed of before")
-        state.disposed_tags |= set(plan.version_tags)
-        state.destroyed_content |= dict.fromkeys(plan.object_sizes, disposal)
-        _check_content_unneeded(disposal, plan, state, report)
-    elif event["action"] == Action.DISPOSE_CERTIFY:
-        plan.is_certified = True
-        kept_content = require_member(DisposalCertified.from_details(details).kept, "kept")
-        for sha256 in kept_content:
-            state.destroyed_content.pop(sha256, None)
-        _check_certificate(entry, plan, set(kept_content), state, report)
+    plan = state.disposal_plans[disposal_name]
+    if action == Action.DISPOSE_APPROVE:
+        _apply_approval(entry.event, plan, state)
+    elif action == Action.DISPOSE_BEGIN:
+        _apply_begin(entry.event, plan, state, report)
+    elif action == Action.DISPOSE_CERTIFY:
+        _apply_certificate(entry, plan, state, report)
+
+
+def _apply_approval(event: Mapping[str, Any], plan: DisposalPlan, state: JournalState) -> None:
+    """Record the time of the user's first approval of the plan.
+
+    An approval by the planner is allowed, but does not count. Neither does an approval of another plan document.
+
+    Raises ValueError if the event lacks a member.
+    """
+    approval = DisposalApproved.from_details(event["details"])
+    uid = event["actor"]["uid"]
+    if uid != plan.planner_uid and require_member(approval.plan_sha256, "plan_sha256") == plan.plan_sha256:
+        plan.approval_times.setdefault(uid, event["clock"]["time"])
+        state.unproven_approvals.append(UnprovenApproval(event["object"], uid))
+
+
+def _apply_begin(event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
+    """Check that the disposal could begin, and record that the planned versions and content are disposed of.
+
+    Raises ValueError if one of the versions was disposed of before. Its content is not marked as destroyed then.
+    """
+    _check_preconditions(event, plan, state, report)
+    plan.is_begun = True
+    if disposed_twice := state.disposed_tags & set(plan.version_tags):
+        raise ValueError(f"{min(disposed_twice)} was disposed of before")
+    state.disposed_tags |= set(plan.version_tags)
+    state.destroyed_content |= dict.fromkeys(plan.object_sizes, event["object"])
+    _report_needed_content(event["object"], plan, state, report)
+
+
+def _apply_certificate(entry: JournalEntry, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
+    """Record that the disposal is complete, and check the certificate.
+
+    Planned content that the certificate lists as kept has to be present. Raises KeyError if the certificate or
+    its signature is not attached, ValueError if the event lacks a member.
+    """
+    plan.is_certified = True
+    kept_content = require_member(DisposalCertified.from_details(entry.event["details"]).kept, "kept")
+    for sha256 in kept_content:
+        state.destroyed_content.pop(sha256, None)
+    _check_certificate(entry, plan, set(kept_content), state, report)
 
 
 def _read_plan(entry: JournalEntry, report: VerifyReport) -> DisposalPlan:
-    """Return the plan in an event, and report a plan document with another digest than the event names.
+    """Return the plan that an event records.
 
-    The approvals name this digest, so another document would be one that nobody approved.
+    Reports A055 if the digest of the attached document is not the digest in the event. Approvals name the digest,
+    so nobody approved such a document.
+
+    Raises KeyError or ValueError if the document is missing or malformed.
     """
     event, document = entry.event, json.loads(entry.read_attachment(PLAN_FILE))
+    # The digest covers versions and objects alone, as canonical JSON on a line.
     approved_part = {"versions": document["versions"], "objects": document["objects"]}
     text = json.dumps(approved_part, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     details = DisposalPlanned.from_details(event["details"])
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != details.plan_sha256:
         report.add_finding("A055", event["object"], LazyMessage("its plan is not the one that was approved"))
     return DisposalPlan(
-        event["actor"]["uid"],
-        details.plan_sha256,
-        list(document["versions"]),
-        dict(document["objects"]),
-        details.cooling_off_days,
+        planner_uid=event["actor"]["uid"],
+        plan_sha256=details.plan_sha256,
+        version_tags=list(document["versions"]),
+        object_sizes=dict(document["objects"]),
+        cooling_off_days=details.cooling_off_days,
     )
 
 
 def _check_preconditions(
-    event: dict[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport
+    event: Mapping[str, Any], plan: DisposalPlan, state: JournalState, report: VerifyReport
 ) -> None:
-    """Check approvals, cooling-off, floor of retention and holds at the beginning of a disposal.
+    """Report each rule that the beginning of a disposal breaks.
 
-    All times are those of the compliance clock, moved later by tokens, so no wall clock shortens a period.
+    A055: too few approvals, or a cooling-off that is not over. A056: a version younger than the minimum
+    retention, or under a hold.
+
+    All times are compliance clocks, which tokens can only move later. So no change of a wall clock can shorten a
+    period.
     """
-    disposal, now = event["object"], clock.parse(event["clock"]["time"])
+    disposal_name, now = event["object"], clock.parse(event["clock"]["time"])
     if len(plan.approval_times) < _REQUIRED_APPROVALS:
         detail = _TOO_FEW.with_fields(count=len(plan.approval_times))
-        report.add_finding("A055", disposal, detail)
+        report.add_finding("A055", disposal_name, detail)
     else:
         last_approval = max(map(clock.parse, plan.approval_times.values()))
         earliest_begin = last_approval + timedelta(days=plan.cooling_off_days)
         if now < earliest_begin:
             time = clock.stamp(earliest_begin)
             detail = LazyMessage("it began before its cooling-off was over, {time}", time=time)
-            report.add_finding("A055", disposal, detail)
+            report.add_finding("A055", disposal_name, detail)
     for tag in plan.version_tags:
         captured_at = state.capture_times.get(tag)
         if captured_at is None or now - clock.parse(captured_at) < timedelta(days=_FLOOR_DAYS):
@@ -119,29 +154,40 @@ def _check_preconditions(
                 time=event["clock"]["time"],
             )
             report.add_finding("A056", tag, detail)
-        filing, submission, _ = tag.split("/")
-        for hold, held_object in state.active_holds:
-            if held_object in (tag, filing, f"{filing}/{submission}"):
-                report.add_finding("A056", tag, LazyMessage("it was held: {hold}", hold=hold))
+        # A tag is FILING/SUBMISSION/vN, and a hold can be on any of the three.
+        filing_name, submission_name, _ = tag.split("/")
+        for hold in state.active_holds:
+            if hold.object_name in (tag, filing_name, f"{filing_name}/{submission_name}"):
+                report.add_finding("A056", tag, LazyMessage("it was held: {hold}", hold=hold.hold_name))
 
 
-def _check_content_unneeded(disposal: str, plan: DisposalPlan, state: JournalState, report: VerifyReport) -> None:
-    """Report destroyed content still needed by a version."""
+def _report_needed_content(
+    disposal_name: str, plan: DisposalPlan, state: JournalState, report: VerifyReport
+) -> None:
+    """Report planned content that a version still holds, unless that version was disposed of as well.
+
+    There is one finding, A057 (content was destroyed that a version needs), for each span of versions. The
+    finding names the first such version.
+    """
     for sha256 in plan.object_sizes:
         for span in state.holding_spans.get(sha256, ()):
-            end_version = span.end_version or state.newest_numbers[span.branch] + 1
-            submission = span.branch.removeprefix("refs/heads/filings/")
-            tags = (f"{submission}/v{number}" for number in range(span.first_version, end_version))
+            tags = span.version_tags(state.newest_numbers[span.branch])
             needing_tag = next((tag for tag in tags if tag not in state.disposed_tags), None)
             if needing_tag is not None:
-                detail = LazyMessage("{name} destroyed it, but {tag} needs it", name=disposal, tag=needing_tag)
+                detail = LazyMessage(
+                    "{name} destroyed it, but {tag} needs it", name=disposal_name, tag=needing_tag
+                )
                 report.add_finding("A057", sha256, detail)
 
 
 def _check_certificate(
     entry: JournalEntry, plan: DisposalPlan, kept_content: Set[str], state: JournalState, report: VerifyReport
 ) -> None:
-    """Check that the certificate is signed, and lists the content of the plan as destroyed or kept."""
+    """Check the signature of the certificate, and compare its list of content with the plan; report A054.
+
+    The certificate must list all planned content, as kept if it is in ``kept_content`` (SHA-256) and as destroyed
+    otherwise. Raises KeyError or ValueError if an attachment is missing or malformed.
+    """
     event, certificate_data = entry.event, entry.read_attachment(CERTIFICATE_FILE)
     signature = entry.read_attachment(CERTIFICATE_SIGNATURE_FILE)
     is_destroyed = {item["sha256"]: item["destroyed"] for item in json.loads(certificate_data)["objects"]}
@@ -151,51 +197,82 @@ def _check_certificate(
         report.add_finding("A054", event["object"], LazyMessage("it does not list what was planned"))
 
 
-def check_outcomes(require_member: Set[str], state: JournalState, report: VerifyReport) -> None:
-    """Compare the present objects with the certificates, after the whole journal was read.
+def check_outcomes(present_objects: Set[str], state: JournalState, report: VerifyReport) -> None:
+    """Compare the content objects in the archive with the certificates of all disposals.
 
-    Destroyed content that is absent becomes a note per disposal. Unfinished disposals are findings.
+    ``present_objects`` has the SHA-256 of each object in the archive. ``state`` must cover the whole journal.
+
+    Reports destroyed content that is present (A058) and disposals that were begun but not certified (A054). Adds
+    one note for each disposal that destroyed content.
     """
     destroyed_counts: Counter[str] = Counter()
-    for sha256, disposal in state.destroyed_content.items():
-        if not state.disposal_plans[disposal].is_certified:
+    for sha256, disposal_name in state.destroyed_content.items():
+        if not state.disposal_plans[disposal_name].is_certified:
             continue
-        if sha256 in require_member:
-            report.add_finding("A058", sha256, verbatim(disposal))
+        if sha256 in present_objects:
+            report.add_finding("A058", sha256, verbatim(disposal_name))
         else:
-            destroyed_counts[disposal] += 1
-    for disposal, plan in state.disposal_plans.items():
+            destroyed_counts[disposal_name] += 1
+    for disposal_name, plan in state.disposal_plans.items():
         if plan.is_begun and not plan.is_certified:
             detail = LazyMessage("it was begun and not finished; finish it with archiver dispose run")
-            report.add_finding(UNFINISHED, disposal, detail)
-    for disposal, count in destroyed_counts.items():
-        report.add_note(disposal, _DISPOSED.with_fields(count=count, name=disposal))
+            report.add_finding(UNFINISHED, disposal_name, detail)
+    for disposal_name, count in destroyed_counts.items():
+        report.add_note(disposal_name, _DISPOSED.with_fields(count=count, name=disposal_name))
 
 
-def track_content(
+def update_holding_spans(
     branch: str,
     version_number: int,
-    changes: Sequence[dict[str, Any]],
+    changes: Sequence[Mapping[str, Any]],
     planned_content: Collection[str],
     state: JournalState,
 ) -> None:
-    """Track in which versions planned content is held, before the changes of a version are applied to ``state``.
+    """Record which versions of ``branch`` hold the content in ``planned_content``.
 
-    Content that comes in again after its destruction has to be present from now on.
+    ``changes`` are the parsed lines of ``changes.jsonl`` of the new version. ``planned_content`` has the SHA-256
+    of all content in any disposal plan, later plans included.
+
+    Call it before the changes are applied to ``state.materials``: the old content of each path is read there. Any
+    content that the version adds again after its destruction must be present from now on.
     """
     state.newest_numbers[branch] = version_number
+    _end_spans(branch, version_number, changes, state)
+    _start_spans(branch, version_number, changes, planned_content, state)
+
+
+def _end_spans(
+    branch: str, version_number: int, changes: Sequence[Mapping[str, Any]], state: JournalState
+) -> None:
+    """End the span of each path that the changes remove, rename or give other content."""
     materials = state.materials.get(branch, {})
     for change in changes:
-        is_replaced = change["op"] in ("delete", "modify")
-        left_path = change.get("from") or (change["path"] if is_replaced else None)
-        left_content = materials.get(left_path, (None, 0))[0] if left_path is not None else None
-        for span in state.holding_spans.get(left_content or "", ()):
-            if (span.branch, span.path, span.end_version) == (branch, left_path, None):
+        removed_path = change.get("from") or None
+        if removed_path is None and change["op"] in ("delete", "modify"):
+            removed_path = change["path"]
+        removed_sha256 = ""
+        if removed_path is not None and removed_path in materials:
+            removed_sha256 = materials[removed_path].sha256 or ""
+        for span in state.holding_spans.get(removed_sha256, ()):
+            if span.branch == branch and span.path == removed_path and span.end_version is None:
                 span.end_version = version_number
+
+
+def _start_spans(
+    branch: str,
+    version_number: int,
+    changes: Sequence[Mapping[str, Any]],
+    planned_content: Collection[str],
+    state: JournalState,
+) -> None:
+    """Begin a span for each path to which the changes add planned content.
+
+    Added content, planned or not, is no longer excused from being present.
+    """
     for change in changes:
-        added_content = str(change.get("sha256") or "") if change["op"] != "delete" else ""
-        if added_content in planned_content:
+        added_sha256 = str(change.get("sha256") or "") if change["op"] != "delete" else ""
+        if added_sha256 in planned_content:
             span = HoldingSpan(branch, change["path"], version_number)
-            state.holding_spans.setdefault(added_content, []).append(span)
-        if added_content:
-            state.destroyed_content.pop(added_content, None)
+            state.holding_spans.setdefault(added_sha256, []).append(span)
+        if added_sha256:
+            state.destroyed_content.pop(added_sha256, None)

@@ -1,73 +1,87 @@
-"""The state of an archive according to the journal, collected event by event."""
+"""Describe the state that an archive must have according to its journal.  The checks collect it event by event."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.store.git.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """An event of the journal with access to the attachments."""
+    """An event of the journal, with access to its attachments."""
 
     repository: Repository
+    #: The journal commit that has the event and its attachments.
     commit: str
+    #: The parsed ``event.json``; docs/journal.md describes the members.
     event: dict[str, Any]
 
-    def read_attachment(self, name: str) -> bytes:
-        """Return the bytes of an attachment.  Raises KeyError if the commit has none of this name."""
-        return self.repository.read(f"{self.commit}:{name}")
+    def read_attachment(self, file_name: str) -> bytes:
+        """Return the bytes of an attachment.  Raises KeyError if the commit has no file of this name."""
+        return self.repository.read(f"{self.commit}:{file_name}")
 
     def read_signed_tag(self) -> bytes:
-        """Return the tag object created by the event, named like the object of the event.
+        """Return the bytes of the tag object that the event created.
 
-        Raises KeyError if the event created no such tag, or the tag object is missing.
+        The name of the tag is the object of the event. Raises KeyError if the event created no such tag, or if the
+        tag object is missing.
         """
         return self.repository.read(self.event["refs"][f"refs/tags/{self.event['object']}"])
 
     @property
     def label(self) -> str:
-        """The event in the words of a finding."""
+        """The event as findings name it, such as ``event 12``."""
         return f"event {self.event['seq']}"
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCommit:
-    """The commit of a version, according to the capture event."""
+    """What the commit of a version must be, according to its capture event."""
 
     version_tag: str
     #: None for the first version of a submission.
     parent_commit: str | None
-    #: Path in the tree -> blob after the change; None: the path was removed.
+    #: Path in the tree -> object id of the blob after the change; None if the change removed the path.
     changed_blobs: dict[bytes, str | None]
+
+
+class ExpectedMaterial(NamedTuple):
+    """The content of a path in a version."""
+
+    sha256: str | None  # None for an empty folder
+    size: int  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardReferences:
-    """Versions and content mentioned by later events.
+    """Versions and content to which later events refer.
 
-    Collected in a pass of its own, so that the main pass keeps details of these alone and memory stays flat.
+    A first pass over the journal collects them. So the main pass has to remember details of these versions and
+    this content only, and needs little memory for a long journal.
     """
 
-    #: Tags of versions that were submitted: their manifests are needed.
+    #: Tags of versions that were submitted to the regulator. The main pass computes their manifests.
     submitted_tags: frozenset[str]
-    #: SHA-256 of content in any disposal plan: the versions that hold it are needed.
+    #: SHA-256 of all content in any disposal plan. The main pass records which versions hold it.
     planned_content: frozenset[str]
 
 
 @dataclass(slots=True)
 class DisposalPlan:
-    """A disposal, with the progress recorded by later events."""
+    """A disposal plan, with the steps that later events recorded."""
 
     planner_uid: int
+    #: The digest that approvals must name.
     plan_sha256: str
     version_tags: list[str]
-    #: SHA-256 -> size.
+    #: SHA-256 of each object to destroy -> size in bytes.
     object_sizes: dict[str, int]
+    #: Days between the last approval and the earliest beginning.
     cooling_off_days: int
-    #: User id -> compliance clock (RFC 3339) of the first approval, or of a later token that proves it.
+    #: User id -> compliance clock (RFC 3339) of the first approval, or the time of a later token that proves it.
     approval_times: dict[int, str] = field(default_factory=dict)
     is_begun: bool = False
     is_certified: bool = False
@@ -75,64 +89,92 @@ class DisposalPlan:
 
 @dataclass(slots=True)
 class HoldingSpan:
-    """The versions of a branch in which a path held a content: from the first, up to and without the end."""
+    """Consecutive versions of a submission that hold the same content at the same path."""
 
+    #: The ref of the submission's branch.
     branch: str
     path: str
     first_version: int
-    #: None: the newest version still holds the content.
+    #: The first version without the content; None if the newest version still holds it.
     end_version: int | None = None
+
+    def version_tags(self, newest_version: int) -> Iterator[str]:
+        """Yield the tags of the versions in the span, oldest first.
+
+        ``newest_version`` is the number of the newest version of the branch. An open span reaches to it.
+        """
+        end_version = self.end_version or newest_version + 1
+        submission_name = self.branch.removeprefix("refs/heads/filings/")
+        for number in range(self.first_version, end_version):
+            yield f"{submission_name}/v{number}"
+
+
+class ActiveHold(NamedTuple):
+    """A hold that was placed and not lifted."""
+
+    hold_name: str
+    object_name: str  # the filing, submission or version tag that is held
+
+
+class UnprovenApproval(NamedTuple):
+    """An approval whose time no token has proven yet."""
+
+    disposal_name: str
+    uid: int  # the user who approved
 
 
 @dataclass(slots=True)
 class JournalState:
-    """The demands on the archive of all events read so far."""
+    """What the events read so far demand of the archive.
+
+    Times are compliance clocks (RFC 3339). Object ids are Git's; content is named by its SHA-256.
+    """
 
     # --- the journal itself
     #: Commits of the journal, oldest first.
     journal_commits: list[str] = field(default_factory=list)
-    #: SHA-256 of each event, in order; empty for an event that is missing.
+    #: SHA-256 of each event's bytes, oldest event first; empty for an event that is missing.
     event_digests: list[str] = field(default_factory=list)
-    #: The commit of the event before the current one.
+    #: The commit of the event before the current one; empty before the first.
     last_commit: str = ""
-    #: Ref -> the object id it must have.
+    #: Full name of the ref -> the object id that it must have.
     expected_refs: dict[str, str] = field(default_factory=dict)
 
     # --- keys and authorities
-    #: Lines of all keys so far, as ``keys/allowed_signers`` must have them.
+    #: Lines of all keys so far, byte for byte as the file ``keys/allowed_signers`` must have them.
     allowed_signers: bytes = b""
-    #: The line of the key in force.
+    #: The line of the signing key in force.
     current_signer: bytes = b""
-    #: Certificates of the time-stamp authority (PEM); empty without one.
+    #: Certificates of the time-stamp authority (PEM); empty for an archive without an authority.
     pinned_roots: bytes = b""
 
     # --- versions
-    #: Version commit -> what it must be.
+    #: Commit of a version -> what the commit must be.
     expected_commits: dict[str, ExpectedCommit] = field(default_factory=dict)
     #: Branch -> commit of the newest version.
     branch_heads: dict[str, str] = field(default_factory=dict)
     #: Branch -> number of the newest version.
     newest_numbers: dict[str, int] = field(default_factory=dict)
-    #: Branch -> path -> SHA-256 (None: an empty folder) and size in the newest version.
-    materials: dict[str, dict[str, tuple[str | None, int]]] = field(default_factory=dict)
-    #: SHA-256 -> size of all content that was ever captured.
+    #: Branch -> path -> content of the path in the newest version.
+    materials: dict[str, dict[str, ExpectedMaterial]] = field(default_factory=dict)
+    #: SHA-256 -> size in bytes, of all content that was ever captured. Empty files have no content object.
     content_sizes: dict[str, int] = field(default_factory=dict)
-    #: Tag of a submitted version -> algorithm -> digest of its manifest.
+    #: Tag of a submitted version -> name of the algorithm -> digest of the manifest in hexadecimal.
     manifest_digests: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: Version tag -> compliance clock of the capture, or of a later token that proves it.
+    #: Version tag -> time of the capture, or of a later token that proves it.
     capture_times: dict[str, str] = field(default_factory=dict)
-    #: Version tags captured since the last token.
+    #: Tags of versions captured since the last token.
     unproven_captures: list[str] = field(default_factory=list)
 
     # --- holds and disposals
-    #: Name of the hold, and the object that is held.
-    active_holds: set[tuple[str, str]] = field(default_factory=set)
+    active_holds: set[ActiveHold] = field(default_factory=set)
     #: Name of the disposal -> its plan.
     disposal_plans: dict[str, DisposalPlan] = field(default_factory=dict)
-    #: Disposal and user of approvals since the last token.
-    unproven_approvals: list[tuple[str, int]] = field(default_factory=list)
-    #: SHA-256 of planned content -> where it was held.
+    #: Approvals since the last token.
+    unproven_approvals: list[UnprovenApproval] = field(default_factory=list)
+    #: SHA-256 of planned content -> the versions that hold it, a span for each path.
     holding_spans: dict[str, list[HoldingSpan]] = field(default_factory=dict)
-    #: SHA-256 of destroyed content -> the disposal.
+    #: SHA-256 of content that may be missing -> name of the disposal that destroyed it.
     destroyed_content: dict[str, str] = field(default_factory=dict)
+    #: Tags of the versions in all disposals that were begun.
     disposed_tags: set[str] = field(default_factory=set)

@@ -1,14 +1,14 @@
-"""The numbered results of ``verify``."""
+"""The results of ``verify``: findings, each with a numbered code, and notes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
 
-#: Code -> meaning.  A code never gets another meaning.
+#: Code -> meaning.  The meaning of a code never changes: alarms and documentation refer to codes.
 TABLE: Mapping[str, LazyMessage] = {
     "A001": LazyMessage("the repository's settings are not those of an archive"),
     "A002": LazyMessage("a hook is missing, altered or not executable"),
@@ -59,7 +59,10 @@ TABLE: Mapping[str, LazyMessage] = {
 
 
 def verbatim(text: object) -> LazyMessage:
-    """Quote what another program, a file or a name says; it stands in no language."""
+    """Return a message that shows ``text`` unchanged in every language.
+
+    For file names and for the output of other programs.
+    """
     return LazyMessage("{text}", text=str(text))
 
 
@@ -69,21 +72,25 @@ class Finding:
 
     #: A key of :data:`TABLE`.
     code: str
-    #: The file, ref, tag, digest or event with the fault.
+    #: The file, ref, tag, digest or event that has the fault, as it is displayed.
     object: str
-    #: The observation; None if the meaning of the code says all.
+    #: What was observed; None if the meaning of the code needs no addition.
     detail: LazyMessage | None = None
 
     @property
     def message(self) -> LazyMessage:
-        """The meaning of the code, and the observation."""
+        """The meaning of the code, followed by the detail if there is one."""
         meaning = TABLE[self.code]
         if self.detail is None:
             return meaning
         return LazyMessage("{meaning}: {detail}", meaning=meaning, detail=self.detail)
 
     def as_json(self) -> dict[str, Any]:
-        """Return its part of ``verify --json``: the sentence, and what was seen by name."""
+        """Return the finding as an object of ``verify --json``.
+
+        ``parameters`` has the fields of the detail by name, so that programs need not parse the message. Integers
+        stay integers; every other value becomes text.
+        """
         fields = self.detail.fields if self.detail else {}
         return {
             "code": self.code,
@@ -95,40 +102,54 @@ class Finding:
         }
 
 
+class VerifyNote(NamedTuple):
+    """A fact that people should know although it is not a fault."""
+
+    object: str  # the file, disposal or other object concerned, as it is displayed
+    sentence: LazyMessage
+
+
 @dataclass(slots=True)
 class VerifyReport:
     """The findings and notes of a check, and the amount of checked data."""
 
+    #: In the order in which the checks added them.
     findings: list[Finding] = field(default_factory=list)
+    #: Versions and events in the journal, unreadable events included.
     version_count: int = 0
     event_count: int = 0
+    #: Content objects that were hashed again, and their total size.
     hashed_objects: int = 0
     hashed_bytes: int = 0
+    #: Content objects that no version of the journal names: an interrupted capture leaves some. No fault.
     unreferenced_objects: int = 0
-    #: Object and sentence of facts that are no fault.
-    notes: list[tuple[str, LazyMessage]] = field(default_factory=list)
+    notes: list[VerifyNote] = field(default_factory=list)
 
-    def add_finding(self, code: str, found_in: object, detail: LazyMessage | None = None) -> None:
-        """Record a fault: code, faulty object, and observation."""
-        self.findings.append(Finding(code, str(found_in), detail))
+    def add_finding(self, code: str, object_name: object, detail: LazyMessage | None = None) -> None:
+        """Add a finding.
 
-    def add_note(self, about: str, sentence: LazyMessage) -> None:
-        """Record a harmless fact, for people."""
-        self.notes.append((about, sentence))
+        ``code`` is a key of :data:`TABLE`. ``object_name`` is displayed as the object with the fault. ``detail``
+        describes what was observed; None if the meaning of the code needs no addition.
+        """
+        self.findings.append(Finding(code, str(object_name), detail))
+
+    def add_note(self, object_name: str, sentence: LazyMessage) -> None:
+        """Add a note about ``object_name``.  Notes do not make the check fail."""
+        self.notes.append(VerifyNote(object_name, sentence))
 
     @property
     def is_clean(self) -> bool:
-        """True without any finding; notes do not count."""
+        """True if there is no finding; notes do not count."""
         return not self.findings
 
     def as_json(self) -> dict[str, Any]:
-        """Return the document of ``verify --json``, whose keys and codes stay the same in all releases."""
+        """Return the document of ``verify --json``.  Its keys and codes stay the same in all releases."""
         return {
             "ok": self.is_clean,
             "findings": [finding.as_json() for finding in self.findings],
             "notes": [
-                {"object": about, "message": str(sentence), "code": sentence.code or None}
-                for about, sentence in self.notes
+                {"object": note.object, "message": str(note.sentence), "code": note.sentence.code or None}
+                for note in self.notes
             ],
             "checked": {
                 "versions": self.version_count,

@@ -1,4 +1,4 @@
-"""Checking git's own files: settings, hooks, loose objects and packs."""
+"""Check git's own files: settings, hooks, loose objects and packs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
 from archiver.verify.findings import VerifyReport, verbatim
 
-_LOOSE_OBJECT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
-_ALLOWED_FILES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
-_ALLOWED_FOLDERS = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "branches"})
-#: Packs and their indexes end with the SHA-1 of all bytes before.
+#: Path of a loose object below ``objects``: its SHA-1 in hexadecimal, with a slash after two digits.
+_LOOSE_OBJECT_PATH = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
+#: Names of files and folders that git creates at the top of a repository.
+_ALLOWED_FILE_NAMES = frozenset({"HEAD", "config", "packed-refs", "description", "FETCH_HEAD"})
+_ALLOWED_FOLDER_NAMES = frozenset({"hooks", "info", "lfs", "logs", "objects", "refs", "branches"})
+#: Length of a SHA-1. Packs and their indexes end with the SHA-1 of all bytes before it.
 _TRAILER_BYTES = 20
+#: Length of the Adler-32 checksum at the end of a zlib stream.
+_ZLIB_CHECKSUM_BYTES = 4
 #: The headers that zlib writes, one per level of compression.
 _ZLIB_HEADERS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_READ_BYTES = 1 << 20
+#: Bytes of a pack that are read at once.
+_CHUNK_BYTES = 1 << 20
 
-#: File -> code of a deviation. Others are a hook, or lead out of the archive.
-_CODES = {"config": "A001", "HEAD": "A003"}
-_NOTES = {
+#: Code of the finding for an altered file, by name in the repository. A hook has the code A002, and any other file
+#: A004, because it makes git read objects from elsewhere.
+_FINDING_CODES = {"config": "A001", "HEAD": "A003"}
+#: Notes about deviations that the next writing command repairs, by the reason of the deviation.
+_HARMLESS_DEVIATIONS = {
     hooks.EARLIER: LazyMessage(
         "{file} is as an earlier release wrote it. The next command that writes replaces it."
     ),
@@ -36,8 +43,8 @@ _NOTES = {
     ),
 }
 
-#: Why a setting or hook is a fault, by the code of its deviation.
-_DEVIATIONS = {
+#: Details of findings about all other deviations, by the reason of the deviation.
+_FAULTY_DEVIATIONS = {
     hooks.MISSING: LazyMessage.define("missing", context="file"),
     hooks.NOT_EXECUTABLE: LazyMessage("not executable"),
     hooks.ALTERED: LazyMessage("altered"),
@@ -46,43 +53,56 @@ _DEVIATIONS = {
 
 
 def check_repository(repository: Repository, report: VerifyReport) -> None:
-    """Check settings, hooks and every object file, and run ``git fsck``."""
+    """Check settings, hooks and every object file, then report each complaint of ``git fsck`` as A010.
+
+    Raises StorageError if git cannot be run.
+    """
     check_files(repository.path, report)
     for line in repository.fsck():
         report.add_finding("A010", repository.path.name, verbatim(line))
 
 
 def check_files(repository_path: Path, report: VerifyReport) -> None:
-    """Check settings, hooks and every object file, without running git."""
+    """Check settings, hooks and every object file, without running git.
+
+    Use it alone if the repository's settings may be hostile: git would obey them.
+    """
     _check_settings(repository_path, report)
     _check_unknown_files(repository_path, report)
     for folder, _, file_names in os.walk(repository_path / "objects"):
         for file_name in sorted(file_names):
-            # A writer renames temporary files and packs loose objects meanwhile; fsck names what is missing.
+            # A writer may rename a temporary file or pack a loose object after it was listed. Objects that are
+            # really missing are reported by git fsck.
             with suppress(FileNotFoundError):
                 _check_object_file(Path(folder) / file_name, repository_path / "objects", report)
 
 
 def _check_settings(repository_path: Path, report: VerifyReport) -> None:
-    """Report settings and hooks unlike the archive's own, and files that make git look elsewhere for objects.
+    """Report settings and hooks that differ from those of an archive, and files that hide part of the history.
 
-    Deviations that the next writing command repairs are notes.
+    A deviation that the next writing command repairs is a note. Any other deviation is a finding.
     """
     for deviation in hooks.deviations(repository_path):
         file_name = f"archive.git/{deviation.name}"
-        if note := _NOTES.get(deviation.reason):
+        if note := _HARMLESS_DEVIATIONS.get(deviation.reason):
             report.add_note(file_name, note.with_fields(file=file_name))
         else:
-            code = "A002" if deviation.name.startswith("hooks") else _CODES.get(deviation.name, "A004")
-            report.add_finding(code, file_name, _DEVIATIONS[deviation.reason])
+            code = "A002" if deviation.name.startswith("hooks") else _FINDING_CODES.get(deviation.name, "A004")
+            report.add_finding(code, file_name, _FAULTY_DEVIATIONS[deviation.reason])
+    # With these files, git sees other parents than the commits name.
     for name in ("shallow", "info/grafts"):
         if is_there(repository_path / name):
             report.add_finding("A004", f"archive.git/{name}")
 
 
 def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
+    """Report as A005 every file that neither git nor this program creates at the top or in the folder of hooks.
+
+    Git's lock files are allowed: a writer may be at work.
+    """
     for entry in os.scandir(repository_path):
-        allowed_names = _ALLOWED_FOLDERS if entry.is_dir(follow_symlinks=False) else _ALLOWED_FILES
+        is_folder_entry = entry.is_dir(follow_symlinks=False)
+        allowed_names = _ALLOWED_FOLDER_NAMES if is_folder_entry else _ALLOWED_FILE_NAMES
         if entry.name not in allowed_names and not entry.name.endswith(".lock"):
             report.add_finding("A005", f"archive.git/{entry.name}")
     hooks_folder = repository_path / "hooks"
@@ -92,16 +112,17 @@ def _check_unknown_files(repository_path: Path, report: VerifyReport) -> None:
 
 
 def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -> None:
-    """Report a damaged or unknown file among git's objects.
+    """Report a file below ``objects_folder`` that is damaged, or that git would not have created.
 
-    Raises FileNotFoundError if the file was removed since it was listed.
+    Raises FileNotFoundError if the file was removed after it was listed.
     """
     name = path.relative_to(objects_folder).as_posix()
     display_name = f"archive.git/objects/{name}"
     if not stat.S_ISREG(os.lstat(path).st_mode):
         report.add_finding("A005", display_name, LazyMessage("it is not a plain file"))
-    if _LOOSE_OBJECT.fullmatch(name):
-        if problem := loose_object_problem(_read_if_readable(path), name.replace("/", "")):
+    if _LOOSE_OBJECT_PATH.fullmatch(name):
+        oid = name.replace("/", "")
+        if problem := loose_object_problem(_read_if_readable(path), oid):
             report.add_finding("A012", display_name, problem)
     elif name == "pack/multi-pack-index" or (
         name.startswith("pack/") and path.suffix in (".pack", ".idx", ".rev")
@@ -113,10 +134,10 @@ def _check_object_file(path: Path, objects_folder: Path, report: VerifyReport) -
 
 
 def loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
-    """Return the fault of a loose object's file, None for a sound file.
+    """Return why ``data`` is not the file of the loose object ``oid``; None for a sound file.
 
-    Stricter than git: bits after the end of the compressed data count too, so no bit of the file can change
-    unseen.
+    ``oid`` is the SHA-1 of the object in hexadecimal. The check is stricter than git's: it covers the header and
+    the padding of the compressed data as well, so a change of any single bit is detected.
     """
     decompressor = zlib.decompressobj()
     try:
@@ -133,41 +154,48 @@ def loose_object_problem(data: bytes, oid: str) -> LazyMessage | None:
 
 
 def _has_set_padding(data: bytes, content: bytes) -> bool:
-    """Return True if unused bits at the end of the compressed data are set.
+    """Return True if one of the unused bits at the end of the compressed ``data`` is set.
 
-    A compressor leaves the padding of the last byte zero. If the top bit that is set can be cleared without any
-    effect on the content, it is padding. The last four bytes are zlib's checksum.
+    The compressed data rarely fill their last byte, and a compressor leaves the rest of its bits zero. So this
+    function clears the highest set bit of the byte: if ``data`` still decompresses to ``content``, the bit is
+    unused. The last compressed byte stands before zlib's checksum.
     """
-    last_byte = data[-5]
+    compressed, checksum = data[:-_ZLIB_CHECKSUM_BYTES], data[-_ZLIB_CHECKSUM_BYTES:]
+    last_byte = compressed[-1]
     if last_byte == 0:
         return False
-    without_top_bit = bytes([last_byte & ~(1 << (last_byte.bit_length() - 1))])
+    highest_set_bit = 1 << (last_byte.bit_length() - 1)
+    cleared_byte = bytes([last_byte & ~highest_set_bit])
     decompressor = zlib.decompressobj()
     try:
-        content_again = decompressor.decompress(data[:-5] + without_top_bit + data[-4:])
+        content_without_bit = decompressor.decompress(compressed[:-1] + cleared_byte + checksum)
     except zlib.error:
-        # The bit belongs to the compressed data.
+        # The bit is in use: without it, the data are invalid.
         return False
-    return decompressor.eof and not decompressor.unused_data and content_again == content
+    return decompressor.eof and not decompressor.unused_data and content_without_bit == content
 
 
 def _has_valid_trailer(path: Path) -> bool:
-    """Return True if the file ends with the SHA-1 of all bytes before, as packs and all their indexes do."""
+    """Return True if the file ends with the SHA-1 of all bytes before it, as packs and all their indexes do.
+
+    Reads the file in chunks, because a pack can be larger than the memory. Raises OSError.
+    """
     digest = hashlib.sha1(usedforsecurity=False)
     size = path.stat().st_size
     with open(path, "rb") as stream:
         remaining_bytes = size - _TRAILER_BYTES
-        while remaining_bytes > 0 and (chunk := stream.read(min(remaining_bytes, _READ_BYTES))):
+        while remaining_bytes > 0 and (chunk := stream.read(min(remaining_bytes, _CHUNK_BYTES))):
             digest.update(chunk)
             remaining_bytes -= len(chunk)
         return size > _TRAILER_BYTES and stream.read() == digest.digest()
 
 
 def _read_if_readable(path: Path) -> bytes:
+    """Return the bytes of a file, none if it cannot be read.  Raises FileNotFoundError if it is missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError:
-        # No bytes are no sound object, so this becomes a finding like any other damage.
+        # An empty file is not a sound object. So the caller reports an unreadable object like a damaged one.
         return b""

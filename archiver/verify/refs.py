@@ -1,24 +1,38 @@
-"""Reading refs from git's files, since git itself skips refs in unreadable files."""
+"""Read refs from git's own files, because git silently skips a ref whose file is damaged."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.existence import is_plain_file
 from archiver.verify.findings import VerifyReport, verbatim
 
 _OID = re.compile(rb"[0-9a-f]{40}")
+#: The first line of ``packed-refs``, as git writes it: the space at the end included.
 _PACKED_REFS_HEADER = b"# pack-refs with: peeled fully-peeled sorted "
-#: More bytes than the file of any ref has.
-_LONGEST_REF_FILE = 100
+#: A valid file of a ref has 41 bytes. Reading more than that shows that a file is too long.
+_MAX_READ_BYTES = 100
+
+
+class PackedRef(NamedTuple):
+    """A line of ``packed-refs``."""
+
+    ref: str  # the full name, such as refs/tags/f/s/v1
+    oid: str
 
 
 def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
-    """Return every ref with the object id, loose refs before packed ones; report unreadable refs."""
+    """Return the object id of every ref, by the full name of the ref.
+
+    A loose ref overrides the packed ref of the same name. A ref whose file or line is damaged is reported as A023
+    and left out, even if the other of the two is sound. Git's lock files are ignored.
+    """
     refs = _read_packed_refs(repository_path, report)
     for folder, _, file_names in os.walk(os.fsencode(repository_path / "refs")):
         for file_name in sorted(file_names):
@@ -27,7 +41,7 @@ def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
                 continue
             ref = os.path.relpath(ref_path, os.fsencode(repository_path)).decode("utf-8", "replace")
             with open(ref_path, "rb") as stream:
-                value = stream.read(_LONGEST_REF_FILE)
+                value = stream.read(_MAX_READ_BYTES)
             if _OID.fullmatch(value[:-1]) and value.endswith(b"\n"):
                 refs[ref] = value[:-1].decode("ascii")
             else:
@@ -36,14 +50,20 @@ def read_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
     return refs
 
 
-def overridden_packed_refs(repository_path: Path) -> list[tuple[str, str]]:
-    """Return ref and object id of packed refs that a loose file overrides: former values of the ref."""
+def overridden_packed_refs(repository_path: Path) -> list[PackedRef]:
+    """Return the packed refs that a loose ref overrides, with their former values, in the order of the file.
+
+    Damaged lines are left out: :func:`read_refs` reports them.
+    """
     packed_refs = _read_packed_refs(repository_path, VerifyReport())
-    return [(ref, oid) for ref, oid in packed_refs.items() if is_plain_file(repository_path / ref)]
+    return [PackedRef(ref, oid) for ref, oid in packed_refs.items() if is_plain_file(repository_path / ref)]
 
 
 def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, str]:
-    """Return the refs in ``packed-refs``, none without the file; report altered and unreadable lines."""
+    """Return the object ids in ``packed-refs`` by the name of the ref; empty if the file does not exist.
+
+    Damaged lines are reported as A023 and left out.
+    """
     refs = {}
     lines = _packed_refs_lines(repository_path)
     if lines and (lines[0] != _PACKED_REFS_HEADER or lines[-1] != b""):
@@ -61,22 +81,24 @@ def _read_packed_refs(repository_path: Path, report: VerifyReport) -> dict[str, 
 
 
 def wrong_peeled_lines(repository_path: Path, tag_targets: Mapping[str, str]) -> list[str]:
-    """Return peeled lines of ``packed-refs`` with another target than the tag in the line before.
+    """Return the peeled lines of ``packed-refs`` that do not name the target of the tag in the line before.
 
-    ``tag_targets`` has the target by the object id of the tag.
+    A peeled line is ``^`` and the object that an annotated tag leads to. ``tag_targets`` maps the object id of
+    each tag object to the object id of its target.
     """
     wrong_lines = []
     lines = _packed_refs_lines(repository_path)
-    for tag_line, peeled_line in zip(lines, lines[1:], strict=False):
-        oid = tag_line[:40].decode("ascii", "replace")
-        if peeled_line.startswith(b"^") and tag_targets.get(oid) != peeled_line[1:].decode("ascii", "replace"):
-            wrong_lines.append(peeled_line.decode("utf-8", "replace"))
+    for tag_line, next_line in itertools.pairwise(lines):
+        tag_oid = tag_line[:40].decode("ascii", "replace")
+        if next_line.startswith(b"^") and tag_targets.get(tag_oid) != next_line[1:].decode("ascii", "replace"):
+            wrong_lines.append(next_line.decode("utf-8", "replace"))
     return wrong_lines
 
 
 def _packed_refs_lines(repository_path: Path) -> list[bytes]:
+    """Return the lines of ``packed-refs``, without line ends; empty if the file does not exist."""
     try:
         return (repository_path / "packed-refs").read_bytes().split(b"\n")
     except FileNotFoundError:
-        # Nothing was packed yet.
+        # Git creates the file when it first packs refs.
         return []

@@ -1,6 +1,6 @@
-"""RFC 3161 time-stamp tokens: requesting a token from an authority, and checking tokens.
+"""Request RFC 3161 time-stamp tokens from an authority, and check them.
 
-The only module that knows the format.
+No other module knows the format of a token.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from datetime import UTC, datetime
 
 from archiver.errors import StorageError
 
-#: Authorities reply within a second or two. Longer: the daemon's other jobs wait, though it asks again anyway.
+#: Authorities reply within a second or two. With a longer timeout, an authority that hangs would delay the other
+#: jobs of the daemon. A request that was given up costs little, because the daemon repeats it later.
 _TIMEOUT_SECONDS = 10.0
-#: Tokens with the certificates of the authority have some kilobytes.
-_LONGEST_REPLY_BYTES = 1 << 20
+#: A token has a few kilobytes, even with the certificates of the authority. A longer reply is cut off here, so
+#: that a faulty server cannot fill the memory.
+_MAX_REPLY_BYTES = 1 << 20
 
 
 def request_token(url: str, data: bytes) -> bytes:
-    """Request a token over the SHA-256 of ``data``, and return the authority's reply.
+    """Request a token over the SHA-256 of ``data`` from the authority at ``url``; return the token (DER).
 
-    The reply is checked to answer this request; :func:`proven_time` checks the rest. Raises StorageError if the
-    authority cannot be reached, or sends anything else.
+    Only the nonce of the token is checked here. Call :func:`proven_time` to check the signature and the digest.
+
+    Raises StorageError if the authority cannot be reached, or if its reply is not a token for this request.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
@@ -31,7 +34,7 @@ def request_token(url: str, data: bytes) -> bytes:
     )
     try:
         with urllib.request.urlopen(http_request, timeout=_TIMEOUT_SECONDS) as response:
-            token: bytes = response.read(_LONGEST_REPLY_BYTES)
+            token: bytes = response.read(_MAX_REPLY_BYTES)
     except (OSError, ValueError) as error:
         raise StorageError(
             "The time-stamp authority {url} gives no token ({reason}). Nothing was lost: the archive goes on, and "
@@ -44,17 +47,18 @@ def request_token(url: str, data: bytes) -> bytes:
 
 
 def check_nonce(token: bytes, expected_nonce: int | None) -> None:
-    """Check that a token answers the request with this nonce, and is not a recorded token replayed.
+    """Check that ``token`` answers the request with ``expected_nonce``, so that no recorded token is accepted.
 
-    Raises StorageError if the nonce differs or ``token`` is no token.
+    Raises StorageError if the nonce differs, or if ``token`` cannot be parsed.
     """
     from rfc3161_client import decode_timestamp_response
 
     try:
-        is_expected = decode_timestamp_response(token).tst_info.nonce == expected_nonce
-    except ValueError:  # not a token at all
-        is_expected = False
-    if not is_expected:
+        has_expected_nonce = decode_timestamp_response(token).tst_info.nonce == expected_nonce
+    except ValueError:
+        # The reply is not a token at all. The caller gets the same error as for another nonce.
+        has_expected_nonce = False
+    if not has_expected_nonce:
         raise StorageError(
             "The time-stamp authority sent something that is no answer to the question. Nothing was lost: the "
             "archive goes on, and the daemon asks again later."
@@ -62,11 +66,12 @@ def check_nonce(token: bytes, expected_nonce: int | None) -> None:
 
 
 def proven_time(token: bytes, data: bytes, roots: bytes) -> datetime:
-    """Return the time of a token over ``data`` that leads to one of the certificates in ``roots`` (PEM).
+    """Check ``token`` and return its time, in UTC.
 
-    Certificates are checked as of the time of the token, so a token stays valid after they expire.
+    The token must cover ``data``, and its certificate must chain to one of ``roots`` (PEM). The validity of
+    certificates is checked as of the time of the token, so a token remains valid after they expire.
 
-    Raises ValueError for a token over other data, by another authority, or none at all.
+    Raises ValueError if ``token`` cannot be parsed, covers other data, or is signed by another authority.
     """
     from cryptography.x509 import load_pem_x509_certificates
     from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
@@ -83,7 +88,7 @@ def proven_time(token: bytes, data: bytes, roots: bytes) -> datetime:
 
 
 def count_certificates(data: bytes) -> int:
-    """Return the number of certificates in a PEM file.  Raises ValueError for a file without any."""
+    """Return the number of certificates in the bytes of a PEM file.  Raises ValueError if there is none."""
     from cryptography.x509 import load_pem_x509_certificates
 
     return len(load_pem_x509_certificates(data))

@@ -1,4 +1,4 @@
-"""Checking signed events: submissions, checkpoints, changes of the key, and time-stamps."""
+"""Check the events that carry a proof: submissions, checkpoints, key changes, and time-stamp tokens."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _REPLACED = LazyMessage.define(
 
 
 def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
-    """Take the first signing key, and the time-stamp authority if any, from the first event.
+    """Take the signing key and the certificates of the time-stamp authority from the journal's first event.
 
-    No later event can change the authority. Raises KeyError if the attachment with the key is missing.
+    Later events can add keys, but cannot change the authority. An archive may have no authority. Raises KeyError
+    if the attachment with the key is missing.
     """
     state.allowed_signers = state.current_signer = entry.read_attachment(SIGNERS_FILE)
     if any(item["name"] == ROOTS_FILE for item in entry.event["attachments"]):
@@ -35,51 +36,57 @@ def pin_trust_roots(entry: JournalEntry, state: JournalState) -> None:
 
 
 def check_submission(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check signature and manifest of a submission to the regulator.
+    """Check the signature (A042) and the manifest (A043) of a submission to the regulator.
 
-    Raises KeyError if the signed tag is missing, ValueError if a member of the event is.
+    Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
     details = VersionSubmitted.from_details(entry.event["details"])
-    tag = details.tag
+    submission_tag, version_tag = details.tag, details.version
     if not is_signed_by(entry.read_signed_tag(), state.current_signer):
-        report.add_finding("A042", tag)
-    manifest = state.manifest_digests.get(details.version, {})
-    if manifest.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
-        report.add_finding("A043", tag, verbatim(details.version))
-    sealed_sm3 = details.manifest_sm3
-    # Not every build of OpenSSL has SM3: without it, only the SHA-256 is compared.
-    if sealed_sm3 and sealed_sm3 != manifest.get("sm3", sealed_sm3):
-        report.add_finding("A043", tag, LazyMessage("{tag}, by SM3", tag=details.version))
+        report.add_finding("A042", submission_tag)
+    computed_digests = state.manifest_digests.get(version_tag, {})
+    if computed_digests.get("sha256") != require_member(details.manifest_sha256, "manifest_sha256"):
+        report.add_finding("A043", submission_tag, verbatim(version_tag))
+    signed_sm3 = details.manifest_sm3
+    # Some builds of OpenSSL lack SM3. Only the SHA-256 is compared there, so the SM3 counts as equal.
+    if signed_sm3 and signed_sm3 != computed_digests.get("sm3", signed_sm3):
+        report.add_finding("A043", submission_tag, LazyMessage("{tag}, by SM3", tag=version_tag))
 
 
 def check_checkpoint(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check signature and roll-up of a checkpoint against the refs before the event.
+    """Check the signature (A044) of a checkpoint, and the refs and the event that it covers (A045).
 
-    Raises KeyError if the signed tag is missing, ValueError if a member of the event is.
+    ``state`` must be that before the event: a checkpoint covers the refs as they were then.
+
+    Raises KeyError if the signed tag is missing, ValueError if the event lacks a member.
     """
+    # The digest of all refs: a line ``<oid> <ref>`` for each, in the byte order of the names.
     refs = {**state.expected_refs, JOURNAL: state.last_commit}
     ordered_refs = sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
     lines = "".join(f"{refs[ref]} {ref}\n" for ref in ordered_refs)
-    digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-    tag, event = entry.read_signed_tag(), entry.event
+    refs_digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+    tag_data, event = entry.read_signed_tag(), entry.event
     details = CheckpointSigned.from_details(event["details"])
     if (
-        digest != require_member(details.refs_sha256, "refs_sha256")
-        or f"refs-sha256 {digest}\n".encode() not in tag
+        refs_digest != require_member(details.refs_sha256, "refs_sha256")
+        or f"refs-sha256 {refs_digest}\n".encode() not in tag_data
     ):
         report.add_finding("A045", event["object"])
-    if f"event-sha256 {event['prev']}\n".encode() not in tag:
+    if f"event-sha256 {event['prev']}\n".encode() not in tag_data:
         report.add_finding("A045", event["object"], LazyMessage("it names another event"))
-    if not is_signed_by(tag, state.current_signer):
+    if not is_signed_by(tag_data, state.current_signer):
         report.add_finding("A044", event["object"])
 
 
 def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check a time-stamp: over an event of this journal, by the pinned authority, with the time in the event.
+    """Check that a time-stamp token covers an event of the journal and comes from the pinned authority.
 
-    Captures and approvals before a valid token count from the time of the token, if that is later.
+    The time in the event must be that of the token. Reports A047 otherwise.
 
-    Raises KeyError if the token is missing, ValueError if a member of the event is.
+    A valid token proves that all captures and approvals before it happened by then. Their periods run from the
+    time of the token if that is later than the compliance clock of the event.
+
+    Raises KeyError if the token is missing, ValueError if the event lacks a member.
     """
     details = TimestampReceived.from_details(entry.event["details"])
     seq = require_member(details.seq, "seq")
@@ -95,26 +102,27 @@ def check_token(entry: JournalEntry, state: JournalState, report: VerifyReport) 
     for tag in state.unproven_captures:
         state.capture_times[tag] = max(state.capture_times[tag], proven_time)
     state.unproven_captures.clear()
-    for disposal, uid in state.unproven_approvals:
-        approval_times = state.disposal_plans[disposal].approval_times
-        approval_times[uid] = max(approval_times[uid], proven_time)
+    for approval in state.unproven_approvals:
+        approval_times = state.disposal_plans[approval.disposal_name].approval_times
+        approval_times[approval.uid] = max(approval_times[approval.uid], proven_time)
     state.unproven_approvals.clear()
 
 
 def check_key_change(entry: JournalEntry, state: JournalState, report: VerifyReport) -> None:
-    """Check that a single key was added, endorsed by the old key or declared as replacement of a lost key.
+    """Check that the event adds one key to the list, and for a rotation that the old key signed the new one.
 
-    From here on the new key must sign; earlier signatures were checked with the old key.
+    Reports A048 otherwise. Nobody can sign the replacement of a lost key, so it is only noted, with its reason.
+    From this event on, ``state`` requires signatures by the new key.
 
-    Raises KeyError if the list of keys or the signed tag is missing, ValueError if a member of the event is.
+    Raises KeyError if the list of keys or the signed tag is missing, ValueError if the event lacks a member.
     """
     event, allowed_signers = entry.event, entry.read_attachment(SIGNERS_FILE)
     added_signer = allowed_signers.removeprefix(state.allowed_signers)
     if not allowed_signers.startswith(state.allowed_signers) or added_signer.count(b"\n") != 1:
         report.add_finding("A048", event["object"], LazyMessage("the list of keys was rewritten"))
     if event["action"] == Action.KEY_ROTATE:
-        tag = entry.read_signed_tag()
-        if added_signer.strip() not in tag or not is_signed_by(tag, state.current_signer):
+        tag_data = entry.read_signed_tag()
+        if added_signer.strip() not in tag_data or not is_signed_by(tag_data, state.current_signer):
             report.add_finding("A048", event["object"], LazyMessage("the old key did not sign it"))
     if event["action"] == Action.KEY_REPLACE:
         reason = require_member(KeyReplaced.from_details(event["details"]).reason, "reason")

@@ -1,4 +1,4 @@
-"""Checking SSH signatures (OpenSSH's PROTOCOL.sshsig), independent of the signing code."""
+"""Check SSH signatures as in OpenSSH's PROTOCOL.sshsig, without any of the code that signs."""
 
 from __future__ import annotations
 
@@ -6,26 +6,42 @@ import base64
 import binascii
 import hashlib
 import struct
+from typing import NamedTuple
 
 _BEGIN = b"-----BEGIN SSH SIGNATURE-----\n"
 _END = b"-----END SSH SIGNATURE-----"
+#: Preamble of a signature, and of the data that it signs.
 _MAGIC = b"SSHSIG"
+#: Version of the format, a big-endian number of 32 bits.
 _VERSION = b"\0\0\0\1"
-#: Signatures of git objects; one made for another purpose must not pass for one of these.
+#: The purpose of a signature, as git writes it. A signature for another purpose must not be accepted.
 _NAMESPACE = b"git"
 _KEY_TYPE = b"ssh-ed25519"
 
 
+class _ParsedSignature(NamedTuple):
+    """The parts of a signature that its check needs."""
+
+    public_key: bytes  # the type of the key and its bytes, as SSH strings
+    signed_header: bytes  # purpose, reserved bytes and name of the hash: signed together with the digest
+    signature: bytes  # the type of the signature and its bytes, as SSH strings
+    hash_name: str  # sha256 or sha512
+
+
 def is_signed_by(tag: bytes, allowed_signers: bytes) -> bool:
-    """Return True if a tag object ends with a valid signature by one of the allowed keys."""
-    message, begin, armored_rest = tag.partition(_BEGIN)
-    return is_signature_of(message, begin + armored_rest, allowed_signers)
+    """Return True if the tag object ``tag`` ends with a valid signature by one of the allowed keys.
+
+    The signature covers all bytes before it. ``allowed_signers`` has the format of OpenSSH's ALLOWED SIGNERS.
+    """
+    message, begin_line, rest_of_signature = tag.partition(_BEGIN)
+    return is_signature_of(message, begin_line + rest_of_signature, allowed_signers)
 
 
 def is_signature_of(message: bytes, signature_file: bytes, allowed_signers: bytes) -> bool:
-    """Return True if an armored signature is valid for ``message``, and made by one of the allowed keys.
+    """Return True if an armored signature is valid for ``message`` and was made with one of the allowed keys.
 
-    ``allowed_signers`` has the form of OpenSSH's ALLOWED SIGNERS; keys of other types than Ed25519 do not count.
+    ``allowed_signers`` has the format of OpenSSH's ALLOWED SIGNERS. Only its Ed25519 keys are used. A damaged or
+    foreign ``signature_file`` raises nothing: it is no valid signature.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -34,39 +50,44 @@ def is_signature_of(message: bytes, signature_file: bytes, allowed_signers: byte
         return False
     armored = signature_file.removeprefix(_BEGIN).split(_END)[0]
     try:
-        blob = base64.b64decode(armored, validate=False)
-        public_key, signed_header, signature, hash_name = _parse_signature(blob)
-        digest = hashlib.new(hash_name, message).digest()
-        if public_key not in _parse_allowed_keys(allowed_signers):
+        parsed = _parse_signature(base64.b64decode(armored, validate=False))
+        digest = hashlib.new(parsed.hash_name, message).digest()
+        if parsed.public_key not in _parse_allowed_keys(allowed_signers):
             return False
-        verifier = Ed25519PublicKey.from_public_bytes(_split_strings(public_key)[1])
-        verifier.verify(_split_strings(signature)[1], _MAGIC + signed_header + _packed_string(digest))
+        # Key and signature are sequences of two SSH strings: the type, and the bytes of the algorithm.
+        verifier = Ed25519PublicKey.from_public_bytes(_split_strings(parsed.public_key)[1])
+        signed_data = _MAGIC + parsed.signed_header + _pack_string(digest)
+        verifier.verify(_split_strings(parsed.signature)[1], signed_data)
     except (ValueError, IndexError, struct.error, binascii.Error, InvalidSignature):
-        # Damaged, of another form, or forged: no valid signature in any case.
+        # The signature is damaged, forged, or in another format. None of these is valid.
         return False
     return True
 
 
-def _parse_signature(blob: bytes) -> tuple[bytes, bytes, bytes, str]:
-    """Return public key, the header that is signed with the digest, signature, and the name of the hash.
+def _parse_signature(blob: bytes) -> _ParsedSignature:
+    """Split the decoded bytes of an armored signature.
 
-    Raises ValueError for anything but a signature of a git object.
+    Raises ValueError or struct.error for anything but a signature of a git object.
     """
     if blob[:6] != _MAGIC or blob[6:10] != _VERSION:
         raise ValueError("not an SSH signature")
     public_key, namespace, reserved, hash_name, signature = _split_strings(blob[10:])
     if namespace != _NAMESPACE or hash_name not in (b"sha256", b"sha512"):
         raise ValueError("a signature for something else")
-    signed_header = b"".join(_packed_string(part) for part in (namespace, reserved, hash_name))
-    return public_key, signed_header, signature, hash_name.decode("ascii")
+    signed_header = b"".join(_pack_string(field) for field in (namespace, reserved, hash_name))
+    return _ParsedSignature(public_key, signed_header, signature, hash_name.decode("ascii"))
 
 
-def _packed_string(data: bytes) -> bytes:
+def _pack_string(data: bytes) -> bytes:
+    """Return ``data`` as an SSH string: after its length, a big-endian number of 32 bits."""
     return struct.pack(">I", len(data)) + data
 
 
 def _split_strings(blob: bytes) -> list[bytes]:
-    """Split a sequence of SSH strings.  Raises ValueError or struct.error if the last one is cut off."""
+    """Split a sequence of SSH strings, each after its length as a big-endian number of 32 bits.
+
+    Raises ValueError or struct.error if the last string is cut off.
+    """
     strings = []
     while blob:
         (length,) = struct.unpack(">I", blob[:4])
@@ -78,9 +99,15 @@ def _split_strings(blob: bytes) -> list[bytes]:
 
 
 def _parse_allowed_keys(allowed_signers: bytes) -> set[bytes]:
+    """Return the Ed25519 keys in the lines of ``allowed_signers``, each as a sequence of SSH strings.
+
+    Raises binascii.Error if a key is not base64.
+    """
     public_keys = set()
     for line in allowed_signers.splitlines():
+        # A line has principals, perhaps options, the type of the key, and the key in base64.
         columns = line.split()
         if _KEY_TYPE in columns[:-1]:
-            public_keys.add(base64.b64decode(columns[columns.index(_KEY_TYPE) + 1]))
+            encoded_key = columns[columns.index(_KEY_TYPE) + 1]
+            public_keys.add(base64.b64decode(encoded_key))
     return public_keys

@@ -1,4 +1,4 @@
-"""Checking versions: tree, commit, tag and manifest of each agree with the capture event."""
+"""Check that the tree, commit, tag and manifest of each version agree with its capture event."""
 
 from __future__ import annotations
 
@@ -13,27 +13,35 @@ from archiver.store import names
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.repository import Repository
-from archiver.verify.disposals import track_content
-from archiver.verify.expected import ExpectedCommit, ForwardReferences, JournalEntry, JournalState
+from archiver.verify.disposals import update_holding_spans
+from archiver.verify.expected import (
+    ExpectedCommit,
+    ExpectedMaterial,
+    ForwardReferences,
+    JournalEntry,
+    JournalState,
+)
 from archiver.verify.findings import VerifyReport, verbatim
 
-#: The file ``.gitattributes`` that the first version of each submission brings.
+#: The bytes of the file ``.gitattributes``, which the first version of each submission adds.
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
-#: Algorithms that a submission may name for its manifest; SM3 is not in every build of OpenSSL.
+#: Algorithms of the manifest digests in a submission. Some builds of OpenSSL lack SM3.
 _MANIFEST_ALGORITHMS = {"sha256", "sm3"} & hashlib.algorithms_available
-
-_Materials = dict[str, tuple[str | None, int]]
 
 
 def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardReferences) -> None:
-    """Apply a capture event to ``state``: the expected commit, and the materials of the version.
+    """Apply a capture event to ``state``: the commit to expect, the materials, and the time of the capture.
 
-    Raises KeyError or ValueError if the event lacks a member or its tag was captured before.
+    For a version that was submitted later, the digests of its manifest are computed as well.
+
+    Raises KeyError or ValueError if the event or its list of changes is malformed, or if its tag was captured
+    before.
     """
     event = entry.event
     tag = event["object"]
     if tag in state.capture_times:
         raise ValueError(f"{tag} was captured before")
+    # A tag is FILING/SUBMISSION/vN, and the branch has the name of the submission.
     branch = f"refs/heads/filings/{tag.rsplit('/', 1)[0]}"
     commit = event["refs"][branch]
     parent_commit = state.branch_heads.get(branch)
@@ -41,7 +49,7 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
     state.capture_times[tag] = event["clock"]["time"]
     state.unproven_captures.append(tag)
     version_number = VersionCaptured.from_details(event["details"]).version
-    track_content(branch, version_number, changes, references.planned_content, state)
+    update_holding_spans(branch, version_number, changes, references.planned_content, state)
     materials = state.materials.setdefault(branch, {})
     changed_blobs = _apply_changes(changes, materials, state.content_sizes)
     if parent_commit is None:
@@ -53,12 +61,12 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
 
 
 def _apply_changes(
-    changes: Sequence[dict[str, Any]], materials: _Materials, content_sizes: dict[str, int]
+    changes: Sequence[Mapping[str, Any]], materials: dict[str, ExpectedMaterial], content_sizes: dict[str, int]
 ) -> dict[bytes, str | None]:
-    """Apply changes to ``materials`` and ``content_sizes``.
+    """Apply the parsed lines of ``changes.jsonl`` to ``materials``, and add new content to ``content_sizes``.
 
-    Returns each changed path of the tree with the blob that must be there now, None for a removed path. All
-    removals go first: a path may be removed by one change and added by another.
+    Returns the object id of the expected blob for each changed path in the tree, None for a removed path. Applies
+    all removals first, because one change may remove a path that another one adds.
     """
     blobs: dict[bytes, str | None] = {}
     for change in changes:
@@ -72,7 +80,7 @@ def _apply_changes(
         if change["op"] in (Op.DELETE, Op.RMDIR):
             continue
         sha256, size = change.get("sha256"), change.get("size", 0)
-        materials[change["path"]] = (sha256, size)
+        materials[change["path"]] = ExpectedMaterial(sha256, size)
         if sha256 is not None:
             blobs[_tree_path(change["path"])] = _blob_id(_lfs_pointer(sha256, size))
         if sha256 is not None and size:
@@ -81,9 +89,10 @@ def _apply_changes(
 
 
 def check_commits(repository: Repository, state: JournalState, report: VerifyReport) -> None:
-    """Compare the changes in every version's commit with the changes in the event, then commit and tag.
+    """Compare the commit and the tag of every version with the journal; report A040 and A041.
 
-    If every commit differs from its parent as the journal says, every tree is as the journal says.
+    Trees are not compared as a whole. If every commit differs from its parent exactly as the journal says, every
+    tree is as the journal says.
     """
     compared_commits = set()
     try:
@@ -105,7 +114,10 @@ def check_commits(repository: Repository, state: JournalState, report: VerifyRep
 def _check_commit_and_tag(
     repository: Repository, commit: str, expected: ExpectedCommit, state: JournalState, report: VerifyReport
 ) -> None:
-    """Check that the commit follows the previous version, and the annotated tag names the commit."""
+    """Check that the parent of ``commit`` is the previous version, and that the tag names ``commit``.
+
+    Reports A041 otherwise, and also if the commit, the tag object or its ref is missing.
+    """
     tag_name = expected.version_tag
     try:
         header_lines = repository.read(commit).split(b"\n\n", 1)[0].split(b"\n")
@@ -113,8 +125,11 @@ def _check_commit_and_tag(
     except KeyError:
         report.add_finding("A041", tag_name, LazyMessage("its commit or tag object is missing or damaged"))
         return
-    parents = [line[7:].decode("ascii") for line in header_lines if line.startswith(b"parent ")]
-    if parents != ([expected.parent_commit] if expected.parent_commit else []):
+    parents = [
+        line.removeprefix(b"parent ").decode("ascii") for line in header_lines if line.startswith(b"parent ")
+    ]
+    expected_parents = [expected.parent_commit] if expected.parent_commit else []
+    if parents != expected_parents:
         detail = LazyMessage(
             "its commit follows {parents} instead of {expected}",
             parents=str(parents),
@@ -126,15 +141,15 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, LazyMessage("its tag names another commit"))
 
 
-def _digest_manifest(materials: Mapping[str, tuple[str | None, int]]) -> dict[str, str]:
-    """Return the digests of a version's manifest, by algorithm.
+def _digest_manifest(materials: Mapping[str, ExpectedMaterial]) -> dict[str, str]:
+    """Return the digests of a version's manifest in hexadecimal, by the name of the algorithm.
 
-    The manifest has a line of canonical JSON for each path, in the byte order of the paths.
+    The manifest has one line of canonical JSON per path, in the byte order of the paths.
     """
     digests = {name: hashlib.new(name) for name in _MANIFEST_ALGORITHMS}
     for path in sorted(materials, key=names.raw):
-        sha256, size = materials[path]
-        line = {"path": path, "sha256": sha256, "size": size}
+        material = materials[path]
+        line = {"path": path, "sha256": material.sha256, "size": material.size}
         text = json.dumps(line, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         for digest in digests.values():
             digest.update(text.encode("utf-8") + b"\n")
@@ -142,14 +157,17 @@ def _digest_manifest(materials: Mapping[str, tuple[str | None, int]]) -> dict[st
 
 
 def _tree_path(path: str) -> bytes:
+    """Return the path of a material in the tree of its version."""
     return b"materials/" + names.tree_path(names.raw(path))
 
 
 def _lfs_pointer(sha256: str, size: int) -> bytes:
+    """Return the file that Git LFS commits in place of the content.  An empty file is committed as it is."""
     if size == 0:
         return b""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 def _blob_id(data: bytes) -> str:
+    """Return the object id that git gives to a blob of these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

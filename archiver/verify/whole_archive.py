@@ -1,6 +1,6 @@
-"""``verify``: every check of an archive, with an independent reading of the files.
+"""Run every check of an archive, for ``archiver verify``.
 
-A finding stops nothing: all findings are collected. Nothing is written.
+The checks read the files with code of their own, and write nothing. A finding does not stop the other checks.
 """
 
 from __future__ import annotations
@@ -25,20 +25,25 @@ def verify(
     witnesses: Sequence[Witness] = (),
     progress: Progress = lambda _hashed, _total: None,
 ) -> VerifyReport:
-    """Check the whole archive at ``root``, and return all findings.
+    """Check the whole archive at ``root``, and return all findings and notes.
 
-    ``percent`` of the content objects are hashed again. The journal must continue each of the ``witnesses``.
+    ``percent`` is the share of the content objects to hash again, chosen at random. The journal must contain the
+    event of each of the ``witnesses``. ``progress`` is called with the bytes hashed so far, and the bytes to hash.
 
-    A writer may go on meanwhile: what newer events create is left to the next check. Raises StorageError if git
-    cannot be run in the repository.
+    A writer may work on the archive during the check. Refs of events that are journalled after the check began
+    are not compared.
+
+    Raises StorageError if git cannot be run in the repository, OSError if a folder of the archive is missing.
     """
     report = VerifyReport()
     check_permissions(root, report)
     check_repository(repository, report)
     state = check_history(repository, report)
     lfs_folder = repository.path / "lfs"
-    present = check_content(lfs_folder, state.content_sizes, state.destroyed_content, percent, report, progress)
-    check_outcomes(present, state, report)
+    present_objects = check_content(
+        lfs_folder, state.content_sizes, state.destroyed_content, percent, report, progress
+    )
+    check_outcomes(present_objects, state, report)
     for witness, reason in find_contradictions(witnesses, state.event_digests):
         report.add_finding("A046", f"event {witness.seq}", reason)
     if _read_allowed_signers(root) != state.allowed_signers:
@@ -47,7 +52,10 @@ def verify(
 
 
 def verify_without_git(root: Path) -> VerifyReport:
-    """Check modes, settings and object files alone, for an archive whose settings git must not obey."""
+    """Check access modes, settings and object files only.
+
+    For an archive whose git settings are altered: git would obey them, and some of them run programs.
+    """
     report = VerifyReport()
     check_permissions(root, report)
     check_files(root / "archive.git", report)
@@ -55,8 +63,9 @@ def verify_without_git(root: Path) -> VerifyReport:
 
 
 def _read_allowed_signers(root: Path) -> bytes:
+    """Return the bytes of ``keys/allowed_signers``; empty if the file is missing or unreadable."""
     try:
         return (root / "keys" / "allowed_signers").read_bytes()
     except OSError:
-        # Missing or unreadable, it is not what the journal says: that is the finding.
+        # The caller reports the file, because an empty list of keys differs from that in the journal.
         return b""

@@ -1,7 +1,8 @@
-"""The witness line: a checkpoint in one line, to keep out of reach of everybody who can write the archive.  Pure.
+"""Write and parse witness lines, and compare them with the journal.  Pure.
 
-With the archive and the key anybody can rewrite all of history, but not a line that somebody else has kept. The
-outside auditor of immudb works in the same way.
+A witness line states a checkpoint in one line. Somebody who cannot write the archive keeps it. An attacker who has
+the archive and the signing key can rewrite all of history, but cannot change the line. The external auditor of
+immudb works in the same way.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from dataclasses import dataclass
 
 from archiver.errors import LazyMessage, UsageError
 
+#: Version of the format (1), archive id, number and SHA-256 of the checkpoint's event, compliance clock.
 _LINE = re.compile(r"archiver-witness 1 ([0-9a-f]{16}) ([1-9][0-9]{0,11}) ([0-9a-f]{64}) (\S{20,40})")
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A checkpoint as the witness line states it."""
+    """A checkpoint as a witness line states it.  ``str()`` returns the line."""
 
-    #: Beginning of the SHA-256 of the archive's first event.
+    #: The first 16 digits of the SHA-256 of the archive's first event.
     archive_id: str
+    #: The number of the checkpoint's event in the journal.
     seq: int
+    #: The SHA-256 of the checkpoint's event. It commits to all earlier events, which are chained by their digests.
     sha256: str
     #: The compliance clock at the checkpoint (RFC 3339).
     clock_time: str
@@ -31,7 +35,10 @@ class Witness:
 
 
 def parse_witness(line: str) -> Witness:
-    """Parse a witness line; white space may have changed on the way.  Raises UsageError for any other line."""
+    """Parse a witness line.  Raises UsageError for any other text.
+
+    The amount and kind of white space does not matter, because mail programs and word processors change it.
+    """
     match = _LINE.fullmatch(" ".join(line.split()))
     if match is None:
         raise UsageError(
@@ -45,9 +52,10 @@ def parse_witness(line: str) -> Witness:
 def find_contradictions(
     witnesses: Iterable[Witness], event_digests: Sequence[str]
 ) -> Iterator[tuple[Witness, LazyMessage]]:
-    """Yield each witness that the journal does not continue, with the reason.
+    """Yield each witness that contradicts the journal, with the reason; yield nothing for the others.
 
-    ``event_digests`` are the SHA-256 of all events in order.
+    ``event_digests`` has the SHA-256 of every event of the journal, oldest first. A journal that has grown since
+    the witness line was written does not contradict the line.
     """
     for witness in witnesses:
         if not event_digests or event_digests[0][:16] != witness.archive_id:

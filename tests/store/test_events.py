@@ -72,8 +72,8 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
     as_older = (
         "import sys\n"
         "from archiver.store.events import actions\n"
-        "from archiver.store.index import apply, queries\n"
-        "queries.ACTIONS = apply.ACTIONS = actions.ACTIONS - {'hold'}\n"
+        "from archiver.store.index import apply, index_connection\n"
+        "index_connection.ACTIONS = apply.ACTIONS = actions.ACTIONS - {'hold'}\n"
         "apply.EventApplier._apply_hold = lambda self, event: self._record_unread(event, event.action)\n"
         "from archiver.cli.main import main; sys.exit(main(sys.argv[1:]))\n"
     )

@@ -1,5 +1,5 @@
-"""``index.db``, which answers questions that the journal alone would answer slowly.
+"""Keeps ``index.db``, which answers questions that the journal alone would answer slowly.
 
-The file is derived: *queries* read rows, ``apply`` turns events into rows, and a file that is damaged or of
+The file is derived: *queries* read rows, and ``apply`` turns events into rows. A file that is damaged or of
 another release is rebuilt from the journal.
 """

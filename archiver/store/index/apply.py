@@ -6,10 +6,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
 
-from archiver.model import Change, Event, Material, Op
-from archiver.store import names
+from archiver.model import Change, Event
 from archiver.store.clock_lag import ClockLag
 from archiver.store.events.actions import ACTIONS, UNREADABLE, Action
 from archiver.store.events.archive_events import (
@@ -18,7 +16,7 @@ from archiver.store.events.archive_events import (
     RetentionPromise,
     RetentionPromised,
 )
-from archiver.store.events.capture_events import VersionCaptured, WatchPathChanged
+from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import (
@@ -28,9 +26,10 @@ from archiver.store.events.retention_events import (
     HoldLifted,
     HoldPlaced,
 )
-from archiver.store.sqlite import read_integer, stored_integer
+from archiver.store.index.capture_rows import apply_capture
 
-#: Errors of an event that contradicts the index; a locked, full or damaged database raises other ones.
+#: Errors that mean that an event is malformed or contradicts the index. A locked, full or damaged database raises
+#: other errors.
 MISFIT = (
     ArithmeticError,
     AttributeError,
@@ -42,7 +41,7 @@ MISFIT = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-#: Events of a filing's life, kept with their details for :mod:`archiver.filings.register`.
+#: Events that :mod:`archiver.filings.register` needs with all their details. They go to the table ``life``.
 _FILING_ACTIONS = frozenset(
     {
         Action.SUBMIT,
@@ -57,31 +56,34 @@ _FILING_ACTIONS = frozenset(
         Action.REMINDER,
     }
 )
-
-
-def submission_id(database: sqlite3.Connection, filing: str, name: str) -> int | None:
-    """Return the row id of a submission; None if no version of the submission was captured."""
-    row = database.execute("select id from submissions where filing = ? and name = ?", (filing, name)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def material_of(row: tuple[Any, ...]) -> Material:
-    """Return the material of a row with path, sha256, size, mtime_ns and health."""
-    path, sha256, size, mtime_ns, health = row
-    return Material(path, sha256, size, read_integer(mtime_ns), health)
+#: Inserts a record of a submission to the regulator.
+_INSERT_SUBMITTED = """
+insert into submitted (tag, version, "on", kind, number, "by", receipt, at, clock, seq)
+values (:tag, :version, :submitted_on, :kind, :number, :reported_by, :receipt, :at, :clock, :seq)
+"""
+#: Inserts a disposal plan.
+_INSERT_DISPOSAL = """
+insert into disposals (
+    id, seq, "commit", at, uid, user, plan_sha256, cooling_off_days, begun, certified, certified_commit)
+values (:id, :seq, :commit, :at, :uid, :user, :plan_sha256, :cooling_off_days, null, null, null)
+"""
 
 
 class EventApplier:
-    """Apply events to one open database; the caller owns connection and transactions."""
+    """Turns events into rows of an open database.  The caller owns the connection and the transactions."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
+        """Prepare to write to ``database``, which must have the tables of the index.  It is not closed here."""
         self._db = database
 
     def apply(self, event: Event, changes: Iterable[Change]) -> None:
-        """Write the rows of one event; the caller commits.
+        """Write the rows of one event.  The caller commits.
 
-        Raises one of :data:`MISFIT` for an event that contradicts the index: the caller rolls back and calls
-        :meth:`pass_over`.
+        ``changes`` are those of the version that a capture event records; other events have none. An event of an
+        unknown kind is recorded as unread.
+
+        Raises one of :data:`MISFIT` if the event is malformed or contradicts the index. Then the caller has to
+        roll back and call :meth:`pass_over`.
         """
         if event.action == UNREADABLE:
             raise ValueError("it cannot be read")
@@ -106,7 +108,7 @@ class EventApplier:
             Action.KEY_REPLACE: self._apply_key,
         }
         if event.action == Action.CAPTURE:
-            self._apply_capture(event, changes)
+            apply_capture(self._db, event, changes)
         elif event.action in handlers:
             handlers[event.action](event)
         elif event.action not in ACTIONS:
@@ -117,34 +119,44 @@ class EventApplier:
         self._set_point(event)
 
     def _set_meta(self, key: str, value: str) -> None:
-        self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+        """Set one of the single values of the index.  The properties of ``Index`` describe them."""
+        self._db.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
     def pass_over(self, event: Event) -> None:
-        """Record an event as unread, because it contradicts the index.
+        """Record an event as unread, because it is malformed or contradicts the index.
 
-        No disposal is possible from then on: the event may be a hold.
+        Disposals are refused from then on, because the event may be a hold.
         """
         self._record_unread(event, "")
         if event.seq == 1:
+            # The identity of the archive depends on the bytes of the first event alone.
             self._set_meta("archive", event.sha256[:16])
         self._set_point(event)
 
     def _set_point(self, event: Event) -> None:
-        """Record that the index is complete through this event."""
+        """Record that the index is complete up to this event and includes it."""
         self._set_meta("head", event.commit)
         self._set_meta("seq", str(event.seq))
         self._set_meta("digest", event.sha256)
 
     def _record_unread(self, event: Event, action: str) -> None:
-        self._db.execute("insert or replace into unread values (?, ?, ?)", (event.seq, event.commit, action))
+        """Record an event that this release does not understand; ``action`` is empty if it cannot even be read."""
+        self._db.execute(
+            'insert or replace into unread (seq, "commit", action) values (?, ?, ?)',
+            (event.seq, event.commit, action),
+        )
 
     def _update_clock_lag(self, event: Event) -> None:
-        """Add the time that the compliance clock did not count: with the machine off, or the clock set forward."""
+        """Add the time before this event that the compliance clock did not count.
+
+        It does not count while the machine is off, nor while the wall clock is ahead.
+        """
         row = self._db.execute("select value from meta where key = 'lag'").fetchone()
         lag = ClockLag(**json.loads(row[0])) if row is not None else ClockLag()
         self._set_meta("lag", json.dumps(asdict(lag.after_event(event))))
 
     def _apply_creation(self, event: Event) -> None:
+        """Record identity, layout, watched folder, signing key and promises of a new archive."""
         details = ArchiveCreated.from_details(event.details)
         self._set_meta("layout", details.layout)
         self._set_meta("archive", event.sha256[:16])
@@ -154,6 +166,7 @@ class EventApplier:
         self._raise_promises(details)
 
     def _apply_adoption(self, event: Event) -> None:
+        """Record the watched folder and the promises of an archive that was made from a mirror clone."""
         details = ArchiveAdopted.from_details(event.details)
         self._set_meta("watch", details.watch or "")
         self._raise_promises(details)
@@ -165,9 +178,11 @@ class EventApplier:
         self._set_meta("watch", WatchPathChanged.from_details(event.details).new_path)
 
     def _apply_key(self, event: Event) -> None:
+        # The key itself is read from the attachment of this event.
         self._set_meta("key", event.commit)
 
     def _apply_checkpoint(self, event: Event) -> None:
+        # Index.last_checkpoint() splits the two again.
         self._set_meta("checkpoint", f"{event.seq} {event.at}")
 
     def _apply_drill(self, event: Event) -> None:
@@ -177,149 +192,119 @@ class EventApplier:
         self._set_meta("replica", json.dumps(event.details))
 
     def _apply_filing_end(self, event: Event) -> None:
-        self._db.execute("insert into ended values (?, ?, ?)", (event.seq, event.object, event.clock["time"]))
-
-    def _apply_timestamp(self, event: Event) -> None:
         self._db.execute(
-            "insert into tokens values (?, ?)", (event.seq, TimestampReceived.from_details(event.details).time)
+            "insert into ended (seq, filing, clock) values (?, ?, ?)",
+            (event.seq, event.object, event.clock["time"]),
         )
 
-    def _raise_promises(self, promise: RetentionPromise) -> None:
-        """Keep the strictest of everything that was ever promised.
+    def _apply_timestamp(self, event: Event) -> None:
+        details = TimestampReceived.from_details(event.details)
+        self._db.execute("insert into tokens (seq, time) values (?, ?)", (event.seq, details.time))
 
-        Shortening a setting later must not shorten retention, so years only grow per scope, every time zone that
-        was ever in force stays known, and "held while live" is never taken back.
+    def _raise_promises(self, promise: RetentionPromise) -> None:
+        """Add a promise to the strictest retention that was ever in force.
+
+        A setting that is shortened later must not shorten retention. So the years of a scope only grow, every time
+        zone that was ever in force is kept, and the promise to hold versions while a filing is live is never
+        withdrawn.
         """
         for scope, years in promise.years_by_scope.items():
             self._db.execute(
-                "insert into promises values (?, ?) on conflict (scope) do update set years = max(years, ?)",
+                "insert into promises (scope, years) values (?, ?) "
+                "on conflict (scope) do update set years = max(years, ?)",
                 (scope, years, years),
             )
         if timezone := promise.timezone:
-            self._db.execute("insert or ignore into meta values (?, '')", (f"zone:{timezone}",))
+            self._db.execute("insert or ignore into meta (key, value) values (?, '')", (f"zone:{timezone}",))
         if promise.hold_while_live:
-            self._db.execute("insert or ignore into meta values ('live', '')")
-
-    def _apply_capture(self, event: Event, changes: Iterable[Change]) -> None:
-        details = VersionCaptured.from_details(event.details)
-        filing, submission_name, _ = event.object.rsplit("/", 2)
-        submission_row = self._ensure_submission(filing, submission_name, details)
-        number = details.version
-        branch = f"refs/heads/filings/{filing}/{submission_name}"
-        change_list = list(changes)
-        counts = (details.files, details.bytes, details.added, details.modified, details.deleted)
-        self._db.execute(
-            "insert into versions values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(submission_row, number, event.object, event.refs[branch], event.seq),
-                *(event.at, event.clock["time"], *counts, self._count_new_bytes(change_list)),
-            ),
-        )
-        self._apply_changes(submission_row, number, change_list)
-
-    def _count_new_bytes(self, changes: list[Change]) -> int:
-        """Return the bytes of content that no earlier version has, each content counted once."""
-        sizes = {
-            change.sha256: change.size for change in changes if change.sha256 and change.op in (Op.ADD, Op.MODIFY)
-        }
-        query = "select 1 from materials where sha256 = ? limit 1"
-        return sum(size for sha256, size in sizes.items() if self._db.execute(query, (sha256,)).fetchone() is None)
-
-    def _ensure_submission(self, filing: str, submission_name: str, captured: VersionCaptured) -> int:
-        folder = names.raw(captured.submission)
-        self._db.execute(
-            "insert or ignore into submissions values (null, ?, ?, ?, ?)",
-            (filing, submission_name, names.raw(captured.filing), folder),
-        )
-        self._db.execute("insert or ignore into folders values (?)", (folder,))
-        return submission_id(self._db, filing, submission_name) or 0
-
-    def _apply_changes(self, submission_row: int, number: int, changes: list[Change]) -> None:
-        # End all old intervals first: in a chain of renames, the new path of one is the old path of another.
-        ended_paths = [change.source for change in changes if change.source is not None]
-        ended_paths += [change.path for change in changes if change.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]
-        self._db.executemany(
-            "update materials set until = ? where submission = ? and path = ? and until is null",
-            ((number, submission_row, path) for path in ended_paths),
-        )
-        self._db.executemany(
-            "insert into materials values (?, ?, ?, ?, ?, ?, null, ?)",
-            (
-                (
-                    submission_row,
-                    change.path,
-                    change.sha256,
-                    change.size,
-                    stored_integer(change.mtime_ns),
-                    number,
-                    change.health,
-                )
-                for change in changes
-                if change.op not in (Op.DELETE, Op.RMDIR)
-            ),
-        )
-        # Folder names are looked up often, and a lookup must not read a million paths.
-        folder_names = {name for change in changes if change.sha256 for name in change.path.split(b"/")[:-1]}
-        self._db.executemany("insert or ignore into folders values (?)", ((name,) for name in folder_names))
+            self._db.execute("insert or ignore into meta (key, value) values ('live', '')")
 
     def _apply_submission(self, event: Event) -> None:
+        """Record which version was submitted to the regulator.  Raises TypeError if the version is unknown."""
         details = VersionSubmitted.from_details(event.details)
         version_rows = self._db.execute("select id from versions where tag = ?", (details.version,))
         self._db.execute(
-            "insert into submitted values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(details.tag, version_rows.fetchone()[0], details.submitted_on.isoformat(), details.kind),
-                *(details.number, details.reported_by, details.receipt),
-                *(event.at, event.clock["time"], event.seq),
-            ),
+            _INSERT_SUBMITTED,
+            {
+                "tag": details.tag,
+                "version": version_rows.fetchone()[0],
+                "submitted_on": details.submitted_on.isoformat(),
+                "kind": details.kind,
+                "number": details.number,
+                "reported_by": details.reported_by,
+                "receipt": details.receipt,
+                "at": event.at,
+                "clock": event.clock["time"],
+                "seq": event.seq,
+            },
         )
 
     def _record_filing_event(self, event: Event) -> None:
-        filing, user = event.object.split("/", 1)[0], event.actor["user"] or str(event.actor["uid"])
-        values = (event.seq, event.at, user, event.action, filing, json.dumps(event.details))
-        self._db.execute("insert into life values (?, ?, ?, ?, ?, ?)", values)
+        """Record an event of a filing, with its details as JSON.
+
+        The event may be about a submission or a version, whose names begin with that of the filing and a slash.
+        """
+        filing_name = event.object.split("/", 1)[0]
+        user_name = event.actor["user"] or str(event.actor["uid"])
+        self._db.execute(
+            "insert into life (seq, at, user, action, filing, details) values (?, ?, ?, ?, ?, ?)",
+            (event.seq, event.at, user_name, event.action, filing_name, json.dumps(event.details)),
+        )
 
     def _apply_disposal_plan(self, event: Event) -> None:
+        """Record a disposal plan, which has neither begun nor been certified yet."""
         details = DisposalPlanned.from_details(event.details)
-        values = (event.object, event.seq, event.commit, event.at, event.actor["uid"], event.actor["user"])
         self._db.execute(
-            "insert into disposals values (?, ?, ?, ?, ?, ?, ?, ?, null, null, null)",
-            (*values, details.plan_sha256, details.cooling_off_days),
+            _INSERT_DISPOSAL,
+            {
+                "id": event.object,
+                "seq": event.seq,
+                "commit": event.commit,
+                "at": event.at,
+                "uid": event.actor["uid"],
+                "user": event.actor["user"],
+                "plan_sha256": details.plan_sha256,
+                "cooling_off_days": details.cooling_off_days,
+            },
         )
 
     def _apply_approval(self, event: Event) -> None:
-        approver = (event.actor["uid"], event.actor["user"])
+        """Record an approval of a disposal plan."""
         details = DisposalApproved.from_details(event.details)
+        uid, user_name = event.actor["uid"], event.actor["user"]
         self._db.execute(
-            "insert into approvals values (?, ?, ?, ?, ?, ?, ?)",
-            (event.object, *approver, details.reason, event.at, event.clock["time"], event.seq),
+            "insert into approvals (disposal, uid, user, reason, at, clock, seq) values (?, ?, ?, ?, ?, ?, ?)",
+            (event.object, uid, user_name, details.reason, event.at, event.clock["time"], event.seq),
         )
 
     def _apply_disposal_begin(self, event: Event) -> None:
+        """Record that a disposal began, and mark its versions as disposed of."""
         details = DisposalBegun.from_details(event.details)
         self._db.execute("update disposals set begun = ? where id = ?", (event.at, event.object))
         self._db.executemany(
-            "insert into disposed values (?, ?)", ((tag, event.object) for tag in details.versions)
+            "insert into disposed (version, disposal) values (?, ?)",
+            ((tag, event.object) for tag in details.versions),
         )
 
     def _apply_certificate(self, event: Event) -> None:
+        """Record that a disposal is complete, and which commit has its certificate."""
         self._db.execute(
             "update disposals set certified = ?, certified_commit = ? where id = ?",
             (event.at, event.commit, event.object),
         )
 
     def _apply_hold(self, event: Event) -> None:
+        """Record a hold.  If the same hold is in force on the same object already, that one remains unchanged."""
         details = HoldPlaced.from_details(event.details)
-        # A hold that is already in force stays as it was placed first.
+        user_name = event.actor["user"] or str(event.actor["uid"])
         self._db.execute(
-            "insert or ignore into holds values (?, ?, ?, ?, ?, ?, null, null)",
-            (
-                *(details.name, event.object, details.reason, details.reported_by),
-                *(event.actor["user"] or str(event.actor["uid"]), event.at),
-            ),
+            'insert or ignore into holds (name, object, reason, "by", user, placed, lifted, lift_reason) '
+            "values (?, ?, ?, ?, ?, ?, null, null)",
+            (details.name, event.object, details.reason, details.reported_by, user_name, event.at),
         )
 
     def _apply_lift(self, event: Event) -> None:
+        """Record that a hold was lifted.  A hold that is not in force stays as it is."""
         details = HoldLifted.from_details(event.details)
         self._db.execute(
             "update holds set lifted = ?, lift_reason = ? where name = ? and object = ? and lifted is null",

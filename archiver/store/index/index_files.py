@@ -1,4 +1,4 @@
-"""Open and rebuild ``index.db``, which is derived and may be damaged or of another release."""
+"""Open and rebuild ``index.db``, which can be damaged, or written by another release."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from archiver.store.journal import Journal
 
 
 def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
-    """Open the index for writing; an unusable file is reported and replaced by an empty index.
+    """Open the index at ``path`` for writing, or create it.  The caller closes it.
 
-    The caller catches up with the journal under the writer's lock.
+    An unusable file is replaced by an empty index, and ``notify`` is called with the reason. So the caller has to
+    apply the events of the journal that the index lacks, under the writer's lock.
+
+    Raises sqlite3.Error if the file cannot be opened.
     """
     try:
         return Index(path)
@@ -33,11 +36,13 @@ def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
 
 
 def open_foreign(path: Path, journal: Journal) -> Index:
-    """Open the index of another user's archive for reading.
+    """Open the index of another user's archive for reading.  The caller closes it.
 
-    While the owner's process is just creating the tables, an index in memory is built from the journal instead.
+    If the owner's process has created the file but not its tables yet, an index in memory is built from the
+    journal instead.
 
-    Raises StorageError if the index is damaged: only the owner may rebuild the file.
+    Raises StorageError if the index is damaged, because only the owner may rebuild it; sqlite3.Error if the file
+    cannot be opened.
     """
     try:
         return Index(path, read_only=True)
@@ -75,9 +80,10 @@ def build_in_memory(journal: Journal, tip: str) -> Index:
 
 
 def rebuild(path: Path, journal: Journal) -> None:
-    """Build a new index from the journal, under the writer's lock.
+    """Replace the index at ``path`` by a new one, built from the whole journal.  The caller has the writer's lock.
 
-    The old index stays in place until the new one is complete, so that an unreadable journal costs nothing.
+    The old index stays in place until the new one is complete. So it survives if the journal cannot be read, or if
+    the process is killed.
     """
     unfinished_path = path.with_name(f"{path.name}.new")
     sqlite.remove(unfinished_path)

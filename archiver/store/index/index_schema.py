@@ -1,14 +1,19 @@
-"""The tables of ``index.db``.
+"""Define the tables of ``index.db``.
 
-The table ``materials`` holds intervals: a row is true from version ``first`` up to, but without, version ``until``
-(null: still true).
+A row of the table ``materials`` holds for an interval of versions. The interval begins with version ``first`` and
+ends before version ``until``, which is null while the newest version has the material.
+
+Times are RFC 3339 in UTC. Columns named ``clock`` have the compliance clock of an event, columns named ``at`` its
+wall clock, and columns named ``seq`` its number in the journal.
 """
 
 from __future__ import annotations
 
 from archiver.store.events.actions import Action
 
+#: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
 SCHEMA_VERSION = 10
+#: Statements separated by semicolons, none of which contains a semicolon.
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
 create table submissions (
@@ -56,14 +61,15 @@ create index materials_content on materials (sha256);
 create index materials_doubtful on materials (submission) where until is null and health <> '';
 create index materials_all on materials (submission, path, first);
 """
-#: Selects what was recorded besides versions: action, object and time.
+#: Selects action, object and time of each hold, filing event and disposal plan. A database that was set aside is
+#: compared by these rows with the index, to find records that the journal lacks.
 RECORDS = f"""select '{Action.HOLD}', name || ' ' || object, placed from holds
     union select action, filing, at from life union select '{Action.DISPOSE_PLAN}', id, at from disposals"""
 
 
 class IndexDamaged(Exception):
-    """The file is no usable index of this release, and can be rebuilt from the journal."""
+    """The file is not a usable index of this release.  It can be rebuilt from the journal."""
 
 
 class IndexUnfinished(IndexDamaged):
-    """Another process has created the file, but not the tables yet."""
+    """The file has no tables yet: another process has just created it."""

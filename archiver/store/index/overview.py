@@ -1,47 +1,101 @@
-"""Query the index for facts about the whole archive."""
+"""Query the index for facts about the whole archive.  All sizes are in bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from archiver.model import Material, Submission
-from archiver.store.index.apply import material_of
 from archiver.store.index.queries import Index
+from archiver.store.index.version_rows import build_material
 
 
-def content_intervals(index: Index) -> Iterator[tuple[Submission, str, int, int, int | None]]:
-    """Yield the intervals of versions that hold a content: submission, SHA-256, size, first version, end.
+class ContentInterval(NamedTuple):
+    """Consecutive versions of a submission that hold the same content at the same path."""
 
-    The end is the first version without the content again; None if the newest version holds the content.
+    submission: Submission
+    sha256: str
+    size: int
+    first_version: int
+    end_version: int | None  # the first version without the content; None if the newest version holds it
+
+
+class ContentPath(NamedTuple):
+    """A path of a material, with a content that it had in some version."""
+
+    path: bytes  # relative to the folder of the submission
+    sha256: str
+
+
+class DoubtfulMaterial(NamedTuple):
+    """A material that looked damaged when it was captured."""
+
+    version_tag: str
+    material: Material
+
+
+class FolderMaterial(NamedTuple):
+    """A material of a submission's newest version."""
+
+    submission: Submission
+    material: Material
+
+
+class UnsubmittedChange(NamedTuple):
+    """A submission with newer versions than the one that was submitted to the regulator."""
+
+    submitted_tag: str  # the signed tag of the last submission
+    newest_tag: str  # the tag of the newest version
+
+
+class Additions(NamedTuple):
+    """What the versions after an event added to the archive."""
+
+    material_count: int  # added and modified materials
+    new_bytes: int  # the size of content that no earlier version has
+    first_captured_at: str | None  # the time of the first of these captures (RFC 3339, UTC); None without any
+
+
+def content_intervals(index: Index) -> Iterator[ContentInterval]:
+    """Yield the intervals of versions that hold a content, in no particular order.
+
+    Empty files are left out, because they have no content object.
     """
     interval_rows = index.query(
         "select s.filing, s.name, s.filing_folder, s.folder, m.sha256, m.size, m.first, m.until "
         "from materials m join submissions s on s.id = m.submission where m.sha256 is not null and m.size > 0"
     )
     for row in interval_rows:
-        yield Submission(*row[:4]), row[4], row[5], row[6], row[7]
+        yield ContentInterval(Submission(*row[:4]), *row[4:])
 
 
-def content_paths(index: Index) -> Iterator[tuple[bytes, str]]:
-    """Yield every pair of a path and a SHA-256 that the path ever had."""
-    yield from (
-        (row[0], row[1]) for row in index.query("select distinct path, sha256 from materials where size > 0")
-    )
+def content_paths(index: Index) -> Iterator[ContentPath]:
+    """Yield each path once for every content that it ever had, in any submission.  Empty files are left out."""
+    for path, sha256 in index.query("select distinct path, sha256 from materials where size > 0"):
+        yield ContentPath(path, sha256)
 
 
-def doubtful_materials(index: Index) -> list[tuple[str, Material]]:
-    """Return the tags and materials of newest versions that looked damaged at their capture."""
+def doubtful_materials(index: Index) -> list[DoubtfulMaterial]:
+    """Return the materials of newest versions that looked damaged when they were captured.
+
+    The result is sorted by filing, submission and path.
+    """
     rows = index.query(
         "select s.filing || '/' || s.name || '/v' || (select max(number) from versions v "
         "where v.submission = s.id), m.path, m.sha256, m.size, m.mtime_ns, m.health "
         "from materials m join submissions s on s.id = m.submission "
         "where m.until is null and m.health <> '' order by s.filing, s.name, m.path"
     )
-    return [(row[0], material_of(row[1:])) for row in rows]
+    return [DoubtfulMaterial(version_tag, build_material(tuple(columns))) for version_tag, *columns in rows]
 
 
-def materials_in_folder(index: Index, folder: bytes) -> list[tuple[Submission, Material]]:
-    """Return the materials of newest versions below any folder named ``folder``, with their submissions."""
+def materials_in_folder(index: Index, folder: bytes) -> list[FolderMaterial]:
+    """Return the files of newest versions that are in a folder named ``folder``, at any depth.
+
+    ``folder`` is a single name, and may be that of a submission's own folder. The result is sorted by filing,
+    submission and path.
+    """
+    # The small table of folder names saves reading all materials when no such folder exists.
     if not list(index.query("select 1 from folders where name = ?", (folder,))):
         return []
     rows = index.query(
@@ -50,35 +104,35 @@ def materials_in_folder(index: Index, folder: bytes) -> list[tuple[Submission, M
         "is not null and (s.folder = ?1 or instr(x'2f' || m.path, x'2f' || ?1 || x'2f')) order by 1, 2, 5",
         (folder,),
     )
-    return [(Submission(*row[:4]), material_of(row[4:])) for row in rows]
+    return [FolderMaterial(Submission(*row[:4]), build_material(row[4:])) for row in rows]
 
 
-def changed_since_submitted(index: Index) -> list[tuple[str, str]]:
-    """Return pairs of the tag submitted last and the newest version, of submissions where the two differ."""
+def changed_since_submitted(index: Index) -> list[UnsubmittedChange]:
+    """Return the submissions that changed after they were submitted to the regulator, by filing and name."""
     newest_numbers = dict(index.query("select submission, max(number) from versions group by 1"))
     rows = index.query(
         "select s.id, s.filing || '/' || s.name, v.number, h.tag from submitted h "
         "join versions v on v.id = h.version join submissions s on s.id = v.submission "
         "order by s.filing, s.name, v.number, h.at"
     )
-    # Of several rows of a submission, the dictionary keeps the last.
+    # A submission may have several rows. The dictionary keeps the last: the newest version that was submitted.
     last_submitted = {
         submission_row: (submission_name, version_number, tag)
         for submission_row, submission_name, version_number, tag in rows
     }
     return [
-        (tag, f"{submission_name}/v{newest_numbers[submission_row]}")
+        UnsubmittedChange(tag, f"{submission_name}/v{newest_numbers[submission_row]}")
         for submission_row, (submission_name, version_number, tag) in last_submitted.items()
         if newest_numbers[submission_row] > version_number
     ]
 
 
-def additions_since(index: Index, seq: int) -> tuple[int, int, str | None]:
-    """Return the additions of versions after event ``seq``: materials, bytes of new content, time of the first."""
+def additions_since(index: Index, seq: int) -> Additions:
+    """Return what all versions together added that were captured after the event number ``seq``."""
     totals = index.query(
         "select coalesce(sum(added + modified), 0), coalesce(sum(stored), 0), min(captured_at) "
         "from versions where seq > ?",
         (seq,),
     )
     ((material_count, new_bytes, first_captured_at),) = list(totals)
-    return int(material_count), int(new_bytes), first_captured_at
+    return Additions(int(material_count), int(new_bytes), first_captured_at)

@@ -1,4 +1,4 @@
-"""Build versions from rows of ``index.db``, with submissions, holds, and all dates that retention needs."""
+"""Build versions and materials from rows of ``index.db``, with all dates that retention needs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,47 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from archiver.model import Hold, Submission, SubmissionRecord, Version
+from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import VersionSubmitted
+from archiver.store.sqlite import read_integer
 
 
-def anchor(event: str) -> str:
-    """Return SQL for the time from which a period runs: the event's compliance clock, or a later proven time.
+def find_submission_row(database: sqlite3.Connection, filing_name: str, submission_name: str) -> int | None:
+    """Return the row id of a submission; None if no version of it was captured."""
+    row = database.execute(
+        "select id from submissions where filing = ? and name = ?", (filing_name, submission_name)
+    ).fetchone()
+    return None if row is None else int(row[0])
 
-    The proven time is that of the first time-stamp token after the event.
+
+def build_material(row: tuple[Any, ...]) -> Material:
+    """Build a material from a row with the columns path, sha256, size, mtime_ns and health."""
+    path, sha256, size, mtime_ns, health = row
+    return Material(path, sha256, size, read_integer(mtime_ns), health)
+
+
+def proven_time_sql(table: str) -> str:
+    """Return an SQL expression for the time from which a period after an event runs (RFC 3339, UTC).
+
+    ``table`` is the name or alias of a table with the columns ``seq`` and ``clock`` of the event. The time is the
+    compliance clock of the event, or the time of the first time-stamp token after the event if that is later.
     """
-    token = f"select time from tokens where tokens.seq > {event}.seq order by tokens.seq limit 1"
-    return f"max({event}.clock, coalesce(({token}), ''))"
+    token_time = f"select time from tokens where tokens.seq > {table}.seq order by tokens.seq limit 1"
+    return f"max({table}.clock, coalesce(({token_time}), ''))"
 
 
-# Numbered submissions share one folder: the next one supersedes the last version of the one before.
+#: Selects versions. Two of the expressions need an explanation:
+#: - ``coalesce(...)`` is the time of the next version, which supersedes this one. The numbered submissions of a
+#:   filing share one folder. So the first version of a submission supersedes the last one of the number before.
+#: - ``not exists (...)`` is 1 if the filing is live: it has not ended since its last submission to the regulator.
 _SELECT_VERSIONS = f"""
 select v.id, s.filing, s.name, s.filing_folder, s.folder, v.number, v."commit", v.captured_at,
-       {anchor("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
+       {proven_time_sql("v")}, v.files, v.bytes, v.added, v.modified, v.deleted,
        coalesce(
-           (select {anchor("n")} from versions n where n.submission = v.submission and n.number = v.number + 1),
-           (select {anchor("n")} from versions n join submissions t on t.id = n.submission
+           (select {proven_time_sql("n")} from versions n
+            where n.submission = v.submission and n.number = v.number + 1),
+           (select {proven_time_sql("n")} from versions n join submissions t on t.id = n.submission
             where s.folder = x'' and t.folder = x'' and t.filing = s.filing and n.number = 1
               and s.name glob '[0-9]*' and t.name glob '[0-9]*'
               and cast(t.name as integer) = cast(s.name as integer) + 1)),
@@ -39,31 +59,47 @@ from versions v join submissions s on s.id = v.submission
 """
 
 
-def versions_of(
-    database: sqlite3.Connection, where: str, values: Sequence[str], order: str, holds: Iterable[Hold]
+def select_versions(
+    database: sqlite3.Connection, condition: str, values: Sequence[str], order_clause: str, holds: Iterable[Hold]
 ) -> list[Version]:
-    """Return the versions that ``where`` selects, with the ``holds`` in force.
+    """Return the versions that the SQL ``condition`` selects, in the order of ``order_clause``.
 
-    Three queries, however many versions there are: one for each version would take minutes in a large archive.
+    The condition has a placeholder for each of ``values``. It can use the columns of versions (``v``) and
+    submissions (``s``). ``holds`` are all holds in force; each version gets those on itself, its submission and
+    its filing.
+
+    There are three queries, however many versions there are. Queries for each single version would take minutes in
+    a large archive.
     """
-    rows = database.execute(f"{_SELECT_VERSIONS} where {where} {order}", values).fetchall()
-    submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
-    for version_row, details, *fields in database.execute(
-        "select h.version, (select details from life where life.seq = h.seq), "
-        f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {anchor("h")} '
-        "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
-        f"where {where} order by h.at",
-        values,
-    ):
-        fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
-        submitted_by_row[version_row].append(SubmissionRecord(*fields))
+    rows = database.execute(f"{_SELECT_VERSIONS} where {condition} {order_clause}", values).fetchall()
+    submitted_by_row = _select_submission_records(database, condition, values)
     end_times_by_filing: dict[str, list[str]] = defaultdict(list)
-    for filing, ended_at in database.execute(f"select filing, {anchor('ended')} from ended order by seq"):
-        end_times_by_filing[filing].append(ended_at)
+    for filing_name, ended_at in database.execute(
+        f"select filing, {proven_time_sql('ended')} from ended order by seq"
+    ):
+        end_times_by_filing[filing_name].append(ended_at)
     holds_by_object: dict[str, list[Hold]] = defaultdict(list)
     for hold in holds:
         holds_by_object[hold.object].append(hold)
     return [_build_version(row, submitted_by_row, holds_by_object, end_times_by_filing) for row in rows]
+
+
+def _select_submission_records(
+    database: sqlite3.Connection, condition: str, values: Sequence[str]
+) -> Mapping[int, Sequence[SubmissionRecord]]:
+    """Return the records of submissions to the regulator, oldest first, by the row id of the version."""
+    submitted_by_row: dict[int, list[SubmissionRecord]] = defaultdict(list)
+    for version_row, details, *fields in database.execute(
+        "select h.version, (select details from life where life.seq = h.seq), "
+        f'h.tag, h."on", h.kind, h.number, h."by", h.receipt, h.at, {proven_time_sql("h")} '
+        "from submitted h join versions v on v.id = h.version join submissions s on s.id = v.submission "
+        f"where {condition} order by h.at",
+        values,
+    ):
+        # The other columns are the fields of SubmissionRecord in their order, except the last one, the reason.
+        fields.append(VersionSubmitted.from_details(json.loads(details)).reason)
+        submitted_by_row[version_row].append(SubmissionRecord(*fields))
+    return submitted_by_row
 
 
 def _build_version(
@@ -72,26 +108,28 @@ def _build_version(
     holds_by_object: Mapping[str, Sequence[Hold]],
     end_times_by_filing: Mapping[str, Sequence[str]],
 ) -> Version:
-    row_id, filing, submission_name, filing_folder, folder, *columns = row
+    """Build a version from a row of ``_SELECT_VERSIONS``, with its holds sorted by time and name."""
+    row_id, filing_name, submission_name, filing_folder, folder, *columns = row
     number, commit, captured_at, clock, file_count, byte_count = columns[:6]
-    added_count, modified_count, deleted_count, superseded_at, is_live, disposal = columns[6:]
-    object_names = (filing, f"{filing}/{submission_name}", f"{filing}/{submission_name}/v{number}")
-    holds = [hold for object_name in object_names for hold in holds_by_object.get(object_name, ())]
+    added_count, modified_count, deleted_count, superseded_at, is_live, disposal_name = columns[6:]
+    submission = Submission(filing_name, submission_name, filing_folder, folder)
+    held_names = (filing_name, str(submission), submission.tag(number))
+    holds = [hold for held_name in held_names for hold in holds_by_object.get(held_name, ())]
     return Version(
-        Submission(filing, submission_name, filing_folder, folder),
-        number,
-        commit,
-        captured_at,
-        clock,
-        file_count,
-        byte_count,
-        added_count,
-        modified_count,
-        deleted_count,
-        tuple(submitted_by_row.get(row_id, ())),
-        tuple(sorted(holds, key=lambda hold: (hold.placed, hold.name))),
-        superseded_at,
-        tuple(end_times_by_filing.get(filing, ())),
-        bool(is_live),
-        disposal,
+        submission=submission,
+        number=number,
+        commit=commit,
+        captured_at=captured_at,
+        clock=clock,
+        files=file_count,
+        bytes=byte_count,
+        added=added_count,
+        modified=modified_count,
+        deleted=deleted_count,
+        submitted=tuple(submitted_by_row.get(row_id, ())),
+        holds=tuple(sorted(holds, key=lambda hold: (hold.placed, hold.name))),
+        superseded=superseded_at,
+        ended=tuple(end_times_by_filing.get(filing_name, ())),
+        live=bool(is_live),
+        disposed=disposal_name,
     )

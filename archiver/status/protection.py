@@ -1,0 +1,71 @@
+"""Find out how well the archive's content is protected against changes and deletion."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from archiver.errors import LazyMessage
+from archiver.existence import is_there
+from archiver.replica.replica_status import ReplicaStatus
+from archiver.store.archive import Archive
+from archiver.store.git import hooks
+from archiver.store.permissions import is_immutable
+
+#: Size of the sample that shows if content objects are immutable. The flag is usually on all objects or on none,
+#: so a small sample is enough. A check of a million objects would make ``status`` take minutes.
+_SAMPLED_SUBMISSIONS = 5
+_SAMPLED_OBJECTS = 100
+#: Level of protection, as in the JSON output -> the sentence for people.
+PROTECTION: Mapping[str, LazyMessage] = {
+    "permissions": LazyMessage.define(
+        "permissions: guard rails against accidents; the owner of the files can still remove them",
+        code="protection.permissions",
+    ),
+    "immutable": LazyMessage.define(
+        "immutable: content cannot be changed or removed before root takes the flag off",
+        code="protection.immutable",
+    ),
+    "off-site lock": LazyMessage.define(
+        "off-site lock: what the replica has cannot be deleted before its date, by nobody",
+        code="protection.off-site-lock",
+    ),
+    "detect-only": LazyMessage.define(
+        "detect-only: a hook or setting is missing or altered; run archiver verify", code="protection.detect-only"
+    ),
+}
+# The keys, in the order of the table.
+_PERMISSIONS, _IMMUTABLE, _OFF_SITE_LOCK, DETECT_ONLY = PROTECTION
+
+
+def protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
+    """Return the key of :data:`PROTECTION` for the strongest guard that is in force.
+
+    ``replica`` is None for an archive without a replica. If a hook or setting is altered so that it no longer
+    refuses deletions, the result is DETECT_ONLY, whatever the other guards are.
+    """
+    if any(deviation.weakens for deviation in hooks.deviations(archive.repository_path)):
+        return DETECT_ONLY
+    if replica is not None and replica.has_lock and replica.synced_at:
+        return _OFF_SITE_LOCK
+    return _IMMUTABLE if _is_sample_immutable(archive) else _PERMISSIONS
+
+
+def _is_sample_immutable(archive: Archive) -> bool:
+    """Return True if every content object of a sample has the immutable flag; False if the sample is empty.
+
+    The sample consists of objects of the newest versions of some submissions, and of the first objects in the
+    store. Missing objects are left out: ``archiver verify`` reports them.
+    """
+    submissions = archive.index.submissions()[:_SAMPLED_SUBMISSIONS]
+    current_digests = [
+        material.sha256 for submission in submissions for material in archive.index.materials(submission)
+    ]
+    # A digest is None for an empty folder.
+    sample = [archive.content.path(sha256) for sha256 in current_digests[:_SAMPLED_OBJECTS] if sha256]
+    stored_paths = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
+    sample += itertools.islice(stored_paths, _SAMPLED_OBJECTS)
+    existing_paths = [path for path in sample if is_there(path)]
+    return bool(existing_paths) and all(is_immutable(path) for path in existing_paths)

@@ -1,0 +1,118 @@
+"""Turn the capture events of the journal into rows of ``index.db``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from archiver.model import Change, Event, Op
+from archiver.store import names
+from archiver.store.events.capture_events import VersionCaptured
+from archiver.store.index.version_rows import find_submission_row
+from archiver.store.sqlite import stored_integer
+
+#: Inserts a version. The row id is assigned by SQLite.
+_INSERT_VERSION = """
+insert into versions (
+    submission, number, tag, "commit", seq, captured_at, clock,
+    files, bytes, added, modified, deleted, stored)
+values (
+    :submission, :number, :tag, :commit, :seq, :captured_at, :clock,
+    :files, :bytes, :added, :modified, :deleted, :stored)
+"""
+#: Inserts a material of the newest version; ``until`` stays null while it is in the newest version.
+_INSERT_MATERIAL = """
+insert into materials (submission, path, sha256, size, mtime_ns, first, until, health)
+values (?, ?, ?, ?, ?, ?, null, ?)
+"""
+
+
+def apply_capture(database: sqlite3.Connection, event: Event, changes: Iterable[Change]) -> None:
+    """Insert the version that a capture event records, and apply its changes to the materials.
+
+    The caller owns the transaction. Raises ValueError or KeyError if the event is malformed, for example without
+    the ref of the submission's branch, and sqlite3.IntegrityError if the version exists already.
+    """
+    details = VersionCaptured.from_details(event.details)
+    # The tag of a version is FILING/SUBMISSION/vN.
+    filing_name, submission_name, _ = event.object.rsplit("/", 2)
+    submission_row = _ensure_submission(database, filing_name, submission_name, details)
+    branch = f"refs/heads/filings/{filing_name}/{submission_name}"
+    change_list = list(changes)
+    database.execute(
+        _INSERT_VERSION,
+        {
+            "submission": submission_row,
+            "number": details.version,
+            "tag": event.object,
+            "commit": event.refs[branch],
+            "seq": event.seq,
+            "captured_at": event.at,
+            "clock": event.clock["time"],
+            "files": details.files,
+            "bytes": details.bytes,
+            "added": details.added,
+            "modified": details.modified,
+            "deleted": details.deleted,
+            "stored": _count_new_bytes(database, change_list),
+        },
+    )
+    _apply_changes(database, submission_row, details.version, change_list)
+
+
+def _count_new_bytes(database: sqlite3.Connection, changes: Sequence[Change]) -> int:
+    """Return the size in bytes of the content that no earlier version has; content in several files counts once.
+
+    Call it before the changes are applied to the table of the materials.
+    """
+    sizes = {
+        change.sha256: change.size for change in changes if change.sha256 and change.op in (Op.ADD, Op.MODIFY)
+    }
+    query = "select 1 from materials where sha256 = ? limit 1"
+    return sum(size for sha256, size in sizes.items() if database.execute(query, (sha256,)).fetchone() is None)
+
+
+def _ensure_submission(
+    database: sqlite3.Connection, filing_name: str, submission_name: str, details: VersionCaptured
+) -> int:
+    """Insert the submission and the name of its folder, unless they exist.  Return the submission's row id."""
+    folder = names.raw(details.submission)
+    database.execute(
+        "insert or ignore into submissions (filing, name, filing_folder, folder) values (?, ?, ?, ?)",
+        (filing_name, submission_name, names.raw(details.filing), folder),
+    )
+    database.execute("insert or ignore into folders (name) values (?)", (folder,))
+    # The row exists now, so 0 only satisfies the type checker.
+    return find_submission_row(database, filing_name, submission_name) or 0
+
+
+def _apply_changes(
+    database: sqlite3.Connection, submission_row: int, version_number: int, changes: Sequence[Change]
+) -> None:
+    """End the intervals of materials that the version removes or replaces, and begin those of the new ones."""
+    # All old intervals end first: in a chain of renames, the new path of one is the old path of another.
+    ended_paths = [change.source for change in changes if change.source is not None]
+    ended_paths += [change.path for change in changes if change.op in (Op.MODIFY, Op.DELETE, Op.RMDIR)]
+    database.executemany(
+        "update materials set until = ? where submission = ? and path = ? and until is null",
+        ((version_number, submission_row, path) for path in ended_paths),
+    )
+    database.executemany(
+        _INSERT_MATERIAL,
+        (
+            (
+                submission_row,
+                change.path,
+                change.sha256,
+                change.size,
+                stored_integer(change.mtime_ns),
+                version_number,
+                change.health,
+            )
+            for change in changes
+            if change.op not in (Op.DELETE, Op.RMDIR)
+        ),
+    )
+    # Folders are often looked up by name. Without this table, each lookup would read perhaps a million paths.
+    folder_names = {name for change in changes if change.sha256 for name in change.path.split(b"/")[:-1]}
+    database.executemany("insert or ignore into folders (name) values (?)", ((name,) for name in folder_names))

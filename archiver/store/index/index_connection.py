@@ -1,0 +1,145 @@
+"""Open ``index.db``, and apply the journal's events to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from archiver.model import Change, Event, UnreadEvent
+from archiver.store.events.actions import ACTIONS
+from archiver.store.index.apply import MISFIT, EventApplier
+from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
+from archiver.store.sqlite import (
+    close_on_error,
+    connect,
+    connect_read_only,
+    create_schema,
+    file_identity,
+    is_damage,
+)
+
+#: Events in one transaction. Fewer would cost more syncs; more would make the write-ahead log longer.
+_TRANSACTION_EVENTS = 500
+
+
+class IndexConnection:
+    """An open ``index.db``.  For use by one thread; whoever opened it closes it."""
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        """Open the index at ``path``.  A missing file is created unless ``read_only``.
+
+        Raises IndexDamaged if the file is no usable index of this release, sqlite3.Error if it cannot be opened.
+        """
+        self.path = path
+        self._read_only = read_only
+        self._open_database()
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Create an empty index in memory, for an archive whose own index cannot be written."""
+        return cls(Path(":memory:"))
+
+    def _open_database(self) -> None:
+        """Open the database at ``self.path``, check or create its schema, and remember which file it is.
+
+        Raises IndexDamaged if the file is no usable index of this release, sqlite3.Error for any other failure.
+        """
+        try:
+            database = connect_read_only(self.path) if self._read_only else connect(self.path)
+            with close_on_error(database):
+                _prepare_schema(database, self._read_only)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise IndexDamaged(str(error)) from error
+            raise
+        self._file_identity = file_identity(self.path)
+        self._db = database
+
+    def reopen(self, *, at: Path) -> None:
+        """Close the present file, and open the file at ``at`` for writing.
+
+        Everybody who holds this object uses the new file from then on. Raises IndexDamaged or sqlite3.Error as
+        :meth:`__init__` does. The index is closed then.
+        """
+        self._db.close()
+        self.path, self._read_only = at, False
+        self._open_database()
+
+    @property
+    def is_replaced(self) -> bool:
+        """True if another process has replaced the open file, or removed it."""
+        return file_identity(self.path) != self._file_identity
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def unread(self) -> list[UnreadEvent]:
+        """Return the events that this release does not understand, oldest first."""
+        return _read_unread(self._db)
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query of :mod:`archiver.store.index.overview`."""
+        yield from self._db.execute(sql, values)
+
+    def apply(self, events: Iterable[tuple[Event, Iterable[Change]]]) -> None:
+        """Apply events of the journal, oldest first, each with the changes of its version.
+
+        An event is applied completely or not at all. An event that contradicts the index is recorded as unread,
+        because one such event must not stop the archive. The events before an error are committed, also if
+        ``events`` itself raises.
+
+        Raises sqlite3.Error if the index cannot be written.
+        """
+        applier = EventApplier(self._db)
+        try:
+            for position, (event, changes) in enumerate(events):
+                if position % _TRANSACTION_EVENTS == 0:
+                    self._db.commit()
+                    self._db.execute("begin")
+                self._db.execute("savepoint event")
+                try:
+                    applier.apply(event, changes)
+                except MISFIT:
+                    # The error is not lost: the event is recorded as unread, and ``status`` shows that.
+                    self._db.execute("rollback to event")
+                    applier.pass_over(event)
+                except BaseException:
+                    self._db.execute("rollback to event")
+                    raise
+                self._db.execute("release event")
+        finally:
+            self._db.commit()
+
+    def _read_meta(self, key: str) -> str | None:
+        """Return a value of the table ``meta``; None if it has no such key."""
+        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _prepare_schema(database: sqlite3.Connection, read_only: bool) -> None:
+    """Create the tables of a new database, unless ``read_only``, and check those of an existing one.
+
+    Raises IndexUnfinished if the tables do not exist yet, IndexDamaged if they are those of another release,
+    sqlite3.DatabaseError if the file is corrupt.
+    """
+    (schema_version,) = database.execute("pragma user_version").fetchone()
+    if schema_version == 0 and not read_only:
+        create_schema(database, SCHEMA, SCHEMA_VERSION)
+    elif schema_version == 0:
+        raise IndexUnfinished("it is being made")
+    elif schema_version != SCHEMA_VERSION:
+        raise IndexDamaged(f"its layout is {schema_version}, that of this release {SCHEMA_VERSION}")
+    # This fails if the file is corrupt or the tables are missing.
+    database.execute("select count(*) from meta").fetchone()
+    # An older release may have passed over events that this release understands. They have to be applied.
+    if newly_known_actions := sorted({event.action for event in _read_unread(database)} & ACTIONS):
+        raise IndexDamaged(f"made before {', '.join(newly_known_actions)}")
+
+
+def _read_unread(database: sqlite3.Connection) -> list[UnreadEvent]:
+    """Return the events in the table ``unread``, oldest first."""
+    rows = database.execute('select seq, "commit", action from unread order by seq')
+    return [UnreadEvent(seq, commit, action) for seq, commit, action in rows]
