@@ -4,9 +4,9 @@
 def run() -> None:
     """Run the command line, and end the process with its exit code."""
     try:
-        from archiver import interruption
+        from archiver import keyboard_interrupt
 
-        interruption.end_at_once(interruption.INTERRUPTED)
+        keyboard_interrupt.end_at_once(keyboard_interrupt.INTERRUPTED)
         from archiver.cli.main import run as run_command_line
 
         run_command_line()

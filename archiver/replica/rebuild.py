@@ -23,7 +23,7 @@ from archiver.config import template
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.settings import Config
 from archiver.errors import StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
 from archiver.replica.bucket_settings import settings_from_url
 from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key

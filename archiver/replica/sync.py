@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from archiver import clock
 from archiver.errors import StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, RequestForbidden
 from archiver.replica.bundles import write_bundle

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archiver.errors import LazyMessage
-from archiver.existence import is_plain_file
+from archiver.path_existence import is_plain_file
 from archiver.verify.findings import VerifyReport, verbatim
 
 _OID = re.compile(rb"[0-9a-f]{40}")
