@@ -1,8 +1,8 @@
-"""Look at what a path leads to, keeping "nothing is there" apart from "it may not be looked at".
+"""Tests of whether something exists at a path. If the answer cannot be known, they raise an error.
 
-From Python 3.14 on, ``Path.exists``, ``is_dir`` and ``is_file`` return False for both, as ``os.path`` does in
-every version.  A folder that is closed to the caller would be taken for one without an archive, and the caller
-told to create one.
+``os.path`` returns False both if nothing exists and if the caller has no permission to look, and so do
+``Path.exists``, ``is_dir`` and ``is_file`` from Python 3.14 on. With these, the program would take a folder
+that is closed to the caller for one without an archive, and advise the caller to create an archive.
 """
 
 from __future__ import annotations
@@ -13,31 +13,37 @@ import stat
 
 _Path = str | os.PathLike[str]
 
-#: Errors that mean that nothing is there; ELOOP is a link that leads back to itself.
+#: Errors that mean that nothing exists at a path. ELOOP means that a symbolic link leads back to itself.
 _ABSENCE_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def is_there(path: _Path, *, follow_links: bool = True) -> bool:
-    """Return True if anything exists at ``path``; a link counts as its target if links are followed.
+    """Return True if anything exists at ``path``.
 
-    Raises OSError if that cannot be told: no permission, a failing disk.
+    With ``follow_links`` a symbolic link counts as its target, so a broken link does not exist.
+
+    Raises OSError if the answer cannot be known, for example without permission or on a failing disk.
     """
-    return _mode(path, follow_links) is not None
+    return _read_mode(path, follow_links) is not None
 
 
 def is_folder(path: _Path, *, follow_links: bool = True) -> bool:
-    """Return True if a folder lies at ``path``; raises OSError as :func:`is_there`."""
-    mode = _mode(path, follow_links)
+    """Return True if there is a folder at ``path``. Treats links, and raises OSError, as :func:`is_there` does."""
+    mode = _read_mode(path, follow_links)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def is_plain_file(path: _Path) -> bool:
-    """Return True if a regular file lies at ``path``; raises OSError as :func:`is_there`."""
-    mode = _mode(path, follow_links=True)
+    """Return True if there is a regular file, or a link to one, at ``path``.
+
+    Raises OSError as :func:`is_there` does.
+    """
+    mode = _read_mode(path, follow_links=True)
     return mode is not None and stat.S_ISREG(mode)
 
 
-def _mode(path: _Path, follow_links: bool) -> int | None:
+def _read_mode(path: _Path, follow_links: bool) -> int | None:
+    """Return the ``st_mode`` of a path, or None if nothing exists there. Raises any other OSError."""
     try:
         return os.stat(path, follow_symlinks=follow_links).st_mode
     except OSError as error:

@@ -199,9 +199,7 @@ def test_every_trap_names_its_tests() -> None:
 def test_the_page_of_commands_names_every_command_and_exit_code() -> None:
     text = (CHECKOUT / "docs/commands.md").read_text("utf-8")
     assert set(COMMANDS) - set(re.findall(r"`archiver ([a-z-]+)", text)) == set()
-    codes = {0, 1, keyboard_interrupt.INTERRUPTED} | {
-        cls.exit_code for cls in errors.ArchiverError.__subclasses__()
-    }
+    codes = {0, 1, keyboard_interrupt.EXIT_CODE} | {cls.exit_code for cls in errors.ArchiverError.__subclasses__()}
     assert set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE))) == codes
 
 

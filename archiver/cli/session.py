@@ -241,7 +241,7 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
         def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
             session = context.ensure_object(Session)
             with closing(session):
-                keyboard_interrupt.raise_in_the_work()
+                keyboard_interrupt.raise_again()
                 return function(session, *args, **kwargs)
 
         return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(call))
