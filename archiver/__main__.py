@@ -1,17 +1,18 @@
-"""The installed command, and ``python -m archiver``; it imports nothing before Ctrl-C ends it quietly."""
+"""The installed command, and ``python -m archiver``. It prepares for Ctrl-C before it imports anything else."""
 
 
 def run() -> None:
     """Run the command line, and end the process with its exit code."""
     try:
-        from archiver import interruption
+        from archiver import keyboard_interrupt
 
-        interruption.end_at_once(interruption.INTERRUPTED)
+        keyboard_interrupt.exit_at_once(keyboard_interrupt.EXIT_CODE)
         from archiver.cli.main import run as run_command_line
 
         run_command_line()
     except KeyboardInterrupt:
-        # Before that handler was in force, or beside the work; the module with the name for 130 may be missing.
+        # Ctrl-C was pressed before the handler was installed, or outside the code that handles the exception. 130
+        # is keyboard_interrupt.EXIT_CODE, which is not available if the import of that module was interrupted.
         raise SystemExit(130) from None
 
 

@@ -1,8 +1,8 @@
-"""Read the clocks of this machine, and advance the compliance clock; no other module asks for the time.
+"""Reading the clocks of this machine, and advancing the compliance clock. No other module reads the time.
 
-Two times are kept apart.  *Wall time* is for people.  The *compliance clock* counts retention: it gains only what
-several clocks of one boot agree on, so that setting a clock forward never makes anything disposable.  The rule is
-that of docs/format.md, "The compliance clock".
+There are two times. *Wall time* is for people. The *compliance clock* counts retention. It gains only the time on
+which several clocks agree within one boot, so that nobody can make content disposable by setting a clock forward.
+docs/format.md defines the rule in "The compliance clock".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UPTIME = Path("/proc/uptime")
@@ -20,13 +20,20 @@ _TIMENS_OFFSETS = Path("/proc/self/timens_offsets")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The clocks of this machine, read together."""
+    """The clocks of this machine, read at one moment."""
 
     wall: datetime  # UTC
     boot_id: str  # the kernel's random number of this boot; empty if it cannot be read
-    boottime_ns: int  # since that boot, time in suspend included
-    uptime_ns: int  # the same from another source, which a time namespace does not shift
-    shifted: bool  # inside a time namespace with offsets
+    boottime_ns: int  # nanoseconds since that boot, suspended time included
+    uptime_ns: int  # the same from /proc/uptime, which a time namespace does not shift; 0 if it cannot be read
+    shifted: bool  # True inside a time namespace with offsets
+
+
+class ClockState(NamedTuple):
+    """The compliance clock, and the reading of the machine's clocks that it was derived from."""
+
+    compliance_time: datetime
+    reading: Reading
 
 
 def read() -> Reading:
@@ -41,54 +48,54 @@ def read() -> Reading:
 
 
 def wall_ns() -> int:
-    """Return wall time in nanoseconds, to compare with the times of files."""
+    """Return wall time in nanoseconds since 1970, to compare with the times of files."""
     return time.time_ns()
 
 
 def monotonic() -> float:
-    """Return seconds for measuring periods; changes of the system clock do not affect them."""
+    """Return seconds since an arbitrary start, to measure periods. Setting the clock does not affect them."""
     return time.monotonic()
 
 
 def today(zone: tzinfo) -> date:
-    """Return today's date in ``zone``, by wall time."""
+    """Return today's date in the time zone ``zone``, by wall time."""
     return read().wall.astimezone(zone).date()
 
 
-def advance(clock: datetime, before: Reading, now: Reading) -> datetime:
-    """Return the compliance clock at ``now``, given its value ``clock`` at ``before``.
+def advance(compliance_time: datetime, previous: Reading, now: Reading) -> datetime:
+    """Return the compliance clock at the reading ``now``, given its value at the reading ``previous``.
 
-    Within one boot it gains the least of what BOOTTIME, uptime and wall time gained.  Across boots, and inside a
-    time namespace with offsets, it gains nothing: the time in between cannot be proven, and retention only gets
-    longer.
+    Within one boot the clock gains the least of the times that BOOTTIME, uptime and wall time gained, and never
+    goes back. Across boots, and inside a time namespace with offsets, it gains nothing: nobody can prove how much
+    time passed, and a slow clock only makes retention longer.
     """
-    if not before.boot_id or before.boot_id != now.boot_id or before.shifted or now.shifted:
-        return clock
-    gained = min(
-        timedelta(microseconds=(now.boottime_ns - before.boottime_ns) // 1000),
-        timedelta(microseconds=(now.uptime_ns - before.uptime_ns) // 1000),
-        now.wall - before.wall,
+    if not previous.boot_id or previous.boot_id != now.boot_id or previous.shifted or now.shifted:
+        return compliance_time
+    gained_time = min(
+        timedelta(microseconds=(now.boottime_ns - previous.boottime_ns) // 1000),
+        timedelta(microseconds=(now.uptime_ns - previous.uptime_ns) // 1000),
+        now.wall - previous.wall,
     )
-    return clock + max(gained, timedelta(0))
+    return compliance_time + max(gained_time, timedelta(0))
 
 
-def stamp(moment: datetime) -> str:
-    """Format a time as RFC 3339 in UTC with microseconds, the form of all journalled times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def stamp(time_to_format: datetime) -> str:
+    """Return a time as RFC 3339 in UTC with microseconds, the form of all journalled times."""
+    return time_to_format.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse(text: str) -> datetime:
-    """Parse a journalled time; raises ValueError for text that is no time or has no zone."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    """Return the time that ``text`` (RFC 3339) names. Raises ValueError if it is not a time or has no zone."""
+    parsed_time = datetime.fromisoformat(text)
+    if parsed_time.tzinfo is None:
         raise ValueError(f"time without a zone: {text}")
-    return moment
+    return parsed_time
 
 
-def evidence(clock: datetime, reading: Reading) -> dict[str, Any]:
+def evidence(compliance_time: datetime, reading: Reading) -> dict[str, Any]:
     """Return the ``clock`` member of an event: the compliance clock, and the reading that it was derived from."""
     return {
-        "time": stamp(clock),
+        "time": stamp(compliance_time),
         "wall": stamp(reading.wall),
         "boot_id": reading.boot_id,
         "boottime_ns": reading.boottime_ns,
@@ -97,36 +104,46 @@ def evidence(clock: datetime, reading: Reading) -> dict[str, Any]:
     }
 
 
-def from_evidence(member: dict[str, Any]) -> tuple[datetime, Reading]:
-    """Return the compliance clock and the reading that :func:`evidence` was given.
+def from_evidence(member: dict[str, Any]) -> ClockState:
+    """Return the arguments of :func:`evidence` from the ``clock`` member of an event.
+
+    Checks the times and that no key is missing, but not the types of the other values.
 
     Raises ValueError, KeyError or TypeError for a member of another form.
     """
-    return parse(member["time"]), Reading(
+    reading = Reading(
         wall=parse(member["wall"]),
         boot_id=member["boot_id"],
         boottime_ns=member["boottime_ns"],
         uptime_ns=member["uptime_ns"],
         shifted=member["shifted"],
     )
+    return ClockState(parse(member["time"]), reading)
 
 
 def _read_proc_file(path: Path) -> str:
+    """Return the text of a file below /proc, or an empty text if it cannot be read."""
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        # No /proc, or a kernel without the file: without a boot's number the compliance clock gains nothing.
+        # There is no /proc, or the kernel lacks the file. Without a boot id the compliance clock gains nothing.
         return ""
 
 
 def _parse_uptime_ns(text: str) -> int:
+    """Return the nanoseconds in the text of /proc/uptime, whose first word is seconds. 0 for another text."""
     uptime = text.split(" ", 1)[0]
     seconds, _, fraction = uptime.partition(".")
     if not seconds.isdigit():
         return 0
-    return int(seconds) * 10**9 + int((fraction + "0" * 9)[:9])
+    nanosecond_digits = (fraction + "0" * 9)[:9]
+    return int(seconds) * 10**9 + int(nanosecond_digits)
 
 
 def _has_offsets(text: str) -> bool:
+    """Return True if the text of /proc/self/timens_offsets has any offset.
+
+    Each line is the name of a clock, seconds, and nanoseconds.
+    """
     offset_lines = [line.split() for line in text.splitlines()]
-    return any(value not in ("0", "") for fields in offset_lines for value in fields[1:])
+    return any(offset not in ("0", "") for words in offset_lines for offset in words[1:])

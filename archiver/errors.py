@@ -1,11 +1,11 @@
 """Messages, and the error tree: a sentence for the person, a code and an exit code for the program.
 
-A message is a *template* with named fields, in no language until it is printed.  It says what happened to
-which file, what was not lost, and what to do next; in a command each field is ``{name!q}``, quoted.
+A message is a *template* with named fields. It is translated only when it is printed. It says what happened to
+which file, what was not lost, and what to do next. In a command, a field is written ``{name!q}``, which quotes it.
 
 A template is written literally in one of three places, where tests/support/messages.py finds it: as the first
 argument of :class:`LazyMessage`, of :meth:`LazyMessage.define`, or of a function with a parameter called
-``template``. Programs decide on codes, never on templates; docs/codes.md lists the codes.
+``template``. Programs compare the codes of messages, never their templates. docs/codes.md lists the codes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Protocol
 
 
 def shell_word(value: object) -> str:
-    r"""Write ``value`` as a single word of a command, for a person to copy into a shell.
+    r"""Return ``value`` as a single word of a command, for a person to copy into a shell.
 
-    Names come from folders that others write, and root copies commands: a name must stay one argument, and be the
-    same bytes there.  Bytes that are not UTF-8, and characters that could move the cursor, take the form
-    ``$'\261'`` of bash, ksh and zsh.
+    Other people choose the names of the files, and root copies the commands. So whatever the name, the shell must
+    see one argument with the same bytes. Bytes that are not UTF-8, and characters that could move the cursor, are
+    written in the form ``$'\261'`` of bash, ksh and zsh.
     """
     if isinstance(value, bytes | os.PathLike):
         word_bytes = os.fsencode(value)
@@ -35,11 +35,12 @@ def shell_word(value: object) -> str:
 
 
 def _escape_in_dollar_quotes(char: str) -> str:
+    """Return a character as it has to be written between ``$'`` and ``'``."""
     if char in "\\'":
         return f"\\{char}"
     if char.isprintable():
         return char
-    # Three octal digits: a fourth one that follows cannot be read as part of them.
+    # The shell reads at most three octal digits, so a digit that follows cannot be taken for a part of the escape.
     return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
@@ -47,17 +48,22 @@ class _CommandFormatter(string.Formatter):
     """Formats like ``str.format``, and quotes ``{name!q}`` as a word of a command."""
 
     def __init__(self, to_display: Callable[[object], object]) -> None:
+        """Convert each field without ``!q`` with ``to_display``."""
         self._to_display = to_display
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
+        """Return the value of a field for ``str.format``. ``conversion`` is the letter after ``!``, or None."""
         if conversion == "q":
-            # The value itself: a name made fit for a screen is another name.
+            # The original value is quoted: a name that was made safe to display no longer names the same file.
             return shell_word(value)
         return super().convert_field(self._to_display(value), conversion)
 
 
 def _to_readable(value: object) -> object:
-    """Return names as text: ``str()`` turns bytes into Python source, and no stream takes a surrogate."""
+    """Return bytes, paths and texts as text that every stream can encode, and other values unchanged.
+
+    ``str()`` of bytes is Python source, and a text with surrogates cannot be encoded.
+    """
     if isinstance(value, os.PathLike):
         value = os.fsencode(value)
     elif isinstance(value, str):
@@ -68,29 +74,33 @@ def _to_readable(value: object) -> object:
 def fill_template(
     template: str, fields: Mapping[str, object], to_display: Callable[[object], object] = _to_readable
 ) -> str:
-    """Put the fields into a template: ``{name}`` by ``to_display``, ``{name!q}`` by :func:`shell_word`.
+    """Return a template with its fields filled in.
 
-    Raises KeyError for a field that is missing.
+    The value of ``{name}`` is converted by ``to_display``, that of ``{name!q}`` by :func:`shell_word`. Raises
+    KeyError if a field is missing.
     """
     if "!q}" in template:
         return _CommandFormatter(to_display).vformat(template, (), fields)
-    # Listings are long, and hardly a line of them holds a command.
+    # str.format is faster, which matters for long listings. Few of their lines hold a command.
     return template.format(**{name: to_display(value) for name, value in fields.items()})
 
 
-#: The attributes of a message besides template and fields, as they cross the socket and lie in ``state.db``.
+#: The attributes of a message besides template and fields, as they are sent over the socket and stored in
+#: ``state.db``.
 _ATTRIBUTES = ("code", "context", "singular", "count_field")
 
 
 class LazyMessage:
-    """A message in no language yet: a template and fields.
+    """A message that is not translated yet: a template and fields.
 
-    ``str()`` returns the English sentence.  A message inside a field is put into the same language.
+    ``str()`` returns the English sentence. A field may hold another message, which is translated along with this
+    one.
     """
 
     __slots__ = ("code", "context", "count_field", "fields", "singular", "template")
 
     def __init__(self, template: str, /, **fields: object) -> None:
+        """Make a message without a code. :meth:`define` makes one with a code or a singular."""
         self.template = template
         self.fields = fields
         self.code = self.context = self.singular = self.count_field = ""
@@ -99,11 +109,12 @@ class LazyMessage:
     def define(
         cls, template: str, /, *, code: str = "", context: str = "", singular: str = "", count_field: str = "count"
     ) -> LazyMessage:
-        """Describe a message whose fields come later, with :meth:`with_fields`.
+        """Make a message whose fields are added later, with :meth:`with_fields`.
 
-        ``code`` identifies the message to programs, even after the sentence was changed.  ``context`` separates
-        two senses of an English word that Chinese has two words for.  ``singular`` replaces ``template`` in
-        languages that decline, if the field named ``count_field`` is 1.
+        ``code`` identifies the message to programs and stays when the sentence is reworded. ``context`` tells two
+        meanings of an English text apart that Chinese expresses differently. ``singular`` is used in place of
+        ``template`` if the field named ``count_field`` is 1, in languages that distinguish the two. Each of
+        them may be empty.
         """
         message = cls(template)
         message.code, message.context = code, context
@@ -114,9 +125,9 @@ class LazyMessage:
     def revive(
         cls, template: str, fields: Mapping[str, object], attributes: Mapping[str, str] | None = None
     ) -> LazyMessage:
-        """Rebuild a message from the parts sent by another process, or stored by an earlier run.
+        """Make a message from the parts that another process sent or an earlier run stored.
 
-        Attributes that only another release has are left out.
+        ``attributes`` are those of :attr:`attributes`. Attributes that only another release knows are ignored.
         """
         own_attributes = {name: str(value) for name, value in (attributes or {}).items() if name in _ATTRIBUTES}
         return cls.define(template, **own_attributes).with_fields(**fields)
@@ -130,12 +141,12 @@ class LazyMessage:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The keyword arguments of :meth:`define` for this message; empty for a plain message."""
+        """The keyword arguments of :meth:`define` for this message. Empty for a plain message."""
         return {name: value for name in _ATTRIBUTES if (value := getattr(self, name))}
 
     @property
     def count(self) -> int:
-        """The number for singular or plural; 2, a plural, for a message without a count."""
+        """The number that selects the singular or the plural. It is 2 for a message without a count."""
         count = self.fields.get(self.count_field)
         return count if isinstance(count, int) else 2
 
@@ -153,14 +164,14 @@ class LazyMessage:
 
 
 def message_from(template: str | LazyMessage, fields: Mapping[str, object]) -> LazyMessage:
-    """Return a message from a template, or from a message without some fields, and ``fields``."""
+    """Return a message with ``fields``, made from a template or from a message that may lack fields."""
     return template.with_fields(**fields) if isinstance(template, LazyMessage) else LazyMessage(template, **fields)
 
 
 class Reporter(Protocol):
-    """Reports to people, in the daemon's log or on the screen.
+    """A function that reports messages to people, in the daemon's log or on the screen.
 
-    ``problem`` is the code of the kind of trouble, for the counters of the metrics; empty without trouble.
+    ``problem`` is the code of a kind of problem, which the metrics count. It is empty if there is no problem.
     """
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
@@ -168,10 +179,10 @@ class Reporter(Protocol):
 
 
 class ArchiverError(Exception):
-    """An expected failure; never shown with a traceback.
+    """An expected failure, which is never shown with a traceback.
 
-    Every class has a ``code`` of its own, for logs and metrics.  ``wire_name`` is the name on the socket: a class
-    without a name of its own crosses as the nearest class above that has one.
+    Every class has its own ``code``, for logs and metrics. ``wire_name`` is the name of the class on the socket.
+    An error of a class without its own ``wire_name`` arrives as the nearest base class that has one.
     """
 
     exit_code: ClassVar[int] = 1
@@ -179,6 +190,7 @@ class ArchiverError(Exception):
     wire_name: ClassVar[str] = "ArchiverError"
 
     def __init__(self, template: str | LazyMessage, /, **fields: object) -> None:
+        """Take a template and its fields, or a message and the fields that it lacks."""
         self.message = message_from(template, fields)
         super().__init__(self.message.template)
 
@@ -195,7 +207,7 @@ class UsageError(ArchiverError):
 
 
 class ConfigError(ArchiverError):
-    """The configuration is missing, not valid, or not allowed; a file without permission is a StorageError."""
+    """The configuration is missing, invalid, or not allowed. If it may not be read, that is a StorageError."""
 
     exit_code = 3
     code = "config"
@@ -211,9 +223,9 @@ class RetentionRefused(ArchiverError):
 
 
 class SubmissionRefused(RetentionRefused):
-    """The content to sign cannot be shown whole.
+    """The content to sign cannot be shown completely, so a person would sign something unseen.
 
-    A person would sign something unseen; retention starts at the signature, so both refusals share an exit code.
+    The exit code is that of RetentionRefused, because retention starts at the signature.
     """
 
     code = "submissionrefused"
@@ -245,7 +257,7 @@ class NotFoundError(ArchiverError):
 
 
 class StorageError(ArchiverError):
-    """The disk, a permission or a damaged file stands in the way."""
+    """A disk error, a missing permission or a damaged file prevents the action."""
 
     exit_code = 8
     code = "storage"
@@ -253,7 +265,7 @@ class StorageError(ArchiverError):
 
 
 class JournalDamaged(StorageError):
-    """The journal is damaged and cannot be continued; reading goes on."""
+    """The journal is damaged, so nothing can be appended to it. It can still be read."""
 
     code = "journaldamaged"
     wire_name = "JournalDamaged"
@@ -268,17 +280,19 @@ class Unhealthy(ArchiverError):
 
 
 class NotArchived(Unhealthy):
-    """``run --once`` had to leave finished files out."""
+    """``run --once`` could not archive all files that nobody writes to any more."""
 
     code = "notarchived"
     wire_name = "NotArchived"
 
 
 def _walk_subclasses(base_class: type[ArchiverError]) -> Iterator[type[ArchiverError]]:
+    """Yield a class and all its subclasses that are defined by now, each before its own subclasses."""
     yield base_class
     for subclass in base_class.__subclasses__():
         yield from _walk_subclasses(subclass)
 
 
-#: Name on the socket -> class.  Names stay when a class is renamed: the other side may be of another release.
+#: Name on the socket -> class. A class that is renamed keeps its name there, as the other side may be another
+#: release.
 BY_WIRE_NAME = {error_class.wire_name: error_class for error_class in _walk_subclasses(ArchiverError)}

@@ -14,7 +14,10 @@ CATALOGUE_FOLDER = Path(__file__).parent / "locale"
 
 
 def language_from_environment(environment: Mapping[str, str]) -> str:
-    """Return ``zh`` or ``en``, by the first locale variable that is set, in the order of the C library."""
+    """Return ``zh`` or ``en`` for the locale in ``environment``, and ``en`` for any other language.
+
+    The first locale variable that is not empty decides, in the order in which the C library reads them.
+    """
     for variable_name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if locale_name := environment.get(variable_name):
             return "zh" if locale_name.lower().startswith("zh") else "en"
@@ -22,20 +25,23 @@ def language_from_environment(environment: Mapping[str, str]) -> str:
 
 
 def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage], str]:
-    """Return a function that translates a message with all messages inside, as text fit for a screen.
+    """Return a function that translates a message, and the messages in its fields, into text safe to display.
 
-    ``is_readable``: texts in fields are names that :func:`archiver.store.names.text` has made already; made
-    twice, a ``%XX`` for a byte would become ``%25XX``.
+    ``lang`` is ``zh`` or ``en``. In a language without a catalogue, messages stay in English.
+
+    With ``is_readable`` the texts in fields were already made by :func:`archiver.store.names.text`. If that were
+    done twice, the ``%XX`` that stands for a byte would become ``%25XX``.
     """
     catalogue = gettext.translation("archiver", CATALOGUE_FOLDER, languages=[lang], fallback=True)
 
     def translate(message: LazyMessage) -> str:
         if not message.template:
-            # gettext answers an empty text with the head of the catalogue.
+            # For an empty text, gettext returns the header of the catalogue.
             return ""
         return fill_template(_translate_template(catalogue, message), message.fields, to_display)
 
     def to_display(value: object) -> object:
+        """Return the value of a field as safe text. Numbers and other values are returned unchanged."""
         if isinstance(value, LazyMessage):
             return translate(value)
         if isinstance(value, bytes):
@@ -52,7 +58,10 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
 
 
 def _translate_template(catalogue: gettext.NullTranslations, message: LazyMessage) -> str:
-    """Return the translation of a message's template, in singular or plural by the count in the fields."""
+    """Return the translation of a message's template, still with its fields as ``{name}``.
+
+    The count in the fields selects the singular or the plural.
+    """
     if message.singular and message.context:
         return catalogue.npgettext(message.context, message.singular, message.template, message.count)
     if message.singular:

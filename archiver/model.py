@@ -1,7 +1,8 @@
-"""The words of the program as frozen values.
+"""The terms of the program as frozen values.
 
-Paths of materials are ``bytes``: a file server holds names in any encoding, and names must come back byte for
-byte.  :mod:`archiver.store.names` makes the readable form at the edge.  Times are RFC 3339 in UTC.
+Paths of materials are ``bytes``: a file server may have names in any encoding, and a restore must bring them back
+byte for byte. :mod:`archiver.store.names` converts them to text for people and for JSON. Times are texts in RFC
+3339 and UTC.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-#: Kinds of submissions.
+#: The kinds of submissions to the regulator.
 KINDS = ("subject", "first", "correction", "change", "deregistration", "inspection", "annual", "other")
-#: Submission of materials that lie directly in a filing's folder.
+#: The name of the submission that holds the materials directly in a filing's folder.
 COMMON = "_common"
-#: Filing of materials that lie directly in the watched folder.
+#: The name of the filing that holds the materials directly in the watched folder.
 UNFILED = "_unfiled"
-#: In place of a filing, in the names of the signed tags of checkpoints.
+#: Stands in place of a filing in the names of the signed tags of checkpoints.
 CHECKPOINTS = "_checkpoints"
 
 
@@ -25,10 +26,10 @@ CHECKPOINTS = "_checkpoints"
 class Submission:
     """A submission to the regulator (报送): a folder of materials, captured version by version."""
 
-    #: Components of refs; together they identify the submission.
+    #: Components of the names of refs. Together they identify the submission.
     filing: str
     name: str
-    #: The raw names of the watched folders; empty if the materials lie directly in the level above.
+    #: The raw names of the folders in the watched folder. Empty if the materials lie directly in the folder above.
     filing_folder: bytes = field(compare=False, default=b"")
     folder: bytes = field(compare=False, default=b"")
 
@@ -37,22 +38,26 @@ class Submission:
 
     @property
     def branch(self) -> str:
-        """The branch with the submission's versions."""
+        """The full name of the branch with the submission's versions."""
         return f"refs/heads/filings/{self.filing}/{self.name}"
 
     @property
     def number(self) -> int | None:
-        """The position among a filing's numbered submissions, all of the same folder; None for a named one."""
+        """The position among the numbered submissions of a filing, or None for a submission with a name.
+
+        All numbered submissions share the filing's folder. After one was submitted to the regulator, the next
+        change begins the next one.
+        """
         is_numbered = self.name.isdigit() and not self.folder and self.filing_folder
         return int(self.name) if is_numbered else None
 
     @property
     def prefix(self) -> bytes:
-        """The folder of the materials, relative to the watched folder."""
+        """The folder of the materials, relative to the watched folder. Empty for the watched folder itself."""
         return b"/".join(part for part in (self.filing_folder, self.folder) if part)
 
     def tag(self, version: int) -> str:
-        """Return the tag of a version by number, without ``refs/tags/``."""
+        """Return the name of the tag of version number ``version``, without ``refs/tags/``."""
         return f"{self.filing}/{self.name}/v{version}"
 
 
@@ -62,16 +67,18 @@ class Material:
 
     #: Relative to the folder of the submission.
     path: bytes
-    #: None for an empty folder.
+    #: Hex digest of the content. None for an empty folder.
     sha256: str | None
+    #: In bytes. 0 for an empty folder.
     size: int
+    #: Modification time in nanoseconds since 1970.
     mtime_ns: int
-    #: Damage noted at the capture, a key of :data:`archiver.documents.integrity.NOTES`; empty for none.
+    #: Damage that the capture noticed, a key of :data:`archiver.documents.integrity.NOTES`. Empty: none.
     health: str = field(compare=False, default="")
 
 
 class Op(StrEnum):
-    """The kind of a change, as ``changes.jsonl`` calls it."""
+    """The kind of a change, with the word for it in ``changes.jsonl``."""
 
     ADD = "add"
     MODIFY = "modify"
@@ -83,16 +90,19 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A line of ``changes.jsonl``: the difference of a version from the one before, at a path."""
+    """A line of ``changes.jsonl``: how a version differs from the previous version at a path.
+
+    Digest, size and times are those of the new state. They have their defaults for a deletion and for a folder.
+    """
 
     op: Op
     path: bytes
     sha256: str | None = None
     size: int = 0
     mtime_ns: int = 0
-    #: The old path of a rename.
+    #: The old path of a rename. None for any other change.
     source: bytes | None = None
-    #: As in :class:`Material`.
+    #: As :attr:`Material.health`.
     health: str = ""
 
 
@@ -107,10 +117,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The user behind an act, as the kernel names the user of the process."""
+    """The user who performed an action, as the kernel identifies the process."""
 
     uid: int
-    #: Empty for a number without a name.
+    #: The name of the user. Empty for a number without a name.
     user: str
 
     def __str__(self) -> str:
@@ -119,56 +129,64 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An entry of the journal, as read back; docs/journal.md describes the members."""
+    """An entry of the journal as it was read. docs/journal.md describes the members of its JSON."""
 
+    #: The number of the event. The first event has the number 1.
     seq: int
-    #: The wall clock.
+    #: The time by the wall clock.
     at: str
-    #: The compliance clock, and the readings that prove it.
+    #: The compliance clock and the readings that it was derived from, in the form of
+    #: :func:`archiver.clock.evidence`.
     clock: dict[str, Any]
     actor: dict[str, Any]
     action: str
     #: The filing, submission, version or part of the archive that the event is about.
     object: str
+    #: The members that only events of this action have; :mod:`archiver.store.events` defines them.
     details: dict[str, Any]
+    #: Full name of a ref -> the object id that the event moved the ref to.
     refs: dict[str, str]
     attachments: tuple[Attachment, ...]
-    #: The digest of the event before.
+    #: Hex digest of the previous event's bytes.
     prev: str
-    #: The digest of the event's bytes.
+    #: Hex digest of this event's bytes.
     sha256: str
+    #: The journal commit of the event.
     commit: str
 
 
 @dataclass(frozen=True, slots=True)
 class JournalPoint:
-    """The last event in derived data.
+    """The last event that went into derived data.
 
-    A database with an event that the journal does not have must not be believed: it belongs to another archive,
-    or to a later state of this one.
+    A database with an event that the journal lacks must not be used: it belongs to another archive, or to a later
+    state of this one.
     """
 
-    #: As :attr:`archiver.store.index.Index.archive_id`.
+    #: As :attr:`archiver.store.index.queries.Index.archive_id`.
     archive_id: str
     seq: int
-    #: The digest of the event's bytes.
+    #: Hex digest of the event's bytes.
     sha256: str
     commit: str
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadEvent:
-    """An event unknown to this release, or damaged: it may be a hold, so nothing is disposed of meanwhile."""
+    """An event that is damaged or unknown to this release.
+
+    It may be a hold, so nothing is disposed of while there is one.
+    """
 
     seq: int
     commit: str
-    #: Empty if not even the action can be read.
+    #: Empty if the action cannot be read either.
     action: str
 
 
 @dataclass(frozen=True, slots=True)
 class LifeEvent:
-    """An event of a filing's life (备案进程): a submission, a notice, a decision, a check of the review."""
+    """An event in the life of a filing (备案进程): a submission, a notice, a decision, a check of the review."""
 
     seq: int
     at: str
@@ -184,53 +202,56 @@ class SubmissionRecord:
 
     #: The signed tag of the submission, not the tag of the version.
     tag: str
-    #: The day on the portal, as entered; no period counts from a day that somebody typed.
+    #: The day on the portal (YYYY-MM-DD), as somebody entered it. No retention period counts from an entered day.
     on: str
     #: One of :data:`KINDS`.
     kind: str
     #: The filing number; None before one is issued.
     number: str | None
-    #: The person who submitted, if not the user who recorded it.
+    #: The person who submitted. None: the user who recorded the submission.
     by: str | None
-    #: The name of the receipt's file; None without a receipt.
+    #: The file name of the receipt. None without a receipt.
     receipt: str | None
-    #: The time of the record, by the wall clock.
+    #: When the submission was recorded, by the wall clock.
     at: str
-    #: The time of the record, by the compliance clock.
+    #: When the submission was recorded, by the compliance clock.
     clock: str
-    #: Why just this version was submitted; None if no reason was given.
+    #: Why this version was submitted. None if no reason was given.
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """The strictest retention ever in force, as journalled: no later setting shortens it."""
+    """The strictest retention that was ever in force, from the journal. No later setting shortens it."""
 
-    #: Scope -> years. A scope is empty for everything, a filing's folder, or FILING/SUBMISSION, readable.
+    #: Scope -> calendar years. A scope is empty (everything), the readable name of a filing's folder, or
+    #: FILING/SUBMISSION in readable form.
     years: Mapping[str, int]
-    #: All time zones ever in force.
+    #: The names of all time zones that were ever in force.
     zones: tuple[str, ...]
-    #: Versions are held while their filing is live.
+    #: True if versions are kept while their filing is live.
     live: bool
-    #: Events that are not understood; each may promise more.
+    #: Events that this release does not understand. Each may promise more.
     unread: tuple[UnreadEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A named reason not to dispose of something, whatever the date (冻结)."""
+    """A legal hold (冻结): a named reason not to dispose of something, whatever its retention period."""
 
     name: str
     #: A filing, a submission or a version's tag, as in refs.
     object: str
     reason: str
-    #: The person who wanted the hold, if not the user who placed it.
+    #: The person who requested the hold. None: the user who placed it.
     by: str | None
+    #: The user who placed the hold.
     user: str
-    #: The time of the hold.
+    #: When the hold was placed.
     placed: str
-    #: None while the hold is in force.
+    #: When the hold was lifted. None while it is in force.
     lifted: str | None = None
+    #: None while the hold is in force.
     lift_reason: str | None = None
 
 
@@ -241,9 +262,10 @@ class Approval:
     uid: int
     user: str
     reason: str
-    #: The wall clock.
+    #: When the plan was approved, by the wall clock.
     at: str
-    #: The compliance clock, or the time of the first token afterwards.
+    #: When the plan was approved, by the compliance clock. If the first time-stamp token after the approval has a
+    #: later time, that time is used instead.
     clock: str
 
 
@@ -253,19 +275,22 @@ class Disposal:
 
     #: The name of the plan, ``D`` and a number.
     identity: str
+    #: The number of the event with the plan.
     seq: int
-    #: The commit of the event with the plan.
+    #: The journal commit of the event with the plan.
     commit: str
+    #: When the plan was recorded, by the wall clock.
     at: str
-    #: The planner.
+    #: The user who made the plan.
     uid: int
     user: str
     plan_sha256: str
+    #: Days between the last approval and the earliest deletion.
     cooling_off_days: int
     approvals: tuple[Approval, ...] = ()
-    #: The time at which the deletion began; None before.
+    #: When the deletion began. None before.
     begun: str | None = None
-    #: The time of the certificate; None before the deletion is complete.
+    #: When the deletion was certified. None before it is complete.
     certified: str | None = None
     certified_commit: str | None = None
 
@@ -274,35 +299,38 @@ class Disposal:
 class Version:
     """A durable state of a submission.
 
-    ``clock``, ``superseded`` and ``ended`` are times of the compliance clock; a time-stamp token moves each to the
-    time of the token if that is later.
+    ``clock``, ``superseded`` and ``ended`` are times of the compliance clock. If the first time-stamp token after
+    the event has a later time, that time is used instead.
     """
 
     submission: Submission
+    #: Counts from 1 within the submission.
     number: int
     commit: str
+    #: The time of the capture by the wall clock.
     captured_at: str
-    #: The compliance clock at the capture.
+    #: The time of the capture by the compliance clock.
     clock: str
-    #: Files and bytes of the whole version.
+    #: How many files the whole version has.
     files: int
+    #: The total size of its files.
     bytes: int
-    #: Changes from the version before.
+    #: How many materials differ from the previous version.
     added: int
     modified: int
     deleted: int
     submitted: tuple[SubmissionRecord, ...] = ()
     holds: tuple[Hold, ...] = ()
-    #: The capture of the next version of the submission; None for the newest.
+    #: When the next version was captured, of this or of the next numbered submission. None for the newest version.
     superseded: str | None = None
-    #: Every end of the filing.
+    #: When the filing ended, once for each time that an end was recorded.
     ended: tuple[str, ...] = ()
-    #: The filing has not ended.
+    #: True while the filing has not ended.
     live: bool = True
-    #: The name of the disposal that the content fell under; None before.
+    #: The name of the disposal that the version belongs to, as soon as its deletion has begun. None before.
     disposed: str | None = None
 
     @property
     def tag(self) -> str:
-        """The version's tag, without ``refs/tags/``."""
+        """The name of the version's tag, without ``refs/tags/``."""
         return self.submission.tag(self.number)

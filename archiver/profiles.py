@@ -1,4 +1,4 @@
-"""List the retention profiles: named periods with their basis.  Data, not code."""
+"""The retention profiles: named retention periods, each with the law or decision behind it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from types import MappingProxyType
 
 from archiver.errors import LazyMessage
 
-#: The program's floor, in calendar years.  No setting and no profile goes below it.
+#: The shortest retention in calendar years. No setting and no profile can be shorter.
 FLOOR_YEARS = 3
-#: Years past the end of the calendar: kept for ever.
+#: A number of years beyond the end of Python's calendar, which stands for permanent retention.
 PERMANENT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A period in calendar years, never shorter than the floor."""
+    """A named retention period. Raises ValueError if it is shorter than the floor."""
 
     name: str
-    years: int
+    years: int  # calendar years
     basis: LazyMessage  # the law or the decision behind the period
 
     def __post_init__(self) -> None:
@@ -27,7 +27,7 @@ class Profile:
             raise ValueError(f"a period under {FLOOR_YEARS} years")
 
 
-#: No statute was found that gives filing materials a period; house policy is an honest basis.
+#: No statute that sets a period for filing materials was found, so the basis is called house policy.
 BASIS = LazyMessage.define(
     "house policy: materials of an algorithm filing are kept at least three years, version by version, "
     "ready for spot checks",
@@ -44,12 +44,14 @@ _BASIS_EU = LazyMessage.define(
     "EU AI Act, art. 18: documentation of high-risk systems, ten years", code="basis.eu-ai-act"
 )
 _BASIS_SEC = LazyMessage.define("SEC rule 17a-4: records of broker-dealers, six years", code="basis.sec-17a4")
-#: The period that was in force before a setting was shortened.
+#: The basis of a period that was in force before a setting was shortened.
 BASIS_PROMISED = LazyMessage.define(
     "promised before: a period can be made longer, never shorter", code="basis.promised"
 )
 
+#: The name of the profile for everything without a setting.
 DEFAULT = "cn-algorithm-filing"
+#: The profiles by name.
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         profile.name: profile

@@ -6,9 +6,12 @@ import jinja2
 
 
 def template(package: str, name: str, **filters: object) -> jinja2.Template:
-    """Load a template of ``package`` that escapes what is filled in, and for which a missing value is an error.
+    """Load the template ``name`` of ``package``, with ``filters`` added to those of jinja2.
 
-    A command renders one page, so nothing compiled is kept from one run to the next.
+    Rendering escapes all values for HTML, and raises jinja2.UndefinedError for a value that is missing. The
+    compiled template is not stored between runs, as a command renders a single page.
+
+    Raises jinja2.TemplateError if the template is missing or invalid.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package),

@@ -1,13 +1,12 @@
-"""Run work in child processes, with the same protocol everywhere, and a deadline for each answer.
+"""Run work in child processes, with the same protocol everywhere and a deadline for each answer.
 
-Children wait for filesystems that hang, open documents made to harm a reader, and hash beside Python's own lock.
+Children access filesystems that may hang, open documents that may be malicious, and hash without holding the lock
+of this interpreter.
 
-The child's standard input is a socket.  A request and its answer are frames on it: two lengths of four bytes each
-(little-endian), JSON as long as the first, and content as long as the second.  JSON, because a document may take
-over the child that reads it: ``pickle`` would run code of that child's here, and ``marshal`` crashes on bytes made
-for that.  The text is UTF-8 with lone surrogates passed through, so that file names travel as :func:`name_to_text`
-writes them, and stay readable.  Only what a file holds travels as content, straight into the caller's buffer: as
-base64 it would take ten times as much of the processor.
+The standard input of a child is a socket. A request or an answer is a frame on it: two lengths of four bytes each
+(little-endian), JSON as long as the first, and content as long as the second. With ``pickle``, a child that a
+malicious document took over could run code in this process. The JSON is UTF-8 with lone surrogates passed through,
+so that file names stay readable. The bytes of files travel as content: base64 takes ten times as much processor.
 """
 
 from __future__ import annotations
@@ -22,43 +21,42 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-# Not archiver.clock, which no child needs: an answer's deadline is no time of the archive.
+# Not from archiver.clock: a deadline is not a time of the archive, and children start sooner without that module.
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    # Children import this module too, and their start is waited for.
+    # Children import this module too, and somebody waits for their start.
     import socket
     import subprocess
 
 _Answer = TypeVar("_Answer")
-
-_LENGTHS = struct.Struct("<II")
-#: Received at a time, so that memory is taken for what has arrived, not for what a child announces.
-_CHUNK_BYTES = 1 << 20
-#: Far above any answer of 128 files with paths of 4,096 bytes, and far below what the server would feel.
-_DEFAULT_ANSWER_BYTES = 64 << 20
-#: A child that was killed is gone at once, unless it hangs in the kernel: then nobody can wait for it.
-_KILL_WAIT_SECONDS = 0.5
-#: A child without work ends as soon as its socket is closed; on a machine that swaps, a little later.
-_CLOSE_WAIT_SECONDS = 5.0
-
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+#: The lengths of the JSON and of the content, at the beginning of a frame.
+_LENGTHS = struct.Struct("<II")
+#: Bytes to receive at once: memory is allocated as they arrive, not for the length that a child announces.
+_CHUNK_BYTES = 1 << 20
+#: Far more than an answer about 128 files with paths of 4,096 bytes, and far less than the memory of the server.
+_DEFAULT_ANSWER_BYTES = 64 << 20
+#: A killed child ends at once, unless it hangs in the kernel. Then no wait is long enough.
+_KILL_WAIT_SECONDS = 0.5
+#: A child without work ends as soon as its socket is closed, or a little later on a machine that swaps.
+_CLOSE_WAIT_SECONDS = 5.0
 
 
 class WorkerProblem(OSError):
-    """No usable answer came from a child; the base of all errors for a caller to expect."""
+    """A child gave no usable answer. This is the base of all errors that a caller of a child has to expect."""
 
     _errno = errno.EIO
 
     def __init__(self, explanation: str) -> None:
-        # The system's words: a person may read them as the reason why a file is unreadable.
+        # The error looks like the system's, as people read it as the reason why a file could not be read.
         super().__init__(self._errno, os.strerror(self._errno))
         self.explanation = explanation
 
 
 class WorkerHung(WorkerProblem, TimeoutError):
-    """The whole answer did not arrive in time; the child was killed."""
+    """The answer did not arrive completely in time, and the child was killed."""
 
     _errno = errno.ETIMEDOUT
 
@@ -68,72 +66,75 @@ class WorkerDied(WorkerProblem):
 
 
 class WorkerFailed(WorkerProblem):
-    """The child reported an exception, or sent something else than an answer and was killed."""
+    """The child reported an exception, or it sent something that is not an answer and was killed."""
 
     _errno = errno.EPROTO
 
 
 def name_to_text(name: bytes) -> str:
-    """Write a file name for a frame; bytes outside UTF-8 become surrogates, in every locale."""
+    """Return a file name as text for a frame. Bytes outside UTF-8 become surrogates, in every locale."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def text_to_name(text: str) -> bytes:
-    """Read a file name from a frame; raises UnicodeError or TypeError if no name has this form."""
+    """Return the file name that ``text`` was made from. Raises UnicodeError or TypeError if it is no such text."""
     return str.encode(text, "utf-8", "surrogateescape")
 
 
 def expect_text(value: object) -> str:
-    """Return a text from a frame unchanged; raises TypeError for anything else."""
+    """Return ``value`` if it is a text. Raises TypeError for any other JSON value."""
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
 
 
 class WithContent(NamedTuple):
-    """A child's answer together with bytes of a file."""
+    """A child's answer, a JSON value, with bytes of a file for :meth:`Worker.call_for_content`."""
 
     answer: object
-    content: bytes | memoryview
+    content: bytes | memoryview = b""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgram:
-    """The command line of a child, and limits."""
+    """The command line of a child, and the limit of its answers."""
 
+    #: The module to run as ``python -m`` does. It has to call :func:`serve`.
     module: str
     arguments: tuple[bytes, ...] = ()
-    #: -P: a file in the current folder must not pass for one of our modules.
+    #: With -P, Python does not import a file in the current folder in place of one of our modules.
     interpreter_options: tuple[str, ...] = ("-P",)
-    #: Standard error is /dev/null: complaints of a document's parser help nobody.
+    #: True: standard error is /dev/null, since nobody needs the warnings of a document's parser.
     is_silent: bool = False
+    #: The limit for the JSON of an answer. Content is limited by the caller's buffer.
     longest_answer_bytes: int = _DEFAULT_ANSWER_BYTES
 
 
 class Worker:
-    """Own a child process, called by a single thread at a time.
+    """Owns a child process. Only one thread may call it at a time.
 
-    The child starts with the first call, and anew with the call after a WorkerProblem.  The owner ends the child
-    with :meth:`close`; a child whose parent dies ends by itself.
+    The first call starts the child, and so does the next call after the child ended. The owner ends the child with
+    :meth:`close`. A child whose parent dies ends by itself.
     """
 
     def __init__(self, program: WorkerProgram) -> None:
+        """Prepare to run ``program``. No process is started yet."""
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Return True from the start of the child until an end by this process."""
+        """True if a child was started and not yet ended by this process. It may still have died by itself."""
         return self._socket is not None
 
     @property
     def is_gone(self) -> bool:
-        """Return True if no process is left, not even a killed process hanging in the kernel."""
+        """True if there is no process, not even a killed one that hangs in the kernel."""
         return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:
-        """Start the child ahead of the first request; raises WorkerDied if no process can be had."""
+        """Start the child before the first request, unless it is started. Raises WorkerDied if that fails."""
         if self._socket is not None:
             return
         import socket
@@ -151,22 +152,22 @@ class Worker:
         self._socket = parent_end
 
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
-        """Send ``request`` and return the child's answer as ``decode`` reads it from JSON.
+        """Send ``request``, any JSON value, and return the child's answer after ``decode`` has converted it.
 
-        ``decode`` refuses an answer with TypeError, ValueError, LookupError or AttributeError.
-        ``patience_seconds`` is for the whole exchange, until the last byte has arrived.
+        ``decode`` gets a JSON value. It rejects an answer with TypeError, ValueError, LookupError or
+        AttributeError. ``patience_seconds`` is the time for the whole exchange, until the last byte has arrived.
 
-        Raises WorkerHung, WorkerDied or WorkerFailed.  The child is killed then, unless the child itself reported
-        the failure: a late answer would pass for the answer to the next request.
+        Raises WorkerHung, WorkerDied, or WorkerFailed if the answer is rejected or the child reports an exception.
+        Unless it reported the failure, the child is killed: a late answer would pass for that to the next request.
         """
         return self.call_for_content(request, decode, memoryview(b""), patience_seconds)[0]
 
     def call_for_content(
         self, request: object, decode: Callable[[Any], _Answer], buffer: memoryview, patience_seconds: float
     ) -> tuple[_Answer, int]:
-        """Do as :meth:`call` does, and receive content into ``buffer``; return the answer and the content's size.
+        """Do as :meth:`call` does, and receive content into ``buffer``. Return the answer and the content's size.
 
-        Content longer than the buffer is a WorkerFailed.
+        Raises WorkerFailed also if the content is longer than ``buffer``.
         """
         request_frame = _encode_frame(request)
         self.start()
@@ -183,7 +184,7 @@ class Worker:
         raise WorkerFailed(str(reply["failed"]))
 
     def _exchange_frames(self, frame: bytes, buffer: memoryview, deadline: float) -> tuple[Any, int]:
-        """Send a frame and receive the answer; return the JSON and the size of the content in ``buffer``.
+        """Send a frame and receive the answer. Return its JSON, and the size of the content in ``buffer``.
 
         Raises WorkerProblem, and ValueError or RecursionError if the answer is not JSON.
         """
@@ -203,7 +204,7 @@ class Worker:
             raise WorkerDied(str(error)) from error
 
     def _receive_bytes(self, count: int, deadline: float) -> bytearray:
-        """Return the next ``count`` bytes, and take no memory before the bytes arrive; raises OSError."""
+        """Return the next ``count`` bytes. Memory is allocated as they arrive. Raises OSError if they do not."""
         data = bytearray()
         while len(data) < count:
             chunk = self._socket_before(deadline).recv(min(count - len(data), _CHUNK_BYTES))
@@ -213,7 +214,7 @@ class Worker:
         return data
 
     def _receive_into(self, buffer: memoryview, deadline: float) -> None:
-        """Fill ``buffer`` with the next bytes; raises OSError."""
+        """Fill ``buffer`` with the next bytes. Raises OSError if they do not arrive."""
         while buffer:
             received_count = self._socket_before(deadline).recv_into(buffer)
             if not received_count:
@@ -221,7 +222,7 @@ class Worker:
             buffer = buffer[received_count:]
 
     def _socket_before(self, deadline: float) -> socket.socket:
-        """Return the socket, set to give up at the deadline; raises TimeoutError after the deadline."""
+        """Return the socket with a timeout at ``deadline``. Raises TimeoutError if that has passed already."""
         remaining_seconds = deadline - monotonic()
         if remaining_seconds <= 0:
             raise TimeoutError
@@ -230,26 +231,26 @@ class Worker:
         return self._socket
 
     def release(self) -> None:
-        """Close the socket, so that the child ends by itself; do not wait."""
+        """Close the socket, so that the child ends by itself. Do not wait for that."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def kill(self) -> None:
-        """End the child at once; leave a child behind, after a moment, if the kernel does not end it."""
+        """Kill the child. If the kernel has not ended it after a moment, leave it behind."""
         self.release()
         if self._process is not None:
             self._process.kill()
             self._ends_within(_KILL_WAIT_SECONDS)
 
     def close(self) -> None:
-        """Let the child end, and wait; after a few seconds kill the child."""
+        """Let the child end by itself and wait for that. After a few seconds, kill it."""
         self.release()
         if not self._ends_within(_CLOSE_WAIT_SECONDS):
             self.kill()
 
     def _ends_within(self, seconds: float) -> bool:
-        """Wait until the process has ended; return False if ``seconds`` were not enough."""
+        """Wait up to ``seconds`` for the end of the process. Return True if it has ended or there is none."""
         import subprocess
 
         with suppress(subprocess.TimeoutExpired):
@@ -259,41 +260,43 @@ class Worker:
 
 
 def _start_process(program: WorkerProgram, child_end: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a child with ``child_end`` as standard input; raises OSError."""
+    """Start a child with ``child_end`` as its standard input. Raises OSError if that fails."""
     import subprocess
 
     return subprocess.Popen(
         [sys.executable, *program.interpreter_options, "-m", program.module, *program.arguments],
         stdin=child_end.fileno(),
-        # Answers have their own channel, so that a library that prints breaks no frame.
+        # Answers do not go to standard output, so a library that prints cannot damage a frame.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if program.is_silent else None,
-        # A Ctrl-C on the terminal is for the parent, which knows what to bring to an end.
+        # A Ctrl-C on the terminal is for the parent alone, which finishes or undoes its work.
         start_new_session=True,
     )
 
 
 class WorkerPool:
-    """Own a child process for each calling thread.
+    """Owns a child process for each thread that calls it.
 
-    Threads of one Python that hash, copy and look at many files spend their time handing its lock to each other.
-    The owner ends all children with :meth:`close`.
+    Threads of one interpreter that hash and copy many files would spend their time waiting for its lock. The owner
+    ends all children with :meth:`close`.
     """
 
     def __init__(self, program: WorkerProgram) -> None:
+        """Prepare to run ``program`` in each child. No process is started yet."""
         self._program = program
         self._thread_local = threading.local()
         self._workers: list[Worker] = []
 
     def start(self) -> None:
-        """Start this thread's child ahead of the first request; raises WorkerDied."""
-        self._of_this_thread().start()
+        """Start this thread's child before its first request. Raises WorkerDied if that fails."""
+        self._worker_of_this_thread().start()
 
     def call(self, request: object, decode: Callable[[Any], _Answer], patience_seconds: float) -> _Answer:
-        """Call this thread's child, as :meth:`Worker.call` does; raises WorkerProblem."""
-        return self._of_this_thread().call(request, decode, patience_seconds)
+        """Call this thread's child as :meth:`Worker.call` does, and raise the same errors."""
+        return self._worker_of_this_thread().call(request, decode, patience_seconds)
 
-    def _of_this_thread(self) -> Worker:
+    def _worker_of_this_thread(self) -> Worker:
+        """Return the worker of the calling thread, a new one if it has none yet."""
         if not hasattr(self._thread_local, "worker"):
             self._thread_local.worker = Worker(self._program)
             self._workers.append(self._thread_local.worker)
@@ -301,12 +304,12 @@ class WorkerPool:
         return worker
 
     def release(self) -> None:
-        """Let the children end, without waiting; only while no thread calls."""
+        """Let the children end, and do not wait for that. No thread may be calling meanwhile."""
         for worker in self._workers:
             worker.release()
 
     def close(self) -> None:
-        """Let the children end, and wait for each; only while no thread calls."""
+        """Let the children end, and wait for each of them. No thread may be calling meanwhile."""
         self.release()
         self._thread_local = threading.local()
         while self._workers:
@@ -314,35 +317,33 @@ class WorkerPool:
 
 
 def serve(answer_request: Callable[[Any], object]) -> None:
-    """Answer requests until the parent closes the socket: the main loop of a child.
+    """Answer requests until the parent closes the socket, as the main loop of a child.
 
-    An exception of ``answer_request`` becomes a WorkerFailed in the parent, and the child goes on.
+    ``answer_request`` gets a JSON value and returns one, or a :class:`WithContent`. If it raises an exception, the
+    parent gets a WorkerFailed, and the child continues with the next request.
     """
     with suppress(EOFError, ConnectionError):  # The parent has closed the socket, or died.
         while True:
             json_length, _ = _LENGTHS.unpack(_read_bytes(_LENGTHS.size))
             request = json.loads(_read_bytes(json_length))
             try:
-                reply_frame = _encode_reply(answer_request(request))
+                answer = answer_request(request)
+                reply = answer if isinstance(answer, WithContent) else WithContent(answer)
+                reply_frame = _encode_frame({"answer": reply.answer}, reply.content)
             except Exception as error:
-                # Whatever was raised belongs to this request: the next one may go well.
+                # Whatever the exception is, it concerns this request alone: the next one may succeed.
                 reply_frame = _encode_frame({"failed": f"{type(error).__name__}: {error}"[:500]})
             _write_bytes(reply_frame)
 
 
-def _encode_reply(answer: object) -> bytes:
-    if isinstance(answer, WithContent):
-        return _encode_frame({"answer": answer.answer}, answer.content)
-    return _encode_frame({"answer": answer})
-
-
 def _encode_frame(value: object, content: bytes | memoryview = b"") -> bytes:
+    """Return a frame with ``value`` as JSON. Raises TypeError or ValueError if JSON cannot express it."""
     json_bytes = _to_json(value).encode("utf-8", "surrogatepass")
     return b"".join((_LENGTHS.pack(len(json_bytes), len(content)), json_bytes, content))
 
 
 def _read_bytes(count: int) -> bytes:
-    """Return the next ``count`` bytes of a request; raises EOFError if the parent has closed the socket."""
+    """Return the next ``count`` bytes of a request. Raises EOFError if the parent has closed the socket."""
     data = bytearray()
     while len(data) < count:
         chunk = os.read(0, count - len(data))
@@ -353,6 +354,7 @@ def _read_bytes(count: int) -> bytes:
 
 
 def _write_bytes(data: bytes) -> None:
+    """Send all of ``data`` to the parent. Raises OSError if the parent has closed the socket."""
     unwritten = memoryview(data)
     while unwritten:
         unwritten = unwritten[os.write(0, unwritten) :]

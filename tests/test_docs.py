@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import archiver
-from archiver import errors, interruption
+from archiver import errors, keyboard_interrupt
 from archiver.cli.main import COMMANDS
 from tests.support import package_map, sentence_lines
 from tests.support.messages import read_source
@@ -202,7 +202,7 @@ def test_every_trap_names_its_tests() -> None:
 def test_the_page_of_commands_names_every_command_and_exit_code() -> None:
     text = (CHECKOUT / "docs/commands.md").read_text("utf-8")
     assert set(COMMANDS) - set(re.findall(r"`archiver ([a-z-]+)", text)) == set()
-    codes = {0, 1, interruption.INTERRUPTED} | {cls.exit_code for cls in errors.ArchiverError.__subclasses__()}
+    codes = {0, 1, keyboard_interrupt.EXIT_CODE} | {cls.exit_code for cls in errors.ArchiverError.__subclasses__()}
     assert set(map(int, re.findall(r"^\| (\d+) \|", text, re.MULTILINE))) == codes
 
 

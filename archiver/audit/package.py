@@ -19,7 +19,7 @@ from archiver.audit.report_model import Presentation
 from archiver.documents.cache import DocumentCache
 from archiver.documents.reader import DocumentReader
 from archiver.errors import StorageError, UsageError
-from archiver.existence import is_folder, is_there
+from archiver.path_existence import is_folder, is_there
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive

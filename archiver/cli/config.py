@@ -86,7 +86,7 @@ def _list_missing_files(config: Config) -> list[tuple[str, LazyMessage]]:
     """Find missing files named by settings, which the service would miss only at the time of need."""
     from archiver.config.schema import values_of
     from archiver.config.value_types import FILE, OPTIONAL_FILE
-    from archiver.existence import is_there
+    from archiver.path_existence import is_there
 
     named_files = [
         (key, value)

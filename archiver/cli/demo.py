@@ -17,7 +17,7 @@ import click
 
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, LazyMessage, UsageError
-from archiver.existence import is_folder, is_plain_file
+from archiver.path_existence import is_folder, is_plain_file
 
 #: Shorter than a person's patience, and long enough for one step of the demo to become one version.
 _SETTLE_SECONDS = "1"

@@ -19,8 +19,8 @@ from archiver.config.loader import check_places, load
 from archiver.config.location import HERE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigError, StorageError, UsageError
-from archiver.existence import is_folder, is_plain_file, is_there
 from archiver.intake.folder.enclosure import check_separate
+from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
 from archiver.store.events.attached_files import ROOTS_FILE
 

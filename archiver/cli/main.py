@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from archiver import __version__, interruption
+from archiver import __version__, keyboard_interrupt
 from archiver.cli import localized
 from archiver.cli.console import Console, choose_language, escape_unencodable
 from archiver.cli.session import Session, global_options
@@ -140,7 +140,7 @@ def _run_command(arguments: list[str], session: Session) -> int:
         click.echo(_QUOTED_BYTES.sub(_percent_encode, escaped_text), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        return interruption.INTERRUPTED
+        return keyboard_interrupt.EXIT_CODE
     except ArchiverError as error:
         _make_console(session).warn(error.message)
         return error.exit_code
@@ -235,5 +235,5 @@ def run() -> None:
     """Run the command line, and end the process with the exit code."""
     exit_code = main()
     # A signal while Python ends must not change the exit code: the work is done.
-    interruption.end_at_once(exit_code)
+    keyboard_interrupt.exit_at_once(exit_code)
     sys.exit(exit_code)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver import interruption
+from archiver import keyboard_interrupt
 from archiver.cli.session import Session, command
 from archiver.errors import Busy, LazyMessage, NotArchived, message_from
 from archiver.store.permissions import umask_for
@@ -40,7 +40,7 @@ _RETRY_SECONDS = 0.5
 )
 def run_command(session: Session, once: bool, settle_seconds: float | None, log: str) -> None:
     # Ctrl-C during the imports, most of the first second, ends the process: nothing has begun.
-    interruption.end_at_once(interruption.INTERRUPTED)
+    keyboard_interrupt.exit_at_once(keyboard_interrupt.EXIT_CODE)
     from archiver.daemon.log import Log
 
     # The kernel sends SIGIO to processes that hold leases on files; the default is to end the process.
@@ -65,7 +65,7 @@ def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) 
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
 
-    interruption.raise_in_the_work()
+    keyboard_interrupt.raise_again()
     daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
     try:
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):

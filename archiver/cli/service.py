@@ -12,7 +12,7 @@ import click
 from archiver.cli.parameters import RecordedText
 from archiver.cli.session import Session, command, command_group
 from archiver.errors import StorageError, UsageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 
 service_command = command_group("Run archiver as a service of the system.")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver import interruption
+from archiver import keyboard_interrupt
 from archiver.cli import localized
 from archiver.cli.console import Console, choose_language
 from archiver.errors import UsageError
@@ -73,7 +73,7 @@ class Session:
         """
         from archiver.config.loader import check_in_force
         from archiver.config.location import unreadable_config
-        from archiver.existence import is_there
+        from archiver.path_existence import is_there
 
         try:
             if self.config_file and not is_there(self.config_file):
@@ -241,7 +241,7 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
         def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
             session = context.ensure_object(Session)
             with closing(session):
-                interruption.raise_in_the_work()
+                keyboard_interrupt.raise_again()
                 return function(session, *args, **kwargs)
 
         return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(call))

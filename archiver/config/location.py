@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archiver.config.owner import open_found_file
 from archiver.errors import ConfigError, StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 
 #: A configuration that nobody named is looked for here first: a folder may have an archive of its own.
 HERE = Path("archiver.toml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.store.archive import Archive
 from archiver.store.events.retention_events import ActRefused
 from archiver.store.writer import Draft

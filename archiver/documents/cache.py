@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archiver.documents.document import Document
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 
 FOLDER = "documents"
 #: Part of each file name, raised when a release reads documents differently.

@@ -1,7 +1,7 @@
 """The port to object storage: operations, values and errors.
 
-The words are those of S3: an object has versions, a version may have a retention lock and a legal hold, and a
-delete marker hides older versions without removing them.
+The terms are those of S3. An object has versions. A version may have a retention lock and a legal hold. A delete
+marker hides older versions without removing them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from archiver.errors import StorageError
 
 
 class BucketProblem(StorageError):
-    """The bucket cannot be reached, or did not do as asked."""
+    """The bucket cannot be reached, refuses a request, or sends an invalid reply."""
 
     code = "bucket"
 
 
 class RequestForbidden(Exception):
-    """The bucket forbids the request: a lock is in force, or a right is missing."""
+    """The bucket forbids the request, because of a lock or because the access key lacks the permission."""
 
 
 class ObjectMissing(Exception):
@@ -30,77 +30,91 @@ class ObjectMissing(Exception):
 
 
 class TransferStopped(Exception):
-    """:meth:`Bucket.stop_transfers` was called; the next sync sends the rest."""
+    """:meth:`Bucket.stop_transfers` ended the transfer. The next sync sends the remaining objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
     """An entry of a listing: a version of an object, or a delete marker."""
 
+    #: Relative to the prefix.
     key: str
     version_id: str
+    #: In bytes; 0 for a delete marker.
     size: int
     is_newest: bool
     is_delete_marker: bool
+    #: When the bucket received the version (UTC). Some servers report whole seconds only.
     modified_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """The bucket's own answer about a version of an object."""
+    """The properties of a version of an object, as the bucket reports them."""
 
     version_id: str
+    #: In bytes.
     size: int
-    #: Hex digest that was given with the upload; empty if the bucket has none.
+    #: The hex digest that the uploader sent along. Empty if the bucket has none.
     sha256: str
-    #: End of a lock in compliance mode. Other modes can be lifted, so they count as no lock: None.
+    #: The end of a lock in compliance mode (UTC). None without a lock, and for a lock in another mode, which can
+    #: be lifted and so protects nothing.
     locked_until: datetime | None
     has_legal_hold: bool
 
 
 class Bucket(ABC):
-    """Objects below a prefix of a bucket; all keys are relative to the prefix.
+    """The objects below a prefix of a bucket. All keys are relative to the prefix.
 
-    Every method may raise BucketProblem, and an implementation lets nothing else out but the errors named below
-    and TransferStopped. All methods may be called from several threads.
+    Every method may raise BucketProblem, and :meth:`upload` and :meth:`download` may raise TransferStopped. An
+    implementation raises no other errors than these and the ones named in the docstrings below.
+
+    All methods may be called from several threads at once.
     """
 
     @abstractmethod
     def upload(self, key: str, source: Path, sha256: str, locked_until: datetime | None) -> str:
-        """Upload a file and return the version id.
+        """Upload a file and return the id of the new version.
 
-        With ``locked_until`` the version is locked in compliance mode, and the lock is known to hold on return.
+        ``sha256`` is the hex digest of the file and is stored with the object. The version is locked in compliance
+        mode through ``locked_until``. None: it gets no lock.
+
+        Raises BucketProblem if the bucket is seen to ignore the lock.
         """
 
     @abstractmethod
     def extend_lock(self, key: str, version_id: str, locked_until: datetime) -> None:
-        """Move the end of a lock to a later time; an earlier time is refused by a bucket with object lock."""
+        """Move the end of a lock to a later time, or lock a version that has no lock.
 
-    @abstractmethod
-    def set_legal_hold(self, key: str, version_id: str, *, on: bool) -> None:
-        """Place or lift the legal hold of a version."""
-
-    @abstractmethod
-    def object_info(self, key: str, version_id: str) -> ObjectInfo | None:
-        """Ask the bucket about a version; return None if the version does not exist."""
-
-    @abstractmethod
-    def download(self, key: str, version_id: str) -> Iterator[bytes]:
-        """Yield the bytes of a version.
-
-        Raises ObjectMissing if the version does not exist, BucketProblem also if the bytes end early.
+        A bucket with object lock refuses an earlier time. That raises BucketProblem.
         """
 
     @abstractmethod
-    def list_versions(self, prefix: str, after: str = "") -> Iterator[ObjectVersion]:
-        """Yield versions and delete markers below ``prefix`` with keys behind ``after``.
+    def set_legal_hold(self, key: str, version_id: str, *, is_held: bool) -> None:
+        """Place the legal hold of a version if ``is_held``, otherwise lift it."""
 
-        Ordered by key, then from the oldest to the newest.
+    @abstractmethod
+    def object_info(self, key: str, version_id: str) -> ObjectInfo | None:
+        """Request the properties of a version from the bucket. Return None if the version does not exist."""
+
+    @abstractmethod
+    def download(self, key: str, version_id: str) -> Iterator[bytes]:
+        """Yield the content of a version in chunks. The request is sent when the first chunk is read.
+
+        Raises ObjectMissing if the version does not exist, and BucketProblem if the content ends early.
+        """
+
+    @abstractmethod
+    def list_versions(self, prefix: str, after_key: str = "") -> Iterator[ObjectVersion]:
+        """Yield the versions and delete markers whose keys begin with ``prefix``, in the order of their keys.
+
+        Only keys that sort after ``after_key`` are listed. Empty: all keys. The entries of a key are ordered
+        from the oldest to the newest.
         """
 
     @abstractmethod
     def delete_version(self, key: str, version_id: str) -> None:
-        """Delete a version permanently.  Raises RequestForbidden while the version is locked."""
+        """Delete a version permanently. Raises RequestForbidden while the version is locked."""
 
     @abstractmethod
     def is_versioned(self) -> bool:
@@ -108,15 +122,17 @@ class Bucket(ABC):
 
     @abstractmethod
     def has_object_lock(self) -> bool:
-        """Return True if the bucket was created with object lock; False also if the bucket does not say."""
+        """Return True if the bucket was created with object lock. False also if the request fails."""
 
     @abstractmethod
     def try_to_break_lock(self, key: str, version_id: str, locked_until: datetime) -> dict[str, bool]:
-        """Attack the lock of a probe in every known way.
+        """Try to delete a locked probe and to weaken its lock, in every known way.
 
-        Returns each promise (a key of :data:`lock_probe.PROMISES`) with True if the bucket kept it.
+        ``locked_until`` is the present end of the lock. Returns a dict from each tested promise (a key of
+        :data:`lock_probe.PROMISES`) to True if the bucket refused the attack. An attack that succeeds may leave
+        the probe deleted or without its lock. Versioning, if the attack suspended it, is enabled again.
         """
 
     @abstractmethod
     def stop_transfers(self) -> None:
-        """End transfers at their next chunk with TransferStopped, now and later."""
+        """Make all transfers raise TransferStopped at their next chunk, those begun later too. Return at once."""

@@ -1,4 +1,4 @@
-"""Settings of a bucket: address, access and credentials."""
+"""The settings of a bucket: its address, how to access it, and its credentials."""
 
 from __future__ import annotations
 
@@ -18,38 +18,41 @@ _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s?#]*))?")
 
 @dataclass(frozen=True, slots=True)
 class BucketSettings:
-    """A prefix of a bucket, and the access to the bucket."""
+    """A prefix of a bucket, and how to access the bucket."""
 
     bucket_name: str
-    #: Empty, or with a slash at the end.
+    #: The beginning of all keys. Ends with a slash unless it is empty, which means the whole bucket.
     prefix: str
     #: Empty: AWS.
     endpoint_url: str = ""
-    #: Empty: from the environment, else us-east-1.
+    #: Empty: from the environment; us-east-1 if the environment names no region.
     region_name: str = ""
-    #: "path", "virtual" (the bucket's name in the host name), or "auto".
+    #: "path" (the bucket's name in the path of URLs), "virtual" (in the host name), or "auto".
     addressing_style: str = "auto"
     #: None: the usual AWS chain (environment, ~/.aws, instance role).
     credentials_file: Path | None = None
-    #: Certificates to trust; empty: those of the system.
+    #: The file with the certificates to trust. Empty: the system's certificates.
     ca_file: str = ""
+    #: Empty: no proxy is configured.
     proxy_url: str = ""
-    #: 0: no limit.
+    #: The limit for all threads together. 0: no limit.
     bytes_per_second: float = 0.0
+    #: How many objects are transferred at once.
     thread_count: int = 8
     #: False for a bucket that was accepted without object lock.
     has_lock: bool = True
 
     @property
     def url(self) -> str:
-        """The address in its usual form, without a trailing slash."""
+        """The address in the form ``s3://BUCKET/PREFIX``, without a trailing slash."""
         return f"s3://{self.bucket_name}/{self.prefix}".rstrip("/")
 
 
 def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) -> BucketSettings:
-    """Parse ``s3://BUCKET/PREFIX`` and combine the address with the configured access.
+    """Parse ``s3://BUCKET/PREFIX``, and combine the address with the configured access.
 
-    Raises UsageError if the address is none, or if the endpoint carries a secret: the journal keeps endpoints.
+    Raises UsageError if ``url`` has another form, or if the endpoint could carry a secret (a user name, a password
+    or a query): the endpoint is journalled, and nothing can be removed from the journal.
     """
     match = _URL.fullmatch(url)
     if match is None:
@@ -78,9 +81,12 @@ def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) 
 
 
 def settings_from_journal(details: ReplicaCreated, access: BucketAccess) -> BucketSettings:
-    """Combine the details of a ``replica-init`` event with the configuration, which takes precedence.
+    """Combine the details of a ``replica-init`` event with the configuration.
 
-    The bucket and its lock are the journal's alone: a changed configuration must not lead the replica elsewhere.
+    A configured endpoint, region or addressing style takes precedence over the journalled one. Bucket, prefix and
+    lock come from the journal alone, so that a changed configuration cannot redirect the replica.
+
+    Raises UsageError as :func:`settings_from_url` does.
     """
     combined_access = BucketAccess(
         endpoint=access.endpoint or details.endpoint or "",
@@ -96,10 +102,12 @@ def settings_from_journal(details: ReplicaCreated, access: BucketAccess) -> Buck
 
 
 def read_credentials(path: Path) -> dict[str, str]:
-    """Read access keys from a file in the form of ~/.aws/credentials.
+    """Read the access keys from the section ``[default]`` of a file in the form of ~/.aws/credentials.
 
-    Raises ConfigError if the file cannot be read, lacks a key, or is open to anybody but its owner; nothing of
-    its content gets into the message.
+    Returns keyword arguments for a boto3 session: the two access keys, and the session token if the file has one.
+
+    Raises ConfigError if the file cannot be read, lacks a key, or has permissions for anybody but its owner. The
+    message quotes nothing from the file.
     """
     problem = ConfigError(
         "The credentials file {path} cannot be used: it must be readable by its owner alone (mode 0600) and hold "

@@ -1,4 +1,4 @@
-"""Opening the replica of an archive: the bucket comes from the journal, the access from the configuration."""
+"""Opening the replica of an archive: the journal names the bucket, the configuration gives access to it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,28 @@ from archiver.verify.findings import VerifyReport
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A bucket, the objects known to be there, and the settings of the bucket."""
+    """An opened replica. :func:`open_replica` closes it."""
 
     bucket: Bucket
+    #: The objects known to be in the bucket.
     state: ReplicaState
     settings: BucketSettings
 
 
 def replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
-    """Return the settings in force, None for an archive without a replica."""
+    """Return the settings of the replica, or None for an archive without a replica."""
     details = archive.index.replica()
     return None if details is None else settings_from_journal(details, config.replica)
 
 
 @contextmanager
 def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
-    """Open the replica of ``archive``, and close the state at the end of the block.
+    """Open the replica of ``archive``, and close its state at the end of the block.
 
-    Raises NotFoundError for an archive without a replica, ConfigError if boto3 or the credentials are missing.
+    Nothing is sent to the bucket yet. Creates ``replica.db`` if it is missing.
+
+    Raises NotFoundError for an archive without a replica, ConfigError if boto3 is not installed or the credentials
+    file cannot be used.
     """
     settings = replica_settings(archive, config)
     if settings is None:
@@ -69,6 +73,9 @@ def sync_replica(
 ) -> SyncResult:
     """Bring the bucket up to date with the archive, with the settings of ``replica``.
 
+    Waits up to ``lock_timeout`` seconds for another sync to end. Once ``stopping`` is set, no further transfer is
+    begun. ``progress`` counts the bytes of content. It is called from this thread.
+
     Raises what :meth:`Replicator.sync` raises.
     """
     replicator = Replicator(
@@ -86,11 +93,12 @@ def sync_replica(
 def check_replica(
     archive: Archive, config: Config, policy: Policy, report: VerifyReport, sample_percent: float
 ) -> None:
-    """Add to ``report`` all differences between bucket and archive.
+    """Add a finding to ``report`` for each difference between the bucket and the archive.
 
-    ``sample_percent`` of the objects are downloaded and hashed again.
+    ``sample_percent`` (0 to 100) of the content objects, chosen at random, are downloaded and hashed as well.
 
-    Raises NotFoundError for an archive without a replica, BucketProblem if the bucket cannot be asked.
+    Raises NotFoundError for an archive without a replica, ConfigError if boto3 or the credentials are missing, and
+    BucketProblem if the bucket does not answer a request.
     """
     with open_replica(archive, config) as replica:
         check_inventory(

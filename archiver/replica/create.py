@@ -1,4 +1,4 @@
-"""Creating a replica: test the bucket, claim the prefix, journal both."""
+"""Creating a replica: test the bucket, claim the prefix, and journal the result."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from archiver.errors import LazyMessage
 from archiver.replica.bucket import BucketProblem
 from archiver.replica.bucket_settings import BucketSettings, settings_from_url
 from archiver.replica.desired_objects import desired_history, lock_end
+from archiver.replica.existing_objects import claim_prefix
 from archiver.replica.known_objects import state_path
 from archiver.replica.lock_probe import LockProof, probe_lock
-from archiver.replica.prefix_claim import claim_prefix
 from archiver.replica.s3 import S3Bucket
 from archiver.store import sqlite
 from archiver.store.archive import Archive
@@ -23,9 +23,11 @@ from archiver.store.writer import Draft
 def settings_from_options(
     config: Config, url: str, endpoint: str, region: str, style: str, *, has_lock: bool
 ) -> BucketSettings:
-    """Combine the options of ``replica init`` with the configuration; options take precedence.
+    """Combine the options of ``replica init`` with the configuration.
 
-    Raises UsageError for a bad address or endpoint.
+    An option takes precedence over the configuration, unless it is empty or, for ``style``, "auto".
+
+    Raises UsageError as :func:`settings_from_url` does.
     """
     configured_access = config.replica
     access = replace(
@@ -38,13 +40,16 @@ def settings_from_options(
 
 
 def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: float) -> LockProof:
-    """Test the bucket, claim the prefix and journal the replica, instead of an earlier replica if any.
+    """Test the bucket, claim the prefix, and journal the replica, which replaces an earlier one.
 
-    Nothing is journalled, and the earlier replica stays in force, if this raises. A claim that was uploaded stays
-    in the bucket, and serves the next attempt.
+    Returns the outcome of the test of the lock. If this raises before the event is written, nothing is journalled
+    and an earlier replica stays in force. A claim that was uploaded by then stays in the bucket, and
+    the next attempt uses it.
 
-    Raises BucketProblem if the bucket cannot be used or breaks a promise that ``settings`` relies on, UsageError
-    if the prefix is another archive's, ConfigError without boto3 or credentials, Busy after ``lock_timeout``.
+    Raises BucketProblem if the bucket cannot be used, or if ``settings`` relies on its lock and the test found a
+    way around it. Raises UsageError if the prefix belongs to another archive, ConfigError if boto3 or the
+    credentials are missing, StorageError if the process does not run as the archive's owner, and Busy if the
+    archive cannot be locked within ``lock_timeout`` seconds.
     """
     archive.check_owner()
     bucket = S3Bucket(settings)
@@ -65,16 +70,17 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
         region=settings.region_name,
         style=settings.addressing_style,
         lock=settings.has_lock,
-        promises={promise: bool(is_kept) for promise, is_kept in proof.is_kept.items()},
+        promises={promise: bool(is_kept) for promise, is_kept in proof.is_kept_by_promise.items()},
     )
     with archive.writing(lock_timeout) as writer:
         writer.append(Draft("replica", details))
-    # The objects known so far may lie in another bucket.
+    # The objects recorded so far may be those of another bucket. The next sync lists this one.
     sqlite.remove(state_path(archive.root))
     return proof
 
 
 def _join_phrases(phrases: list[LazyMessage]) -> LazyMessage:
+    """Return a single message with at least one phrase, separated by semicolons and still untranslated."""
     joined_phrase = phrases[0]
     for phrase in phrases[1:]:
         joined_phrase = LazyMessage("{first}; {then}", first=joined_phrase, then=phrase)

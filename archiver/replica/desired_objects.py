@@ -1,4 +1,7 @@
-"""Which content the bucket must have, and until when each must be locked.  Reads the index; the rest is pure."""
+"""Which content the bucket must have, and how long each object must be locked.
+
+Only :func:`desired_objects` reads the index. The other functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,15 @@ from archiver.retention.policy import Policy, decide, end_of_period
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
 
-#: Locks whose end moves with every day are renewed once they are this much too short. Lower: more requests for
-#: every object, which cost money. Higher: the bucket guarantees that much less than the floor of three years.
+#: A lock whose desired end moves with every day is renewed once it is this much too short. With a lower value each
+#: object costs more requests, which the provider charges for. With a higher one the bucket guarantees that much
+#: less than the floor of three years.
 _RENEWAL_LAG = timedelta(days=90)
-#: Slack when a lock with a fixed end is compared: servers cut times to whole seconds.
+#: How much too short a lock with a fixed end may be before it is extended: servers cut times to whole seconds.
 _ROUNDING = timedelta(seconds=2)
-#: Servers refuse locks of more than a hundred years (36,525 days); the rest allows for clocks that differ.
+#: Servers refuse locks of more than a hundred years (36,525 days). The difference allows for clocks that differ.
 _LONGEST_LOCK = timedelta(days=36_000)
-#: Servers refuse a lock that ends in the past, as one of a few seconds would when the request arrives.
+#: Servers refuse a lock that ends in the past. A lock of a few seconds could have ended when the request arrives.
 _SHORTEST_LOCK = timedelta(days=1)
 _UTC = ZoneInfo("UTC")
 
@@ -29,38 +33,64 @@ _UTC = ZoneInfo("UTC")
 class DesiredObject(NamedTuple):
     """The guarantee that an object needs from the bucket."""
 
+    #: In bytes. 0 for history, whose bundles share one guarantee.
     size: int
-    #: The earliest end by the dated rules.
+    #: The latest end of all retention periods that apply.
     keep_until: datetime
-    #: True if something without a date (a live filing, the present state of a folder) keeps it for longer.
+    #: True if a condition without a date applies too: the filing is live, or a version is the present state of its
+    #: folder.
+    is_open_ended: bool
+    #: True if a legal hold is in force.
+    has_hold: bool
+
+
+class _VersionRules(NamedTuple):
+    """The retention of a version, with the fields of a :class:`DesiredObject`."""
+
+    keep_until: datetime
     is_open_ended: bool
     has_hold: bool
 
 
 def desired_objects(index: Index, policy: Policy, compliance_time: datetime) -> dict[str, DesiredObject]:
-    """Return the content of all versions but the disposed ones, by SHA-256.
+    """Return the content of all versions except the disposed ones, by SHA-256.
 
-    Content that several versions share is kept by the strictest of their rules.
+    Content that several versions share gets the strictest of their rules. Empty files have no content object, so
+    they are left out. ``compliance_time`` is the present time of the compliance clock.
     """
-    rules_by_submission: dict[Submission, dict[int, tuple[datetime, bool, bool]]] = defaultdict(dict)
-    for version in index.versions():
-        if version.disposed is None:
-            decision = decide(version, policy, compliance_time)
-            # A hold does not make the end open: it becomes a legal hold, which can be lifted.
-            is_open_ended = decision.live or decision.present
-            version_rules = (decision.keep_until, is_open_ended, bool(decision.holds))
-            rules_by_submission[version.submission][version.number] = version_rules
+    rules_by_submission = _rules_by_submission(index, policy, compliance_time)
     desired: dict[str, DesiredObject] = {}
     for submission, sha256, size, first_version, end_version in overview.content_intervals(index):
-        rules = rules_by_submission[submission]
-        last_version = end_version - 1 if end_version is not None else max(rules, default=0)
+        rules_by_number = rules_by_submission[submission]
+        # ``end_version`` is the first version without the content. Without one, the newest version has it.
+        last_version = end_version - 1 if end_version is not None else max(rules_by_number, default=0)
         for number in range(first_version, last_version + 1):
-            if number in rules:
-                desired[sha256] = _combine_strictest(desired.get(sha256), DesiredObject(size, *rules[number]))
+            rules = rules_by_number.get(number)  # None for a disposed version
+            if rules is not None:
+                desired[sha256] = _combine_strictest(desired.get(sha256), DesiredObject(size, *rules))
     return desired
 
 
+def _rules_by_submission(
+    index: Index, policy: Policy, compliance_time: datetime
+) -> defaultdict[Submission, dict[int, _VersionRules]]:
+    """Return the rules of all versions except the disposed ones, by submission and then by version number.
+
+    For a submission without such versions, a lookup returns an empty dict.
+    """
+    rules_by_submission: defaultdict[Submission, dict[int, _VersionRules]] = defaultdict(dict)
+    for version in index.versions():
+        if version.disposed is None:
+            decision = decide(version, policy, compliance_time)
+            # A hold does not make the end open. It becomes a legal hold in the bucket, which can be lifted.
+            is_open_ended = decision.live or decision.present
+            rules = _VersionRules(decision.keep_until, is_open_ended, bool(decision.holds))
+            rules_by_submission[version.submission][version.number] = rules
+    return rules_by_submission
+
+
 def _combine_strictest(first: DesiredObject | None, second: DesiredObject) -> DesiredObject:
+    """Return the guarantee that satisfies both. ``first`` is None if ``second`` is the only one so far."""
     if first is None:
         return second
     return DesiredObject(
@@ -72,34 +102,41 @@ def _combine_strictest(first: DesiredObject | None, second: DesiredObject) -> De
 
 
 def desired_history(desired: Mapping[str, DesiredObject], now: datetime) -> DesiredObject:
-    """Return the guarantee for bundles: history is never disposed of, so the end is open.
+    """Return the guarantee for bundles and for the claim: their end is open, since history is never disposed of.
 
-    History is locked at least as long as the content that it describes.
+    They are locked at least as long as the content in ``desired``, which history describes. Without any content
+    the dated end is ``now``.
     """
     keep_until = max((content.keep_until for content in desired.values()), default=now)
     return DesiredObject(0, keep_until, is_open_ended=True, has_hold=False)
 
 
 def lock_end(desired: DesiredObject, now: datetime) -> datetime:
-    """Return the end of a lock placed at the wall time ``now``.
+    """Return the end, in whole seconds, of a lock that is placed at the wall time ``now``.
 
-    An open end is locked for the floor of three years from now on, and renewed while it stays open.
+    While the end is open, the lock lasts at least for the floor of three years from ``now`` on, and each sync
+    renews it where :func:`is_lock_too_short` says so.
     """
     end = desired.keep_until
     if desired.is_open_ended:
         end = max(end, end_of_period(now, FLOOR_YEARS, _UTC))
     end = min(max(end, now + _SHORTEST_LOCK), now + _LONGEST_LOCK)
-    # Servers cut to whole seconds: the next one is never earlier.
+    # Servers cut the time to whole seconds. Rounded up, the lock never ends before ``end``.
     return end.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def is_lock_too_short(locked_until: datetime | None, desired: DesiredObject, now: datetime) -> bool:
-    """Return True if a lock has to be placed or extended; never for a lock just placed by :func:`lock_end`."""
+    """Return True if a lock that ends at ``locked_until`` (None: no lock) has to be placed or extended.
+
+    Returns False for a lock that was just placed with the end from :func:`lock_end`.
+    """
     if locked_until is None:
         return True
     if desired.keep_until <= now and not desired.is_open_ended:
-        # Past its date, the object waits for a disposal; nothing demands a lock any more.
+        # The object is past its date and waits for a disposal, so it needs no lock any more.
         return False
+    # The desired end moves with every day where it is cut to the longest lock, which counts from ``now``, and
+    # where it is open and the lock already reaches beyond the dated end.
     end_moves_daily = desired.keep_until > now + _LONGEST_LOCK or (
         desired.is_open_ended and desired.keep_until < locked_until
     )

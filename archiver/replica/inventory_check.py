@@ -1,7 +1,7 @@
-"""Comparing the bucket with the archive: inventory, digests, locks and holds, on request the bytes too.
+"""Comparing the bucket with the archive: objects, digests, locks and holds, and on request the content itself.
 
-Shares no code with :mod:`archiver.replica.sync` and does not read ``replica.db``: an error there must not hide
-itself here.
+This module shares no code with :mod:`archiver.replica.sync` and does not read ``replica.db``, so that a defect of
+the sync cannot hide its own effects here. The codes of the findings (A070 to A076) are those of docs/findings.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from archiver import clock
 from archiver.errors import LazyMessage, StorageError
@@ -23,12 +24,22 @@ from archiver.retention.policy import Policy
 from archiver.store.archive import Archive
 from archiver.verify.findings import Finding, VerifyReport
 
-#: Objects handed to the threads at once: findings of a million objects must not all be in memory.
+#: Objects handed to the threads at once. Without batches, a result for each of a million objects would wait in
+#: memory.
 _BATCH_SIZE = 1000
-#: A lock this long counts as long enough: servers refuse a hundred years, so sync asks for a little less.
+#: A lock this long always counts as long enough. Servers refuse locks of more than a hundred years, so the sync
+#: requests a little less than that, whatever the retention.
 _LONGEST_EXPECTED_LOCK = timedelta(days=35_900)
 
+#: Key -> versions of the object.
 _Inventory = Mapping[str, list[ObjectVersion]]
+
+
+class _ExpectedContent(NamedTuple):
+    """A content object that the bucket must have."""
+
+    sha256: str
+    desired: DesiredObject
 
 
 def check_inventory(
@@ -41,42 +52,52 @@ def check_inventory(
     thread_count: int,
     sample_percent: float,
 ) -> None:
-    """Add to ``report`` how the bucket differs from the archive.
+    """Add a finding to ``report`` for each difference between the bucket and the archive.
 
-    ``sample_percent`` of the objects are downloaded and hashed again. Without ``has_lock`` the bucket was accepted
-    as one that does not lock, so locks and holds are not compared.
+    ``sample_percent`` (0 to 100) of the content objects, chosen at random, are downloaded and hashed as well.
+    ``has_lock`` is False for a bucket that was accepted without object lock: its locks and holds are not checked.
 
-    Raises BucketProblem if the bucket cannot be asked.
+    Raises BucketProblem if the bucket does not answer a request.
     """
-    desired = desired_objects(archive.index, policy, archive.compliance_time())
-    listed: dict[str, list[ObjectVersion]] = defaultdict(list)
-    for version in bucket.list_versions(""):
-        if not version.key.startswith(object_names.PROBE_PREFIX):
-            listed[version.key].append(version)
+    desired_by_sha256 = desired_objects(archive.index, policy, archive.compliance_time())
+    listed = _list_bucket(bucket)
     _check_delete_markers(listed, report)
     stored = {key: _without_delete_markers(versions) for key, versions in listed.items()}
     stored = {key: versions for key, versions in stored.items() if versions}
     _check_foreign_objects(stored, report)
-    expected = {object_names.content_key(sha256): (sha256, content) for sha256, content in desired.items()}
+    expected = {
+        object_names.content_key(sha256): _ExpectedContent(sha256, desired)
+        for sha256, desired in desired_by_sha256.items()
+    }
     for key in sorted(expected.keys() - stored.keys()):
-        report.add_finding("A070", key)
+        report.add_finding("A070", key)  # an object is missing
     content_check = _ContentCheck(bucket, has_lock, sample_percent, clock.read().wall)
     keys = sorted(expected.keys() & stored.keys())
     with ThreadPoolExecutor(thread_count) as pool:
         for start in range(0, len(keys), _BATCH_SIZE):
             batch = keys[start : start + _BATCH_SIZE]
-            for findings in pool.map(lambda key: content_check.check(stored[key], *expected[key]), batch):
+            for findings in pool.map(lambda key: content_check.check(stored[key], expected[key]), batch):
                 report.findings += findings
     _check_history(archive, bucket, stored, report, has_lock=has_lock)
 
 
+def _list_bucket(bucket: Bucket) -> _Inventory:
+    """Return all versions and delete markers by key, except those of probes, which never count as content."""
+    listed: dict[str, list[ObjectVersion]] = defaultdict(list)
+    for version in bucket.list_versions(""):
+        if not version.key.startswith(object_names.PROBE_PREFIX):
+            listed[version.key].append(version)
+    return listed
+
+
 def _without_delete_markers(versions: Iterable[ObjectVersion]) -> list[ObjectVersion]:
-    """Return the versions with content, the oldest first."""
+    """Return the versions that have content, the oldest first."""
     with_content = (version for version in versions if not version.is_delete_marker)
     return sorted(with_content, key=lambda version: version.modified_at)
 
 
 def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
+    """Report each object that a delete marker hides (A075), in the order of the keys."""
     for key, versions in sorted(listed.items()):
         for version in versions:
             if version.is_delete_marker and version.is_newest:
@@ -87,9 +108,9 @@ def _check_delete_markers(listed: _Inventory, report: VerifyReport) -> None:
 
 
 def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
-    """Report keys foreign to the archive, and versions added to the archive's objects later.
+    """Report objects that are not the archive's, and later versions of objects that are (A074).
 
-    Anybody with access to the bucket may add versions; those below them stay what they are.
+    Anybody with access to the bucket can add versions, but that does not change the older ones.
     """
     for key, versions in sorted(stored.items()):
         is_ours = (
@@ -106,54 +127,68 @@ def _check_foreign_objects(stored: _Inventory, report: VerifyReport) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _ContentCheck:
-    """Compares single content objects with the desired state; safe to use from several threads."""
+    """Compares single content objects with the desired state. Safe to use from several threads."""
 
     bucket: Bucket
     has_lock: bool
+    #: 0 to 100: how many of the objects are downloaded and hashed.
     sample_percent: float
+    #: The wall clock at the beginning of the check.
     now: datetime
 
-    def check(self, versions: list[ObjectVersion], sha256: str, desired: DesiredObject) -> list[Finding]:
-        """Return the findings for an object, given all versions with content.
+    def check(self, versions: list[ObjectVersion], expected: _ExpectedContent) -> list[Finding]:
+        """Return the findings for an object, given all its versions with content, the oldest first.
 
-        The oldest version with the right size and digest is the archive's: later ones could only be added.
+        The first version with the expected size and digest is taken for the archive's own, as others can only add
+        later ones. If there is none, the oldest version is compared.
+
+        Raises BucketProblem if the bucket does not answer a request for the properties of a version.
         """
         key = versions[0].key
         infos = [
             info for version in versions if (info := self.bucket.object_info(key, version.version_id)) is not None
         ]
         if not infos:
-            return [Finding("A070", key, None)]
-        own_info = next((info for info in infos if (info.size, info.sha256) == (desired.size, sha256)), infos[0])
-        findings = list(self._check_content(key, own_info, sha256, desired.size))
+            return [Finding("A070", key, None)]  # the object is missing: all versions were deleted meanwhile
+        own_size, own_sha256 = expected.desired.size, expected.sha256
+        own_info = next((info for info in infos if (info.size, info.sha256) == (own_size, own_sha256)), infos[0])
+        findings = list(self._check_content(key, own_info, expected))
         if self.has_lock:
-            findings += _check_lock(key, own_info, desired, self.now)
+            findings += _check_lock(key, own_info, expected.desired, self.now)
         return findings
 
-    def _check_content(self, key: str, info: ObjectInfo, sha256: str, expected_size: int) -> Iterator[Finding]:
+    def _check_content(self, key: str, info: ObjectInfo, expected: _ExpectedContent) -> Iterator[Finding]:
+        """Yield a finding (A071) if size, recorded digest or, for an object in the sample, the content differs."""
+        expected_size = expected.desired.size
         if info.size != expected_size:
             detail = LazyMessage("{size} bytes instead of {expected}", size=info.size, expected=expected_size)
             yield Finding("A071", key, detail)
-        elif info.sha256 != sha256:
+        elif info.sha256 != expected.sha256:
             given = LazyMessage("it was given as {sha256}", sha256=info.sha256)
             yield Finding("A071", key, given if info.sha256 else LazyMessage("it was given as nothing"))
         elif self.sample_percent >= 100 or random.random() * 100 < self.sample_percent:
-            yield from _check_bytes(self.bucket, key, info.version_id, sha256)
+            yield from _check_bytes(self.bucket, key, info.version_id, expected.sha256)
 
 
-def _check_bytes(bucket: Bucket, key: str, version_id: str, sha256: str) -> Iterator[Finding]:
+def _check_bytes(bucket: Bucket, key: str, version_id: str, expected_sha256: str) -> Iterator[Finding]:
+    """Download a version, and yield a finding (A071) if it cannot be read or has another digest."""
     digest = hashlib.sha256()
     try:
         for data in bucket.download(key, version_id):
             digest.update(data)
     except (BucketProblem, ObjectMissing):
+        # A finding like any other: one unreadable object must not keep the rest from being checked.
         yield Finding("A071", key, LazyMessage("it cannot be read"))
     else:
-        if digest.hexdigest() != sha256:
+        if digest.hexdigest() != expected_sha256:
             yield Finding("A071", key, LazyMessage("its SHA-256 is {sha256}", sha256=digest.hexdigest()))
 
 
 def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetime) -> Iterator[Finding]:
+    """Yield a finding if the lock is missing (A072) or ends too early (A073), or a legal hold is missing (A076).
+
+    An object past its date needs no lock.
+    """
     if info.locked_until is None:
         if desired.is_open_ended or desired.keep_until > now:
             yield Finding("A072", key, None)
@@ -171,10 +206,10 @@ def _check_lock(key: str, info: ObjectInfo, desired: DesiredObject, now: datetim
 def _check_history(
     archive: Archive, bucket: Bucket, stored: _Inventory, report: VerifyReport, *, has_lock: bool
 ) -> None:
-    """Check the bundles: locked, and without a gap from the first event of the journal on.
+    """Report bundles without a lock (A072), bundles of another journal (A074), and events in no bundle (A070).
 
-    A bundle of another journal is a finding, and closes no gap. Events after the last bundle are no finding: they
-    wait for the next sync.
+    A bundle of another journal does not fill a gap. Events after the last bundle are not reported, since the next
+    sync sends them. If there is no bundle at all, the whole history is reported as missing.
     """
     last_seq = 0
     bundles = sorted((span, key) for key in stored if (span := object_names.parse_bundle_key(key)))
@@ -196,8 +231,9 @@ def _check_history(
 
 
 def _is_in_journal(archive: Archive, span: object_names.EventSpan) -> bool:
+    """Return True if the last event of ``span`` is in the archive's journal, with the same number."""
     try:
         return archive.journal.event(span.head_commit).seq == span.last_seq
     except StorageError:
-        # The archive has no such commit, so the bundle is not one of its own.
+        # The archive has no such commit, so the bundle belongs to another archive.
         return False

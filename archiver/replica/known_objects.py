@@ -1,6 +1,6 @@
 """``replica.db``: the objects known to be in the bucket, and the progress of the last sync.
 
-Derived: a lost database costs a listing of the bucket, nothing else.
+The database is derived data. If it is lost, the next sync lists the bucket and records the objects again.
 """
 
 from __future__ import annotations
@@ -20,39 +20,45 @@ create table objects (
     without rowid;
 create table meta (key text primary key, value text not null) without rowid;
 """
-# Keys of the table meta.
+# Keys of the table meta. A key without a row reads as an empty value.
+#: "1" after the bucket was listed completely.
 _LISTED = "listed"
+#: "1" from the beginning of a sync until its end, so also after a sync that failed.
 _UNFINISHED = "unfinished"
+#: When a sync last sent everything (RFC 3339).
 _SYNCED_AT = "synced_at"
+#: The number of the newest event in the bucket.
 _LAST_SENT_EVENT = "seq"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicatedObject:
-    """An object known to be in the bucket; ``locked_until`` is None for an object without a lock."""
+    """An object known to be in the bucket, as a single version of it."""
 
     version_id: str
+    #: In bytes.
     size: int
+    #: None for an object without a lock.
     locked_until: datetime | None
     has_legal_hold: bool
 
 
 def state_path(archive_root: Path) -> Path:
-    """Return the path of the database in an archive."""
+    """Return the path of the database in the archive at ``archive_root``."""
     return archive_root / "replica.db"
 
 
 class ReplicaState:
-    """An open ``replica.db``; the opener closes the database.
+    """An open ``replica.db``. Whoever opens it has to close it.
 
-    Not safe for several threads. Every method commits before it returns, so a crash loses only the last call.
+    Not safe for several threads. Every method commits before it returns, so a crash loses at most the last call.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or create the database.
 
-        Read-only, a database that is missing, damaged or just being created reads as an empty one. Otherwise a
-        damaged database, or one of another schema, is deleted and created again.
+        With ``read_only`` nothing is written, and a database that is missing, damaged or just being created reads
+        as an empty one. Otherwise a damaged database, or one with another schema, is deleted and created again.
 
         Raises sqlite3.Error for any other failure.
         """
@@ -67,21 +73,24 @@ class ReplicaState:
     # --- objects
 
     def objects_below(self, prefix: str) -> dict[str, ReplicatedObject]:
-        """Return the known objects whose keys begin with ``prefix``, by key."""
+        """Return the known objects whose keys begin with ``prefix``, as a dict by key. An empty prefix: all."""
         rows = self._database.execute(
             "select key, version, size, until, held from objects where key >= ? and key < ?",
-            (prefix, prefix + "\U0010ffff"),
+            (prefix, prefix + "\U0010ffff"),  # sorts after every other character, so after all keys of the prefix
         )
-        return {row[0]: _object_of_row(*row[1:]) for row in rows}
+        return {
+            key: _object_of_row(version_id, size, locked_until, is_held)
+            for key, version_id, size, locked_until, is_held in rows
+        }
 
     def find_object(self, key: str) -> ReplicatedObject | None:
-        """Return the known object under ``key``, if any."""
+        """Return the known object with this key, or None."""
         query = "select version, size, until, held from objects where key = ?"
         row = self._database.execute(query, (key,)).fetchone()
         return None if row is None else _object_of_row(*row)
 
     def record_objects(self, objects: Iterable[tuple[str, ReplicatedObject]]) -> None:
-        """Record objects by key; earlier records of the same keys are replaced."""
+        """Record pairs of a key and an object. An earlier record with the same key is replaced."""
         rows = (
             (
                 key,
@@ -93,53 +102,58 @@ class ReplicaState:
             for key, replicated in objects
         )
         with self._database:
-            self._database.executemany("insert or replace into objects values (?, ?, ?, ?, ?)", rows)
+            self._database.executemany(
+                "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)", rows
+            )
 
     def forget_objects(self, keys: Iterable[str]) -> None:
-        """Remove the records of objects deleted from the bucket."""
+        """Remove the records of objects that were deleted from the bucket. Unknown keys are ignored."""
         with self._database:
             self._database.executemany("delete from objects where key = ?", ((key,) for key in keys))
 
     # --- progress
 
     def is_complete(self) -> bool:
-        """Return True if the records are complete: the bucket was listed, and no sync broke off since."""
-        return bool(self._meta(_LISTED)) and not self._meta(_UNFINISHED)
+        """Return True if all content of the bucket is recorded: it was listed, and no sync failed since."""
+        return bool(self._read_meta(_LISTED)) and not self._read_meta(_UNFINISHED)
 
     def mark_listed(self) -> None:
-        """Record the end of a listing: all objects of the bucket are recorded."""
+        """Record that the bucket was listed to its end, so all its content is recorded."""
         self._set_meta({_LISTED: "1"})
 
     def begin_sync(self) -> None:
-        """Record the beginning of a sync: without a recorded end the next sync lists the bucket."""
+        """Record that a sync has begun. Until :meth:`finish_sync`, the records count as incomplete."""
         self._set_meta({_UNFINISHED: "1"})
 
     def finish_sync(self, finished_at: datetime) -> None:
-        """Record the end of a complete sync."""
+        """Record that a sync has sent everything, and when."""
         self._set_meta({_UNFINISHED: "", _SYNCED_AT: clock.stamp(finished_at)})
 
     def last_sync_time(self) -> str | None:
-        """Return when a sync last sent everything (RFC 3339), None if none ever did."""
-        return self._meta(_SYNCED_AT) or None
+        """Return when a sync last sent everything (RFC 3339), or None if no sync ever did."""
+        return self._read_meta(_SYNCED_AT) or None
 
     def last_sent_event(self) -> int:
-        """Return the number of the newest event in the bucket, 0 for an empty bucket."""
-        return int(self._meta(_LAST_SENT_EVENT) or 0)
+        """Return the number of the newest event in the bucket, or 0 if none was sent yet."""
+        return int(self._read_meta(_LAST_SENT_EVENT) or 0)
 
     def set_last_sent_event(self, seq: int) -> None:
         """Record the number of the newest event in the bucket."""
         self._set_meta({_LAST_SENT_EVENT: str(seq)})
 
-    def _meta(self, key: str) -> str:
+    def _read_meta(self, key: str) -> str:
+        """Return a value of the table meta, or an empty text if there is none."""
         row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
 
     def _set_meta(self, values: dict[str, str]) -> None:
+        """Set values of the table meta by key. Either all of them are committed or none."""
         with self._database:
-            self._database.executemany("insert or replace into meta values (?, ?)", values.items())
+            self._database.executemany("insert or replace into meta (key, value) values (?, ?)", values.items())
 
 
 def _object_of_row(version_id: str, size: int, locked_until: str | None, has_legal_hold: int) -> ReplicatedObject:
+    """Return the object from its columns. ``locked_until`` is RFC 3339, and ``has_legal_hold`` is 0 or 1."""
     return ReplicatedObject(
         version_id, size, clock.parse(locked_until) if locked_until else None, bool(has_legal_hold)
     )

@@ -1,7 +1,8 @@
-"""Testing object lock of a bucket before anybody relies on the lock.
+"""Testing whether a bucket enforces object lock, before anybody relies on it.
 
-A bucket may claim object lock and ignore it: gateways in front of a bucket have dropped the lock of an upload. So
-a probe is locked for a short time, and every known way to delete or weaken it is tried.
+A bucket may claim to have object lock and still ignore it: gateways in front of a bucket have dropped the lock of
+an upload. So a probe is uploaded with a short lock, and every known way to delete it or to weaken its lock is
+tried.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from archiver.errors import LazyMessage
 from archiver.replica.bucket import Bucket
 from archiver.replica.object_names import PROBE_PREFIX
 
-#: Shorter: the lock might end while it is attacked over a slow line, and a good bucket be refused. Longer: nobody
-#: can delete the probe sooner.
+#: If it were shorter, the lock could end while it is attacked over a slow line, and a good bucket would be
+#: refused. If it were longer, the probe could not be deleted for longer.
 _PROBE_LOCK_DURATION = timedelta(minutes=2)
 
-#: Promise -> what is missing without it.
+#: Promise of a bucket -> the phrase for people about a bucket that breaks it. The keys are journalled.
 PROMISES: Mapping[str, LazyMessage] = {
     "versions": LazyMessage.define(
         "it does not keep versions: an overwritten object is lost", code="bucket.unversioned"
@@ -45,21 +46,25 @@ PROMISES: Mapping[str, LazyMessage] = {
 
 @dataclass(frozen=True, slots=True)
 class LockProof:
-    """The promises of a bucket, each seen kept or broken; an untested promise counts as broken."""
+    """The outcome of the test of a bucket."""
 
-    is_kept: Mapping[str, bool]
+    #: Promise (a key of :data:`PROMISES`) -> True if the bucket kept it. A promise that was not tested is absent,
+    #: and counts as broken.
+    is_kept_by_promise: Mapping[str, bool]
 
     @property
     def broken_promises(self) -> list[LazyMessage]:
-        """The broken promises, each as a phrase that names the missing ability."""
-        return [sentence for promise, sentence in PROMISES.items() if not self.is_kept.get(promise)]
+        """The phrases for the broken promises, in the order of :data:`PROMISES`. Empty for a good bucket."""
+        return [phrase for promise, phrase in PROMISES.items() if not self.is_kept_by_promise.get(promise)]
 
 
 def probe_lock(bucket: Bucket) -> LockProof:
     """Upload a locked probe, try to break the lock in every known way, and return the outcome.
 
-    The probe stays in the bucket: it cannot be deleted while its lock lasts. Nothing is uploaded to a bucket that
-    keeps no versions or has no lock. Raises BucketProblem if the bucket cannot be used.
+    Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good bucket the probe stays,
+    as it cannot be deleted while its lock lasts.
+
+    Raises BucketProblem if the bucket cannot be used.
     """
     is_kept = {"versions": bucket.is_versioned(), "lock": bucket.has_object_lock()}
     if not all(is_kept.values()):

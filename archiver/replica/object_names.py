@@ -1,6 +1,6 @@
-"""The names of objects in the bucket.  Pure.
+"""The keys of the objects in the bucket. Pure.
 
-The names are part of the format: a rebuild finds everything by them alone.
+The keys are part of the replica's format: a rebuild finds every object by its key alone.
 """
 
 from __future__ import annotations
@@ -12,40 +12,44 @@ from typing import NamedTuple
 CONTENT_PREFIX = "objects/"
 #: Git bundles, one per span of events.
 HISTORY_PREFIX = "history/"
-#: Objects that only tried whether the bucket locks.
+#: Objects that were uploaded only to test whether the bucket locks.
 PROBE_PREFIX = "probe/"
-#: The object that says which archive owns the prefix.
+#: The object that names the archive to which the prefix belongs.
 IDENTITY_KEY = "archive.json"
 
+#: The two folders repeat the first and the second pair of digits of the SHA-256.
 _CONTENT_KEY = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/(\1\2[0-9a-f]{60})")
 _BUNDLE_KEY = re.compile(r"history/(\d{10})-(\d{10})-([0-9a-f]{40})\.bundle")
 
 
 class EventSpan(NamedTuple):
-    """The events of a bundle: first and last number, and the journal commit of the last event."""
+    """Consecutive events of the journal, the content of a bundle."""
 
+    #: The number of the first event.
     first_seq: int
+    #: The number of the last event, which belongs to the span.
     last_seq: int
+    #: The journal commit of the last event.
     head_commit: str
 
 
 def content_key(sha256: str) -> str:
-    """Return the key of a content object; two levels, as in ``archive.git/lfs``."""
+    """Return the key of a content object, below two levels of folders as in ``archive.git/lfs``."""
     return f"{CONTENT_PREFIX}{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
 def parse_content_key(key: str) -> str | None:
-    """Return the SHA-256 in a key of :func:`content_key`, None for any other key."""
+    """Return the SHA-256 in a key that :func:`content_key` made. Return None for any other key."""
     match = _CONTENT_KEY.fullmatch(key)
     return match[3] if match else None
 
 
 def bundle_key(span: EventSpan) -> str:
-    """Return the key of a bundle, padded so a listing is in the order of events."""
+    """Return the key of a bundle. Its numbers are padded, so a listing is in the order of the events."""
     return f"{HISTORY_PREFIX}{span.first_seq:010}-{span.last_seq:010}-{span.head_commit}.bundle"
 
 
 def parse_bundle_key(key: str) -> EventSpan | None:
-    """Return the span in a key of :func:`bundle_key`, None for any other key."""
+    """Return the span in a key that :func:`bundle_key` made. Return None for any other key."""
     match = _BUNDLE_KEY.fullmatch(key)
     return EventSpan(int(match[1]), int(match[2]), match[3]) if match else None

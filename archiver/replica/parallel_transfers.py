@@ -1,4 +1,4 @@
-"""Transfers on several threads, until all are complete, a transfer fails, or the service ends."""
+"""Transfers on several threads, until all of them are complete, one of them fails, or the service ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from archiver.replica.bucket import TransferStopped
 
-#: Called with the bytes that were transferred so far, and the bytes to transfer in all.
+#: Called with the number of bytes transferred so far, and the total number of bytes to transfer.
 Progress = Callable[[int, int], None]
 
 _Item = TypeVar("_Item")
@@ -23,14 +23,18 @@ def run_in_parallel(
     thread_count: int,
     stopping: threading.Event,
 ) -> list[_Result]:
-    """Call ``transfer`` for each item on ``thread_count`` threads; return the results in the order of the items.
+    """Call ``transfer`` for each item on ``thread_count`` threads. Return the results in the order of the items.
 
-    After the first failure no further item is begun. Those under way are waited for, then that failure is raised,
-    so no thread is left when this returns. Raises TransferStopped if ``stopping`` is set before all are begun.
+    After the first failure, and once ``stopping`` is set, no further item is begun. All threads have ended when
+    this returns or raises.
+
+    Raises the error of the first failed item in the order of the items, or TransferStopped if items were left out
+    only because ``stopping`` is set.
     """
     has_failed = threading.Event()
 
     def transfer_unless_stopped(item: _Item) -> _Result:
+        """Transfer an item. Raises TransferStopped if it must not be begun any more."""
         if stopping.is_set() or has_failed.is_set():
             raise TransferStopped
         try:
@@ -42,15 +46,15 @@ def run_in_parallel(
     with ThreadPoolExecutor(thread_count) as pool:
         futures = [pool.submit(transfer_unless_stopped, item) for item in items]
     errors = [error for future in futures if (error := future.exception()) is not None]
-    # An item that gave up because another one failed does not say why.
+    # TransferStopped only tells that an item was not begun, so the error that caused that is raised instead.
     causes = [error for error in errors if not isinstance(error, TransferStopped)]
-    for error in (causes or errors)[:1]:
-        raise error
+    if errors:
+        raise causes[0] if causes else errors[0]
     return [future.result() for future in futures]
 
 
 def split_into_batches(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:
-    """Yield the items in lists of ``batch_size``, to record progress after each list."""
+    """Yield the items in lists of ``batch_size``. The last list may be shorter. Without items, yield nothing."""
     remaining = iter(items)
     while batch := list(islice(remaining, batch_size)):
         yield batch

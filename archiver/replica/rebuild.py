@@ -1,7 +1,7 @@
 """Rebuilding a complete archive from the bucket alone, on a new machine.
 
-History comes first and becomes ``archive.git`` in one rename. Content follows in batches, so an interrupted
-rebuild goes on where it stopped.
+History comes first and becomes ``archive.git`` in a single rename. Content follows in batches, so an interrupted
+rebuild continues after the last complete batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import stat
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from archiver.config import template
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.settings import Config
 from archiver.errors import StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
 from archiver.replica.bucket_settings import settings_from_url
 from archiver.replica.object_names import CONTENT_PREFIX, parse_content_key
@@ -37,24 +37,26 @@ from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.fsync import sync_filesystem
 from archiver.store.index import overview
 
-#: Objects between two syncs of the filesystem. Fewer: a sync takes longer than the download. More: an interrupted
-#: rebuild downloads more again.
+#: Objects between two syncs of the filesystem. With fewer objects, the syncs take longer than the downloads. With
+#: more, an interrupted rebuild downloads more objects a second time.
 _BATCH_SIZE = 500
+#: Nobody may write to a content object.
 _CONTENT_MODE = 0o444
-#: Pauses before further attempts at an object whose connection broke; the client retries only whole requests.
+#: Pauses before further attempts at an object whose connection broke: the S3 client retries a request, but not the
+#: reading of the content.
 _RETRY_PAUSES_SECONDS = (0.2, 1.0)
-#: The archive is new: nobody but another rebuild can hold its lock.
+#: Seconds to wait for the writer's lock. The archive is new, so only another rebuild can hold it.
 _LOCK_TIMEOUT = 30
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildResult:
-    """The events and content recovered from the bucket."""
+    """The events in the archive, and the content that this rebuild downloaded."""
 
     event_count: int
     object_count: int = 0
     byte_count: int = 0
-    #: SHA-256 of content of which the bucket has no undamaged version.
+    #: The SHA-256 of each content object of which the bucket has no undamaged version, sorted.
     missing_content: tuple[str, ...] = ()
 
 
@@ -67,10 +69,13 @@ def rebuild_from_url(
     only_history: bool,
     progress: Progress,
 ) -> tuple[RebuildResult, Path]:
-    """Rebuild the archive whose replica lies at ``url``, and write a configuration beside ``root``.
+    """Rebuild the archive from the replica at ``url`` (``s3://BUCKET/PREFIX``), and write a configuration for it.
 
-    Returns the result and the path of the configuration. Raises UsageError for a bad address, ConfigError
-    without boto3 or credentials, and what :func:`rebuild_archive` raises.
+    The configuration is written next to the folder ``root``, unless the file exists. Returns the result of the
+    rebuild and the path of the configuration.
+
+    Raises UsageError for an invalid address, ConfigError if boto3 or the credentials are missing, and what
+    :func:`rebuild_archive` raises.
     """
     settings = settings_from_url(url, access)
     root = root.absolute()
@@ -89,13 +94,17 @@ def rebuild_archive(
     only_history: bool = False,
     progress: Progress = lambda _received, _total: None,
 ) -> RebuildResult:
-    """Rebuild the archive at ``root``, or go on with an interrupted rebuild.
+    """Rebuild the archive at ``root``, or continue an interrupted rebuild.
 
-    ``key_folder`` is a copy of the signing key, which the bucket never has. With ``only_history`` no content is
-    downloaded; a later call without it does that.
+    ``key_folder`` is a folder with a backup of the signing key, which is never sent to the bucket. None: the
+    archive gets no signing key. With ``only_history`` no content is downloaded. A later call without it
+    downloads the content. ``progress`` counts the bytes of content, and is called after each batch.
+
+    Content that cannot be recovered is not an error: see :attr:`RebuildResult.missing_content`.
 
     Raises NotFoundError if the bucket has no archive, StorageError if its history is damaged or the disk fails,
-    and BucketProblem. Without a complete history nothing is left behind.
+    BucketProblem if the bucket fails, and Busy if another rebuild is active. Unless the history is complete, no
+    files are left. Afterwards an error leaves all that was rebuilt so far.
     """
     with permissions.archive_umask():
         if not is_there(root / "archive.git"):
@@ -119,9 +128,9 @@ def rebuild_archive(
 
 
 def _write_config(root: Path, access: BucketAccess) -> Path:
-    """Write a configuration beside the archive at ``root``, unless the file exists; return the path.
+    """Write a configuration file next to the archive at ``root``, unless it exists, and return its path.
 
-    The file names the former watched folder and the access to the bucket, but no keys.
+    The file names the watched folder of the lost server and how to access the bucket. It holds no access keys.
     """
     path = root.with_name(f"{root.name}.toml")
     if not is_there(path):
@@ -130,9 +139,9 @@ def _write_config(root: Path, access: BucketAccess) -> Path:
 
 
 def _config_of_archive(root: Path, config_path: Path) -> Config:
-    """Return a configuration from the journal: watched folder, layout, and the longest promised retention.
+    """Return a configuration with the journalled watched folder, layout, and longest promised retention.
 
-    Settings that the journal does not have get their defaults. Promises stay in force whatever a configuration
+    All other settings have their defaults. The promises in the journal stay in force whatever the configuration
     says.
     """
     archive = Archive(root)
@@ -153,6 +162,7 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
 
 
 def _replica_table(access: BucketAccess) -> str:
+    """Return the TOML table ``[replica]`` with the settings that are not empty, to append to a configuration."""
     credentials = os.path.abspath(access.credentials) if access.credentials else ""
     values = {"endpoint": access.endpoint, "region": access.region, "credentials": credentials}
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value]
@@ -160,9 +170,11 @@ def _replica_table(access: BucketAccess) -> str:
 
 
 def _create_folders(root: Path, key_folder: Path | None) -> None:
-    """Create the folders beside ``archive.git``, and copy the signing key from ``key_folder`` if given.
+    """Create the folders next to ``archive.git``, and copy the signing key from ``key_folder`` unless it is None.
 
-    Raises StorageError if the key cannot be copied; the folders stay.
+    The access rights of ``root`` and all files in it are set as well. Existing folders are kept.
+
+    Raises StorageError if the key cannot be copied. The new folders stay then.
     """
     for name in ("spool", "keys"):
         (root / name).mkdir(exist_ok=True)
@@ -184,8 +196,8 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
 # --- content
 
 
-def _absent_content(archive: Archive) -> dict[str, int]:
-    """Return size by SHA-256 of the content that versions need and the archive lacks."""
+def _absent_content_sizes(archive: Archive) -> dict[str, int]:
+    """Return the sizes, by SHA-256, of the content that versions need and the archive lacks."""
     needed = needed_content(archive.index)
     intervals = overview.content_intervals(archive.index)
     sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed}
@@ -195,83 +207,102 @@ def _absent_content(archive: Archive) -> dict[str, int]:
 def _download_content(
     bucket: Bucket, archive: Archive, thread_count: int, progress: Progress, event_count: int
 ) -> RebuildResult:
-    """Download the absent content, batch by batch.
+    """Download the absent content, batch by batch, and put it into the archive.
 
-    Raises BucketProblem if a connection keeps breaking; the batches before are in the archive then.
+    ``event_count`` is only passed on to the result. ``progress`` counts content that cannot be recovered too, and
+    so ends at the total.
+
+    Raises BucketProblem if the downloads of an object keep failing. The archive has all earlier batches then.
     """
-    absent = _absent_content(archive)
-    versions: dict[str, list[ObjectVersion]] = defaultdict(list)
-    for version in bucket.list_versions(CONTENT_PREFIX):
-        sha256 = parse_content_key(version.key)
-        if sha256 in absent and not version.is_delete_marker:
-            versions[str(sha256)].append(version)
+    absent_sizes = _absent_content_sizes(archive)
+    versions_by_sha256 = _list_content_versions(bucket, absent_sizes)
 
     def download(sha256: str) -> str | None:
-        return _download_first_whole(bucket, archive.spool, versions.get(sha256, ()), sha256)
+        return _download_undamaged(bucket, archive.spool, versions_by_sha256.get(sha256, ()), sha256)
 
-    total_bytes, handled_bytes, missing = sum(absent.values()), 0, []
+    total_bytes, handled_bytes, missing = sum(absent_sizes.values()), 0, []
     with ThreadPoolExecutor(thread_count) as pool:
-        for batch in split_into_batches(sorted(absent), _BATCH_SIZE):
+        for batch in split_into_batches(sorted(absent_sizes), _BATCH_SIZE):
             staged_paths = dict(zip(batch, pool.map(download, batch), strict=True))
             # Crash window: bytes first, names second, as in every capture.
             sync_filesystem(archive.root)
-            for sha256, path in staged_paths.items():
-                if path is None:
+            for sha256, staged_path in staged_paths.items():
+                if staged_path is None:
                     missing.append(sha256)
                 else:
-                    _publish(archive, path, sha256)
-            handled_bytes += sum(absent[sha256] for sha256 in batch)
+                    _publish(archive, staged_path, sha256)
+            handled_bytes += sum(absent_sizes[sha256] for sha256 in batch)
             progress(handled_bytes, total_bytes)
-    byte_count = total_bytes - sum(absent[sha256] for sha256 in missing)
-    return RebuildResult(event_count, len(absent) - len(missing), byte_count, tuple(missing))
+    byte_count = total_bytes - sum(absent_sizes[sha256] for sha256 in missing)
+    return RebuildResult(event_count, len(absent_sizes) - len(missing), byte_count, tuple(missing))
 
 
-def _download_first_whole(
-    bucket: Bucket, spool: Path, versions: Iterable[ObjectVersion], sha256: str
-) -> str | None:
-    """Download the oldest version that has the digest; return the file in the spool, None if there is none."""
+def _list_content_versions(bucket: Bucket, sha256s: Container[str]) -> dict[str, list[ObjectVersion]]:
+    """Return the versions in the bucket of the content in ``sha256s``, by SHA-256."""
+    versions_by_sha256: dict[str, list[ObjectVersion]] = defaultdict(list)
+    for version in bucket.list_versions(CONTENT_PREFIX):
+        sha256 = parse_content_key(version.key)
+        if sha256 is not None and sha256 in sha256s and not version.is_delete_marker:
+            versions_by_sha256[sha256].append(version)
+    return versions_by_sha256
+
+
+def _download_undamaged(bucket: Bucket, spool: Path, versions: Iterable[ObjectVersion], sha256: str) -> str | None:
+    """Download the oldest version with the digest ``sha256``.
+
+    Returns the path of the file in the spool, or None if no version has the digest. Raises BucketProblem as
+    :func:`_download_with_retries` does.
+    """
     for version in sorted(versions, key=lambda version: version.modified_at):
-        if path := _download_with_retries(bucket, spool, version, sha256):
-            return path
+        if staged_path := _download_with_retries(bucket, spool, version, sha256):
+            return staged_path
     return None
 
 
 def _download_with_retries(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
+    """Do as :func:`_download` does, with another attempt after each of the pauses.
+
+    Raises BucketProblem if the last attempt fails too.
+    """
     for pause_seconds in _RETRY_PAUSES_SECONDS:
         try:
             return _download(bucket, spool, version, sha256)
-        except BucketProblem:  # the last attempt, below, raises
+        except BucketProblem:
+            # The connection may have broken. If the failure lasts, the attempt after the loop raises it.
             time.sleep(pause_seconds)
     return _download(bucket, spool, version, sha256)
 
 
 def _download(bucket: Bucket, spool: Path, version: ObjectVersion, sha256: str) -> str | None:
-    """Download a version into the spool and return the file; None, and no file, for another digest.
+    """Download a version into a new file in the spool, read-only for everybody.
 
-    Raises BucketProblem; no file is left then either.
+    Returns the path of the file. Returns None, and leaves no file, if the version has another digest than
+    ``sha256`` or does not exist.
+
+    Raises BucketProblem if the download fails. No file is left then either.
     """
     digest = hashlib.sha256()
     with NamedTemporaryFile(dir=spool, prefix="tmp", delete=False) as stream:
-        is_whole = False
+        is_undamaged = False
         try:
             for data in bucket.download(version.key, version.version_id):
                 digest.update(data)
                 stream.write(data)
-            is_whole = digest.hexdigest() == sha256
+            is_undamaged = digest.hexdigest() == sha256
             os.fchmod(stream.fileno(), _CONTENT_MODE)
         except ObjectMissing:
-            # Deleted since it was listed; another version may have the bytes.
+            # The version was deleted since it was listed. Another version may have the content.
             return None
         finally:
-            if not is_whole:
+            if not is_undamaged:
                 os.unlink(stream.name)
-    return stream.name if is_whole else None
+    return stream.name if is_undamaged else None
 
 
 def _publish(archive: Archive, staged_path: str, sha256: str) -> None:
-    """Rename a downloaded file to the path of the content object."""
+    """Rename a downloaded file to the path of its content object, and create the folders above it."""
     target = archive.content.path(sha256)
-    # The process has a mask of its own here; the folders get the mode of the archive's.
+    # The new folders get the mode of the folder of all objects, except for write access of the group.
     folder_mode = stat.S_IMODE(archive.content.objects.stat().st_mode) & 0o750
     for folder in (target.parent.parent, target.parent):
         folder.mkdir(folder_mode, exist_ok=True)

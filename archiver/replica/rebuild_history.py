@@ -7,6 +7,7 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import NamedTuple
 
 from archiver.errors import NotFoundError, StorageError
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectMissing, ObjectVersion
@@ -19,13 +20,23 @@ from archiver.store.git.repository import JOURNAL, Repository
 _UNFINISHED_NAME = "archive.git.incomplete"
 
 
-def rebuild_history(bucket: Bucket, root: Path) -> None:
-    """Create ``archive.git`` below ``root``, complete or not at all.
+class _BundleVersion(NamedTuple):
+    """A version of a bundle in the bucket."""
 
-    It is built under another name, which the next attempt removes if this one is killed.
+    #: The events in the bundle, as its key names them.
+    span: EventSpan
+    version: ObjectVersion
+
+
+def rebuild_history(bucket: Bucket, root: Path) -> None:
+    """Create ``archive.git`` below ``root`` from the bundles in the bucket, complete or not at all.
+
+    ``root`` and missing folders above it are created. The repository is built under another name and renamed at
+    the end. If the process is killed before, the next attempt removes it.
 
     Raises NotFoundError if the bucket has no history, StorageError if the history is damaged or the filesystem is
-    not fit for an archive, and BucketProblem; nothing is left then.
+    not suitable for an archive, and BucketProblem if the bucket fails. The folders that were created are removed
+    then.
     """
     new_folders = new_archive.missing_folders(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -40,7 +51,7 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
             repository.arm()
         finally:
             repository.close()
-        # Crash window: an archive.git that is there is whole.
+        # Crash window: the rename is the last step, so an existing archive.git is always complete.
         os.rename(unfinished, root / "archive.git")
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -49,18 +60,20 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
 
 
 def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[str, str]:
-    """Unbundle all bundles in the order of events, and return the refs at the end.
+    """Take the objects of all bundles into the repository, in the order of events. Return the refs after the last.
 
-    Each bundle has to continue the journal of the one before. Of several that begin with the same event the oldest
-    is tried first: anybody with access to the bucket could only add later ones.
+    Each bundle has to continue the journal of the previous one. If several bundles begin with the same event, they
+    are tried from the oldest to the newest, since anybody with access to the bucket can only add later ones. The
+    history ends at the first event with which no bundle begins.
 
-    Raises NotFoundError without any bundle, StorageError if no bundle for the next event is whole.
+    Raises NotFoundError if no bundle begins with the first event, StorageError if bundles begin with the next
+    event but all of them are damaged or continue another journal.
     """
     candidates_by_seq = _list_bundles(bucket)
     refs: dict[str, str] = {}
     last_seq, head_commit = 0, ""
     while candidates := candidates_by_seq.pop(last_seq + 1, None):
-        for span, version in sorted(candidates, key=lambda candidate: candidate[1].modified_at):
+        for span, version in sorted(candidates, key=lambda candidate: candidate.version.modified_at):
             bundled_refs = _unbundle(bucket, repository, root, version)
             continues_journal = bundled_refs.get(JOURNAL) == span.head_commit and (
                 not head_commit or repository.is_ancestor(head_commit, span.head_commit)
@@ -74,7 +87,7 @@ def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[st
                 "The history of the events from {first} on is damaged in the bucket. Nothing was made, and "
                 "nothing there was changed. Try the bucket's other versions of {key}.",
                 first=last_seq + 1,
-                key=candidates[0][1].key,
+                key=candidates[0].version.key,
             )
     if not refs:
         raise NotFoundError(
@@ -83,20 +96,21 @@ def _unbundle_all(bucket: Bucket, repository: Repository, root: Path) -> dict[st
     return refs
 
 
-def _list_bundles(bucket: Bucket) -> dict[int, list[tuple[EventSpan, ObjectVersion]]]:
-    """Return the versions of all bundles by the number of their first event."""
-    bundles: dict[int, list[tuple[EventSpan, ObjectVersion]]] = defaultdict(list)
+def _list_bundles(bucket: Bucket) -> dict[int, list[_BundleVersion]]:
+    """Return all versions of all bundles, by the number of their first event. Other objects are ignored."""
+    bundles_by_seq: dict[int, list[_BundleVersion]] = defaultdict(list)
     for version in bucket.list_versions(HISTORY_PREFIX):
         span = parse_bundle_key(version.key)
         if span is not None and not version.is_delete_marker:
-            bundles[span.first_seq].append((span, version))
-    return bundles
+            bundles_by_seq[span.first_seq].append(_BundleVersion(span, version))
+    return bundles_by_seq
 
 
 def _unbundle(bucket: Bucket, repository: Repository, root: Path, version: ObjectVersion) -> dict[str, str]:
-    """Add the objects of a bundle to the repository; return the refs, none for a damaged bundle.
+    """Add the objects of a bundle to the repository. Return its refs, or an empty dict for a damaged bundle.
 
-    Raises BucketProblem: a bucket that fails says nothing about its other versions.
+    Raises BucketProblem if the bucket fails. That is not treated as damage: the other versions of the bundle could
+    not be downloaded either.
     """
     with NamedTemporaryFile(dir=root, prefix="tmp-bundle-") as stream:
         try:
@@ -107,5 +121,5 @@ def _unbundle(bucket: Bucket, repository: Repository, root: Path, version: Objec
         except BucketProblem:
             raise
         except (ObjectMissing, StorageError):
-            # Another version of the bundle may be whole.
+            # The bundle is damaged, or was deleted since it was listed. Another version may be undamaged.
             return {}

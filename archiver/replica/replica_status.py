@@ -1,4 +1,4 @@
-"""The lag of the bucket behind the archive, from local records: the bucket itself is not asked."""
+"""How far the bucket is behind the archive, from local records alone: no request is sent to the bucket."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from archiver.store.index import overview
 
 @dataclass(frozen=True, slots=True)
 class ReplicationLag:
-    """Materials and bytes not in the bucket yet."""
+    """The part of the archive that is not in the bucket yet."""
 
+    #: Added and modified materials of the versions whose events were not sent.
     material_count: int = 0
+    #: Bytes of new content in these versions.
     byte_count: int = 0
-    #: When the oldest of it was captured (RFC 3339); None: the bucket has everything.
+    #: When the oldest of these versions was captured (RFC 3339). None: the bucket has every version.
     waiting_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """The part of ``status`` about the replica."""
+    """The section of ``archiver status`` about the replica."""
 
+    #: In the form s3://BUCKET/PREFIX.
     url: str
+    #: False for a bucket that was accepted without object lock.
     has_lock: bool
-    #: When a sync last sent everything (RFC 3339); None: never.
+    #: When a sync last sent everything (RFC 3339). None: never.
     synced_at: str | None
     lag: ReplicationLag
 
     def as_json(self) -> dict[str, Any]:
-        """Return the member "replica" of ``status --json``."""
+        """Return the member "replica" of ``archiver status --json``, with values fit for JSON."""
         behind = {
             "materials": self.lag.material_count,
             "bytes": self.lag.byte_count,
@@ -45,7 +49,7 @@ class ReplicaStatus:
         return {"url": self.url, "locks": self.has_lock, "synced_at": self.synced_at, "behind": behind}
 
     def overdue_problem(self, now: datetime, alert_hours: float) -> LazyMessage | None:
-        """Return a problem for people if something waits for longer than ``alert_hours``."""
+        """Return a message for people if a version has waited for ``alert_hours`` or longer, otherwise None."""
         waiting_since = self.lag.waiting_since
         if waiting_since is None or now - clock.parse(waiting_since) < timedelta(hours=alert_hours):
             return None
@@ -56,27 +60,35 @@ class ReplicaStatus:
 
 
 def read_replica_status(archive: Archive, config: Config) -> ReplicaStatus | None:
-    """Return the state of the replica, None for an archive without replica."""
+    """Return the status of the replica, or None for an archive without a replica.
+
+    Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
+    """
     settings = replica_settings(archive, config)
     if settings is None:
         return None
     state = ReplicaState(state_path(archive.root), read_only=True)
     try:
-        return ReplicaStatus(settings.url, settings.has_lock, state.last_sync_time(), _lag_behind(archive, state))
+        return ReplicaStatus(settings.url, settings.has_lock, state.last_sync_time(), _measure_lag(archive, state))
     finally:
         state.close()
 
 
 def read_replication_lag(archive: Archive) -> ReplicationLag:
-    """Return the lag of the bucket; no lag for an archive without a replica."""
+    """Return how far the bucket is behind. An archive without a replica has no lag.
+
+    Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
+    """
     if archive.index.replica() is None:
         return ReplicationLag()
     state = ReplicaState(state_path(archive.root), read_only=True)
     try:
-        return _lag_behind(archive, state)
+        return _measure_lag(archive, state)
     finally:
         state.close()
 
 
-def _lag_behind(archive: Archive, state: ReplicaState) -> ReplicationLag:
-    return ReplicationLag(*overview.additions_since(archive.index, state.last_sent_event()))
+def _measure_lag(archive: Archive, state: ReplicaState) -> ReplicationLag:
+    """Return the lag after the newest event that was sent."""
+    material_count, new_bytes, first_captured_at = overview.additions_since(archive.index, state.last_sent_event())
+    return ReplicationLag(material_count, new_bytes, first_captured_at)

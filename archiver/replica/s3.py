@@ -1,7 +1,7 @@
 """The bucket behind the S3 protocol, and the only import of boto3.
 
-Credentials come from a file that only its owner may read, or from the usual AWS chain; neither the credentials nor
-what a server echoes of them get into a message.
+Credentials come from a file that only its owner may read, or from the usual AWS chain. No message quotes the
+credentials, or a reply of the server, which may repeat them.
 """
 
 from __future__ import annotations
@@ -26,28 +26,37 @@ from archiver.replica.bucket_settings import BucketSettings, read_credentials
 from archiver.replica.s3_errors import CUT, UNLOCKED, bucket_problem, narrowed_errors
 from archiver.replica.throttle import Throttle, ThrottledFile
 
-#: Larger objects go in parts: one request is retried as a whole, and S3 takes at most 5 GiB in one.
+#: Objects of this size and larger are uploaded in parts. After a failure a request is repeated as a whole, and S3
+#: accepts at most 5 GiB in one request.
 _MULTIPART_FROM_BYTES = 32 << 20
-#: S3 takes 10,000 parts, so 156 GiB fit into parts of this size. Each thread holds one part in memory.
+#: S3 accepts 10,000 parts, so 156 GiB fit into parts of this size. Each thread holds one part in memory.
 _PART_BYTES = 16 << 20
-#: Bytes that a download yields at once, so also the size of a burst below a limit of bandwidth.
+#: Bytes that a download yields at once. If the bandwidth is limited, this is the size of a burst.
 _READ_BYTES = 1 << 20
-#: A server that says nothing for so long is taken for dead; a longer wait delays the end of the service.
+#: A server that sends nothing for so long is considered dead. A longer wait would delay the end of the service.
 _CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS = 10, 60
-#: With the pauses of boto3 some seconds of overload pass unseen; the daemon itself tries again later.
+#: With the pauses between its attempts, boto3 bridges an overload of some seconds. After a longer one the request
+#: fails, and the daemon syncs again later.
 _MAX_ATTEMPTS = 4
-#: Metadata of an object that carries its digest, since not every server returns checksums.
+#: The metadata of an object that holds its digest: not every server returns checksums.
 _DIGEST_METADATA = "archiver-sha256"
+#: The mode of a lock that nobody can lift or shorten.
 _COMPLIANCE_MODE = "COMPLIANCE"
-#: The end of a lock may come back cut to a whole second.
+#: S3's mode of a lock that users with a special permission can lift.
+_GOVERNANCE_MODE = "GOVERNANCE"
+#: S3's version id of an object in a bucket that keeps no versions.
+_UNVERSIONED_ID = "null"
+#: A server may report the end of a lock cut to whole seconds.
 _ROUNDING = timedelta(seconds=1)
+#: How much the test of a lock tries to shorten it: more than any rounding, and far less than the lock of a probe.
+_SHORTENING = timedelta(seconds=30)
 
 
 class S3Bucket(Bucket):
-    """A prefix of a bucket; safe to use from several threads."""
+    """A prefix of a bucket on an S3 server. Safe to use from several threads."""
 
     def __init__(self, settings: BucketSettings) -> None:
-        """Prepare a client; nothing is sent yet.
+        """Prepare a client. Nothing is sent yet, and there is nothing to close.
 
         Raises ConfigError if boto3 is not installed or the credentials file cannot be used.
         """
@@ -76,13 +85,14 @@ class S3Bucket(Bucket):
                 max_pool_connections=2 * settings.thread_count,
                 retries={"mode": "standard", "max_attempts": _MAX_ATTEMPTS},
                 proxies=proxies,
-                # Digests are given and compared here: the client's own checksums fail on servers without them.
+                # This class sends and compares digests itself: the client's own checksums fail on servers that do
+                # not support them.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 s3={"addressing_style": settings.addressing_style, "payload_signing_enabled": False},
             ),
         )
-        # The client parses the page of a login form or a proxy as a reply without content.
+        # The client would accept the web page of a login form or a proxy as a reply without content.
         self._client.meta.events.register("after-call.s3", _refuse_web_page)
 
     # --- the port
@@ -90,6 +100,7 @@ class S3Bucket(Bucket):
     def upload(self, key: str, source: Path, sha256: str, locked_until: datetime | None) -> str:
         """See :class:`Bucket`."""
         size = source.stat().st_size
+        # Arguments of the requests that create an object, in one part or in several.
         attributes: dict[str, Any] = {"Metadata": {_DIGEST_METADATA: sha256}}
         if locked_until:
             attributes |= {"ObjectLockMode": _COMPLIANCE_MODE, "ObjectLockRetainUntilDate": locked_until}
@@ -104,15 +115,19 @@ class S3Bucket(Bucket):
                 )
             else:
                 reply = self._upload_parts(key, stream, attributes)
-        version_id = str(reply.get("VersionId", "null"))
+        version_id = str(reply.get("VersionId", _UNVERSIONED_ID))
         if locked_until and size >= _MULTIPART_FROM_BYTES:
             self._ensure_locked(key, version_id, locked_until)
         return version_id
 
     def _upload_parts(self, key: str, stream: IO[bytes], attributes: dict[str, Any]) -> dict[str, Any]:
-        """Upload a large file as a multipart upload, with a single part in memory.
+        """Upload a large file in parts, one after the other, with a single part in memory.
 
-        On any failure the upload is aborted: its parts would be paid for, and no listing shows them.
+        ``attributes`` are further arguments of the request that begins the upload. Returns the server's reply to
+        the request that completes it.
+
+        After any failure the upload is aborted. Otherwise its parts would stay and be charged for, and no listing
+        shows them.
         """
         upload_id = self._client.create_multipart_upload(**self._address(key), **attributes)["UploadId"]
         upload = {**self._address(key), "UploadId": upload_id}
@@ -126,16 +141,18 @@ class S3Bucket(Bucket):
                 **upload, MultipartUpload={"Parts": parts}
             )
         except BaseException:
-            # The first failure is what people have to read, not that the abort failed too.
+            # If the abort fails too, the first failure is still the one to report.
             with suppress(Exception):
                 self._client.abort_multipart_upload(**upload)
             raise
         return completed
 
     def _ensure_locked(self, key: str, version_id: str, locked_until: datetime) -> None:
-        """Lock an object uploaded in parts, and read the lock back: some servers ignore the first one.
+        """Lock an object that was uploaded in parts, and read the lock back.
 
-        Raises BucketProblem if the lock does not hold.
+        Some servers ignore the lock in the request that begins an upload in parts.
+
+        Raises BucketProblem if the object is still not locked through ``locked_until``.
         """
         self.extend_lock(key, version_id, locked_until)
         info = self.object_info(key, version_id)
@@ -148,12 +165,13 @@ class S3Bucket(Bucket):
             self._set_retention(key, version_id, _COMPLIANCE_MODE, locked_until)
 
     def _set_retention(self, key: str, version_id: str, mode: str, locked_until: datetime) -> None:
+        """Request a lock in ``mode``, S3's word, through ``locked_until``. Raises the errors of the client."""
         retention = {"Mode": mode, "RetainUntilDate": locked_until}
         self._client.put_object_retention(**self._address(key), VersionId=version_id, Retention=retention)
 
-    def set_legal_hold(self, key: str, version_id: str, *, on: bool) -> None:
+    def set_legal_hold(self, key: str, version_id: str, *, is_held: bool) -> None:
         """See :class:`Bucket`."""
-        legal_hold = {"Status": "ON" if on else "OFF"}
+        legal_hold = {"Status": "ON" if is_held else "OFF"}
         with narrowed_errors(self._settings.url):
             self._client.put_object_legal_hold(**self._address(key), VersionId=version_id, LegalHold=legal_hold)
 
@@ -165,13 +183,13 @@ class S3Bucket(Bucket):
                 is_locked = reply.get("ObjectLockMode") == _COMPLIANCE_MODE
                 locked_until = reply.get("ObjectLockRetainUntilDate") if is_locked else None
                 return ObjectInfo(
-                    version_id,
-                    int(reply["ContentLength"]),
-                    str(reply.get("Metadata", {}).get(_DIGEST_METADATA, "")),
-                    locked_until.astimezone(UTC) if locked_until else None,
-                    reply.get("ObjectLockLegalHoldStatus") == "ON",
+                    version_id=version_id,
+                    size=int(reply["ContentLength"]),
+                    sha256=str(reply.get("Metadata", {}).get(_DIGEST_METADATA, "")),
+                    locked_until=locked_until.astimezone(UTC) if locked_until else None,
+                    has_legal_hold=reply.get("ObjectLockLegalHoldStatus") == "ON",
                 )
-        except ObjectMissing:  # an answer, not a failure
+        except ObjectMissing:  # an expected answer, which the port expresses as None
             return None
 
     def download(self, key: str, version_id: str) -> Iterator[bytes]:
@@ -187,15 +205,15 @@ class S3Bucket(Bucket):
             if received_size != expected_size:
                 raise bucket_problem(self._settings.url, CUT)
 
-    def list_versions(self, prefix: str, after: str = "") -> Iterator[ObjectVersion]:
+    def list_versions(self, prefix: str, after_key: str = "") -> Iterator[ObjectVersion]:
         """See :class:`Bucket`."""
         prefix_length = len(self._settings.prefix)
         arguments: dict[str, Any] = {
             "Bucket": self._settings.bucket_name,
             "Prefix": self._settings.prefix + prefix,
         }
-        if after:
-            arguments["KeyMarker"] = self._settings.prefix + after
+        if after_key:
+            arguments["KeyMarker"] = self._settings.prefix + after_key
         while True:
             with narrowed_errors(self._settings.url):
                 page = self._client.list_object_versions(**arguments)
@@ -227,38 +245,43 @@ class S3Bucket(Bucket):
                 reply = self._client.get_object_lock_configuration(Bucket=self._settings.bucket_name)
                 return bool(reply.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled")
         except (RequestForbidden, BucketProblem):
-            # Servers answer this question for a bucket without a lock with various errors.
+            # For a bucket without object lock, servers answer this request with various errors.
             return False
 
     def try_to_break_lock(self, key: str, version_id: str, locked_until: datetime) -> dict[str, bool]:
         """See :class:`Bucket`."""
         client, bucket_name = self._client, self._settings.bucket_name
         version = {**self._address(key), "VersionId": version_id}
-        earlier_end = locked_until - timedelta(seconds=30)
+        earlier_end = locked_until - _SHORTENING
+        # Promise (a key of lock_probe.PROMISES) -> the request that a bucket which keeps the promise refuses.
         attacks: dict[str, Callable[[], object]] = {
             "delete": lambda: client.delete_object(**version),
             "bypass": lambda: client.delete_object(**version, BypassGovernanceRetention=True),
             "shorten": lambda: self._set_retention(key, version_id, _COMPLIANCE_MODE, earlier_end),
             "clear": lambda: client.put_object_retention(**version, Retention={}),
-            "govern": lambda: self._set_retention(key, version_id, "GOVERNANCE", locked_until),
+            "govern": lambda: self._set_retention(key, version_id, _GOVERNANCE_MODE, locked_until),
             "suspend": lambda: client.put_bucket_versioning(
                 Bucket=bucket_name, VersioningConfiguration={"Status": "Suspended"}
             ),
         }
-        is_kept = {}
+        is_kept_by_promise = {}
         for promise, attack in attacks.items():
-            is_kept[promise] = self._is_forbidden(attack)
-            if promise == "suspend" and not is_kept[promise]:
-                # The bucket must be left as it was.
+            is_kept_by_promise[promise] = self._is_forbidden(attack)
+            if promise == "suspend" and not is_kept_by_promise[promise]:
+                # The attack suspended versioning for the whole bucket, so enable it again.
                 with narrowed_errors(self._settings.url):
                     client.put_bucket_versioning(Bucket=bucket_name, VersioningConfiguration={"Status": "Enabled"})
-        return is_kept
+        return is_kept_by_promise
 
     def _is_forbidden(self, request: Callable[[], object]) -> bool:
+        """Send a request. Return True if the bucket refused it, False if it did what was requested.
+
+        Raises BucketProblem for any other failure.
+        """
         try:
             with narrowed_errors(self._settings.url, may_be_forbidden=True):
                 request()
-        except RequestForbidden:  # the bucket kept its promise
+        except RequestForbidden:
             return True
         return False
 
@@ -269,32 +292,44 @@ class S3Bucket(Bucket):
     # --- inside
 
     def _address(self, key: str) -> dict[str, str]:
+        """Return the arguments that every request about an object has."""
         return {"Bucket": self._settings.bucket_name, "Key": self._settings.prefix + key}
 
 
 def _versions_of_page(page: Mapping[str, Any], prefix_length: int) -> list[ObjectVersion]:
-    """Return the versions and delete markers of a page by key, the oldest first.
+    """Return the entries of a page of a listing by key, and for each key from the oldest to the newest.
 
-    A server lists the newest first, and its times may be no finer than a second: the order of entries with equal
-    times is turned around before they are sorted.
+    ``prefix_length`` is the number of characters to remove from the beginning of each key.
+
+    Raises LookupError or ValueError if the page lacks a member or has it in another form.
     """
-    entries = [(entry, False) for entry in reversed(page.get("Versions", ()))]
-    entries += [(entry, True) for entry in reversed(page.get("DeleteMarkers", ()))]
+    # A server lists the newest version of a key first, and its times may be whole seconds. Sorting keeps the order
+    # of equal times, so the entries are reversed before.
     versions = [
-        ObjectVersion(
-            entry["Key"][prefix_length:],
-            entry["VersionId"],
-            int(entry.get("Size", 0)),
-            bool(entry["IsLatest"]),
-            is_delete_marker,
-            entry["LastModified"].astimezone(UTC),
-        )
-        for entry, is_delete_marker in entries
+        _parse_listing_entry(entry, prefix_length, is_delete_marker=False)
+        for entry in reversed(page.get("Versions", ()))
+    ]
+    versions += [
+        _parse_listing_entry(entry, prefix_length, is_delete_marker=True)
+        for entry in reversed(page.get("DeleteMarkers", ()))
     ]
     return sorted(versions, key=lambda version: (version.key, version.modified_at))
 
 
+def _parse_listing_entry(entry: Mapping[str, Any], prefix_length: int, *, is_delete_marker: bool) -> ObjectVersion:
+    """Return an entry of a listing, with its key relative to the prefix."""
+    return ObjectVersion(
+        key=entry["Key"][prefix_length:],
+        version_id=entry["VersionId"],
+        size=int(entry.get("Size", 0)),  # a delete marker has none
+        is_newest=bool(entry["IsLatest"]),
+        is_delete_marker=is_delete_marker,
+        modified_at=entry["LastModified"].astimezone(UTC),
+    )
+
+
 def _refuse_web_page(http_response: Any, **_: Any) -> None:
+    """Raise ResponseParserError if a reply is a web page. The client calls this with each reply, by its event."""
     from botocore.parsers import ResponseParserError
 
     if "text/html" in http_response.headers.get("content-type", ""):

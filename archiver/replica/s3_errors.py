@@ -1,4 +1,4 @@
-"""Turning the failures of the S3 client into the errors of the port, each with a reason for people."""
+"""Turning the failures of the S3 client into the errors of the port, each with a reason that people understand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLOCKS = LazyMessage.define(
     "the clocks of this server and of the bucket differ too much", code="bucket.clocks-differ"
 )
 _OVERLOADED = LazyMessage.define("the bucket is overloaded", code="bucket.overloaded")
-#: A server's error code -> the reason in a sentence.
+#: A server's error code -> the reason as a clause of the message for people.
 _REASONS: Mapping[str, LazyMessage] = {
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "SignatureDoesNotMatch": _WRONG_SECRET,
@@ -36,18 +36,18 @@ NO_S3 = LazyMessage.define("what answers there does not speak S3", code="bucket.
 OTHER = LazyMessage.define("it answered {code}", code="bucket.other-answer")
 CUT = LazyMessage.define("the connection ended in the middle of an object", code="bucket.cut")
 UNLOCKED = LazyMessage.define("it took an object and did not lock it", code="bucket.unlocked")
-#: Codes of a missing object. Servers answer "method not allowed" for a version that is a delete marker.
+#: The codes for a missing object. For a version that is a delete marker, servers answer "method not allowed".
 _MISSING_CODES = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
-#: Codes of a refused request. Ceph calls the empty retention that would clear a lock malformed.
+#: The codes for a refused request. "MalformedXML" is Ceph's answer to a request that would clear a lock.
 _FORBIDDEN_CODES = frozenset(
     {"AccessDenied", "InvalidRequest", "InvalidBucketState", "MalformedXML", "ObjectLocked", "403", "400", "409"}
 )
-#: A longer or odder code is no S3 server's, and may be a page that echoes the request.
+#: The codes of S3 servers are shorter than this. A longer one may come from a web page that repeats the request.
 _LONGEST_CODE = 60
 
 
 def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
-    """Return the error to raise for the bucket at ``url``."""
+    """Return the error about the bucket at ``url``, for the caller to raise. ``reason`` is part of the message."""
     return BucketProblem(
         "The bucket {url} cannot be used: {reason}. Nothing archived here was lost, and archiving goes on. "
         "Mend the access, the network or the settings; what is missing there is sent then.",
@@ -58,10 +58,12 @@ def bucket_problem(url: str, reason: LazyMessage) -> BucketProblem:
 
 @contextmanager
 def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[None]:
-    """Turn failures of the client into the errors of the port.
+    """Turn the errors that the S3 client raises in the block into the errors of the port.
 
-    Raises ObjectMissing for an object that was asked for and does not exist, RequestForbidden (only with
-    ``may_be_forbidden``) for a refusal, BucketProblem for everything else.
+    Raises ObjectMissing if the requested object does not exist, RequestForbidden (only with ``may_be_forbidden``)
+    if the server refuses the request, and BucketProblem with ``url`` for everything else. A LookupError or
+    ValueError in the block counts as a reply in another form than S3's, an OSError as a bucket that cannot be
+    reached.
     """
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
@@ -87,12 +89,15 @@ def narrowed_errors(url: str, *, may_be_forbidden: bool = False) -> Iterator[Non
     except (exceptions.BotoCoreError, OSError):
         raise bucket_problem(url, UNREACHABLE) from None
     except (LookupError, ValueError):
-        # The client could parse the reply, but a member is missing or has another form.
+        # The client could parse the reply, but the block found a member missing or in another form.
         raise bucket_problem(url, NO_S3) from None
 
 
 def _reason_of_code(code: str) -> LazyMessage:
-    """Return the reason for an error code; an unknown code is shown only in the form of S3 codes."""
+    """Return the reason for a server's error code.
+
+    The message shows an unknown code only if it looks like a code of S3: anything else may be part of a web page.
+    """
     if code in _REASONS:
         return _REASONS[code]
     return OTHER.with_fields(code=code) if code.isalnum() and len(code) < _LONGEST_CODE else NO_S3

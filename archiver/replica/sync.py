@@ -1,22 +1,21 @@
 """Bringing the bucket up to date with the archive: upload, lock, hold, and delete after disposals.
 
-The order is what makes a crash harmless: content first, then the history that names it. So whatever the history in
-the bucket names, the bucket has.
+Content is sent before the history that names it. So even after a crash, the bucket has all content that the
+history in the bucket names.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from archiver import clock
-from archiver.errors import StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.replica import object_names
-from archiver.replica.bucket import Bucket, BucketProblem, RequestForbidden
+from archiver.replica.bucket import Bucket, RequestForbidden
 from archiver.replica.bundles import write_bundle
 from archiver.replica.desired_objects import (
     DesiredObject,
@@ -25,32 +24,41 @@ from archiver.replica.desired_objects import (
     is_lock_too_short,
     lock_end,
 )
+from archiver.replica.existing_objects import adopt_listed_content, adopt_unrecorded_bundles, claim_prefix
 from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.object_names import EventSpan
 from archiver.replica.parallel_transfers import Progress, run_in_parallel, split_into_batches
-from archiver.replica.prefix_claim import claim_prefix
-from archiver.replica.sync_result import SyncResult
+from archiver.replica.sync_result import ExtendedLock, LockedContent, SyncResult
 from archiver.retention.policy import Policy
 from archiver.store import lock
 from archiver.store.archive import Archive
 
-#: Objects between two records of progress. Fewer: more commits to replica.db. More: a crash repeats more questions
-#: to the bucket, though no upload: what arrived is found there again.
+#: Objects between two records of progress. With fewer, replica.db is committed more often. With more, a crash
+#: repeats more requests, though no upload: the next sync lists the bucket and finds the objects that arrived.
 _BATCH_SIZE = 500
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class SecondWriter(BucketProblem):
-    """Another archive, or another copy of this one, writes below the same prefix."""
+class _UnsentContent(NamedTuple):
+    """A content object to upload."""
 
-    code = "secondwriter"
+    sha256: str
+    desired: DesiredObject
+
+
+class _OutdatedObject(NamedTuple):
+    """An object in the bucket whose lock or legal hold differs from the desired one."""
+
+    key: str
+    replicated: ReplicatedObject
+    desired: DesiredObject
 
 
 class Replicator:
-    """Makes a bucket equal to an archive, in a single :meth:`sync`.
+    """Brings a bucket up to date with an archive. Make a new one for each :meth:`sync`.
 
-    The caller closes the archive, the bucket and the state.
+    The caller opens and closes the archive and the state.
     """
 
     def __init__(
@@ -64,6 +72,12 @@ class Replicator:
         stopping: threading.Event | None = None,
         progress: Progress = lambda _sent, _total: None,
     ) -> None:
+        """Prepare a sync of ``archive`` with ``bucket``, whose known objects ``state`` holds.
+
+        ``has_lock`` is False for a bucket that was accepted without object lock: nothing is locked or held there.
+        Objects are transferred on ``thread_count`` threads. Once ``stopping`` is set, none is begun any more.
+        ``progress`` counts the bytes of content, after each batch.
+        """
         self._archive = archive
         self._bucket = bucket
         self._state = state
@@ -72,73 +86,53 @@ class Replicator:
         self._stopping = stopping or threading.Event()
         self._progress = progress
         self._result = SyncResult()
+        #: True if holds may be lifted and content may be deleted in the bucket.
         self._may_release = False
 
     def sync(self, policy: Policy, lock_timeout: float) -> SyncResult:
-        """Send absent content and history, move locks and holds, delete disposed content.
+        """Send absent content and history, update locks and legal holds, and delete disposed content.
 
-        Only one process syncs at a time. Progress before an error or a crash stays recorded, and the next sync
-        goes on from there.
+        Only one process syncs at a time. The progress before an error or a crash stays recorded, and the next sync
+        continues from there.
 
-        Raises Busy if another process syncs for longer than ``lock_timeout``, SecondWriter if somebody else writes
-        below the prefix, BucketProblem for other failures of the bucket, and TransferStopped if the service ends.
+        Raises Busy if another process syncs for longer than ``lock_timeout`` seconds, UsageError if the prefix
+        belongs to another archive, SecondWriter if somebody else writes bundles below the prefix, BucketProblem
+        for other failures of the bucket, and TransferStopped if the service ends.
         """
         with lock.hold(self._archive.root / "replica.lock", lock_timeout):
             return self._sync_locked(policy)
 
     def _sync_locked(self, policy: Policy) -> SyncResult:
-        """Do the steps of a sync in their order, while the lock of the process is held.
+        """Take the steps of a sync in their order. The caller holds the lock on ``replica.lock``.
 
-        A sync that breaks off leaves the state incomplete, so the next one begins with a listing of the bucket.
+        A sync that fails leaves the state marked as unfinished, so the next one begins with a listing of the
+        bucket.
         """
         index = self._archive.index
-        # Read before the content is listed: later events may name content that is not sent in this sync.
+        # Read the head before the desired content: later events may name content that this sync does not send.
         journal_head = index.head
-        # An event of an unknown kind may be a hold: until it is understood, nothing is released or deleted.
+        # An event of an unknown kind may be a hold. Until a later release understands it, nothing is released.
         self._may_release = not index.unread()
         now = clock.read().wall
-        desired = desired_objects(index, policy, self._archive.compliance_time())
+        desired_content = desired_objects(index, policy, self._archive.compliance_time())
         if not self._state.is_complete():
             self._adopt_listed_objects(now)
         self._state.begin_sync()
-        self._send_content(desired, now)
-        self._update_content_locks(desired, now)
-        self._send_history(journal_head, desired_history(desired, now), now)
-        self._delete_disposed_content(desired, now)
+        self._send_content(desired_content, now)
+        self._update_content_locks(desired_content, now)
+        self._send_history(journal_head, desired_history(desired_content, now), now)
+        self._delete_disposed_content(desired_content, now)
         self._state.finish_sync(clock.read().wall)
         return self._result
 
     # --- what the bucket has already
 
     def _adopt_listed_objects(self, now: datetime) -> None:
-        """List the bucket and record the content, to send nothing twice after a crash or a lost state.
+        """List the bucket and record its content, and ensure that the prefix belongs to this archive.
 
-        Of several versions the oldest is the archive's own: others could only add later ones. An object with
-        another digest than in the key is left out, and so sent again.
+        Raises UsageError if the prefix belongs to another archive, BucketProblem, and TransferStopped.
         """
-        known_keys = set(self._state.objects_below(""))
-        unknown_versions = (
-            version
-            for version in self._bucket.list_versions(object_names.CONTENT_PREFIX)
-            if not version.is_delete_marker and version.key not in known_keys
-        )
-        for batch in split_into_batches(unknown_versions, _BATCH_SIZE):
-            oldest_versions = {
-                version.key: version for version in reversed(batch) if version.key not in known_keys
-            }
-            known_keys |= oldest_versions.keys()
-            infos = self._in_parallel(
-                lambda version: self._bucket.object_info(version.key, version.version_id),
-                oldest_versions.values(),
-            )
-            self._state.record_objects(
-                (
-                    version.key,
-                    ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold),
-                )
-                for version, info in zip(oldest_versions.values(), infos, strict=True)
-                if info is not None and info.sha256 == object_names.parse_content_key(version.key)
-            )
+        adopt_listed_content(self._bucket, self._state, self._thread_count, self._stopping)
         claim_lock_end = lock_end(desired_history({}, now), now) if self._has_lock else None
         claim = claim_prefix(self._bucket, self._archive.index.archive_id, claim_lock_end)
         self._state.record_objects([claim])
@@ -146,10 +140,11 @@ class Replicator:
 
     # --- content
 
-    def _send_content(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Upload content absent from the bucket, or there with another size, and record each batch.
+    def _send_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
+        """Upload the content that the bucket lacks or has with another size, and record each batch.
 
-        Uploads that a crash leaves unrecorded are found by the listing at the next sync, and not sent again.
+        ``desired_content`` is by SHA-256. If a crash leaves uploads unrecorded, the next sync lists the bucket and
+        does not send them again.
         """
         replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
 
@@ -158,193 +153,183 @@ class Replicator:
             return replicated is not None and replicated.size == expected_size
 
         unsent_content = [
-            (sha256, content) for sha256, content in desired.items() if not is_sent(sha256, content.size)
+            _UnsentContent(sha256, desired)
+            for sha256, desired in desired_content.items()
+            if not is_sent(sha256, desired.size)
         ]
-        total_bytes, handled_bytes = sum(content.size for _, content in unsent_content), 0
+        total_bytes, handled_bytes = sum(content.desired.size for content in unsent_content), 0
         for batch in split_into_batches(unsent_content, _BATCH_SIZE):
-            uploads = self._in_parallel(lambda item: self._upload_content(*item, now), batch)
+            uploads = self._in_parallel(lambda content: self._upload_content(content, now), batch)
             sent_objects = [
-                (object_names.content_key(sha256), uploaded)
-                for (sha256, _), uploaded in zip(batch, uploads, strict=True)
+                (object_names.content_key(content.sha256), uploaded)
+                for content, uploaded in zip(batch, uploads, strict=True)
                 if uploaded is not None
             ]
             self._state.record_objects(sent_objects)
             self._result.sent_count += len(sent_objects)
             self._result.sent_bytes += sum(uploaded.size for _, uploaded in sent_objects)
-            handled_bytes += sum(content.size for _, content in batch)
+            handled_bytes += sum(content.desired.size for content in batch)
             self._progress(handled_bytes, total_bytes)
 
-    def _upload_content(self, sha256: str, content: DesiredObject, now: datetime) -> ReplicatedObject | None:
-        path = self._archive.content.path(sha256)
+    def _upload_content(self, content: _UnsentContent, now: datetime) -> ReplicatedObject | None:
+        """Upload a content object and return its record, or return None if the archive lacks the content too."""
+        path = self._archive.content.path(content.sha256)
         if not is_there(path):
-            # One missing file must not keep the others from being sent; verify reports it as a finding.
-            self._result.missing_content.append(sha256)
+            # One missing file must not keep the others from being sent. ``verify`` reports it as a finding.
+            self._result.missing_content.append(content.sha256)
             return None
-        return self._upload(object_names.content_key(sha256), path, sha256, content, now)
+        return self._upload(object_names.content_key(content.sha256), path, content.sha256, content.desired, now)
 
     def _upload(
         self, key: str, source: Path, sha256: str, desired: DesiredObject, now: datetime
     ) -> ReplicatedObject:
+        """Upload a file with the desired lock and hold, and return its record. The caller saves the record."""
         locked_until = lock_end(desired, now) if self._has_lock else None
         version_id = self._bucket.upload(key, source, sha256, locked_until)
         needs_hold = desired.has_hold and self._has_lock
         if needs_hold:
-            self._bucket.set_legal_hold(key, version_id, on=True)
+            self._bucket.set_legal_hold(key, version_id, is_held=True)
         return ReplicatedObject(version_id, source.stat().st_size, locked_until, needs_hold)
 
     # --- locks and holds
 
-    def _update_content_locks(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Extend locks of content that end too early, and place or lift legal holds.
+    def _update_content_locks(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
+        """Extend the locks of content that end too early, and place or lift legal holds.
 
         No hold is lifted while the journal has an event of an unknown kind, which may be a hold.
         """
         if not self._has_lock:
             return
         replicated_objects = self._state.objects_below(object_names.CONTENT_PREFIX)
-        desired_by_key = {object_names.content_key(sha256): content for sha256, content in desired.items()}
-        outdated_objects = [
-            (key, replicated_objects[key], content)
-            for key, content in desired_by_key.items()
-            if key in replicated_objects
-            and (
-                is_lock_too_short(replicated_objects[key].locked_until, content, now)
-                or self._must_change_hold(replicated_objects[key], content)
-            )
-        ]
+        sent_objects = (
+            _OutdatedObject(key, replicated_objects[key], desired)
+            for sha256, desired in desired_content.items()
+            if (key := object_names.content_key(sha256)) in replicated_objects
+        )
+        outdated_objects = (
+            sent
+            for sent in sent_objects
+            if is_lock_too_short(sent.replicated.locked_until, sent.desired, now)
+            or self._must_change_hold(sent.replicated, sent.desired)
+        )
         for batch in split_into_batches(outdated_objects, _BATCH_SIZE):
             self._update_locks(batch, now)
 
-    def _update_locks(self, batch: list[tuple[str, ReplicatedObject, DesiredObject]], now: datetime) -> None:
-        updated_objects = self._in_parallel(lambda item: self._update_lock(*item, now), batch)
-        self._state.record_objects(zip((key for key, _, _ in batch), updated_objects, strict=True))
+    def _update_locks(self, outdated_objects: Sequence[_OutdatedObject], now: datetime) -> None:
+        """Bring locks and holds to the desired state, and record all objects at the end."""
+        updated_objects = self._in_parallel(lambda outdated: self._update_lock(outdated, now), outdated_objects)
+        keys = (outdated.key for outdated in outdated_objects)
+        self._state.record_objects(zip(keys, updated_objects, strict=True))
 
-    def _update_lock(
-        self, key: str, replicated: ReplicatedObject, desired: DesiredObject, now: datetime
-    ) -> ReplicatedObject:
-        """Bring lock and hold of an object to the desired state, and return the new record."""
+    def _update_lock(self, outdated: _OutdatedObject, now: datetime) -> ReplicatedObject:
+        """Bring lock and hold of an object to the desired state, and return its new record."""
+        key, replicated, desired = outdated
         locked_until = replicated.locked_until
         if is_lock_too_short(locked_until, desired, now):
             locked_until = lock_end(desired, now)
             self._bucket.extend_lock(key, replicated.version_id, locked_until)
-            self._result.extended_locks.append((key, locked_until))
+            self._result.extended_locks.append(ExtendedLock(key, locked_until))
         has_legal_hold = replicated.has_legal_hold
         if self._must_change_hold(replicated, desired):
             has_legal_hold = desired.has_hold
-            self._bucket.set_legal_hold(key, replicated.version_id, on=has_legal_hold)
+            self._bucket.set_legal_hold(key, replicated.version_id, is_held=has_legal_hold)
             self._result.changed_holds += 1
         return ReplicatedObject(replicated.version_id, replicated.size, locked_until, has_legal_hold)
 
     def _must_change_hold(self, replicated: ReplicatedObject, desired: DesiredObject) -> bool:
+        """Return True if the legal hold has to be placed, or has to be lifted and may be."""
         return replicated.has_legal_hold != desired.has_hold and (desired.has_hold or self._may_release)
 
     # --- history
 
     def _send_history(self, journal_head: str | None, desired: DesiredObject, now: datetime) -> None:
-        """Upload the events absent from the bucket as one git bundle, then renew locks that end too early.
+        """Upload the events that the bucket lacks as one git bundle, then renew locks that end too early.
 
-        Safe to repeat after a crash: a bundle that was uploaded but not recorded is adopted first.
+        ``journal_head`` is the commit of the last event to send. None: the index is empty. ``desired`` is the
+        guarantee for all bundles. Safe to repeat after a crash: a bundle that was uploaded but not recorded is
+        adopted first.
 
-        Raises SecondWriter for a bundle that is not this archive's, BucketProblem; what was recorded until then
-        stays recorded.
+        Raises SecondWriter for a bundle of another archive, and BucketProblem. What was recorded by then stays
+        recorded.
         """
         recorded_bundles = self._state.objects_below(object_names.HISTORY_PREFIX)
-        newest_span = self._adopt_unrecorded_bundles(_newest_span(recorded_bundles))
+        newest_span = adopt_unrecorded_bundles(
+            self._archive, self._bucket, self._state, _newest_span(recorded_bundles)
+        )
         if journal_head is not None and self._is_bucket_behind(newest_span, journal_head):
             newest_span = self._upload_bundle(newest_span, journal_head, desired, now)
         if newest_span is not None:
             self._state.set_last_sent_event(newest_span.last_seq)
         if self._has_lock:
-            permanent_objects = self._state.objects_below(object_names.HISTORY_PREFIX)
-            permanent_objects |= self._state.objects_below(object_names.IDENTITY_KEY)
-            outdated_objects = [
-                (key, replicated, desired)
-                for key, replicated in permanent_objects.items()
-                if is_lock_too_short(replicated.locked_until, desired, now)
-            ]
-            self._update_locks(outdated_objects, now)
+            self._renew_history_locks(desired, now)
 
     def _is_bucket_behind(self, newest_span: EventSpan | None, journal_head: str) -> bool:
+        """Return True if no bundle has the event of ``journal_head``. ``newest_span`` is None without bundles."""
         return newest_span is None or self._archive.journal.event(journal_head).seq > newest_span.last_seq
 
     def _upload_bundle(
         self, newest_span: EventSpan | None, journal_head: str, desired: DesiredObject, now: datetime
     ) -> EventSpan:
-        """Upload the events after ``newest_span`` up to ``journal_head``, and record the bundle."""
-        last_sent_commit = newest_span.head_commit if newest_span else None
-        with write_bundle(self._archive, last_sent_commit, journal_head) as (span, path, sha256):
-            uploaded = self._upload(object_names.bundle_key(span), path, sha256, desired, now)
-        self._state.record_objects([(object_names.bundle_key(span), uploaded)])
-        self._result.sent_bytes += uploaded.size
-        return span
+        """Upload and record a bundle with the events after ``newest_span`` up to ``journal_head``.
 
-    def _adopt_unrecorded_bundles(self, newest_span: EventSpan | None) -> EventSpan | None:
-        """Record listed bundles behind ``newest_span``, and return the newest span of all.
-
-        They are this archive's from before a crash, or those of a second writer: then raises SecondWriter.
+        Returns the span of the bundle. Without a ``newest_span`` the bundle begins with the first event.
         """
-        listed_after = object_names.bundle_key(newest_span) if newest_span else ""
-        for version in self._bucket.list_versions(object_names.HISTORY_PREFIX, listed_after):
-            span = object_names.parse_bundle_key(version.key)
-            if version.is_delete_marker or self._state.find_object(version.key) is not None:
-                continue
-            if span is None or not _is_in_journal(self._archive, span):
-                raise SecondWriter(
-                    "{key} in the bucket was not written by this archive. Nothing was sent and nothing was lost. "
-                    "Each archive needs a prefix of its own: look who else writes there, or begin a new one with "
-                    "archiver replica init.",
-                    key=version.key,
-                )
-            info = self._bucket.object_info(version.key, version.version_id)
-            if info is not None:
-                bundle = ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold)
-                self._state.record_objects([(version.key, bundle)])
-                if newest_span is None or span.last_seq > newest_span.last_seq:
-                    newest_span = span
-        return newest_span
+        last_sent_commit = newest_span.head_commit if newest_span else None
+        with write_bundle(self._archive, last_sent_commit, journal_head) as bundle:
+            key = object_names.bundle_key(bundle.span)
+            uploaded = self._upload(key, bundle.path, bundle.sha256, desired, now)
+        self._state.record_objects([(key, uploaded)])
+        self._result.sent_bytes += uploaded.size
+        return bundle.span
+
+    def _renew_history_locks(self, desired: DesiredObject, now: datetime) -> None:
+        """Extend the locks of bundles and of the claim that end too early."""
+        permanent_objects = self._state.objects_below(object_names.HISTORY_PREFIX)
+        permanent_objects |= self._state.objects_below(object_names.IDENTITY_KEY)
+        outdated_objects = [
+            _OutdatedObject(key, replicated, desired)
+            for key, replicated in permanent_objects.items()
+            if is_lock_too_short(replicated.locked_until, desired, now)
+        ]
+        self._update_locks(outdated_objects, now)
 
     # --- disposal
 
-    def _delete_disposed_content(self, desired: Mapping[str, DesiredObject], now: datetime) -> None:
-        """Delete content that no version needs any more, once its lock has ended.
+    def _delete_disposed_content(self, desired_content: Mapping[str, DesiredObject], now: datetime) -> None:
+        """Delete the content that no version needs any more, since it was disposed of, once its lock has ended.
 
-        Such content was disposed of here. An object whose lock the bucket still enforces is reported instead, and
-        tried again by the next sync.
+        Its legal hold is lifted at once. While the bucket enforces a lock, the object is listed in the result
+        instead, and the next sync tries again. Nothing is deleted or lifted while the journal has an event of an
+        unknown kind.
         """
         if not self._may_release:
             return
         deleted_keys = []
         for key, replicated in self._state.objects_below(object_names.CONTENT_PREFIX).items():
             sha256 = object_names.parse_content_key(key)
-            if sha256 is None or sha256 in desired:
+            if sha256 is None or sha256 in desired_content:
                 continue
             if replicated.has_legal_hold:
-                self._bucket.set_legal_hold(key, replicated.version_id, on=False)
+                self._bucket.set_legal_hold(key, replicated.version_id, is_held=False)
             if replicated.locked_until is not None and replicated.locked_until > now:
-                self._result.still_locked.append((sha256, replicated.locked_until))
+                self._result.still_locked.append(LockedContent(sha256, replicated.locked_until))
                 continue
             try:
                 self._bucket.delete_version(key, replicated.version_id)
             except RequestForbidden:
-                # By the bucket's own clock the lock has not ended, or somebody extended it.
-                self._result.still_locked.append((sha256, replicated.locked_until or now))
+                # The lock has not ended by the bucket's clock, or somebody extended it.
+                self._result.still_locked.append(LockedContent(sha256, replicated.locked_until or now))
                 continue
             deleted_keys.append(key)
         self._state.forget_objects(deleted_keys)
         self._result.deleted_count += len(deleted_keys)
 
     def _in_parallel(self, transfer: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """Do as :func:`run_in_parallel` does, with the threads and the end of this sync."""
         return run_in_parallel(transfer, items, self._thread_count, self._stopping)
 
 
 def _newest_span(bundles: Mapping[str, ReplicatedObject]) -> EventSpan | None:
+    """Return the span with the latest events among ``bundles``, which are by key. None without bundles."""
     spans = [span for key in bundles if (span := object_names.parse_bundle_key(key)) is not None]
     return max(spans, key=lambda span: span.last_seq, default=None)
-
-
-def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
-    try:
-        return archive.journal.event(span.head_commit).seq == span.last_seq
-    except StorageError:
-        # The archive has no such commit, so the bundle is not one of its own.
-        return False

@@ -4,27 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 
 
+class ExtendedLock(NamedTuple):
+    """A lock that was extended."""
+
+    key: str
+    #: The new end.
+    locked_until: datetime
+
+
+class LockedContent(NamedTuple):
+    """Content that was disposed of in the archive, and that the bucket cannot delete yet because of its lock."""
+
+    sha256: str
+    #: The recorded end of the lock. If there is none, but the bucket still refused to delete, the time of the
+    #: sync.
+    locked_until: datetime
+
+
 @dataclass(slots=True)
 class SyncResult:
-    """The counts and leftovers of a sync."""
+    """What a sync has done, and the objects that it could not send or delete. The lists are in no order."""
 
+    #: Content objects that were uploaded.
     sent_count: int = 0
+    #: Bytes of content and of bundles that were uploaded.
     sent_bytes: int = 0
-    #: Key and new end of each lock that was extended.
-    extended_locks: list[tuple[str, datetime]] = field(default_factory=list)
+    extended_locks: list[ExtendedLock] = field(default_factory=list)
+    #: Legal holds that were placed or lifted.
     changed_holds: int = 0
+    #: Content objects that were deleted.
     deleted_count: int = 0
-    #: SHA-256 and end of the lock of content that was disposed of here, and cannot be deleted there yet.
-    still_locked: list[tuple[str, datetime]] = field(default_factory=list)
-    #: SHA-256 of content that neither the archive nor the bucket has.
+    still_locked: list[LockedContent] = field(default_factory=list)
+    #: The SHA-256 of content that neither the archive nor the bucket has.
     missing_content: list[str] = field(default_factory=list)
 
     def describe(self) -> LazyMessage:
-        """Return a sentence for people."""
+        """Return a sentence for people with all counts."""
         return LazyMessage(
             "Sent {sent} objects ({megabytes} MB), moved {extended} locks and {holds} holds, deleted {deleted}.",
             sent=self.sent_count,

@@ -1,4 +1,4 @@
-"""A limit on bytes per second over all threads, which also ends transfers."""
+"""A limit on the bytes per second of all threads together. It can also end all transfers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import IO
 from archiver import clock
 from archiver.replica.bucket import TransferStopped
 
-#: Longest sleep before a waiting thread looks whether transfers were stopped: shorter wakes up for nothing,
-#: longer delays the end of the service.
+#: The longest sleep before a waiting thread checks whether transfers were stopped. A shorter one wakes the thread
+#: more often for nothing. A longer one delays the end of the service.
 _LONGEST_SLEEP_SECONDS = 0.2
-#: Bytes that pass at once: with fewer a fast line waits for locks, with more a slow one comes in bursts.
+#: Bytes that pass at once. With fewer, threads on a fast line wait for the lock of the throttle most of the time.
+#: With more, a slow line transfers in bursts.
 _CHUNK_BYTES = 1 << 16
 
 
 class Throttle:
-    """Lets ``bytes_per_second`` pass over all threads together (0: no limit), until stopped."""
+    """A limit on the bytes per second of all threads together. Safe to use from several threads."""
 
     def __init__(self, bytes_per_second: float) -> None:
+        """Begin with ``bytes_per_second``. 0 means no limit, so that only :meth:`stop` has an effect."""
         self._bytes_per_second = bytes_per_second
         self._lock = threading.Lock()
-        #: Monotonic time from which on the next bytes may pass.
+        #: The monotonic time at which the next bytes may pass.
         self._next_free_time = 0.0
         self._is_stopped = False
 
     def stop(self) -> None:
-        """End every transfer at the next chunk, now and later."""
+        """Make every transfer raise TransferStopped at its next chunk, those begun later too. Return at once."""
         self._is_stopped = True
 
     def wait_for(self, byte_count: int) -> None:
-        """Wait until ``byte_count`` more bytes may pass.  Raises TransferStopped once stopped."""
+        """Wait until ``byte_count`` more bytes may pass. Raises TransferStopped after :meth:`stop`."""
         if self._is_stopped:
             raise TransferStopped
         if not self._bytes_per_second:
@@ -45,29 +47,39 @@ class Throttle:
                 raise TransferStopped
 
     def read_from(self, stream: IO[bytes], byte_count: int) -> bytes:
-        """Read up to ``byte_count`` bytes, and wait for their turn.  Raises TransferStopped once stopped."""
+        """Read up to ``byte_count`` bytes, wait until they may pass, and return them.
+
+        Raises TransferStopped after :meth:`stop`.
+        """
         data = stream.read(byte_count)
         self.wait_for(len(data))
         return data
 
 
 class ThrottledFile:
-    """A file to upload, read no faster than a throttle allows; rewound by the client before another attempt."""
+    """A file for the S3 client to upload, read no faster than a throttle allows.
+
+    The client calls :meth:`seek` to repeat an upload after a failure. The owner of the stream closes it.
+    """
 
     def __init__(self, stream: IO[bytes], throttle: Throttle) -> None:
+        """Wrap ``stream``, an open binary file."""
         self._stream = stream
         self._throttle = throttle
 
     def read(self, byte_count: int = -1) -> bytes:
-        """Read one chunk at most, whatever ``byte_count`` says: a whole file would pass in one burst."""
+        """Read up to ``byte_count`` bytes (-1: no limit), but never more than a chunk.
+
+        A client that reads a whole file at once would send it in one burst.
+        """
         return self._throttle.read_from(
             self._stream, _CHUNK_BYTES if byte_count < 0 else min(byte_count, _CHUNK_BYTES)
         )
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to an offset, as io.IOBase.seek does."""
+        """Move to ``offset`` as io.IOBase.seek does, and return the new position."""
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the offset of the next byte."""
+        """Return the position of the next byte."""
         return self._stream.tell()

@@ -15,13 +15,13 @@ from archiver.daemon.ticks import UNSIGNED
 from archiver.daemon.trouble import LastProblem, read_last_problem
 from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
 from archiver.errors import LazyMessage
-from archiver.existence import is_folder, is_there
 from archiver.filings.due.deadlines import Deadline, open_deadlines
 from archiver.filings.due.reminders import display_alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import UnreadEvent
+from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.status.attention import find_problems
 from archiver.status.disk_forecast import DiskForecast, forecast_disk, growth_start

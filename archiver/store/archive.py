@@ -13,8 +13,8 @@ from typing import cast
 
 from archiver import clock
 from archiver.errors import ArchiverError, ConfigError, JournalDamaged, LazyMessage, StorageError
-from archiver.existence import is_plain_file
 from archiver.model import Actor, JournalPoint
+from archiver.path_existence import is_plain_file
 from archiver.store import keys, lock, permissions, sqlite, users
 from archiver.store.content.objects import ContentStore
 from archiver.store.creation import new_archive

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiver.errors import StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.store.fsync import sync_path
 
 if TYPE_CHECKING:

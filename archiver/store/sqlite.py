@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from archiver import clock
-from archiver.existence import is_there
 from archiver.model import JournalPoint
+from archiver.path_existence import is_there
 from archiver.store.permissions import umask_for
 
 #: How long to wait for another process's lock.  A shorter wait fails on a busy machine; a longer one hides that a

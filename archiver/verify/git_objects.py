@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archiver.errors import LazyMessage
-from archiver.existence import is_folder, is_there
+from archiver.path_existence import is_folder, is_there
 from archiver.store.git import hooks
 from archiver.store.git.repository import Repository
 from archiver.verify.findings import VerifyReport, verbatim

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.existence import is_plain_file
+from archiver.path_existence import is_plain_file
 from archiver.verify.findings import VerifyReport, verbatim
 
 _OID = re.compile(rb"[0-9a-f]{40}")

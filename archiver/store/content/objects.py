@@ -17,7 +17,7 @@ from pathlib import Path
 
 from archiver import clock
 from archiver.errors import StorageError
-from archiver.existence import is_folder
+from archiver.path_existence import is_folder
 from archiver.store.content.copier import Copier, WriteFailed
 from archiver.store.content.source import Source, SourceChanged, StatData
 from archiver.store.failpoints import Step, reached

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from archiver.errors import StorageError
-from archiver.existence import is_plain_file, is_there
 from archiver.model import Event
+from archiver.path_existence import is_plain_file, is_there
 from archiver.store import permissions
 from archiver.store.archive import Archive
 from archiver.store.creation import new_archive

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from archiver.errors import LazyMessage, StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
 #: The modes of the signing key, of a content object and of a hook: the filesystem must keep each of them.

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from archiver.errors import Busy
-from archiver.existence import is_folder, is_there
+from archiver.path_existence import is_folder, is_there
 from archiver.store import permissions
 from archiver.store.creation.filesystem_abilities import check_filesystem
 from archiver.store.fsync import sync_filesystem

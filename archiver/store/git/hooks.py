@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.errors import StorageError
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.store.git import lfs_additions
 
 #: The complete text of ``config``; another text with the same meaning is not accepted.

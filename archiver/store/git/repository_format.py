@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from archiver.errors import LazyMessage, StorageError
-from archiver.existence import is_plain_file
+from archiver.path_existence import is_plain_file
 from archiver.store.git import hooks
 from archiver.store.git.commands import GitCommands
 

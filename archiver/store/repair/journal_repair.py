@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archiver.errors import JournalDamaged, LazyMessage
-from archiver.existence import is_folder, is_there
 from archiver.model import CHECKPOINTS, JournalPoint
+from archiver.path_existence import is_folder, is_there
 from archiver.store.git import packed_refs
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index.queries import Index

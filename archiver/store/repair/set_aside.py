@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.store import sqlite
 from archiver.store.index.index_schema import RECORDS
 

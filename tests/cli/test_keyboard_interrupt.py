@@ -24,7 +24,7 @@ import runpy
 has_begun = False
 def hook(event, arguments):
     global has_begun, left
-    has_begun = has_begun or (event == "import" and arguments[0] == "archiver.interruption")
+    has_begun = has_begun or (event == "import" and arguments[0] == "archiver.keyboard_interrupt")
     if has_begun and event == kind:
         left -= 1
         if left == 0:

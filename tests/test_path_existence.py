@@ -14,7 +14,7 @@ import pytest
 import archiver
 from archiver.audit import package
 from archiver.documents.cache import DocumentCache
-from archiver.existence import is_folder, is_plain_file, is_there
+from archiver.path_existence import is_folder, is_plain_file, is_there
 from tests.support.site import Site
 
 #: Root may look everywhere; without these capabilities it is kept out as anybody else is.
@@ -139,8 +139,8 @@ def test_what_may_not_be_looked_at_is_an_error(closed: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from archiver import existence
-for ask in (existence.is_there, existence.is_folder, existence.is_plain_file):
+from archiver import path_existence
+for ask in (path_existence.is_there, path_existence.is_folder, path_existence.is_plain_file):
     try:
         print(ask(Path(sys.argv[1])))
     except PermissionError as error:
@@ -198,7 +198,7 @@ SOURCES = [path for path in sorted(Path(archiver.__file__).parent.rglob("*.py"))
 
 
 def test_no_question_swallows_its_error() -> None:
-    """Ask with archiver.existence; an entry of os.scandir has a kind of its own, and is asked without links."""
+    """Ask with archiver.path_existence; an entry of os.scandir has a kind of its own, and is asked without links."""
     found = [f"{path}:{node.lineno}" for path in SOURCES for node in ast.walk(ast.parse(path.read_text("utf-8")))
              if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SWALLOWING
              and [each.arg for each in node.keywords] != ["follow_symlinks"]]  # fmt: skip

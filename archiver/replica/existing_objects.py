@@ -1,0 +1,172 @@
+"""The objects that the bucket already has: the claim of the prefix, and the uploads of earlier syncs.
+
+Two archives below one prefix would mix their history, so the prefix is claimed before anything is sent.
+
+An upload and its record in ``replica.db`` are two steps. After a crash between them, or without the database, a
+listing finds what is there, and the sync sends nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from archiver.errors import StorageError, UsageError
+from archiver.replica import object_names
+from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectVersion
+from archiver.replica.known_objects import ReplicaState, ReplicatedObject
+from archiver.replica.object_names import IDENTITY_KEY, EventSpan
+from archiver.replica.parallel_transfers import run_in_parallel, split_into_batches
+from archiver.store.archive import Archive
+
+#: The version of the claim's JSON.
+_CLAIM_FORMAT = 1
+#: Characters of a foreign owner that a message shows. An archive's id is shorter, but anybody may have written the
+#: object.
+_LONGEST_OWNER = 40
+#: Versions between two records of progress. With fewer, replica.db is committed more often. With more, a crash
+#: repeats more requests.
+_BATCH_SIZE = 500
+
+
+class SecondWriter(BucketProblem):
+    """Another archive, or another copy of this one, writes below the same prefix."""
+
+    code = "secondwriter"
+
+
+# --- the claim
+
+
+def claim_prefix(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> tuple[str, ReplicatedObject]:
+    """Ensure that the prefix belongs to this archive, by an object that holds the archive's id.
+
+    If the object exists, its oldest version decides, since anybody with access to the bucket can add later ones.
+    Otherwise the object is uploaded and locked through ``locked_until`` (None: it gets no lock). Returns the key
+    of the object, and the record of the version that decides.
+
+    Raises UsageError if the prefix belongs to another archive, BucketProblem if the bucket cannot be used.
+    """
+    versions = [
+        version
+        for version in bucket.list_versions(IDENTITY_KEY)
+        if version.key == IDENTITY_KEY and not version.is_delete_marker
+    ]
+    for version in sorted(versions, key=lambda version: version.modified_at):
+        info = bucket.object_info(version.key, version.version_id)
+        if info is None:  # deleted since it was listed
+            continue
+        owner = _read_owner(bucket, version)
+        if owner != archive_id:
+            raise UsageError(
+                "This prefix belongs to another archive ({owner}). Nothing was changed. Choose a prefix of its "
+                "own for this one.",
+                owner=owner[:_LONGEST_OWNER],
+            )
+        claimed = ReplicatedObject(version.version_id, info.size, info.locked_until, info.has_legal_hold)
+        return version.key, claimed
+    return IDENTITY_KEY, _upload_claim(bucket, archive_id, locked_until)
+
+
+def _upload_claim(bucket: Bucket, archive_id: str, locked_until: datetime | None) -> ReplicatedObject:
+    """Upload a claim for the archive, and return its record."""
+    data = json.dumps({"format": _CLAIM_FORMAT, "archive": archive_id}).encode("ascii")
+    with TemporaryDirectory() as folder:
+        claim_path = Path(folder) / IDENTITY_KEY
+        claim_path.write_bytes(data)
+        version_id = bucket.upload(IDENTITY_KEY, claim_path, hashlib.sha256(data).hexdigest(), locked_until)
+    return ReplicatedObject(version_id, len(data), locked_until, has_legal_hold=False)
+
+
+def _read_owner(bucket: Bucket, version: ObjectVersion) -> str:
+    """Return the id of the archive in a version of the claim, or "?" if the version is not a claim.
+
+    Raises BucketProblem if the version cannot be read, ObjectMissing if it was deleted since it was listed.
+    """
+    try:
+        return str(json.loads(b"".join(bucket.download(version.key, version.version_id)))["archive"])
+    except (ValueError, KeyError, TypeError):
+        # Somebody else wrote an object with this key, so the prefix is not ours.
+        return "?"
+
+
+# --- uploads of earlier syncs
+
+
+def adopt_listed_content(
+    bucket: Bucket, state: ReplicaState, thread_count: int, stopping: threading.Event
+) -> None:
+    """List the content objects of the bucket, and record those that are not recorded yet.
+
+    Of several versions of an object the oldest is the archive's own, as others can only add later ones. An object
+    whose digest is not the one in its key is not recorded, so the sync sends it again.
+
+    Raises BucketProblem, and TransferStopped once ``stopping`` is set. All earlier batches are recorded then.
+    """
+    seen_keys = set(state.objects_below(""))
+    unseen_versions = (
+        version
+        for version in bucket.list_versions(object_names.CONTENT_PREFIX)
+        if not version.is_delete_marker and version.key not in seen_keys
+    )
+
+    def request_info(version: ObjectVersion) -> ObjectInfo | None:
+        return bucket.object_info(version.key, version.version_id)
+
+    for batch in split_into_batches(unseen_versions, _BATCH_SIZE):
+        # A listing has the oldest version of a key first. In the reversed order it is the last one, which stays.
+        oldest_versions = {version.key: version for version in reversed(batch) if version.key not in seen_keys}
+        seen_keys |= oldest_versions.keys()
+        infos = run_in_parallel(request_info, oldest_versions.values(), thread_count, stopping)
+        state.record_objects(
+            (version.key, _record_of_version(version, info))
+            for version, info in zip(oldest_versions.values(), infos, strict=True)
+            if info is not None and info.sha256 == object_names.parse_content_key(version.key)
+        )
+
+
+def adopt_unrecorded_bundles(
+    archive: Archive, bucket: Bucket, state: ReplicaState, newest_span: EventSpan | None
+) -> EventSpan | None:
+    """Record the bundles in the bucket that come after ``newest_span``, the newest recorded one.
+
+    Returns the newest span of all. In both places None means that there is no bundle.
+
+    Raises SecondWriter for a bundle that does not belong to the journal of ``archive``, and BucketProblem.
+    """
+    recorded_key = object_names.bundle_key(newest_span) if newest_span else ""
+    for version in bucket.list_versions(object_names.HISTORY_PREFIX, recorded_key):
+        span = object_names.parse_bundle_key(version.key)
+        if version.is_delete_marker or state.find_object(version.key) is not None:
+            continue
+        if span is None or not _is_in_journal(archive, span):
+            raise SecondWriter(
+                "{key} in the bucket was not written by this archive. Nothing was sent and nothing was lost. "
+                "Each archive needs a prefix of its own: look who else writes there, or begin a new one with "
+                "archiver replica init.",
+                key=version.key,
+            )
+        info = bucket.object_info(version.key, version.version_id)
+        if info is not None:
+            state.record_objects([(version.key, _record_of_version(version, info))])
+            if newest_span is None or span.last_seq > newest_span.last_seq:
+                newest_span = span
+    return newest_span
+
+
+def _record_of_version(version: ObjectVersion, info: ObjectInfo) -> ReplicatedObject:
+    """Return the record of a listed version, with the lock and the hold from ``info``."""
+    return ReplicatedObject(version.version_id, version.size, info.locked_until, info.has_legal_hold)
+
+
+def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
+    """Return True if the last event of ``span`` is in the archive's journal, with the same number."""
+    try:
+        return archive.journal.event(span.head_commit).seq == span.last_seq
+    except StorageError:
+        # The archive has no such commit, so the bundle belongs to another archive.
+        return False
