@@ -37,7 +37,7 @@ class Gauges:
     last_scan: float
     last_event: float
     last_checkpoint: float
-    watching: str  # one of the states of the watch, as in ``archiver.daemon.watch_mode``
+    watching: str  # one of the states of the watch, as in ``archiver.daemon.watch_state``
     free_bytes: int  # of the archive's filesystem
     replica_behind_materials: int
     replica_behind_bytes: int
@@ -47,7 +47,7 @@ class Gauges:
 def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_state: str) -> Gauges:
     """Measure the current figures; raises OSError or sqlite3.Error if the archive cannot be read.
 
-    ``watch_state`` is one of the states in :mod:`archiver.daemon.watch_mode`.
+    ``watch_state`` is one of the states in :mod:`archiver.daemon.watch_state`.
     """
     index = archive.index
     filesystem = os.statvfs(archive.root)

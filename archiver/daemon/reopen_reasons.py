@@ -1,4 +1,4 @@
-"""Reasons for a daemon to end although nobody stopped it.  The service opens everything again for the next daemon."""
+"""Reasons for a daemon to end by itself, so that the service opens everything again and starts the next daemon."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ class HistoryReplaced(Exception):
 
 
 class FolderRemounted(Exception):
-    """The watched folder is on another kind of mount now: child processes have to read it, or need not any more."""
+    """The watched folder is on another kind of mount now, so it has to be read in another way."""

@@ -327,7 +327,7 @@ def _send_reply(peer: socket.socket, reply: dict[str, Any]) -> None:
 
 
 def _note_refusal(archive: Path, uid: int) -> None:
-    """Add a rejected caller to the list of refusals in the spool; :mod:`archiver.daemon.refusals` journals the list.
+    """Add a rejected caller to the list of refusals in the spool, for :mod:`archiver.daemon.refusals` to journal.
 
     With an event for each refusal, callers without rights could fill the journal.
     """

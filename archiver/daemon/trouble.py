@@ -95,8 +95,8 @@ class FailureState:
     def remember(self, code: str, message: LazyMessage) -> None:
         """Keep a problem for ``status``; safe on every thread.
 
-        ``code`` is the problem's code, as in the metrics.  Unless this is the snapshot's thread, the problem is only
-        queued, and :meth:`write_queued_problems` writes it.
+        ``code`` is the problem's code, as in the metrics.  On other threads than the snapshot's, the problem is
+        only queued, and :meth:`write_queued_problems` writes it.
         """
         problem = {"at": clock.stamp(clock.read().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))

@@ -14,7 +14,7 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.ticks import UNSIGNED
 from archiver.daemon.trouble import LastProblem, read_last_problem
-from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
+from archiver.daemon.watch_state import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
 from archiver.errors import LazyMessage
 from archiver.existence import is_folder, is_there
 from archiver.filings.due.deadlines import Deadline, open_deadlines

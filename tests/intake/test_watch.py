@@ -69,7 +69,7 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
         site.write(f"f/s/d{number:02d}/a", "1")
     limit = tmp_path / "limit"
     limit.write_text("8\n")
-    patch = f"import archiver.daemon.watched_folder as f\nfrom pathlib import Path\nf._WATCH_LIMIT = Path({os.fspath(limit)!r})"
+    patch = f"import archiver.daemon.watched_folder as f\nfrom pathlib import Path\nf._WATCH_LIMIT_FILE = Path({os.fspath(limit)!r})"
     own = "/proc/sys/user/max_inotify_watches"
     wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
