@@ -231,7 +231,7 @@ class WatchedFolder:
         """
         try:
             watcher.send_probe()
-            self._canary.probe_sent(now)
+            self._canary.note_probe_sent(now)
         except OSError as error:
             # Other events do not need the probe, but a deaf watch goes unnoticed until the next scan.
             self._canary.postpone(now)
