@@ -146,7 +146,7 @@ class ChildAccess:
     A filesystem that hangs blocks a child, and this process only for ``patience_seconds``.  Such a child is left
     behind, and until the kernel lets it end, each request about its filing raises TimeoutError at once.
 
-    Several threads may call, and each call has a child of its own.  The owner ends all children with :meth:`close`.
+    Several threads may call; each call has a child of its own.  The owner ends all children with :meth:`close`.
     """
 
     def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Between two probe events. Lower, and an idle server wakes up for nothing. Higher, and a deaf watch goes unnoticed
-#: for longer.
+#: Between two probe events. Lower, and an idle server wakes up for nothing. Higher, and a deaf watch stays
+#: unnoticed for longer.
 PERIOD_SECONDS = 60.0
 #: The time for a probe event to arrive. Lower, and the watch of a busy server counts as deaf. Higher, and a deaf
 #: watch is noticed later.

@@ -15,7 +15,7 @@ class FolderPresence:
     """Compare the folder at a path with the folder that was scanned before, as ``state.db`` remembers it."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
-        """Compare the folder at ``watched_path``, which ``access`` reads; the caller closes access and snapshot."""
+        """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
         self._access = access
         self._snapshot = snapshot
         # Resolved only once, because even this may wait for ever on a share that hangs.
