@@ -86,8 +86,8 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
     """Archive a submission's changes at once, even if the daemon still waits for more of them.
 
     All changed files have to be finished: by their ctime, they have not changed for the quiet period.  Otherwise
-    nothing is captured.  Nothing is captured either if the newest version has no files, and the submission's folder
-    is missing.
+    nothing is captured.  Nothing is captured either if the newest version has no files and the submission's
+    folder is missing.
 
     Raises SubmissionRefused if a folder is missing, all files have vanished, or a path cannot be read.  Raises
     ConfigError if the watched folder belongs to another archive, Busy and StorageError as :meth:`Archive.writing`

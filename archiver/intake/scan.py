@@ -79,7 +79,7 @@ class Scanner:
             except (FileNotFoundError, NotADirectoryError):
                 if not folder:
                     raise
-                # The folder was deleted after its parent was listed: its archived files are added as deleted later.
+                # The folder was deleted after its parent was listed.  Its files are added as deleted later.
                 continue
             except OwnFile as error:
                 result.skipped.append(SkippedPath(error.path, OWN.code))

@@ -21,7 +21,7 @@ from archiver.filings.due.deadlines import Deadline, open_deadlines
 from archiver.filings.due.reminders import display_alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
-from archiver.intake.snapshot import SkippedPath, Snapshot
+from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.model import Material, UnreadEvent
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
 from archiver.status.attention import find_problems
@@ -84,7 +84,7 @@ class HealthReport:
     last_scan: str
     last_problem: LastProblem | None
     #: Paths that wait to be captured, and since when.
-    pending: list[tuple[SkippedPath, str]]
+    pending: list[PendingEntry]
     pending_count: int
     skipped: list[SkippedPath]
     versions: int
