@@ -30,6 +30,7 @@ class MemoryReleaser:
     """Return memory to the system after the capture of many files: the allocator would keep it for months."""
 
     def __init__(self, pipeline: Pipeline) -> None:
+        """Watch the number of pending paths of ``pipeline``."""
         self._pipeline = pipeline
         #: Many paths were pending since memory was returned last.
         self._had_many_paths = False
