@@ -50,7 +50,7 @@ def main() -> None:
             changed.write_text(f"{number} {time.time_ns()}")
             # Younger than a clock tick, it would be read twice.
             time.sleep(0.03)
-            signature = access.look_up(bytes(changed.relative_to(watch))).signature
+            signature = access.look_up(bytes(changed.relative_to(watch))).stat_data
             started, used = time.perf_counter(), cpu()
             outcome = capturer.finish(
                 capturer.stage(group_of(_SUBMISSION), {bytes(changed.relative_to(watch)): signature}), 30

@@ -15,7 +15,7 @@ import pytest
 from archiver import errors
 from archiver.actions import protocol
 from archiver.daemon.trouble import read_last_problem
-from archiver.daemon.watched_folder import watch_reason
+from archiver.daemon.watch_state import watch_reason
 from archiver.documents.document import ENCRYPTED, Document
 from archiver.errors import ArchiverError, LazyMessage, StorageError
 from archiver.intake import path_reasons

@@ -18,7 +18,7 @@ from archiver.audit.copy_worker import CopiedFile, CopyFailure
 from archiver.documents.document import Document
 from archiver.errors import StorageError
 from archiver.intake import staging_worker
-from archiver.intake.folder import access
+from archiver.intake.folder import entries
 from archiver.intake.snapshot import SkippedPath
 from archiver.intake.staging import StagingResult
 from archiver.store.content.objects import StagedCopy
@@ -48,22 +48,22 @@ VALUES = st.recursive(
 
 
 def through_access(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: access._decode_outcome(decode, ["ok", value])
+    return lambda value: entries.decode_outcome(decode, ["ok", value])
 
 
 DECODERS: list[Callable[[Any], Any]] = [
     staging_worker._decode_outcome,
     copy_worker.decode_outcome,
     Document.from_json,
-    lambda value: access._decode_outcome(access._decode_entries, value),
+    lambda value: entries.decode_outcome(entries.decode_entries, value),
     *map(
         through_access,
         (
-            access._decode_names,
-            access._decode_entry,
-            access._decode_entries,
-            access._decode_opened,
-            access._decode_root,
+            entries.decode_names,
+            entries.decode_entry,
+            entries.decode_entries,
+            entries.decode_opened,
+            entries.decode_root,
         ),
     ),
 ]

@@ -42,7 +42,7 @@ def _install_unit(session: Session, user: str, to: str, only_print: bool) -> Non
     config_file = Path(os.path.abspath(find_config_file(session.config_file, os.environ)))
     writable_folders = [config.metrics_textfile.parent] if config.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))
-    unit_text = unit.render(program, config_file, config.archive, config.watch, user, writable_folders)
+    unit_text = unit.render_unit(program, config_file, config.archive, config.watch, user, writable_folders)
     if only_print:
         print(unit_text, end="")
         return

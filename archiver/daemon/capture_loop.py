@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import grant_group_access
 from archiver.daemon.ticks import journal_tick, sign_daily
 from archiver.daemon.trouble import FailureState, report_system_error
+from archiver.daemon.upkeep import MemoryReleaser, apply_sensitive_patterns
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import open_questions
@@ -33,26 +33,26 @@ from archiver.intake.snapshot import is_foreign, open_snapshot
 from archiver.intake.staging import ReadingStopped
 from archiver.retention import unread
 from archiver.retention.policy import new_promises, policy_in_force
-from archiver.store import lock, sensitive
+from archiver.store import lock
 from archiver.store.archive import Archive
-from archiver.store.fsync import release_memory
 from archiver.store.git import hooks
 from archiver.store.sqlite import is_damage
 from archiver.store.writer import Draft
 
+#: The shortest pause between two turns. Shorter, and a file that is about to settle costs processor time.
 _TICK_SECONDS = 0.05
+#: The longest pause between two turns. Longer, and a missing folder or a change of the mounts is noticed late.
 _IDLE_SECONDS = 1.0
-#: From so many pending files on, the allocator keeps memory that is worth returning afterwards.
-_MEMORY_RELEASE_PATHS = 5000
-#: Events arrive much earlier: a change that a scan finds and that is older than this had no event.
+#: Events arrive much earlier, so a change that a scan finds and that is older than this had no event.
 _EVENT_SECONDS = 10.0
 
 
 class Daemon:
     """Capture from one watched folder into one archive until told to stop.
 
-    Owns the watch, the capturer's threads and children, the side jobs, the replication and its connection to
-    ``state.db``; they end with :meth:`run` or :meth:`run_once`.  The archive belongs to the caller.
+    Owns the watch, the capturer's threads and children, the side jobs, the replication, and its connection to
+    ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  The caller
+    closes the archive.
     """
 
     def __init__(
@@ -64,49 +64,55 @@ class Daemon:
         lock_timeout: float = 30,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
-        """``heartbeat`` is called again and again while the work makes progress; ``lock_timeout``: seconds."""
+        """Open ``state.db`` and access to the folder; the work begins with :meth:`run` or :meth:`run_once`.
+
+        ``settle_seconds`` replaces the configured quiet period; None keeps it.  Each write waits for the writer's
+        lock for at most ``lock_timeout`` seconds.  ``heartbeat`` is called repeatedly while the work progresses.
+
+        Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error.
+        """
         self._archive = archive
         self._config = config
         self._report = report
         self._lock_timeout = lock_timeout
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
-        self._identity = archive.identity()
+        #: Device and inode of the repository, to notice that another one has taken its place.
+        self._archive_identity = archive.identity()
         self._snapshot = open_snapshot(archive, lock_timeout)
         self._failures = FailureState(archive, self._snapshot, self._stopping)
         self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
-        quiet = config.settle_seconds if settle_seconds is None else settle_seconds
+        quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
         self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
         self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
-        self._hide_sensitive()
+        apply_sensitive_patterns(archive, config, self._snapshot)
         self._jobs = JobRunner(config, report, lock_timeout)
         self._replication = Replication(config, report)
-        self._settler = Settler(quiet, config.maximum_delay_seconds)
+        self._settler = Settler(quiet_seconds, config.maximum_delay_seconds)
         self.pipeline = Pipeline(
             self._scanner, self._snapshot, self._settler, self._capturer, config, report, heartbeat
         )
         self._pending_list = PendingList(self._snapshot, self.pipeline)
-        #: The time of the last scan of everything; None makes the next one due at once.
+        self._memory_releaser = MemoryReleaser(self.pipeline)
+        #: The monotonic time of the last scan of everything; None makes the next one due at once.
         self._last_scan: float | None = None
-        self._interrupted = False
+        self._is_interrupted = False
         self._is_folder_accepted = False
-        self._had_many_paths = False
-
-    def _hide_sensitive(self) -> None:
-        """Apply changed [sensitive] patterns to materials archived under the old patterns too."""
-        patterns = json.dumps(self._config.sensitive)
-        if patterns != (self._snapshot.meta("sensitive") or "[]"):
-            sensitive.hide_archived(self._archive.index, self._archive.content, self._config.sensitive)
-            self._snapshot.set_meta("sensitive", patterns)
 
     def stop(self) -> None:
-        """Ask the daemon to end; from another thread, never in a signal handler."""
+        """Ask the daemon to end soon, even in the middle of a large file; return at once.
+
+        Call this from another thread, never in a signal handler.
+        """
         self._stopping.set()
         self._folder.wake()
 
     def interrupt(self) -> None:
-        """End at the next turn, with the work in hand done; from another thread, never in a signal handler."""
-        self._interrupted = True
+        """Ask the daemon to end after the current turn; return at once.
+
+        Call this from another thread, never in a signal handler.
+        """
+        self._is_interrupted = True
         self._folder.wake()
 
     def gauges(self) -> Gauges:
@@ -120,28 +126,30 @@ class Daemon:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop` or :meth:`interrupt`; ``ready`` is called once everything is open.
 
-        Raises Busy if another daemon runs; ArchiveGone, FolderRemounted or HistoryReplaced if everything has to be
-        opened anew; and whatever stands in the way of the start.
+        Raises Busy if another daemon runs, and ArchiveGone, FolderRemounted or HistoryReplaced if everything has
+        to be opened again.  Raises ArchiverError, OSError or sqlite3.Error if the start fails; later failures are
+        reported, and the daemon tries again.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
             self._prepare()
             ready()
             try:
-                while not self._stopping.is_set() and not self._interrupted:
+                while not self._stopping.is_set() and not self._is_interrupted:
                     self._heartbeat()
                     self._turn()
             except ReadingStopped:
-                # stop() ended the reading of a large file; its copy was discarded.
+                # stop() ended the reading of a large file, and the copy was discarded.
                 pass
             finally:
                 self._finish()
 
     def run_once(self) -> Remainder:
-        """Capture what differs from the archive; return the paths still not archived.
+        """Capture all changes once they have settled; return the paths that are still not archived.
 
-        Ends early if the archive refuses everything, or after the maximum delay.
+        Ends early if the archive refuses every change, after the maximum delay, and after :meth:`stop`.
 
-        Raises Busy if a daemon runs, StorageError if the watched folder is missing.
+        Raises Busy if a daemon runs, StorageError if the watched folder is missing or the repository was restored
+        to another state meanwhile, and ArchiverError, OSError or sqlite3.Error for other failures.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
             self._prepare()
@@ -176,13 +184,17 @@ class Daemon:
     # --- start and end
 
     def _prepare(self) -> None:
-        """Check the archive and the folder before a run; raises ConfigError for settings of another archive."""
+        """Check the archive and the folder before a run, and journal what the configuration promises anew.
+
+        Raises ConfigError for a layout or a folder of another archive, and ArchiverError, OSError or sqlite3.Error
+        if the archive cannot be used.
+        """
         check_layout(self._config, self._archive.index.layout)
         self._archive.check_owner()
         self._failures.prepare()
         grant_group_access(self._config, self._report)
         with self._archive.writing(self._lock_timeout):
-            # writing() refuses refs that contradict the journal: before a file is read.
+            # Before a file is read, writing() refuses refs that contradict the journal.
             self._archive.content.clear_spool()
         for reason in unread.describe_problems(self._archive.index.unread()):
             self._report("Attention: {reason}.", problem="journal", reason=reason)
@@ -193,7 +205,10 @@ class Daemon:
         journal_tick(self._archive, self._append)
 
     def _accept_folder(self) -> None:
-        """Check the watched folder once, when present, to be of this archive; raises ConfigError."""
+        """Check once that the watched folder belongs to this archive, as soon as the folder is present.
+
+        Raises ConfigError if it does not.
+        """
         if self._is_folder_accepted:
             return
         if move_event := changed_watch_path(self._archive, self._config, self._folder.access):
@@ -202,23 +217,31 @@ class Daemon:
         self._is_folder_accepted = self._folder.is_present()
 
     def _finish(self) -> None:
-        """End threads, children and the watch; a disk without room must not keep the daemon from ending."""
+        """End threads, children and the watch, and close ``state.db``, even if the archive's disk is full."""
         self._replication.stop()
         self._capturer.close()
         try:
             self._pending_list.update()
             self._folder.close()
         except (sqlite3.Error, OSError):
-            # The archive's disk is full, read-only or gone: the list of pending paths is made again by a scan.
+            # The archive's disk is full, read-only or gone.  The next start makes a new list of pending paths.
             self._folder.unwatch()
         self._failures.close()
         self._snapshot.close()
 
+    def _append(self, draft: Draft) -> None:
+        """Journal an event; raises Busy or StorageError as :meth:`Archive.writing` does."""
+        with self._archive.writing(self._lock_timeout) as writer:
+            writer.append(draft)
+
     # --- one turn
 
     def _turn(self) -> None:
-        """Work once; report a failure and pause, since most failures are of a disk, and need a person."""
-        if self._archive.identity() != self._identity:
+        """Do one turn of the work; report a failure, and pause, because most failures need a person to fix them.
+
+        Raises ArchiveGone, FolderRemounted, HistoryReplaced or ReadingStopped, which end the run.
+        """
+        if self._archive.identity() != self._archive_identity:
             raise ArchiveGone
         try:
             self._work()
@@ -227,15 +250,18 @@ class Daemon:
             self._report(error.message, problem=error.code)
             self._pause(error)
         except sqlite3.DatabaseError as error:
-            self._database_problem(error)
+            self._handle_database_error(error)
         except OSError as error:
-            # The watched folder may have gone while it was walked: the next turn sees that.
+            # If the watched folder vanished during a scan, the next turn notices that, and nothing has failed.
             if self._folder.is_present():
                 report_system_error(self._report, error, self._archive.root, problem="storage")
                 self._pause(error)
 
     def _work(self) -> None:
-        """Do one turn: watch, scan if due, start side jobs, capture finished files, wait for more."""
+        """Watch the folder, scan it if that is due, start side jobs, capture settled changes, and wait for more.
+
+        Raises FolderRemounted, HistoryReplaced, ReadingStopped, ArchiverError, OSError or sqlite3.Error.
+        """
         if not self._folder.is_present():
             self._folder.report_missing()
             self._last_scan = None
@@ -245,7 +271,7 @@ class Daemon:
             raise FolderRemounted
         self._accept_folder()
         self._failures.write_queued_problems()
-        # Before any git of this turn: git obeys these files.
+        # Before this turn runs git: git would execute hooks that somebody else put there.
         hooks.check(self._archive.repository_path)
         now = clock.monotonic()
         if self._folder.ensure_watched() or self._folder.check_for_lost_events(now):
@@ -254,71 +280,73 @@ class Daemon:
         if self._last_scan is None or now >= self._last_scan + self._folder.scan_seconds:
             self._scan()
             journal_tick(self._archive, self._append)
-            self._try_side_task("checkpoint", self._sign_daily)
+            self._try_side_task(
+                "checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._lock_timeout)
+            )
         self._try_side_task("errands", lambda: self._jobs.start_due_job(self._archive))
         self._try_side_task("replica", lambda: self._replication.start_if_due(self._archive))
         self.pipeline.capture_due(self._lock_timeout)
         self._failures.update_alarm(self.pipeline.refusal)
         self._pending_list.update_if_due()
-        self._release_memory()
+        self._memory_releaser.release_if_idle()
         self._try_side_task("refusals", lambda: journal_refusals(self._archive, self._append))
         pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
 
     def _scan(self) -> None:
-        """Compare everything with the archive; a change without an event reveals a deaf watch.
+        """Compare the whole folder with the archive, and start a new watch if a change had no event.
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
         self._archive.put_settings_back(self._lock_timeout)
         if self._snapshot.is_replaced or is_foreign(self._archive, self._snapshot):
             raise HistoryReplaced
-        by_timer = self._last_scan is not None
+        # Only a regular scan shows whether events are missing: any other is due because they are, or at the start.
+        is_regular_scan = self._last_scan is not None
         pending_before = self.pipeline.pending_paths()
-        # A new snapshot is empty, and a process may have died between a version and its entries.
+        # A new snapshot is empty, and a process may have died after it wrote a version, before its entries.
         seed_snapshot(self._snapshot, self._archive.index)
         scan = self.pipeline.scan(clock.monotonic())
         self._last_scan = clock.monotonic()
         self._folder.note_unwatched_folders(scan, clock.monotonic())
         self._folder.remember()
-        if by_timer and self._folder.expects_events:
+        if is_regular_scan and self._folder.expects_events:
             missed_paths = self.pipeline.missed(scan, pending_before, _EVENT_SECONDS)
             if missed_paths:
                 self._folder.rewatch_after_silence(missed_paths[0], len(missed_paths))
 
-    def _release_memory(self) -> None:
-        """Return memory to the system after a great drop of files; the allocator keeps such memory for months."""
-        if self.pipeline.pending_count > _MEMORY_RELEASE_PATHS:
-            self._had_many_paths = True
-        elif self._had_many_paths and self.pipeline.is_idle:
-            self._had_many_paths = False
-            release_memory()
-
     # --- failures
 
-    def _try_side_task(self, name: str, work: Callable[[], object]) -> None:
-        """Do something capturing does not need: a failure is reported, and the next turn tries again.
+    def _try_side_task(self, problem_code: str, work: Callable[[], object]) -> None:
+        """Run ``work``, which capturing does not need; report a failure as a problem with ``problem_code``.
 
-        Raises only a damaged index, which is rebuilt for everyone who reads it.
+        The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
+        rebuilt because capturing reads it too.
         """
         try:
             work()
         except ArchiverError as error:
-            self._report(error.message, problem=name)
+            self._report(error.message, problem=problem_code)
         except Exception as error:
             if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
                 raise
-            report_system_error(self._report, error, self._archive.root, problem=name)
+            report_system_error(self._report, error, self._archive.root, problem=problem_code)
 
     def _pause(self, error: Exception) -> None:
-        """Wait before the next turn, longer each time, and scan everything then: hints may be lost."""
+        """Wait before the next turn, longer after each failure, and raise the alarm if ``error`` is the archive's.
+
+        The next turn scans everything, because this one may have lost hints.
+        """
         self._last_scan = None
         self._failures.update_alarm(error)
         self._failures.pause()
 
-    def _database_problem(self, error: sqlite3.DatabaseError) -> None:
-        """Rebuild a damaged index from the journal; treat other errors of SQLite as errors of the disk."""
+    def _handle_database_error(self, error: sqlite3.DatabaseError) -> None:
+        """Rebuild a damaged index from the journal; treat other errors of SQLite as errors of the disk.
+
+        Raises ArchiverError, OSError or sqlite3.Error if the index cannot be rebuilt.
+        """
         if not is_damage(error):
             report_system_error(self._report, error, self._archive.root, problem="storage")
             self._pause(error)
@@ -329,12 +357,3 @@ class Daemon:
         self._last_scan = None
         with self._archive.writing(self._lock_timeout):
             self._archive.reindex()
-
-    # --- the journal
-
-    def _sign_daily(self) -> None:
-        sign_daily(self._archive, self._snapshot, self._lock_timeout)
-
-    def _append(self, draft: Draft) -> None:
-        with self._archive.writing(self._lock_timeout) as writer:
-            writer.append(draft)

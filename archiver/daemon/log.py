@@ -1,4 +1,4 @@
-"""Write the daemon's log; a full disk, or a reader of the log that went away, must not stop the work."""
+"""Write the daemon's log.  A full disk, or a closed pipe at the other end, must not stop the work."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ LOG_LOST = LazyMessage.define(
 
 
 class Log:
-    """Report events through another reporter, and count the lines that could not be written."""
+    """Pass messages on to another reporter, and count those that could not be written."""
 
     def __init__(self, report: Reporter) -> None:
+        """``report`` writes the log, and raises OSError or ValueError if that fails."""
         self._report = report
-        #: Lines that could not be written since the last written line.
+        #: The number of messages that could not be written since the last one that could.
         self.lost_count = 0
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
-        """Report an event; never raises for a log that cannot be written."""
+        """Write a message, then the number of those that were lost before it; never raises for a failing log."""
         try:
             self._report(template, problem=problem, **fields)
             if lost_count := self.lost_count:
                 self.lost_count = 0
                 self._report(LOG_LOST.with_fields(count=lost_count), problem="log")
         except (OSError, ValueError):
-            # A closed stream raises ValueError. The count is reported with the next line that can be written.
+            # A closed stream raises ValueError.  The count is reported after the next message that can be written.
             self.lost_count += 1

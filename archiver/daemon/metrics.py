@@ -1,4 +1,4 @@
-"""Figures for Prometheus: a file for node_exporter, or an endpoint on loopback."""
+"""Publish figures for Prometheus, in a file for node_exporter or on an endpoint on loopback."""
 
 from __future__ import annotations
 
@@ -15,50 +15,57 @@ from archiver.intake.snapshot import Snapshot
 from archiver.replica.replica_status import read_replication_lag
 from archiver.store.archive import Archive
 
-#: The collector is another user, and the figures are no secret.
+#: Readable by all: the collector runs as another user, and the figures are not secret.
 _FILE_MODE = 0o644
-#: Shorter, and statvfs and queries for figures take time from capturing. Longer, and Prometheus, which usually
-#: asks every 15 s, is answered with old figures.
+#: Between two updates. Shorter, and the queries for the figures take time from capturing. Longer, and Prometheus,
+#: which usually asks every 15 s, gets old figures.
 UPDATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The daemon's figures at one moment; times are Unix seconds, 0 for never."""
+    """The daemon's figures at one moment; times are Unix seconds, 0 for never.
+
+    Most fields have the name of the metric without its prefix ``archiver_``.
+    """
 
     versions: int
-    bytes: int
-    pending: int
-    oldest_pending_seconds: float
-    skipped: int
+    bytes: int  # of all content objects, each counted once
+    pending: int  # changed paths that are not archived yet
+    oldest_pending_seconds: float  # 0 if nothing is pending
+    skipped: int  # paths that are not archived for a reason
     last_scan: float
     last_event: float
     last_checkpoint: float
-    watching: str
-    free_bytes: int
+    watching: str  # one of the states of the watch, as in ``archiver.daemon.watch_state``
+    free_bytes: int  # of the archive's filesystem
     replica_behind_materials: int
     replica_behind_bytes: int
     replica_behind_since: float
 
 
-def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watching: str) -> Gauges:
-    """Measure the current figures; raises OSError or sqlite3.Error if the archive cannot be read."""
+def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_state: str) -> Gauges:
+    """Measure the current figures; raises OSError or sqlite3.Error if the archive cannot be read.
+
+    ``watch_state`` is one of the states in :mod:`archiver.daemon.watch_state`.
+    """
     index = archive.index
     filesystem = os.statvfs(archive.root)
     newest_event = archive.journal.head()
-    last_scan = snapshot.meta("last_scan")
     last_checkpoint = index.last_checkpoint()
+    last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
     replication_lag = read_replication_lag(archive)
+    version_count, _ = index.counts()
     return Gauges(
-        versions=index.counts()[0],
+        versions=version_count,
         bytes=index.stored(),
         pending=pipeline.pending_count,
         oldest_pending_seconds=pipeline.oldest_pending_seconds,
         skipped=len(snapshot.skipped()),
-        last_scan=_unix_seconds(last_scan),
+        last_scan=_unix_seconds(snapshot.meta("last_scan")),
         last_event=_unix_seconds(newest_event.at if newest_event else None),
-        last_checkpoint=_unix_seconds(last_checkpoint[1] if last_checkpoint else None),
-        watching=watching,
+        last_checkpoint=_unix_seconds(last_checkpoint_time),
+        watching=watch_state,
         free_bytes=filesystem.f_bavail * filesystem.f_frsize,
         replica_behind_materials=replication_lag.material_count,
         replica_behind_bytes=replication_lag.byte_count,
@@ -67,9 +74,11 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watching: 
 
 
 def _unix_seconds(stamp: str | None) -> float:
+    """Return a time (RFC 3339) as Unix seconds; 0 for None and for an empty text, which mean "never"."""
     return clock.parse(stamp).timestamp() if stamp else 0.0
 
 
+#: Field of :class:`Gauges` -> help text of its metric; the name is published, with the prefix ``archiver_``.
 _HELP = {
     "versions": "Versions in the archive.",
     "bytes": "Bytes of the content objects in the archive.",
@@ -93,8 +102,11 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        """Publish nothing until :meth:`configure` is called."""
         self._textfile: Path | None = None
+        #: Host and port.
         self._endpoint: tuple[str, int] | None = None
+        # Objects of the Prometheus library, which is imported only if metrics are configured.
         self._server: Any = None
         self._registry: Any = None
         self._gauges: Gauges | None = None
@@ -102,7 +114,10 @@ class Metrics:
         self._next_update = 0.0
 
     def configure(self, config: Config) -> None:
-        """Adopt the settings, at the start and after a reload; :meth:`listen` and :meth:`write` act on them."""
+        """Adopt the settings, at the start and after a reload; :meth:`listen` and :meth:`write` use them.
+
+        Closes an endpoint that is open at another address.
+        """
         if config.metrics_listen != self._endpoint:
             self.close()
         self._textfile, self._endpoint = config.metrics_textfile, config.metrics_listen
@@ -128,11 +143,14 @@ class Metrics:
         return bool(self._textfile or self._endpoint) and clock.monotonic() >= self._next_update
 
     def postpone(self) -> None:
-        """Make the next figures due after a period, also if measuring fails now."""
+        """Make the next figures due after a whole period, whether or not the update that follows succeeds."""
         self._next_update = clock.monotonic() + UPDATE_SECONDS
 
     def update(self, gauges: Gauges, problem_counts: Mapping[str, int]) -> None:
-        """Replace the published figures; ``problem_counts``: problems since the start, by code."""
+        """Replace the figures to publish.
+
+        ``problem_counts`` maps a problem code to the number of problems since the start of the service.
+        """
         self._gauges, self._problem_counts = gauges, dict(problem_counts)
 
     def listen(self) -> None:
@@ -144,14 +162,17 @@ class Metrics:
             self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
 
     def write(self) -> None:
-        """Write the figures to the configured file; raises OSError."""
+        """Write the figures to the configured file, if there is one; raises OSError."""
         if self._textfile is not None:
             import prometheus_client
 
             _write_for_all(self._textfile, prometheus_client.generate_latest(self._registry))
 
     def collect(self) -> Iterator[Any]:
-        """Yield the figures; called by the Prometheus library, for the endpoint on its own thread."""
+        """Yield the figures as metrics of the Prometheus library; nothing before the first :meth:`update`.
+
+        The library calls this for each file and each request, for the endpoint on the server's thread.
+        """
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         gauges = self._gauges
@@ -176,7 +197,10 @@ class Metrics:
 
 
 def _write_for_all(path: Path, data: bytes) -> None:
-    """Replace the file for another user's collector, readable whatever the umask; raises OSError."""
+    """Replace a file at once, so that no reader sees half of it.  Raises OSError, with the old file in place.
+
+    The new file is readable by all users, regardless of the umask.
+    """
     temporary_path = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with open(temporary_path, "wb") as stream:

@@ -1,4 +1,4 @@
-"""Keep in ``state.db`` which paths are pending, for ``archiver status``."""
+"""Keep a list of the pending paths in ``state.db``, for ``archiver status``."""
 
 from __future__ import annotations
 
@@ -6,31 +6,38 @@ from archiver import clock
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import SkippedPath, Snapshot
 
-#: The list is for people; with 100,000 pending files it costs too much for every turn of the daemon.
+#: Between two updates. Shorter, and with 100,000 pending files the list takes time from capturing at every turn.
 _PERIOD_SECONDS = 0.5
+#: People read the list, and nobody reads more. The number of all pending paths is stored separately.
 _MAX_LISTED = 1000
 
 
 class PendingList:
-    """Write the oldest pending paths, each with a reason, and remember the written list."""
+    """Write the oldest pending paths to ``state.db``, each with a reason, whenever the list has changed."""
 
     def __init__(self, snapshot: Snapshot, pipeline: Pipeline) -> None:
+        """Write the pending paths of ``pipeline`` to ``snapshot``; the caller closes both."""
         self._snapshot = snapshot
         self._pipeline = pipeline
-        self._written: list[tuple[SkippedPath, str]] = []
+        #: The last list, for comparison: each path with the time (RFC 3339) since when it is pending.
+        self._written_list: list[tuple[SkippedPath, str]] = []
         self._next_update = 0.0
 
     def update_if_due(self) -> None:
-        """Write the list if its period is over, or at once if nothing is pending; raises sqlite3.Error."""
+        """Update the list if its period is over, or at once if nothing is pending; raises sqlite3.Error."""
         if self._pipeline.is_idle or clock.monotonic() >= self._next_update:
             self.update()
 
     def update(self) -> None:
-        """Write the list if paths or reasons have changed; raises sqlite3.Error."""
+        """Write the list if a path or a reason has changed; raises sqlite3.Error.
+
+        First, paths that another process has captured in the meantime are no longer pending.
+        """
         self._pipeline.drop_captured_elsewhere()
         pending = self._pipeline.pending(_MAX_LISTED)
-        if [item for item, _ in pending] != [item for item, _ in self._written]:
+        # The times are left out: they are computed anew for each list, and would always differ a little.
+        if [item for item, _ in pending] != [item for item, _ in self._written_list]:
             self._snapshot.note_pending(pending)
             self._snapshot.set_meta("pending_count", str(self._pipeline.pending_count))
-        self._written = pending
+        self._written_list = pending
         self._next_update = clock.monotonic() + _PERIOD_SECONDS

@@ -1,15 +1,15 @@
-"""Reasons for a daemon to end unasked: the service opens everything anew and starts the next daemon."""
+"""Reasons for a daemon to end by itself, so that the service opens everything again and starts the next daemon."""
 
 from __future__ import annotations
 
 
 class ArchiveGone(Exception):
-    """The archive's volume is gone, or another volume is mounted in the same place."""
+    """The archive's repository is missing, or another is at its path, for example that of another volume."""
 
 
 class HistoryReplaced(Exception):
-    """The repository was put back to another state: the snapshot of the folder does not fit any more."""
+    """The repository was restored to another state, so the snapshot in ``state.db`` no longer matches it."""
 
 
 class FolderRemounted(Exception):
-    """The watched folder has to be read in another way from now on: directly, or through children."""
+    """The watched folder is on another kind of mount now, so it has to be read in another way."""

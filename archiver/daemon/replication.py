@@ -15,33 +15,44 @@ from archiver.replica.connect import open_replica, sync_replica
 from archiver.retention.policy import policy_in_force
 from archiver.store.archive import Archive
 
-#: Between two runs: captures that follow each other closely are sent together.
+#: Between two runs. Shorter, and captures that follow each other closely are not sent together.
 _REST_SECONDS = 10.0
-#: Retention dates move and locks run out without anything being journalled.
+#: Between two runs without a new event: retention dates move and locks run out without anything being journalled.
 _CHECK_SECONDS = 3600.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 1800.0
+#: After the first failure; each further failure doubles the pause, up to the longest.
+_FIRST_PAUSE_SECONDS = 30.0
+#: Longer, and replication resumes late after the bucket is back.
+_LONGEST_PAUSE_SECONDS = 1800.0
 
 
 class Replication:
-    """Replicate after something was journalled, and once an hour; after failures ever more rarely.
+    """Replicate after something was journalled, and once an hour; after failures, less and less often.
 
-    The thread opens an archive of its own.  :meth:`stop` ends a transfer at its next piece; nobody waits for that,
-    as the next run adopts what was uploaded and not recorded.
+    Each run has a thread, which opens an archive of its own.  :meth:`stop` makes the thread end after the current
+    part of a transfer.  The daemon does not wait for that: the next run adopts objects that were uploaded but not
+    recorded.
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
+        """Prepare replication; ``report`` is called on the thread of a run."""
         self._config = config
         self._report = report
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._bucket: Bucket | None = None
+        #: The journal commit up to which everything is in the bucket; None before the first complete run.
         self._replicated_head: str | None = None
+        #: Monotonic times: of the earliest next run, and of the next run without a new event.
         self._not_before = 0.0
         self._check_at = 0.0
-        self._failures = 0
+        self._failure_count = 0
 
     def start_if_due(self, archive: Archive) -> None:
-        """Start a run if something is to be sent or checked, and no run is active; return at once."""
+        """Start a run if something is to be sent or checked, and no run is active; return at once.
+
+        Does nothing for an archive without a replica.  Raises sqlite3.Error if the index cannot be read, and
+        RuntimeError if no thread can be started.
+        """
         now = clock.monotonic()
         if now < self._not_before or (self._thread is not None and self._thread.is_alive()):
             return
@@ -52,23 +63,27 @@ class Replication:
         self._thread.start()
 
     def stop(self) -> None:
-        """End a running transfer at the next piece; return at once."""
+        """Ask a run to end after the current part of its transfer, because the daemon ends; return at once."""
         self._stopping.set()
         if self._bucket is not None:
             self._bucket.stop_transfers()
 
     def _run(self, head: str | None) -> None:
+        """Replicate once, report a failure, and schedule the next run; the target of the thread.
+
+        ``head`` is the journal commit at the start of the run: events that follow during the run need another one.
+        """
         try:
             self._replicate()
-            self._replicated_head, self._failures = head, 0
+            self._replicated_head, self._failure_count = head, 0
             self._not_before = clock.monotonic() + _REST_SECONDS
             self._check_at = clock.monotonic() + _CHECK_SECONDS
             return
         except TransferStopped:
-            # The daemon stops: the next start goes on from here.
+            # The daemon stops.  The first run after the next start continues from here.
             return
         except Busy:
-            # Somebody replicates by hand just now.
+            # Another process is replicating, for example a command.
             self._not_before = clock.monotonic() + _REST_SECONDS
             return
         except ArchiverError as error:
@@ -76,19 +91,24 @@ class Replication:
                 self._report(error.message, problem="replica")
         except (OSError, sqlite3.Error) as error:
             report_system_error(self._report, error, self._config.archive, problem="replica")
-        self._failures += 1
-        pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)
+        self._failure_count += 1
+        pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
         self._not_before = clock.monotonic() + pause
 
     def _replicate(self) -> None:
+        """Bring the bucket up to date, with an archive and a connection that are closed again.
+
+        Raises Busy at once if another process replicates, TransferStopped after :meth:`stop`, and ArchiverError,
+        OSError or sqlite3.Error for any other failure.
+        """
         archive = Archive(self._config.archive)
         try:
             with open_replica(archive, self._config) as replica:
                 self._bucket = replica.bucket
                 policy = policy_in_force(self._config, archive.index.promises())
-                sync_replica(archive, replica, policy, 0, stopping=self._stopping)
+                sync_replica(archive, replica, policy, lock_timeout=0, stopping=self._stopping)
         finally:
             self._bucket = None
-            # A database that cannot be closed cleanly must not hide why the run failed.
+            # An error from closing the database must not replace the error that ended the run.
             with suppress(sqlite3.Error):
                 archive.close()

@@ -1,4 +1,4 @@
-"""Run the service around the daemon: start, reload, wait for a vanished archive, end."""
+"""Run the service around the daemon: start, reload the configuration, wait for a missing archive, end."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from archiver.store.archive import Archive
 
 #: Between two attempts to open the archive. Longer, and capture resumes late after the volume is back.
 _RETRY_SECONDS = 1.0
-#: A problem is reported once in this time, not at every attempt: attempts come every second.
+#: The same problem is logged once in this period. Shorter, and attempts, which come every second, flood the log.
 _REPEAT_SECONDS = 60.0
-#: More problems than this in memory name a path each, and would grow for as long as the service runs.
+#: Limit for the remembered problems: many of them name a path each, and their number would grow without end.
 _MAX_REMEMBERED = 1000
 
 
 class Service:
     """Run daemons, one after the other, until told to stop.
 
-    A new daemon starts after a reload, and after the archive or the folder was replaced.  Owns the metrics and the
-    socket's server; both end with :meth:`run`.
+    A new daemon starts after a reload, and after the archive or the folder was replaced.  The service owns the
+    metrics and the socket server, and closes both before :meth:`run` returns.
     """
 
     def __init__(
@@ -46,7 +46,12 @@ class Service:
         settle_seconds: float | None = None,
         lock_timeout: float = 30,
     ) -> None:
-        """``load_config`` reads the configuration, at the start and at each reload; raises ConfigError."""
+        """Prepare the service; nothing is opened before :meth:`run`.
+
+        ``load_config`` reads the configuration, at the start and at each reload; it may raise ConfigError.
+        ``settle_seconds`` replaces the configured quiet period; None keeps it.  ``lock_timeout`` is the number of
+        seconds that each write waits for the writer's lock.
+        """
         self._load_config = load_config
         self._log = Log(report)
         self._settle_seconds = settle_seconds
@@ -55,7 +60,9 @@ class Service:
         self._reloading = False
         self._has_started = False
         self._daemon: Daemon | None = None
+        #: Problem, with the fields of its message -> the monotonic time at which it was logged last.
         self._reported_at: dict[str, float] = {}
+        #: Problem code -> number of problems since the start.
         self._problem_counts: Counter[str] = Counter()
         self._notifier = Notifier()
         self._metrics = Metrics()
@@ -63,25 +70,36 @@ class Service:
         #: The configuration of the running daemon; None while no requests of other users are accepted.
         self._config: Config | None = None
         self._next_socket_check = 0.0
-        #: Accessories that fail at present, each with the reason that was reported.
+        #: Name of each accessory that fails at present -> the reason that was reported.
         self._failed_accessories: dict[str, str] = {}
 
     def stop(self) -> None:
-        """End after the work in hand; from another thread, never in a signal handler."""
+        """Ask the service to end after the work in hand; return at once.
+
+        Call this from another thread, never in a signal handler: a handler could wait for a lock that the
+        interrupted thread holds.
+        """
         self._stopping.set()
         daemon = self._daemon
         if daemon is not None:
             daemon.stop()
 
     def reload(self) -> None:
-        """Read the configuration again; from another thread, never in a signal handler."""
+        """Ask the service to read the configuration again after the work in hand; return at once.
+
+        Call this from another thread, never in a signal handler, as :meth:`stop`.
+        """
         self._reloading = True
         daemon = self._daemon
         if daemon is not None:
             daemon.interrupt()
 
     def run(self) -> None:
-        """Work until :meth:`stop`; raises ArchiverError, OSError or sqlite3.Error if the first start fails."""
+        """Work until :meth:`stop`.
+
+        Raises ArchiverError, OSError or sqlite3.Error if the first start fails.  Later failures are reported, and
+        the service tries again.
+        """
         config = self._load_config()
         archive: Archive | None = self._open(config)
         try:
@@ -100,19 +118,20 @@ class Service:
             self._notifier.stopping()
 
     def _open(self, config: Config) -> Archive:
+        """Open the configured archive, and report each repair; the caller closes the archive.
+
+        Raises ArchiverError, OSError or sqlite3.Error if the archive cannot be opened.
+        """
         return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
+        """Run a daemon on an open archive until the daemon ends; report why, unless it was told to end.
+
+        Raises the daemon's ArchiverError, OSError or sqlite3.Error if no daemon of this service has started yet.
+        """
         try:
             self._metrics.configure(config)
-            daemon = Daemon(
-                archive, config, self._report, self._settle_seconds, self._lock_timeout, self._report_progress
-            )
-            self._daemon = daemon
-            if self._stopping.is_set():
-                daemon.stop()
-            if self._reloading:
-                daemon.interrupt()
+            daemon = self._create_daemon(archive, config)
             with contextlib.ExitStack() as open_resources:
                 daemon.run(lambda: self._announce_start(config, open_resources))
         except ArchiveGone:
@@ -136,8 +155,25 @@ class Service:
         finally:
             self._daemon = None
 
+    def _create_daemon(self, archive: Archive, config: Config) -> Daemon:
+        """Create the daemon that :meth:`stop` and :meth:`reload` reach from now on; the caller runs it."""
+        daemon = Daemon(
+            archive, config, self._report, self._settle_seconds, self._lock_timeout, self._report_progress
+        )
+        self._daemon = daemon
+        # A request that arrived before the daemon existed has not reached it.
+        if self._stopping.is_set():
+            daemon.stop()
+        if self._reloading:
+            daemon.interrupt()
+        return daemon
+
     def _announce_start(self, config: Config, open_resources: contextlib.ExitStack) -> None:
-        # With the daemon's lock in hand: the socket of another daemon is never taken away.
+        """Open the socket and tell systemd that the service is ready; called by a daemon that has started.
+
+        Closing ``open_resources`` closes the socket.
+        """
+        # The daemon holds its lock by now, so the socket that is replaced belongs to no other running daemon.
         open_resources.callback(self._close_socket)
         self._config = config
         self._try_socket()
@@ -145,16 +181,19 @@ class Service:
         self._notifier.ready(f"Watching {config.watch}")
 
     def _wait_or_raise(self, error: Exception) -> None:
-        """Pause before the next attempt; raises ``error`` if the service has never started.
+        """Pause before the next attempt to run a daemon.  Raises ``error`` if no daemon has started yet.
 
-        At the first start an administrator is there to read the error. Later a failure may pass.
+        At the first start an administrator is there to read the error.  A later failure may be temporary.
         """
         if not self._has_started:
             raise error
         self._stopping.wait(_RETRY_SECONDS)
 
     def _await_archive(self, config: Config) -> Archive | None:
-        """Open the archive once its volume is back; return None if a stop or a reload comes first."""
+        """Open the archive once its volume is back; return None if a stop or a reload comes first.
+
+        The caller closes the archive.
+        """
         while not self._stopping.is_set() and not self._reloading:
             try:
                 return self._open(config)
@@ -162,14 +201,17 @@ class Service:
                 # The archive is back, but damaged or replaced: a person has to look.
                 self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
-                # The volume is still away, which was reported when it vanished.
+                # The volume is still missing.  That was reported when it vanished.
                 pass
             self._notifier.alive()
             self._stopping.wait(_RETRY_SECONDS)
         return None
 
     def _reload_config(self, old_config: Config) -> Config:
-        """Read the configuration again; return the old configuration, and report why, if the new is unusable."""
+        """Read the configuration again; return the one to use from now on.
+
+        If the new configuration is unusable, the reason is reported and ``old_config`` is returned.
+        """
         self._reloading = False
         self._notifier.reloading()
         try:
@@ -180,7 +222,7 @@ class Service:
                     "force and nothing was lost. Stop the service, move the archive, and start it again.",
                     path=new_config.source,
                 )
-            # A daemon runs with the old settings, so their layout is that of the archive.
+            # A daemon checked the old configuration against the archive, so its layout is the archive's.
             check_layout(new_config, old_config.layout)
             self._check_new_folder(old_config, new_config)
         except (ArchiverError, OSError) as error:
@@ -192,7 +234,10 @@ class Service:
         return new_config
 
     def _check_new_folder(self, old_config: Config, new_config: Config) -> None:
-        """Check a folder at another path while the old settings can still stay in force; raises ConfigError."""
+        """Check that a new ``watch.path`` may replace the old one, if it differs.  Raises ConfigError.
+
+        The next daemon checks the folder too, but by then the old configuration can no longer stay in force.
+        """
         if new_config.watch == old_config.watch:
             return
         folder_access = open_access(new_config.watch, new_config.archive)
@@ -200,12 +245,16 @@ class Service:
             with contextlib.closing(self._open(new_config)) as archive:
                 changed_watch_path(archive, new_config, folder_access)
         except (OSError, sqlite3.Error):
-            # The archive cannot be read: the next daemon fails on that too, and reports it.
+            # The archive cannot be read.  The next daemon fails for the same reason, and reports it.
             return
         finally:
             folder_access.close()
 
     def _report_progress(self) -> None:
+        """Notify systemd's watchdog; update the metrics and check the socket when they are due.
+
+        The daemon calls this again and again while its work makes progress.
+        """
         self._notifier.alive()
         daemon = self._daemon
         if daemon is not None and self._metrics.is_due():
@@ -222,13 +271,16 @@ class Service:
     # --- accessories: archiving goes on without them
 
     def _try_socket(self) -> None:
+        """Serve requests of other users if possible, and schedule the next check of the socket; never raises."""
         self._next_socket_check = clock.monotonic() + UPDATE_SECONDS
-        self._try_accessory(
-            "socket", "socket", self._config and self._config.archive / SOCKET_NAME, self._ensure_socket_server
-        )
+        socket_path = self._config and self._config.archive / SOCKET_NAME
+        self._try_accessory("socket", "socket", socket_path, self._ensure_socket_server)
 
     def _ensure_socket_server(self) -> None:
-        """Serve requests of other users, on a new socket if the old one was removed; raises OSError."""
+        """Serve requests of other users while a daemon runs; raises OSError if no socket can be opened.
+
+        A socket that was removed from the archive's folder is replaced by a new one.
+        """
         if self._config is None or (self._socket_server is not None and self._socket_server.is_reachable):
             return
         if self._socket_server is not None:
@@ -237,38 +289,48 @@ class Service:
         self._socket_server = SocketServer(self._config, self._report)
 
     def _close_socket(self) -> None:
+        """Stop serving requests of other users, until the next daemon starts."""
         if self._socket_server is not None:
             self._socket_server.close()
         self._socket_server = self._config = None
 
-    def _try_accessory(self, problem: str, accessory: str, address: object, work: Callable[[], object]) -> None:
-        """Run ``work``, whose failure must not stop archiving; report when failing begins, changes, and ends.
+    def _try_accessory(
+        self, problem_code: str, accessory_name: str, address: object, work: Callable[[], object]
+    ) -> None:
+        """Run ``work`` for an accessory.  Never raises, because archiving goes on without accessories.
 
-        Never raises. The next attempt is a few seconds away.
+        A failure is reported when it begins, when its reason changes, and when it is over.  In between it is only
+        counted under ``problem_code``.  ``address``, for the message, is the path or endpoint of the accessory.
+        The caller tries again in a few seconds.
         """
         try:
             work()
         except Exception as error:
-            # Also errors of the Prometheus library, which are of any class.
+            # The Prometheus library raises errors of any class.
             reason = str(getattr(error, "strerror", None) or error)
-            if self._failed_accessories.get(accessory) == reason:
-                self._problem_counts[problem] += 1
+            if self._failed_accessories.get(accessory_name) == reason:
+                self._problem_counts[problem_code] += 1
                 return
-            self._failed_accessories[accessory] = reason
+            self._failed_accessories[accessory_name] = reason
             self._report(
                 "Archiving goes on without {what} {where} ({reason}). Nothing was lost. It is tried again every "
                 "{seconds:g} s.",
-                problem=problem,
-                what=accessory,
+                problem=problem_code,
+                what=accessory_name,
                 where=address,
                 reason=reason,
                 seconds=UPDATE_SECONDS,
             )
         else:
-            if self._failed_accessories.pop(accessory, None):
-                self._report("Again with {what}.", what=accessory)
+            if self._failed_accessories.pop(accessory_name, None):
+                self._report("Again with {what}.", what=accessory_name)
 
     def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+        """Log a message, as a :class:`~archiver.errors.Reporter`; safe on every thread.
+
+        ``problem`` is the code of a problem, empty for any other message.  Each problem is counted.  It is logged,
+        and remembered for ``archiver status``, unless the same message was logged in the last _REPEAT_SECONDS.
+        """
         message = message_from(template, fields)
         if problem:
             self._problem_counts[problem] += 1

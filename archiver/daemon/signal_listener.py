@@ -1,4 +1,4 @@
-"""Act on signals in a thread, since a handler may interrupt the holder of a lock it needs."""
+"""Act on signals in a thread: a signal handler may interrupt the holder of a lock that the handler needs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,36 @@ import threading
 from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 
-#: More than one byte for each signal that can come while the thread is not run: the pipe holds 65,536.
+#: Bytes to read at a time; each signal is one byte. Far more signals than this do not arrive between two reads.
 _READ_BYTES = 4096
 
 
 class SignalListener:
-    """A context in which a thread acts on signals; entered in the main thread only.
+    """A context in which a thread acts on signals.  Enter it in the main thread only.
 
     Python runs a handler between two instructions of the main thread.  If the main thread has just taken the lock
     of a ``threading.Event`` in order to wait, a handler that sets the event waits for the lock for ever.  So the
-    handlers do nothing; the interpreter writes the number of each signal into a pipe
+    handlers do nothing.  The interpreter writes the number of each signal into a pipe
     (:func:`signal.set_wakeup_fd`), and the thread at the other end does the work.
 
-    The handlers stay after the end and go on doing nothing: a second Ctrl-C must not cut the end short.
+    The handlers that do nothing stay after the context: a second Ctrl-C must not interrupt the end of the program.
     """
 
     def __init__(self, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
-        """``actions``: each is called once for each delivery of the signal."""
+        """Open the pipe, which the context closes.
+
+        Each of ``actions`` is called on the listening thread, once for each delivery of its signal.
+        """
         self._actions = {int(number): action for number, action in actions.items()}
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
-        self._reading, self._writing = os.pipe2(os.O_CLOEXEC)
+        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
 
     def __enter__(self) -> SignalListener:
-        # The interpreter must not wait where nobody reads; the thread must.
-        os.set_blocking(self._writing, False)
+        """Start the thread, and replace the handlers of the signals; raises ValueError outside the main thread."""
+        # set_wakeup_fd requires a descriptor that does not block: the interpreter must never wait for the reader.
+        os.set_blocking(self._write_end, False)
         self._thread.start()
-        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in self._actions:
             signal.signal(number, _do_nothing)
         return self
@@ -41,19 +45,21 @@ class SignalListener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Act on the signals that have arrived, then end the thread and close the pipe."""
         signal.set_wakeup_fd(-1)
-        # The thread reads what is left, then the end of the pipe.
-        os.close(self._writing)
+        # The thread reads the remaining bytes, then the end of the pipe.
+        os.close(self._write_end)
         self._thread.join()
-        os.close(self._reading)
+        os.close(self._read_end)
 
     def _listen(self) -> None:
-        while numbers := os.read(self._reading, _READ_BYTES):
-            for number in numbers:
-                # Others than ours may have a handler too, such as the terminal's size.
+        """Call the action of each signal until the pipe is closed; the target of the thread."""
+        while signal_numbers := os.read(self._read_end, _READ_BYTES):
+            for number in signal_numbers:
+                # Signals with handlers of other modules arrive too, for example a change of the terminal's size.
                 if number in self._actions:
                     self._actions[number]()
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Be the handler of a signal: without a handler, the interpreter would not write the number."""
+    """Handle a signal by doing nothing: without a handler, the interpreter does not write the signal's number."""

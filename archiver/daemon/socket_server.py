@@ -1,7 +1,7 @@
 """Serve requests of other users on a Unix socket, on which the kernel identifies each caller (SO_PEERCRED).
 
-Requests are bounded in size, in time and in number.  A caller outside access.act_group is rejected before a byte
-of the request is read.
+Size, duration and number of the requests are limited.  A caller outside access.act_group is rejected before any
+byte of the request is read.
 """
 
 from __future__ import annotations
@@ -29,26 +29,32 @@ from archiver.model import Actor
 from archiver.store import permissions, users
 from archiver.store.archive import Archive
 
-#: More, and callers that send nothing hold more memory. Fewer, and some of them keep everybody else waiting.
+#: More, and callers that send nothing hold more memory. Fewer, and a few such callers keep all others waiting.
 _THREAD_COUNT = 4
-#: Callers that wait for a free thread; the kernel makes further ones wait in connect(2).
+#: Callers that wait for a free thread; the kernel makes further callers wait in connect(2).
 _BACKLOG = 16
-#: A whole request has to arrive in this time: a caller that is slower holds a thread for too long.
+#: A request has to arrive within this time. Longer, and a slow caller holds a thread for too long.
 _REQUEST_SECONDS = 10.0
-#: The accepting thread wakes up this often to see that the server closes.
+#: The accepting thread wakes up this often to check whether the server closes.
 _CLOSING_CHECK_SECONDS = 0.5
-#: A caller may wait this long for the writer's lock: longer, and few callers would hold all threads.
+#: A caller may wait this long for the writer's lock. Longer, and a few callers could hold all threads.
 _MAX_LOCK_TIMEOUT = 300.0
-#: socket(7): the peer's supplementary groups; CPython has no name for it.
+#: ``struct ucred`` of unix(7), which SO_PEERCRED fills: pid, uid and gid.
+_PEER_CREDENTIALS = struct.Struct("3i")
+#: The socket option for the peer's supplementary groups, unix(7); the module ``socket`` has no name for it.
 _SO_PEERGROUPS = 59
-#: For a caller with more groups getsockopt(2) fails, and the user database is asked.
+#: getsockopt(2) fails for a caller with more groups, and the user database is read instead.
 _MAX_GROUPS = 256
+_GROUP_ID_BYTES = 4
+#: Bytes of an attachment to receive at a time.
+_CHUNK_BYTES = 1 << 20
 
 
 def grant_group_access(config: Config, report: Reporter) -> None:
-    """Let the reading group, and nobody else, read the archive's files, also future files of this process.
+    """Let the owner and the reading group, and nobody else, read the archive's files.
 
-    Sets the umask of the process. A failure is reported: archiving goes on with the old permissions.
+    Sets the umask of the process, so that its future files get the same permissions.  A failure is reported, and
+    archiving goes on with the old permissions.
     """
     try:
         group_id = permissions.reading_group(config.read_group)
@@ -74,7 +80,7 @@ def grant_group_access(config: Config, report: Reporter) -> None:
             group=config.read_group or "-",
             reason=getattr(error, "strerror", None) or error,
         )
-    # Threads write too: the mask is the same for all of them.
+    # Set once for the whole process: other threads create files too, and share the mask.
     os.umask(permissions.umask_for(config.archive))
 
 
@@ -86,6 +92,10 @@ class SocketServer:
     """
 
     def __init__(self, config: Config, report: Reporter) -> None:
+        """Open the socket in the archive's folder, and start to serve requests; raises OSError.
+
+        An existing socket is replaced.  ``report`` is called on the threads that answer.
+        """
         self._config = config
         self._report = report
         # Import all actions now: an upgrade of the package must not mix with the running release.
@@ -99,12 +109,12 @@ class SocketServer:
         self._accepting_thread.start()
 
     def close(self) -> None:
-        """Accept no more requests, finish the running ones, and remove the socket."""
+        """Accept no more requests, wait until the running ones are finished, and remove the socket."""
         self._is_closing.set()
         self._accepting_thread.join()
         self._listening_socket.close()
         self._thread_pool.shutdown()
-        # On a disk that takes no write, the next daemon removes the socket.
+        # If the disk cannot be written, the next daemon removes the socket.
         with suppress(OSError):
             (self._config.archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
 
@@ -114,32 +124,38 @@ class SocketServer:
         try:
             return os.lstat(self._config.archive / protocol.SOCKET_NAME).st_ino == self._socket_inode
         except OSError:
-            # Removed, or the disk is gone: the service opens a new socket as soon as it can.
+            # The socket was removed, or the disk is gone.  The service opens a new socket as soon as it can.
             return False
 
     def _accept_callers(self) -> None:
+        """Hand each caller to a free thread until the server closes; the target of the accepting thread."""
         while not self._is_closing.is_set():
             if not self._free_threads.acquire(timeout=_CLOSING_CHECK_SECONDS):
                 continue
             try:
                 peer, _ = self._listening_socket.accept()
             except OSError:
-                # No caller in the meantime, or one that went away again.
+                # No caller came before the timeout, or the caller went away again.
                 self._free_threads.release()
                 continue
             self._thread_pool.submit(self._serve_caller, peer)
 
     def _serve_caller(self, peer: socket.socket) -> None:
+        """Answer one request, close the connection, and mark the thread as free again."""
         try:
             with peer:
                 _send_reply(peer, self._answer_request(peer))
         except OSError:
-            # The caller went away before the reply: the action is done, and journalled.
+            # The caller went away before the reply.  The action is done all the same, and journalled.
             return
         finally:
             self._free_threads.release()
 
     def _answer_request(self, peer: socket.socket) -> dict[str, Any]:
+        """Read a request and carry it out; return the reply, with a result or an encoded error.
+
+        Never raises: whatever goes wrong is part of the reply.
+        """
         try:
             actor = self._admit(peer)
             read_exactly = _request_reader(peer)
@@ -165,7 +181,13 @@ class SocketServer:
             )
 
     def _admit(self, peer: socket.socket) -> Actor:
-        _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        """Return the user at the other end of the connection, if this user may act on the archive.
+
+        Root, the service's own user and the members of access.act_group may.  For anyone else the refusal is noted
+        for the journal, and StorageError is raised.
+        """
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        _, uid, gid = _PEER_CREDENTIALS.unpack(credentials)
         actor = users.user_with_id(uid)
         if uid in (0, os.geteuid()) or self._allowed_group_id() in {gid, *_peer_groups(peer, uid, gid)}:
             return actor
@@ -178,23 +200,27 @@ class SocketServer:
         )
 
     def _allowed_group_id(self) -> int:
+        """Return the id of access.act_group; -1, which is no group's id, without a group that exists."""
         try:
             return grp.getgrnam(self._config.act_group).gr_gid if self._config.act_group else -1
         except KeyError:
-            # The group does not exist: no caller is of it. -1 is the number of no group.
+            # The group does not exist, so no caller is a member.
             return -1
 
     def _perform(
         self, actor: Actor, message: protocol.ActionMessage, read_exactly: Callable[[int], bytes]
     ) -> dict[str, Any]:
-        """Carry out a caller's request on an archive opened, and closed again, in the caller's name.
+        """Carry out a request in the name of ``actor``, and return the result for the reply.
+
+        ``read_exactly`` reads the attachment, which follows the message.  An archive is opened for the request and
+        closed again.
 
         Raises BadMessage if the attachment does not arrive, and whatever the action raises.
         """
         archive = Archive(self._config.archive, actor=actor)
         try:
             with _received_attachment(message.attachment_size, read_exactly, archive.spool) as attachment:
-                # The comparison is false for NaN too.
+                # The caller chose the number.  The comparison is false for NaN too, as it has to be.
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
                 lock_timeout = float(message.lock_timeout) if is_acceptable else _MAX_LOCK_TIMEOUT
                 context = ActionContext(archive, self._config, lock_timeout, attachment)
@@ -204,13 +230,19 @@ class SocketServer:
 
 
 def _open_socket(archive: Path) -> socket.socket:
-    (archive / protocol.SOCKET_NAME).unlink(missing_ok=True)
+    """Return a new listening socket in the archive's folder, in place of an old one; raises OSError.
+
+    accept() raises TimeoutError after ``_CLOSING_CHECK_SECONDS`` without a caller.  The caller of this function
+    closes the socket, and removes its file.
+    """
+    socket_path = archive / protocol.SOCKET_NAME
+    socket_path.unlink(missing_ok=True)
     listening_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with protocol.short_socket_path(archive) as short_path:
             listening_socket.bind(short_path)
-        # Everybody may connect: SO_PEERCRED identifies each caller.
-        (archive / protocol.SOCKET_NAME).chmod(0o666)
+        # Every user may connect, because the server checks the user of each connection itself.
+        socket_path.chmod(0o666)
         listening_socket.listen(_BACKLOG)
     except OSError:
         listening_socket.close()
@@ -220,27 +252,32 @@ def _open_socket(archive: Path) -> socket.socket:
 
 
 def _peer_groups(peer: socket.socket, uid: int, gid: int) -> set[int]:
+    """Return the ids of a caller's supplementary groups, from the kernel or else from the user database.
+
+    ``uid`` and ``gid`` are the caller's user and primary group.
+    """
     try:
-        group_ids = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MAX_GROUPS)
-        return set(struct.unpack(f"{len(group_ids) // 4}I", group_ids))
+        encoded_ids = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUP_ID_BYTES * _MAX_GROUPS)
+        return set(struct.unpack(f"{len(encoded_ids) // _GROUP_ID_BYTES}I", encoded_ids))
     except OSError:
-        # An older kernel, or too many groups: ask the user database below.
+        # The kernel is older than the option, or the caller has too many groups: read the user database below.
         pass
     try:
         return set(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
     except KeyError:
-        # A user without an entry has only the group that SO_PEERCRED returned.
+        # A user who is not in the database has only the primary group, which the caller of this function knows.
         return set()
 
 
 def _request_reader(peer: socket.socket) -> Callable[[int], bytes]:
-    """Return a function to read an exact number of bytes, with a single deadline for the whole request.
+    """Return a function that reads exactly as many bytes as it is told, with one deadline for all of its calls.
 
     The function raises BadMessage if the deadline passes or the caller goes away.
     """
     deadline = clock.monotonic() + _REQUEST_SECONDS
 
     def receive(byte_count: int) -> bytes:
+        """Return at most ``byte_count`` bytes, empty at the end of the stream; raises BadMessage."""
         remaining_seconds = deadline - clock.monotonic()
         if remaining_seconds <= 0:
             raise protocol.BadMessage("it came too slowly")
@@ -259,9 +296,11 @@ def _request_reader(peer: socket.socket) -> Callable[[int], bytes]:
 def _received_attachment(
     size: int | None, read_exactly: Callable[[int], bytes], spool: Path
 ) -> Iterator[IO[bytes] | None]:
-    """Receive the attachment into a file without a name, which vanishes at the end of the block or in a crash.
+    """Receive an attachment of ``size`` bytes, and yield it as an open file at its beginning; None if ``size`` is.
 
-    Raises BadMessage if the attachment does not arrive, OSError if the disk cannot take it.
+    The file is in the folder ``spool`` without a name, so that it vanishes at the end of the block and in a crash.
+
+    Raises BadMessage if the attachment does not arrive, OSError if it cannot be written.
     """
     if size is None:
         yield None
@@ -269,7 +308,7 @@ def _received_attachment(
     with tempfile.TemporaryFile(dir=spool) as attachment_file:
         remaining_bytes = size
         while remaining_bytes:
-            chunk = read_exactly(min(remaining_bytes, 1 << 20))
+            chunk = read_exactly(min(remaining_bytes, _CHUNK_BYTES))
             attachment_file.write(chunk)
             remaining_bytes -= len(chunk)
         attachment_file.seek(0)
@@ -277,23 +316,24 @@ def _received_attachment(
 
 
 def _send_reply(peer: socket.socket, reply: dict[str, Any]) -> None:
+    """Send a reply; raises OSError if the caller does not receive it.  A result that is too long is left out."""
     peer.settimeout(_REQUEST_SECONDS)
     try:
         encoded_reply = protocol.encode_message(reply)
     except protocol.BadMessage:
-        # The result is too long for a message; the action is done, so the reply must not be an error.
+        # The result is too long for a message.  The action is done, so the reply must not be an error.
         encoded_reply = protocol.encode_message({"result": {}})
     peer.sendall(encoded_reply)
 
 
 def _note_refusal(archive: Path, uid: int) -> None:
-    """Note a rejected caller in the spool, for :mod:`archiver.daemon.refusals` to journal many at once.
+    """Add a rejected caller to the list of refusals in the spool, for :mod:`archiver.daemon.refusals` to journal.
 
-    With an event for each attempt, callers without rights could fill the journal.
+    With an event for each refusal, callers without rights could fill the journal.
     """
     try:
         with open(archive / "spool" / "refused", "a", encoding="ascii") as note_file:
             note_file.write(f"act\tsocket\t{uid}\n")
     except OSError:
-        # A full disk: the caller is rejected all the same, and only the note is missing.
+        # For example a full disk.  The caller is rejected all the same, only the journal will not show it.
         return

@@ -1,4 +1,4 @@
-"""Journal the compliance clock and sign a checkpoint daily, whether or not anything is captured."""
+"""Journal the compliance clock and sign a checkpoint every day, even if nothing is captured."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import ClockTicked
 from archiver.store.writer import Draft
 
-#: Key of ``state.db`` for the time when a checkpoint failed first (RFC 3339); empty once one succeeds.
+#: Key in ``state.db`` of the time (RFC 3339) at which signing began to fail; empty after a success.
 UNSIGNED = "unsigned_since"
 _DAY_NS = 86_400 * 10**9
 
 
 def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
-    """Journal the clock at least daily and after each boot.
+    """Journal the clock, through ``append``, if the last event is a day old or of an earlier boot.
 
-    Retention counts only time that two events of one boot span, so a gap without events earns none.
+    Retention counts only the time between two events of the same boot.  Without these events, a period in which
+    nothing is captured would not count.  Does nothing for an archive without any event.
     """
     newest_event = archive.journal.head()
     if newest_event is None:
@@ -33,11 +34,12 @@ def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
 
 
 def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
-    """Sign a due checkpoint; while signing fails, ``state.db`` keeps the time of the first failure.
+    """Sign a checkpoint if one is due; while signing fails, keep the time of the first failure in ``state.db``.
 
-    Capturing goes on unsigned, for example without a usable key: the next checkpoint covers what came before.
+    The caller goes on capturing after a failure, for example without a usable key: the next checkpoint covers all
+    events before it.  ``lock_timeout`` is in seconds.
 
-    Raises what signing raises.
+    Raises ArchiverError if the checkpoint cannot be signed.
     """
     if not is_checkpoint_due(archive):
         return

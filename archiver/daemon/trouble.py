@@ -1,4 +1,4 @@
-"""Pass the daemon's failures on to ``archiver status``, even if the archive's disk takes no write."""
+"""Pass the daemon's failures on to ``archiver status``, even if the archive's disk cannot be written."""
 
 from __future__ import annotations
 
@@ -16,41 +16,49 @@ from archiver.intake.snapshot import Snapshot
 from archiver.store import lock
 from archiver.store.archive import Archive
 
-#: Beside ``daemon.lock``; locked for as long as the daemon cannot write the archive.
+#: The name of a file in the archive's folder, which is locked while the daemon cannot write the archive.
 ALARM = "failing"
+#: After the first failure; each further failure doubles the pause, up to the longest.
 _FIRST_PAUSE_SECONDS = 1.0
-#: Longer, and capture would go on late after an administrator has freed the disk.
+#: Longer, and capture resumes late after an administrator has freed the disk.
 _LONGEST_PAUSE_SECONDS = 30.0
-#: More problems than this between two turns have one cause, and only the last is shown.
+#: Further problems push the oldest ones out of the queue. That loses nothing: ``status`` shows the last one only.
 _MAX_QUEUED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class LastProblem:
-    """The daemon's last problem; ``code`` is empty for a problem left by an earlier release."""
+    """The daemon's last problem."""
 
-    at: str
-    code: str
+    at: str  # wall time (RFC 3339, UTC)
+    code: str  # empty for a problem that an earlier release stored
     message: LazyMessage
 
     def as_json(self) -> dict[str, str]:
-        """Return the problem's part of ``status --json``."""
+        """Return the problem's part of ``status --json``, with the message in English."""
         return {"at": self.at, "code": self.code, "message": str(self.message)}
 
 
 def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
-    """Read what :meth:`FailureState.remember` wrote; an earlier release wrote template and fields, and no code."""
-    stored = snapshot.meta("last_problem")
-    if not stored:
+    """Return the problem that :meth:`FailureState.remember` stored last; None if there is none.
+
+    Raises ValueError or KeyError for a stored text of another form.
+    """
+    stored_json = snapshot.meta("last_problem")
+    if not stored_json:
         return None
-    document = protocol.decode_value(json.loads(stored))
+    document = protocol.decode_value(json.loads(stored_json))
     if "message" not in document:
+        # An earlier release stored the template and the fields of the message, and no code.
         return LastProblem(document["at"], "", LazyMessage.revive(document["template"], document["fields"]))
     return LastProblem(document["at"], document["code"], document["message"])
 
 
 def report_system_error(report: Reporter, error: Exception, default_path: object, problem: str) -> None:
-    """Report an error of the operating system or of SQLite, with ``default_path`` if the error names no file."""
+    """Report an error of the operating system or of SQLite as a problem with the code ``problem``.
+
+    The message names ``default_path`` if the error names no file.
+    """
     report(
         "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
         problem=problem,
@@ -62,47 +70,54 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
 class FailureState:
     """Keep the last problem for ``status``, raise an alarm while the archive cannot be written, pace the attempts.
 
-    The alarm is a lock on a file that is opened at the start: ``status`` sees it although the disk is full.
+    The alarm is a lock on a file that is opened at the start, so ``status`` sees it even if the disk is full.  The
+    owner calls :meth:`prepare` before the work, and :meth:`close` after it.
     """
 
     def __init__(self, archive: Archive, snapshot: Snapshot, stopping: threading.Event) -> None:
+        """Use ``snapshot``, which belongs to the calling thread.  ``stopping`` ends a :meth:`pause`."""
         self._snapshot = snapshot
         self._stopping = stopping
+        #: Problems as JSON, oldest first, which are not written to the snapshot yet.
         self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
-        self._database_thread = threading.get_ident()
-        self._failures = 0
+        self._database_thread_id = threading.get_ident()
+        self._failure_count = 0
         self._alarm = lock.LockFlag(archive.root / ALARM)
 
     def prepare(self) -> None:
-        """Make the alarm's file, which a full disk would refuse later; raises StorageError."""
+        """Create the alarm's file while the disk can be written; raises StorageError."""
         self._alarm.open()
 
     def close(self) -> None:
-        """End the alarm."""
+        """End the alarm, and close its file."""
         self._alarm.close()
 
     def remember(self, code: str, message: LazyMessage) -> None:
-        """Keep a problem for ``status``; threads without the database leave writing to the next turn.
+        """Keep a problem for ``status``; safe on every thread.
 
-        ``code`` is what metrics count.
+        ``code`` is the problem's code, as in the metrics.  On other threads than the snapshot's, the problem is
+        only queued, and :meth:`write_queued_problems` writes it.
         """
         problem = {"at": clock.stamp(clock.read().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
-        # Side jobs and the replica report from threads of their own; SQLite connections serve one thread.
-        if threading.get_ident() == self._database_thread:
+        # Side jobs and replication report on their own threads, but an SQLite connection serves one thread only.
+        if threading.get_ident() == self._database_thread_id:
             self.write_queued_problems()
 
     def write_queued_problems(self) -> None:
-        """Write the problems left by other threads."""
+        """Write the queued problems to the snapshot, and drop a problem that cannot be written.
+
+        Call this on the snapshot's thread.
+        """
         while self._queued_problems:
-            # If the disk takes no write, the alarm is raised.
+            # If the disk cannot be written, the alarm shows that to ``status`` instead.
             with suppress(sqlite3.Error):
                 self._snapshot.set_meta("last_problem", self._queued_problems.popleft())
 
     def update_alarm(self, error: Exception | None) -> None:
-        """Raise the alarm for an error of the archive; end it if ``error`` is None.
+        """Raise the alarm if writing the archive failed with ``error``; end the alarm if ``error`` is None.
 
-        A writer that holds the archive for a while changes nothing: it is no reason to call somebody.
+        The alarm stays as it is if the archive is only busy: another writer will finish, so nobody has to act.
         """
         if error is not None and not _is_busy(error):
             self._alarm.show()
@@ -110,16 +125,19 @@ class FailureState:
             self._alarm.hide()
 
     def reset_pause(self) -> None:
-        """Note a turn without failure: the pause after the next failure is the shortest."""
-        self._failures = 0
+        """Note a turn without a failure, so that the pause after the next failure is the shortest again."""
+        self._failure_count = 0
 
     def pause(self) -> None:
-        """Wait before the next attempt, twice as long each time; returns early when the daemon is told to stop."""
-        self._failures += 1
-        self._stopping.wait(min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS))
+        """Wait before the next attempt, twice as long after each failure; end early if the daemon has to stop."""
+        self._failure_count += 1
+        self._stopping.wait(min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS))
 
 
 def _is_busy(error: Exception) -> bool:
+    """Return True if the error only means that another process or connection is writing."""
     if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        # The low byte is the primary result code; the other bytes say more about the same error.
+        primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return primary_code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     return isinstance(error, Busy)

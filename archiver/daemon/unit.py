@@ -8,28 +8,38 @@ from pathlib import Path
 
 from archiver.errors import ConfigError
 
+#: Before a path, this tells systemd that the path may be missing.
+_OPTIONAL = "-"
 
-def render(command: Path, config: Path, archive: Path, watch: Path, user: str, writable: list[Path]) -> str:
-    """Return the text of the unit.
 
-    ``writable``: further folders that the service may write if they exist, such as that of the metrics.
+def render_unit(
+    program: Path, config_file: Path, archive: Path, watch: Path, user_name: str, writable_folders: list[Path]
+) -> str:
+    """Return the text of the unit that runs ``program`` with ``config_file``, as the user ``user_name``.
+
+    The service may write the archive and those of ``writable_folders`` that exist, and only read ``watch``.
 
     Raises ConfigError for a path that a unit file cannot hold.
     """
     unit_template = resources.files("archiver.daemon").joinpath("archiver.service").read_text("utf-8")
+    writable_paths = [_quote_path(archive), *(_quote_path(path, _OPTIONAL) for path in writable_folders)]
     return unit_template.format(
-        command=_quote_argument(command),
-        config=_quote_argument(config),
-        writes=" ".join([_quote_path(archive), *(_quote_path(path, "-") for path in writable)]),
-        # Optional: the service itself waits for a folder that is missing.
-        watch=_quote_path(watch, "-"),
+        command=_quote_argument(program),
+        config=_quote_argument(config_file),
+        writes=" ".join(writable_paths),
+        # The service starts without the watched folder, and waits for it.
+        watch=_quote_path(watch, _OPTIONAL),
         mounts=" ".join(_quote_path(path) for path in (archive, watch)),
-        user=user,
+        user=user_name,
     )
 
 
 def _quote_path(path: Path, prefix: str = "") -> str:
-    """Quote a path by systemd.syntax(7), with % and backslashes doubled; raises ConfigError."""
+    """Return a path, with ``prefix`` before it, as a word of a unit file, by systemd.syntax(7).
+
+    ``%`` is doubled, since it begins a specifier.  Raises ConfigError for a path with control characters, such as
+    a line break, or other characters that cannot be printed.
+    """
     prefixed_path = prefix + os.fspath(path)
     if not prefixed_path.isprintable():
         raise ConfigError(
@@ -41,5 +51,8 @@ def _quote_path(path: Path, prefix: str = "") -> str:
 
 
 def _quote_argument(path: Path) -> str:
-    """Quote a path in a command line, where $ begins a variable."""
+    """Return a path as a word of a command line, where ``$`` is doubled, since it begins a variable.
+
+    Raises ConfigError as :func:`_quote_path` does.
+    """
     return _quote_path(path).replace("$", "$$")

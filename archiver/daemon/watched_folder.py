@@ -1,4 +1,4 @@
-"""Watch a folder that may vanish, and detect lost events and a watch without events."""
+"""Watch a folder that may vanish, and detect lost events and a watch whose events stopped arriving."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from archiver.config.settings import Config
+from archiver.daemon import watch_state
+from archiver.daemon.watch_state import WatchState
 from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import ChildAccess, open_access
 from archiver.intake.folder.canary import Canary
 from archiver.intake.folder.presence import FolderPresence
-from archiver.intake.folder.watcher import Watcher
+from archiver.intake.folder.watcher import Hint, Watcher
 from archiver.intake.path_reasons import UNREADABLE_FOLDER
 from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
@@ -20,94 +22,90 @@ from archiver.store import names
 from archiver.store.events.capture_events import WatchedFolderLost, WatchWentDeaf
 from archiver.store.writer import Draft
 
-EVENTS, PARTLY, POLLING, SCANS, DEAF, MISSING = "events", "partly", "polling", "scans", "deaf", "missing"
-
-NO_EVENTS = LazyMessage.define("{value} gives no events", code="watch.no-events")
-NO_WATCH = LazyMessage.define("the kernel grants no watch: {value}", code="watch.no-watch")
-NOT_ALL = LazyMessage.define(
-    "{value} folders are not watched; raise fs.inotify.max_user_watches", code="watch.folders-unwatched"
-)
-TOO_FAR = LazyMessage.define("{value} folders lie too deep to be watched", code="watch.folders-too-deep")
-NOT_HEARD = LazyMessage.define("events do not arrive", code="watch.events-lost")
-_REASONS = {reason.code: reason for reason in (NO_EVENTS, NO_WATCH, NOT_ALL, TOO_FAR, NOT_HEARD)}
-#: Earlier releases left the sentence for ``status``; these never change.
-_FORMER_SENTENCES = {
-    "{value} gives no events": "watch.no-events",
-    "the kernel grants no watch: {value}": "watch.no-watch",
-    "{value} folders are not watched; raise fs.inotify.max_user_watches": "watch.folders-unwatched",
-    "{value} folders lie too deep to be watched": "watch.folders-too-deep",
-    "events do not arrive": "watch.events-lost",
-}
-
-_WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
-#: A watch is requested by path, and the kernel takes no longer one: PATH_MAX without the slash and the NUL.
+_WATCH_LIMIT_FILE = Path("/proc/sys/fs/inotify/max_user_watches")
+#: A watch is requested by path, and the kernel refuses a longer path: PATH_MAX without the slash and the NUL.
 _MAX_PATH_BYTES = 4094
-#: What is suggested to an administrator whose limit is lower; the default of recent kernels with much memory.
+#: The limit to suggest if the present one is lower: the default of recent kernels on machines with much memory.
 _SUGGESTED_WATCHES = 524_288
-#: A folder made during a scan is watched a moment later: a shorter wait would report it as not watched.
+#: Shorter, and a folder created during a scan, whose watch begins a moment later, is reported as not watched.
 _GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """Watch one folder: detect absence, lost events, and a watch that has gone deaf.
+    """Watch one folder: detect its absence, lost events, and a *deaf* watch, whose events stopped arriving.
 
-    Owns the watch, and the children through which a network mount is read; :meth:`close` ends them.  ``state`` is
-    one of the words above, kept in ``state.db`` for ``archiver status``; empty before the first watch.  Times are
-    monotonic seconds.
+    Owns the watch, and the children that read a network mount; :meth:`close` ends them.  ``state`` is one of the
+    codes in :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
+    ``archiver status``.  Times are monotonic seconds.
     """
 
     def __init__(
-        self, config: Config, snapshot: Snapshot, probe: Path, report: Reporter, journal: Callable[[Draft], None]
+        self,
+        config: Config,
+        snapshot: Snapshot,
+        probe_folder: Path,
+        report: Reporter,
+        append: Callable[[Draft], None],
     ) -> None:
-        """``probe``: the folder of the canary's events inside the archive, made if missing."""
+        """Open access to the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
+
+        ``probe_folder`` is a folder in the archive, created if missing, in which events are made to test the
+        watch.  ``append`` journals an event.
+
+        Raises ConfigError if the folder and the archive lie inside one another.
+        """
         self._config = config
         self._snapshot = snapshot
-        self._probe = probe
+        self._probe_folder = probe_folder
         self._report = report
-        self._journal = journal
+        self._append = append
         self.access = open_access(config.watch, config.archive)
         self._presence = FolderPresence(os.fsencode(config.watch), self.access, snapshot)
         self._network_mount = self._find_network_mount()
         self._watcher: Watcher | None = None
         self._canary = Canary()
+        #: The identity of the folder at the start of the watch; None before.
         self._watched_identity: str | None = None
+        #: The kernel's limit at the start of the watch, as text; empty if it cannot be read.
         self._watch_limit = ""
+        #: Inode -> path of folders that a scan met without a watch, and that are not reported yet.
         self._unwatched_folders: dict[int, bytes] = {}
-        self._cover_check_at = 0.0
+        #: The time at which these folders are checked once more.
+        self._unwatched_check_at = 0.0
         self.state = ""
 
     @property
     def scan_seconds(self) -> float:
-        """Return the seconds between two scans of everything: few where events cannot be trusted."""
-        return self._config.scan_minutes * 60 if self.state == EVENTS else self._config.poll_seconds
+        """Return the seconds between two scans of everything: fewer where events cannot be trusted."""
+        return self._config.scan_minutes * 60 if self.state == watch_state.EVENTS else self._config.poll_seconds
 
     @property
     def expects_events(self) -> bool:
         """Return True if every change should raise an event."""
-        return self.state == EVENTS
+        return self.state == watch_state.EVENTS
 
     @property
     def is_reached_as_before(self) -> bool:
-        """Return True if the mount at the path is still to be read in the way chosen at the start."""
-        return (self._find_network_mount() is None) == (not isinstance(self.access, ChildAccess))
+        """Return True if the folder still has to be read as chosen at the start: directly, or by children."""
+        return (self._find_network_mount() is not None) == isinstance(self.access, ChildAccess)
 
     # --- presence
 
     def is_present(self) -> bool:
-        """Return True if the folder can be trusted to be the watched folder."""
+        """Return True if the folder at the path is the watched folder, as far as can be told."""
         return self._presence.is_present()
 
     def allow_other_mount(self) -> None:
-        """Accept another mount: the folder has moved on purpose."""
+        """Accept the folder on another mount than before, because it has moved on purpose."""
         self._presence.allow_other_mount()
 
     def remember(self) -> None:
-        """Record the scanned folder as the watched folder from now on."""
+        """Record the folder, which was just scanned, as the watched folder from now on."""
         self._presence.remember()
 
     def report_missing(self) -> None:
-        """Stop watching a vanished folder; report and journal the loss once."""
-        if self.state == MISSING:
+        """Stop watching a folder that has vanished; report and journal that, but only once."""
+        if self.state == watch_state.MISSING:
             return
         self.unwatch()
         self._report(
@@ -115,33 +113,33 @@ class WatchedFolder:
             problem="folder",
             path=self._config.watch,
         )
-        self._journal(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
-        self._set_state(MISSING)
+        self._append(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
+        self._set_state(WatchState(watch_state.MISSING))
 
     # --- events
 
     def ensure_watched(self) -> bool:
         """Start watching the folder, or a folder that replaced it; return True if a scan of everything is due.
 
-        Does nothing while the watched folder is still the same one.  inotify follows the inode, so after a rename
-        it would go on watching the old folder.
+        Does nothing, and returns False, while the same folder is watched.  A folder that replaced it needs a new
+        watch: inotify follows the inode, so after a rename it would go on watching the old folder.
         """
-        if self.state not in ("", MISSING) and self._presence.identity() == self._watched_identity:
+        if self.state not in ("", watch_state.MISSING) and self._presence.identity() == self._watched_identity:
             return False
         self.unwatch()
         self._watched_identity = self._presence.identity()
         self._watch_limit = _read_watch_limit()
         if self._network_mount is not None:
-            self._set_state(POLLING, NO_EVENTS, self._network_mount.filesystem)
+            self._set_state(WatchState(watch_state.POLLING, watch_state.NO_EVENTS, self._network_mount.filesystem))
         else:
-            self._set_state(*self._start_watcher())
+            self._set_state(self._start_watcher())
         self._report("Watching {path}.", path=self._config.watch)
         return True
 
-    def _start_watcher(self) -> tuple[str, LazyMessage | None, str]:
-        """Start watching; return the state, and reason and value where events are missing.
+    def _start_watcher(self) -> WatchState:
+        """Start watching, and return the state of the watch.
 
-        Reports a kernel that grants no watch: the folder is then scanned often.
+        If the kernel grants no watch, that is reported, and the folder is scanned often instead.
         """
         watcher = Watcher(self._config.watch, self._ensure_probe_folder())
         try:
@@ -155,35 +153,43 @@ class WatchedFolder:
                 reason=error.strerror,
                 seconds=self._config.poll_seconds,
             )
-            return SCANS, NO_WATCH, error.strerror or ""
+            return WatchState(watch_state.SCANS, watch_state.NO_WATCH, error.strerror or "")
         self._watcher = watcher
-        return (DEAF, NOT_HEARD, "") if self._canary.is_deaf else (EVENTS, None, "")
+        # After a deaf watch, a new one counts as deaf too, until a probe event arrives.
+        return (
+            WatchState(watch_state.DEAF, watch_state.NOT_HEARD)
+            if self._canary.is_deaf
+            else WatchState(watch_state.EVENTS)
+        )
 
     def unwatch(self) -> None:
-        """Stop watching; the state stays unchanged."""
+        """Stop watching; ``state`` stays unchanged."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and end the children."""
+        """Stop watching, and end the children; raises sqlite3.Error, with the children not ended."""
         self.unwatch()
-        self._set_state("")
+        self._set_state(WatchState(""))
         self.access.close()
 
-    def take_hints(self) -> set[tuple[bytes, bool]]:
-        """Return the paths named by events since the last call, each with True for a folder."""
+    def take_hints(self) -> set[Hint]:
+        """Return the hints since the last call; empty if nothing is watched."""
         return self._watcher.take_hints() if self._watcher is not None else set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until a hint arrives, at most ``seconds``; return False at once if nothing is watched."""
+        """Sleep until there is a hint or a :meth:`wake`, at most ``seconds``, and return True.
+
+        Returns False at once if nothing is watched.
+        """
         if self._watcher is None:
             return False
         self._watcher.wait(seconds)
         return True
 
     def wake(self) -> None:
-        """End a :meth:`wait`; from another thread, never in a signal handler."""
+        """End a :meth:`wait`.  Call this from another thread, never in a signal handler."""
         watcher = self._watcher
         if watcher is not None:
             watcher.wake()
@@ -193,7 +199,8 @@ class WatchedFolder:
     def check_for_lost_events(self, now: float) -> bool:
         """Return True if events were lost or stopped arriving, so that a scan of everything is due.
 
-        Makes the probe events, and watches the folder anew where that is needed.
+        Makes a probe event if one is due, and starts a new watch if the old one has lost events.  ``now`` is the
+        present time.
         """
         watcher = self._watcher
         if watcher is None:
@@ -213,17 +220,20 @@ class WatchedFolder:
             return True
         if self._canary.is_probe_due(now) and not self._send_probe(watcher, now):
             return True
-        if self.state == DEAF and not self._canary.is_deaf:
-            self._set_state(EVENTS)
+        if self.state == watch_state.DEAF and not self._canary.is_deaf:
+            self._set_state(WatchState(watch_state.EVENTS))
         return self._check_unwatched_folders(now)
 
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
-        """Make a probe event; return False if the folder had to be watched anew."""
+        """Make a probe event; return False if a new watch was started instead.
+
+        A new watch is needed if the probe folder had been removed, and the old watch on it with the folder.
+        """
         try:
             watcher.send_probe()
-            self._canary.probe_sent(now)
+            self._canary.note_probe_sent(now)
         except OSError as error:
-            # Events arrive without it, but a deaf watch would go unnoticed until the next scan.
+            # Other events do not need the probe, but a deaf watch goes unnoticed until the next scan.
             self._canary.postpone(now)
             if isinstance(error, FileNotFoundError) and self._ensure_probe_folder() is not None:
                 self._rewatch()
@@ -232,77 +242,83 @@ class WatchedFolder:
         return True
 
     def _ensure_probe_folder(self) -> Path | None:
-        """Make the folder for probe events if missing; return None, and report why, on failure."""
+        """Create the folder for probe events if missing, and return it; report a failure, and return None."""
         try:
-            self._probe.mkdir(exist_ok=True)
+            self._probe_folder.mkdir(exist_ok=True)
         except OSError as error:
             self._report_probe_problem(error)
             return None
-        return self._probe
+        return self._probe_folder
 
     def _report_probe_problem(self, error: OSError) -> None:
+        """Report that no probe event can be made, so that a deaf watch may go unnoticed for longer."""
         self._report(
             "Whether events arrive cannot be tried in {path} ({reason}). Nothing is lost: the folder is scanned "
             "all the same. Remove what lies there.",
             problem="canary",
-            path=self._probe,
+            path=self._probe_folder,
             reason=error.strerror,
         )
 
     def rewatch_after_silence(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
-        """Watch the folder anew since events stopped arriving; journal the first time.
+        """Start a new watch because events stopped arriving; report that, and journal it the first time.
 
-        ``missed_path`` is one of ``missed_count`` changes that a scan found although no event named them.
+        ``missed_path`` is one of ``missed_count`` changes that a scan found although no event named them; None if
+        only a probe event is missing.
         """
         self._report(
             "The watch of {path} is deaf. Nothing is lost: the folder is scanned and watched anew.",
             problem="deaf",
             path=self._config.watch,
         )
-        if self.state != DEAF:
+        if self.state != watch_state.DEAF:
             details = WatchWentDeaf()
             if missed_path is not None:
                 details = WatchWentDeaf(path=names.text(missed_path), missed=missed_count)
-            self._journal(Draft("watch", details))
+            self._append(Draft("watch", details))
         self._rewatch()
 
     def _rewatch(self) -> None:
+        """Replace the watch by a new one; events in between are lost, so a scan of everything is due."""
         self.unwatch()
-        self._set_state(*self._start_watcher())
+        self._set_state(self._start_watcher())
 
     def note_unwatched_folders(self, scan: ScanResult, now: float) -> None:
-        """Find unwatched folders after a complete scan; a later turn reports them."""
+        """Note the unwatched folders after a scan of everything; :meth:`check_for_lost_events` reports them later.
+
+        Some of them are new, and watched a moment later.
+        """
         self._unwatched_folders = {}
         if self._watcher is None:
             return
         unreadable = {item.path for item in scan.skipped if item.code == UNREADABLE_FOLDER.code}
         self._unwatched_folders = {
-            inode: path for inode, path in self._without_watch(scan.folders).items() if path not in unreadable
+            inode: path for inode, path in Watcher.without_watch(scan.folders).items() if path not in unreadable
         }
-        self._cover_check_at = now + _GRACE_SECONDS
-        if not self._unwatched_folders and self.state == PARTLY:
-            self._set_state(EVENTS)
+        self._unwatched_check_at = now + _GRACE_SECONDS
+        if not self._unwatched_folders and self.state == watch_state.PARTLY:
+            self._set_state(WatchState(watch_state.EVENTS))
 
     def _check_unwatched_folders(self, now: float) -> bool:
-        """Report folders still unwatched; return True if a scan of everything is due.
+        """Report the noted folders that are still unwatched; return True if a scan of everything is due.
 
-        Watches everything anew once the administrator has changed the kernel's limit.
+        A scan is due after a new watch, which is started once the administrator has changed the kernel's limit.
         """
-        if self.state == PARTLY and _read_watch_limit() != self._watch_limit:
+        if self.state == watch_state.PARTLY and _read_watch_limit() != self._watch_limit:
             self._watch_limit = _read_watch_limit()
             self._rewatch()
             return True
-        if not self._unwatched_folders or now < self._cover_check_at:
+        if not self._unwatched_folders or now < self._unwatched_check_at:
             return False
-        unwatched = self._without_watch(self._unwatched_folders)
+        unwatched = Watcher.without_watch(self._unwatched_folders)
         self._unwatched_folders = {}
         max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
         if unwatched and all(len(path) >= max_relative_bytes for path in unwatched.values()):
-            # No limit helps these, so the advice below would be wrong.
-            self._set_state(PARTLY, TOO_FAR, str(len(unwatched)))
-        elif unwatched and self.state != PARTLY:
+            # A higher limit does not help these folders, so the advice below would be wrong.
+            self._set_state(WatchState(watch_state.PARTLY, watch_state.TOO_FAR, str(len(unwatched))))
+        elif unwatched and self.state != watch_state.PARTLY:
             first_path = min(unwatched.values())
-            self._set_state(PARTLY, NOT_ALL, str(len(unwatched)))
+            self._set_state(WatchState(watch_state.PARTLY, watch_state.NOT_ALL, str(len(unwatched))))
             self._report(
                 LazyMessage.define(
                     "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: "
@@ -320,39 +336,22 @@ class WatchedFolder:
             )
         return False
 
-    def _without_watch(self, folders: dict[int, bytes]) -> dict[int, bytes]:
-        """Return the folders, by inode, without a watch of this process."""
-        watched_inodes = Watcher.watched_inodes()
-        unwatched = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
-        if len(unwatched) == len(folders) and len(watched_inodes) >= len(folders):
-            # overlayfs has other inode numbers inside the kernel: only the count can be compared there.
-            return {}
-        return unwatched
-
     def _find_network_mount(self) -> mounts.Mount | None:
+        """Return the mount, at or below the folder, whose events cannot be trusted; None if there is none."""
         return mounts.untrusted_mount(self._presence.real_path, mounts.read_mounts())
 
-    def _set_state(self, state: str, reason: LazyMessage | None = None, value: str = "") -> None:
-        self.state = state
-        self._snapshot.set_meta("watching", state)
-        self._snapshot.set_meta("watching_why", reason.code if reason else "")
-        self._snapshot.set_meta("watching_value", value)
-
-
-def watch_reason(word: str, value: str) -> LazyMessage:
-    """Return the sentence for the reason in ``state.db``, which may be of an earlier release."""
-    code = _FORMER_SENTENCES.get(word, word)
-    reason = _REASONS.get(code)
-    return (
-        LazyMessage("{code}: {value}", code=code, value=value)
-        if reason is None
-        else reason.with_fields(value=value)
-    )
+    def _set_state(self, new_state: WatchState) -> None:
+        """Keep the state, in ``state.db`` too; raises sqlite3.Error."""
+        self.state = new_state.code
+        self._snapshot.set_meta("watching", new_state.code)
+        self._snapshot.set_meta("watching_why", new_state.reason.code if new_state.reason else "")
+        self._snapshot.set_meta("watching_value", new_state.value)
 
 
 def _read_watch_limit() -> str:
+    """Return the kernel's limit for watches, as text; empty if it cannot be read."""
     try:
-        return _WATCH_LIMIT.read_text("ascii").strip()
+        return _WATCH_LIMIT_FILE.read_text("ascii").strip()
     except OSError:
         # A kernel without inotify, or a container without /proc: there is no limit to compare.
         return ""

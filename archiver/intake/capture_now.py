@@ -1,4 +1,4 @@
-"""Capture a submission at this moment, with or without a daemon."""
+"""Compare and capture a submission at once for a command, whether or not a daemon is running."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ from archiver.store.content.source import SourceChanged, StatData
 
 
 def find_differences(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
-    """Return the paths of a submission that differ from the archive at this moment; nothing is written."""
+    """Return the paths of a submission that differ from the archive at this moment; nothing is written.
+
+    Paths are relative to the watched folder.  Empty if the watched folder is missing.
+
+    Raises ConfigError if the watched folder and the archive lie inside one another, OSError or sqlite3.Error if
+    ``state.db`` cannot be read.
+    """
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
@@ -42,9 +48,9 @@ def find_differences(archive: Archive, config: Config, submission: Submission) -
 
 
 def scan_beside_daemon(archive: Archive, config: Config) -> ScanResult:
-    """Compare the whole watched folder with the files archived by the running daemon; nothing is written.
+    """Compare the whole watched folder with ``state.db``, which a running daemon keeps; nothing is written.
 
-    Raises FileNotFoundError without a watched folder.
+    Raises FileNotFoundError if the watched folder is missing, and otherwise as :func:`find_differences`.
     """
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
@@ -56,11 +62,11 @@ def scan_beside_daemon(archive: Archive, config: Config) -> ScanResult:
 
 
 def check_all_readable(archive: Archive, config: Config, submission: Submission) -> None:
-    """Check that every path of a submission can be read: a version may lack the others.
+    """Check that every path of a submission can be read: a version lacks the files that cannot.
 
-    A missing folder is no reason to refuse: its versions were made while it was there.
+    A missing folder is accepted, because the versions were made while it was there.
 
-    Raises SubmissionRefused.
+    Raises SubmissionRefused if a path cannot be read, and otherwise as :func:`find_differences`.
     """
     group = group_of(submission)
     access = open_access(config.watch, archive.root)
@@ -77,14 +83,15 @@ def check_all_readable(archive: Archive, config: Config, submission: Submission)
 
 
 def capture_now(archive: Archive, config: Config, submission: Submission, lock_timeout: float) -> None:
-    """Archive a submission's finished changes at once, even if the daemon still waits.
+    """Archive a submission's changes at once, even if the daemon still waits for more of them.
 
-    A file is finished if it has not changed for the quiet period, by the kernel's own time of the last change.  If
-    a single file is younger, nothing is captured.
+    All changed files have to be finished: by their ctime, they have not changed for the quiet period.  Otherwise
+    nothing is captured.  Nothing is captured either if the newest version has no files and the submission's
+    folder is missing.
 
-    Raises SubmissionRefused if the folder is missing or a path cannot be read: such a path is neither deleted nor
-    unchanged.  Raises ConfigError if the folder is another archive's, Busy and StorageError as
-    :meth:`Archive.writing` does.  Nothing is captured then.
+    Raises SubmissionRefused if a folder is missing, all files have vanished, or a path cannot be read.  Raises
+    ConfigError if the watched folder belongs to another archive, Busy and StorageError as :meth:`Archive.writing`
+    does.  Nothing is captured then.  ``lock_timeout`` is in seconds.
     """
     group = group_of(submission)
     access = open_access(config.watch, archive.root)
@@ -102,7 +109,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             and not newest_version.files
             and not _has_submission_folder(access, group, submission)
         ):
-            # The newest version has no files: the deletion of the folder is archived already.
+            # The newest version has no files, so the deletion of the folder is archived already.
             return
         _check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
@@ -121,7 +128,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             not isinstance(state, StatData) or state.ctime_ns <= quiet_since_ns for state in states.values()
         ):
             capture_job = capturer.stage(group, states)
-            # A disk may fail halfway through a file that it opened.
+            # A file that can be opened may still fail to be read, for example on a damaged disk.
             _check_readable(capture_job.read.result().unreadable, submission)
             capturer.finish(capture_job, lock_timeout)
     finally:
@@ -134,7 +141,7 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
 
 
 def _check_watched_folder(presence: FolderPresence, config: Config, submission: Submission) -> None:
-    """Refuse without the watched folder, or with another folder in its place; raises SubmissionRefused."""
+    """Raise SubmissionRefused if the watched folder is missing, or another folder is in its place."""
     if not presence.is_present():
         raise SubmissionRefused(
             "The watched folder {path} is missing, or is not the one that was watched before. Nothing was "
@@ -146,7 +153,10 @@ def _check_watched_folder(presence: FolderPresence, config: Config, submission: 
 
 
 def _check_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> None:
-    """Refuse without the submission's folder: its files may only be out of sight; raises SubmissionRefused."""
+    """Raise SubmissionRefused if the submission's folder is missing.
+
+    Its files need not be deleted: the folder may have been moved or unmounted.
+    """
     if not _has_submission_folder(access, group, submission):
         raise SubmissionRefused(
             "The folder {path} of {submission} is not in the watched folder. Nothing was recorded. Bring it back "
@@ -157,17 +167,18 @@ def _check_submission_folder(access: FolderAccess, group: Group, submission: Sub
 
 
 def _has_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> bool:
-    """Return True if the submission's folder, and each folder above, is a folder and no link.
+    """Return True if the submission's folder exists and neither it nor a folder above it is a link.
 
     Raises SubmissionRefused if a folder cannot be looked at.
     """
     folder_names = group.prefix.split(b"/") if group.prefix else []
-    for path in (b"/".join(folder_names[: depth + 1]) for depth in range(len(folder_names))):
+    for depth in range(1, len(folder_names) + 1):
+        path = b"/".join(folder_names[:depth])
         try:
             if not stat.S_ISDIR(access.look_up(path).mode):
                 return False
         except (FileNotFoundError, NotADirectoryError):
-            # No folder there, or a file in place of one: that is an answer, and no failure to look.
+            # There is no folder, or a file in place of one.  Other errors leave the question open.
             return False
         except OSError as error:
             _check_readable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
@@ -175,6 +186,7 @@ def _has_submission_folder(access: FolderAccess, group: Group, submission: Submi
 
 
 def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> None:
+    """Raise SubmissionRefused, with the first path and its reason, unless ``unreadable`` is empty."""
     if unreadable:
         raise SubmissionRefused(
             LazyMessage.define(
@@ -195,13 +207,13 @@ def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> No
 def _check_not_emptied(
     materials: Iterable[Material], states: Mapping[bytes, State], submission: Submission
 ) -> None:
-    """Refuse if no material of the newest version is left in the folder, and no other file.
+    """Raise SubmissionRefused if all files have vanished from the submission's folder, and no other file is new.
 
-    An unmounted share below the submission's folder looks like a deletion of everything.
-
-    Raises SubmissionRefused.
+    ``materials`` are those of the newest version, and ``states`` the present states of the changed paths.  An
+    unmounted share in the submission's folder looks as if everything had been deleted.
     """
     prefix = submission.prefix + b"/" if submission.prefix else b""
+    # ``sha256`` is None for a folder.
     archived_paths = [prefix + material.path for material in materials if material.sha256]
     if (
         archived_paths
@@ -217,27 +229,28 @@ def _check_not_emptied(
 
 
 def _is_file(state: State) -> bool:
+    """Return True for the state of a file; False for a folder, and for a path where nothing is."""
     return isinstance(state, StatData)
 
 
 def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
-    """Return the unreadable paths of a group; an unreadable folder above hides the whole group."""
-    return [
-        item
-        for item in scan_result.skipped
-        if is_unreadable(item)
-        if item.path == group.prefix
-        or locate_path(item.path, config.layout, is_folder=item.code != UNREADABLE_FILE.code)[0] == group
-    ]
+    """Return the paths of a group that a scan could not read; one may be the group's own folder."""
+    unreadable = []
+    for item in filter(is_unreadable, scan_result.skipped):
+        is_folder = item.code != UNREADABLE_FILE.code
+        item_group = locate_path(item.path, config.layout, is_folder).group
+        if item.path == group.prefix or item_group == group:
+            unreadable.append(item)
+    return unreadable
 
 
 def _unopenable_files(access: FolderAccess, states: dict[bytes, State]) -> list[SkippedPath]:
-    """Return the changed files that cannot be opened, finished or not."""
+    """Return the files among the changed paths that cannot be opened."""
     unopenable = []
     for path, state in states.items():
-        if isinstance(state, StatData):
+        if _is_file(state):
             try:
-                # A file that has gone or turned into something else meanwhile is a change, not a refusal.
+                # A file that was deleted or replaced after the scan is another change, and no reason to refuse.
                 with suppress(FileNotFoundError, NotADirectoryError, SourceChanged):
                     access.open(path).close()
             except OSError as error:
@@ -249,18 +262,21 @@ def _unopenable_files(access: FolderAccess, states: dict[bytes, State]) -> list[
 
 
 def _scan_group(snapshot: Snapshot, access: FolderAccess, config: Config, group: Group) -> ScanResult:
-    """Compare the folder of a group with the snapshot; no differences without a watched folder."""
+    """Compare the folder of a group with the snapshot; without a watched folder, the result is empty."""
     try:
         return Scanner(access, IgnoreRules(config.ignore)).scan(snapshot, group.prefix)
     except FileNotFoundError:
-        # Without a watched folder nothing was seen, so nothing differs: the callers check the folder themselves.
+        # Without a watched folder, nothing can be compared.  Callers that need the folder check it themselves.
         return ScanResult()
 
 
 def _group_differences(
     snapshot: Snapshot, scan_result: ScanResult, config: Config, group: Group
 ) -> dict[bytes, State]:
-    """Return the state of each changed path of a group; a scan may meet paths of other groups too."""
+    """Return the present state of each changed path of a group, by path; None for a deleted path.
+
+    A scan of the group's folder may also find changes of other groups.
+    """
     return {
         path: state
         for path, state in scan_result.changed.items()

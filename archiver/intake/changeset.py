@@ -1,37 +1,53 @@
-"""Compare settled paths with a submission's newest version: what a capture is about to change."""
+"""Compare settled paths with a submission's newest version, to find the changes that a capture records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from archiver.model import Change, Material, Submission, Version
 from archiver.store.archive import Archive
 from archiver.store.changes import MaterialPair, addition_of, changes_between
 
 
+class FileTotals(NamedTuple):
+    """The size of a version."""
+
+    file_count: int  # without empty folders
+    byte_count: int
+
+
 class Changeset:
     """The paths of one capture, with their materials before and after it.
 
-    ``materials_after`` has None for a path that is gone.  Valid only while the writer's lock is held: the newest
-    version is read from the index when this object is made.
+    Create and use it while the writer's lock is held: the newest version is read from the index at the start, and
+    must stay the newest.
     """
 
     def __init__(
         self, archive: Archive, submission: Submission, materials_after: Mapping[bytes, Material | None]
     ) -> None:
+        """Compare with the newest version of ``submission``, which may have none yet.
+
+        ``materials_after`` maps each path of the capture, relative to the submission's folder, to its material;
+        None for a path that is deleted.
+        """
         self._index = archive.index
         self._submission = submission
         self._materials_after = materials_after
         self._materials_before = archive.index.newest_materials_at(submission, materials_after)
 
     def changes(self) -> list[Change]:
-        """List the differences from the newest version; empty if the capture would repeat it."""
+        """Return the changes from the newest version; empty if the capture would only repeat that version."""
         return changes_between(
             MaterialPair(self._materials_before.get(path), after) for path, after in self._materials_after.items()
         )
 
     def full_state(self) -> list[Change]:
-        """List every material after the capture as an addition: the first version of a new submission."""
+        """Return every material after the capture as an addition, sorted by path.
+
+        These are the changes of a version that does not build on an earlier one.
+        """
         materials = {material.path: material for material in self._index.materials(self._submission)}
         for path, after in self._materials_after.items():
             materials.pop(path, None)
@@ -39,18 +55,23 @@ class Changeset:
                 materials[path] = after
         return [addition_of(material) for _, material in sorted(materials.items())]
 
-    def totals_after(self, latest: Version | None) -> tuple[int, int]:
+    def totals_after(self, latest: Version | None) -> FileTotals:
         """Return the number of files and of bytes after the capture.
 
-        Counts from ``latest``, so that a submission of a million materials is not listed for one changed file.
+        Adds the changes to the totals of ``latest``, the newest version, so that a million materials are not
+        counted for a single changed file.  None: every material is counted.
         """
         if latest is None:
-            additions = [change for change in self.full_state() if change.sha256]
-            return len(additions), sum(change.size for change in additions)
+            # ``sha256`` is None for an empty folder.
+            files = [change for change in self.full_state() if change.sha256]
+            return FileTotals(len(files), sum(change.size for change in files))
         file_count, byte_count = latest.files, latest.bytes
         for path, after in self._materials_after.items():
-            for material, sign in ((self._materials_before.get(path), -1), (after, 1)):
-                if material is not None and material.sha256:
-                    file_count += sign
-                    byte_count += sign * material.size
-        return file_count, byte_count
+            before = self._materials_before.get(path)
+            if before is not None and before.sha256:
+                file_count -= 1
+                byte_count -= before.size
+            if after is not None and after.sha256:
+                file_count += 1
+                byte_count += after.size
+        return FileTotals(file_count, byte_count)

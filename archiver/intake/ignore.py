@@ -1,4 +1,4 @@
-"""Match file names against the patterns of files that are not archived.  Pure."""
+"""Match file names against the patterns for files that are not archived.  Pure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from collections.abc import Sequence
 
 
 class IgnoreRules:
-    """Shell patterns on file names, matched byte for byte and in any case."""
+    """Shell patterns for file names, as in :mod:`fnmatch`, compared as bytes and regardless of ASCII case."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
+        """``patterns`` are the values of a setting, in the order of precedence; without any, no name matches."""
         expressions = [fnmatch.translate(pattern).encode("utf-8") for pattern in patterns]
-        # One expression for all: most names match none of them, and a scan asks for a million names.
-        self._any_rule = re.compile(b"|".join(expressions) or b"(?!)", re.IGNORECASE)
-        self._rules = [
-            (pattern, re.compile(expression, re.IGNORECASE))
+        # A scan checks a million names, and most match no pattern: a single expression rules all patterns out. The
+        # expression "(?!)" matches nothing.
+        self._any_pattern = re.compile(b"|".join(expressions) or b"(?!)", re.IGNORECASE)
+        #: Pattern, as in the setting -> its compiled expression.
+        self._expressions = {
+            pattern: re.compile(expression, re.IGNORECASE)
             for pattern, expression in zip(patterns, expressions, strict=True)
-        ]
+        }
 
     def matching_pattern(self, name: bytes) -> str | None:
-        """Return the first pattern that ``name`` fits, as the settings have it; None if it fits none."""
-        if self._any_rule.match(name) is None:
+        """Return the first pattern that ``name`` matches, as in the setting; None if it matches none."""
+        if self._any_pattern.match(name) is None:
             return None
-        for pattern, rule in self._rules:
-            if rule.match(name):
+        for pattern, expression in self._expressions.items():
+            if expression.match(name):
                 return pattern
         return None

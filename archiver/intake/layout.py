@@ -1,8 +1,9 @@
-"""Assign each path of the watched folder to a submission, by the names of its folders.  Pure."""
+"""Assign each path of the watched folder to a submission by the folders that the path leads through.  Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from archiver.config.settings import LAYOUT_FILING, Config
 from archiver.errors import ConfigError
@@ -12,22 +13,24 @@ from archiver.store.names import ref_component
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The paths that become one version together.
+    """The key of the paths that are captured together, as a version of one submission."""
 
-    ``submission_folder`` is None where submissions are numbered (layout ``{filing}``): then only the archive knows
-    which one is open.
-    """
-
+    #: The name of the filing's folder; empty for files directly in the watched folder.
     filing_folder: bytes
+    #: The name of the submission's folder; empty for files directly in the filing's folder.  None if submissions
+    #: are numbered (layout ``{filing}``): only the archive knows which number is open.
     submission_folder: bytes | None
 
     @property
     def prefix(self) -> bytes:
-        """Return the path of the group's folder, relative to the watched folder; empty for the folder itself."""
+        """Return the path of the group's folder, relative to the watched folder; empty for the watched folder."""
         return b"/".join(part for part in (self.filing_folder, self.submission_folder) if part)
 
     def submission(self, number: int | None = None) -> Submission:
-        """Return the group's submission; ``number`` counts only where submissions are numbered."""
+        """Return the group's submission.
+
+        ``number`` is used only if submissions are numbered; None then means the first submission.
+        """
         filing = ref_component(self.filing_folder) if self.filing_folder else UNFILED
         if self.submission_folder is None:
             return Submission(filing, f"{number or 1:02d}", self.filing_folder, b"")
@@ -35,32 +38,39 @@ class Group:
         return Submission(filing, name, self.filing_folder, self.submission_folder)
 
 
+class MaterialLocation(NamedTuple):
+    """The place of a path of the watched folder in the archive."""
+
+    group: Group
+    material_path: bytes  # relative to the group's folder; empty for the group's folder itself
+
+
 def group_of(submission: Submission) -> Group:
-    """Return the group that a submission's materials come from."""
+    """Return the group whose paths are a submission's materials."""
     return Group(submission.filing_folder, submission.folder if submission.number is None else None)
 
 
-def locate_path(path: bytes, layout: str, is_folder: bool = False) -> tuple[Group, bytes]:
-    """Return the group of a path, and its path as a material; the latter is empty for the group's own folder.
+def locate_path(path: bytes, layout: str, is_folder: bool = False) -> MaterialLocation:
+    """Return the group of a path, and its path as a material.
 
     Every path has a group, so that a file in an unexpected place is archived too: a file directly in a filing's
-    folder goes to ``_common``, one directly in the watched folder to ``_unfiled``.
+    folder belongs to the submission ``_common``, a file directly in the watched folder to the filing ``_unfiled``.
     """
-    parts = path.split(b"/")
-    if len(parts) == 1 and not is_folder:
-        return Group(b"", b""), path
+    names = path.split(b"/")
+    if len(names) == 1 and not is_folder:
+        return MaterialLocation(Group(b"", b""), path)
     if layout == LAYOUT_FILING:
-        return Group(parts[0], None), b"/".join(parts[1:])
-    if len(parts) == 2 and not is_folder:
-        return Group(parts[0], b""), parts[1]
-    submission_folder = parts[1] if len(parts) > 1 else b""
-    return Group(parts[0], submission_folder), b"/".join(parts[2:])
+        return MaterialLocation(Group(names[0], None), b"/".join(names[1:]))
+    if len(names) == 2 and not is_folder:
+        return MaterialLocation(Group(names[0], b""), names[1])
+    submission_folder = names[1] if len(names) > 1 else b""
+    return MaterialLocation(Group(names[0], submission_folder), b"/".join(names[2:]))
 
 
 def check_layout(config: Config, archive_layout: str) -> None:
-    """Refuse a layout other than ``archive_layout``, the one of the archive: its versions would be put elsewhere.
+    """Check that the configured layout is the archive's, which is ``archive_layout``.
 
-    Raises ConfigError.
+    Another layout would assign the same paths to other submissions.  Raises ConfigError.
     """
     if config.layout != archive_layout:
         raise ConfigError(

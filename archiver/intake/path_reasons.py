@@ -1,4 +1,4 @@
-"""Why a path is not archived, or not yet: a code for ``state.db`` and JSON, and a sentence for people."""
+"""The reasons why a path is not archived: each is a code for ``state.db`` and JSON, and a sentence for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOO_DEEP = LazyMessage.define(
 TOO_LONG = LazyMessage.define(
     "has a path of more than {value} bytes; nothing in it is archived", code="path.too-long"
 )
-#: By the kind of file, as ``stat.S_IFMT`` gives it.
+#: Type of file, as ``stat.S_IFMT`` returns it -> the reason.
 SPECIAL_FILES: Mapping[int, LazyMessage] = {
     stat.S_IFLNK: LazyMessage.define("is a symbolic link, which is not followed", code="path.symbolic-link"),
     stat.S_IFIFO: LazyMessage.define("is a FIFO, not a file", code="path.fifo"),
@@ -36,6 +36,7 @@ GATHERING = LazyMessage.define(
     "is gathered with other changes into one version every {value} minutes", code="path.gathering"
 )
 
+#: Code -> the reason with this code.
 REASONS: Mapping[str, LazyMessage] = {
     reason.code: reason
     for reason in (
@@ -44,7 +45,7 @@ REASONS: Mapping[str, LazyMessage] = {
     )
 }
 
-#: Earlier releases wrote the sentence into ``state.db``; these never change.
+#: Sentence that an earlier release left in ``state.db`` -> code of the reason; these sentences never change.
 _FORMER_SENTENCES: Mapping[str, str] = {
     "matches the ignore pattern {value}": "path.ignored",
     "the folder cannot be read: {value}": "path.unreadable-folder",
@@ -66,13 +67,16 @@ _FORMER_SENTENCES: Mapping[str, str] = {
 }
 
 
-def code_of_stored(word: str) -> str:
-    """Return the code that ``state.db`` holds, or that of the sentence which an earlier release left there."""
-    return _FORMER_SENTENCES.get(word, word)
+def code_of_stored(stored_reason: str) -> str:
+    """Return the code of a reason in ``state.db``, where an earlier release may have stored a sentence instead."""
+    return _FORMER_SENTENCES.get(stored_reason, stored_reason)
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
-    """Return the sentence of a code; a code that only a newer release knows stands for itself."""
+    """Return the sentence for a code, with ``value`` in its field ``{value}``, if it has one.
+
+    A code that only a newer release knows stands for itself.
+    """
     reason = REASONS.get(code)
     return (
         LazyMessage("{code}: {value}", code=code, value=value)

@@ -22,46 +22,52 @@ from archiver.intake.snapshot import FOLDER, SkippedPath, Snapshot, State
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import StatData
 
-#: Nobody has looked below such a path: everything archived from there counts as unchanged.
+#: Reasons not to enter a folder. Changes in it are not seen, so everything in it counts as unchanged.
 _NOT_ENTERED_CODES = frozenset({UNREADABLE_FOLDER.code, OWN.code, TOO_DEEP.code, TOO_LONG.code})
+#: Reasons that keep a path out of the archive although it belongs there.
 _UNREADABLE_CODES = frozenset({UNREADABLE_FILE.code, UNREADABLE_FOLDER.code, TOO_DEEP.code, TOO_LONG.code})
 
-#: From 2.43 on git reads no tree that is deeper than 2,048: beyond, one file would stop every export.
+#: Levels of folders. From version 2.43 on, git reads no tree deeper than 2,048 levels: a deeper file would make
+#: every export fail.
 _MAX_DEPTH = 2000
-#: Each name below a long path repeats it: at ten times as much, a thousand such files fill the memory.
+#: Each path below a long path repeats it. At ten times this limit, a thousand such files would fill the memory.
 _MAX_PATH_BYTES = 1 << 16
-#: The bits of ``st_mode`` that ``stat.S_IFMT`` keeps, without a call for each of a million files.
+#: The bits of ``st_mode`` that ``stat.S_IFMT`` keeps. A mask is faster than a call for each of a million files.
 _TYPE_BITS = 0o170000
 
 
 def is_unreadable(item: SkippedPath) -> bool:
-    """Return True for an unreadable path that should be archived; False for links and ignored names."""
+    """Return True if the path should be archived but cannot be read; False for example for an ignored name."""
     return item.code in _UNREADABLE_CODES
 
 
 @dataclass(slots=True)
 class ScanResult:
-    """The differences between a folder and the snapshot."""
+    """The differences between a folder and the snapshot; all paths are relative to the watched folder."""
 
-    changed: dict[bytes, State] = field(default_factory=dict)  # the state now, by path; None: deleted
+    #: Path -> its present state, if that differs from the snapshot; None for a path that is deleted.
+    changed: dict[bytes, State] = field(default_factory=dict)
+    #: Paths that are not archived, with the reason, in no particular order.
     skipped: list[SkippedPath] = field(default_factory=list)
-    #: Inode -> path of every folder that was walked, to compare with the folders that the kernel watches.
+    #: Inode -> path of every subfolder, to compare with the folders that the kernel watches.
     folders: dict[int, bytes] = field(default_factory=dict)
 
 
 class Scanner:
-    """Walk the watched folder, and compare with a snapshot; nothing is kept between two scans."""
+    """Walk the watched folder, and compare it with a snapshot; nothing is kept between two scans."""
 
-    def __init__(self, access: FolderAccess, ignore: IgnoreRules) -> None:
+    def __init__(self, access: FolderAccess, ignore_rules: IgnoreRules) -> None:
+        """Walk the folder that ``access`` reads; the caller closes the access."""
         self._access = access
-        self._ignore_rules = ignore
+        self._ignore_rules = ignore_rules
 
     def scan(self, snapshot: Snapshot, start: bytes = b"") -> ScanResult:
-        """Compare everything at or below ``start`` with the snapshot.
+        """Compare everything at or below the folder ``start`` with the snapshot.
 
+        An empty ``start`` is the whole watched folder.
         Paths below a folder that cannot be read count as unchanged, never as deleted.
 
-        Raises FileNotFoundError if the watched folder is gone.
+        Raises FileNotFoundError if the watched folder is missing.
         """
         result = ScanResult()
         visited_folders: set[bytes] = set()
@@ -73,7 +79,7 @@ class Scanner:
             except (FileNotFoundError, NotADirectoryError):
                 if not folder:
                     raise
-                # It has gone since its parent was listed: its archived files are reported as deleted below.
+                # The folder was deleted after its parent was listed.  Its files are added as deleted later.
                 continue
             except OwnFile as error:
                 result.skipped.append(SkippedPath(error.path, OWN.code))
@@ -86,70 +92,82 @@ class Scanner:
         return result
 
     def read_state(self, path: bytes) -> State:
-        """Return the present state of a path; None if nothing to be archived lies there.
+        """Return the present state of a path, which is FOLDER also for a folder that is not empty.
 
-        Raises OSError if the path cannot be looked at, or lies too deep to be archived.
+        Returns None if nothing is there, or nothing that is archived, such as a link or an ignored file.
+
+        Raises OSError if the path cannot be looked at, or is too deep or too long to be archived.
         """
         if _exceeded_limit(path.rpartition(b"/")[0]) is not None:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         try:
-            _, mode, signature, _ = self._access.look_up(path)
+            entry = self._access.look_up(path)
         except (FileNotFoundError, NotADirectoryError):
-            # Deleted, or a folder above became a file: both are the state to report.
+            # The path was deleted, or a folder above it became a file.
             return None
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(entry.mode):
             return FOLDER
-        if stat.S_ISREG(mode) and self._ignore_rules.matching_pattern(os.path.basename(path)) is None:
-            return signature
+        if stat.S_ISREG(entry.mode) and self._ignore_rules.matching_pattern(os.path.basename(path)) is None:
+            return entry.stat_data
         return None
 
     def is_empty_folder(self, path: bytes) -> bool:
-        """Return True for a folder without any name; raises OSError."""
+        """Return True if there is a folder at the path with nothing in it; raises OSError."""
         try:
             return next(self._access.list_folder(path), None) is None
         except (FileNotFoundError, NotADirectoryError):
-            # No folder any more, so no empty one.
+            # There is no folder any more, so there is no empty one.
             return False
 
     def _compare_folder(self, folder: bytes, snapshot: Snapshot, result: ScanResult) -> list[bytes]:
-        """Compare the names directly in a folder, and return the folders below to go on with.
+        """Compare the entries of a folder with the snapshot, and add the differences to ``result``.
 
-        Nothing is added to ``result.changed`` if the folder cannot be read to the end.  Raises OSError.
+        Returns the paths of the folders directly below, which are still to be compared.
+
+        Raises OSError if the folder cannot be read to the end; nothing is added to ``result.changed`` then.
         """
         entries = self._access.list_folder(folder)
-        unseen_names = snapshot.folder_entries(folder)
+        unseen_states = snapshot.folder_entries(folder)
         prefix = folder + b"/" if folder else b""
         subfolders = []
         changed_states: dict[bytes, State] = {}
         is_empty = True
-        matching_pattern, take_archived = self._ignore_rules.matching_pattern, unseen_names.pop
-        for name, mode, signature, is_own in entries:
+        # Local names save time: a scan compares a million files.
+        matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
+        for name, mode, stat_data, is_own in entries:
             is_empty = False
-            archived_state = take_archived(name, None)
+            archived_state = take_archived_state(name, None)
             if mode & _TYPE_BITS == stat.S_IFREG and not is_own and matching_pattern(name) is None:
-                if signature != archived_state:
-                    changed_states[prefix + name] = signature
+                if stat_data != archived_state:
+                    changed_states[prefix + name] = stat_data
                 continue
             path = prefix + name
             if not stat.S_ISDIR(mode) or is_own:
                 result.skipped.append(self._skipped_path(path, name, mode, is_own))
                 if archived_state is not None and not is_own:
+                    # The archived file or folder was replaced by something that is not archived.
                     changed_states[path] = None
-            elif (limit := _exceeded_limit(path)) is not None:
-                result.skipped.append(limit)
+            elif (skipped_folder := _exceeded_limit(path)) is not None:
+                result.skipped.append(skipped_folder)
             else:
                 subfolders.append(path)
-                result.folders[signature.inode] = path
+                result.folders[stat_data.inode] = path
                 if isinstance(archived_state, StatData):
+                    # The archived file was replaced by a folder.
                     changed_states[path] = FOLDER
         if is_empty and folder and snapshot.archived_state(folder) != FOLDER:
             changed_states[folder] = FOLDER
-        changed_states.update((prefix + name, None) for name in unseen_names)
-        # Only now: a folder that fails half-way counts as not read at all.
+        changed_states.update((prefix + name, None) for name in unseen_states)
+        # Only now, because a folder that cannot be read to the end counts as not read at all.
         result.changed.update(changed_states)
         return subfolders
 
     def _skipped_path(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
+        """Return a path that is not archived, with the reason.
+
+        ``name`` is the last part of the path, and ``mode`` its ``st_mode``.  ``is_own`` is True if it belongs to
+        the archive.
+        """
         if is_own:
             return SkippedPath(path, OWN.code)
         if special_file := SPECIAL_FILES.get(stat.S_IFMT(mode)):
@@ -159,21 +177,28 @@ class Scanner:
     def _add_deleted_folders(
         self, snapshot: Snapshot, start: bytes, visited_folders: set[bytes], result: ScanResult
     ) -> None:
-        """Add the archived entries of folders now gone; a folder that could not be entered is not gone."""
+        """Add the archived entries of deleted folders at or below ``start`` to ``result``, as deleted.
+
+        A folder is deleted if it was not visited, unless it is at or below a folder that could not be entered.
+        """
         not_entered = [item.path for item in result.skipped if item.code in _NOT_ENTERED_CODES]
         for folder in snapshot.folders_below(start):
-            if folder in visited_folders or any(_is_at_or_below(folder, top) for top in not_entered):
+            if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered):
                 continue
             for name in snapshot.folder_entries(folder):
                 result.changed[folder + b"/" + name if folder else name] = None
 
 
-def _is_at_or_below(path: bytes, top: bytes) -> bool:
-    return not top or path == top or path.startswith(top + b"/")
+def _is_at_or_below(path: bytes, folder: bytes) -> bool:
+    """Return True if a relative path is ``folder`` or lies in it; everything lies in the empty path."""
+    return not folder or path == folder or path.startswith(folder + b"/")
 
 
 def _exceeded_limit(folder: bytes) -> SkippedPath | None:
-    """Return why nothing in a folder so deep, or with so long a path, is archived; None within the limits."""
+    """Return the folder with the reason if it is too deep, or its path too long, to archive anything in it.
+
+    Returns None for a folder within the limits.
+    """
     if len(folder) > _MAX_PATH_BYTES:
         return SkippedPath(folder, TOO_LONG.code, str(_MAX_PATH_BYTES))
     return SkippedPath(folder, TOO_DEEP.code, str(_MAX_DEPTH)) if folder.count(b"/") >= _MAX_DEPTH else None

@@ -1,7 +1,8 @@
-"""Enter into ``state.db`` what the archive has and the snapshot lacks, so that no deletion goes unnoticed.
+"""Add entries for archived files that ``state.db`` lacks, so that no deletion goes unnoticed.
 
-A new ``state.db`` has no entries at all.  And there is a crash window: a version is durable before its entries are
-written.  If the process dies in between and the file is deleted then, a scan sees neither the file nor an entry.
+A new ``state.db`` has no entries.  An older one lacks some after a crash, because a version is durable before its
+entries are written.  If a file without an entry is then deleted, a scan finds neither the file nor the entry, and
+the file would stay in the archive's newest version.
 """
 
 from __future__ import annotations
@@ -16,41 +17,52 @@ from archiver.store.index.queries import Index
 
 
 def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
-    """Enter the materials of each newest version that the snapshot has not recorded as captured.
+    """Add entries for the newest version of each open submission, unless the snapshot recorded that version.
 
-    Entries that exist stay as they are.  A group whose last captured version the index does not know is marked as
-    not to be trusted: nobody else knows what that version held.
+    Existing entries stay as they are.  If the index does not know the version that was captured last from a
+    folder, the content of that version is unknown, so every file in the folder will be read again.
+
+    Raises sqlite3.Error if index or snapshot cannot be used.
     """
-    for prefix, tag in snapshot.captured_tags().items():
-        if index.version(tag) is None:
+    for prefix, captured_tag in snapshot.captured_tags().items():
+        if index.version(captured_tag) is None:
             snapshot.distrust(prefix)
     for submission in open_submissions(index):
-        newest = index.latest(submission)
+        newest_version = index.latest(submission)
         prefix = group_of(submission).prefix
-        captured_tag = snapshot.captured_tag(prefix)
-        if newest is not None and captured_tag != newest.tag:
+        previous_tag = snapshot.captured_tag(prefix)
+        if newest_version is not None and previous_tag != newest_version.tag:
             missing_entries = {
                 path: state
                 for path, state in _archived_states(submission, index)
                 if snapshot.archived_state(path) is None
             }
-            snapshot.record(missing_entries, prefix, captured_tag, newest.tag, newest.commit, index.point)
+            snapshot.record(
+                missing_entries, prefix, previous_tag, newest_version.tag, newest_version.commit, index.point
+            )
 
 
 def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:
+    """Yield the path, relative to the watched folder, and a state of each material in the newest version.
+
+    The state of a file fits no existing file.  So a file that still exists is read again, and a missing file
+    counts as deleted.
+    """
     prefix = submission.prefix
     for material in index.materials(submission):
         path = prefix + b"/" + material.path if prefix else material.path
-        # A signature that fits no file: one that still exists is read again, one that does not counts as deleted.
         yield path, StatData.unknown() if material.sha256 else FOLDER
 
 
 def open_submissions(index: Index) -> list[Submission]:
-    """List the submissions that still take materials: of numbered ones, which share a folder, the newest only."""
-    newest_by_group: dict[Group, Submission] = {}
+    """Return the submissions that still receive materials, one for each group.
+
+    Numbered submissions of a filing share a folder; of these, only the one with the highest number is open.
+    """
+    open_by_group: dict[Group, Submission] = {}
     for submission in index.submissions():
         group = group_of(submission)
-        newest = newest_by_group.setdefault(group, submission)
-        if (submission.number or 0) > (newest.number or 0):
-            newest_by_group[group] = submission
-    return list(newest_by_group.values())
+        open_submission = open_by_group.setdefault(group, submission)
+        if (submission.number or 0) > (open_submission.number or 0):
+            open_by_group[group] = submission
+    return list(open_by_group.values())

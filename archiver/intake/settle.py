@@ -1,21 +1,25 @@
-"""Decide when changed paths are finished: a pure state machine that is told the time.
+"""Decide when changed paths are finished, so that they can be captured.  Pure: callers pass the time in.
 
-Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period.  A group is
-due when all of its paths are quiet, so that files saved together become one version; or, under constant writing,
-when its oldest change exceeds the maximum delay, and then without the paths that are not quiet.  A path whose last
-attempt failed waits for its own retry and does not delay the rest of its group.
+Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period, and *overdue*
+once its oldest change is older than the maximum delay.
+
+- A group is due when all of its paths are quiet, so that files that are saved together become one version.
+- Under constant writing, a group is due when a path is overdue.  Only the quiet and the overdue paths are finished
+  then.
+- A path whose last attempt failed waits for its next attempt, and does not delay the rest of its group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from archiver.intake.snapshot import State
 
-#: Even without a quiet period, a failing file must not be tried in a loop that takes a processor.
+#: The pause after a failure if there is no quiet period. Lower, and a failing file keeps a processor busy.
 _SHORTEST_RETRY_SECONDS = 0.1
-#: A power of two beyond this exceeds every maximum delay, and would soon exceed a float.
+#: Doublings of the pause. This many exceed every maximum delay; many more would exceed the range of a float.
 _MAX_DOUBLINGS = 20
 
 
@@ -23,28 +27,48 @@ _MAX_DOUBLINGS = 20
 class PendingPath:
     """One path that differs from the archive."""
 
-    state: State
-    first_change: float  # the oldest change that is not archived yet
+    state: State  # as observed last
+    first_change: float  # the time of the oldest change that is not archived yet
     last_change: float
-    retry_at: float = 0.0  # the earliest next attempt, after failed ones
-    failures: int = 0
-    is_held_open: bool = False  # a process had it open for writing at the last attempt
-    is_unstable: bool = False  # it changed while it was read at the last attempt
+    retry_at: float = 0.0  # the time of the next attempt after a failed one; 0 if none has failed
+    failures: int = 0  # failed attempts
+    is_held_open: bool = False  # at the last attempt, a process had the file open for writing
+    is_unstable: bool = False  # at the last attempt, the file changed while it was read
+
+
+class GroupedPath(NamedTuple):
+    """A pending path with its group."""
+
+    group_key: Hashable
+    path: bytes
+    pending: PendingPath
+
+
+class DueGroup(NamedTuple):
+    """A group to capture, with its finished paths."""
+
+    group_key: Hashable
+    states: dict[bytes, State]  # path -> the state in which it settled; the caller may change this dict
 
 
 @dataclass(slots=True)
 class _PendingGroup:
     """The pending paths of one group."""
 
-    wake_at: float  # nothing is due earlier; later is possible
+    wake_at: float  # a lower bound: nothing is due before this time, but nothing need be due at it
     paths: dict[bytes, PendingPath] = field(default_factory=dict)
-    gather_until: float = 0.0
+    gather_until: float = 0.0  # the group is held back until this time
 
 
 class Settler:
     """Collect changed paths by group until they are finished."""
 
     def __init__(self, quiet_seconds: float, maximum_seconds: float) -> None:
+        """Start without pending paths.
+
+        ``quiet_seconds`` is the quiet period.  ``maximum_seconds`` is the maximum delay, and also the longest
+        pause between two attempts.
+        """
         self.quiet_seconds = quiet_seconds
         self.maximum_seconds = maximum_seconds
         self._groups: dict[Hashable, _PendingGroup] = {}
@@ -52,13 +76,14 @@ class Settler:
     def observe_change(
         self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
     ) -> None:
-        """Note that a path differs from the archive, and in which state.
+        """Note that a path, whose present state is ``state``, differs from the archive.
 
-        With ``has_event`` something happened to the path just now, so the quiet period restarts although the state
-        is as before: a file that was closed and opened again, for example.
+        The quiet period starts again if the state has changed since the last call.  With ``has_event``, something
+        has just happened to the path, for example a file was closed and opened again, so the period starts again
+        in any case.
         """
         group = self._groups.setdefault(group_key, _PendingGroup(now))
-        # A lower bound is enough: a group that turns out not to be due is asked again at its next wake-up.
+        # A lower bound is enough: due_groups() sets a later time if it finds that the group is not due yet.
         group.wake_at = min(group.wake_at, now + min(self.quiet_seconds, self.maximum_seconds))
         pending = group.paths.get(path)
         if pending is None:
@@ -67,7 +92,7 @@ class Settler:
             pending.state = state
             pending.last_change = now
             if pending.is_held_open:
-                # Its writer has done something, perhaps closed the file: the back-off starts anew.
+                # The writer has done something, perhaps closed the file, so there is no need to wait any longer.
                 pending.is_held_open, pending.retry_at = False, 0.0
 
     @property
@@ -81,15 +106,15 @@ class Settler:
 
     @property
     def path_count(self) -> int:
-        """Count the pending paths."""
+        """Return the number of pending paths."""
         return sum(len(group.paths) for group in self._groups.values())
 
     def oldest_change(self) -> float | None:
         """Return the time of the oldest pending change; None if nothing is pending."""
-        return min((pending.first_change for _, _, pending in self.pending_paths()), default=None)
+        return min((grouped.pending.first_change for grouped in self.pending_paths()), default=None)
 
     def discard(self, group_key: Hashable, paths: Iterable[bytes]) -> None:
-        """Drop paths that are archived, or equal to the archive again."""
+        """Drop paths that do not differ from the archive any more; paths that are not pending are ignored."""
         group = self._groups.get(group_key)
         if group is None:
             return
@@ -99,102 +124,112 @@ class Settler:
             del self._groups[group_key]
 
     def discard_everywhere(self, path: bytes) -> None:
-        """Drop a path that equals the archive, in whichever group it is pending."""
+        """Drop a path that does not differ from the archive any more, from every group in which it is pending."""
         for group_key in [key for key, group in self._groups.items() if path in group.paths]:
             self.discard(group_key, [path])
 
     def overdue_paths(self, group_key: Hashable, now: float) -> frozenset[bytes]:
-        """Return the paths of the group that have waited for longer than the maximum delay."""
+        """Return the group's overdue paths, without those that wait for another attempt."""
         group = self._groups.get(group_key)
-        return frozenset() if group is None else frozenset(self._overdue(group, now))
+        return frozenset() if group is None else frozenset(self._overdue_in(group, now))
 
     def defer(
         self, group_key: Hashable, path: bytes, now: float, is_held_open: bool = False, is_unstable: bool = False
     ) -> None:
-        """Schedule another attempt after a failed one: with doubled waits up to the maximum delay, for ever."""
+        """Schedule another attempt after a failed one; do nothing for a path that is not pending.
+
+        The pause doubles with each failure, up to the maximum delay.  The attempts never end.
+        """
         group = self._groups.get(group_key)
         pending = group.paths.get(path) if group is not None else None
         if pending is not None:
             pending.failures += 1
             pending.is_held_open, pending.is_unstable = is_held_open, is_unstable
-            doubled = max(self.quiet_seconds, _SHORTEST_RETRY_SECONDS) * 2 ** min(pending.failures, _MAX_DOUBLINGS)
-            pending.retry_at = now + min(doubled, self.maximum_seconds)
+            shortest_pause = max(self.quiet_seconds, _SHORTEST_RETRY_SECONDS)
+            doubled_pause = shortest_pause * 2 ** min(pending.failures, _MAX_DOUBLINGS)
+            pending.retry_at = now + min(doubled_pause, self.maximum_seconds)
 
     def gather(self, group_key: Hashable, until: float) -> None:
-        """Hold the whole group back until ``until``, so that frequent saves become one version."""
+        """Hold a pending group back until the time ``until``, so that frequent saves become one version."""
         group = self._groups.get(group_key)
         if group is not None:
             group.wake_at = group.gather_until = until
 
     def is_gathering(self, group_key: Hashable, now: float) -> bool:
-        """Return True if the group is held back to be captured with later changes."""
+        """Return True if the group is held back, to be captured together with later changes."""
         group = self._groups.get(group_key)
         return group is not None and now < group.gather_until
 
-    def gathering_paths(self, now: float) -> list[tuple[Hashable, bytes, PendingPath]]:
-        """List the paths of all groups that are held back."""
+    def gathering_paths(self, now: float) -> list[GroupedPath]:
+        """Return the pending paths of all groups that are held back."""
         return [
-            (group_key, path, pending)
+            GroupedPath(group_key, path, pending)
             for group_key, group in self._groups.items()
             if now < group.gather_until
             for path, pending in group.paths.items()
         ]
 
     def next_due(self) -> float | None:
-        """Return the time before which nothing is due unless more happens; None if nothing is pending."""
+        """Return a time before which no group is due unless more happens; None if nothing is pending."""
         return min((max(group.wake_at, group.gather_until) for group in self._groups.values()), default=None)
 
-    def due_groups(self, now: float) -> list[tuple[Hashable, dict[bytes, State]]]:
-        """List the groups to capture now, with their finished paths and the states they settled in."""
+    def due_groups(self, now: float) -> list[DueGroup]:
+        """Return the groups to capture now, each with its finished paths; they stay pending until discarded."""
         return [
-            (group_key, finished)
+            DueGroup(group_key, finished_states)
             for group_key, group in self._groups.items()
-            if now >= max(group.wake_at, group.gather_until) and (finished := self._finished_paths(group, now))
+            if now >= max(group.wake_at, group.gather_until)
+            and (finished_states := self._finished_states(group, now))
         ]
 
-    def _finished_paths(self, group: _PendingGroup, now: float) -> dict[bytes, State]:
-        """Return what of the group can be captured now; postpone the group's wake-up if that is nothing.
+    def _finished_states(self, group: _PendingGroup, now: float) -> dict[bytes, State]:
+        """Return the states of the group's paths that can be captured now; without any, set the wake-up time.
 
-        One path that is still being written keeps the whole group back until a path is overdue: then the quiet
-        and the overdue ones go, so that a file that is never finished delays its neighbours no longer.
+        A path that is still being written holds the whole group back, until a path is overdue.  Then the quiet and
+        the overdue paths are finished, so that a file that is never quiet does not delay the others any longer.
         """
-        triable = {path: pending for path, pending in group.paths.items() if now >= pending.retry_at}
-        finished = {
+        triable_paths = {path: pending for path, pending in group.paths.items() if now >= pending.retry_at}
+        finished_states = {
             path: pending.state
-            for path, pending in triable.items()
+            for path, pending in triable_paths.items()
             if now - pending.last_change >= self.quiet_seconds
         }
-        if len(finished) < len(triable):
-            overdue = self._overdue(group, now)
-            finished |= {path: pending.state for path, pending in overdue.items()}
-            if not overdue:
-                finished = {}
-        if not finished:
-            group.wake_at = self._next_wake(group, triable)
-        return finished
+        if len(finished_states) < len(triable_paths):
+            overdue_paths = self._overdue_in(group, now)
+            finished_states |= {path: pending.state for path, pending in overdue_paths.items()}
+            if not overdue_paths:
+                finished_states = {}
+        if not finished_states:
+            group.wake_at = self._next_wake(group, triable_paths)
+        return finished_states
 
-    def _overdue(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
-        limit = now - self.maximum_seconds
+    def _overdue_in(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
+        """Return the overdue paths of a group, without those that wait for another attempt."""
+        latest_first_change = now - self.maximum_seconds
         return {
             path: pending
             for path, pending in group.paths.items()
-            if pending.first_change <= limit and now >= pending.retry_at
+            if pending.first_change <= latest_first_change and now >= pending.retry_at
         }
 
-    def _next_wake(self, group: _PendingGroup, triable: dict[bytes, PendingPath]) -> float:
-        """Return the first time at which the group can be due if nothing happens until then."""
-        times = [
+    def _next_wake(self, group: _PendingGroup, triable_paths: dict[bytes, PendingPath]) -> float:
+        """Return the first time at which the group can be due if nothing more happens to it.
+
+        ``triable_paths`` are the paths of the group that do not wait for another attempt.
+        """
+        wake_times = [
             max(pending.retry_at, pending.first_change + self.maximum_seconds) for pending in group.paths.values()
         ]
-        times += [pending.retry_at for path, pending in group.paths.items() if path not in triable]
-        if triable:
-            times.append(max(pending.last_change for pending in triable.values()) + self.quiet_seconds)
-        return min(times)
+        wake_times += [pending.retry_at for path, pending in group.paths.items() if path not in triable_paths]
+        if triable_paths:
+            newest_change = max(pending.last_change for pending in triable_paths.values())
+            wake_times.append(newest_change + self.quiet_seconds)
+        return min(wake_times)
 
-    def pending_paths(self) -> list[tuple[Hashable, bytes, PendingPath]]:
-        """List everything that is not archived yet."""
+    def pending_paths(self) -> list[GroupedPath]:
+        """Return the pending paths of all groups."""
         return [
-            (group_key, path, pending)
+            GroupedPath(group_key, path, pending)
             for group_key, group in self._groups.items()
             for path, pending in group.paths.items()
         ]

@@ -1,7 +1,7 @@
-"""Keep ``state.db``: the state of the watched folder when each file was last archived.
+"""Keep ``state.db``: the state of each file of the watched folder when the file was last archived.
 
-The database may be lost at the price of reading every file again.  The daemon also leaves messages for ``status``
-there: pending paths, and skipped paths with the reason.
+If the database is lost, every file is read again, and nothing else happens.  The daemon also leaves information
+for ``archiver status`` in it: pending paths, and skipped paths with the reason.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import code_of_stored, reason_message
@@ -27,13 +27,14 @@ from archiver.store.sqlite import (
     write_point,
 )
 
-#: The state of an empty folder, which has no signature.
+#: The state of an empty folder, whose figures of ``stat`` are not compared.
 FOLDER: Literal["folder"] = "folder"
-#: The state of a path: a file's signature, an empty folder, or None for a path without either.
+#: The state of a path: the StatData of a file, FOLDER for an empty folder, or None if neither is there.
 State = StatData | Literal["folder"] | None
 
-#: A column ``template`` holds a code; it is called after the sentences that earlier releases kept there.
+#: To be raised with every change of the schema.
 _SCHEMA_VERSION = 3
+# A column ``template`` holds the code of a reason.  Earlier releases kept sentences there, hence the name.
 _SCHEMA = """
 create table entries (dir blob, name blob, folder integer, size integer, mtime_ns integer,
     ctime_ns integer, inode integer, primary key (dir, name)) without rowid;
@@ -46,29 +47,39 @@ create table meta (key text primary key, value text) without rowid;
 
 @dataclass(frozen=True, slots=True)
 class SkippedPath:
-    """A path that is not archived, with the reason."""
+    """A path that is not archived, or not yet, with the reason."""
 
-    path: bytes
-    code: str  # of ``path_reasons``
-    value: str = ""  # in the sentence of the code
+    path: bytes  # relative to the watched folder
+    code: str  # of a reason in :mod:`archiver.intake.path_reasons`
+    value: str = ""  # for the field ``{value}`` of the reason
 
     @property
     def reason(self) -> LazyMessage:
-        """Return the reason for people; ``str`` of the message is English."""
+        """Return the reason as a sentence for people."""
         return reason_message(self.code, self.value)
 
 
+class PendingEntry(NamedTuple):
+    """A path that is still to be archived, as ``state.db`` lists it."""
+
+    item: SkippedPath  # with the reason why the path is not archived yet
+    since: str  # the time (RFC 3339) of the oldest change that is not archived
+
+
 def split_path(path: bytes) -> tuple[bytes, bytes]:
-    """Return folder and name of a relative path."""
+    """Return the folder and the name of a relative path; the folder is empty for a path without a slash."""
     folder, _, name = path.rpartition(b"/")
     return folder, name
 
 
 class Snapshot:
-    """An open ``state.db``, for the thread that opened it; the owner ends it with :meth:`close`."""
+    """An open ``state.db``, for the thread that opened it; the owner closes it with :meth:`close`.
+
+    Paths are relative to the watched folder.  Every method but :meth:`close` may raise sqlite3.Error.
+    """
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
-        """Open the database, or make a new one; a damaged file is thrown away, which costs a full scan.
+        """Open the database, or create a new one; a damaged file is replaced, and a full scan fills it again.
 
         With ``read_only`` nothing is written, and a missing or damaged file looks like an empty database.
 
@@ -82,12 +93,15 @@ class Snapshot:
 
     @property
     def point(self) -> JournalPoint | None:
-        """Return the journal event up to which the entries can be believed; None without entries."""
+        """Return the newest journal event when entries were last recorded; None if none ever were.
+
+        The entries are valid only for a journal that contains this event.
+        """
         return read_point(self._database)
 
     @property
     def is_replaced(self) -> bool:
-        """Return True if another process has set aside the file that is open here."""
+        """Return True if another process has moved away, or replaced, the file that is open here."""
         return file_identity(self._path) != self._file_identity
 
     def close(self) -> None:
@@ -95,14 +109,14 @@ class Snapshot:
         self._database.close()
 
     def folder_entries(self, path: bytes) -> dict[bytes, State]:
-        """Return the archived state of each name directly in a folder."""
+        """Return the archived state of each name directly in the folder ``path``, by name."""
         rows = self._database.execute(
             "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
         )
         return {row[0]: FOLDER if row[1] else _stat_data(row[2:]) for row in rows}
 
     def archived_state(self, path: bytes) -> State:
-        """Return the archived state of a path."""
+        """Return the archived state of a path; None if neither a file nor an empty folder is archived there."""
         row = self._database.execute(
             "select folder, size, mtime_ns, ctime_ns, inode from entries where dir = ? and name = ?",
             split_path(path),
@@ -112,10 +126,11 @@ class Snapshot:
         return FOLDER if row[0] else _stat_data(row[1:])
 
     def folders_below(self, path: bytes) -> list[bytes]:
-        """Return every folder with archived entries at or below ``path``."""
+        """Return every folder at or below ``path`` with archived entries directly in it, in any order."""
         if not path:
             rows = self._database.execute("select distinct dir from entries")
         else:
+            # The byte after a slash is "0", so every path below the folder is between the last two values.
             rows = self._database.execute(
                 "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
                 (path, path + b"/", path + b"0"),
@@ -123,19 +138,19 @@ class Snapshot:
         return [row[0] for row in rows]
 
     def captured_tag(self, prefix: bytes) -> str:
-        """Return the tag of the version up to which the entries below a submission's folder are complete.
+        """Return the tag of the newest version whose paths all have entries, for the submission folder ``prefix``.
 
-        Empty if they never were.
+        Empty if there is no such version.
         """
         row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
         return "" if row is None else str(row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
-        """Return the tags of :meth:`captured_tag` by submission's folder."""
+        """Return the tag of :meth:`captured_tag` for each submission folder, by the folder's path."""
         return dict(self._database.execute("select prefix, tag from captured"))
 
     def distrust(self, prefix: bytes) -> None:
-        """Let every file below ``prefix`` be read again, since the archived content is not known."""
+        """Make the next scan read every file below ``prefix`` again, because its archived content is not known."""
         states: dict[bytes, State] = {}
         for folder in self.folders_below(prefix):
             for name, state in self.folder_entries(folder).items():
@@ -154,24 +169,30 @@ class Snapshot:
         commit: str = "",
         point: JournalPoint | None = None,
     ) -> None:
-        """Remember archived states, in a transaction; the state None forgets a path.
+        """Record the archived state of paths, in one transaction; the state None removes a path.
 
-        ``tag`` and ``commit`` are those of the version below ``prefix`` that the states complete.  They are noted
-        only if the entries were complete up to ``previous_tag``; otherwise entries are missing until
-        :func:`archiver.intake.seed_snapshot.seed_snapshot` adds them.  ``point`` is the journal's newest event: a
-        journal without this event is not the one that holds these files.
+        ``tag`` and ``commit`` belong to the version in the submission folder ``prefix`` that the states complete;
+        empty if they complete none.  They are recorded only if :meth:`captured_tag` is ``previous_tag``.
+        Otherwise entries of an earlier version are missing, and
+        :func:`archiver.intake.seed_snapshot.seed_snapshot` adds them later.
+
+        ``point`` is the journal's newest event, and replaces :attr:`point`; None keeps it.
         """
         with self._database:
             if point is not None:
                 write_point(self._database, point)
             if tag and self.captured_tag(prefix) == previous_tag:
-                self._database.execute("insert or replace into captured values (?, ?, ?)", (prefix, tag, commit))
+                self._database.execute(
+                    'insert or replace into captured (prefix, tag, "commit") values (?, ?, ?)',
+                    (prefix, tag, commit),
+                )
             self._database.executemany(
                 "delete from entries where dir = ? and name = ?",
                 (split_path(path) for path, state in states.items() if state is None),
             )
             self._database.executemany(
-                "insert or replace into entries values (?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into entries (dir, name, folder, size, mtime_ns, ctime_ns, inode) "
+                "values (?, ?, ?, ?, ?, ?, ?)",
                 (_entry_row(path, state) for path, state in states.items() if state is not None),
             )
             self._database.executemany(
@@ -181,12 +202,13 @@ class Snapshot:
     # --- messages for status
 
     def note_scan(self, start: bytes, skipped: Iterable[SkippedPath], changed: Container[bytes]) -> None:
-        """Replace the paths that the last scan below ``start`` skipped.
+        """Replace the skipped paths at or below the folder ``start`` with those of a scan.
 
-        A file that could not be read before, and is not in ``changed`` now, has gone.
+        Also removes unreadable files that are not in ``changed``, the paths that the scan found to differ from the
+        archive: they were deleted.
         """
         at_or_below_start = "(? = x'' or path = ? or (path > ? and path < ?))"
-        # The byte after a slash is "0": everything below a folder lies between the two.
+        # The byte after a slash is "0", so every path below the folder is between the last two values.
         start_bounds = (start, start, start + b"/", start + b"0")
         with self._database:
             self._database.execute(
@@ -202,56 +224,62 @@ class Snapshot:
             self._add_skipped(skipped, "scan")
 
     def note_unreadable(self, skipped: Iterable[SkippedPath]) -> None:
-        """Add files that could not be read, for another attempt at every scan."""
+        """Add files that could not be read; they stay listed until they are captured or deleted."""
         with self._database:
             self._add_skipped(skipped, "read")
 
     def _add_skipped(self, skipped: Iterable[SkippedPath], source: str) -> None:
+        """Add skipped paths; ``source`` is "scan" for reasons that a scan finds, "read" if reading a file failed.
+
+        The caller commits.
+        """
         self._database.executemany(
-            "insert or replace into skipped values (?, ?, ?, ?)",
+            "insert or replace into skipped (path, template, value, source) values (?, ?, ?, ?)",
             ((item.path, item.code, item.value, source) for item in skipped),
         )
 
     def skipped(self) -> list[SkippedPath]:
-        """Return every path that is not archived, with the reason."""
+        """Return the skipped paths with their reasons, sorted by path."""
         rows = self._database.execute("select path, template, value from skipped order by path")
         return [SkippedPath(path, code_of_stored(stored_reason), value) for path, stored_reason, value in rows]
 
     def note_pending(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
-        """Replace the list of paths still to be archived, each with the time since when."""
+        """Replace the list of pending paths; each member has the fields of a :class:`PendingEntry`."""
         with self._database:
             self._database.execute("delete from pending")
             self._database.executemany(
-                "insert into pending values (?, ?, ?, ?)",
-                ((item.path, pending_since, item.code, item.value) for item, pending_since in pending),
+                "insert into pending (path, since, template, value) values (?, ?, ?, ?)",
+                ((item.path, since, item.code, item.value) for item, since in pending),
             )
 
-    def pending(self) -> list[tuple[SkippedPath, str]]:
-        """Return the paths still to be archived, each with the time since when."""
+    def pending(self) -> list[PendingEntry]:
+        """Return the list of pending paths, sorted by path."""
         rows = self._database.execute("select path, template, value, since from pending order by path")
         return [
-            (SkippedPath(path, code_of_stored(stored_reason), value), pending_since)
-            for path, stored_reason, value, pending_since in rows
+            PendingEntry(SkippedPath(path, code_of_stored(stored_reason), value), since)
+            for path, stored_reason, value, since in rows
         ]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Keep a text under ``key``, in place of any other."""
+        """Store a text under ``key``, in place of any text that is there."""
         with self._database:
-            self._database.execute("insert or replace into meta values (?, ?)", (key, value))
+            self._database.execute("insert or replace into meta (key, value) values (?, ?)", (key, value))
 
     def meta(self, key: str) -> str:
-        """Return the text under ``key``; empty without one."""
+        """Return the text under ``key``; empty if there is none."""
         row = self._database.execute("select value from meta where key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
 
 
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
-    """Open the archive's ``state.db`` for writing; a database of another history is set aside.
+    """Open the archive's ``state.db`` for writing; the caller closes it.
 
-    Files archived only by a lost history must not count as archived: the folder is read in full again.
+    If the entries belong to another history than the journal's, the database is set aside, and an empty one is
+    opened, so that the whole folder is read again.  Otherwise files that only the lost history archived would
+    count as archived.
 
-    Raises Busy and StorageError as :meth:`Archive.writing` does, JournalDamaged for a damaged journal; nothing is
-    set aside then.
+    Raises Busy and StorageError as :meth:`Archive.writing` does, JournalDamaged for a damaged journal, and
+    sqlite3.Error; nothing is set aside then.
     """
     path = archive.root / "state.db"
     snapshot = Snapshot(path)
@@ -264,9 +292,9 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
 
 
 def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
-    """Return True if the entries belong to another history than the journal's.
+    """Return True if the journal lacks the newest event of the entries, so that they belong to another history.
 
-    Raises JournalDamaged if the journal cannot answer that.
+    Raises JournalDamaged if the journal is too damaged to find out.
     """
     if (damage := archive.journal_damage()) is not None:
         raise damage
@@ -274,14 +302,22 @@ def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
     return point is not None and not archive.has_event(point)
 
 
-def _stat_data(row: tuple[int | bytes, ...]) -> StatData:
-    # A scan makes one for each of a million files, and hardly one has numbers that need it.
-    if bytes in map(type, row):
-        row = tuple(map(read_integer, row))
-    return tuple.__new__(StatData, row)
+def _stat_data(stored_figures: tuple[int | bytes, ...]) -> StatData:
+    """Return the StatData of the columns size, mtime_ns, ctime_ns and inode, in this order.
+
+    A number that is too large for SQLite is stored as bytes.
+    """
+    # Such numbers are rare.  The test, and tuple.__new__ instead of the class, save time: a scan makes a million
+    # StatData.
+    if bytes in map(type, stored_figures):
+        stored_figures = tuple(map(read_integer, stored_figures))
+    return tuple.__new__(StatData, stored_figures)
 
 
 def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:
+    """Return the row for a path in the table ``entries``, in the order of its columns."""
+    folder, name = split_path(path)
     if isinstance(state, StatData):
-        return (*split_path(path), 0, *map(stored_integer, state))
-    return (*split_path(path), 1, 0, 0, 0, 0)
+        return (folder, name, 0, *map(stored_integer, state))
+    # For an empty folder, the column ``folder`` is 1, and the figures of StatData mean nothing.
+    return (folder, name, 1, 0, 0, 0, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.watched_folder import DEAF, MISSING, PARTLY, SCANS
+from archiver.daemon.watch_state import DEAF, MISSING, PARTLY, SCANS
 from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import FAILED, GATHERING, OWN
 from archiver.intake.scan import is_unreadable

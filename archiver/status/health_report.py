@@ -13,13 +13,13 @@ from archiver import clock
 from archiver.config.settings import Config
 from archiver.daemon.ticks import UNSIGNED
 from archiver.daemon.trouble import LastProblem, read_last_problem
-from archiver.daemon.watched_folder import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
+from archiver.daemon.watch_state import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline, open_deadlines
 from archiver.filings.due.reminders import display_alerts
 from archiver.filings.register import register
 from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
-from archiver.intake.snapshot import SkippedPath, Snapshot
+from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
@@ -68,8 +68,8 @@ class HealthReport:
     last_scan: str
     #: The last problem that the daemon reported; None if it reported none.
     last_problem: LastProblem | None
-    #: Paths that are going to be captured, each with the time since when it waits.
-    pending: list[tuple[SkippedPath, str]]
+    #: Paths that wait to be captured, and since when.
+    pending: list[PendingEntry]
     #: All pending paths; ``pending`` may list the first of them only.
     pending_count: int
     #: Paths that are not archived, each with the reason.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archiver.errors import LazyMessage
-from archiver.existence import is_there
+from archiver.path_existence import is_there
 from archiver.replica.replica_status import ReplicaStatus
 from archiver.store.archive import Archive
 from archiver.store.git import hooks

@@ -202,7 +202,7 @@ def test_service_install_says_what_is_missing(site: Site, tmp_path: Path) -> Non
 
 
 def test_the_unit_in_deploy_is_the_rendered_one() -> None:
-    text = unit.render(
+    text = unit.render_unit(
         Path("/opt/archiver/bin/archiver"),
         Path("/etc/archiver/archiver.toml"),
         Path("/var/lib/archiver"),

@@ -69,7 +69,7 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
         site.write(f"f/s/d{number:02d}/a", "1")
     limit = tmp_path / "limit"
     limit.write_text("8\n")
-    patch = f"import archiver.daemon.watched_folder as f\nfrom pathlib import Path\nf._WATCH_LIMIT = Path({os.fspath(limit)!r})"
+    patch = f"import archiver.daemon.watched_folder as f\nfrom pathlib import Path\nf._WATCH_LIMIT_FILE = Path({os.fspath(limit)!r})"
     own = "/proc/sys/user/max_inotify_watches"
     wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
@@ -154,7 +154,7 @@ def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
 def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
     canary = Canary()
     assert canary.is_probe_due(0)
-    canary.probe_sent(0)
+    canary.note_probe_sent(0)
     assert not canary.is_probe_due(1)
     assert not canary.notices_deafness(True, 1)
     assert not canary.is_deaf
@@ -162,7 +162,7 @@ def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
     now, pauses = 1 + PERIOD_SECONDS, []
     for _ in range(10):
         assert canary.is_probe_due(now)
-        canary.probe_sent(now)
+        canary.note_probe_sent(now)
         assert not canary.notices_deafness(False, now + PATIENCE_SECONDS - 0.1)
         assert canary.notices_deafness(False, now + PATIENCE_SECONDS)
         assert not canary.notices_deafness(False, now + PATIENCE_SECONDS)
@@ -171,6 +171,6 @@ def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
         now = canary.next_probe
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2]
-    canary.probe_sent(now)
+    canary.note_probe_sent(now)
     assert not canary.notices_deafness(True, now)
     assert not canary.is_deaf

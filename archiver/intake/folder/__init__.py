@@ -1,5 +1,6 @@
-"""The watched folder itself: reaching it, knowing that it is the right one, and hearing of changes.
+"""The watched folder itself: how to reach it, how to know that it is the right one, and how to notice changes.
 
-*Access* reads it without following links, through processes of its own where a network mount may hang.  A
-*watcher* turns inotify events into hints; the *canary* is an event of our own, which shows whether events arrive.
+*Access* reads the folder without following links, by child processes if a network mount may hang.  A *watcher*
+turns inotify events into hints.  The *canary* decides when to make an event of our own, which shows whether events
+arrive.
 """

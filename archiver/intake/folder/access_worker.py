@@ -7,26 +7,35 @@ import os
 import sys
 from typing import Any
 
-from archiver.intake.folder.access import DirectAccess, DirectoryEntry
+from archiver.intake.folder.access import DirectAccess
+from archiver.intake.folder.entries import RootIdentity, encode_entry
 from archiver.store.content.own_files import OwnFile
 from archiver.store.content.source import Source, SourceChanged
 from archiver.workers import WithContent, name_to_text, serve, text_to_name
 
 
 class FolderReader:
-    """Answer requests about a folder in turn; at most one file is open.
+    """Answer requests about a folder, one after the other; at most one file is open.
 
-    A request is a kind and values: kind ``entries`` is answered by ``_entries``, and so on.
+    A request is a kind and values.  The method ``_entries`` answers a request of the kind ``entries``, and so on.
+    :mod:`archiver.intake.folder.entries` describes the answers.
     """
 
     def __init__(self, root: bytes, archive: bytes) -> None:
+        """Read the folder ``root``.  ``archive`` is the folder of the archive; empty if there is none to avoid."""
         self._access = DirectAccess(root, archive or None)
         self._open_source: Source | None = None
 
     def answer_request(self, kind: str, *values: Any) -> object:
-        """Return the answer, or the error for the parent to raise, in the form that the parent decodes."""
+        """Return the answer for the parent to decode: a value, or an error for the parent to raise.
+
+        Never raises OSError or SourceChanged; other errors mean that the request itself is wrong.
+        """
         try:
-            return self._read(*values) if kind == "read" else ["ok", getattr(self, f"_{kind}")(*values)]
+            if kind == "read":
+                return self._read(*values)
+            answer_method = getattr(self, f"_{kind}")
+            return ["ok", answer_method(*values)]
         except SourceChanged:
             return ["unstable"]
         except OwnFile as error:
@@ -35,44 +44,49 @@ class FolderReader:
             return ["error", error.errno or errno.EIO, error.strerror or str(error)]
 
     def _entries(self, path: str) -> list[tuple[Any, ...]]:
-        return [_encode_entry(entry) for entry in self._access.list_folder(text_to_name(path))]
+        """Return the encoded entries of a folder."""
+        return [encode_entry(entry) for entry in self._access.list_folder(text_to_name(path))]
 
     def _names(self, path: str) -> list[str]:
+        """Return the names in a folder."""
         return [name_to_text(name) for name in self._access.list_names(text_to_name(path))]
 
     def _entry(self, path: str) -> tuple[Any, ...]:
-        return _encode_entry(self._access.look_up(text_to_name(path)))
+        """Return the encoded entry of a single path."""
+        return encode_entry(self._access.look_up(text_to_name(path)))
 
-    def _root(self, _path: str) -> tuple[int, int, int]:
+    def _root(self, _path: str) -> RootIdentity:
+        """Return the identity of the watched folder itself, which is at the end of any links."""
         status = os.stat(self._access.root)
-        return status.st_dev, status.st_ino, status.st_mode
+        return RootIdentity(status.st_dev, status.st_ino, status.st_mode)
 
     def _open(self, path: str) -> tuple[Any, ...]:
+        """Open a file in place of any other; return is_being_written, and the figures of its StatData."""
         self._close()
         self._open_source = self._access.open(text_to_name(path))
         return (self._open_source.is_being_written, *self._open_source.stat_data)
 
     def _read(self, count: int) -> WithContent:
+        """Return at most ``count`` bytes of the open file as content; none at the end, or without an open file."""
         buffer = memoryview(bytearray(count))
         length = self._open_source.readinto(buffer) if self._open_source else 0
         return WithContent(["ok", True], buffer[:length])
 
     def _check(self) -> bool:
+        """Return True if the open file is unchanged; False without an open file."""
         return self._open_source is not None and self._open_source.is_unchanged()
 
     def _close(self) -> None:
+        """Close the open file, if there is one."""
         if self._open_source is not None:
             self._open_source.close()
             self._open_source = None
 
 
-def _encode_entry(entry: DirectoryEntry) -> tuple[Any, ...]:
-    return (name_to_text(entry.name), entry.mode, entry.is_own, *entry.signature)
-
-
 def main() -> None:
-    """Serve until the parent closes the socket."""
-    reader = FolderReader(*map(os.fsencode, sys.argv[1:]))
+    """Serve until the parent closes the socket.  The arguments are those of :class:`FolderReader`."""
+    root, archive = map(os.fsencode, sys.argv[1:])
+    reader = FolderReader(root, archive)
     serve(lambda request: reader.answer_request(*request))
 
 

@@ -1,14 +1,20 @@
-"""Decide when to make a probe event, and when its absence means that the watch is deaf.  Pure, told the time."""
+"""Decide when to make a probe event, and when its absence means that the watch is deaf.
+
+Pure: callers pass the time in, and make the events.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: A deaf watch goes unnoticed for so long at most; more often, an idle server would be woken for nothing.
+#: Between two probe events. Lower, and an idle server wakes up for nothing. Higher, and a deaf watch stays
+#: unnoticed for longer.
 PERIOD_SECONDS = 60.0
-#: Lower, and a busy server would pass for a deaf watch; higher, and a real one is noticed later.
+#: The time for a probe event to arrive. Lower, and the watch of a busy server counts as deaf. Higher, and a deaf
+#: watch is noticed later.
 PATIENCE_SECONDS = 10.0
-#: A watch that stays deaf is made anew ever more seldom: each time costs a walk over all folders.
+#: The longest pause between two probe events while the watch stays deaf. Each missed probe leads to a new watch,
+#: which costs a walk over all folders.
 _LONGEST_PAUSE_SECONDS = 3600.0
 
 
@@ -16,24 +22,27 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 class Canary:
     """The state of the probe events of one watch; times are monotonic seconds."""
 
-    next_probe: float = 0.0
-    sent_at: float | None = None  # of a probe event that has not arrived yet
-    missed_probes: int = 0
+    next_probe: float = 0.0  # the time at which the next probe event is due
+    sent_at: float | None = None  # the time of a probe event that has not arrived yet; None without one
+    missed_probes: int = 0  # the number of probe events in a row that did not arrive
 
     def is_probe_due(self, now: float) -> bool:
-        """Return True if it is time for a probe event."""
+        """Return True if a probe event is due, and none is on its way."""
         return self.sent_at is None and now >= self.next_probe
 
-    def probe_sent(self, now: float) -> None:
+    def note_probe_sent(self, now: float) -> None:
         """Note that a probe event was made."""
         self.sent_at = now
 
     def postpone(self, now: float) -> None:
-        """Note that no probe event can be made; the next attempt is a period away."""
+        """Note that no probe event could be made, so that the next attempt is a period away."""
         self.next_probe = now + PERIOD_SECONDS
 
     def notices_deafness(self, has_arrived: bool, now: float) -> bool:
-        """Look after the last probe event; return True once, when the watch turns out to be deaf."""
+        """Note whether the last probe event has arrived; return True if it is missing, so that the watch is deaf.
+
+        Returns True only once for each missing event, and False while it may still arrive.
+        """
         if self.sent_at is None:
             return False
         if has_arrived:
@@ -49,5 +58,5 @@ class Canary:
 
     @property
     def is_deaf(self) -> bool:
-        """Return True if the last probe event did not arrive."""
+        """Return True if the last probe event whose result is known did not arrive."""
         return self.missed_probes > 0

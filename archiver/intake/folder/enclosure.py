@@ -1,7 +1,7 @@
-"""Detect that the archive and the watched folder lie inside one another, by whatever path.
+"""Detect that the archive and the watched folder lie inside one another, whatever paths lead to them.
 
-A bind mount or a container volume gives one folder several paths.  Device and inode identify it all the same, and
-the mount table says from which folder of its filesystem a mount is taken.
+A bind mount or a container volume gives a folder several paths.  Device and inode still identify the folder, and
+the mount table shows which folder of a filesystem is mounted.
 """
 
 from __future__ import annotations
@@ -17,36 +17,40 @@ from archiver.store.content.own_files import OwnFiles
 
 
 class _Location(NamedTuple):
-    """A path within a filesystem, which stays the same however the filesystem is mounted."""
+    """A folder's place within its filesystem, which does not depend on how the filesystem is mounted."""
 
-    device: bytes
-    path: bytes
+    device: bytes  # major:minor of the filesystem
+    path: bytes  # from the root of the filesystem, without a slash at the end
 
 
 def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
-    """Refuse an archive and a watched folder that are one, or lie inside one another.
+    """Check that the archive and the watched folder are separate.  Raises ConfigError if they are not.
 
-    An archive deeper inside the watched folder is refused only if it ``is_new``: a running service passes over it
-    when a scan meets it, and the other filings stay archived.
-
-    Raises ConfigError.
+    The watched folder must not be the archive, and must not lie in it.  The reverse, an archive in the watched
+    folder, is refused if a folder above the archive has the identity of the watched folder.  An archive that is
+    there by another mount is refused only if it ``is_new``: a running service leaves it out when a scan meets it,
+    and the other filings stay archived.
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
-    # A folder on a filesystem that may hang is not looked at; such a filesystem does not hold the archive either.
+    # A stat of a folder on a remote filesystem may hang, so only the folders above it are examined.
     may_hang = mounts.untrusted_mount(watch_path, mount_table) is not None
     examined_path = os.path.dirname(watch_path) if may_hang else watch_path
     watch_identities, archive_identities = _identities(examined_path), _identities(archive_path)
-    is_inside = bool(OwnFiles(archive_path).identities & watch_identities)
-    is_around = not may_hang and not archive_identities.isdisjoint(_identities(watch_path, with_parents=False))
+    is_watch_inside = bool(OwnFiles(archive_path).identities & watch_identities)
+    is_archive_inside = not may_hang and not archive_identities.isdisjoint(
+        _identities(watch_path, with_parents=False)
+    )
     archive_location, watch_location = _location(archive_path, mount_table), _location(watch_path, mount_table)
-    is_inside = is_inside or _is_at_or_below(watch_location, archive_location)
+    is_watch_inside = is_watch_inside or _is_at_or_below(watch_location, archive_location)
     if is_new:
-        # What a scan would walk: the folder itself, and what is mounted in it.
-        inner_mounts = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
-        scanned = [watch_location, *(_location(point, mount_table) for point in inner_mounts)]
-        is_around = is_around or any(_is_at_or_below(archive_location, location) for location in scanned)
-    if is_inside or is_around:
+        # A scan would walk the watched folder and everything that is mounted in it.
+        inner_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
+        scanned_locations = [watch_location, *(_location(point, mount_table) for point in inner_points)]
+        is_archive_inside = is_archive_inside or any(
+            _is_at_or_below(archive_location, location) for location in scanned_locations
+        )
+    if is_watch_inside or is_archive_inside:
         raise ConfigError(
             "The archive {archive} and the watched folder {watch} are one folder, or lie inside one another, by "
             "another path (a bind mount, a container volume). Nothing was changed. Choose two separate folders.",
@@ -56,36 +60,43 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
 
 
 def _identities(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
-    """Return device and inode of a folder and of the folders around it, as far as they can be read."""
+    """Return device and inode of a folder and of all folders above it, as far as they can be read.
+
+    ``path`` is absolute and free of links.
+    """
     identities = set()
     for folder in (path, *(_parents(path) if with_parents else ())):
         try:
             status = os.stat(folder)
         except OSError:
-            # Not there yet, or closed to this user: it cannot be compared, and the mount table still is.
+            # The folder does not exist yet, or this user may not reach it.  The mount table is still compared.
             continue
         identities.add((status.st_dev, status.st_ino))
     return identities
 
 
 def _parents(path: bytes) -> list[bytes]:
+    """Return the paths of all folders above an absolute path, the nearest first and ``/`` last."""
     parents = []
-    while path != (path := os.path.dirname(path)):
-        parents.append(path)
+    # The folder above ``/`` is ``/`` itself.
+    while (parent := os.path.dirname(path)) != path:
+        parents.append(parent)
+        path = parent
     return parents
 
 
 def _location(path: bytes, mount_table: list[Mount]) -> _Location | None:
-    """Return the place of a path within its filesystem; None if the mount table does not tell."""
+    """Return the place of a path within its filesystem; None if the mount table does not identify it."""
     mount = mounts.mount_of(path, mount_table)
     if not mount.device or mount.is_remote:
-        # Two exports of one NFS server have one number, and each calls its root "/".
+        # Two exports of one NFS server have the same device number, and the root of each is "/".
         return None
     below_mount = path[len(mount.point.rstrip(b"/")) :]
     return _Location(mount.device, (mount.root.rstrip(b"/") + below_mount).rstrip(b"/"))
 
 
-def _is_at_or_below(location: _Location | None, top: _Location | None) -> bool:
-    if location is None or top is None or location.device != top.device:
+def _is_at_or_below(location: _Location | None, folder: _Location | None) -> bool:
+    """Return True if ``location`` is ``folder`` or lies in it; False if either is None, which is unknown."""
+    if location is None or folder is None or location.device != folder.device:
         return False
-    return location.path == top.path or location.path.startswith(top.path + b"/")
+    return location.path == folder.path or location.path.startswith(folder.path + b"/")

@@ -1,7 +1,7 @@
-"""Read the mount table, and tell by the filesystem whether inotify events of a folder can be trusted.
+"""Read the mount table, and decide by the filesystem whether inotify events of a folder can be trusted.
 
-A change made by another machine raises no inotify event here, and a FUSE
-filesystem raises none for what changes behind it (docs/traps.md).
+A change made by another machine raises no inotify event here, and neither does a change behind a FUSE filesystem
+(docs/traps.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TABLE = Path("/proc/self/mountinfo")
-#: Filesystems whose files other machines or programs change behind the kernel's back.
+#: Types of filesystems whose files other machines or programs can change without the knowledge of this kernel.
 _REMOTE = frozenset(
     {
         *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "fuse", "fuseblk", "gfs"),
@@ -20,6 +20,7 @@ _REMOTE = frozenset(
         *("prl_fs", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs"),
     }
 )
+#: A byte of a path in the mount table that stands there as three octal digits, for example a space.
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
@@ -28,33 +29,37 @@ class Mount:
     """One line of the mount table."""
 
     point: bytes  # the path where it is mounted
-    filesystem: str  # such as "ext4" or "fuse.sshfs"
-    device: bytes = b""  # major:minor
-    root: bytes = b"/"  # the folder of the filesystem that is mounted
+    filesystem: str  # the type, such as "ext4" or "fuse.sshfs"
+    device: bytes = b""  # major:minor; empty if the mount table could not be read
+    root: bytes = b"/"  # the folder within the filesystem that is mounted
 
     @property
     def is_remote(self) -> bool:
-        """Return True if others change its files without an event here."""
-        return self.filesystem.partition(".")[0] in _REMOTE
+        """Return True if files of this mount can change without an event on this machine."""
+        filesystem_family = self.filesystem.partition(".")[0]
+        return filesystem_family in _REMOTE
 
 
 def read_mounts() -> list[Mount]:
-    """Return the mounts that this process sees; none where /proc is not mounted."""
+    """Return the mounts that this process sees, in the table's order; empty if /proc is not mounted."""
     try:
         return parse_mounts(_TABLE.read_bytes())
     except OSError:
-        # A container without /proc: mount_of() then answers "unknown" for every path.
+        # For example a container without /proc.  Every path then lies on a mount of the filesystem "unknown".
         return []
 
 
 def parse_mounts(table: bytes) -> list[Mount]:
-    """Parse a ``mountinfo`` table, proc_pid_mountinfo(5), in its order; skip lines of another form."""
+    """Return the mounts of a ``mountinfo`` table, proc_pid_mountinfo(5), in its order.
+
+    Lines of another form are skipped.
+    """
     mounts = []
     for line in table.splitlines():
         fields = line.split(b" ")
         if b"-" not in fields[6:] or len(fields) < 9:
             continue
-        # Optional fields end with a hyphen; the filesystem follows.
+        # From the seventh field on, there may be optional fields, then a hyphen and the filesystem's type.
         filesystem = fields[fields.index(b"-", 6) + 1]
         root, point = (_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field) for field in fields[3:5])
         mounts.append(Mount(point, filesystem.decode("ascii", "replace"), fields[2], root))
@@ -62,20 +67,29 @@ def parse_mounts(table: bytes) -> list[Mount]:
 
 
 def mount_of(path: Path | bytes, mounts: list[Mount]) -> Mount:
-    """Return the mount that holds ``path``, which is absolute and free of links."""
-    name = os.fsencode(path)
-    # Of several mounts on one point, the last one hides the others.
-    enclosing = [mount for mount in mounts if _is_at_or_below(name, mount.point)]
-    return max(reversed(enclosing), key=lambda mount: len(mount.point), default=Mount(b"/", "unknown"))
+    """Return the mount that holds ``path``, which is absolute and free of links.
+
+    If the table has no such mount, a mount of the filesystem "unknown" at ``/`` is returned.
+    """
+    path_bytes = os.fsencode(path)
+    enclosing_mounts = [mount for mount in mounts if _is_at_or_below(path_bytes, mount.point)]
+    # Of several mounts on one point, the last one hides the others; of equal lengths, max() returns the first.
+    return max(reversed(enclosing_mounts), key=lambda mount: len(mount.point), default=Mount(b"/", "unknown"))
 
 
 def untrusted_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
-    """Return the first mount at or below ``path`` whose events cannot be trusted; None if there is none."""
-    name = os.fsencode(path)
-    visible = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, name)}
-    candidates = [mount_of(name, mounts), *visible.values()]
+    """Return a mount that holds ``path`` or lies below it, and whose events cannot be trusted.
+
+    ``path`` is absolute and free of links.  The mount that holds it comes first.  Returns None if the events of
+    all these mounts can be trusted.
+    """
+    path_bytes = os.fsencode(path)
+    # Of several mounts on one point, the dict keeps the last one, which hides the others.
+    visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
+    candidates = [mount_of(path_bytes, mounts), *visible_mounts.values()]
     return next((mount for mount in candidates if mount.is_remote), None)
 
 
-def _is_at_or_below(path: bytes, top: bytes) -> bool:
-    return path == top or path.startswith(top.rstrip(b"/") + b"/")
+def _is_at_or_below(path: bytes, folder: bytes) -> bool:
+    """Return True if an absolute path is ``folder`` or lies in it."""
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")

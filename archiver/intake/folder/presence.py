@@ -1,4 +1,4 @@
-"""Tell the watched folder from whatever else may lie at its path: an empty mount point, another folder."""
+"""Tell the watched folder from anything else that may be at its path: an empty mount point, or another folder."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from archiver.store import names
 
 
 class FolderPresence:
-    """Compare the folder at one path with the one that was scanned before, as ``state.db`` remembers it."""
+    """Compare the folder at a path with the folder that was scanned before, as ``state.db`` remembers it."""
 
     def __init__(self, watched_path: bytes, access: FolderAccess, snapshot: Snapshot) -> None:
+        """Use ``access`` to the folder at ``watched_path``, and ``snapshot``; the caller closes both."""
         self._access = access
         self._snapshot = snapshot
-        # Resolved once: on a share that hangs, even this waits.
+        # Resolved only once, because even this may wait for ever on a share that hangs.
         self.real_path = os.path.realpath(watched_path)
 
     def is_present(self) -> bool:
-        """Return True if the folder can be trusted to be the watched one.
+        """Return True if the folder at the path can be trusted to be the watched folder.
 
-        An unmounted share leaves its mount point behind.  If that is empty, or the folder was on a mount of its
-        own before and is not now, this is not a deletion of everything.
+        It can if it is the folder that was scanned before, if none was, or if it replaced that folder and is not
+        suspicious.  Suspicious are an empty folder, unless nothing is archived, and a folder on an outer mount: an
+        unmounted share leaves its mount point behind, and that must not count as a deletion of everything.
         """
         identity = self.identity()
         if identity is None:
@@ -32,31 +34,40 @@ class FolderPresence:
         scanned_identity = self._snapshot.meta("root")
         if identity == scanned_identity or not scanned_identity:
             return True
+        # Both mount points hold the same path, so the shorter one is the outer one.
         if len(self._mount_point()) < len(self._snapshot.meta("root_mount")):
             return False
         try:
-            return next(self._access.list_folder(b""), None) is not None or not self._snapshot.folders_below(b"")
+            is_empty = next(self._access.list_folder(b""), None) is None
+            return not is_empty or not self._snapshot.folders_below(b"")
         except OSError:
-            # A folder that cannot be listed shows nothing that would prove it to be the watched one.
+            # A folder that cannot be listed contains nothing that would prove it to be the watched folder.
             return False
 
     def identity(self) -> str | None:
-        """Return mount point and inode, which tell this folder from its successors; None without a folder."""
+        """Return mount point and inode, separated by a colon, which differ for a folder that replaces this one.
+
+        Returns None if there is no folder, or if it cannot be looked at.
+        """
         try:
             entry = self._access.look_up(b"")
         except OSError:
-            # Gone, unmounted or hanging; whoever asks waits until it is back.
+            # The folder is gone, unmounted or hanging.  The callers wait until it is back.
             return None
-        return f"{self._mount_point()}:{entry.signature.inode}" if stat.S_ISDIR(entry.mode) else None
+        return f"{self._mount_point()}:{entry.stat_data.inode}" if stat.S_ISDIR(entry.mode) else None
 
     def remember(self) -> None:
-        """Record that this folder has been scanned: it is the watched one from now on."""
+        """Record that the folder has been scanned, and so is the watched folder from now on.
+
+        Raises sqlite3.Error if ``state.db`` cannot be written.
+        """
         self._snapshot.set_meta("root", self.identity() or "")
         self._snapshot.set_meta("root_mount", self._mount_point())
 
     def allow_other_mount(self) -> None:
-        """Record that the folder has moved on purpose: it may lie on another mount than before."""
+        """Record that the folder has moved on purpose, so that :meth:`is_present` accepts it on an outer mount."""
         self._snapshot.set_meta("root_mount", "")
 
     def _mount_point(self) -> str:
+        """Return the readable form of the path where the folder's filesystem is mounted."""
         return names.text(mounts.mount_of(self.real_path, mounts.read_mounts()).point)

@@ -1,7 +1,7 @@
-"""Check a changed ``watch.path``: is it the same folder in another place, its successor, or another folder?
+"""Check a changed ``watch.path``: it may name the same folder in another place, its successor, or another folder.
 
-Two configurations with different folders on one archive would each record the
-deletion of the other's files.
+Another folder is refused: two configurations with different folders on one archive would each record the deletion
+of the other's files.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from archiver.config.settings import Config
 from archiver.errors import ConfigError, LazyMessage
@@ -20,21 +21,32 @@ from archiver.store.events.capture_events import WatchPathChanged
 from archiver.store.index.queries import Index
 from archiver.store.writer import Draft
 
-#: Names to look for in the new folder: enough to tell two folders apart, few enough for a slow share.
-_MAX_SAMPLE = 1000
+#: The most archived paths to look for in the new folder. More, and a slow share takes too long. Fewer, and folders
+#: with some equal names may pass for each other.
+_MAX_SAMPLE_SIZE = 1000
+#: The share of these paths that a successor must have.
+_REQUIRED_SHARE = 0.5
 
-#: Device and inode.
-_FolderIdentity = tuple[int, int]
+
+class _FolderIdentity(NamedTuple):
+    """The figures of ``stat`` that a folder keeps when it is renamed."""
+
+    device: int
+    inode: int
+
+
+#: The identity of no folder.
+_UNKNOWN_FOLDER = _FolderIdentity(0, 0)
 
 
 def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
-    """Check that the folder at ``watch.path`` may be taken for this archive's; return the event to journal.
+    """Check that this archive may watch the folder at ``watch.path``; return the event to journal if it changed.
 
-    A folder at another path is taken if it is the same one, if the one before has gone, or if at least half of the
-    names that the archive knows are in it.  Returns None if nothing has changed, or there is no folder to look at
-    yet.
+    A folder at another path is accepted if it is the recorded folder itself, if the recorded folder no longer
+    exists, or if it holds at least half of the archived paths.  Returns None if the path has not changed, or if
+    there is no folder yet to check.
 
-    Raises ConfigError if the folder before still exists and this is another one.
+    Raises ConfigError for any other folder.
     """
     recorded_path, new_path = archive.index.watch_path, os.fsencode(config.watch)
     if recorded_path is None or recorded_path == new_path:
@@ -42,31 +54,32 @@ def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -
     try:
         new_folder = _folder_identity(new_path)
     except OSError:
-        # A share that hangs or is closed: asked again when the folder is there.
+        # The share hangs, or this user may not reach it.  The folder is checked once it is there.
         new_folder = None
     if new_folder is None:
         return None
-    state = LazyMessage("is still there and is another folder")
+    recorded_state = LazyMessage("is still there and is another folder")
     try:
         recorded_folder = _folder_identity(recorded_path)
     except OSError as error:
-        # It may still be there: treated as another folder.
-        recorded_folder, state = (0, 0), LazyMessage("cannot be looked at ({reason})", reason=error.strerror)
+        # The recorded folder may still exist, so it counts as another folder.
+        recorded_folder = _UNKNOWN_FOLDER
+        recorded_state = LazyMessage("cannot be looked at ({reason})", reason=error.strerror)
     if recorded_folder not in (None, new_folder):
-        _check_successor(archive, config, access, recorded_path, state)
+        _check_successor(archive, config, access, recorded_path, recorded_state)
     return Draft("watch", WatchPathChanged(old_path=names.text(recorded_path), new_path=names.text(new_path)))
 
 
 def _check_successor(
-    archive: Archive, config: Config, access: FolderAccess, recorded_path: bytes, state: LazyMessage
+    archive: Archive, config: Config, access: FolderAccess, recorded_path: bytes, recorded_state: LazyMessage
 ) -> None:
-    """Refuse a folder that holds less than half of the names that the archive knows; raises ConfigError.
+    """Check that the folder that ``access`` reads holds at least half of the archived paths; raises ConfigError.
 
-    ``state``: what is known of the folder at the recorded path.
+    ``recorded_state`` completes the sentence "the folder at ``recorded_path`` ...".
     """
-    sample = list(_archived_path_sample(archive.index))
-    present_count = sum(_is_file(access, path) for path in sample)
-    if 2 * present_count >= len(sample):
+    sampled_paths = list(_archived_path_sample(archive.index))
+    present_count = sum(_is_file(access, path) for path in sampled_paths)
+    if present_count >= _REQUIRED_SHARE * len(sampled_paths):
         return
     raise ConfigError(
         "{config}: watch.path is {given}, but this archive keeps {kept}, which {state}. Of {count} names that "
@@ -76,21 +89,25 @@ def _check_successor(
         config=config.source,
         given=config.watch,
         kept=names.text(recorded_path),
-        state=state,
-        count=len(sample),
+        state=recorded_state,
+        count=len(sampled_paths),
         present=present_count,
         folder=config.watch,
     )
 
 
 def _archived_path_sample(index: Index) -> Iterator[bytes]:
-    """Yield paths that the newest versions hold: all of them, or an even sample of very many."""
+    """Yield paths of files in the newest versions, relative to the watched folder.
+
+    These are all paths, or every n-th one if there are ``_MAX_SAMPLE_SIZE`` or more.
+    """
     newest_versions = [version for version in map(index.latest, open_submissions(index)) if version is not None]
-    step = sum(version.files for version in newest_versions) // _MAX_SAMPLE + 1
+    step = sum(version.files for version in newest_versions) // _MAX_SAMPLE_SIZE + 1
     file_number = 0
     for version in newest_versions:
         prefix = version.submission.prefix + b"/" if version.submission.prefix else b""
         for material in index.materials(version.submission):
+            # ``sha256`` is None for a folder.
             if material.sha256 is not None:
                 if file_number % step == 0:
                     yield prefix + material.path
@@ -98,26 +115,27 @@ def _archived_path_sample(index: Index) -> Iterator[bytes]:
 
 
 def _is_file(access: FolderAccess, path: bytes) -> bool:
+    """Return True if a regular file can be seen at the path."""
     try:
         return stat.S_ISREG(access.look_up(path).mode)
     except OSError:
-        # A file that cannot be seen does not count: the folder has to prove what it is.
+        # A file that cannot be seen does not count: the folder has to prove that it is the successor.
         return False
 
 
 def _folder_identity(path: bytes) -> _FolderIdentity | None:
-    """Return what tells a folder from every other one; None if there is no folder.
+    """Return the identity of the folder at an absolute path; None if there is no folder.
 
-    A child looks, since a share that hangs would keep this process and its locks for ever.
+    A child process looks at it, because a share that hangs would block this process, with its locks, for ever.
 
-    Raises OSError, and TimeoutError if the child does not answer.
+    Raises OSError if the folder cannot be looked at, which is TimeoutError if the child does not answer.
     """
     access = ChildAccess(path, PATIENCE_SECONDS)
     try:
-        device, inode, mode = access.root_identity()
+        root = access.root_identity()
     except (FileNotFoundError, NotADirectoryError):
-        # Nothing lies there, or something that is no folder lies in the way.
+        # Nothing is at the path, or a part of the path is no folder.
         return None
     finally:
         access.close()
-    return (device, inode) if stat.S_ISDIR(mode) else None
+    return _FolderIdentity(root.device, root.inode) if stat.S_ISDIR(root.mode) else None

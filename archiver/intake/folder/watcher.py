@@ -1,7 +1,7 @@
 """Turn inotify events into hints; the only module that imports watchdog.
 
-Events may be lost (docs/traps.md): they make archiving quick, the scans make it complete.
-:meth:`Watcher.loss_reason` reports what can be known of a loss.
+Events may be lost (docs/traps.md).  They make archiving quick, and the scans make it complete.
+:meth:`Watcher.loss_reason` reports a loss that can be detected.
 """
 
 from __future__ import annotations
@@ -39,42 +39,56 @@ _EVENTS: list[type[FileSystemEvent]] = [
     FileModifiedEvent,
     FileMovedEvent,
 ]
-#: Frames for a walk that calls itself for each folder; the length of a path ends it at 2,048.
+#: Stack frames for os.walk, which before Python 3.12 calls itself for each level of folders. Lower, and a deep
+#: tree cannot be watched. A path of at most 4,096 bytes has no more than 2,048 levels.
 _RECURSION_LIMIT = 5000
+#: How long :meth:`Watcher.stop` waits for watchdog's threads.
 _STOP_SECONDS = 5.0
+#: A line of proc_pid_fdinfo(5) about one watch, with the inode as a hexadecimal number.
 _WATCH_LINE = re.compile(r"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) ", re.MULTILINE)
 
+#: A path that an event named, relative to the watched folder, and True if the event was about a folder.
+Hint = tuple[bytes, bool]
 
-# After an overflow watchdog warns of each watch that it finds again, in many kilobytes.
+
+# After an overflow, watchdog warns about each watch that it finds again, in many kilobytes.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 
 
 class Watcher(FileSystemEventHandler):
     """Collect the paths that events name, relative to the watched folder.
 
-    Owns watchdog's threads between :meth:`start` and :meth:`stop`; they only touch the set of hints, under a lock.
+    Owns watchdog's threads between :meth:`start` and :meth:`stop`.  They only add to the set of hints, under a
+    lock, and set events.
     """
 
-    def __init__(self, root: Path, probe: Path | None) -> None:
-        """``probe``: a folder of our own, whose events prove that events arrive; None if it cannot be made."""
+    def __init__(self, root: Path, probe_folder: Path | None) -> None:
+        """Prepare to watch the folder ``root``, and everything below it.
+
+        The events in ``probe_folder`` show that events arrive; None if it cannot be created.  Its watch is
+        requested first, because the folders below the root may use up all watches that the kernel grants.
+        """
         self._root = os.fsencode(root)
         self._lock = threading.Lock()
-        self._hints: set[tuple[bytes, bool]] = set()
+        self._hints: set[Hint] = set()
         self._has_hints = threading.Event()
-        self._probe = probe
+        self._probe_folder = probe_folder
         self._probe_arrived = threading.Event()
         self._warnings = _FirstWarning()
         self._observer = Observer()
-        if probe is not None:
-            self._observer.schedule(_ProbeHandler(self._probe_arrived), os.fspath(probe), event_filter=_EVENTS)
+        if probe_folder is not None:
+            probe_handler = _ProbeHandler(self._probe_arrived)
+            self._observer.schedule(probe_handler, os.fspath(probe_folder), event_filter=_EVENTS)
 
     def start(self) -> None:
-        """Start watching; raises OSError if the kernel grants no watch, and holds nothing then."""
+        """Start watching.  Raises OSError if the kernel grants no watch, with nothing watched.
+
+        Raises the recursion limit of the process if it is low.
+        """
         logging.getLogger("watchdog").addHandler(self._warnings)
-        # Before Python 3.12 os.walk, which watchdog uses, calls itself for each folder.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
         try:
-            # The probe was scheduled first: the folders below the root may take every watch that is left.
+            # The probe was scheduled before, so that it gets its watch first.
             self._observer.start()
             self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENTS)
         except OSError:
@@ -82,7 +96,10 @@ class Watcher(FileSystemEventHandler):
             raise
 
     def stop(self) -> None:
-        """End the watchdog threads; events that are on their way are lost."""
+        """End watchdog's threads; events that have not arrived yet are lost.
+
+        A thread that does not end within ``_STOP_SECONDS`` is left behind.
+        """
         logging.getLogger("watchdog").removeHandler(self._warnings)
         for emitter in self._observer.emitters:
             if emitter.is_alive():
@@ -92,10 +109,13 @@ class Watcher(FileSystemEventHandler):
             self._observer.join(timeout=_STOP_SECONDS)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note the path; called on a thread of watchdog, which must not wait for anything else."""
+        """Add the paths of an event to the hints, for a move both paths.
+
+        watchdog calls this on one of its threads, which must not wait: the kernel's queue would overflow.
+        """
         with self._lock:
-            for name in (event.src_path, event.dest_path):
-                path = os.fsencode(name)
+            for event_path in (event.src_path, event.dest_path):
+                path = os.fsencode(event_path)
                 if path.startswith(self._root + b"/"):
                     self._hints.add((path[len(self._root) + 1 :], event.is_directory))
         self._has_hints.set()
@@ -105,29 +125,29 @@ class Watcher(FileSystemEventHandler):
         self._has_hints.wait(seconds)
 
     def wake(self) -> None:
-        """End a :meth:`wait` at once."""
+        """End a :meth:`wait` at once; safe on every thread."""
         self._has_hints.set()
 
-    def take_hints(self) -> set[tuple[bytes, bool]]:
-        """Return the hints since the last call: path, and True if the path is a folder."""
+    def take_hints(self) -> set[Hint]:
+        """Return the hints since the last call."""
         with self._lock:
             hints, self._hints = self._hints, set()
             self._has_hints.clear()
         return hints
 
     def loss_reason(self) -> str:
-        """Return why events may have been lost since the last call; empty if nothing is known."""
+        """Return why events may have been lost since the last call, for people; empty without a sign of a loss."""
         if warning := self._warnings.take_first():
             return warning
-        # Deleting the watched folder, for example, ends its emitter without a log line.
+        # Deleting the watched folder, for example, ends the thread that reads its events, and nothing is logged.
         return "" if all(emitter.is_alive() for emitter in self._observer.emitters) else "a watching thread ended"
 
     def send_probe(self) -> None:
-        """Make an event in the probe folder; raises OSError."""
+        """Make an event in the probe folder; raises OSError, and FileNotFoundError if the folder is missing."""
         self._probe_arrived.clear()
-        if self._probe is None:
+        if self._probe_folder is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        with open(self._probe / "beat", "wb") as stream:
+        with open(self._probe_folder / "beat", "wb") as stream:
             stream.write(b".")
 
     @property
@@ -137,7 +157,10 @@ class Watcher(FileSystemEventHandler):
 
     @staticmethod
     def watched_inodes() -> set[int]:
-        """Return the inodes of everything that this process watches, from the kernel: proc_pid_fdinfo(5)."""
+        """Return the inodes of all folders that this process watches, as the kernel shows them in /proc.
+
+        Raises OSError if /proc is not mounted.
+        """
         inodes: set[int] = set()
         for descriptor in os.listdir("/proc/self/fd"):
             try:
@@ -145,13 +168,29 @@ class Watcher(FileSystemEventHandler):
                     lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii")
                     inodes |= {int(number, 16) for number in _WATCH_LINE.findall(lines)}
             except OSError:
-                # Another thread closed the descriptor meanwhile.
+                # Another thread has closed the descriptor since the folder was listed.
                 continue
         return inodes
 
+    @classmethod
+    def without_watch(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
+        """Return those of the folders (inode -> path) that this process does not watch.
+
+        Raises OSError if /proc is not mounted.
+        """
+        watched_inodes = cls.watched_inodes()
+        unwatched = {inode: path for inode, path in folders.items() if inode not in watched_inodes}
+        if len(unwatched) == len(folders) and len(watched_inodes) >= len(folders):
+            # On overlayfs the kernel shows other inode numbers for watches, so only the counts can be compared.
+            return {}
+        return unwatched
+
 
 class _ProbeHandler(FileSystemEventHandler):
+    """Note that an event of the probe folder has arrived."""
+
     def __init__(self, has_arrived: threading.Event) -> None:
+        """``has_arrived`` is set on a thread of watchdog."""
         self._has_arrived = has_arrived
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -159,7 +198,7 @@ class _ProbeHandler(FileSystemEventHandler):
 
 
 class _FirstWarning(logging.Handler):
-    """Keep the first warning of watchdog, which only logs an overflow of the kernel's queue."""
+    """Keep the first warning of watchdog: an overflow of the kernel's queue is only logged, not raised."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -169,5 +208,6 @@ class _FirstWarning(logging.Handler):
         self._message = self._message or record.getMessage()
 
     def take_first(self) -> str:
+        """Return the first warning since the last call; empty without one."""
         message, self._message = self._message, ""
         return message

@@ -1,0 +1,101 @@
+"""What access to the watched folder returns besides content, and its form in the answers of a child.
+
+An answer is a JSON array: ``["ok", value]``, ``["error", errno, reason]``, ``["own", path]`` for a file of the
+archive, or ``["unstable"]`` for a file that changed.  Each decoder raises TypeError, ValueError, LookupError or
+AttributeError for a value of another form, since a child may send anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import Any, NamedTuple, TypeVar
+
+from archiver.store.content.own_files import OwnFile
+from archiver.store.content.source import SourceChanged, StatData
+from archiver.workers import name_to_text, text_to_name
+
+_Answer = TypeVar("_Answer")
+
+
+class DirectoryEntry(NamedTuple):
+    """A name in a folder, with the file's type and state."""
+
+    name: bytes
+    mode: int  # ``st_mode``
+    stat_data: StatData  # tells a changed file from an unchanged one
+    is_own: bool = False  # True if the file or folder belongs to the archive
+
+
+class RootIdentity(NamedTuple):
+    """The figures of ``stat`` that tell the watched folder from every other folder."""
+
+    device: int
+    inode: int
+    mode: int  # ``st_mode``; the path may lead to a file
+
+
+class OpenedFile(NamedTuple):
+    """A child's answer about the file that it has opened."""
+
+    is_being_written: bool  # True if a process of this machine has the file open for writing
+    stat_data: StatData  # at opening
+
+
+class ReportedError(NamedTuple):
+    """An error that a child met instead of an answer, for the parent to raise."""
+
+    error: OSError | SourceChanged
+
+
+def encode_entry(entry: DirectoryEntry) -> tuple[Any, ...]:
+    """Return an entry as :func:`decode_entry` reads it: name, mode, is_own, and the figures of the StatData."""
+    return (name_to_text(entry.name), entry.mode, entry.is_own, *entry.stat_data)
+
+
+def decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | ReportedError:
+    """Return the value of an answer, read by ``decode``, or the error that the child reports."""
+    match reply:
+        case ["ok", value]:
+            return decode(value)
+        case ["error", int(number), str(reason)]:
+            return ReportedError(OSError(number, reason))
+        case ["own", str(path)]:
+            return ReportedError(OwnFile(text_to_name(path)))
+        case ["unstable"]:
+            return ReportedError(SourceChanged())
+    raise ValueError("no answer about a folder")
+
+
+def decode_names(value: Any) -> list[bytes]:
+    """Return the names in a folder."""
+    return [text_to_name(name) for name in value]
+
+
+def decode_entry(value: Any) -> DirectoryEntry:
+    """Return an entry that :func:`encode_entry` encoded."""
+    name, mode, is_own, *stat_figures = value
+    return DirectoryEntry(text_to_name(name), index(mode), _decode_stat_data(stat_figures), bool(is_own))
+
+
+def decode_entries(value: Any) -> list[DirectoryEntry]:
+    """Return the entries of a folder, each encoded by :func:`encode_entry`."""
+    return [decode_entry(entry) for entry in value]
+
+
+def decode_opened(value: Any) -> OpenedFile:
+    """Return the answer about a file that the child has opened: is_being_written, and the figures of StatData."""
+    is_being_written, *stat_figures = value
+    return OpenedFile(bool(is_being_written), _decode_stat_data(stat_figures))
+
+
+def decode_root(value: Any) -> RootIdentity:
+    """Return the identity of the watched folder: device, inode and mode."""
+    device, inode, mode = map(index, value)
+    return RootIdentity(device, inode, mode)
+
+
+def _decode_stat_data(stat_figures: list[Any]) -> StatData:
+    """Return StatData of its figures in their order; raises TypeError unless they are four integers."""
+    # operator.index, because int would accept a text and round a float.
+    return StatData(*map(index, stat_figures))
