@@ -20,7 +20,7 @@ from archiver.config.settings import Config
 from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
-from archiver.filings.change_detection import open_questions
+from archiver.filings.change_detection import journal_new_questions
 from archiver.filings.due.delivery import load_targets
 from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
@@ -119,7 +119,7 @@ class JobRunner:
 
     def _detect_changes(self, archive: Archive) -> None:
         self._examined_head, self._examined_at = archive.index.head, clock.monotonic()
-        open_questions(archive, self._config, self._lock_timeout)
+        journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number
 
