@@ -31,8 +31,8 @@ from archiver.store.writer import Draft
 
 #: Submission folders of these kinds hold letters and reports, which do not describe the algorithm.
 _UNRELATED_KINDS = frozenset({"correction", "deregistration", "inspection", "annual"})
-#: The journal keeps the list for ever, so it must be short.  A shorter list might omit the one material that decides
-#: whether the change is material.
+#: The journal keeps the list for ever, so it must be short.  A shorter list might omit the one material that
+#: decides whether the change is material.
 _MAX_MATERIALS = 100
 #: The only text of a signal that may be journalled: a version, and not a line of a password file.
 _VERSION_WORD = re.compile(r"[\w.+-]{1,60}")
@@ -66,8 +66,8 @@ class _SignalCheck(NamedTuple):
 def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
     """Journal a question about each filing in the state ``filed`` that has changed, and new values of signals.
 
-    A filing with a pending question gets no second one.  Each event is durable on its own: after a crash, a repeated
-    call journals what is missing.  ``lock_timeout`` is in seconds and applies to each event.
+    A filing with a pending question gets no second one.  Each event is durable on its own: after a crash, a
+    repeated call journals what is missing.  ``lock_timeout`` is in seconds and applies to each event.
 
     Returns the numbers of the new questions.  Raises Busy and StorageError as :meth:`Archive.writing` does; events
     journalled before that remain.
@@ -161,8 +161,8 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
 def _changed_paths(archive: Archive, version: Version, since: str) -> list[bytes]:
     """Return the paths of the files that differ between ``version`` and the newest version captured by ``since``.
 
-    ``since`` is a time in ISO 8601, UTC; it may be empty.  If no version is that old, returns the paths of all files
-    of ``version``.  Folders are left out.
+    ``since`` is a time in ISO 8601, UTC; it may be empty.  If no version is that old, returns the paths of all
+    files of ``version``.  Folders are left out.
     """
     submission = version.submission
     old_versions = _versions_until(archive, submission.filing, submission.name, since)
@@ -233,8 +233,8 @@ def _digest_of(signal_value: str) -> str:
 def _read_signal(signal: str) -> str | None:
     """Return the value of a signal, ``DIGEST`` or ``DIGEST WORD``; None if the signal cannot be read.
 
-    ``signal`` stands in the configuration: the path of a file, or ``git:`` and the path of a repository.  The word,
-    such as a version, is for people.
+    ``signal`` comes from the configuration: the path of a file, or ``git:`` and the path of a repository.  The
+    word, such as a version, is for people.
     """
     try:
         if signal.startswith(_GIT_PREFIX):
@@ -250,8 +250,8 @@ def _read_file_signal(path: str) -> str:
     """Return the SHA-256 of a file, followed by a space and the file's first line if that is a version word.
 
     A symbolic link as the last component of the path is refused, because it could reveal a file that only the
-    service may read.  For the same reason, no other text of a file gets into the journal.  The folders above may be
-    links: deployments switch them.
+    service may read.  For the same reason, no other text of a file gets into the journal.  The folders above may
+    be links: deployments switch them.
 
     Raises OSError if the file cannot be read, or is not a regular file.
     """
