@@ -11,7 +11,8 @@ from typing import Any
 
 from archiver.errors import UsageError
 from archiver.filings.filing_numbers import detect_scheme
-from archiver.filings.register import FIELDS, SCHEMES, ChangeQuestion, Filing, Notice
+from archiver.filings.register import ChangeQuestion, Filing, Notice
+from archiver.filings.register_codes import FIELDS, SCHEMES
 from archiver.filings.typed_days import parse_day
 
 #: Characters.  The journal keeps a sheet for ever: any name or address fits, but a pasted document does not.

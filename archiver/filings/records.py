@@ -24,7 +24,8 @@ from archiver.filings.record_checks import (
     check_undecided,
     unknown_code_error,
 )
-from archiver.filings.register import NOTICE_KINDS, STATES, ChangeQuestion, Filing, Notice, register
+from archiver.filings.register import ChangeQuestion, Filing, Notice, register
+from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE

@@ -10,7 +10,8 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KINDS, word_for
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule_in_force
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
-from archiver.filings.register import ENDED_STATES, PENDING_STATES, ChangeQuestion, Filing, Notice
+from archiver.filings.register import ChangeQuestion, Filing, Notice
+from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
 #: Working days: as many as the second reminder comes before a deadline.

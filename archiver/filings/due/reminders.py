@@ -11,7 +11,8 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import DEADLINE_STATES, word_for
 from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadlines
 from archiver.filings.due.working_days import count_working_days
-from archiver.filings.register import PENDING_STATES, Filing
+from archiver.filings.register import Filing
+from archiver.filings.register_codes import PENDING_STATES
 from archiver.model import LifeEvent
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import ReminderSent
