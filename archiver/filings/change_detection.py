@@ -50,9 +50,7 @@ class DetectedChange:
 
     first_day: date  # of the first change, in the archive's time zone
     materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
-    kinds: tuple[
-        str, ...
-    ]  # keys of ``[changes]`` in the configuration whose patterns match; "model" for a release
+    kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
     signal: str = ""  # the release, as describe_release() writes it; empty if materials changed
 
 
@@ -140,6 +138,7 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
         for version in archive.index.versions(filing.name)
         if version.captured_at > since and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
     ]
+    # The index returns the newest version first, so the first version of each submission is its newest.
     newest_versions: dict[str, Version] = {}
     for version in later_versions:
         newest_versions.setdefault(version.submission.name, version)

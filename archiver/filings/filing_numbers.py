@@ -15,6 +15,8 @@ GENERATIVE = re.compile(r"([A-Z][A-Za-z]+)-(.+)-(20\d{6})(S?\d{4})?", re.ASCII)
 
 
 class _NumberForm(NamedTuple):
+    """A form that filing numbers of one scheme have."""
+
     scheme: str  # also the name of the field for ``description`` in the error message below
     pattern: re.Pattern[str]  # must match the whole number
     description: LazyMessage  # the form in words

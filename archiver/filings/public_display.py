@@ -82,6 +82,7 @@ def _render_html(fields: dict[str, str]) -> str:
 
 
 def _render_markdown(fields: dict[str, str]) -> str:
+    """Return a line of Markdown; the number is a link as in HTML."""
     escaped = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in fields.items()}
     linked_number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
     company = f"（{escaped['company']}）" if fields["company"] else ""
@@ -89,6 +90,7 @@ def _render_markdown(fields: dict[str, str]) -> str:
 
 
 def _render_text(fields: dict[str, str]) -> str:
+    """Return a line of plain text, which ends with the link if it is known."""
     company = f"（{fields['company']}）" if fields["company"] else ""
     link_note = f"，公示信息：{fields['link']}" if fields["link"] else ""
     return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link_note}\n"

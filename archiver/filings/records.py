@@ -17,6 +17,7 @@ from archiver.errors import NotFoundError, UsageError
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.record_checks import (
     before_submission_error,
+    check_after_submission,
     check_answer,
     check_field_types,
     check_field_values,
@@ -107,14 +108,8 @@ def update_sheet(
     with context.locked_recorder() as record:
         filing = context.read_filing(filing_name)
         check_field_values(filing, changed_fields, number_override_reason)
-        newest = filing.newest_submission()
-        if (
-            review_status is not None
-            and checked_on is not None
-            and newest is not None
-            and checked_on < newest.submitted_on
-        ):
-            raise before_submission_error(checked_on, newest.submitted_on, newest.tag)
+        if review_status is not None and checked_on is not None:
+            check_after_submission(filing, checked_on)
         return record(filing_name, details)
 
 

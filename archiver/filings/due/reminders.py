@@ -40,11 +40,15 @@ class ReminderItem:
 
 
 class _AddressedItem(NamedTuple):
+    """An item, and who receives it."""
+
     recipient: str  # a role, or the name of a person
     item: ReminderItem
 
 
 class _ReminderStep(NamedTuple):
+    """A step of a deadline."""
+
     name: str  # empty without a step
     roles: tuple[str, ...]  # the roles to remind; empty if nobody has to be reminded
 

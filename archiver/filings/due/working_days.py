@@ -63,7 +63,7 @@ def is_working_day(day: date) -> bool:
 def count_working_days(start: date, end: date) -> int:
     """Return the number of working days after ``start``, up to and including ``end``.
 
-    If ``end`` is before ``start``, the result is the negative number with both days exchanged.
+    If ``end`` is before ``start``, the result is ``-count_working_days(end, start)``.
     """
     if end < start:
         return -count_working_days(end, start)
