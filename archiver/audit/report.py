@@ -25,7 +25,7 @@ from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
 from archiver.filings.due.deadlines import Deadline, deadlines
-from archiver.filings.expected_materials import find_expected
+from archiver.filings.expected_materials import ExpectedMaterial, find_expected
 from archiver.filings.register import Filing, register
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import TextChange, compare_versions, text_changes
@@ -87,7 +87,7 @@ class SubmissionSection:
     name: str
     kind: str
     versions: list[VersionLine]  # newest first
-    expected: list[tuple[str, list[str]]]  # expected material -> the materials that may be it
+    expected: list[ExpectedMaterial]
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _read_register(session: Session, at: str | None = None, name: str | None = N
 
 
 def _as_json(filing: Filing) -> dict[str, Any]:
-    from archiver.filings.register import FIELDS
+    from archiver.filings.register_codes import FIELDS
 
     return {
         "filing": filing.name,

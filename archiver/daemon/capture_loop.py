@@ -20,7 +20,7 @@ from archiver.daemon.trouble import FailureState, report_system_error
 from archiver.daemon.upkeep import MemoryReleaser, apply_sensitive_patterns
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
-from archiver.filings.change_detection import open_questions
+from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.watch_path import changed_watch_path
 from archiver.intake.ignore import IgnoreRules
@@ -168,7 +168,7 @@ class Daemon:
                         break
                     self._stopping.wait(_TICK_SECONDS)
                 if self.pipeline.refusal is None:
-                    open_questions(self._archive, self._config, self._lock_timeout)
+                    journal_new_questions(self._archive, self._config, self._lock_timeout)
                 return self.pipeline.remainder()
             except HistoryReplaced:
                 raise StorageError(

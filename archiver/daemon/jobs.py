@@ -20,7 +20,7 @@ from archiver.config.settings import Config
 from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
-from archiver.filings.change_detection import open_questions
+from archiver.filings.change_detection import journal_new_questions
 from archiver.filings.due.delivery import load_targets
 from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
@@ -128,7 +128,7 @@ class JobRunner:
         """Journal the questions that recent changes raise."""
         # Noted first: an event that is journalled during the check leads to another check.
         self._examined_head, self._examined_at = archive.index.head, clock.monotonic()
-        open_questions(archive, self._config, self._lock_timeout)
+        journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number
 

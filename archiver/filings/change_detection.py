@@ -1,7 +1,7 @@
-"""Open a question for each change after filing (算法变更+备案联动), for a person to decide.
+"""Detect changes to filed filings (算法变更+备案联动), and ask a person whether each change is material.
 
-Changes come from the watched folder, and from signals outside of it: a file or a repository that the configuration
-names, such as the repository of the algorithm.
+Changes are found in the watched folder, and through *signals*: files or git repositories that the configuration
+names for a filing, such as the repository of the algorithm.  A *release* is a new value of a signal.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, tzinfo
-from typing import Any
+from datetime import date
+from typing import NamedTuple
 
 from archiver import clock
 from archiver.config.settings import Config
@@ -29,12 +29,16 @@ from archiver.store.events.filing_events import ChangeNoticed, ReleaseSignalled
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Draft
 
-#: Submission folders of these kinds hold letters and reports, and say nothing of the algorithm.
+#: Submission folders of these kinds hold letters and reports, which do not describe the algorithm.
 _UNRELATED_KINDS = frozenset({"correction", "deregistration", "inspection", "annual"})
-#: The journal keeps the list for ever; fewer might hide the one material that decides.
+#: The journal keeps the list for ever, so it must be short.  A shorter list might omit the one material that
+#: decides whether the change is material.
 _MAX_MATERIALS = 100
 #: The only text of a signal that may be journalled: a version, and not a line of a password file.
 _VERSION_WORD = re.compile(r"[\w.+-]{1,60}")
+#: More than the longest version word has in UTF-8 (60 characters of at most 4 bytes), so that none is cut off.
+_MAX_FIRST_LINE_BYTES = 256
+#: Before the path of a repository in the configuration; a signal without it is the path of a file.
 _GIT_PREFIX = "git:"
 #: A repository on a slow share takes seconds; one that hangs would hold up the daemon's other side jobs.
 _GIT_TIMEOUT_SECONDS = 30.0
@@ -44,55 +48,69 @@ _GIT_TIMEOUT_SECONDS = 30.0
 class DetectedChange:
     """The changes of a filing since the last submission to the regulator or the last decision."""
 
-    first_day: date  # of the first change
-    materials: tuple[str, ...]  # paths for people
-    kinds: tuple[str, ...]  # by the patterns of the configuration
-    signal: str = ""  # the release that was noticed, if any
+    first_day: date  # of the first change, in the archive's time zone
+    materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
+    kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
+    signal: str = ""  # the release, as describe_release() writes it; empty if materials changed
 
 
-def open_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
-    """Journal a question for each filed filing with a change, and the new values of signals.
+class _SignalCheck(NamedTuple):
+    """The result of reading all signals of a filing."""
 
-    A filing with an open question gets no second one.  Returns the numbers of the new questions.
+    drafts: list[Draft]  # one for each signal with a new value, to be journalled
+    release: DetectedChange | None  # the first release; None if no signal has changed
 
-    Raises Busy and StorageError as :meth:`Archive.writing` does; questions journalled until then stay.
+
+def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
+    """Journal a question about each filing in the state ``filed`` that has changed, and new values of signals.
+
+    A filing with a pending question gets no second one.  Each event is durable on its own: after a crash, a
+    repeated call journals what is missing.  ``lock_timeout`` is in seconds and applies to each event.
+
+    Returns the numbers of the new questions.  Raises Busy and StorageError as :meth:`Archive.writing` does; events
+    journalled before that remain.
     """
     new_numbers = []
     filings = register(archive.index.life())
-    number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
+    last_number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
     for filing in filings.values():
         if filing.state != "filed":
             continue
-        signal_drafts: list[Draft] = []
-        question_drafts: list[Draft] = []
-        change = _detect_release(filing, config, signal_drafts) or detect_change(archive, filing, config)
+        signal_check = _check_signals(filing, config)
+        change = signal_check.release or detect_change(archive, filing, config)
+        question_drafts = []
         if change is not None and not _has_pending_question(filing):
-            number += 1
-            new_numbers.append(number)
-            question_drafts.append(Draft(filing.name, _question_details(number, filing, change)))
-        # Crash window: a signal that was noted before its question was asked would never be asked about.
-        for draft in [*question_drafts, *signal_drafts]:
+            last_number += 1
+            new_numbers.append(last_number)
+            question_drafts.append(Draft(filing.name, _question_details(last_number, filing, change)))
+        # The question comes first: after a crash between the two, a signal value that is already journalled would
+        # no longer count as new, and nobody would be asked about it.
+        for draft in [*question_drafts, *signal_check.drafts]:
             with archive.writing(lock_timeout) as writer:
                 writer.append(draft)
     return new_numbers
 
 
 def _has_pending_question(filing: Filing) -> bool:
-    """Return True if the last question waits for a decision, or a material change for the submission."""
-    newest = filing.questions[-1] if filing.questions else None
-    return newest is not None and (
-        newest.material is None or (newest.material and not _is_change_submitted(filing, newest))
-    )
+    """Return True if the newest question is undecided, or its material change has not been submitted yet."""
+    if not filing.questions:
+        return False
+    newest_question = filing.questions[-1]
+    if newest_question.material is None:
+        return True
+    return newest_question.material and not _is_change_submitted(filing, newest_question)
 
 
 def _is_change_submitted(filing: Filing, question: ChangeQuestion) -> bool:
+    """Return True if a submission of the kind ``change`` was recorded after the question was asked."""
     return any(record.kind == "change" and record.recorded_at > question.asked_at for record in filing.submissions)
 
 
-def _question_details(number: int, filing: Filing, change: DetectedChange) -> ChangeNoticed:
+def _question_details(question_number: int, filing: Filing, change: DetectedChange) -> ChangeNoticed:
+    """Return the details of the event that asks about ``change``; a long list of materials is cut off."""
     newest_submission = filing.newest_submission()
     return ChangeNoticed(
-        number=number,
+        number=question_number,
         last_submission=newest_submission.tag if newest_submission else "",
         first_changed_on=change.first_day,
         kinds=change.kinds,
@@ -107,20 +125,20 @@ def _question_details(number: int, filing: Filing, change: DetectedChange) -> Ch
 def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedChange | None:
     """Compare the newest versions of a filing with the state at the last submission or decision.
 
-    Every change since then is in the result, so that the next decision is made on the whole of it.  Correspondence
-    does not count: the notice folder, and submissions of kinds that say nothing of the algorithm.
+    The result contains every change since then, so that the next decision covers all of them.  It ignores
+    correspondence: the notice folder, and submissions of kinds that do not describe the algorithm.
 
     Returns None if nothing has changed.
     """
-    recorded_times = [record.recorded_at for record in filing.submissions] + [
-        question.decided_at for question in filing.questions
-    ]
-    since = max(recorded_times, default="")
+    submission_times = [record.recorded_at for record in filing.submissions]
+    decision_times = [question.decided_at for question in filing.questions]  # "" for an undecided question
+    since = max(submission_times + decision_times, default="")
     later_versions = [
         version
         for version in archive.index.versions(filing.name)
         if version.captured_at > since and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
     ]
+    # The index returns the newest version first, so the first version of each submission is its newest.
     newest_versions: dict[str, Version] = {}
     for version in later_versions:
         newest_versions.setdefault(version.submission.name, version)
@@ -133,31 +151,40 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
         return None
     first_captured_at = min(clock.parse(version.captured_at) for version in later_versions)
     return DetectedChange(
-        _local_day(first_captured_at, config.zone), tuple(map(names.text, paths)), _change_kinds(paths, config)
+        first_day=first_captured_at.astimezone(config.zone).date(),
+        materials=tuple(map(names.text, paths)),
+        kinds=_change_kinds(paths, config),
     )
 
 
-def _changed_paths(archive: Archive, version: Version, since: str) -> Iterable[bytes]:
-    """Return the paths changed since a time; all materials of a submission without earlier versions."""
+def _changed_paths(archive: Archive, version: Version, since: str) -> list[bytes]:
+    """Return the paths of the files that differ between ``version`` and the newest version captured by ``since``.
+
+    ``since`` is a time in ISO 8601, UTC; it may be empty.  If no version is that old, returns the paths of all
+    files of ``version``.  Folders are left out.
+    """
     submission = version.submission
     old_versions = _versions_until(archive, submission.filing, submission.name, since)
     if not old_versions and submission.number is not None:
-        # The next of numbered submissions begins with the whole state of the one before.
-        old_versions = _versions_until(archive, submission.filing, f"{submission.number - 1:02}", since)
+        # A numbered submission starts as a full copy of the previous one, so compare it with that.
+        previous_name = f"{submission.number - 1:02}"
+        old_versions = _versions_until(archive, submission.filing, previous_name, since)
     if not old_versions:
         materials = archive.index.materials(version.submission, version.number)
+        # ``sha256`` is None for an empty folder.
         return [material.path for material in materials if material.sha256]
     changes = compare_versions(archive.index, old_versions[0], version)
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
 
 
-def _versions_until(archive: Archive, filing_name: str, submission_name: str, time: str) -> list[Version]:
+def _versions_until(archive: Archive, filing_name: str, submission_name: str, until: str) -> list[Version]:
+    """Return the versions of a submission captured at or before ``until`` (ISO 8601, UTC), newest first."""
     versions = archive.index.versions(filing_name, submission_name)
-    return [version for version in versions if version.captured_at <= time]
+    return [version for version in versions if version.captured_at <= until]
 
 
-def _change_kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
-    changed_paths = list(paths)
+def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, ...]:
+    """Return the kinds of changes whose patterns match any of the paths, in the order of the configuration."""
     return tuple(
         kind
         for kind, patterns in config.desk.changes.items()
@@ -165,54 +192,67 @@ def _change_kinds(paths: Iterable[bytes], config: Config) -> tuple[str, ...]:
     )
 
 
-def _local_day(time: Any, zone: tzinfo) -> date:
-    day: date = time.astimezone(zone).date()
-    return day
-
-
 # --- signals from outside
 
 
-def _detect_release(filing: Filing, config: Config, drafts: list[Draft]) -> DetectedChange | None:
-    """Read a filing's signals, and add a draft for each new value; return the first release, if any.
+def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
+    """Read the signals of a filing, and return the new values and the first release among them.
 
-    A first value is noted and is no release.  A signal that cannot be read keeps the value it had.
+    The first value of a signal is journalled, but it is not a release.  A signal that cannot be read keeps its old
+    value.
     """
     settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
+    signals = settings.signals if settings else ()
+    drafts = []
     release = None
-    for signal in settings.signals if settings else ():
-        new_value, signal_name = _signal_value(signal), names.text(os.fsencode(signal))
+    for signal in signals:
+        new_value, signal_name = _read_signal(signal), names.text(os.fsencode(signal))
         old_value = filing.signal_values.get(signal_name)
-        # The digests: the word beside them has not always been chosen in the same way.
-        if new_value is None or (
-            old_value is not None and new_value.split(" ", 1)[0] == old_value.split(" ", 1)[0]
-        ):
+        if new_value is None or (old_value is not None and _digest_of(new_value) == _digest_of(old_value)):
             continue
         drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
-        if old_value is not None:
-            release = release or DetectedChange(
-                clock.today(config.zone), (), ("model",), describe_release(signal_name, new_value)
+        if old_value is not None and release is None:
+            release = DetectedChange(
+                first_day=clock.today(config.zone),
+                materials=(),
+                kinds=("model",),
+                signal=describe_release(signal_name, new_value),
             )
-    return release
+    return _SignalCheck(drafts, release)
 
 
-def _signal_value(signal: str) -> str | None:
-    """Return the value of a signal: a digest, then a word for people; None if the signal cannot be read."""
+def _digest_of(signal_value: str) -> str:
+    """Return the digest in the value of a signal.
+
+    Only digests are compared: earlier releases of archiver chose the word after the digest differently.
+    """
+    return signal_value.split(" ", 1)[0]
+
+
+def _read_signal(signal: str) -> str | None:
+    """Return the value of a signal, ``DIGEST`` or ``DIGEST WORD``; None if the signal cannot be read.
+
+    ``signal`` comes from the configuration: the path of a file, or ``git:`` and the path of a repository.  The
+    word, such as a version, is for people.
+    """
     try:
         if signal.startswith(_GIT_PREFIX):
-            return _repository_value(signal.removeprefix(_GIT_PREFIX))
-        return _file_value(signal)
+            return _read_repository_signal(signal.removeprefix(_GIT_PREFIX))
+        return _read_file_signal(signal)
     except (OSError, subprocess.SubprocessError):
-        # A deployment may be replacing it at this moment: the next look compares with the same old value.
+        # A deployment may be replacing the file or repository just now.  The next check compares it with the same
+        # old value, so no release is missed.
         return None
 
 
-def _file_value(path: str) -> str:
-    """Return a file's digest, followed by the first line if a word such as a version; raises OSError.
+def _read_file_signal(path: str) -> str:
+    """Return the SHA-256 of a file, followed by a space and the file's first line if that is a version word.
 
-    A link in place of the file is refused: whoever put one there would learn what only the service may read.  For
-    the same reason no other text of a file gets into the journal.  The folders above may be links, which
-    deployments switch.
+    A symbolic link as the last component of the path is refused, because it could reveal a file that only the
+    service may read.  For the same reason, no other text of a file gets into the journal.  The folders above may
+    be links: deployments switch them.
+
+    Raises OSError if the file cannot be read, or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as stream:
@@ -220,27 +260,29 @@ def _file_value(path: str) -> str:
             raise OSError(errno.EINVAL, "it is not a file")
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
-        # Longer than the longest word in UTF-8, so that none is shown cut off.
-        first_line = stream.read(256).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+        first_line_bytes = stream.read(_MAX_FIRST_LINE_BYTES).split(b"\n", 1)[0]
+    first_line = first_line_bytes.decode("utf-8", "replace").strip()
     return f"{digest} {first_line}" if _VERSION_WORD.fullmatch(first_line) else digest
 
 
-def _repository_value(path: str) -> str:
-    """Return the digest of a repository's list of tags, with the newest tag.
+def _read_repository_signal(path: str) -> str:
+    """Return the SHA-256 of a repository's list of tags, followed by a space and the newest tag if there is one.
 
-    The repository is only read, and its own settings, hooks and filters have no say.
+    The repository is only read.  No hook or filter of the repository runs.
 
-    Raises OSError or SubprocessError if git cannot be run, fails or takes too long.
+    Raises OSError or SubprocessError if git cannot be run, fails, or takes longer than _GIT_TIMEOUT_SECONDS.
     """
     command = [
-        # The path stands in the configuration, and may be that of a bare repository.
+        # Trust the path, because it comes from the configuration.  It may belong to a bare repository.
         *("git", "-c", f"safe.directory={path}", "-c", "safe.bareRepository=all"),
+        # The repository's own configuration could name a program for git to run as file system monitor.
         *("-c", "core.fsmonitor=false", "-C", path),
         *("for-each-ref", "--sort=creatordate", "--format=%(refname:short)", "refs/tags"),
     ]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # Variables such as GIT_DIR would direct git to another repository.
+    inherited_variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment = {
-        **inherited,
+        **inherited_variables,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_OPTIONAL_LOCKS": "0",

@@ -1,6 +1,6 @@
 """Name the codes of the register for people: states, kinds, fields, grounds.
 
-The codes stand in the journal, in JSON and on the command line and never change; the names may.
+The codes are used in the journal, in JSON and on the command line, and never change.  The names may change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STATES: Mapping[str, LazyMessage] = {
     "withdrawn": LazyMessage("withdrawn"),
 }
 SCHEMES: Mapping[str, LazyMessage] = {
-    # As a field, the same English word is the algorithm's name.
+    # The context separates this message from the field ``algorithm``, which is the algorithm's name.
     "algorithm": LazyMessage.define("algorithm", context="scheme"),
     "deep_synthesis": LazyMessage("deep_synthesis"),
     "genai_filing": LazyMessage("genai_filing"),
@@ -61,7 +61,7 @@ NOTICE_KINDS: Mapping[str, LazyMessage] = {
     "inspection": LazyMessage("inspection"),
     "revocation": LazyMessage("revocation"),
 }
-#: Parts of an algorithm in which a change may be.
+#: The parts of an algorithm that a change can affect.
 CHANGE_KINDS: Mapping[str, LazyMessage] = {
     "model": LazyMessage("model"),
     "logic": LazyMessage("logic"),
@@ -76,16 +76,16 @@ DEADLINE_STATES: Mapping[str, LazyMessage] = {
     "due soon": LazyMessage("due soon"),
     "open": LazyMessage.define("open", context="deadline"),
 }
-#: Authorities for a deadline.
+#: The authority behind a deadline, ``Deadline.basis``.
 GROUNDS: Mapping[str, LazyMessage] = {
     "statute": LazyMessage("statute"),
     "policy": LazyMessage("policy"),
     "stated": LazyMessage("stated"),
 }
-#: Parties with duties.
+#: The party that has a duty, ``Deadline.who``.
 PARTIES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
 
 
 def word_for(code: str, names_by_code: Mapping[str, LazyMessage]) -> LazyMessage:
-    """Return the name of a code; the code itself if only another release knows a name."""
+    """Return the name of a code, or the code itself if this release has no name for it."""
     return names_by_code.get(code) or LazyMessage("{code}", code=code)

@@ -14,13 +14,13 @@ from archiver.store.writer import Draft
 def end_filing(
     archive: Archive, filing_name: str, ended_on: date, reason: str, reported_by: str | None, lock_timeout: float
 ) -> Event:
-    """Record the end of a filing (注销, or the service was closed).
+    """Journal the end of a filing (注销, or the service was closed), and return the event.
 
-    From then on the retention periods run, counted anew from this event; the next submission makes the filing live
-    again.  ``ended_on`` is the day that people mean, which retention never counts from.
+    The end starts a further retention period, which counts from the time of this event.  ``ended_on`` is the day
+    that people name; retention never counts from it.  The next submission makes the filing live again.
 
-    Raises UsageError without a reason, Busy and StorageError as :meth:`Archive.writing` does; nothing is recorded
-    then.
+    Raises UsageError if ``reason`` is blank, Busy and StorageError as :meth:`Archive.writing` does.  Nothing is
+    recorded then.
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")

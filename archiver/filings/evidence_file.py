@@ -1,4 +1,4 @@
-"""Name the file handed over as proof of a record: a receipt, a notice, a screenshot.  Pure."""
+"""Name the file that a person adds to a record as evidence: a receipt, a notice, a screenshot.  Pure."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import IO
 
 from archiver.store import names
 
-#: Any other suffix is left out: names in the journal's trees are ours.
+#: A suffix that may become part of a name in the journal.  Any other is dropped: it could hold arbitrary
+#: characters.
 _PLAIN_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFile:
-    """A file to be kept with a record."""
+    """A file to be journalled with a record."""
 
-    name: str  # as the person gave it; folders in front are left out
-    stream: IO[bytes]  # closed by whoever opened it
+    name: str  # as the person gave it; may contain folders
+    stream: IO[bytes]  # seekable; closed by the caller that opened it
 
     def journal_name(self, stem: str) -> str:
-        """Return the attachment's name in the journal: ``stem`` with the file's suffix, if plain.
+        """Return the attachment's name in the journal: ``stem``, and the file's suffix in lower case if plain.
 
-        No foreign name may get into the journal's trees.
+        Only the suffix is taken over, so that no name chosen by a user becomes part of a git tree.
         """
         suffix = os.path.splitext(self.name)[1].lower()
         return stem + (suffix if _PLAIN_SUFFIX.fullmatch(suffix) else "")
 
     @property
     def display_name(self) -> str:
-        """Return the file's own name, for people."""
+        """The file's own name without folders, in readable form."""
         return names.text(os.path.basename(self.name).encode("utf-8", "surrogateescape"))

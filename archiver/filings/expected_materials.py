@@ -1,13 +1,16 @@
 """List the materials expected in a submission of each kind.  Pure.
 
-No statute has this list; it is what the filing portal asks for.  A material counts if its path contains the word.
+The lists are those of the filing portal; no statute prescribes them.  An expected material is present if a path
+contains its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
+#: Kind of submission -> names of the materials that the portal asks for.
 EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "subject": ("营业执照", "身份证", "算法备案承诺书", "落实算法安全主体责任基本情况"),
@@ -18,9 +21,22 @@ EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+class ExpectedMaterial(NamedTuple):
+    """An expected material, and the materials that may be it."""
+
+    name: str  # as the portal calls it
+    paths: list[str]  # readable paths that contain the name; empty if the material is missing
+
+
 def find_expected(
-    kind: str, paths: Iterable[str], expected: Mapping[str, tuple[str, ...]]
-) -> list[tuple[str, list[str]]]:
-    """Return each expected name with the paths containing the name; a material without a path is missing."""
+    kind: str, paths: Iterable[str], expected_names: Mapping[str, tuple[str, ...]]
+) -> list[ExpectedMaterial]:
+    """Return each material expected in a submission of ``kind``, with those of ``paths`` that contain its name.
+
+    ``expected_names`` maps kinds to names, as EXPECTED does.  Returns an empty list for a kind that is not in it.
+    """
     all_paths = list(paths)
-    return [(name, [path for path in all_paths if name in path]) for name in expected.get(kind, ())]
+    return [
+        ExpectedMaterial(name, [path for path in all_paths if name in path])
+        for name in expected_names.get(kind, ())
+    ]

@@ -7,28 +7,39 @@ import ipaddress
 import ssl
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from archiver import __version__
 from archiver.errors import LazyMessage
 
-#: For the whole fetch, redirects included; the daemon checks pages on the thread of its side jobs.
+#: For the whole fetch, redirects included.  The daemon checks pages on the thread of its side jobs, so a slow page
+#: delays the other jobs.
 _MAX_SECONDS = 20.0
 #: The page is journalled, and the journal is kept for ever.
 LARGEST_BYTES = 4 << 20
-#: A site needs two or three, from http to https and to its own path; more go in a circle.
+#: A site needs two or three redirects, from http to https and to its own path; more are probably a loop.
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
-#: Seconds: with zero, at the deadline, the socket would not block at all, and fail with an error about that.
+#: In seconds.  A timeout of zero would make the socket non-blocking, and the connection would fail with an error
+#: about that instead of a timeout.
 _SHORTEST_TIMEOUT = 0.1
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
     """A page as fetched."""
 
-    address: str  # after redirects
+    address: str  # its URL, after redirects
+    data: bytes  # at most LARGEST_BYTES
+
+
+class _PageResponse(NamedTuple):
+    """The response to one request."""
+
+    status: int  # of HTTP
+    location: str  # the target of a redirect, possibly relative; empty without one
     data: bytes
 
 
@@ -36,34 +47,42 @@ class PageUnreachable(Exception):
     """The page cannot be fetched; ``reason`` says why."""
 
     def __init__(self, template: str, /, **fields: object) -> None:
+        """Create the error with a reason, a clause of a sentence: ``template`` with its ``fields``."""
         super().__init__(template)
         self.reason = LazyMessage(template, **fields)
 
 
 def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
-    """Fetch a page, following redirects; raises PageUnreachable.
+    """Fetch the page at ``address``, an http or https URL, and follow its redirects.
 
-    An address of the internal network is refused unless ``allow_private``.  The check uses the connected peer,
-    before anything is sent: a check of the name could be passed by a name server that changes its answer.
+    A host that is not on the public internet is refused, unless ``allow_private`` is true.  The address of the
+    connected peer is checked before anything is sent: the host name could resolve to another address later.
+
+    Raises PageUnreachable if the page cannot be fetched within the limits of this module.
     """
     deadline = time.monotonic() + _MAX_SECONDS
     for _ in range(_MAX_REDIRECTS + 1):
-        status, location, data = _request(address, allow_private, deadline)
-        if status in _REDIRECTS and location:
-            address = urljoin(address, location)
-        elif status == http.client.OK:
-            return FetchedPage(address, data)
+        response = _request(address, allow_private, deadline)
+        if response.status in _REDIRECT_STATUSES and response.location:
+            address = urljoin(address, response.location)
+        elif response.status == http.client.OK:
+            return FetchedPage(address, response.data)
         else:
-            raise PageUnreachable("the server answers with status {status}", status=status)
+            raise PageUnreachable("the server answers with status {status}", status=response.status)
     raise PageUnreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
 
 
-def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, str, bytes]:
-    """Return status, target of a redirect and body of one request; raises PageUnreachable."""
-    connection, path = _open_connection(address, deadline)
+def _request(address: str, allow_private: bool, deadline: float) -> _PageResponse:
+    """Send one GET request, and return the response.  ``deadline`` is a time of ``time.monotonic()``.
+
+    Raises PageUnreachable for a peer that is not allowed, a failed or slow connection, or a body that is too
+    large.
+    """
+    connection, path = _prepare_connection(address, deadline)
     try:
         connection.connect()
         peer_address = ipaddress.ip_address(connection.sock.getpeername()[0])
+        # An IPv4 address in IPv6 notation, such as ::ffff:10.0.0.1, is judged as the IPv4 address.
         peer_address = getattr(peer_address, "ipv4_mapped", None) or peer_address
         if not peer_address.is_global and not allow_private:
             raise PageUnreachable(
@@ -73,15 +92,19 @@ def _request(address: str, allow_private: bool, deadline: float) -> tuple[int, s
             "GET", path, headers={"User-Agent": f"archiver {__version__}", "Accept": "text/html,*/*"}
         )
         response = connection.getresponse()
-        return response.status, response.getheader("Location") or "", _read_body(response, connection, deadline)
+        location = response.getheader("Location") or ""
+        return _PageResponse(response.status, location, _read_body(response, connection, deadline))
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise PageUnreachable("{reason}", reason=str(error) or type(error).__name__) from None
     finally:
         connection.close()
 
 
-def _open_connection(address: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
-    """Return a connection, for the caller to connect and close, and the path; raises PageUnreachable."""
+def _prepare_connection(address: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return an unconnected connection to the host in ``address``, and the path and query to request from it.
+
+    The caller connects and closes the connection.  Raises PageUnreachable if ``address`` is no http or https URL.
+    """
     try:
         url_parts = urlsplit(address)
         host, port = url_parts.hostname or "", url_parts.port
@@ -103,9 +126,12 @@ def _open_connection(address: str, deadline: float) -> tuple[http.client.HTTPCon
 def _read_body(
     response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
 ) -> bytes:
-    """Read at most LARGEST_BYTES until the deadline; raises PageUnreachable.
+    """Read the whole body of ``response``.
 
-    The timeout of a socket starts anew with each byte, so that a server that sends slowly would have no limit.
+    The timeout of a socket applies to each read, so a server that sends single bytes could go on without end.  The
+    timeout is therefore shortened after each chunk to the time that remains until ``deadline``.
+
+    Raises PageUnreachable if the body is larger than LARGEST_BYTES, or takes longer than the deadline allows.
     """
     data = bytearray()
     while chunk := response.read1(_CHUNK_BYTES):

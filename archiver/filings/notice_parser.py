@@ -1,4 +1,4 @@
-"""Guess kind, days and numbers from the text of a notice, as a proposal to a person.  Pure.
+"""Guess the kind, the days and the numbers of a notice from its text, as a proposal to a person.  Pure.
 
 Nothing is recorded without the person's consent.
 """
@@ -6,74 +6,106 @@ Nothing is recorded without the person's consent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from archiver.filings.filing_numbers import ALGORITHM
 
-_KEYWORDS_BY_KIND = (
-    ("correction", ("补正",)),
-    ("inquiry", ("问询", "询问函")),
-    ("rectification", ("整改", "责令改正")),
-    ("inspection", ("检查通知", "抽查")),
-    ("revocation", ("撤销备案",)),
-    ("refusal", ("不予备案", "不予通过")),
-)
+#: The first kind with a keyword in the text counts, so the order matters.
+_KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
+    "correction": ("补正",),
+    "inquiry": ("问询", "询问函"),
+    "rectification": ("整改", "责令改正"),
+    "inspection": ("检查通知", "抽查"),
+    "revocation": ("撤销备案",),
+    "refusal": ("不予备案", "不予通过"),
+}
+#: A date such as 2026年3月5日 or 2026-03-05; the groups are year, month and day.
 _DATE = re.compile(r"(20\d{2})\s*[年\-/.]\s*(\d{1,2})\s*[月\-/.]\s*(\d{1,2})\s*日?")
-_DUE = re.compile(
+#: A date followed by a word for "before" (前); the groups are the same.
+_DUE_DATE = re.compile(
     r"(?:于|至|截止|期限)?[^。\n]{0,8}?(20\d{2})\s*[年\-/.]\s*(\d{1,2})\s*[月\-/.]\s*(\d{1,2})\s*日?\s*(?:之前|以前|前)"
 )
-_DAYS = re.compile(r"(\d{1,3}|[一二三四五六七八九十]{1,3})\s*个?工作日")
-_DOCUMENT = re.compile(r"[\u4e00-\u9fa5]{1,12}[〔\[（(]\s*20\d{2}\s*[〕\]）)]\s*第?\d+号")
+#: A number of working days, such as 15个工作日 or 十五个工作日.
+_WORKING_DAYS = re.compile(r"(\d{1,3}|[一二三四五六七八九十]{1,3})\s*个?工作日")
+#: The number of an official document (文号), such as 网信办〔2026〕第12号.
+_DOCUMENT_NUMBER = re.compile(r"[\u4e00-\u9fa5]{1,12}[〔\[（(]\s*20\d{2}\s*[〕\]）)]\s*第?\d+号")
+#: 零 is 0, and so on up to 十, which is 10.
 _CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九十")}
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeProposal:
-    """The guesses; None or empty where the text gives none."""
+    """The guesses; None or empty where the text suggests nothing."""
 
-    kind: str | None
-    received: date | None  # the latest date in the text that is not the due one
-    due: date | None
-    days: int | None  # working days
-    document: str  # the document's number at the regulator
+    kind: str | None  # a key of _KEYWORDS_BY_KIND
+    received: date | None  # the latest date in the text other than ``due``
+    due: date | None  # the first date in the text before which something is due
+    days: int | None  # the working days to answer in
+    document: str  # the regulator's number of the document
     number: str  # the filing number
     filings: tuple[str, ...]  # known filings whose names are in the text
 
 
 def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
-    """Guess the content of a notice from the lines; ``filing_names`` are looked for in the text."""
+    """Guess the content of a notice from the lines of its text.
+
+    The proposal names those of ``filing_names`` that occur in the text, in the given order.  Spaces are ignored.
+    """
     text = re.sub(r"\s", "", "\n".join(lines))
-    due_day = next((day for match in _DUE.finditer(text) if (day := _parse_date(match))), None)
-    other_dates = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
-    days_match = _DAYS.search(text)
-    # Line by line: in the joined text, a title would seem to belong to the number below it.
-    matches = (_DOCUMENT.search(re.sub(r"\s", "", line)) for line in lines)
-    document_match = next((match for match in matches if match), None)
+    due_day = next((day for match in _DUE_DATE.finditer(text) if (day := _parse_date(match))), None)
+    other_days = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
+    days_match = _WORKING_DAYS.search(text)
     number_match = ALGORITHM.search(text)
     return NoticeProposal(
-        next((kind for kind, keywords in _KEYWORDS_BY_KIND if any(keyword in text for keyword in keywords)), None),
-        max(other_dates, default=None),
-        due_day,
-        _parse_count(days_match[1]) if days_match else None,
-        document_match[0] if document_match else "",
-        number_match[0] if number_match else "",
-        tuple(name for name in filing_names if re.sub(r"\s", "", name) in text),
+        kind=_guess_kind(text),
+        received=max(other_days, default=None),
+        due=due_day,
+        days=_parse_count(days_match[1]) if days_match else None,
+        document=_find_document_number(lines),
+        number=number_match[0] if number_match else "",
+        filings=tuple(name for name in filing_names if re.sub(r"\s", "", name) in text),
     )
 
 
+def _guess_kind(text: str) -> str | None:
+    """Return the first kind of notice with a keyword in ``text``; None without one."""
+    for kind, keywords in _KEYWORDS_BY_KIND.items():
+        if any(keyword in text for keyword in keywords):
+            return kind
+    return None
+
+
+def _find_document_number(lines: Iterable[str]) -> str:
+    """Return the first document number in the lines, without spaces; empty if there is none.
+
+    Each line is searched separately: the pattern begins with any Chinese characters, so in the joined text, a
+    title would become part of the number below it.
+    """
+    for line in lines:
+        if match := _DOCUMENT_NUMBER.search(re.sub(r"\s", "", line)):
+            return match[0]
+    return ""
+
+
 def _parse_date(match: re.Match[str]) -> date | None:
-    """Return the date in a match; None if the digits are no date."""
+    """Return the date that the groups of ``match`` form, or None if they form none.
+
+    Digits such as 2026.13.40 may be a version number.
+    """
     try:
         return date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
-        # Digits such as 2026.13.40 are no date, perhaps a version number.
+        # Not a date, so the caller goes on to the next match.
         return None
 
 
 def _parse_count(text: str) -> int | None:
-    """Return a number of days: 15 for 十五, 20 for 二十; None for anything else."""
+    """Return the number that ``text`` writes in digits or in Chinese, such as 15 for 十五 and 20 for 二十.
+
+    Returns None for Chinese characters that do not form a number below 100.
+    """
     if text.isdigit():
         return int(text)
     tens, ten, ones = text.partition("十")

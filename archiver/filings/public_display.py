@@ -1,4 +1,4 @@
-"""Render the public display of a filing number (art. 26), and check pages for the display."""
+"""Render the public display of a filing number (art. 26), and check that pages show it.  Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from archiver.errors import UsageError
 from archiver.filings.register import Filing
 
+#: The names of the formats that :func:`display_text` can render.
 FORMATS = ("html", "markdown", "text", "json")
 
 
@@ -18,26 +19,31 @@ FORMATS = ("html", "markdown", "text", "json")
 class PageCheck:
     """The result of a search in a page."""
 
-    number: bool  # whether the page shows the filing number
-    link: bool  # whether it has the address of the regulator's publication
+    number: bool  # True if the page shows the filing number
+    link: bool  # True if the page has the address of the regulator's publication
 
 
-def check_page(filing: Filing, data: bytes) -> PageCheck:
-    """Search a page for the filing's number and link; ignores tags and spaces within the number."""
-    page_text = html.unescape(_decode(data))
-    visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_text))
+def check_page(filing: Filing, page_bytes: bytes) -> PageCheck:
+    """Search an HTML page for the filing's number and for the link to the regulator's publication.
+
+    The number may be interrupted by tags and spaces; the link counts anywhere in the source.  A number or link
+    that the filing does not have yet is reported as not shown.
+    """
+    page_source = html.unescape(_decode(page_bytes))
+    visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_source))
     publication_link = str(filing.fields.get("published_at") or "")
     filing_number = re.sub(r"\s", "", filing.number)
     return PageCheck(
-        bool(filing_number) and filing_number in visible_text,
-        bool(publication_link) and publication_link.rstrip("/") in page_text,
+        number=bool(filing_number) and filing_number in visible_text,
+        link=bool(publication_link) and publication_link.rstrip("/") in page_source,
     )
 
 
-def display_text(filing: Filing, form: str) -> str:
-    """Return the text for website, app and privacy policy (art. 26); raises UsageError without a number.
+def display_text(filing: Filing, format_name: str) -> str:
+    """Return the notice with the filing number (art. 26) for a website, an app or a privacy policy.
 
-    ``form`` is one of FORMATS.
+    ``format_name`` is one of FORMATS.  The text ends with a newline.  Raises UsageError if the filing has no
+    number yet.
     """
     if not filing.number:
         raise UsageError(
@@ -45,10 +51,14 @@ def display_text(filing: Filing, form: str) -> str:
             "{filing!q} --number NO --issued-on DATE",
             filing=filing.name,
         )
-    return _RENDERERS[form](_display_fields(filing))
+    return _RENDERERS[format_name](_display_fields(filing))
 
 
 def _display_fields(filing: Filing) -> dict[str, str]:
+    """Return the facts to display: ``name``, ``company``, ``number`` and ``link``; empty if not recorded.
+
+    An algorithm without a recorded name is displayed under the name of the filing.
+    """
     fields = filing.fields
     return {
         "name": str(fields.get("algorithm") or filing.name),
@@ -59,6 +69,7 @@ def _display_fields(filing: Filing) -> dict[str, str]:
 
 
 def _render_html(fields: dict[str, str]) -> str:
+    """Return an HTML paragraph; the number links to the regulator's publication if the link is known."""
     escaped = {key: html.escape(value, quote=True) for key, value in fields.items()}
     linked_number = (
         f'<a href="{escaped["link"]}" rel="noopener">{escaped["number"]}</a>'
@@ -71,6 +82,7 @@ def _render_html(fields: dict[str, str]) -> str:
 
 
 def _render_markdown(fields: dict[str, str]) -> str:
+    """Return a line of Markdown; the number is a link as in HTML."""
     escaped = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in fields.items()}
     linked_number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
     company = f"（{escaped['company']}）" if fields["company"] else ""
@@ -78,6 +90,7 @@ def _render_markdown(fields: dict[str, str]) -> str:
 
 
 def _render_text(fields: dict[str, str]) -> str:
+    """Return a line of plain text, which ends with the link if it is known."""
     company = f"（{fields['company']}）" if fields["company"] else ""
     link_note = f"，公示信息：{fields['link']}" if fields["link"] else ""
     return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link_note}\n"
@@ -87,14 +100,15 @@ def _render_json(fields: dict[str, Any]) -> str:
     return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
-def _decode(data: bytes) -> str:
+def _decode(page_bytes: bytes) -> str:
+    """Decode a page as UTF-8 or GB 18030, whatever encoding it declares; other bytes are replaced."""
     for encoding in ("utf-8", "gb18030"):
         try:
-            return data.decode(encoding)
+            return page_bytes.decode(encoding)
         except UnicodeDecodeError:
-            # Not in this encoding; a page in none of them is read with replacements.
+            # The page is not in this encoding, so try the next.
             continue
-    return data.decode("utf-8", "replace")
+    return page_bytes.decode("utf-8", "replace")
 
 
 _RENDERERS = {"html": _render_html, "markdown": _render_markdown, "text": _render_text, "json": _render_json}

@@ -1,6 +1,7 @@
-"""Check and journal facts reported by people: sheets, reviews, notices and answers, decisions on changes.
+"""Check and journal facts that people report: sheets, reviews, notices and answers, decisions on changes.
 
-A record in the journal cannot be taken back, so every check comes first.
+A *sheet* is the set of a filing's fields, such as its company and its number.  A record in the journal cannot be
+removed, so every check precedes it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from typing import IO, Any
 
 from archiver.errors import NotFoundError, UsageError
 from archiver.filings.evidence_file import EvidenceFile
-from archiver.filings.filing_numbers import detect_scheme
-from archiver.filings.register import (
-    FIELDS,
-    NOTICE_KINDS,
-    SCHEMES,
-    STATES,
-    ChangeQuestion,
-    Filing,
-    Notice,
-    register,
+from archiver.filings.record_checks import (
+    before_submission_error,
+    check_after_submission,
+    check_answer,
+    check_field_types,
+    check_field_values,
+    check_not_future,
+    check_undecided,
+    unknown_code_error,
 )
-from archiver.filings.typed_days import parse_day
+from archiver.filings.register import ChangeQuestion, Filing, Notice, register
+from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.model import Event
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import EVIDENCE
@@ -33,31 +34,31 @@ from archiver.store.events.event_details import EventDetails
 from archiver.store.events.filing_events import ChangeDecided, FilingUpdated, NoticeAnswered, NoticeReceived
 from archiver.store.writer import Draft
 
-#: The journal keeps a sheet for ever: room for any name or address, and not for a pasted document.
-_MAX_FIELD_LENGTH = 1000
-#: The longest periods of the rules have 30 working days: more than a year's worth is a typing error.
+#: The longest period in the rules is 30 working days, so a longer time than a year is a typing error.
 _MAX_WORKING_DAYS = 366
-_DAY_FIELDS = ("issued_on", "service_start", "service_end")
+_HASH_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class RecordContext:
-    """The target of a record, and the values needed for every record beside the facts."""
+    """The archive to record in, and the values that every record needs in addition to the facts."""
 
     archive: Archive
     lock_timeout: float  # seconds to wait for the writer's lock
-    today: date  # in the archive's time zone, for the people who use it
-    evidence_file: EvidenceFile | None = None  # journalled with the record
+    today: date  # in the archive's time zone
+    evidence_file: EvidenceFile | None = None  # journalled with the record; closed by the caller
 
     def read_filing(self, filing_name: str) -> Filing:
-        """Return a filing of the register; an empty filing if nothing was recorded yet."""
+        """Return the state of a filing, or an empty filing if nothing was recorded about it yet."""
         return register(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
 
     @contextmanager
     def locked_recorder(self) -> Iterator[Callable[[str, EventDetails], Event]]:
-        """Hold the writer's lock, and yield a function to journal (filing, details) with the evidence file.
+        """Hold the writer's lock, and yield a function that journals an event with the evidence file.
 
-        A check made under the lock stays true until the event is written.
+        The function takes the name of the filing and the details, and returns the event.  Call it once at most: it
+        reads the evidence file to its end.  A check made while the lock is held stays true until the event is
+        written.
 
         Raises Busy and StorageError as :meth:`Archive.writing` does.
         """
@@ -78,18 +79,21 @@ def update_sheet(
     number_override_reason: str | None = None,
     reported_by: str | None = None,
 ) -> Event:
-    """Change fields of a filing's sheet, and record a look at the review status.
+    """Record new values of a filing's sheet, the review status that somebody saw on the portal, or both.
 
-    ``checked_on`` is the day of that look, None for today.  ``number_override_reason`` says why a filing number of
-    an unknown form is right.
+    ``changed_fields`` maps names of FIELDS to texts; ``products`` may be a list of texts.  ``review_status`` is
+    one of STATES, and ``portal_text`` the portal's own words for it; None records no status.  ``checked_on`` is
+    the day on which the facts were seen, None for today.  ``number_override_reason`` says why a filing number of
+    an unknown form is right.  ``reported_by`` is the person who reported the facts, if not the archive's actor.
 
-    Raises UsageError if there is nothing to record, or a field, status or day cannot be; nothing is recorded then.
+    Raises UsageError if there is nothing to record, if a field or status is not valid, or if a day contradicts the
+    recorded ones or is in the future.  Nothing is recorded then.
     """
     recorded_on = checked_on or context.today
-    check_not_future(context, recorded_on)
-    _check_field_types(changed_fields)
+    check_not_future(recorded_on, context.today)
+    check_field_types(changed_fields)
     if review_status is not None and review_status not in STATES:
-        raise _unknown_code_error(review_status, STATES)
+        raise unknown_code_error(review_status, STATES)
     if not changed_fields and review_status is None:
         raise UsageError("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
     details = FilingUpdated(
@@ -103,54 +107,10 @@ def update_sheet(
     )
     with context.locked_recorder() as record:
         filing = context.read_filing(filing_name)
-        _check_field_values(filing, changed_fields, number_override_reason)
-        newest = filing.newest_submission()
-        if (
-            review_status is not None
-            and checked_on is not None
-            and newest is not None
-            and checked_on < newest.submitted_on
-        ):
-            raise _before_submission_error(checked_on, newest.submitted_on, newest.tag)
+        check_field_values(filing, changed_fields, number_override_reason)
+        if review_status is not None and checked_on is not None:
+            check_after_submission(filing, checked_on)
         return record(filing_name, details)
-
-
-def _check_field_types(fields: Mapping[str, Any]) -> None:
-    """Check names of fields, and types and lengths of values; raises UsageError.
-
-    A value of another type, once journalled, would be in the way of every reader for good.
-    """
-    for name, value in fields.items():
-        texts = value if name == "products" and isinstance(value, list) else [value]
-        if name not in FIELDS or not all(
-            isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in texts
-        ):
-            raise UsageError(
-                "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
-                name=str(name)[:100],
-            )
-
-
-def _check_field_values(filing: Filing, fields: Mapping[str, Any], number_override_reason: str | None) -> None:
-    """Check the form of number and scheme, and the order of the days, with the fields recorded before.
-
-    Raises UsageError.
-    """
-    if (number := fields.get("number")) and not number_override_reason:
-        detect_scheme(number)
-    if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
-        raise _unknown_code_error(scheme, SCHEMES)
-    days = {name: _parse_optional_day(fields.get(name) or filing.fields.get(name)) for name in _DAY_FIELDS}
-    service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
-    if service_start and service_end and service_end < service_start:
-        raise UsageError(
-            "The service would end on {end}, before its start on {start}. Nothing was recorded. Mend the date.",
-            end=service_end,
-            start=service_start,
-        )
-    first_submission = filing.submissions[0] if filing.submissions else None
-    if issued_on and first_submission and issued_on < first_submission.submitted_on:
-        raise _before_submission_error(issued_on, first_submission.submitted_on, first_submission.tag)
 
 
 def add_notice(
@@ -166,22 +126,24 @@ def add_notice(
     owner: str = "",
     reported_by: str | None = None,
 ) -> int:
-    """Record a notice of the regulator, and return the new number.
+    """Record a notice of the regulator, and return its number: 1 for the first notice of the archive, then 2.
 
-    ``due_on`` and ``working_days`` are the time to answer as the notice states it, if any; ``owner`` is the role
-    or person to answer.
+    ``kind`` is one of NOTICE_KINDS.  ``due_on`` (the last day to answer) and ``working_days`` (the time to answer)
+    are recorded as the notice states them; None if it states none.  ``owner`` is the role or person who has to
+    answer; empty for the filing's responsible person.
 
-    Raises UsageError for an unknown kind, or days that cannot be; nothing is recorded then.
+    Raises UsageError if the kind is unknown, the number of working days is not valid, or a day is in the future or
+    contradicts another.  Nothing is recorded then.
     """
     if kind not in NOTICE_KINDS:
-        raise _unknown_code_error(kind, NOTICE_KINDS)
+        raise unknown_code_error(kind, NOTICE_KINDS)
     if working_days is not None and not 0 < working_days <= _MAX_WORKING_DAYS:
         raise UsageError(
             "{days} is no number of working days from 1 to {most}. Nothing was recorded.",
             days=working_days,
             most=_MAX_WORKING_DAYS,
         )
-    check_not_future(context, received_on)
+    check_not_future(received_on, context.today)
     if due_on is not None and due_on < received_on:
         raise UsageError(
             "The notice would be due on {due}, before it was received on {received}. Nothing was recorded. Mend "
@@ -193,7 +155,7 @@ def add_notice(
     with context.locked_recorder() as record:
         submissions = context.read_filing(filing_name).submissions
         if submissions and kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
-            raise _before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
+            raise before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
         number = 1 + sum(len(filing.notices) for filing in _all_filings(context.archive))
         notice = NoticeReceived(
             number=number,
@@ -213,92 +175,81 @@ def add_notice(
 
 
 def answer_notice(
-    context: RecordContext, number: int, submission: str, answered_on: date, reported_by: str | None
+    context: RecordContext,
+    notice_number: int,
+    submission_name: str,
+    answered_on: date,
+    reported_by: str | None,
 ) -> Notice:
-    """Record a submission as the answer to a notice; return the notice in the state before.
+    """Record a submission as the answer to a notice, and return the notice as it was before the answer.
 
-    Raises NotFoundError for an unknown notice, UsageError if the notice was answered already, or the answer would
-    come before the notice; nothing is recorded then.
+    ``submission_name`` is FILING/SUBMISSION, as in refs.  The caller checks that it was submitted.
+
+    Raises NotFoundError if there is no such notice, UsageError if it is answered already, or if ``answered_on`` is
+    before the notice or in the future.  Nothing is recorded then.
     """
-    check_not_future(context, answered_on)
+    check_not_future(answered_on, context.today)
     with context.locked_recorder() as record:
-        notice = find_notice(context.archive, number)
-        _check_answer(notice, answered_on)
+        notice = find_notice(context.archive, notice_number)
+        check_answer(notice, answered_on)
         details = NoticeAnswered(
-            number=number, submission=submission, answered_on=answered_on, reported_by=reported_by
+            number=notice_number, submission=submission_name, answered_on=answered_on, reported_by=reported_by
         )
         record(notice.filing, details)
     return notice
 
 
-def _check_answer(notice: Notice, answered_on: date) -> None:
-    if notice.answer is not None:
-        raise UsageError(
-            "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
-            "is a notice of its own: archiver notice add",
-            number=notice.number,
-            on=notice.answered_on,
-            submission=notice.answer,
-        )
-    if answered_on < notice.received:
-        raise UsageError(
-            "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
-            "Mend the date.",
-            on=answered_on,
-            number=notice.number,
-            received=notice.received,
-        )
-
-
 def decide_change(
-    context: RecordContext, number: int, is_material: bool, reason: str, reported_by: str | None
+    context: RecordContext, question_number: int, is_material: bool, reason: str, reported_by: str | None
 ) -> ChangeQuestion:
-    """Record a person's decision whether a change is material; return the question in the state before.
+    """Record a person's decision whether a change is material, and return the question as it was before.
 
-    Raises NotFoundError for an unknown change, UsageError without a reason, or if the change was decided already;
-    nothing is recorded then.
+    The decision counts from today.  ``reported_by`` is the person who decided, if not the archive's actor.
+
+    Raises NotFoundError if there is no such change, UsageError if ``reason`` is blank or the change is decided
+    already.  Nothing is recorded then.
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
     details = ChangeDecided(
-        number=number, is_material=is_material, reason=reason, decided_on=context.today, reported_by=reported_by
+        number=question_number,
+        is_material=is_material,
+        reason=reason,
+        decided_on=context.today,
+        reported_by=reported_by,
     )
     with context.locked_recorder() as record:
-        question = find_question(context.archive, number)
-        _check_undecided(question)
+        question = find_question(context.archive, question_number)
+        check_undecided(question)
         record(question.filing, details)
     return question
 
 
-def _check_undecided(question: ChangeQuestion) -> None:
-    if question.material is not None:
-        raise UsageError(
-            "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
-            "change, or into the filing's materials.",
-            number=question.number,
-            on=question.decided_on,
-        )
+def find_notice(archive: Archive, notice_number: int) -> Notice:
+    """Return the notice with this number.  Numbers are unique in the archive.
 
-
-def find_notice(archive: Archive, number: int) -> Notice:
-    """Return the notice with a number, in whichever filing; raises NotFoundError."""
+    Raises NotFoundError if there is no such notice.
+    """
     for filing in _all_filings(archive):
         for notice in filing.notices:
-            if notice.number == number:
+            if notice.number == notice_number:
                 return notice
     raise NotFoundError(
-        "There is no notice {number}. Nothing was changed. See: archiver notice list", number=number
+        "There is no notice {number}. Nothing was changed. See: archiver notice list", number=notice_number
     )
 
 
-def find_question(archive: Archive, number: int) -> ChangeQuestion:
-    """Return the change with a number, in whichever filing; raises NotFoundError."""
+def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
+    """Return the question about the change with this number.  Numbers are unique in the archive.
+
+    Raises NotFoundError if there is no such change.
+    """
     for filing in _all_filings(archive):
         for question in filing.questions:
-            if question.number == number:
+            if question.number == question_number:
                 return question
     raise NotFoundError(
-        "There is no change {number}. Nothing was changed. See: archiver change list", number=number
+        "There is no change {number}. Nothing was changed. See: archiver change list", number=question_number
     )
 
 
@@ -306,36 +257,11 @@ def _all_filings(archive: Archive) -> Iterable[Filing]:
     return register(archive.index.life()).values()
 
 
-def check_not_future(context: RecordContext, day: date) -> None:
-    """Refuse a day in the future; raises UsageError."""
-    if day > context.today:
-        raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
-
-
-def _parse_optional_day(text: str | None) -> date | None:
-    return parse_day(text) if text else None
-
-
-def _unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
-    return UsageError(
-        "{word} is not one of: {known}. Nothing was recorded.", word=code, known=", ".join(known_codes)
-    )
-
-
-def _before_submission_error(day: date, submitted_on: date, tag: str) -> UsageError:
-    return UsageError(
-        "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
-        day=day,
-        submitted=submitted_on,
-        tag=tag,
-    )
-
-
 def _hash_stream(stream: IO[bytes]) -> str:
-    """Return the SHA-256 of a whole stream, and go back to the start for the writer."""
+    """Return the SHA-256 of a whole stream, and rewind it for the writer."""
     stream.seek(0)
     digest = hashlib.sha256()
-    while chunk := stream.read(1 << 20):
+    while chunk := stream.read(_HASH_CHUNK_BYTES):
         digest.update(chunk)
     stream.seek(0)
     return digest.hexdigest()

@@ -1,12 +1,17 @@
-"""Fold the journal's events into the register (台账), the present state of each filing.  Pure."""
+"""Compute the register (台账), the present state of each filing, from the journal's events.  Pure.
+
+Each ``_apply_...`` function changes a filing in place, by one event.  Times (``..._at``) are ISO 8601 in UTC; days
+are in the archive's time zone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
+from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 from archiver.model import LifeEvent
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import (
@@ -21,73 +26,44 @@ from archiver.store.events.filing_events import (
     VersionSubmitted,
 )
 
-STATES = (
-    "draft",
-    "submitted",
-    "under_review",
-    "returned",
-    "resubmitted",
-    "filed",
-    "change_pending",
-    "deregistration_pending",
-    "deregistered",
-    "revoked",
-    "withdrawn",
-)
-#: States in which the regulator owes an answer.
-PENDING_STATES = frozenset(
-    {"submitted", "under_review", "resubmitted", "change_pending", "deregistration_pending"}
-)
-#: States of a filing that is over: no display and no decision on a change is due any more.
-ENDED_STATES = frozenset({"deregistered", "revoked", "withdrawn"})
-SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
-#: The sheet's fields, in the order in which people read them.
-FIELDS = (
-    "company",
-    "responsible",
-    "manager",
-    "algorithm",
-    "category",
-    "scheme",
-    "products",
-    "number",
-    "issued_on",
-    "published_at",
-    "service_start",
-    "service_end",
-)
-NOTICE_KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
-#: Kind of submission -> the states in which one moves a filing on, and the state after it.
-_STATE_AFTER_SUBMISSION = {
-    "subject": ({"draft"}, "submitted"),
-    "first": ({"draft"}, "submitted"),
-    "correction": ({"submitted", "under_review", "returned"}, "resubmitted"),
-    "change": ({"filed"}, "change_pending"),
-    "deregistration": ({"filed", "change_pending"}, "deregistration_pending"),
+class _Transition(NamedTuple):
+    """The effect of a submission on the state of its filing."""
+
+    states_before: frozenset[str]  # in any other state, the submission does not change the state
+    state_after: str
+
+
+#: Kind of submission -> its effect; submissions of other kinds do not change the state.
+_TRANSITIONS: Mapping[str, _Transition] = {
+    "subject": _Transition(frozenset({"draft"}), "submitted"),
+    "first": _Transition(frozenset({"draft"}), "submitted"),
+    "correction": _Transition(frozenset({"submitted", "under_review", "returned"}), "resubmitted"),
+    "change": _Transition(frozenset({"filed"}), "change_pending"),
+    "deregistration": _Transition(frozenset({"filed", "change_pending"}), "deregistration_pending"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewCheck:
-    """A look at the review status, with the portal's own words."""
+    """A review status that somebody saw on the portal."""
 
-    status: str
-    on: date
-    portal_text: str
-    user: str
+    status: str  # one of STATES
+    on: date  # the day on which it was seen
+    portal_text: str  # the portal's own words; empty if they were not recorded
+    user: str  # the user who recorded it
     recorded_at: str
-    evidence: str | None
-    seq: int
+    evidence: str | None  # the name of the attached screenshot or letter
+    seq: int  # number of the journal event
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedSubmission:
     """A submission to the regulator, as journalled."""
 
-    tag: str  # the signed tag
+    tag: str  # the signed tag of the submission
     version: str  # tag of the version that was submitted
-    kind: str
+    kind: str  # such as "first" or "change"
     submitted_on: date  # the day on the portal
     recorded_at: str
 
@@ -96,20 +72,20 @@ class RecordedSubmission:
 class Notice:
     """A notice of the regulator (补正通知, 问询函, ...)."""
 
-    number: int
-    filing: str
-    kind: str
-    issuer: str
-    document: str
-    received: date
-    due_on: date | None  # the day to answer by, if the notice names one
+    number: int  # unique in the archive
+    filing: str  # the filing's name
+    kind: str  # one of NOTICE_KINDS
+    issuer: str  # the authority that sent it
+    document: str  # its document number (文号)
+    received: date  # the day on which it was received
+    due_on: date | None  # the last day to answer, if the notice names one
     working_days: int | None  # the time to answer, if the notice names one
-    owner: str
+    owner: str  # the role or person who answers; empty: the filing's responsible person
     file: str | None  # name of the attached paper
-    paper_sha256: str | None
+    paper_sha256: str | None  # of the attached paper
     recorded_at: str
-    seq: int
-    answer: str | None = None  # the submission that answers it
+    seq: int  # number of the journal event
+    answer: str | None = None  # the submission that answers it; None while there is none
     answered_on: date | None = None
 
 
@@ -120,75 +96,78 @@ class ChangeQuestion:
     The program never decides: the question stays open until somebody answers.
     """
 
-    number: int
-    filing: str
-    last_submission: str  # signed tag; empty without one
+    number: int  # unique in the archive
+    filing: str  # the filing's name
+    last_submission: str  # signed tag of the last submission before the change; empty without one
     first: date  # the day of the first change
-    kinds: tuple[str, ...]
-    materials: tuple[str, ...]
-    signal: str  # the releases that were noticed, for people
+    kinds: tuple[str, ...]  # the kinds of changes, by the patterns of the configuration
+    materials: tuple[str, ...]  # readable paths of changed materials, at most 100
+    signal: str  # the releases that were noticed, for people, separated by "; "
     asked_at: str
-    material: bool | None = None  # None: not decided yet
-    reason: str = ""
+    material: bool | None = None  # the decision; None while there is none
+    reason: str = ""  # the reason for the decision
     decided_on: date | None = None
-    decided_at: str = ""
-    by: str = ""
+    decided_at: str = ""  # empty while there is no decision
+    by: str = ""  # the person who decided
 
 
 @dataclass(frozen=True, slots=True)
 class DisplayCheck:
-    """A look at a page of the company for the filing number and the link."""
+    """A search for the filing number and the link in a page of the company."""
 
-    on: date
+    on: date  # the day of the check
     recorded_at: str
-    source: str
-    number: bool  # whether the page shows the filing number
-    link: bool  # whether it links to the regulator's publication
-    problem: str  # why the page could not be read; empty if it was
-    seq: int
+    source: str  # address of the page, or name of a saved file
+    number: bool  # True if the page shows the filing number
+    link: bool  # True if it links to the regulator's publication
+    problem: str  # why the page could not be read; empty if it was read
+    seq: int  # number of the journal event
 
 
 @dataclass(slots=True)
 class Filing:
-    """A filing in the state after the events read so far; dates are days of the configured zone."""
+    """A filing in its state after the events applied so far.  All lists are in the order of the journal."""
 
-    name: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    state: str = "draft"
-    portal_text: str = ""
-    state_on: date | None = None
+    name: str  # as in refs
+    fields: dict[str, Any] = field(default_factory=dict)  # the sheet: FIELDS -> texts, or a list for "products"
+    state: str = "draft"  # one of STATES
+    portal_text: str = ""  # the portal's own words for the state; empty if none were recorded
+    state_on: date | None = None  # the day on which the state began or was seen; None for a new draft
     checks: list[ReviewCheck] = field(default_factory=list)
     submissions: list[RecordedSubmission] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     questions: list[ChangeQuestion] = field(default_factory=list)
     displays: list[DisplayCheck] = field(default_factory=list)
-    signal_values: dict[str, str] = field(default_factory=dict)  # of each signal at the last look
-    ended_on: date | None = None
+    signal_values: dict[str, str] = field(default_factory=dict)  # signal -> last journalled value
+    ended_on: date | None = None  # None while the filing is live
 
     @property
     def number(self) -> str:
-        """Return the filing number; empty before the regulator has issued a number."""
+        """The filing number; empty before the regulator has issued one."""
         return str(self.fields.get("number") or "")
 
     def enter_state(self, state: str, on: date, portal_text: str = "") -> None:
-        """Enter a state, and drop the portal's words on the state before."""
+        """Set the state, the day on which it began or was seen, and the portal's words for it."""
         self.state, self.state_on, self.portal_text = state, on, portal_text
 
     def sheet_day(self, field_name: str) -> date | None:
-        """Return a date of the sheet; None if the field is empty."""
+        """Return the day in a field of the sheet, None if it is empty.  Raises ValueError for another text."""
         field_value = self.fields.get(field_name)
         return date.fromisoformat(field_value) if field_value else None
 
     def newest_submission(self, *kinds: str) -> RecordedSubmission | None:
-        """Return the newest submission to the regulator, of the given kinds if any are named."""
+        """Return the submission to the regulator that was recorded last, None without one.
+
+        With ``kinds``, other kinds are ignored.
+        """
         newest_first = reversed(self.submissions)
         return next((record for record in newest_first if not kinds or record.kind in kinds), None)
 
 
 def register(events: Iterable[LifeEvent]) -> dict[str, Filing]:
-    """Fold the events of filings, oldest first, into the state of each filing by name.
+    """Apply the events of filings, oldest first, and return the resulting filings by name.
 
-    Events of other actions are left out: they change nothing that the register knows.
+    Events of other actions, such as reminders, do not affect the register and are ignored.
     """
     filings: dict[str, Filing] = {}
     for event in events:
@@ -198,16 +177,20 @@ def register(events: Iterable[LifeEvent]) -> dict[str, Filing]:
     return filings
 
 
-def describe_release(signal: str, value: str) -> str:
-    """Return a signal with the word in the value, for people; the digest before the word is left out."""
-    return f"{signal} {value.partition(' ')[2]}".strip()
+def describe_release(signal_name: str, signal_value: str) -> str:
+    """Describe a new value of a signal for people: the signal's name, and the word in the value if there is one.
+
+    ``signal_value`` is ``DIGEST`` or ``DIGEST WORD``.
+    """
+    word = signal_value.partition(" ")[2]
+    return f"{signal_name} {word}".strip()
 
 
 def _apply_update(filing: Filing, event: LifeEvent) -> None:
-    """Take over the facts of a sheet, and a look at the review status.
+    """Set fields of the sheet, and the review status if the event has one.
 
-    The first filing number makes a filing filed, whatever the portal said last, unless a deregistration is under
-    way.
+    The first filing number moves a draft or pending filing to the state ``filed``, unless a deregistration is
+    pending.  A status in the same event overrides that.
     """
     details = FilingUpdated.from_details(event.details)
     had_no_number = not filing.number
@@ -219,29 +202,39 @@ def _apply_update(filing: Filing, event: LifeEvent) -> None:
         filing.enter_state(details.status, details.recorded_on, portal_text)
         filing.checks.append(
             ReviewCheck(
-                details.status,
-                details.recorded_on,
-                portal_text,
-                event.user,
-                event.at,
-                details.evidence,
-                event.seq,
+                status=details.status,
+                on=details.recorded_on,
+                portal_text=portal_text,
+                user=event.user,
+                recorded_at=event.at,
+                evidence=details.evidence,
+                seq=event.seq,
             )
         )
 
 
 def _apply_submission(filing: Filing, event: LifeEvent) -> None:
-    """Add a submission; a filing number in the submission counts as issued on the same day."""
+    """Add a submission, and change the state as _TRANSITIONS says.  The filing is live again.
+
+    A filing number in the submission replaces the recorded one.  It counts as issued on the day of the submission
+    unless the sheet has a day, and the first number moves the filing to the state ``filed``, unless a
+    deregistration is pending.
+    """
     details = VersionSubmitted.from_details(event.details)
     submitted_on = details.submitted_on
     filing.submissions.append(
-        RecordedSubmission(details.tag, details.version, details.kind, submitted_on, event.at)
+        RecordedSubmission(
+            tag=details.tag,
+            version=details.version,
+            kind=details.kind,
+            submitted_on=submitted_on,
+            recorded_at=event.at,
+        )
     )
-    # A submission makes an ended filing live again.
     filing.ended_on = None
-    states_before, state_after = _STATE_AFTER_SUBMISSION.get(details.kind, (set(), ""))
-    if filing.state in states_before:
-        filing.enter_state(state_after, submitted_on)
+    transition = _TRANSITIONS.get(details.kind)
+    if transition is not None and filing.state in transition.states_before:
+        filing.enter_state(transition.state_after, submitted_on)
     if details.number:
         had_no_number = not filing.number
         filing.fields["number"] = details.number
@@ -251,30 +244,30 @@ def _apply_submission(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_end(filing: Filing, event: LifeEvent) -> None:
-    """Note the end of a filing; a state such as revoked already says why, and stays."""
+    """Set the day of the end.  A state such as ``revoked`` stays: it already says why the filing ended."""
     filing.ended_on = FilingEnded.from_details(event.details).ended_on
     if filing.state not in ENDED_STATES:
         filing.enter_state("deregistered", filing.ended_on)
 
 
 def _apply_notice(filing: Filing, event: LifeEvent) -> None:
-    """Add a notice; a correction or refusal ends the review, a revocation the filing's validity."""
+    """Add a notice.  A correction or refusal returns a pending filing to the company; a revocation revokes it."""
     details = NoticeReceived.from_details(event.details)
     filing.notices.append(
         Notice(
-            details.number,
-            filing.name,
-            details.kind,
-            details.issuer,
-            details.document,
-            details.received_on,
-            details.due_on,
-            details.working_days,
-            details.owner,
-            details.paper_name,
-            details.paper_sha256,
-            event.at,
-            event.seq,
+            number=details.number,
+            filing=filing.name,
+            kind=details.kind,
+            issuer=details.issuer,
+            document=details.document,
+            received=details.received_on,
+            due_on=details.due_on,
+            working_days=details.working_days,
+            owner=details.owner,
+            file=details.paper_name,
+            paper_sha256=details.paper_sha256,
+            recorded_at=event.at,
+            seq=event.seq,
         )
     )
     if details.kind in ("correction", "refusal") and filing.state in PENDING_STATES:
@@ -284,6 +277,7 @@ def _apply_notice(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_answer(filing: Filing, event: LifeEvent) -> None:
+    """Set the answer of the notice with the number in the event."""
     details = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
         if notice.number == details.number:
@@ -291,51 +285,59 @@ def _apply_answer(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_question(filing: Filing, event: LifeEvent) -> None:
+    """Add an undecided question about a change."""
     details = ChangeNoticed.from_details(event.details)
     filing.questions.append(
         ChangeQuestion(
-            details.number,
-            filing.name,
-            details.last_submission,
-            details.first_changed_on,
-            tuple(details.kinds),
-            tuple(details.materials),
-            details.signal,
-            event.at,
+            number=details.number,
+            filing=filing.name,
+            last_submission=details.last_submission,
+            first=details.first_changed_on,
+            kinds=tuple(details.kinds),
+            materials=tuple(details.materials),
+            signal=details.signal,
+            asked_at=event.at,
         )
     )
 
 
 def _apply_decision(filing: Filing, event: LifeEvent) -> None:
+    """Set the decision of the question with the number in the event."""
     details = ChangeDecided.from_details(event.details)
     for question in filing.questions:
         if question.number == details.number:
-            question.material, question.reason = details.is_material, details.reason
+            question.material = details.is_material
+            question.reason = details.reason
             question.decided_at = event.at
-            question.decided_on, question.by = details.decided_on, details.reported_by or event.user
+            question.decided_on = details.decided_on
+            question.by = details.reported_by or event.user
 
 
 def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
+    """Add the result of a search for the filing number in a page."""
     details = DisplayChecked.from_details(event.details)
     filing.displays.append(
         DisplayCheck(
-            details.checked_on,
-            event.at,
-            details.source,
-            details.number_found,
-            details.link_found,
-            details.problem,
-            event.seq,
+            on=details.checked_on,
+            recorded_at=event.at,
+            source=details.source,
+            number=details.number_found,
+            link=details.link_found,
+            problem=details.problem,
+            seq=event.seq,
         )
     )
 
 
 def _apply_signal(filing: Filing, event: LifeEvent) -> None:
-    """Note the value of a signal; a first value is the base of comparison, and no release."""
+    """Set the value of a signal, and add a release to the newest question if that is undecided.
+
+    The first value of a signal is only a basis for comparison, and no release.
+    """
     details = ReleaseSignalled.from_details(event.details)
     newest_question = filing.questions[-1] if filing.questions else None
     if details.signal in filing.signal_values and newest_question is not None and newest_question.material is None:
-        # A release while a question waits is decided with it.
+        # The pending decision covers this release too: a filing with a pending question gets no second one.
         release = describe_release(details.signal, details.value)
         if release not in newest_question.signal:
             newest_question.signal = "; ".join(filter(None, (newest_question.signal, release)))

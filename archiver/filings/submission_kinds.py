@@ -1,23 +1,25 @@
-"""Detect the kind of a submission from the name of the folder.  Pure."""
+"""Detect the kind of a submission from the name of its folder.  Pure."""
 
 from __future__ import annotations
 
-# The order matters: 首次备案变更 is a change, 变更补正 a correction.
-_KEYWORDS_BY_KIND = (
-    ("correction", ("补正", "correction")),
-    ("deregistration", ("注销", "deregistration")),
-    ("inspection", ("抽查", "inspection")),
-    ("annual", ("年度", "annual")),
-    ("change", ("变更", "change")),
-    ("subject", ("主体", "subject")),
-    ("first", ("首次", "first")),
-)
+from collections.abc import Mapping
+
+#: The first match counts, so the order matters: 首次备案变更 is a change, 变更补正 a correction.
+_KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
+    "correction": ("补正", "correction"),
+    "deregistration": ("注销", "deregistration"),
+    "inspection": ("抽查", "inspection"),
+    "annual": ("年度", "annual"),
+    "change": ("变更", "change"),
+    "subject": ("主体", "subject"),
+    "first": ("首次", "first"),
+}
 
 
-def kind_from_folder(folder: bytes) -> str:
-    """Return the kind named in a folder name; ``other`` without a kind."""
-    folder_name = folder.decode("utf-8", "replace").casefold()
-    for kind, keywords in _KEYWORDS_BY_KIND:
-        if any(keyword in folder_name for keyword in keywords):
+def kind_from_folder(folder_name: bytes) -> str:
+    """Return the kind of submission that a folder's name contains, in Chinese or English; else ``other``."""
+    searched_name = folder_name.decode("utf-8", "replace").casefold()
+    for kind, keywords in _KEYWORDS_BY_KIND.items():
+        if any(keyword in searched_name for keyword in keywords):
             return kind
     return "other"

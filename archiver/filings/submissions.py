@@ -1,4 +1,4 @@
-"""Record submissions to the regulator: check the version, then sign and journal."""
+"""Record submissions to the regulator: check the version, sign it, and journal the submission."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from archiver.store.writer import Draft
 class SubmissionFacts:
     """The facts of a submission to the regulator, as reported by a person."""
 
-    submitted_on: date  # the day on the regulator's portal; retention never counts from here
-    kind: str | None = None  # None: by the name of the folder
-    filing_number: str | None = None
-    receipt: EvidenceFile | None = None
-    reported_by: str | None = None
-    number_override_reason: str | None = None  # why a number of an unknown form is right
-    exception_reason: str | None = None  # why just this version is signed
+    submitted_on: date  # the day on the regulator's portal; retention never counts from it
+    kind: str | None = None  # one of KINDS; None: derived from the name of the submission's folder
+    filing_number: str | None = None  # None before the regulator has issued one
+    receipt: EvidenceFile | None = None  # the portal's receipt
+    reported_by: str | None = None  # the person who submitted, if not the archive's actor
+    number_override_reason: str | None = None  # why a number of an unknown form is right; else empty or None
+    exception_reason: str | None = None  # why a version that is not the newest, or incomplete, is signed
 
 
 def submit(
@@ -38,10 +38,11 @@ def submit(
 ) -> Event:
     """Sign a tag for ``version``, and journal the submission with the receipt and the digest of the manifest.
 
-    ``with_sm3``: journal the SM3 of the manifest beside the SHA-256.
+    Call :func:`check_complete` first.  With ``with_sm3``, the SM3 of the manifest is journalled in addition to the
+    SHA-256.  ``lock_timeout`` is in seconds.  Returns the event.
 
-    Raises UsageError for a number or kind that cannot be, Busy and StorageError as :meth:`Archive.writing` does;
-    nothing is recorded then.
+    Raises UsageError if the filing number has no known form or the kind is unknown, Busy and StorageError as
+    :meth:`Archive.writing` does.  Nothing is recorded then.
     """
     if facts.filing_number is not None and not facts.number_override_reason:
         detect_scheme(facts.filing_number)
@@ -53,20 +54,21 @@ def submit(
         )
     receipt = facts.receipt
     with archive.writing(lock_timeout) as writer:
-        tag = _next_tag(archive, version.submission)
-        digests = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
-        details = _submission_details(archive, version, facts, tag, digests)
+        submission_tag = _next_submission_tag(archive, version.submission)
+        manifest = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
+        details = _submission_details(archive, version, facts, submission_tag, manifest)
         tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({details.kind})\n"
         attachments = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
-        return writer.append(Draft(tag, details, attachments), (tag, version.commit, tag_message))
+        draft = Draft(submission_tag, details, attachments)
+        return writer.append(draft, (submission_tag, version.commit, tag_message))
 
 
 def check_complete(archive: Archive, version: Version) -> None:
-    """Refuse a version without materials, and one with content lost or damaged in the archive.
+    """Check that ``version`` has materials, and that the archive still holds all of its content undamaged.
 
-    A signature cannot be taken back, so all content is read and hashed before.
+    A signature cannot be taken back, so all content is read and hashed before the version is signed.
 
-    Raises SubmissionRefused.
+    Raises SubmissionRefused if a check fails.
     """
     if not version.files:
         raise _no_material_error(archive, version)
@@ -109,7 +111,10 @@ def check_complete(archive: Archive, version: Version) -> None:
 
 
 def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
-    """Return the error for a version without materials; the newest earlier version with some is suggested."""
+    """Return the error for a version without materials, which suggests the newest earlier version with some.
+
+    Without such a version, the suggested command has N in place of its number.
+    """
     submission = version.submission
     versions = archive.index.versions(submission.filing, submission.name)
     numbers_with_files = (other.number for other in versions if other.files)
@@ -125,18 +130,20 @@ def _no_material_error(archive: Archive, version: Version) -> SubmissionRefused:
 
 
 def _submission_details(
-    archive: Archive, version: Version, facts: SubmissionFacts, tag: str, manifest: ManifestDigests
+    archive: Archive, version: Version, facts: SubmissionFacts, submission_tag: str, manifest: ManifestDigests
 ) -> VersionSubmitted:
-    """Return the details of the event.
+    """Return the details of the VersionSubmitted event.
 
-    They name the version of the filing's common materials at that time, which belong to every submission.
+    They include the latest version of the filing's common materials, the files that lie directly in its folder,
+    because every submission includes those.
     """
-    common_materials = Submission(version.submission.filing, COMMON)
-    common_version = None if version.submission == common_materials else archive.index.latest(common_materials)
+    common_submission = Submission(version.submission.filing, COMMON)
+    is_common = version.submission == common_submission
+    common_version = None if is_common else archive.index.latest(common_submission)
     receipt = facts.receipt
     return VersionSubmitted(
         version=version.tag,
-        tag=tag,
+        tag=submission_tag,
         submitted_on=facts.submitted_on,
         kind=facts.kind or kind_from_folder(version.submission.folder),
         number=facts.filing_number,
@@ -152,36 +159,42 @@ def _submission_details(
 
 @dataclass(frozen=True, slots=True)
 class ManifestDigests:
-    """The digests of a version's manifest."""
+    """The digests of a version's manifest, in hexadecimal."""
 
     sha256: str
-    sm3: str | None  # None if the configuration does not ask for SM3
+    sm3: str | None  # None if the configuration does not request SM3
 
 
 def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDigests:
-    """Hash a version's full manifest: a canonical JSON line for each material, in the order of raw paths.
+    """Hash a version's manifest: one line of canonical JSON for each material, in the order of the raw paths.
 
-    SM3 is the hash of GB/T 32905, from OpenSSL; a configuration that asks for SM3 without it is not loaded.
+    SM3 is the hash function of GB/T 32905.  Raises ValueError if OpenSSL lacks it; a configuration that requests
+    SM3 is not loaded then.
     """
-    digests = {algorithm: hashlib.new(algorithm) for algorithm in ("sha256", *(["sm3"] if with_sm3 else []))}
+    sha256_digest = hashlib.sha256()
+    sm3_digest = hashlib.new("sm3") if with_sm3 else None
     for material in sorted(materials, key=lambda material: material.path):
         line = canonical({"path": names.text(material.path), "sha256": material.sha256, "size": material.size})
-        for digest in digests.values():
-            digest.update(line)
-    return ManifestDigests(digests["sha256"].hexdigest(), digests["sm3"].hexdigest() if with_sm3 else None)
+        sha256_digest.update(line)
+        if sm3_digest is not None:
+            sm3_digest.update(line)
+    return ManifestDigests(sha256_digest.hexdigest(), sm3_digest.hexdigest() if sm3_digest is not None else None)
 
 
-def _next_tag(archive: Archive, submission: Submission) -> str:
-    """Return the first free name of a signed tag: ``submitted``, then ``submitted-2`` and so on."""
+def _next_submission_tag(archive: Archive, submission: Submission) -> str:
+    """Return the first unused tag for a submission to the regulator, without ``refs/tags/``.
+
+    It is ``FILING/SUBMISSION/submitted``, then ``submitted-2``, ``submitted-3`` and so on.
+    """
     indexed_tags = set(archive.index.tags())
+    submission_tag = f"{submission}/submitted"
     number = 1
-    while (tag := f"{submission}/submitted" + (f"-{number}" if number > 1 else "")) in indexed_tags or _is_in_git(
-        archive, tag
-    ):
+    while submission_tag in indexed_tags or _is_in_git(archive, submission_tag):
         number += 1
-    return tag
+        submission_tag = f"{submission}/submitted-{number}"
+    return submission_tag
 
 
 def _is_in_git(archive: Archive, tag: str) -> bool:
-    """Return True if git has the tag: the index lacks a tag whose event cannot be read."""
+    """Return True if the repository has the tag.  The index lacks tags whose event cannot be read."""
     return archive.repository.resolve(f"refs/tags/{tag}") is not None

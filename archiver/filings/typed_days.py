@@ -6,16 +6,20 @@ from datetime import date
 
 from archiver.errors import UsageError
 
-#: A typing error such as 20260 must not put a deadline beyond the calendar's end.
+#: Years outside these bounds are typing errors.  A deadline counted from a year near 9999, the last that ``date``
+#: can hold, would raise OverflowError.
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
 def parse_day(text: str) -> date:
-    """Return a day typed such as 2026-05-01; raises UsageError for anything else."""
+    """Return the day that ``text`` names in ISO 8601, such as 2026-05-01.
+
+    Raises UsageError for any other text, and for a year before 2000 or after 9000.
+    """
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        # Refused below, with the same sentence as a year that cannot be meant.
+        # Refused below, with the same message as a day in an impossible year.
         day = None
     if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise UsageError("{text} is not a day such as 2026-05-01. Nothing was changed.", text=text[:100])

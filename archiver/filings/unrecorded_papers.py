@@ -1,4 +1,4 @@
-"""Find papers in the notice folder without a notice, for a proposal to a person.
+"""Find papers in the notice folder that no recorded notice has, to propose them to a person.
 
 Nothing is recorded without the person's consent.
 """
@@ -16,21 +16,22 @@ from archiver.store.index import overview
 
 @dataclass(frozen=True, slots=True)
 class UnrecordedPaper:
-    """A material, perhaps a notice; ``path`` is in the form for people."""
+    """A material that may be a notice."""
 
-    filing: str
-    submission: str
-    path: str
+    filing: str  # name of the filing, as in refs
+    submission: str  # FILING/SUBMISSION, as in refs
+    path: str  # readable, relative to the folder of the submission
 
 
-def unrecorded_papers(archive: Archive, folder: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
-    """Return materials of newest versions below a folder of this name, without those attached to a notice.
+def unrecorded_papers(archive: Archive, folder_name: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
+    """Return the materials of newest versions below any folder named ``folder_name`` that no notice has attached.
 
-    Papers are compared by content, so that a renamed one stays recorded.
+    Papers are compared by content, so a paper that was renamed still counts as recorded.  The order is that of
+    filings, submissions and paths.
     """
-    recorded_sha256 = {notice.paper_sha256 for filing in filings for notice in filing.notices}
+    recorded_digests = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
         UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
-        for submission, material in overview.materials_in_folder(archive.index, folder.encode("utf-8"))
-        if material.sha256 not in recorded_sha256
+        for submission, material in overview.materials_in_folder(archive.index, folder_name.encode("utf-8"))
+        if material.sha256 not in recorded_digests
     ]

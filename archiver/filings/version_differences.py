@@ -15,7 +15,7 @@ from archiver.store.changes import MaterialPair, changes_between
 from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
-#: The problem of a comparison of documents that were not read to their end.
+#: The problem of a comparison if a document was too long to be read to its end.
 PARTIAL = LazyMessage("only the beginning was compared")
 
 
@@ -24,25 +24,36 @@ class TextChange:
     """A document whose content changed."""
 
     change: Change
-    lines: list[str]  # those that differ, as in a unified diff
-    problem: LazyMessage | None  # what hindered the comparison; None if nothing did
+    lines: list[str]  # the differing lines, as in a unified diff; empty if a document could not be read
+    problem: LazyMessage | None  # why the comparison is missing or incomplete; None if it is complete
 
 
 def text_changes(
-    index: Index, content: ContentStore, reader: DocumentReader, old: Version, changes: Iterable[Change]
+    index: Index,
+    content_store: ContentStore,
+    reader: DocumentReader,
+    old_version: Version,
+    changes: Iterable[Change],
 ) -> Iterator[TextChange]:
-    """Yield the differing lines of each document changed since ``old``; pictures are passed over.
+    """Yield the differing lines of each document that ``changes`` modify, compared with ``old_version``.
 
-    Opens two documents for each, in a child process, so that a caller that needs few should take few.
+    A generator.  Pictures, and files of a type that the reader does not know, are skipped.  Each step opens two
+    documents in a child process, so a caller that needs few results should take only those.
+
+    Raises OSError if a content object cannot be opened.
     """
-    old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
+    old_materials = {
+        material.path: material for material in index.materials(old_version.submission, old_version.number)
+    }
     for change in changes:
         old_material = old_materials.get(change.path)
         if change.op is not Op.MODIFY or old_material is None or not old_material.sha256 or not change.sha256:
             continue
+        # Content objects have no suffix, so the reader needs the name of the material.
         filename = names.text(change.path)
         old_document, new_document = (
-            reader.read(content.path(sha256), filename, sha256) for sha256 in (old_material.sha256, change.sha256)
+            reader.read(content_store.path(sha256), filename, sha256)
+            for sha256 in (old_material.sha256, change.sha256)
         )
         are_pictures = old_document.kind == new_document.kind == PICTURE
         if old_document.kind and new_document.kind and not are_pictures:
@@ -50,13 +61,14 @@ def text_changes(
 
 
 def _compare_documents(change: Change, old: Document, new: Document) -> TextChange:
+    """Return the differing lines of two states of a document, or the problem if one could not be read."""
     if problem := old.problem_message or new.problem_message:
         return TextChange(change, [], problem)
     return TextChange(change, line_differences(old, new), PARTIAL if old.partial or new.partial else None)
 
 
 def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:
-    """Return the changes from ``old`` to ``new``, by path; the versions may be of different submissions."""
+    """Return the changes from ``old`` to ``new``, by path.  The versions may belong to different submissions."""
     old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
     new_materials = {material.path: material for material in index.materials(new.submission, new.number)}
     paths = sorted(old_materials.keys() | new_materials.keys())

@@ -1,4 +1,4 @@
-"""The certificate of a disposal (销毁证书): which content was destroyed, and by whose decision."""
+"""Make and read the certificate of a disposal (销毁证书): the content destroyed, and the people who decided it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from archiver.store.journal import canonical
 def build_certificate(
     archive: Archive, disposal: Disposal, plan: Mapping[str, Any], needed_objects: Sequence[str]
 ) -> dict[str, bytes]:
-    """Return the certificate's files by name: canonical JSON, the SSH signature of the JSON, a page to print.
+    """Return the certificate's files by name: canonical JSON, an SSH signature of the JSON, and a page to print.
 
-    ``plan`` is the planned deletion as journalled; ``needed_objects`` are the planned objects that were not
-    destroyed, because a version needs them again.
+    ``plan`` is the plan as journalled, see :func:`archiver.retention.disposal.read_plan`. ``needed_objects`` has
+    the SHA-256 of the planned objects that were not destroyed, because a version needs them again. The disposal
+    counts as finished now, by the archive's actor.
     """
     document = {
         "certificate": disposal.identity,
@@ -55,9 +56,10 @@ def build_certificate(
 
 
 def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
-    """Return the files of the certificate for a plan that was carried out, by name.
+    """Return the files of the journalled certificate of a plan, by name.
 
-    Raises NotFoundError for an unknown plan, or one that was not carried out yet.
+    Raises NotFoundError if there is no such plan or it was not carried out yet, StorageError if the event or an
+    attachment is damaged.
     """
     disposals = archive.index.disposals(plan_id)
     if not disposals or not disposals[0].certified_commit:
@@ -72,9 +74,11 @@ def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
 
 
 def _render_page(document: Mapping[str, Any]) -> str:
+    """Return the certificate as an HTML page to print."""
     from archiver.templating import template
 
-    destroyed_objects = [content for content in document["objects"] if content["destroyed"]]
+    destroyed_objects = [item for item in document["objects"] if item["destroyed"]]
+    destroyed_bytes = sum(item["size"] for item in destroyed_objects)
     return template("archiver.retention", "certificate.html.j2").render(
-        document, destroyed=destroyed_objects, size=sum(content["size"] for content in destroyed_objects)
+        document, destroyed=destroyed_objects, size=destroyed_bytes
     )

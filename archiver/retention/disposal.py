@@ -1,7 +1,7 @@
-"""Disposal after retention (销毁): plan, two approvals, cooling-off, deletion, certificate.
+"""Dispose of content after retention (销毁): plan, two approvals, cooling-off, deletion, certificate.
 
-Never automatic.  The journal is written first: without its events nothing is deleted.  A run that was
-interrupted is finished by another run of the same plan.
+Nothing is disposed of automatically.  Each step is journalled before anything is deleted.  An interrupted run is
+finished by another run of the same plan.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from archiver import clock
 from archiver.documents.cache import DocumentCache
@@ -18,7 +19,12 @@ from archiver.errors import ArchiverError, LazyMessage, NotFoundError, Retention
 from archiver.model import Disposal, Version
 from archiver.retention import unread
 from archiver.retention.certificate import build_certificate
-from archiver.retention.disposal_selection import DisposalSelection, needed_content, select_disposable
+from archiver.retention.disposal_selection import (
+    DisposalSelection,
+    VersionDecision,
+    needed_content,
+    select_disposable,
+)
 from archiver.retention.policy import Policy, decide
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import PLAN_FILE
@@ -33,42 +39,51 @@ from archiver.store.names import screen
 from archiver.store.repair import set_aside
 from archiver.store.writer import Draft, Writer
 
-#: By others than the planner. With one, two people who agree could delete; with three, a small company would not
-#: find the four people.
+#: Approvals by users other than the planner. With one, two people who agree could delete; with three, a small
+#: company would not find four people.
 REQUIRED_APPROVALS = 2
+#: Versions that a refusal names; "..." stands for the others.
+_MAX_NAMED_VERSIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DisposalRules:
-    """The conditions of a disposal: retention, and the days between the last approval and the deletion."""
+    """The conditions of a disposal."""
 
     policy: Policy
-    cooling_off_days: int
+    cooling_off_days: int  # days between the last approval and the deletion
+
+
+class JournalledPlan(NamedTuple):
+    """A new disposal plan."""
+
+    plan_id: str  # D and a number
+    selection: DisposalSelection
 
 
 @dataclass(frozen=True, slots=True)
 class DisposalResult:
-    """The objects deleted by a run, and the number of planned objects kept because a version needs them."""
+    """The result of a run that finished a plan."""
 
-    plan_id: str
-    object_count: int
-    byte_count: int
-    needed_count: int
+    plan_id: str  # also the name of the certificate
+    object_count: int  # deleted objects
+    byte_count: int  # bytes of the deleted objects
+    needed_count: int  # planned objects that were kept, because a version needs them
 
 
 def journal_plan(
     archive: Archive, versions: Sequence[Version], rules: DisposalRules, lock_timeout: float
-) -> tuple[str, DisposalSelection]:
-    """Journal a plan to delete the disposable ones of ``versions``; return its name, and the selection.
+) -> JournalledPlan:
+    """Journal a plan to delete those of ``versions`` that are disposable now.
 
-    Raises RetentionRefused if nothing is disposable, with the date on which the first version is, or while a hold
-    may be unknown (see :func:`check_holds_are_known`); NotFoundError if all versions are disposed of already. The
-    refusal is journalled.
+    Raises RetentionRefused if no version is disposable, or while a hold may be unknown (see
+    :func:`check_holds_are_known`), and NotFoundError if all versions are disposed of already. The refusal is
+    journalled.
     """
     check_holds_are_known(archive, "dispose plan", lock_timeout)
     if select_disposable(archive.index, versions, rules.policy, archive.compliance_time()).disposable:
         with archive.writing(lock_timeout) as writer:
-            # Once more under the lock: another process may have added a version or a hold by now.
+            # Select again under the lock: another process may have added a version or a hold in the meantime.
             selection = select_disposable(archive.index, versions, rules.policy, archive.compliance_time())
             plan_id = f"D{writer.next_seq}"
             details = DisposalPlanned(
@@ -79,24 +94,29 @@ def journal_plan(
                 cooling_off_days=rules.cooling_off_days,
             )
             writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.plan_document())}))
-            return plan_id, selection
+            return JournalledPlan(plan_id, selection)
     refusal = _explain_refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refusal, lock_timeout)
     raise refusal
 
 
 def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> ArchiverError:
-    """Return an error with the version of ``versions`` that is disposable first, and the date."""
+    """Return the error for ``versions`` of which none is disposable, with the earliest date of all.
+
+    The error is a NotFoundError if all versions are disposed of already.
+    """
     now = archive.compliance_time()
-    remaining = [(version, decide(version, policy, now)) for version in versions if version.disposed is None]
+    remaining = [
+        VersionDecision(version, decide(version, policy, now)) for version in versions if version.disposed is None
+    ]
     if not remaining:
         return NotFoundError("The archive holds no such version any more, so there is nothing to plan.")
-    first_version, decision = min(remaining, key=lambda pair: pair[1].keep_until)
-    tags = ", ".join(version.tag for version, _ in remaining[:3])
+    first_version, decision = min(remaining, key=lambda pair: pair.decision.keep_until)
+    tags = ", ".join(version.tag for version, _ in remaining[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(
         "Disposal of {names} is refused. {first} is kept until {until}{open}. Nothing was deleted. "
         "See why with: archiver explain {first!q}",
-        names=tags + (", ..." if len(remaining) > 3 else ""),
+        names=tags + (", ..." if len(remaining) > _MAX_NAMED_VERSIONS else ""),
         first=first_version.tag,
         until=decision.keep_until.date().isoformat(),
         open=decision.conditions,
@@ -106,11 +126,11 @@ def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Poli
 def approve_plan(
     archive: Archive, plan_id: str, reason: str, rules: DisposalRules, lock_timeout: float
 ) -> Disposal:
-    """Consent to a plan in the name of the archive's actor; return the plan with the new approval.
+    """Journal the approval of a plan by the archive's actor, and return the plan with the new approval.
 
-    Raises NotFoundError for an unknown plan, UsageError without a reason, and RetentionRefused for the planner,
-    for a second approval by the same user, and for a plan that does not fit the archive any more. A refusal is
-    journalled.
+    Raises NotFoundError if there is no such plan, and UsageError if ``reason`` is blank. Raises RetentionRefused
+    if the actor made or already approved the plan, if the plan has begun, or if the archive has changed since.
+    That refusal is journalled.
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
@@ -128,12 +148,13 @@ def approve_plan(
 
 
 def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout: float) -> DisposalResult:
-    """Delete the objects of an approved plan, except those needed by other versions; then certify the deletion.
+    """Delete the objects of an approved plan, except those that other versions need, and journal a certificate.
 
-    Safe to repeat after a crash: a plan that was begun is finished, without a second look at the approvals.
+    Safe to repeat after a crash: a plan that has begun is finished, without checking its approvals again.
 
-    Raises RetentionRefused (journalled) if plan, approvals, time or the state of the archive do not allow the
-    deletion, StorageError if the journal or an object cannot be written. Run it again then.
+    Raises RetentionRefused if the plan, its approvals, the time or the state of the archive does not allow the
+    deletion; that refusal is journalled. Raises StorageError if the journal cannot be written or an object cannot
+    be deleted; call this again then.
     """
     try:
         with archive.writing(lock_timeout) as writer:
@@ -149,7 +170,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
                 _check_approvals(archive, disposal, rules)
                 selection = _check_unchanged(archive, disposal, rules.policy)
                 tags = [version.tag for version, _ in selection.disposable]
-                # The commit point: from here on the deletion is explained, whatever happens.
+                # The commit point: once this event is durable, objects may be missing, and verify knows why.
                 writer.append(Draft(plan_id, DisposalBegun(plan_sha256=disposal.plan_sha256, versions=tags)))
             return _delete_and_certify(archive, writer, plan_id)
     except RetentionRefused as refusal:
@@ -158,9 +179,10 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
+    """Delete the objects of a plan that has begun, and journal the certificate; ``writer`` holds the lock."""
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
-    # Somebody may have put the same bytes into the watched folder since it was begun.
+    # Since the plan began, a new version may have been captured with the same content.
     all_needed = needed_content(archive.index)
     deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in all_needed}
     needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in all_needed]
@@ -177,12 +199,12 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
 
 
 def check_holds_are_known(archive: Archive, action: str, lock_timeout: float) -> None:
-    """Refuse ``action`` while a hold may be unknown, and journal the refusal.
+    """Check that the index knows every hold; ``action`` is the name of the command, for the journal.
 
-    A hold may hide in an event that this release does not understand, or be lost with a repository that was put
-    back from an older copy.
+    An event that this release does not understand may be a hold, and a repository restored from an older copy may
+    have lost one.
 
-    Raises RetentionRefused.
+    Raises RetentionRefused, which is journalled, if a hold may be unknown.
     """
     try:
         _refuse_unknown_holds(archive)
@@ -192,6 +214,7 @@ def check_holds_are_known(archive: Archive, action: str, lock_timeout: float) ->
 
 
 def _refuse_unknown_holds(archive: Archive) -> None:
+    """Raise RetentionRefused, without journalling it, if a hold may be unknown."""
     unread.refuse_unread_events(archive.index.unread())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
@@ -202,9 +225,9 @@ def _refuse_unknown_holds(archive: Archive) -> None:
 
 
 def find_plan(archive: Archive, plan_id: str) -> Disposal:
-    """Return the plan with this name, and its state; raises NotFoundError for an unknown name."""
+    """Return the plan with this name and its state.  Raises NotFoundError if there is no such plan."""
     disposals = archive.index.disposals(plan_id)
-    # An empty name stands for all plans in the index.
+    # For an empty name, the index returns all plans.
     if not disposals or not plan_id:
         raise NotFoundError(
             "There is no disposal plan {identity}. Nothing was changed. See them with: archiver dispose list; "
@@ -215,9 +238,10 @@ def find_plan(archive: Archive, plan_id: str) -> Disposal:
 
 
 def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Disposal:
-    """Return the plan; raises RetentionRefused for an unknown one, so that the attempt to delete is journalled.
+    """Return the plan with this name.
 
-    Somebody may name a version in its place: the refusal then says how long this version is kept.
+    Raises RetentionRefused if there is no such plan, so that the attempt to delete is journalled. If the name is
+    that of a version, the refusal says how long the version is kept.
     """
     try:
         return find_plan(archive, plan_id)
@@ -232,17 +256,18 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Dispo
         ) from None
 
 
-def read_plan(archive: Archive, disposal: Disposal) -> dict[str, list[tuple[str, int]]]:
-    """Read the plan from the journal: the JSON of :meth:`DisposalSelection.plan_document`.
+def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
+    """Return the plan as journalled: the JSON that :meth:`DisposalSelection.plan_document` wrote.
 
     Raises StorageError if the event or its attachment is damaged.
     """
     event = archive.journal.event(disposal.commit)
-    document: dict[str, list[tuple[str, int]]] = json.loads(archive.journal.attachment(event, PLAN_FILE))
+    document: dict[str, Any] = json.loads(archive.journal.attachment(event, PLAN_FILE))
     return document
 
 
 def _check_approver(archive: Archive, disposal: Disposal) -> None:
+    """Raise RetentionRefused if the plan has begun, or the archive's actor made it or has approved it."""
     actor = archive.actor
     if disposal.begun:
         raise RetentionRefused(
@@ -265,7 +290,7 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
 
 
 def _check_approvals(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
-    """Refuse a plan without enough approvals by different users, or before the end of the cooling-off."""
+    """Raise RetentionRefused if approvals by different users are missing, or the cooling-off has not ended."""
     approver_uids = {approval.uid for approval in disposal.approvals} - {disposal.uid}
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
@@ -289,17 +314,17 @@ def _check_approvals(archive: Archive, disposal: Disposal, rules: DisposalRules)
 def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     """Return the time, by the compliance clock, from which the deletion may begin.
 
-    Counted from the latest approval; the longer period of the plan's and today's configuration counts, so that
-    shortening the setting hastens no plan.
+    The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
+    so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
     """
-    days = max(disposal.cooling_off_days, rules.cooling_off_days)
-    return max(clock.parse(approval.clock) for approval in disposal.approvals) + timedelta(days=days)
+    latest_approval_at = max(clock.parse(approval.clock) for approval in disposal.approvals)
+    return latest_approval_at + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
 
 
 def _check_unchanged(archive: Archive, disposal: Disposal, policy: Policy) -> DisposalSelection:
-    """Select the planned versions anew, and return the selection if it is exactly the planned one.
+    """Select from the planned versions again, and return the selection if it equals the plan.
 
-    Raises RetentionRefused otherwise: people approved something else.
+    Raises RetentionRefused if not: people approved the deletion of something else.
     """
     tags = read_plan(archive, disposal)["versions"]
     versions = [version for tag in tags if (version := archive.index.version(str(tag))) is not None]
@@ -320,10 +345,13 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: Policy) -> Di
 
 
 def journal_refusal(archive: Archive, action: str, refusal: ArchiverError, lock_timeout: float) -> None:
-    """Journal that ``action`` was refused, and why, unless the caller may not write to the journal."""
+    """Journal that ``action`` (the name of the command) was refused, and why.
+
+    If the journal cannot be written, nothing is journalled or raised: the caller raises ``refusal`` in any case.
+    """
     try:
         with archive.writing(lock_timeout) as writer:
             writer.append(Draft(action, ActRefused(reason=screen(str(refusal)))))
     except ArchiverError:
-        # Refused all the same; a reader without write access cannot journal it.
+        # A reader without write access must see the refusal, and not the error about the journal.
         return

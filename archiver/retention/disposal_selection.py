@@ -1,4 +1,4 @@
-"""Select what a disposal deletes, and what stays and why.  Reads only; the policy decides."""
+"""Select what a disposal deletes and what it keeps, with the reasons.  Only reads the index."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.model import Submission, Version
 from archiver.retention.policy import Decision, Policy, decide
@@ -17,34 +17,58 @@ from archiver.store.index.queries import Index
 from archiver.store.journal import canonical
 
 
+class VersionDecision(NamedTuple):
+    """A version, and the decision on how long it is kept."""
+
+    version: Version
+    decision: Decision
+
+
+class _ContentDivision(NamedTuple):
+    """The content objects of disposable versions and of the others.  An object may be in both parts."""
+
+    candidate_sizes: dict[str, int]  # SHA-256 -> bytes, of each object in a disposable version
+    needed_objects: set[str]  # SHA-256 of each object in a version that is not disposable
+
+
 @dataclass(frozen=True, slots=True)
 class DisposalSelection:
-    """Versions to delete and versions to keep, each with a decision, and the content objects to delete."""
+    """The versions and content objects that a disposal deletes, and the versions that it keeps."""
 
-    disposable: tuple[tuple[Version, Decision], ...]
-    retained: tuple[tuple[Version, Decision], ...]
+    disposable: tuple[VersionDecision, ...]
+    retained: tuple[VersionDecision, ...]
     #: SHA-256 -> bytes, of each object to delete.
     object_sizes: Mapping[str, int]
-    #: Objects of disposable versions that are kept, because another version needs them.
+    #: The number of objects of disposable versions that are kept, because another version needs them.
     shared_count: int
 
     @property
     def sha256(self) -> str:
-        """The digest of the versions and objects to delete: people approve the digest, and nothing else is run."""
+        """The digest of the versions and objects to delete.
+
+        People approve the digest.  A plan whose selection has another digest by now is refused.
+        """
         return hashlib.sha256(canonical(self._deleted_content())).hexdigest()
 
     def _deleted_content(self) -> dict[str, Any]:
+        """Return the part of the plan that says what is deleted: ``versions`` (tags) and ``objects``, sorted.
+
+        Each object is a list of its SHA-256 and its size in bytes.
+        """
         return {
             "versions": sorted(version.tag for version, _ in self.disposable),
             "objects": [[sha256, size] for sha256, size in sorted(self.object_sizes.items())],
         }
 
     def plan_document(self) -> bytes:
-        """Return the plan as JSON, to be attached to the event."""
+        """Return the plan as canonical JSON, to be attached to the event that journals it."""
         return canonical(
             {
                 **self._deleted_content(),
-                "decisions": [_describe_decision(*pair) for pair in (*self.disposable, *self.retained)],
+                "decisions": [
+                    _describe_decision(version, decision)
+                    for version, decision in (*self.disposable, *self.retained)
+                ],
                 "shared_objects": self.shared_count,
             }
         )
@@ -55,34 +79,38 @@ def select_disposable(
 ) -> DisposalSelection:
     """Divide ``versions`` into disposable and retained ones at ``now`` by the compliance clock.
 
-    Versions disposed of before and empty versions are in neither part.
+    Versions without files, and versions disposed of before, are in neither part.  An object of a disposable
+    version is only selected if no other version of the archive needs it.
     """
-    disposable: list[tuple[Version, Decision]] = []
-    retained: list[tuple[Version, Decision]] = []
+    disposable: list[VersionDecision] = []
+    retained: list[VersionDecision] = []
     for version in versions:
         if version.disposed is None and version.files:
             decision = decide(version, policy, now)
-            (disposable if decision.disposable else retained).append((version, decision))
-    candidate_sizes, needed_objects = _divide_content(index, [version for version, _ in disposable])
-    object_sizes = {sha256: size for sha256, size in candidate_sizes.items() if sha256 not in needed_objects}
-    shared_count = len(candidate_sizes) - len(object_sizes)
+            part = disposable if decision.disposable else retained
+            part.append(VersionDecision(version, decision))
+    content = _divide_content(index, [version for version, _ in disposable])
+    object_sizes = {
+        sha256: size for sha256, size in content.candidate_sizes.items() if sha256 not in content.needed_objects
+    }
+    shared_count = len(content.candidate_sizes) - len(object_sizes)
     return DisposalSelection(tuple(disposable), tuple(retained), object_sizes, shared_count)
 
 
 def needed_content(index: Index) -> set[str]:
-    """Return the SHA-256 of all content in versions still retained."""
-    return _divide_content(index, [])[1]
+    """Return the SHA-256 of all content in versions that were not disposed of."""
+    return _divide_content(index, []).needed_objects
 
 
-def _divide_content(index: Index, disposable: Iterable[Version]) -> tuple[dict[str, int], set[str]]:
-    """Return the objects of the disposable versions by size, and all objects needed by other versions.
+def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _ContentDivision:
+    """Divide the content of the archive between the disposable versions and all other versions.
 
-    An object may be in both: two versions can share content.
+    Versions disposed of before need no content.
     """
-    disposable_ids = {(version.submission, version.number) for version in disposable}
+    disposable_ids = {(version.submission, version.number) for version in disposable_versions}
     disposable_numbers: dict[Submission, list[int]] = defaultdict(list)
     retained_numbers: dict[Submission, list[int]] = defaultdict(list)
-    # From the oldest on, so that the numbers of a submission are in order.
+    # The index returns the newest version first; _has_number_between() needs ascending numbers.
     for version in reversed(index.versions()):
         if (version.submission, version.number) in disposable_ids:
             disposable_numbers[version.submission].append(version.number)
@@ -95,16 +123,17 @@ def _divide_content(index: Index, disposable: Iterable[Version]) -> tuple[dict[s
             candidate_sizes[sha256] = size
         if _has_number_between(retained_numbers[submission], first_number, end_number):
             needed_objects.add(sha256)
-    return candidate_sizes, needed_objects
+    return _ContentDivision(candidate_sizes, needed_objects)
 
 
 def _has_number_between(sorted_numbers: list[int], first: int, end: int | None) -> bool:
-    """Return True if a number is at least ``first`` and less than ``end``; None: without an end."""
+    """Return True if any of the ascending numbers is at least ``first`` and less than ``end`` (None: no limit)."""
     position = bisect_left(sorted_numbers, first)
     return position < len(sorted_numbers) and (end is None or sorted_numbers[position] < end)
 
 
 def _describe_decision(version: Version, decision: Decision) -> dict[str, Any]:
+    """Return the entry of the plan for one version; times are ISO 8601."""
     return {
         "tag": version.tag,
         "goes": decision.disposable,

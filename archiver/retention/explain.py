@@ -1,4 +1,4 @@
-"""Explain why something is kept: the decision for a version, or for the content of one material."""
+"""Explain why a version, or the content of one of its materials, is kept."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from archiver.store.index.queries import Index
 
 @dataclass(frozen=True, slots=True)
 class RetentionExplanation:
-    """A decision, and all versions with the content in question."""
+    """The explanation of how long a version or a content is kept."""
 
     decision: Decision
-    holders: tuple[Version, ...]
+    holders: tuple[Version, ...]  # all versions with the content; the version itself if no content was asked for
 
 
 def explain_retention(
     index: Index, version: Version, path_text: str, policy: Policy, now: datetime
 ) -> RetentionExplanation:
-    """Explain how long ``version`` is kept, or the content at ``path_text``, a path as people read it, if given.
+    """Explain how long ``version`` is kept or, with ``path_text``, the content of its material at that path.
 
-    Content lasts as long as the strictest version with it, so a material may outlast its version. ``now`` is the
-    time by the compliance clock.
+    ``path_text`` is a readable path; empty for the version itself. An empty folder has no content, so it is kept
+    as long as the version. Content is kept as long as any version that holds it, so a material may outlast its
+    version. ``now`` is the time by the compliance clock.
 
     Raises NotFoundError if the version has no such material.
     """

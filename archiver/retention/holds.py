@@ -1,6 +1,6 @@
-"""Holds: a named reason not to dispose of something, whatever the date.
+"""Place and lift holds: named reasons not to dispose of something, whatever the date.
 
-Highest reference: the legal hold of S3 Object Lock, which has no date either.
+They follow the legal hold of S3 Object Lock, which has no end date either.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from archiver.store.archive import Archive
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced
 from archiver.store.writer import Draft
 
-#: A name is typed again to lift the hold, and stands in sentences: with more it would be a reason, which has a
-#: field of its own; with much less a case number with a title would not fit.
+#: Characters. People type the name again to lift the hold, and messages quote it. A longer name would be a reason,
+#: which has a field of its own; a much shorter limit would exclude a case number with a title.
 _MAX_NAME_LENGTH = 100
 
 
 def place_hold(
     archive: Archive, hold_name: str, target: str, reason: str, reported_by: str | None, lock_timeout: float
 ) -> Event:
-    """Hold ``target``: a filing, a submission or a version's tag, as in refs; return the event.
+    """Place a hold on ``target``, and return the event.
 
-    Raises UsageError for a name or reason that says nothing, and for a hold that is in force already. Nothing is
-    journalled then.
+    ``target`` is a filing, a submission or a version's tag, as in refs; the caller checks that it exists.
+    ``reported_by`` is the person who wants the hold, if not the archive's actor.
+
+    Raises UsageError if the name is not valid, the reason is blank, or ``target`` already has a hold of this name,
+    Busy and StorageError as :meth:`Archive.writing` does. Nothing is journalled then.
     """
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
@@ -43,9 +46,12 @@ def lift_hold(
     reported_by: str | None,
     lock_timeout: float,
 ) -> list[Event]:
-    """Lift the hold from ``target``, or from all objects if None; return an event for each object set free.
+    """Lift the hold of this name from ``target``, or from everything it is placed on if None.
 
-    Raises UsageError without a reason, NotFoundError if no such hold is in force. Nothing is journalled then.
+    Returns an event for each lifted hold. The events are journalled one by one: after a crash, call this again.
+
+    Raises UsageError if the name is not valid or the reason is blank, NotFoundError if no such hold is in force.
+    Nothing is journalled then.
     """
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
@@ -62,7 +68,10 @@ def lift_hold(
 
 
 def _check_name_and_reason(hold_name: str, reason: str) -> None:
-    """Refuse words that would tell nobody later why something was held; raises UsageError."""
+    """Check that the name of a hold is printable and short, and that its reason is not blank.
+
+    Raises UsageError if a check fails.
+    """
     if not hold_name.strip() or len(hold_name) > _MAX_NAME_LENGTH or not hold_name.isprintable():
         raise UsageError(
             "A hold needs a name of at most {longest} printable characters. Nothing was changed.",

@@ -1,7 +1,7 @@
-"""The retention policy.  Pure: from facts and the clock to a decision with reasons.
+"""Decide how long versions and contents are kept, and give the reasons.  Pure.
 
-Times are those of the compliance clock, as journalled; never mtimes, commit
-dates, ``--on`` dates or the wall clock.  A time or event that cannot be read means "keep".
+All times are those of the compliance clock, as journalled.  Retention never counts from mtimes, commit dates,
+``--on`` dates or the wall clock.  A time or event that cannot be read means "keep".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from archiver import clock
@@ -21,7 +22,8 @@ from archiver.retention.unread import format_events
 from archiver.store import names
 from archiver.store.events.archive_events import RetentionPromised
 
-#: The last second that a date can hold: for periods without an end, and for what cannot be read.
+#: The last second that a datetime can hold: the end of periods without an end, and of periods that cannot be
+#: computed.
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _FILING_LIVE = LazyMessage.define("the filing is live", code="open.filing-live")
@@ -31,7 +33,7 @@ _UNREAD = LazyMessage.define(
     "journal event {events} is not understood, and may be a hold", code="open.unread-events"
 )
 
-#: Rule, as JSON and journalled plans call it -> the event from which it counts a period.
+#: Rule, as JSON and journalled plans call it -> the name for people of the event from which a period counts.
 RULES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
     "submitted": LazyMessage.define("submitted", context="rule"),
@@ -42,15 +44,18 @@ RULES: Mapping[str, LazyMessage] = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The retention rules in force: configured now, or promised before.
+    """The retention rules in force, as configured now or promised before.
 
-    Raises ValueError if no profile applies to everything, or no time zone is given: nothing would be kept then.
+    Raises ValueError without a profile that applies to everything, or without a time zone: nothing would be kept
+    then.
     """
 
-    #: Scope -> profiles. A scope is empty for everything, a filing's folder, or FILING/SUBMISSION, readable.
+    #: Scope -> profiles.  A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, in
+    #: readable form.
     scopes: Mapping[str, tuple[Profile, ...]]
-    #: All time zones ever in force: a period ends with the day in the zone where that is latest.
+    #: All time zones ever in force.  A period ends with its last day in the zone in which that day ends latest.
     zones: tuple[ZoneInfo, ...]
+    #: True if versions are kept until their filing has ended.
     hold_while_live: bool
     #: Events that are not understood; each may be a hold, so nothing is disposable.
     unread: tuple[UnreadEvent, ...] = ()
@@ -60,14 +65,17 @@ class Policy:
             raise ValueError("a policy without a period for everything")
 
     def profiles(self, submission: Submission) -> tuple[Profile, ...]:
-        """Return all profiles that apply to a submission; the longest period counts."""
+        """Return all profiles that apply to a submission, of which the longest period counts."""
         filing_name = names.text(submission.filing_folder)
         scope_names = ("", filing_name, f"{filing_name}/{names.text(submission.folder)}")
         return tuple(dict.fromkeys(profile for scope in scope_names for profile in self.scopes.get(scope, ())))
 
 
 def policy_in_force(config: Config, promises: Promises) -> Policy:
-    """Combine the configuration with earlier promises: a shorter setting shortens nothing."""
+    """Return the policy that results from the configuration and from earlier promises.
+
+    A promise applies even if the configuration now asks for less.
+    """
     scopes = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
         for scope, profile_names in _configured_profiles(config).items()
@@ -85,25 +93,28 @@ def policy_in_force(config: Config, promises: Promises) -> Policy:
 
 
 def _add_if_longer(scopes: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
-    """Add the profile unless the scope has another as long: the same date needs no second reason."""
+    """Add ``profile`` to a scope, unless a profile there is as long: the same date needs no second reason."""
     scope_profiles = scopes.setdefault(scope, [])
     if profile.years > max((other.years for other in scope_profiles), default=0):
         scope_profiles.append(profile)
 
 
 def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
-    """Return the names of the configured profiles by scope, without scopes that have no profile."""
+    """Return the names of the configured profiles by scope; a scope without profiles is left out."""
     scopes = {"": config.profiles}
     for filing_folder, settings in config.filings.items():
         filing_name = names.text(os.fsencode(filing_folder))
         scopes[filing_name] = settings.profiles
-        for submission_folder, profiles in settings.submissions.items():
-            scopes[f"{filing_name}/{names.text(os.fsencode(submission_folder))}"] = profiles
-    return {scope: profiles for scope, profiles in scopes.items() if profiles}
+        for submission_folder, profile_names in settings.submissions.items():
+            scopes[f"{filing_name}/{names.text(os.fsencode(submission_folder))}"] = profile_names
+    return {scope: profile_names for scope, profile_names in scopes.items() if profile_names}
 
 
 def new_promises(policy: Policy, config: Config, promises: Promises) -> RetentionPromised | None:
-    """Return the promises of the policy that go beyond ``promises``; None if there are none."""
+    """Return the event that journals the promises of ``policy`` beyond ``promises``, None if there are none.
+
+    Of the scopes, the event lists those with a longer period than before.
+    """
     years_by_scope = {
         scope: max(profile.years for profile in profiles) for scope, profiles in policy.scopes.items()
     }
@@ -127,10 +138,13 @@ class RetentionReason:
 
     #: A key of :data:`RULES`.
     rule: str
-    #: The time from which the period counts, by the compliance clock (RFC 3339).
+    #: The time from which the period counts, by the compliance clock (RFC 3339, UTC).
     anchor: str
+    #: The end of the period.
     keep_until: datetime
+    #: The name of the profile.
     profile: str
+    #: The statute or decision behind the profile.
     basis: LazyMessage
 
 
@@ -138,13 +152,15 @@ class RetentionReason:
 class Decision:
     """The policy applied to a version or a content: a date, and conditions without a date."""
 
-    #: The latest end of all periods.
+    #: The latest end of all periods; :data:`FOREVER` if there are none.
     keep_until: datetime
-    #: The filing has not ended, and the policy holds it that long.
+    #: True if the filing has not ended, and the policy holds versions until then.
     live: bool
-    #: Nothing has superseded the version.
+    #: True if the version is the newest of its submission and has files.
     present: bool
+    #: The holds in force.
     holds: tuple[Hold, ...]
+    #: All periods that were applied.
     reasons: tuple[RetentionReason, ...]
     #: The compliance clock at the decision.
     now: datetime
@@ -153,24 +169,29 @@ class Decision:
 
     @property
     def open(self) -> tuple[LazyMessage, ...]:
-        """The conditions without a date under which nothing is deleted."""
-        live_messages = (_FILING_LIVE,) if self.live else ()
-        if self.present and not self.live:
-            live_messages = (_PRESENT_STATE,)
-        hold_messages = tuple(_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds)
-        unread_messages = (_UNREAD.with_fields(events=format_events(self.unread)),) if self.unread else ()
-        return live_messages + hold_messages + unread_messages
+        """The conditions without a date.  Nothing is deleted while any of them applies."""
+        messages = []
+        if self.live:
+            messages.append(_FILING_LIVE)
+        elif self.present:
+            messages.append(_PRESENT_STATE)
+        messages += [_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
+        if self.unread:
+            messages.append(_UNREAD.with_fields(events=format_events(self.unread)))
+        return tuple(messages)
 
     @property
     def disposable(self) -> bool:
-        """True if the period is over, and no condition without a date is left."""
+        """True if all periods are over, and no condition without a date is left."""
         return self.now > self.keep_until and not self.open
 
     @property
     def conditions(self) -> LazyMessage:
-        """The conditions of :attr:`open`, to follow a date in a sentence."""
-        live_clause = LazyMessage(", and not while the filing is live") if self.live else ""
-        if self.present and not self.live:
+        """The conditions of :attr:`open`, as a clause that follows a date in a sentence; empty without any."""
+        live_clause: LazyMessage | str = ""
+        if self.live:
+            live_clause = LazyMessage(", and not while the filing is live")
+        elif self.present:
             live_clause = LazyMessage(", and not while it is the present state of its folder")
         hold_names = ", ".join(hold.name for hold in self.holds)
         hold_clause = (
@@ -186,25 +207,34 @@ class Decision:
         return LazyMessage("{live}{held}{unread}", live=live_clause, held=hold_clause, unread=unread_clause)
 
 
-def decide(version: Version, policy: Policy, now: datetime) -> Decision:
-    """Decide if ``version`` is disposable at ``now`` by the compliance clock.
+class _Anchor(NamedTuple):
+    """An event from which periods count."""
 
-    Each profile counts its period from each anchor: capture, submissions, the next version, ends of the filing.
-    The latest date of all counts.
+    rule: str  # a key of RULES
+    time: str  # by the compliance clock (RFC 3339, UTC)
+
+
+def decide(version: Version, policy: Policy, now: datetime) -> Decision:
+    """Decide how long ``version`` is kept, and whether it is disposable at ``now`` by the compliance clock.
+
+    Each profile counts its period from each anchor: the capture, every submission, the capture of the next
+    version, and every end of the filing.  The latest date counts.
     """
-    anchors = [("captured", version.clock)]
-    anchors += [("submitted", submission_record.clock) for submission_record in version.submitted]
-    anchors += [("superseded", version.superseded)] if version.superseded is not None else []
-    anchors += [("ended", end_time) for end_time in version.ended]
+    anchors = [_Anchor("captured", version.clock)]
+    anchors += [_Anchor("submitted", submission_record.clock) for submission_record in version.submitted]
+    if version.superseded is not None:
+        anchors.append(_Anchor("superseded", version.superseded))
+    anchors += [_Anchor("ended", end_time) for end_time in version.ended]
     profiles = policy.profiles(version.submission)
-    reasons = [_apply_profile(rule, anchor, profile, policy) for rule, anchor in anchors for profile in profiles]
+    reasons = [_apply_profile(anchor, profile, policy) for anchor in anchors for profile in profiles]
     return _combine_reasons(reasons, [version], policy, now)
 
 
 def decide_content(holders: Iterable[Version], policy: Policy, now: datetime) -> Decision:
-    """Decide on content that several versions share: all reasons and conditions of any of them count.
+    """Decide how long a content is kept that the versions ``holders`` share.
 
-    Content without a version is never disposable: the index may lack a version.
+    The reasons and conditions of all versions count.  Content without a version is never disposable, because the
+    index may lack a version.
     """
     versions = list(holders)
     reasons = [reason for version in versions for reason in decide(version, policy, now).reasons]
@@ -214,34 +244,37 @@ def decide_content(holders: Iterable[Version], policy: Policy, now: datetime) ->
 def _combine_reasons(
     reasons: list[RetentionReason], versions: Sequence[Version], policy: Policy, now: datetime
 ) -> Decision:
+    """Return the decision for the content of ``versions``: the latest of all dates, and every condition."""
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     is_live = policy.hold_while_live and any(version.live for version in versions)
-    # Files in the watched folder now are carried on into the next version.
+    # The files of the newest version are still in the watched folder, and will be part of the next version.
     is_present = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
     return Decision(keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread)
 
 
-def _apply_profile(rule: str, anchor: str, profile: Profile, policy: Policy) -> RetentionReason:
+def _apply_profile(anchor: _Anchor, profile: Profile, policy: Policy) -> RetentionReason:
+    """Return the period of ``profile`` from ``anchor``; a period that cannot be computed ends at FOREVER."""
     try:
-        anchor_time = clock.parse(anchor)
+        anchor_time = clock.parse(anchor.time)
         keep_until = max(end_of_period(anchor_time, profile.years, zone) for zone in policy.zones)
     except (ValueError, TypeError, OverflowError):
-        # A damaged time, or a period past the end of the calendar: too long is safe, too short is not.
+        # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.
         keep_until = FOREVER
-    return RetentionReason(rule, anchor, keep_until, profile.name, profile.basis)
+    return RetentionReason(anchor.rule, anchor.time, keep_until, profile.name, profile.basis)
 
 
-def end_of_period(anchor: datetime, years: int, zone: ZoneInfo) -> datetime:
-    """Return the end of the day, in ``zone``, ``years`` calendar years after ``anchor``.
+def end_of_period(anchor_time: datetime, years: int, zone: ZoneInfo) -> datetime:
+    """Return 23:59:59 of the day in ``zone`` that is ``years`` calendar years after ``anchor_time``.
 
-    Counted from 29 February, a period ends on 1 March in a year without that day, which is the later choice.
+    A period from 29 February ends on 1 March in a year that is not a leap year, so that it is never too short.
 
-    Raises ValueError or OverflowError past the end of the calendar.
+    Raises ValueError or OverflowError if the period ends after the year 9999.
     """
-    first_day = anchor.astimezone(zone).date()
+    first_day = anchor_time.astimezone(zone).date()
     try:
         last_day = first_day.replace(year=first_day.year + years)
     except ValueError:
+        # 29 February does not exist in the last year, or that year is after 9999: then date() raises again.
         last_day = date(first_day.year + years, 3, 1)
     return datetime.combine(last_day, time(23, 59, 59), zone)

@@ -1,4 +1,7 @@
-"""Events of the journal that this release does not understand: each may be a hold, so nothing is disposed of."""
+"""Refuse disposals while the journal has events that this release does not understand, and describe those.
+
+Each of them may be a hold.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ from collections.abc import Iterator, Sequence
 from archiver.errors import LazyMessage, RetentionRefused
 from archiver.model import UnreadEvent
 
-#: Events named in a sentence: enough to look them up; with more the sentence could not be read any longer.
+#: Events that a message names: enough to look them up. With more, the message would be hard to read.
 _MAX_NAMED_EVENTS = 5
-#: Characters shown of an action's name, which another program chose: a long one would push the rest of the
-#: sentence off the screen, a shorter limit would cut real names.
+#: Characters that a message shows of an action's name. A name can be of any length, because another program chose
+#: it: a long one would push the rest of the message off the screen. A shorter limit would cut real names.
 _MAX_ACTION_LENGTH = 60
 
 
 def format_events(unread_events: Sequence[UnreadEvent]) -> str:
-    """Join the numbers of the first events, with the actions where these can be read, for a sentence."""
+    """Return the numbers of the first events for a message, such as ``3 (hold), 7, ...``.
+
+    An event's action follows in parentheses if it can be read.
+    """
     event_names = [
         f"{event.seq} ({event.action[:_MAX_ACTION_LENGTH]})" if event.action else str(event.seq)
         for event in unread_events[:_MAX_NAMED_EVENTS]
@@ -24,7 +30,10 @@ def format_events(unread_events: Sequence[UnreadEvent]) -> str:
 
 
 def describe_problems(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
-    """Describe for an administrator the events of an unknown kind, and the events that cannot be read."""
+    """Yield a message for administrators about the events of unknown kinds, and one about the unreadable events.
+
+    A generator. A message without events to report is left out.
+    """
     if unknown_events := [event for event in unread_events if event.action]:
         yield LazyMessage.define(
             "journal event {events} is of a kind that this release does not know, and may be a hold: "
@@ -40,9 +49,9 @@ def describe_problems(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMess
 
 
 def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
-    """Refuse a disposal while the journal has unread events.
+    """Check that the journal has no events that this release does not understand.
 
-    Raises RetentionRefused with the numbers of the events.
+    Raises RetentionRefused, with the numbers of the events, if it has any.
     """
     if unread_events:
         raise RetentionRefused(

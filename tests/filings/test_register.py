@@ -12,7 +12,8 @@ from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Deadline,
 from archiver.filings.due.reminders import MANAGER, OWNER, pending_digests
 from archiver.filings.due.rules import RULES, SENTENCES, rule_in_force
 from archiver.filings.notice_parser import parse_notice
-from archiver.filings.register import STATES, Filing, register
+from archiver.filings.register import Filing, register
+from archiver.filings.register_codes import STATES
 from archiver.model import LifeEvent
 
 NAME = "推荐"

@@ -19,7 +19,7 @@ SECRET = "root:$6$salt$digest:20000:0:99999:7:::\n"
 
 
 def shown(path: Path) -> str | None:
-    return change_detection._signal_value(os.fspath(path))
+    return change_detection._read_signal(os.fspath(path))
 
 
 @pytest.mark.parametrize("word", ["1.4.2", "v2.0_rc-1+build.7", "模型二号", "a" * 60, "字" * 60])

@@ -303,4 +303,4 @@ def test_the_tags_of_a_bare_repository_are_a_signal(tmp_path: Path) -> None:
         return done.stdout.strip()
 
     git("tag", "v1.0", git("commit-tree", "-m", "1", git("mktree")))
-    assert (change_detection._signal_value(f"git:{bare}") or "").endswith(" v1.0")
+    assert (change_detection._read_signal(f"git:{bare}") or "").endswith(" v1.0")

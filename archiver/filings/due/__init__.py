@@ -1,5 +1,5 @@
 """Computes deadlines, and reminds people of duties.
 
-A *rule* gives a period and its authority: statute, policy, or stated by a notice.  *Deadlines*
-are counted in calendar or in working days.  A *reminder* goes to the responsible person.
+A *rule* gives a duty its period and its authority: a statute, this program's policy, or a notice that states a
+day.  *Deadlines* are counted in working days.  A *reminder* goes to the person in charge.
 """

@@ -1,4 +1,4 @@
-"""Compute deadlines from the register and the rules.  Pure but for the calendar of working days."""
+"""Compute deadlines from the register and the rules.  Pure, except that it reads the calendar of working days."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from archiver.errors import LazyMessage
 from archiver.filings.code_names import NOTICE_KINDS, word_for
 from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule_in_force
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
-from archiver.filings.register import ENDED_STATES, PENDING_STATES, ChangeQuestion, Filing, Notice
+from archiver.filings.register import ChangeQuestion, Filing, Notice
+from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 
+#: The states of a deadline.
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
-#: Working days: as many as the second reminder comes before a deadline.
+#: Working days before a deadline from which it is due soon.  The second reminder is sent at the same time.
 _SOON_DAYS = 3
 
 
@@ -21,21 +23,21 @@ _SOON_DAYS = 3
 class Deadline:
     """A duty of the company or of the regulator, and the last day for it."""
 
-    uid: str  # stays the same, also if the day moves: calendars and reminders refer to it
-    filing: str
-    what: LazyMessage
-    on: date
+    uid: str  # never changes, even if the day moves: calendars and reminders refer to it
+    filing: str  # the filing's name
+    what: LazyMessage  # the duty, such as "answer notice 3"
+    on: date  # the last day; the earlier candidate of a provisional date
     who: str  # COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
     source: LazyMessage | None  # the article; None without one
-    started: date  # the day that the period runs from
-    owner: str  # the person in charge; empty if none is recorded
-    provisional: bool = False
-    latest: date | None = None  # the other candidate of a provisional date
-    done: date | None = None  # the day it was done; None while it is open
+    started: date  # the day from which the period counts
+    owner: str  # the role or person in charge; empty if none is recorded
+    provisional: bool = False  # True if a year in the period has no published calendar yet
+    latest: date | None = None  # the later candidate of a provisional date
+    done: date | None = None  # the day on which the duty was done; None while it is open
 
     def state(self, today: date) -> str:
-        """Return the state on a day: DONE, LATE, OVERDUE, TODAY, SOON or OPEN."""
+        """Return the state on the day ``today``: DONE, LATE, OVERDUE, TODAY, SOON or OPEN."""
         if self.done is not None:
             return DONE if self.done <= self.on else LATE
         if self.on < today:
@@ -46,17 +48,18 @@ class Deadline:
 
 
 def deadlines(filings: Iterable[Filing]) -> list[Deadline]:
-    """Return every deadline, past and open, by date."""
+    """Return every deadline of ``filings``, done and open, ordered by day, then by filing and uid."""
     all_deadlines = [deadline for filing in filings for deadline in _deadlines_of(filing)]
     return sorted(all_deadlines, key=lambda deadline: (deadline.on, deadline.filing, deadline.uid))
 
 
 def open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
-    """Return the deadlines still open, by date."""
+    """Return the deadlines whose duty is not done yet, in the same order as :func:`deadlines`."""
     return [deadline for deadline in deadlines(filings) if deadline.done is None]
 
 
 def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
+    """Yield every deadline of a filing.  A revocation needs no answer, so it has no deadline."""
     yield from _service_deadlines(filing)
     if filing.state in PENDING_STATES:
         yield from _review_deadlines(filing)
@@ -69,6 +72,7 @@ def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
 
 
 def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
+    """Yield the deadlines that start and end of the service cause: first submission and deregistration."""
     if service_start := filing.sheet_day("service_start"):
         submitted_on = next(
             (record.submitted_on for record in filing.submissions if record.kind in ("first", "subject")), None
@@ -86,26 +90,35 @@ def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
+    """Yield the regulator's deadline for a pending filing, and the company's for the next look at the portal."""
     submission = filing.newest_submission("subject", "first", "correction", "change", "deregistration")
     if submission is not None:
         yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.submitted_on)
     check_days = [day for day in (filing.state_on, *(check.on for check in filing.checks)) if day]
     if check_days:
-        # One deadline for the whole review, which moves on with each check.
+        # The whole review has one such deadline, with one uid.  Each check moves it on.
         yield _make_deadline(filing, f"check:{submission.tag if submission else ''}", "check", max(check_days))
 
 
 def _display_deadline(filing: Filing) -> Iterator[Deadline]:
+    """Yield the deadline for displaying the filing number, if there is a number and the filing has not ended.
+
+    The first check that found both the number and the link on a page is the day on which it was done.
+    """
     issued_on = filing.sheet_day("issued_on")
     if not filing.number or issued_on is None or filing.state in ENDED_STATES:
         return
-    displayed_on = [check.on for check in filing.displays if check.number and check.link and check.on >= issued_on]
+    display_days = [check.on for check in filing.displays if check.number and check.link and check.on >= issued_on]
     yield _make_deadline(
-        filing, f"display:{filing.number}", "display", issued_on, done_on=min(displayed_on, default=None)
+        filing, f"display:{filing.number}", "display", issued_on, done_on=min(display_days, default=None)
     )
 
 
 def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
+    """Yield the deadlines for deciding on a change and, if it is material, for submitting it.
+
+    Both count from the first change.  Once the filing has ended, a change needs no decision any more.
+    """
     uid = f"change:{question.number}"
     if filing.state in ENDED_STATES and question.material is None:
         return
@@ -118,15 +131,19 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
         done_on=question.decided_on,
     )
     if question.material:
-        submitted_on = [
+        submission_days = [
             record.submitted_on
             for record in filing.submissions
             if record.kind == "change" and record.recorded_at > question.asked_at
         ]
-        yield _make_deadline(filing, uid, "change", question.first, done_on=min(submitted_on, default=None))
+        yield _make_deadline(filing, uid, "change", question.first, done_on=min(submission_days, default=None))
 
 
 def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
+    """Return the deadline for answering a notice: the day that the notice states, else the time that it states.
+
+    A notice that states neither has the period of the rule.
+    """
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
     kind = word_for(notice.kind, NOTICE_KINDS)
     sentence = SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
@@ -159,9 +176,11 @@ def _make_deadline(
     done_on: date | None = None,
     owner: str = "",
 ) -> Deadline:
-    """Make a deadline by the rule in force at the start of the period, or for the day stated in a notice.
+    """Return a deadline by the rule in force on ``started``, the first day of the period.
 
-    A stated day counts even if the rule would give more time.
+    ``uid`` is unique in the filing.  ``stated_day`` replaces the day of the rule, even if the rule would give more
+    time.  ``sentence`` replaces the sentence of the rule.  ``done_on`` is None while the duty is open.  An empty
+    ``owner`` stands for the filing's responsible person, if the duty is the company's.
     """
     rule = rule_in_force(rule_key, started)
     due_day = stated_day or add_working_days(started, rule.days)
@@ -182,5 +201,5 @@ def _make_deadline(
 
 
 def is_company_duty(deadline: Deadline) -> bool:
-    """Return True for a duty of the company, False for one of the regulator."""
+    """Return True if the duty is the company's, False if it is the regulator's."""
     return deadline.who != REGULATOR

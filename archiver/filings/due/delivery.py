@@ -1,7 +1,7 @@
-"""Send messages; no other module imports apprise.
+"""Send messages.  No other module imports apprise.
 
-An address holds a secret (a token, a password).  Addresses come from the environment or from a file that only the
-owner can read, and never get into a log, the journal or a message.
+An address contains a secret, such as a token or a password.  Addresses come from the environment or from a file
+that only its owner can read.  They must never appear in a log, in the journal or in a message.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
 def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the addresses of each role or person in apprise's form; the environment comes before the file.
+    """Return the addresses (URLs of apprise) of each role or person.
 
-    Raises ConfigError if others can read the file, or the file is not of the right form; no address is quoted.
+    They come from the TOML file at ``path``, None for no file.  The variables ARCHIVER_TARGET_OWNER and
+    ARCHIVER_TARGET_MANAGER, with spaces between addresses, replace those of the file.
+
+    Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.  No error
+    quotes an address.
     """
     addresses = _read_addresses(path) if path else {}
     for role in (OWNER, MANAGER):
@@ -31,6 +35,7 @@ def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str,
 
 
 def _read_addresses(path: Path) -> dict[str, list[str]]:
+    """Return the addresses in the file at ``path``.  Raises ConfigError as :func:`load_targets` does."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & 0o077:
@@ -48,7 +53,8 @@ def _read_addresses(path: Path) -> dict[str, list[str]]:
             reason=error.strerror,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        # Refused below: the parser's own message would quote a line, and with it a secret.
+        # The parser's own message would quote a line, and with it a secret.  A value that is no list is refused
+        # below.
         document = {"": None}
     if not all(
         isinstance(addresses, list) and all(isinstance(address, str) for address in addresses)
@@ -63,12 +69,16 @@ def _read_addresses(path: Path) -> dict[str, list[str]]:
 
 
 def send_message(address: str, title: str, body: str) -> bool:
-    """Send a message to an address; return True if the service accepted the message."""
+    """Send a message to an address; return True if the service accepted it.
+
+    Returns False if the address is not valid or the message could not be sent.  Silences apprise's log for the
+    whole process.
+    """
     import logging
 
     import apprise
 
-    # apprise logs addresses.
+    # apprise logs addresses, which contain secrets.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     sender = apprise.Apprise()
     return sender.add(address) and bool(

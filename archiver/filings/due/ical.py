@@ -1,4 +1,4 @@
-"""Render deadlines as an iCalendar file (RFC 5545); no other module imports icalendar."""
+"""Render deadlines as an iCalendar file (RFC 5545).  No other module imports icalendar."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from archiver import __version__
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline
 
-#: Nine in the morning of the day before an all-day event.
+#: 09:00 on the day before an all-day event, which starts at midnight.
 _ALARM_TRIGGER = timedelta(hours=-15)
 
 
 def render_calendar(
     deadlines: Iterable[Deadline], archive_id: str, now: datetime, translate: Callable[[LazyMessage], str]
 ) -> bytes:
-    """Return the file: an all-day event for each deadline, with an alarm the day before at nine.
+    """Return an iCalendar file with an all-day event for each deadline, and an alarm at 09:00 on the day before.
 
-    The UID of a deadline never changes, so that a calendar that imports a newer file updates its events.
+    The UID of a deadline never changes, so a calendar that imports a newer file updates its events.  ``now`` is
+    the time of the file.  ``translate`` returns a message in the language of the calendar.
     """
     import icalendar
 
@@ -30,7 +31,7 @@ def render_calendar(
         title = f"{deadline.filing}: {translate(deadline.what)}"
         event.add("uid", f"{deadline.uid}@{archive_id}")
         event.add("dtstamp", now)
-        # A later file wins over an earlier one, so that a moved date arrives.
+        # The number rises with time, so the event of a later file replaces that of an earlier one.
         event.add("sequence", int(now.timestamp()) // 60)
         event.add("dtstart", deadline.on)
         event.add("dtend", deadline.on + timedelta(days=1))

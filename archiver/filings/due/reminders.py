@@ -1,43 +1,73 @@
-"""Decide on reminders of deadlines: each step is sent once, in a single message to each recipient.  Pure."""
+"""Decide which reminders are due.  Pure.
+
+A deadline passes through *steps*, such as ``soon:2026-05-01``.  Each step is sent once to each address; all steps
+that are due at an address go into one message.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from archiver.errors import LazyMessage
 from archiver.filings.code_names import DEADLINE_STATES, word_for
 from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadlines
 from archiver.filings.due.working_days import count_working_days
-from archiver.filings.register import PENDING_STATES, Filing
+from archiver.filings.register import Filing
+from archiver.filings.register_codes import PENDING_STATES
 from archiver.model import LifeEvent
 from archiver.store.events.actions import Action
 from archiver.store.events.filing_events import ReminderSent
 
+#: The roles that reminders go to.
 OWNER, MANAGER = "owner", "manager"
-#: Working days before a deadline: the owner, the owner again, then the manager too.  Earlier, nobody would act;
-#: later, the preparation of a submission would not fit into the time that is left.
+#: Working days before a deadline on which a step begins: the owner is reminded, then reminded again, then reminded
+#: together with the manager.  With more days nobody would act yet; with fewer, too little time would remain to
+#: prepare a submission.
 _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 
 @dataclass(frozen=True, slots=True)
 class ReminderItem:
-    """A line of a message; ``uid`` and ``step`` together are sent once to each address."""
+    """A line of a message.  An item with the same ``uid`` and ``step`` is sent once to each address."""
 
-    uid: str
-    step: str
+    uid: str  # of the deadline or alert
+    step: str  # name of the step, with the day to which it belongs
     line: LazyMessage
+
+
+class _AddressedItem(NamedTuple):
+    """An item, and who receives it."""
+
+    recipient: str  # a role, or the name of a person
+    item: ReminderItem
+
+
+class _ReminderStep(NamedTuple):
+    """A step of a deadline."""
+
+    name: str  # empty without a step
+    roles: tuple[str, ...]  # the roles to remind; empty if nobody has to be reminded
+
+
+class DisplayAlert(NamedTuple):
+    """A page of the company on which the filing number or the link is missing."""
+
+    uid: str  # identifies the filing and the page
+    message: LazyMessage
+    checked_on: date  # the day of the last check of the page
 
 
 @dataclass(frozen=True, slots=True)
 class ReminderDigest:
-    """A message to a single address of a role or person."""
+    """A message to one address of a role or person."""
 
-    role: str
-    channel: int  # which of the addresses of that role, from 0
-    items: tuple[ReminderItem, ...]
+    role: str  # the role, or the name of the person
+    channel: int  # index of the address among those of the role or person
+    items: tuple[ReminderItem, ...]  # not empty
 
 
 def pending_digests(
@@ -46,9 +76,11 @@ def pending_digests(
     today: date,
     addresses_by_role: Mapping[str, Sequence[str]],
 ) -> list[ReminderDigest]:
-    """Return the messages to send today, without the items already sent according to ``events``.
+    """Return the messages to send today, ordered by recipient and address.
 
-    A manager without an address of their own is reached as the role manager, any other person as the owner.
+    ``events`` are events of the journal; items that they record as sent are left out.  ``addresses_by_role`` has
+    the addresses of roles and persons.  A person or role without an address is replaced by OWNER, except that
+    MANAGER remains MANAGER: without an address for it, the manager gets no messages.
     """
     sent_steps = {
         (reminder.recipient, reminder.channel, item["uid"], item["step"])
@@ -58,49 +90,55 @@ def pending_digests(
         for item in reminder.items
     }
     items_by_role: dict[str, list[ReminderItem]] = defaultdict(list)
-    for role, item in _reminder_items(list(filings), today):
-        recipient = role if role in addresses_by_role else MANAGER if role == MANAGER else OWNER
-        if item not in items_by_role[recipient]:
-            items_by_role[recipient].append(item)
+    for recipient, item in _addressed_items(list(filings), today):
+        role = recipient if recipient in addresses_by_role or recipient == MANAGER else OWNER
+        if item not in items_by_role[role]:
+            items_by_role[role].append(item)
     digests = []
     for role, items in sorted(items_by_role.items()):
         for channel in range(len(addresses_by_role.get(role, ()))):
             unsent_items = tuple(item for item in items if (role, channel, item.uid, item.step) not in sent_steps)
-            digests += [ReminderDigest(role, channel, unsent_items)] if unsent_items else []
+            if unsent_items:
+                digests.append(ReminderDigest(role, channel, unsent_items))
     return digests
 
 
-def _reminder_items(filings: list[Filing], today: date) -> Iterable[tuple[str, ReminderItem]]:
-    """Yield role or person, and item, for every deadline in a step of today and every alert."""
+def _addressed_items(filings: list[Filing], today: date) -> Iterator[_AddressedItem]:
+    """Yield the items of today's step of every open deadline, then those of every display alert."""
     for deadline in open_deadlines(filings):
-        step, roles = _reminder_step(deadline, today)
-        for role in roles:
+        step = _current_step(deadline, today)
+        for role in step.roles:
             recipient = deadline.owner if role == OWNER and deadline.owner else role
-            yield recipient, ReminderItem(deadline.uid, step, deadline_line(deadline, today))
+            yield _AddressedItem(recipient, ReminderItem(deadline.uid, step.name, deadline_line(deadline, today)))
     for filing in filings:
-        for uid, message, checked_on in display_alerts(filing):
-            yield OWNER, ReminderItem(uid, f"missing:{checked_on.isoformat()}", message)
+        for alert in display_alerts(filing):
+            step_name = f"missing:{alert.checked_on.isoformat()}"
+            yield _AddressedItem(OWNER, ReminderItem(alert.uid, step_name, alert.message))
 
 
-def _reminder_step(deadline: Deadline, today: date) -> tuple[str, tuple[str, ...]]:
-    """Return the step of a deadline today, and the roles to remind; no roles before the first step.
+def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
+    """Return the step that an open deadline is in today.
 
-    The day in a step's name lets the step be sent again once: after the deadline has moved, or daily if overdue.
+    The name of a step contains a day, so that the step is sent again when that day changes: after the deadline has
+    moved, and daily while it is overdue.  Only the step of the regulator's duties, ``passed``, is sent just once.
     """
+    no_step = _ReminderStep("", ())
     if not is_company_duty(deadline):
-        return ("passed", (OWNER,)) if deadline.on < today else ("", ())
+        return _ReminderStep("passed", (OWNER,)) if deadline.on < today else no_step
     remaining_days = count_working_days(today, deadline.on)
     if deadline.on < today:
-        return f"overdue:{today.isoformat()}", (OWNER, MANAGER)
+        return _ReminderStep(f"overdue:{today.isoformat()}", (OWNER, MANAGER))
     if remaining_days <= _LAST_DAYS:
-        return f"last:{deadline.on.isoformat()}", (OWNER, MANAGER)
+        return _ReminderStep(f"last:{deadline.on.isoformat()}", (OWNER, MANAGER))
     if remaining_days <= _SOON_DAYS:
-        return f"soon:{deadline.on.isoformat()}", (OWNER,)
-    return (f"early:{deadline.on.isoformat()}", (OWNER,)) if remaining_days <= _EARLY_DAYS else ("", ())
+        return _ReminderStep(f"soon:{deadline.on.isoformat()}", (OWNER,))
+    if remaining_days <= _EARLY_DAYS:
+        return _ReminderStep(f"early:{deadline.on.isoformat()}", (OWNER,))
+    return no_step
 
 
 def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
-    """Return a deadline and the state of today as a line of a message."""
+    """Return a line of a message that names a deadline, its last day and its state today."""
     if deadline.provisional:
         return LazyMessage(
             "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
@@ -119,16 +157,18 @@ def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
     )
 
 
-def display_alerts(filing: Filing) -> list[tuple[str, LazyMessage, date]]:
-    """Return uid, message and day of the last check for each page without the filing number or the link.
+def display_alerts(filing: Filing) -> list[DisplayAlert]:
+    """Return an alert for each page on which the last check missed the filing number or the link.
 
-    A page that could not be read is left out: perhaps nothing is missing there.
+    A page that could not be read is left out, because it may be complete.  A filing that is neither filed nor
+    pending has no alerts.
     """
     if filing.state not in PENDING_STATES | {"filed"}:
         return []
+    # Later checks of a page replace the earlier ones.
     last_checks = {check.source: check for check in filing.displays}
     return [
-        (
+        DisplayAlert(
             f"{filing.name}:display:{check.source}",
             LazyMessage.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",

@@ -1,7 +1,7 @@
-"""List the duties of a filing, with periods and sources.  Data.
+"""List the duties of a filing, with their periods and sources.  Data.
 
-《互联网信息服务算法推荐管理规定》 is in force since 2022-03-01.  Where no statute states a time
-the basis is ``policy``: this program's advice, which a person may override with a stated date.
+《互联网信息服务算法推荐管理规定》 has been in force since 2022-03-01.  If no statute states a period, the basis is
+``policy``: advice of this program, which a date stated in a notice overrides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from datetime import date
 from archiver.errors import LazyMessage
 
 _IN_FORCE = date(2022, 3, 1)
+#: The party with a duty.
 COMPANY, REGULATOR = "company", "regulator"
+#: The authority behind a deadline; STATED is a date or time in a notice.
 STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 
@@ -21,14 +23,15 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 class DeadlineRule:
     """A duty, the period for it, and the source of both."""
 
-    key: str
-    days: int  # working days from the trigger
+    key: str  # names the duty, and its sentence in SENTENCES
+    days: int  # working days after the day from which the period counts; 0: that very day
     who: str  # COMPANY or REGULATOR
     basis: str  # STATUTE or POLICY
-    source: LazyMessage | None  # the article of the statute, if one says so
-    effective_from: date = _IN_FORCE
+    source: LazyMessage | None  # the article of the statute behind the duty; None without one
+    effective_from: date = _IN_FORCE  # the first day of periods that the rule applies to
 
 
+#: Several rules may have the same key, if a duty changes.
 RULES = (
     DeadlineRule("start", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(1)")),
     DeadlineRule("change", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(2)")),
@@ -40,7 +43,7 @@ RULES = (
     DeadlineRule("check", 2, COMPANY, POLICY, None),
 )
 
-#: Sentences for people, by rule.
+#: Key of a rule -> the duty, for people.  "decide" is a second duty with the period of the rule "change".
 SENTENCES: Mapping[str, LazyMessage] = {
     "start": LazyMessage.define("hand in the first filing", code="due.start"),
     "change": LazyMessage.define("hand in the change", code="due.change"),
@@ -54,10 +57,11 @@ SENTENCES: Mapping[str, LazyMessage] = {
 }
 
 
-def rule_in_force(key: str, on: date) -> DeadlineRule:
-    """Return the rule in force on a day; the oldest rule for a day before the first."""
-    candidates = sorted(
-        (candidate for candidate in RULES if candidate.key == key), key=lambda candidate: candidate.effective_from
-    )
-    in_force = (candidate for candidate in reversed(candidates) if candidate.effective_from <= on)
-    return next(in_force, candidates[0])
+def rule_in_force(rule_key: str, day: date) -> DeadlineRule:
+    """Return the rule for a duty in force on ``day``, or the oldest rule if none was in force yet.
+
+    Raises IndexError for an unknown key.
+    """
+    rules_by_age = sorted((rule for rule in RULES if rule.key == rule_key), key=lambda rule: rule.effective_from)
+    rules_in_force = (rule for rule in reversed(rules_by_age) if rule.effective_from <= day)
+    return next(rules_in_force, rules_by_age[0])

@@ -1,8 +1,8 @@
-"""Count working days in China; no other module imports chinese_calendar and holidays.
+"""Count working days in China.  No other module imports chinese_calendar and holidays.
 
-Published years, with their make-up days, come from chinese_calendar (the notices of the State Council).  For a
-year that is not published yet, holidays are guessed and make-up days unknown: a date is provisional then, and
-changes when a release of chinese_calendar knows the year.
+The State Council publishes the holidays of each year, and the weekend days worked in exchange; chinese_calendar
+knows the published years.  For a later year, holidays are guessed and the worked weekend days are unknown.  A date
+in such a year is provisional, and may change when a newer release of chinese_calendar knows the year.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import cache
 from typing import Any
 
 _DAY = timedelta(days=1)
+#: As ``date.weekday()`` numbers it.
 _SATURDAY = 5
-#: The libraries know nothing beyond these years.
+#: The years for which the library ``holidays`` is asked.  Outside them it knows no holidays.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
@@ -23,15 +24,19 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 class CalendarDay:
     """A date counted in working days, exact or provisional."""
 
-    on: date  # of a provisional date the earlier candidate
-    provisional: bool = False  # a year on the way to it is not published yet
-    latest: date | None = None  # of a provisional date the other candidate
+    on: date  # the earlier candidate of a provisional date
+    provisional: bool = False  # True if a year in the counted period is not published yet
+    latest: date | None = None  # the later candidate of a provisional date; None for an exact one
 
 
 def add_working_days(start: date, count: int) -> CalendarDay:
-    """Return the working day ``count`` working days after ``start``; ``start`` itself does not count.
+    """Return the working day that is ``count`` working days after ``start``, which itself does not count.
 
-    In a year without a published calendar, the earlier of two guesses is returned, so that nobody is late.
+    If a year in the period has no published calendar, the day is counted twice: once with guessed holidays, and
+    once without, as if every weekday were a working day.  ``CalendarDay.on`` is the earlier result, so that nobody
+    is late.
+
+    Returns ``start`` itself if ``count`` is zero or less, or if ``start`` is after _LAST_YEAR.
     """
     if count <= 0 or start.year > _LAST_YEAR:
         return CalendarDay(start)
@@ -39,22 +44,27 @@ def add_working_days(start: date, count: int) -> CalendarDay:
         return CalendarDay(published_day)
     guessed_day = _step(start, count, _is_guessed_workday)
     weekday_count_day = _step(start, count, _is_weekday_or_published_workday)
+    # Both functions have an answer for every day.
     assert guessed_day is not None
     assert weekday_count_day is not None
+    # The result may be a holiday: step back to a day on which people work.
     while not _is_guessed_workday(weekday_count_day):
         weekday_count_day -= _DAY
-    # Stepping back over a holiday must not lead before the first day that counts.
+    # Stepping back must not lead to a day before the first working day of the period.
     earlier_day = max(min(guessed_day, weekday_count_day), _first_working_day(start))
     return CalendarDay(earlier_day, provisional=True, latest=max(guessed_day, earlier_day))
 
 
 def is_working_day(day: date) -> bool:
-    """Return True for a working day; a guess in a year without a published calendar."""
+    """Return True if ``day`` is a working day.  In a year without a published calendar, the result is a guess."""
     return _is_guessed_workday(day)
 
 
 def count_working_days(start: date, end: date) -> int:
-    """Count the working days after ``start`` up to and including ``end``; negative if ``end`` is earlier."""
+    """Return the number of working days after ``start``, up to and including ``end``.
+
+    If ``end`` is before ``start``, the result is ``-count_working_days(end, start)``.
+    """
     if end < start:
         return -count_working_days(end, start)
     days = (start + _DAY * offset for offset in range(1, (end - start).days + 1))
@@ -62,18 +72,20 @@ def count_working_days(start: date, end: date) -> int:
 
 
 def _step(start: date, count: int, is_workday: Callable[[date], bool | None]) -> date | None:
-    """Step over ``count`` working days; return None at a day of which ``is_workday`` knows nothing."""
+    """Return the day ``count`` working days after ``start``, None if ``is_workday`` returns None on the way."""
     day = start
     while count:
         day += _DAY
         is_counted = is_workday(day)
         if is_counted is None:
             return None
-        count -= is_counted
+        if is_counted:
+            count -= 1
     return day
 
 
 def _first_working_day(start: date) -> date:
+    """Return the first working day after ``start``, guessed in a year without a published calendar."""
     day = start + _DAY
     while not _is_guessed_workday(day):
         day += _DAY
@@ -82,18 +94,19 @@ def _first_working_day(start: date) -> date:
 
 @cache
 def _is_published_workday(day: date) -> bool | None:
-    """Return True for a working day by the published calendar; None in a year without one."""
+    """Return whether ``day`` is a working day by the published calendar, None in a year without one."""
     import chinese_calendar
 
     try:
         return bool(chinese_calendar.is_workday(day))
     except NotImplementedError:
-        # How chinese_calendar says that the year is not published.
+        # chinese_calendar raises this for a year that is not published.
         return None
 
 
 @cache
 def _is_guessed_workday(day: date) -> bool:
+    """Return True for a working day by the published calendar, else for a weekday without a guessed holiday."""
     is_published_workday = _is_published_workday(day)
     if is_published_workday is not None:
         return is_published_workday
@@ -101,12 +114,14 @@ def _is_guessed_workday(day: date) -> bool:
 
 
 def _is_weekday_or_published_workday(day: date) -> bool:
+    """Return True for a working day by the published calendar, else for any weekday."""
     is_published_workday = _is_published_workday(day)
     return day.weekday() < _SATURDAY if is_published_workday is None else is_published_workday
 
 
 @cache
 def _holidays(year: int) -> Any:
+    """Return a container of the guessed holidays of a year, empty outside _FIRST_YEAR to _LAST_YEAR."""
     import holidays
 
     if not _FIRST_YEAR <= year <= _LAST_YEAR:

@@ -1,0 +1,131 @@
+"""Check facts that people report, before they are journalled.  Pure.
+
+A record in the journal cannot be removed, so :mod:`archiver.filings.records` calls these checks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from archiver.errors import UsageError
+from archiver.filings.filing_numbers import detect_scheme
+from archiver.filings.register import ChangeQuestion, Filing, Notice
+from archiver.filings.register_codes import FIELDS, SCHEMES
+from archiver.filings.typed_days import parse_day
+
+#: Characters.  The journal keeps a sheet for ever: any name or address fits, but a pasted document does not.
+_MAX_FIELD_LENGTH = 1000
+#: Fields of the sheet that hold a day in ISO 8601.
+_DAY_FIELDS = ("issued_on", "service_start", "service_end")
+
+
+def check_not_future(day: date, today: date) -> None:
+    """Check that ``day`` is not after ``today``.  Raises UsageError if it is."""
+    if day > today:
+        raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
+
+
+def check_field_types(fields: Mapping[str, Any]) -> None:
+    """Check the names of fields, and the types and lengths of their values.
+
+    The journal is never changed, so a value of a wrong type would break every later reader of the register.
+
+    Raises UsageError for the first field that is not valid.
+    """
+    for name, value in fields.items():
+        texts = value if name == "products" and isinstance(value, list) else [value]
+        if name not in FIELDS or not all(
+            isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in texts
+        ):
+            raise UsageError(
+                "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
+                name=str(name)[:100],
+            )
+
+
+def check_field_values(filing: Filing, fields: Mapping[str, Any], number_override_reason: str | None) -> None:
+    """Check the form of the number, the scheme, and the order of the days.
+
+    A day that is not in ``fields`` keeps its recorded value, which is used for the comparison.
+
+    Raises UsageError for the first value that is not valid.
+    """
+    if (number := fields.get("number")) and not number_override_reason:
+        detect_scheme(number)
+    if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
+        raise unknown_code_error(scheme, SCHEMES)
+    days = {name: _parse_optional_day(fields.get(name) or filing.fields.get(name)) for name in _DAY_FIELDS}
+    service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
+    if service_start and service_end and service_end < service_start:
+        raise UsageError(
+            "The service would end on {end}, before its start on {start}. Nothing was recorded. Mend the date.",
+            end=service_end,
+            start=service_start,
+        )
+    first_submission = filing.submissions[0] if filing.submissions else None
+    if issued_on and first_submission and issued_on < first_submission.submitted_on:
+        raise before_submission_error(issued_on, first_submission.submitted_on, first_submission.tag)
+
+
+def check_after_submission(filing: Filing, checked_on: date) -> None:
+    """Check that a review status was seen on or after the day of the newest submission, if there is one.
+
+    An older status would replace the state that the submission led to.  Raises UsageError if it is older.
+    """
+    newest_submission = filing.newest_submission()
+    if newest_submission is not None and checked_on < newest_submission.submitted_on:
+        raise before_submission_error(checked_on, newest_submission.submitted_on, newest_submission.tag)
+
+
+def check_answer(notice: Notice, answered_on: date) -> None:
+    """Check that ``notice`` has no answer yet, and was received by ``answered_on``.  Raises UsageError if not."""
+    if notice.answer is not None:
+        raise UsageError(
+            "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
+            "is a notice of its own: archiver notice add",
+            number=notice.number,
+            on=notice.answered_on,
+            submission=notice.answer,
+        )
+    if answered_on < notice.received:
+        raise UsageError(
+            "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
+            "Mend the date.",
+            on=answered_on,
+            number=notice.number,
+            received=notice.received,
+        )
+
+
+def check_undecided(question: ChangeQuestion) -> None:
+    """Check that nobody has decided on the change yet.  Raises UsageError if somebody has."""
+    if question.material is not None:
+        raise UsageError(
+            "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
+            "change, or into the filing's materials.",
+            number=question.number,
+            on=question.decided_on,
+        )
+
+
+def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
+    """Return the error for a code such as a state or kind that is not among ``known_codes``."""
+    return UsageError(
+        "{word} is not one of: {known}. Nothing was recorded.", word=code, known=", ".join(known_codes)
+    )
+
+
+def before_submission_error(day: date, submitted_on: date, tag: str) -> UsageError:
+    """Return the error for a day before the submission to the regulator with the signed tag ``tag``."""
+    return UsageError(
+        "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
+        day=day,
+        submitted=submitted_on,
+        tag=tag,
+    )
+
+
+def _parse_optional_day(text: str | None) -> date | None:
+    return parse_day(text) if text else None
