@@ -46,6 +46,10 @@ class ExportSelection:
         return selected_versions
 
     def _includes(self, version: Version) -> bool:
+        """Return True if ``version`` is selected.
+
+        The times can be compared as texts, because all of them have the same form (RFC 3339, UTC).
+        """
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)

@@ -287,6 +287,7 @@ class PackageWriter:
                 raise self._content_problem(material)
 
     def _content_problem(self, material: Material) -> StorageError:
+        """Return the error for a material whose content is missing or damaged."""
         return StorageError(
             "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
             "was lost. Run archiver verify, and bring the object {sha256} back from a backup or a clone.",

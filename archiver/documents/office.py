@@ -25,6 +25,7 @@ def read_docx(path: str) -> Extract:
     document = docx.Document(path)
 
     def lines() -> Iterator[str]:
+        """Yield the text of the body, of headers and footers, and of notes, with blank lines."""
         for block in document.iter_inner_content():
             if hasattr(block, "rows"):
                 for row in block.rows:
@@ -62,6 +63,7 @@ def read_xlsx(path: str) -> Extract:
     workbook = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # noqa: SIM115
 
     def lines() -> Iterator[str]:
+        """Yield a line for each cell with a value, sheet by sheet and row by row."""
         for sheet in workbook.worksheets:
             for row in sheet.iter_rows():
                 for cell in row:
@@ -82,6 +84,7 @@ def read_pptx(path: str) -> Extract:
     slides = list(pptx.Presentation(path).slides)
 
     def lines() -> Iterator[str]:
+        """Yield the number of each slide, then the paragraphs of its shapes."""
         for number, slide in enumerate(slides, 1):
             yield f"[{number}]"
             for shape in slide.shapes:
