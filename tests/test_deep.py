@@ -163,7 +163,7 @@ def test_what_was_archived_before_it_lay_too_deep_is_not_deleted(
 @pytest.mark.parametrize("path", [b"d/" * 101 + b"x.txt", (b"n" * 190 + b"/") * 6 + b"q" * 190 + b".pdf"])
 def test_a_long_path_is_shortened_and_kept_apart(path: bytes) -> None:
     names = PortableNames()
-    one, two = names.path(path), names.path(path.replace(b"/", b"/a", 1))
+    one, two = names.assign_path(path), names.assign_path(path.replace(b"/", b"/a", 1))
     for shown in (one, two):
         assert len(shown.encode()) <= 1000
         assert shown.count("/") < 100

@@ -1,5 +1,5 @@
 """The inspection package: a folder for strangers, who can check everything without this program.
 
-A *selection* names the versions to include.  The *bag* (BagIt, RFC 8493) lists every file with its digest; the
-*report* is a page for people; the *verifier* in ``resources`` needs nothing but Python.
+A *selection* names the versions to include.  The package is a *bag* (BagIt, RFC 8493), whose manifests list every
+file with its digest.  The *report* is a page for people.  The *verifier* in ``resources`` needs only Python.
 """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from errno import EIO
 from pathlib import Path
+from typing import Any
 
 from archiver.audit.copy_pool import CopyPool
 from archiver.store.content.copier import HashDigest
@@ -13,109 +15,136 @@ from archiver.store.fsync import begin_write_out
 
 _CHUNK_BYTES = 1 << 20
 
-#: Algorithm -> hexadecimal digest of one file.
+#: Algorithm, as in :mod:`hashlib` -> digest of one file, in hex.
 _Digests = dict[str, str]
 
 
 class BagWriter:
-    """Fill a bag.
+    """Fill a new bag with payload and tag files, then :meth:`finish` it.
 
-    Every file gets its line in a manifest.  A name is a path below the bag, or below its ``data`` folder for
-    payload. All methods raise OSError for a full disk.
+    Payload is what the bag is for, and lies in the folder ``data``.  Tag files describe the bag, and lie beside
+    that folder.  All names are relative paths with ``/``; names of payload are relative to ``data``.  Every method
+    that writes raises OSError if the disk cannot take it or the file exists already.
     """
 
     def __init__(self, root_folder: Path, copy_pool: CopyPool, algorithms: Sequence[str] = ("sha256",)) -> None:
-        """``algorithms``: names as in :mod:`hashlib`, SHA-256 among them."""
+        """Write to the existing folder ``root_folder``; the caller closes ``copy_pool``.
+
+        ``algorithms`` are names of :mod:`hashlib`, and contain SHA-256.
+        """
         self._root_path = os.fspath(root_folder)
         self._copy_pool = copy_pool
-        self._algorithm_names = algorithms
+        self._algorithms = algorithms
+        # All three have a file's path in the bag as the key.
         self._payload_digests: dict[str, _Digests] = {}
         self._tag_file_digests: dict[str, _Digests] = {}
         self._expected_sizes: dict[str, int] = {}
 
-    def copy_payload(self, name: str, source: str, size: int) -> None:
-        """Begin to copy a file of ``size`` bytes to ``data/<name>``; :meth:`finish_copies` waits for the copy."""
-        name = f"data/{name}"
-        self._copy_pool.add(name, source, self._path_on_disk(name), size, self._algorithm_names)
+    def copy_payload(self, payload_name: str, source_path: str, size: int) -> None:
+        """Begin to copy a file of ``size`` bytes to ``data/<payload_name>``.
+
+        Returns before the copy is made: :meth:`finish_copies` waits for all copies.
+        """
+        bag_path = f"data/{payload_name}"
+        self._copy_pool.add(bag_path, source_path, self._path_on_disk(bag_path), size, self._algorithms)
 
     def finish_copies(self) -> None:
-        """Wait for all copies; raises the OSError of the first failed copy."""
-        for file_name, copied_file in self._copy_pool.finish(self._algorithm_names):
-            self._expected_sizes[file_name], self._payload_digests[file_name] = copied_file
+        """Wait for all copies of :meth:`copy_payload`; raises the OSError of the first copy that failed."""
+        for finished_copy in self._copy_pool.finish(self._algorithms):
+            self._expected_sizes[finished_copy.name] = finished_copy.file.size
+            self._payload_digests[finished_copy.name] = finished_copy.file.digests
 
-    def add_payload(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Write ``data/<name>``."""
-        self._payload_digests[f"data/{name}"] = self._write_file(f"data/{name}", chunks)
+    def add_payload(self, payload_name: str, chunks: Iterable[bytes]) -> None:
+        """Write ``data/<payload_name>`` with ``chunks`` as its content; without chunks the file is empty."""
+        bag_path = f"data/{payload_name}"
+        self._payload_digests[bag_path] = self._write_file(bag_path, chunks)
 
-    def adopt_payload(self, name: str) -> None:
-        """Hash ``data/<name>``, which was written to :meth:`payload_path` by other means."""
-        with open(self.payload_path(name), "rb") as payload_file:
-            running_digests = {algorithm: hashlib.new(algorithm) for algorithm in self._algorithm_names}
-            self._expected_sizes[f"data/{name}"] = 0
+    def adopt_payload(self, payload_name: str) -> None:
+        """Add ``data/<payload_name>`` to the manifests, after the caller wrote it to :meth:`payload_path`."""
+        bag_path = f"data/{payload_name}"
+        running_digests = self._new_digests()
+        size = 0
+        with open(self.payload_path(payload_name), "rb") as payload_file:
             while chunk := payload_file.read(_CHUNK_BYTES):
-                self._expected_sizes[f"data/{name}"] += len(chunk)
+                size += len(chunk)
                 for digest in running_digests.values():
                     digest.update(chunk)
-        self._payload_digests[f"data/{name}"] = _hex_digests(running_digests)
+        self._expected_sizes[bag_path] = size
+        self._payload_digests[bag_path] = _hex_digests(running_digests)
 
-    def payload_path(self, name: str) -> Path:
-        """Return the path of ``data/<name>`` on the disk."""
-        return Path(self._path_on_disk(f"data/{name}"))
+    def payload_path(self, payload_name: str) -> Path:
+        """Return the path of ``data/<payload_name>`` on the disk."""
+        return Path(self._path_on_disk(f"data/{payload_name}"))
+
+    def payload_sha256(self, payload_name: str) -> str:
+        """Return the SHA-256 of ``data/<payload_name>``, in hex; raises KeyError if it was not written yet."""
+        return self._payload_digests[f"data/{payload_name}"]["sha256"]
 
     def add_tag_file(self, name: str, data: bytes) -> None:
-        """Write a file beside the payload, a tag file in the words of RFC 8493."""
+        """Write the tag file ``name`` in the top folder of the bag."""
         self._tag_file_digests[name] = self._write_file(name, [data])
 
     def finish(self, info: Mapping[str, str]) -> None:
-        """Write the bag's declaration, information and manifests.
+        """Write the bag's declaration, its manifests, and ``bag-info.txt`` with the fields of ``info``.
 
-        Checks the size of every file once more: a disk that was full for a moment must not leave a hole.
-
-        Raises OSError if a file does not have the size that was written.
+        Call it last, after :meth:`finish_copies`.  Raises OSError also if a file on the disk does not have the
+        size that was written.
         """
-        payload_bytes = sum(self._expected_sizes[name] for name in self._payload_digests)
+        payload_bytes = sum(self._expected_sizes[bag_path] for bag_path in self._payload_digests)
         self.add_tag_file("bagit.txt", b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
         info_fields = {**info, "Payload-Oxum": f"{payload_bytes}.{len(self._payload_digests)}"}
         info_text = "".join(f"{key}: {value}\n" for key, value in info_fields.items())
         self.add_tag_file("bag-info.txt", info_text.encode("utf-8"))
-        for algorithm in self._algorithm_names:
+        for algorithm in self._algorithms:
             self.add_tag_file(f"manifest-{algorithm}.txt", _manifest_bytes(self._payload_digests, algorithm))
-        for algorithm in self._algorithm_names:
+        for algorithm in self._algorithms:
             self._write_file(f"tagmanifest-{algorithm}.txt", [_manifest_bytes(self._tag_file_digests, algorithm)])
-        for name, expected_size in self._expected_sizes.items():
-            if os.stat(self._path_on_disk(name)).st_size != expected_size:
-                raise OSError(5, "it is not whole", name)
+        self._check_sizes()
 
-    def sha256(self, name: str) -> str:
-        """Return the digest of a written payload file."""
-        return self._payload_digests[f"data/{name}"]["sha256"]
+    def _check_sizes(self) -> None:
+        """Compare the size of every file with what was written; raises OSError if they differ.
 
-    def _path_on_disk(self, name: str) -> str:
-        # The bag is UTF-8 whatever the locale, and a path is its bytes.
-        return f"{self._root_path}/{os.fsdecode(name.encode('utf-8'))}"
+        Some filesystems report a full disk only after the write, and leave a shorter file.
+        """
+        for bag_path, expected_size in self._expected_sizes.items():
+            if os.stat(self._path_on_disk(bag_path)).st_size != expected_size:
+                raise OSError(EIO, "it is not whole", bag_path)
 
-    def _write_file(self, name: str, chunks: Iterable[bytes]) -> _Digests:
-        file_path = self._path_on_disk(name)
-        os.makedirs(os.path.dirname(file_path), exist_ok=True)
-        running_digests = {algorithm: hashlib.new(algorithm) for algorithm in self._algorithm_names}
+    def _path_on_disk(self, bag_path: str) -> str:
+        # Names in a bag are UTF-8, whatever the locale of this process is.
+        return f"{self._root_path}/{os.fsdecode(bag_path.encode('utf-8'))}"
+
+    def _new_digests(self) -> dict[str, Any]:
+        """Return a new hash object for each algorithm."""
+        return {algorithm: hashlib.new(algorithm) for algorithm in self._algorithms}
+
+    def _write_file(self, bag_path: str, chunks: Iterable[bytes]) -> _Digests:
+        """Write a new file with its folders, and return the digests of its bytes; raises OSError."""
+        disk_path = self._path_on_disk(bag_path)
+        os.makedirs(os.path.dirname(disk_path), exist_ok=True)
+        running_digests = self._new_digests()
         written_bytes = 0
-        with open(file_path, "xb", buffering=0) as bag_file:
+        with open(disk_path, "xb", buffering=0) as bag_file:
             for chunk in chunks:
                 for digest in running_digests.values():
                     digest.update(chunk)
                 unwritten_bytes = memoryview(chunk)
                 written_bytes += len(unwritten_bytes)
+                # An unbuffered file may write only a part of the chunk.
                 while unwritten_bytes:
                     unwritten_bytes = unwritten_bytes[bag_file.write(unwritten_bytes) :]
             begin_write_out(bag_file.fileno())
-        self._expected_sizes[name] = written_bytes
+        self._expected_sizes[bag_path] = written_bytes
         return _hex_digests(running_digests)
 
 
-def _hex_digests(digests: Mapping[str, HashDigest]) -> _Digests:
-    return {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}
+def _hex_digests(running_digests: Mapping[str, HashDigest]) -> _Digests:
+    return {algorithm: digest.hexdigest() for algorithm, digest in running_digests.items()}
 
 
-def _manifest_bytes(files: Mapping[str, _Digests], algorithm: str) -> bytes:
-    manifest_lines = (f"{digests[algorithm]}  {name}\n" for name, digests in sorted(files.items()))
+def _manifest_bytes(digests_by_path: Mapping[str, _Digests], algorithm: str) -> bytes:
+    """Return the manifest of one algorithm: a line ``<digest>  <path>`` for each file, sorted by path."""
+    manifest_lines = (
+        f"{digests[algorithm]}  {bag_path}\n" for bag_path, digests in sorted(digests_by_path.items())
+    )
     return "".join(manifest_lines).encode("utf-8")

@@ -1,4 +1,4 @@
-"""Copy content into a package, by a process for each processor, while the rest of the package is written."""
+"""Copy content into a package, in one process per processor, while this process writes the rest of the package."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from archiver.audit.copy_worker import CopiedFile, CopyFailure, copy_files, decode_outcome
+from archiver.audit.copy_worker import CopiedFile, CopyFailure, CopyPaths, copy_files, decode_outcome
 from archiver.store.content.copier import Copier
 from archiver.workers import WorkerPool, WorkerProblem, WorkerProgram
 
-#: One request to a process. Smaller, and requests cost more than copies; larger, and one process copies alone
-#: at the end.
+#: The files and bytes after which a batch is sent to a process. With less, the requests cost more time than the
+#: copies. With more, one process is still copying at the end while the others have nothing to do.
 _BATCH_FILES, _BATCH_BYTES = 128, 32 << 20
-#: The time for a batch. Shorter, and a busy disk costs the batch copied once more, here. Longer, and a stuck
-#: process delays an export for nothing.
+#: The time that a process has for a batch: a fixed part, and a part for its bytes. With less time, a batch on a
+#: busy disk is copied a second time, in this process. With more, a process that hangs delays the export.
 _BATCH_SECONDS, _SLOWEST_BYTES_PER_SECOND = 300.0, 1 << 20
 
 
 class _PendingCopy(NamedTuple):
-    """A future copy; the size comes first, since batches are sorted by size."""
+    """A copy to be made.  ``size`` is the first field because a batch is sorted by size."""
 
     size: int
     name: str
@@ -29,13 +29,32 @@ class _PendingCopy(NamedTuple):
     target: str
 
 
-class CopyPool:
-    """Make the copies of one package.  The owner ends all threads and processes with :meth:`close`.
+class _StartedBatch(NamedTuple):
+    """Copies that one process makes, and the future outcomes in the same order."""
 
-    The processes are started at once: they take as long to start as the selection of the content to copy.
+    copies: list[_PendingCopy]
+    outcomes: Future[list[CopiedFile | CopyFailure]]
+
+
+class FinishedCopy(NamedTuple):
+    """A copy that was made, under the name given to :meth:`CopyPool.add`."""
+
+    name: str
+    file: CopiedFile
+
+
+class CopyPool:
+    """Makes the copies of one package.
+
+    Call :meth:`add` for each file, then :meth:`finish` once.  The owner ends all threads and processes with
+    :meth:`close`.
     """
 
     def __init__(self) -> None:
+        """Start a thread for each processor, and a process for each thread.
+
+        They start at once, because that takes about as long as it takes the caller to select the content.
+        """
         self._worker_pool = WorkerPool(WorkerProgram("archiver.audit.copy_worker"))
         thread_count = len(os.sched_getaffinity(0))
         self._thread_pool = ThreadPoolExecutor(thread_count)
@@ -43,53 +62,62 @@ class CopyPool:
             self._thread_pool.submit(self._worker_pool.start)
         self._unsent_copies: list[_PendingCopy] = []
         self._unsent_bytes = 0
-        self._started_batches: list[tuple[list[_PendingCopy], Future[list[CopiedFile | CopyFailure]]]] = []
+        self._started_batches: list[_StartedBatch] = []
 
     def close(self) -> None:
-        """Begin no more copies, and wait for the running ones."""
+        """Cancel the copies that were not begun, and wait for the others."""
         self._thread_pool.shutdown(cancel_futures=True)
         self._worker_pool.close()
 
     def add(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
-        """Copy a file of ``size`` bytes, soon; :meth:`finish` returns the copy under ``name``."""
+        """Queue a copy of the file ``source``, of ``size`` bytes, to the new file ``target``.
+
+        The bytes are hashed with ``algorithms``, names of :mod:`hashlib`.  :meth:`finish` returns the copy under
+        ``name``.
+        """
         self._unsent_copies.append(_PendingCopy(size, name, source, target))
         self._unsent_bytes += size
         if len(self._unsent_copies) >= _BATCH_FILES or self._unsent_bytes >= _BATCH_BYTES:
             self._start_batch(algorithms)
 
     def _start_batch(self, algorithms: Sequence[str]) -> None:
-        # Large files first: the disk writes them while the many small ones are opened.
-        batch = sorted(self._unsent_copies, reverse=True)
+        # Large files come first: the disk writes them while the many small files are opened.
+        copies = sorted(self._unsent_copies, reverse=True)
         self._unsent_copies, self._unsent_bytes = [], 0
-        self._started_batches.append((batch, self._thread_pool.submit(self._copy_batch, batch, list(algorithms))))
+        outcomes = self._thread_pool.submit(self._copy_batch, copies, list(algorithms))
+        self._started_batches.append(_StartedBatch(copies, outcomes))
 
-    def _copy_batch(self, batch: list[_PendingCopy], algorithms: list[str]) -> list[CopiedFile | CopyFailure]:
-        """Have a batch copied by this thread's process, or copy here if the process does not reply."""
-        path_pairs = [(copy.source, copy.target) for copy in batch]
+    def _copy_batch(self, copies: list[_PendingCopy], algorithms: list[str]) -> list[CopiedFile | CopyFailure]:
+        """Have this thread's process make the copies; return their outcomes in the same order.
+
+        If the process fails, the copies are made in this process instead.
+        """
+        path_pairs = [CopyPaths(copy.source, copy.target) for copy in copies]
 
         def decode_reply(reply: Any) -> list[CopiedFile | CopyFailure]:
             return [decode_outcome(value) for _, value in zip(path_pairs, reply, strict=True)]
 
-        timeout_seconds = _BATCH_SECONDS + sum(copy.size for copy in batch) / _SLOWEST_BYTES_PER_SECOND
+        timeout_seconds = _BATCH_SECONDS + sum(copy.size for copy in copies) / _SLOWEST_BYTES_PER_SECOND
         try:
             return self._worker_pool.call((path_pairs, algorithms), decode_reply, timeout_seconds)
         except WorkerProblem:
-            # This user may run no more processes, or the process was killed, maybe in the middle of a file.
-            for _, target in path_pairs:
+            # The process could not be started, hung, or was killed, perhaps in the middle of a file.
+            for paths in path_pairs:
                 with suppress(FileNotFoundError):
-                    os.unlink(target)
+                    os.unlink(paths.target)
             return copy_files(path_pairs, algorithms, Copier())
 
-    def finish(self, algorithms: Sequence[str]) -> Iterator[tuple[str, CopiedFile]]:
-        """Yield the name and the result of each copy, batch by batch; nothing is added afterwards.
+    def finish(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
+        """Yield each copy when it is made, batch by batch.  Nothing may be added afterwards.
 
-        Raises OSError with the reason and the file of the first copy that failed.
+        ``algorithms`` must be those of :meth:`add`.  Raises OSError, with the reason and the file, for the first
+        copy that failed.
         """
         self._start_batch(algorithms)
-        for batch, future in self._started_batches:
-            for copy, outcome in zip(batch, future.result(), strict=True):
+        for batch in self._started_batches:
+            for copy, outcome in zip(batch.copies, batch.outcomes.result(), strict=True):
                 if isinstance(outcome, CopyFailure):
                     raise OSError(outcome.errno, outcome.reason, outcome.file)
-                yield copy.name, outcome
+                yield FinishedCopy(copy.name, outcome)
         self._started_batches.clear()
         self._worker_pool.release()

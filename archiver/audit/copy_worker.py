@@ -1,4 +1,4 @@
-"""Copy and hash content for a package: the child process of ``archiver.audit.copy_pool``."""
+"""Copy and hash content for a package: the worker process of :mod:`archiver.audit.copy_pool`."""
 
 from __future__ import annotations
 
@@ -15,42 +15,50 @@ from archiver.store.content.copier import LARGE_FILE_BYTES, Copier
 from archiver.store.fsync import begin_write_out
 from archiver.workers import expect_text, serve
 
-#: Chunks read ahead of the disk. More, and the copies take processors from the report, which is made meanwhile.
+#: Chunks that are read before the disk has written them. With more, the copies take processor time from the
+#: report, which the parent makes at the same time.
 _QUEUED_CHUNKS = 8
 
 
+class CopyPaths(NamedTuple):
+    """The paths of one copy."""
+
+    source: str
+    target: str  # a new file; missing folders are created
+
+
 class CopiedFile(NamedTuple):
-    """The size and the digests of a finished copy."""
+    """A finished copy."""
 
     size: int
-    digests: dict[str, str]  # in hex, by algorithm, of the bytes written
+    digests: dict[str, str]  # algorithm -> digest of the bytes written, in hex
 
 
 class CopyFailure(NamedTuple):
-    """The error that kept a copy from being made, and the file with the error."""
+    """The error of a copy that could not be made."""
 
     errno: int
-    reason: str
-    file: str
+    reason: str  # the system's description of the error
+    file: str  # the path with the error, a source or a target
 
 
 def copy_files(
-    path_pairs: Iterable[tuple[str, str]], algorithms: Sequence[str], copier: Copier
+    path_pairs: Iterable[CopyPaths], algorithms: Sequence[str], copier: Copier
 ) -> list[CopiedFile | CopyFailure]:
-    """Copy each source to a new target; return the outcome of every copy, in the same order.
+    """Copy each source to its target, and return the outcomes in the same order.
 
-    Never raises OSError: a file that cannot be read or written is a failure in the result, and the others are
-    copied all the same.  An existing target is such a failure.
+    ``algorithms`` are names of :mod:`hashlib`.  Never raises OSError: a file that cannot be read or written, or a
+    target that exists already, is a CopyFailure, and the other files are copied nevertheless.
     """
     outcomes: list[CopiedFile | CopyFailure] = []
-    known_folders: set[str] = set()
+    created_folders: set[str] = set()
     with ExitStack() as open_targets:
         for source, target in path_pairs:
             try:
                 target_folder = os.path.dirname(target)
-                if target_folder not in known_folders:
+                if target_folder not in created_folders:
                     os.makedirs(target_folder, exist_ok=True)
-                    known_folders.add(target_folder)
+                    created_folders.add(target_folder)
                 target_file = open_targets.enter_context(open(target, "xb", buffering=0))
                 outcomes.append(_copy_file(source, target_file, algorithms, copier))
             except OSError as error:
@@ -58,13 +66,17 @@ def copy_files(
         try:
             copier.wait()
         except OSError as error:
-            # The file with the error is not known: one failure makes the whole batch fail.
+            # It is unknown which file could not be written. The caller gives up at any failure, so the last
+            # outcome stands for all of them.
             outcomes[-1] = _failure_of(error, target)
     return outcomes
 
 
 def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: Copier) -> CopiedFile:
-    """Copy a file; chunks of a large file may be unwritten until ``copier.wait``.  Raises OSError."""
+    """Copy and hash a file.  Raises OSError.
+
+    Chunks of a large file may be written only later: keep ``target`` open until ``copier.wait`` has returned.
+    """
     running_digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
     with open(source, "rb", buffering=0) as source_file:
         expected_size = os.fstat(source_file.fileno()).st_size
@@ -79,31 +91,37 @@ def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: C
 
 
 def _failure_of(error: OSError, file: str) -> CopyFailure:
+    """Return the failure for ``error``; ``file`` is the path to name if the error names none."""
     return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or file))
 
 
 def encode_outcome(outcome: CopiedFile | CopyFailure) -> list[object]:
-    """Encode an outcome for a frame."""
+    """Return an outcome as JSON for :func:`decode_outcome`: True for a copied file, then the fields."""
     return [isinstance(outcome, CopiedFile), *outcome]
 
 
 def decode_outcome(value: Any) -> CopiedFile | CopyFailure:
-    """Decode an outcome; raises TypeError, ValueError or AttributeError for anything else."""
+    """Return the outcome that :func:`encode_outcome` encoded.
+
+    Raises TypeError, ValueError or AttributeError if ``value`` is not an outcome.
+    """
     is_copied, *outcome_fields = value
     if is_copied:
-        byte_count, digests = outcome_fields
-        return CopiedFile(index(byte_count), {name: expect_text(digest) for name, digest in digests.items()})
+        size, digests = outcome_fields
+        return CopiedFile(index(size), {algorithm: expect_text(digest) for algorithm, digest in digests.items()})
     error_number, reason, file = outcome_fields
     return CopyFailure(index(error_number), expect_text(reason), expect_text(file))
 
 
 def main() -> None:
-    """Serve until the parent closes the socket."""
+    """Copy batches until the parent closes the socket."""
     copier = Copier(_QUEUED_CHUNKS)
 
-    def copy_batch(request: tuple[list[tuple[str, str]], list[str]]) -> list[list[object]]:
-        path_pairs, algorithms = request
-        return list(map(encode_outcome, copy_files(path_pairs, algorithms, copier)))
+    def copy_batch(request: tuple[list[list[str]], list[str]]) -> list[list[object]]:
+        """Answer a request of the pool: pairs of source and target, and the algorithms."""
+        pairs, algorithms = request
+        outcomes = copy_files((CopyPaths(source, target) for source, target in pairs), algorithms, copier)
+        return [encode_outcome(outcome) for outcome in outcomes]
 
     serve(copy_batch)
 

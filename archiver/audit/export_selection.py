@@ -1,4 +1,4 @@
-"""Select the versions of a package, and the materials to list without content."""
+"""Select the versions of a package, and the materials that it lists without their content."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from archiver.store.sensitive import matching_pattern
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """The choice made on the command line; an empty field restricts nothing."""
+    """The choice made on the command line.
 
-    filings: Sequence[str] = ()
-    submissions: Sequence[str] = ()  # as filing/submission
-    kinds: Sequence[str] = ()  # of submissions to the regulator
-    captured_since: str = ""  # capture times, UTC, RFC 3339
+    A version is selected if it satisfies every field.  An empty field restricts nothing.
+    """
+
+    filings: Sequence[str] = ()  # names of filings
+    submissions: Sequence[str] = ()  # as FILING/SUBMISSION
+    kinds: Sequence[str] = ()  # codes of kinds; a version was submitted to the regulator as one of them
+    captured_since: str = ""  # the earliest and the latest time of capture, inclusive (RFC 3339, UTC)
     captured_until: str = ""
-    omitted_patterns: Sequence[str] = ()  # patterns of materials that are listed without their content
-    sensitive_patterns: Sequence[str] = ()  # likewise, from the settings
-    expand: bool = False  # every version with all of its files, instead of each content once
+    omitted_patterns: Sequence[str] = ()  # patterns of materials to list without their content
+    sensitive_patterns: Sequence[str] = ()  # the same, but from the configuration file
+    expand: bool = False  # True: each version has all of its files; False: a filing has each content once
 
     @property
     def includes_every_filing(self) -> bool:
-        """Return True if the choice names no filings, submissions or kinds."""
+        """True if the choice names no filings, submissions or kinds; it may still restrict the time of capture."""
         return not (self.filings or self.submissions or self.kinds)
 
     def versions(self, archive: Archive) -> list[Version]:
-        """Return the selected versions, oldest first; raises NotFoundError if no version is."""
+        """Return the selected versions, oldest first.  Raises NotFoundError if there are none."""
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
             raise NotFoundError(
@@ -43,6 +46,10 @@ class ExportSelection:
         return selected_versions
 
     def _includes(self, version: Version) -> bool:
+        """Return True if ``version`` is selected.
+
+        The times can be compared as texts, because all of them have the same form (RFC 3339, UTC).
+        """
         return (
             (not self.filings or version.submission.filing in self.filings)
             and (not self.submissions or str(version.submission) in self.submissions)
@@ -52,7 +59,7 @@ class ExportSelection:
         )
 
     def omission_reason(self, path: bytes) -> LazyMessage | None:
-        """Return the reason to leave a material's content out; None if the package holds the content."""
+        """Return why the package leaves out the content of a material; None if no pattern matches ``path``."""
         if pattern := matching_pattern(path, self.omitted_patterns):
             return LazyMessage("left out: {pattern}", pattern=pattern)
         if pattern := matching_pattern(path, self.sensitive_patterns):
@@ -60,7 +67,7 @@ class ExportSelection:
         return None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the choice in the form of the journal and of ``export.json``."""
+        """Return the choice as the journal and ``export.json`` record it."""
         return {
             "filings": list(self.filings),
             "submissions": list(self.submissions),
@@ -76,7 +83,10 @@ class ExportSelection:
 def export_record(
     archive: Archive, selection: ExportSelection, recipient: str | None, reason: str | None
 ) -> dict[str, Any]:
-    """Return the content of ``export.json``: time, user, recipient, reason and selection of the export."""
+    """Return the content of ``export.json``: who exports which selection, when, for whom and why.
+
+    ``recipient`` and ``reason`` are as the user typed them, or None.  The time is that of the wall clock.
+    """
     return {
         "at": clock.stamp(clock.read().wall),
         "user": archive.actor.user,

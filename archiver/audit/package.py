@@ -1,4 +1,4 @@
-"""Build an inspection package under a temporary name, then move the whole into place."""
+"""Build an inspection package under a temporary name, then move it into place as a whole."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from archiver.store.events.evidence_events import PackageExported
 
 @dataclass(frozen=True, slots=True)
 class WrittenPackage:
-    """The path and the counts of a finished package."""
+    """A finished package."""
 
-    path: Path
+    path: Path  # of the folder or of the zip file
     version_count: int
-    file_count: int
+    file_count: int  # contents in the package, and their bytes
     byte_count: int
 
 
@@ -42,32 +42,32 @@ def export_package(
     selection: ExportSelection,
     target: Path,
     policy: Policy,
-    record: Mapping[str, Any],
+    export_json: Mapping[str, Any],
     presentation: Presentation,
     *,
     as_zip: bool = False,
     sm3: bool = False,
     sign_journal: Callable[[], None] = lambda: None,
 ) -> WrittenPackage:
-    """Write the package to ``target``: a folder, or a zip file beside it.
+    """Write a package of the selected versions to the folder ``target``, or to the zip file ``<target>.zip``.
 
-    ``record``: the content of ``export.json`` (see :func:`export_record`); ``sm3``: with SM3 digests too;
-    ``sign_journal``: signs a checkpoint of the journal, while content is copied already.  Closes ``copy_pool``.
+    ``export_json`` is the content of ``export.json`` (see :func:`export_record`).  With ``sm3`` the manifests have
+    SM3 digests too.  ``sign_journal`` signs a checkpoint; it is called after the first copies have begun, so that
+    both go on at the same time.  ``copy_pool`` is closed on return; after UsageError and NotFoundError it is not.
 
-    Raises UsageError if the target exists, NotFoundError if nothing is selected, StorageError if the package
-    cannot be written; nothing is left then.
+    Raises UsageError if the target exists and is not an empty folder, NotFoundError if no version is selected, and
+    StorageError if content is missing or damaged or the package cannot be written.  No part of a package is left
+    then.
     """
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
-    if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
-        raise UsageError(
-            "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
-            target=final_path,
-        )
+    _check_is_free(final_path, as_zip)
     versions = selection.versions(archive)
-    # Modules and settings stay to the end: no garbage collection has to walk through them again.
+    # Most objects that exist by now, such as modules, live until the process ends. This exempts them from garbage
+    # collection, which would otherwise walk through all of them again and again.
     gc.freeze()
     partial_path = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    partial_zip_path = partial_path.with_name(f"{partial_path.name}.zip")
     try:
         partial_path.mkdir(parents=True)
         bag_writer = BagWriter(partial_path, copy_pool, ("sha256", "sm3") if sm3 else ("sha256",))
@@ -75,11 +75,10 @@ def export_package(
             package_writer = PackageWriter(archive, bag_writer, selection, policy, presentation, document_reader)
             package_writer.start_copies(versions)
             sign_journal()
-            package_writer.write(versions, record)
+            package_writer.write(versions, export_json)
         if as_zip:
-            zip_path = partial_path.with_name(partial_path.name + ".zip")
-            _write_zip(partial_path, zip_path, target.name)
-            os.rename(zip_path, final_path)
+            _write_zip(partial_path, partial_zip_path, target.name)
+            os.rename(partial_zip_path, final_path)
         else:
             if is_there(final_path):
                 final_path.rmdir()
@@ -94,24 +93,39 @@ def export_package(
     finally:
         copy_pool.close()
         shutil.rmtree(partial_path, ignore_errors=True)
-        partial_path.with_name(partial_path.name + ".zip").unlink(missing_ok=True)
+        partial_zip_path.unlink(missing_ok=True)
     return WrittenPackage(final_path, len(versions), package_writer.counts.files, package_writer.counts.bytes)
 
 
-def export_note(written_package: WrittenPackage, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the journal's note: the selection, the recipient, the reason and the target."""
+def _check_is_free(final_path: Path, as_zip: bool) -> None:
+    """Raise UsageError if ``final_path`` exists; an empty folder is accepted unless ``as_zip``."""
+    if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
+        raise UsageError(
+            "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
+            target=final_path,
+        )
+
+
+def note_arguments_for_export(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the ``RecordNote`` request that journals an export.
+
+    ``export_json`` is the content of ``export.json``, which must have the keys recipient, reason and selection.
+    """
     exported_event = PackageExported(
         target=names.text(os.fsencode(written_package.path)),
-        recipient=record["recipient"],
-        reason=record["reason"],
-        **record["selection"],
+        recipient=export_json["recipient"],
+        reason=export_json["reason"],
+        **export_json["selection"],
         versions=written_package.version_count,
     )
     return {"action": exported_event.action.value, "about": "audit", "details": exported_event.to_details()}
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield every file of a package; raises OSError for an unlistable folder, which Path.rglob would skip."""
+    """Yield every file below ``folder``, at any depth.
+
+    Raises OSError for a folder that cannot be listed: Path.rglob would skip it, and its files would be missing.
+    """
 
     def raise_error(error: OSError) -> None:
         raise error
@@ -121,9 +135,15 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _write_zip(folder: Path, zip_path: Path, top_name: str) -> None:
+    """Write all files below ``folder`` to a new zip file, in a folder ``top_name``; raises OSError.
+
+    Names in the zip file are UTF-8 whatever the locale is.  Bytes of ``top_name`` that are not UTF-8 become
+    U+FFFD.
+    """
+    readable_top_name = os.fsencode(top_name).decode("utf-8", "replace")
     with zipfile.ZipFile(
         zip_path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False
-    ) as archive_file:
+    ) as zip_file:
         for file_path in sorted(_files_below(folder)):
             relative_name = os.fsencode(file_path.relative_to(folder)).decode("utf-8")
-            archive_file.write(file_path, f"{os.fsencode(top_name).decode('utf-8', 'replace')}/{relative_name}")
+            zip_file.write(file_path, f"{readable_top_name}/{relative_name}")

@@ -1,7 +1,7 @@
-"""Make names for every reader of a package.  Pure.
+"""Replace names that some reader of a package cannot handle.  Pure.
 
-Bag readers, Windows and ``sha256sum -c`` each refuse other names.  Such a name is replaced, and ``names.json``
-maps the replacement to the original bytes.
+Bag readers, Windows and ``sha256sum -c`` have different restrictions.  A name that violates any of them is
+replaced, and ``names.json`` maps the replacement to the original bytes.
 """
 
 from __future__ import annotations
@@ -11,36 +11,39 @@ import re
 import unicodedata
 from functools import lru_cache
 
-#: Windows refuses the punctuation, RFC 8493 escapes "%", terminals obey control characters, Python splits lines at
-#: U+2028 and U+2029, and U+FFFD stands for bytes that are not UTF-8.
+#: Windows forbids the punctuation, RFC 8493 escapes "%", terminals interpret control characters, Python splits
+#: lines at U+2028 and U+2029, and U+FFFD replaces bytes that are not UTF-8.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f"*:<>?\\|%\ufffd\u2028\u2029]')
-#: Device names of Windows, with whatever suffix.
+#: Device names of Windows, which are reserved with any suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-#: Filesystems hold 255 bytes; encrypting ones and tools that append a suffix need the rest.
+#: Filesystems allow 255 bytes. Encrypting filesystems, and tools that append a suffix, need the difference.
 _MAX_NAME_BYTES = 200
-#: Of a name that is replaced, so much stays readable, and so long a suffix is one.
+#: The part of a replaced name that stays readable, and the longest ending after a dot that counts as its suffix.
 _KEPT_STEM_BYTES, _MAX_SUFFIX_CHARACTERS = 120, 8
-#: Of a whole path: a package lies in some folder, and the kernel opens no path over 4,096 bytes (macOS: 1,024).
+#: The whole path in the package. The kernel opens no path above 4,096 bytes, and macOS none above 1,024, which
+#: include the folder that the package lies in.
 _MAX_PATH_BYTES = 1000
-#: Readers that call themselves for each folder end at a thousand of them.
+#: Recursive readers fail at some thousand nested folders.
 _MAX_FOLDERS = 100
 
 
 class PortableNames:
-    """Assign portable paths, of which no two are equal after folding case and Unicode form."""
+    """Assigns portable paths.  No two of them are equal on a filesystem that ignores case or Unicode forms."""
 
     def __init__(self) -> None:
         self._original_by_folded: dict[str, bytes] = {}
-        #: Portable path -> original bytes, where the two differ.
+        #: Portable path -> original bytes, for every path that was replaced.
         self.original_by_portable: dict[str, bytes] = {}
 
-    def path(self, original: bytes) -> str:
-        """Return the portable form of a whole path; the same form at every call."""
-        portable_path = _join_names([_portable_name(part) for part in original.split(b"/")], original)
+    def assign_path(self, original: bytes) -> str:
+        """Return the portable path for ``original``, a relative path with ``/``.
+
+        Records the path in ``original_by_portable`` if it was replaced.  Equal originals get equal paths.
+        """
+        portable_path = _join_names([_portable_name(name) for name in original.split(b"/")], original)
         if self._original_by_folded.setdefault(_fold_name(portable_path), original) != original:
-            stem, dot, suffix = portable_path.rpartition(".")
-            mark = _digest_mark(original)
-            portable_path = f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else portable_path + mark
+            # Another original was given this path first.
+            portable_path = _mark_stem(portable_path, original)
             self._original_by_folded[_fold_name(portable_path)] = original
         if portable_path.encode("utf-8") != original:
             self.original_by_portable[portable_path] = original
@@ -49,11 +52,14 @@ class PortableNames:
 
 @lru_cache(maxsize=4096)
 def _portable_name(name: bytes) -> str:
-    """Return a name of a path unchanged, or replaced and marked with a digest of the bytes."""
+    """Return a name unchanged if it is portable, otherwise a replacement that ends in a digest of the bytes.
+
+    The replacement keeps the readable beginning and a short suffix, as in ``report~1a2b3c4d.pdf``.
+    """
     decoded_name = name.decode("utf-8", "replace")
     safe_name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", decoded_name)).rstrip(". ")
     if safe_name.encode("utf-8") == name and not _RESERVED.fullmatch(safe_name) and len(name) <= _MAX_NAME_BYTES:
-        # A leading dash or tilde would read as an option or a home folder.
+        # Commands would take a leading dash for an option, and a shell a leading tilde for a home folder.
         return safe_name if safe_name[0] not in "-~" else f"_{safe_name}{_digest_mark(name)}"
     stem, dot, suffix = safe_name.rpartition(".")
     if not dot or len(suffix) > _MAX_SUFFIX_CHARACTERS:
@@ -65,15 +71,14 @@ def _portable_name(name: bytes) -> str:
 
 
 def _join_names(names: list[str], original: bytes) -> str:
-    """Join the names of a path; leave out inner folders of a path too long.
+    """Join the names of a path; omit inner folders if the path would be too long or too deep.
 
-    The mark in the last name keeps a shortened path apart from others.
+    A shortened path has a digest of ``original`` in its last name, which distinguishes it from other paths.
     """
     whole_path = "/".join(names)
     if len(names) <= _MAX_FOLDERS and len(whole_path.encode("utf-8")) <= _MAX_PATH_BYTES:
         return whole_path
-    stem, dot, suffix = names[-1].rpartition(".")
-    marked_name = f"{stem}{_digest_mark(original)}.{suffix}" if dot else names[-1] + _digest_mark(original)
+    marked_name = _mark_stem(names[-1], original)
     remaining_bytes = _MAX_PATH_BYTES - len(marked_name.encode("utf-8"))
     kept_folders = []
     for name in names[: _MAX_FOLDERS - 1]:
@@ -84,9 +89,17 @@ def _join_names(names: list[str], original: bytes) -> str:
     return "/".join([*kept_folders, marked_name])
 
 
+def _mark_stem(path: str, original: bytes) -> str:
+    """Insert a digest of ``original`` before the suffix of a path; append it to a path without a suffix."""
+    stem, dot, suffix = path.rpartition(".")
+    mark = _digest_mark(original)
+    return f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else path + mark
+
+
 def _digest_mark(original: bytes) -> str:
     return "~" + hashlib.sha256(original).hexdigest()[:8]
 
 
 def _fold_name(path: str) -> str:
+    """Return the same text for all paths that some filesystem takes for one."""
     return unicodedata.normalize("NFC", path).casefold()

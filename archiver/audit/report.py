@@ -1,25 +1,18 @@
-"""Gather the content of ``report.html`` and render the page: no script, no network, both languages."""
+"""Render the report of a package, ``report.html``: one page in Chinese and English, without scripts."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import quote
 
 from archiver import clock
+from archiver.audit.filing_timeline import filing_timeline
 from archiver.audit.report_model import ExportCounts, Presentation, VersionLine
-from archiver.audit.timeline import (
-    LABEL_WIDTH,
-    PICTURE_WIDTH,
-    ROW_HEIGHT,
-    Timeline,
-    TimelineMark,
-    lay_out_timeline,
-)
+from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, ROW_HEIGHT, Timeline
 from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
@@ -35,7 +28,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.actions import ACTIONS, Action
 
-#: Actions of the access log: who looked, took, was refused, or destroyed something.
+#: Actions in the access log: uses of the archive, refused attempts, decisions, and changes of its protection.
 _LOGGED_ACTIONS = frozenset(
     [
         Action.EXPORT,
@@ -68,15 +61,15 @@ _LOGGED_ACTIONS = frozenset(
         Action.DISPOSE_CERTIFY,
     ]
 )
-#: A browser still scrolls through so many rows; the whole journal lies beside the report.
+#: With more rows a browser becomes slow. The package contains the whole journal.
 _MAX_LOG_ENTRIES = 2000
-#: Of one comparison. More, and nobody reads them; the lists of both versions lie beside the report.
+#: Changes shown of one comparison. Nobody reads more, and the package contains the lists of both versions.
 _MAX_CHANGES = 500
-#: Of one comparison: each comparison of texts opens two documents in a child process, and delays the export.
+#: Documents of one comparison whose text is compared. Each of them delays the export: two documents are read.
 _MAX_TEXT_CHANGES = 20
 
 
-#: Returns why the content at a path must not be shown; None if it may be.
+#: Returns why the content of a material, by its raw path, must not be shown; None if it may be shown.
 OmissionReason = Callable[[bytes], LazyMessage | None]
 
 
@@ -85,7 +78,7 @@ class SubmissionSection:
     """The section of a submission in the report."""
 
     name: str
-    kind: str
+    kind: str  # code of a kind of submission
     versions: list[VersionLine]  # newest first
     expected: list[ExpectedMaterial]
 
@@ -94,11 +87,11 @@ class SubmissionSection:
 class SubmissionDifference:
     """The changes between two consecutive submissions to the regulator."""
 
-    old: str  # tags of the two submissions
+    old: str  # signed tags of the two submissions
     new: str
-    changes: list[Change]
-    omitted_count: int  # changes beyond those that are listed
-    text_changes: list[TextChange]
+    changes: list[Change]  # at most _MAX_CHANGES, by path
+    omitted_count: int  # the number of further changes
+    text_changes: list[TextChange]  # at most _MAX_TEXT_CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +99,16 @@ class FilingSection:
     """The section of a filing in the report."""
 
     name: str
-    is_live: bool
-    sheet: Filing
+    is_live: bool  # the filing has not ended
+    sheet: Filing  # what was recorded about the filing
     dues: list[Deadline]
-    submissions: list[SubmissionSection]
-    differences: list[SubmissionDifference]
+    submissions: list[SubmissionSection]  # by name
+    differences: list[SubmissionDifference]  # in the order of recording
     timeline: Timeline
 
 
 class PackageReport:
-    """Render the report of a package from the archive and from the counts of the package's writer."""
+    """Renders the report of a package."""
 
     def __init__(
         self,
@@ -123,28 +116,35 @@ class PackageReport:
         policy: Policy,
         presentation: Presentation,
         omission_reason: OmissionReason,
-        reader: DocumentReader,
+        document_reader: DocumentReader,
     ) -> None:
+        """Prepare a report on ``archive``.
+
+        Text of materials for which ``omission_reason`` returns a reason is not shown.  ``document_reader`` reads
+        the documents to compare; the caller closes it.
+        """
         self._archive = archive
         self._policy = policy
         self._presentation = presentation
         self._omission_reason = omission_reason
-        self._reader = reader
+        self._document_reader = document_reader
 
     def render(
         self,
-        lines: Sequence[VersionLine],
+        version_lines: Sequence[VersionLine],
         events: Sequence[Event],
         coverage: Mapping[str, Any],
         counts: ExportCounts,
     ) -> str:
-        """Return the whole page.
+        """Return the page as HTML.
 
-        ``lines``: the versions of the package, oldest first; ``events``: the whole journal.  Depends on no clock
-        but the journal's, so that the same archive gives the same page.
+        ``version_lines`` are the versions of the package and ``events`` is the whole journal, both oldest first.
+        ``coverage`` is the content of ``coverage.json``.
+
+        The page does not depend on the present time, so the same archive always gives the same page.
         """
         newest_event = events[-1]
-        # An action that this release does not know may be one of those, so it is listed too.
+        # An unknown action of a newer release may belong to the access log, so it is listed too.
         log_entries = [event for event in events if event.action in _LOGGED_ACTIONS or event.action not in ACTIONS]
         archive_index = self._archive.index
         page: str = self._template().render(
@@ -153,9 +153,9 @@ class PackageReport:
             head=newest_event,
             zone=self._policy.zones[0].key,
             policy=self._policy,
-            filings=self._filing_sections(lines, events),
-            lines=lines,
-            submitted=sum(len(line.version.submitted) for line in lines),
+            filings=self._filing_sections(version_lines, events),
+            lines=version_lines,
+            submitted=sum(len(line.version.submitted) for line in version_lines),
             actions=Counter(event.action for event in events),
             actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
             log=log_entries[-_MAX_LOG_ENTRIES:][::-1],
@@ -177,6 +177,7 @@ class PackageReport:
         return page
 
     def _template(self) -> Any:
+        """Return the template with its filters."""
         from archiver.templating import template
 
         zone = self._policy.zones[0]
@@ -191,31 +192,46 @@ class PackageReport:
             called=code_names.word_for,
         )
 
-    def _filing_sections(self, lines: Sequence[VersionLine], events: Sequence[Event]) -> list[FilingSection]:
-        sheets = register(self._archive.index.life())
+    def _filing_sections(
+        self, version_lines: Sequence[VersionLine], events: Sequence[Event]
+    ) -> list[FilingSection]:
+        """Return the sections of all filings with a version in the package, by name."""
+        filing_by_name = register(self._archive.index.life())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
-        for line in lines:
-            lines_by_filing[line.version.submission.filing][line.version.submission.name].append(line)
+        for line in version_lines:
+            submission = line.version.submission
+            lines_by_filing[submission.filing][submission.name].append(line)
         return [
-            self._filing_section(sheets.get(filing) or Filing(filing), lines_by_submission, events)
-            for filing, lines_by_submission in sorted(lines_by_filing.items())
+            # Nothing may have been recorded about a filing besides its versions.
+            self._filing_section(filing_by_name.get(name) or Filing(name), lines_by_submission, events)
+            for name, lines_by_submission in sorted(lines_by_filing.items())
         ]
 
     def _filing_section(
-        self, sheet: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
+        self, filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
     ) -> FilingSection:
+        """Return the section of a filing.
+
+        ``lines_by_submission``: name of a submission -> its versions, oldest first.
+        """
+        versions = [line.version for lines in lines_by_submission.values() for line in lines]
         return FilingSection(
-            sheet.name,
-            any(lines[-1].version.live for lines in lines_by_submission.values()),
-            sheet,
-            deadlines([sheet]),
-            [self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())],
-            self._compare_submissions([line.version for lines in lines_by_submission.values() for line in lines]),
-            _filing_timeline(sheet, lines_by_submission, events),
+            name=filing.name,
+            is_live=any(lines[-1].version.live for lines in lines_by_submission.values()),
+            sheet=filing,
+            dues=deadlines([filing]),
+            submissions=[
+                self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())
+            ],
+            differences=self._compare_submissions(versions),
+            timeline=filing_timeline(filing, lines_by_submission, events),
         )
 
     def _submission_section(self, name: str, lines: list[VersionLine]) -> SubmissionSection:
-        """Describe a submission; the kind comes from the last submission to the regulator, or from the folder."""
+        """Return the section of a submission with the versions ``lines``, oldest first.
+
+        The kind is that of the last submission to the regulator.  If there is none, the folder's name decides.
+        """
         newest_line = lines[-1]
         submission_kind = next(
             (line.version.submitted[-1].kind for line in reversed(lines) if line.version.submitted),
@@ -223,16 +239,17 @@ class PackageReport:
         )
         material_paths = [material.path for material in newest_line.materials if material.sha256]
         return SubmissionSection(
-            name,
-            submission_kind,
-            lines[::-1],
-            find_expected(submission_kind, material_paths, self._presentation.expected_materials),
+            name=name,
+            kind=submission_kind,
+            versions=lines[::-1],
+            expected=find_expected(submission_kind, material_paths, self._presentation.expected_materials),
         )
 
     def _compare_submissions(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
-        """Compare every submission to the regulator with the previous submission, in order of recording.
+        """Compare every submission of ``versions`` to the regulator with the previous one.
 
-        The order is that of the journal, not of the days that people entered: days can be corrected later.
+        The submissions are ordered by the time at which they were recorded.  The days of submission that people
+        entered are not used, because they can be corrected later.
         """
         submissions = sorted(
             ((record, version) for version in versions for record in version.submitted),
@@ -243,11 +260,11 @@ class PackageReport:
             changes = compare_versions(self._archive.index, old_version, new_version)
             differences.append(
                 SubmissionDifference(
-                    old_record.tag,
-                    new_record.tag,
-                    changes[:_MAX_CHANGES],
-                    max(0, len(changes) - _MAX_CHANGES),
-                    self._text_changes(old_version, new_version, changes),
+                    old=old_record.tag,
+                    new=new_record.tag,
+                    changes=changes[:_MAX_CHANGES],
+                    omitted_count=max(0, len(changes) - _MAX_CHANGES),
+                    text_changes=self._text_changes(old_version, new_version, changes),
                 )
             )
         return differences
@@ -255,70 +272,24 @@ class PackageReport:
     def _text_changes(
         self, old_version: Version, new_version: Version, changes: Sequence[Change]
     ) -> list[TextChange]:
+        """Compare the text of the first changed documents.
+
+        Returns nothing if a version was disposed of, and passes over materials that the report must not show.
+        """
         if old_version.disposed or new_version.disposed:
             return []
         shown_changes = [change for change in changes if not self._omission_reason(change.path)]
         comparisons = text_changes(
-            self._archive.index, self._archive.content, self._reader, old_version, shown_changes
+            self._archive.index, self._archive.content, self._document_reader, old_version, shown_changes
         )
         return list(islice(comparisons, _MAX_TEXT_CHANGES))
 
 
 def _format_size(byte_count: int) -> str:
+    """Return a size with its unit in decimal steps, such as ``17 B`` or ``4.2 MB``; the largest unit is GB."""
     shown_amount = float(byte_count)
     for unit_name in ("B", "KB", "MB", "GB"):
         if shown_amount < 1000 or unit_name == "GB":
             return f"{shown_amount:.0f} {unit_name}" if unit_name == "B" else f"{shown_amount:.1f} {unit_name}"
         shown_amount /= 1000
     return ""
-
-
-def _filing_timeline(
-    sheet: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
-) -> Timeline:
-    """Draw a row for each submission, and a last row for the whole filing."""
-    labelled_marks: list[tuple[str, list[TimelineMark]]] = []
-    for name, lines in sorted(lines_by_submission.items()):
-        submission_marks = [
-            TimelineMark("version", _time_of(line.version.captured_at), line.version.tag) for line in lines
-        ]
-        submission_marks += [
-            TimelineMark("submitted", _time_of(record.at), f"{record.tag} {record.on}")
-            for line in lines
-            for record in line.version.submitted
-        ]
-        submission_marks += [
-            TimelineMark(
-                "hold",
-                _time_of(hold.placed),
-                f"{hold.name}: {hold.reason}",
-                _time_of(hold.lifted) if hold.lifted else None,
-            )
-            for hold in lines[-1].version.holds
-        ]
-        labelled_marks.append((name, submission_marks))
-    filing_marks = [
-        TimelineMark("notice", _noon_in_china(notice.received), f"{notice.kind} {notice.document}")
-        for notice in sheet.notices
-    ]
-    filing_marks += [
-        TimelineMark("end", _time_of(event.at), event.object)
-        for event in events
-        if event.action == Action.FILING_END and event.object == sheet.name
-    ]
-    filing_marks += [
-        TimelineMark(event.action, _time_of(event.at), event.object)
-        for event in events
-        if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
-    ]
-    labelled_marks.append(("", filing_marks))
-    return lay_out_timeline(labelled_marks, _time_of(events[-1].at))
-
-
-def _noon_in_china(day: date) -> datetime:
-    # A notice has a day and no hour; noon keeps its mark on that day in either time zone.
-    return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
-
-
-def _time_of(stamp: str) -> datetime:
-    return clock.parse(stamp)

@@ -1,4 +1,4 @@
-"""The data handed from the writer of a package to the report."""
+"""The data that the writer of a package passes to the report."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from archiver.retention.policy import Decision
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """Choices for the look of the report, not for its content."""
+    """How the report is presented: in which language it opens, and what it expects of a submission."""
 
-    opening_language: str  # the language in which it opens: "zh" or "en"
-    to_chinese: Callable[[LazyMessage], str]  # translates a message
-    expected_materials: Mapping[str, tuple[str, ...]]  # kind of submission -> materials that it should hold
+    opening_language: str  # "zh" or "en"; a reader can switch to the other language
+    to_chinese: Callable[[LazyMessage], str]  # returns a message in Chinese
+    expected_materials: Mapping[str, tuple[str, ...]]  # code of a kind of submission -> names of its materials
 
 
 @dataclass(frozen=True, slots=True)
 class MaterialLine:
-    """A material of a version, with the content's path in the package."""
+    """A material of a version, as the package lists it."""
 
-    path: str
+    path: str  # readable, relative to the submission's folder; ends with "/" for an empty folder
     sha256: str | None  # None for an empty folder
-    size: int
+    size: int  # in bytes
     mtime_ns: int
-    file: str | None  # path in the package; None if the content is left out
-    why: LazyMessage | None = None  # why it is left out
-    health: LazyMessage | None = None  # doubts that were noted at capture, such as a truncated PDF
-    document: Document | None = None
+    file: str | None  # the content's path in the package; None if the package does not hold the content
+    why: LazyMessage | None = None  # why the package does not hold the content; None for an empty folder too
+    health: LazyMessage | None = None  # the damage noted at capture, such as a truncated PDF
+    document: Document | None = None  # None if the report does not list the version's materials
 
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """A version with the retention, and with the path of the list of materials in the package."""
+    """A version, as the report shows it."""
 
     version: Version
-    decision: Decision
-    materials: list[MaterialLine]  # empty for versions whose materials the report does not list
-    list_file: str
+    decision: Decision  # on its retention
+    materials: list[MaterialLine]  # empty if the report does not list the version's materials
+    list_file: str  # the path in the package of the list of all materials
 
 
 @dataclass(slots=True)
 class ExportCounts:
     """Counts made while the package was written."""
 
-    files: int = 0
+    files: int = 0  # contents in the package, and their bytes
     bytes: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)  # of opening documents, by result
-    #: Event number -> where the package holds its attachment: a notice, a screenshot, a page.
+    outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
+    #: Number of an event -> path in the package of its notice, screenshot or page.
     papers: dict[int, str] = field(default_factory=dict)

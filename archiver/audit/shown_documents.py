@@ -1,4 +1,4 @@
-"""Open the documents of a package for its report: page counts, thumbnails, and why some are unreadable."""
+"""Open the documents of a package for its report: page counts, thumbnails, and reasons why some are unreadable."""
 
 from __future__ import annotations
 
@@ -12,27 +12,33 @@ from archiver.model import Material
 from archiver.store import names
 from archiver.store.content.objects import ContentStore
 
-#: A report is one file that opens at once; of further pictures it states the size alone.
+#: Thumbnails are part of the report's file, and with more of them a browser opens it slowly. The report shows only
+#: the size of further pictures.
 _MAX_THUMBNAILS = 300
-#: The outcome of a document that could be read; other outcomes are the reasons of
-#: :mod:`archiver.documents.document`.
+#: The outcome of a document that could be read. The other outcomes are the codes of
+#: :data:`archiver.documents.document.PROBLEMS`.
 READ = "read"
 
 
 class ShownDocuments:
-    """Open each content once, and count the outcomes."""
+    """Opens each content once, and counts the outcomes."""
 
     def __init__(self, content: ContentStore, document_reader: DocumentReader) -> None:
+        """Open contents of ``content`` with ``document_reader``, which the caller closes."""
         self._content = content
         self._document_reader = document_reader
         self._document_by_sha256: dict[str, Document] = {}
         self._thumbnail_count = 0
+        #: READ or a code of PROBLEMS -> number of documents; contents that are not documents do not count.
         self.outcome_counts: Counter[str] = Counter()
 
     def describe(self, material: Material) -> Document:
-        """Return the pages or the thumbnail of a material; ``Document.problem`` is the reason for having neither.
+        """Return the facts of a material's document, without its text.
 
-        Never raises for bad content.  The name decides only whether a content is opened at all.
+        ``kind`` is empty if the material is not a document.  Bad content raises nothing: ``problem`` states why it
+        could not be read.  Equal contents share one result, that of the first material described.
+
+        Raises OSError if the stored content is missing.
         """
         sha256 = material.sha256 or ""
         if sha256 not in self._document_by_sha256:
@@ -41,6 +47,7 @@ class ShownDocuments:
         return self._document_by_sha256[sha256]
 
     def _open(self, sha256: str, filename: str) -> Document:
+        """Read a stored content known as ``filename``, and count the outcome."""
         if not may_be_document(filename):
             return Document("")
         document = self._document_reader.read(self._content.path(sha256), filename, sha256, with_text=False)

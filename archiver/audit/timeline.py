@@ -1,19 +1,20 @@
-"""Lay out the timeline of a filing: the place of each mark on the picture, in pixels.  Pure."""
+"""Lay out the timeline of a filing: compute the position of each mark on the picture, in pixels.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
-#: Pixels: width of the picture and of its labels, height of a row, room for the ticks above.
+#: In pixels: the width of the picture and of the labels at its left, the height of a row and of the ticks above.
 PICTURE_WIDTH, LABEL_WIDTH, ROW_HEIGHT, _TICKS_HEIGHT = 960, 190, 30, 34
 _RIGHT_MARGIN, _BOTTOM_MARGIN = 24, 8
-#: Free time at both ends, so that no mark lies on the edge.
+#: The part of the shown duration that is added at each end, so that no mark lies on the edge.
 _MARGIN_SHARE = 0.02
-#: Distances between ticks that people read at once.
+#: Possible distances between two ticks: those that people recognize at a glance.
 _TICK_MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
-#: More labels than this run into each other at this width.
+#: With more ticks their labels would overlap.
 _MAX_TICKS = 9
 
 
@@ -21,51 +22,64 @@ _MAX_TICKS = 9
 class TimelineMark:
     """An event in the life of a filing, or a hold with its duration."""
 
-    kind: str  # also its class in the style sheet; only a "hold" lasts
+    kind: str  # also a part of its class in the style sheet; only a "hold" has a duration
     at: datetime
-    title: str  # shown to a reader who points at it
-    until: datetime | None = None  # the end of a hold; None: it still lasts
+    title: str  # shown when a reader points at the mark
+    until: datetime | None = None  # the end of a hold; None if the hold is still in force
+
+
+class MarkRow(NamedTuple):
+    """The marks of one row, in any order."""
+
+    label: str
+    marks: Sequence[TimelineMark]
+
+
+class Tick(NamedTuple):
+    """A labelled point of the time axis."""
+
+    x: float
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedMark:
-    """A mark on the picture; ``width`` is 0 for all but holds."""
+    """A mark on the picture."""
 
     kind: str
-    x: float
-    width: float
+    x: float  # of the left edge
+    width: float  # 0 for all but holds
     title: str
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """A line of the picture."""
+    """A row of the picture."""
 
     label: str
-    y: int
+    y: int  # of the upper edge
     marks: tuple[PlacedMark, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The whole picture; a tick is a place and a label."""
+    """The whole picture, PICTURE_WIDTH wide."""
 
     rows: tuple[TimelineRow, ...]
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[Tick, ...]
     height: int
 
 
-def lay_out_timeline(
-    labelled_marks: Sequence[tuple[str, Sequence[TimelineMark]]], newest_time: datetime
-) -> Timeline:
-    """Place the marks of each labelled row between the first mark and the later of ``newest_time`` and the last.
+def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Timeline:
+    """Return the picture of ``mark_rows``, with its rows in the same order.
 
-    Marks of one kind that would fall on the same pixel are drawn once.
+    The picture begins before the first mark.  It ends after ``newest_time``, or after the last mark if that is
+    later. If several marks of one kind fall on the same pixel of a row, only the first of them is drawn.
     """
-    mark_times = [mark.at for _, marks in labelled_marks for mark in marks]
+    mark_times = [mark.at for _, marks in mark_rows for mark in marks]
     first_time = min(mark_times, default=newest_time)
     last_time = max([newest_time, *mark_times])
-    # A filing of one day is drawn as a day wide: no division by zero.
+    # At least one day is shown, so that a single mark does not cause a division by zero.
     shown_duration = max(last_time - first_time, timedelta(days=1))
     first_time -= shown_duration * _MARGIN_SHARE
     shown_duration *= 1 + 2 * _MARGIN_SHARE
@@ -77,15 +91,19 @@ def lay_out_timeline(
 
     rows = tuple(
         TimelineRow(label, _TICKS_HEIGHT + ROW_HEIGHT * number, _place_marks(marks, x_of, last_time))
-        for number, (label, marks) in enumerate(labelled_marks)
+        for number, (label, marks) in enumerate(mark_rows)
     )
-    ticks = tuple((x_of(time), label) for time, label in _tick_times(first_time, first_time + shown_duration))
+    ticks = tuple(
+        Tick(x_of(tick_time.at), tick_time.label)
+        for tick_time in _choose_tick_times(first_time, first_time + shown_duration)
+    )
     return Timeline(rows, ticks, _TICKS_HEIGHT + ROW_HEIGHT * len(rows) + _BOTTOM_MARGIN)
 
 
 def _place_marks(
     marks: Sequence[TimelineMark], x_of: Callable[[datetime], float], last_time: datetime
 ) -> tuple[PlacedMark, ...]:
+    """Return the marks of a row with their positions; a hold still in force ends at ``last_time``."""
     mark_by_pixel: dict[tuple[str, int], PlacedMark] = {}
     for mark in marks:
         left_edge = x_of(mark.at)
@@ -96,18 +114,28 @@ def _place_marks(
     return tuple(mark_by_pixel.values())
 
 
-def _tick_times(first_time: datetime, last_time: datetime) -> list[tuple[datetime, str]]:
-    """Return first days of months with their labels, as close together as can be read.
+class _TickTime(NamedTuple):
+    """A tick before its position is known."""
 
-    Less than a month gets one tick in the middle, with its day.
+    at: datetime
+    label: str
+
+
+def _choose_tick_times(first_time: datetime, last_time: datetime) -> list[_TickTime]:
+    """Return first days of months, at the smallest step of _TICK_MONTHS that gives at most _MAX_TICKS ticks.
+
+    If no month begins between the two times, return one tick in the middle, labelled with the day of
+    ``first_time``. If even the largest step gives too many ticks, return none.
     """
     for month_step in _TICK_MONTHS:
-        tick_times = []
+        tick_times: list[_TickTime] = []
         year, month = first_time.year, first_time.month
-        while (month_begin := datetime(year, month, 1, tzinfo=UTC)) < last_time:
-            if month_begin >= first_time and (year * 12 + month - 1) % month_step == 0:
-                tick_times.append((month_begin, f"{year}" if month_step >= 12 else f"{year}-{month:02}"))
+        while (month_start := datetime(year, month, 1, tzinfo=UTC)) < last_time:
+            if month_start >= first_time and (year * 12 + month - 1) % month_step == 0:
+                label = f"{year}" if month_step >= 12 else f"{year}-{month:02}"
+                tick_times.append(_TickTime(month_start, label))
             year, month = (year + 1, 1) if month == 12 else (year, month + 1)
         if len(tick_times) <= _MAX_TICKS:
-            return tick_times or [(first_time + (last_time - first_time) / 2, f"{first_time:%Y-%m-%d}")]
+            middle_time = first_time + (last_time - first_time) / 2
+            return tick_times or [_TickTime(middle_time, f"{first_time:%Y-%m-%d}")]
     return []

@@ -122,7 +122,7 @@ def audit_command(
     )
     console.info("It opens with report.html, and checks with: python3 -I -S verify.py")
     try:
-        session.perform(RecordNote(**package.export_note(written_package, export_details)))
+        session.perform(RecordNote(**package.note_arguments_for_export(written_package, export_details)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The package is complete, but it could not be journalled.")

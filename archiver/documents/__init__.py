@@ -1,5 +1,5 @@
-"""Reads documents: what type a material is, its text and pages, and whether it came whole.
+"""Reads documents: the type of a material, its text and page count, and signs of damage.
 
-Foreign bytes are parsed in a *document worker* with limits on memory and time.  *Integrity* is a note made at
-capture, from the first and last bytes alone.
+Only a *document worker*, a process with limits on memory and time, parses foreign bytes.  *Integrity* is a check
+at capture that looks at the first and last bytes alone, and notes whether a material seems damaged.
 """

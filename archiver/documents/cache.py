@@ -1,7 +1,8 @@
-"""Cache what was read of documents under the SHA-256 of their content, so that reports open each one once.
+"""Cache the text and facts of documents by the SHA-256 of their content, so that reports open each content once.
 
-The cache holds text of materials: it is readable for the owner alone, and a disposal removes it with the content.
-Entries that another user could have written are discarded: a report would show them as the archive's content.
+The cache holds text of materials.  Therefore only the owner can read it, and a disposal removes the entries of the
+content that it deletes.  An entry that another user could have written is not used, because a report would show it
+as content of the archive.
 """
 
 from __future__ import annotations
@@ -20,49 +21,66 @@ from archiver.documents.document import Document
 from archiver.path_existence import is_there
 
 FOLDER = "documents"
-#: Part of each file name, raised when a release reads documents differently.
+#: Part of each file name. Raised when a release reads documents differently, so that old entries are not found.
 _FORMAT_VERSION = 1
-#: zlib's fastest: entries are read as often as written.
+#: The fastest level of zlib: most entries are read only a few times, so a smaller file saves little.
 _COMPRESSION_LEVEL = 1
 
 
 class DocumentCache:
-    """The folder ``documents`` of an archive, written by the archive's owner alone."""
+    """The folder ``documents`` of an archive, which only the archive's owner writes.
 
-    def __init__(self, root: Path) -> None:
-        self._folder = root / FOLDER
+    An entry is the file ``<first two digits>/<SHA-256>.<type>.<text or facts>.<format version>``, a Document as
+    compressed JSON.
+    """
+
+    def __init__(self, archive_folder: Path) -> None:
+        """Use the cache below ``archive_folder``; :meth:`put` creates it."""
+        self._archive_folder = archive_folder
+        self._cache_folder = archive_folder / FOLDER
 
     def get(self, sha256: str, kind: str, with_text: bool) -> Document | None:
-        """Return the cached document; None if there is none, or none that can be trusted."""
-        path = self._path(sha256, kind, with_text)
+        """Return the document cached for the content ``sha256``; None if there is no entry that can be trusted.
+
+        ``kind`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an entry with
+        the facts alone are cached separately.
+        """
+        entry_path = self._entry_path(sha256, kind, with_text)
         try:
-            if not self._is_trusted(path):
+            if not self._is_trusted(entry_path):
                 return None
-            return Document.from_json(json.loads(zlib.decompress(path.read_bytes())))
+            return Document.from_json(json.loads(zlib.decompress(entry_path.read_bytes())))
         except (OSError, ValueError, TypeError, KeyError, zlib.error):
-            # Missing, damaged or of another release: the document is read again.
+            # The entry is missing, damaged or of another release. The caller then reads the document again.
             return None
 
-    def put(self, sha256: str, with_text: bool, document: Document, content: Path) -> None:
-        """Cache a document for as long as the file ``content`` exists; does nothing if the disk takes no write."""
-        path = self._path(sha256, document.kind, with_text)
-        # A cache that cannot be written costs time, nothing else.
+    def put(self, sha256: str, with_text: bool, document: Document, content_path: Path) -> None:
+        """Cache the document read from the file ``content_path``, whose content has the SHA-256 ``sha256``.
+
+        Caches nothing if that file is gone, if another user than the archive's owner runs this, or if the disk
+        cannot be written.  Never raises OSError.
+        """
+        entry_path = self._entry_path(sha256, document.kind, with_text)
+        # Without the entry, the document is only read once more.
         with suppress(OSError):
-            if os.stat(self._folder.parent).st_uid != os.geteuid():
-                # The owner could not remove what root leaves there.
+            if self._owner_uid() != os.geteuid():
+                # The owner could not remove a file that root creates here.
                 return
-            for folder in (self._folder, path.parent):
+            for folder in (self._cache_folder, entry_path.parent):
                 self._make_private(folder)
-            descriptor, temporary_name = tempfile.mkstemp(dir=path.parent)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(zlib.compress(json.dumps(document.as_json()).encode("ascii"), _COMPRESSION_LEVEL))
-            os.rename(temporary_name, path)
-            if not _certainly_exists(content):
-                # A disposal removed the content while it was read.
-                path.unlink()
+            descriptor, temporary_path = tempfile.mkstemp(dir=entry_path.parent)
+            with os.fdopen(descriptor, "wb") as entry_file:
+                entry_file.write(zlib.compress(json.dumps(document.as_json()).encode("ascii"), _COMPRESSION_LEVEL))
+            os.rename(temporary_path, entry_path)
+            if not _certainly_exists(content_path):
+                # A disposal may have deleted the content, and its entries, while the document was read.
+                entry_path.unlink()
 
     def _make_private(self, folder: Path) -> None:
-        """Create a folder of the owner alone, and replace one that others could write to; raises OSError."""
+        """Create ``folder`` for the owner alone, if it is missing.
+
+        Deletes and replaces a folder or file there that another user owns or can write to.  Raises OSError.
+        """
         if is_there(folder, follow_links=False) and not self._is_owned(folder):
             if stat.S_ISDIR(os.lstat(folder).st_mode):
                 shutil.rmtree(folder)
@@ -70,36 +88,44 @@ class DocumentCache:
                 os.unlink(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
 
-    def _is_trusted(self, path: Path) -> bool:
-        return all(self._is_owned(part) for part in (self._folder, path.parent, path))
+    def _is_trusted(self, entry_path: Path) -> bool:
+        """Return True if only the archive's owner can write the entry and its folders; raises OSError."""
+        return all(self._is_owned(path) for path in (self._cache_folder, entry_path.parent, entry_path))
 
     def _is_owned(self, path: Path) -> bool:
-        """Return True if only the archive's owner could write there; raises OSError if nothing is there."""
-        status = os.lstat(path)
-        is_plain = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
-        # An access-control list that lets somebody write shows in the group's bits.
-        return is_plain and status.st_uid == self._owner() and not status.st_mode & 0o022
+        """Return True if ``path`` is a file or folder that only the archive's owner can write.
 
-    def _owner(self) -> int:
-        return os.stat(self._folder.parent).st_uid
+        Raises OSError if nothing is there.
+        """
+        status = os.lstat(path)
+        is_file_or_folder = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
+        # If an access-control list grants write access to anyone, the group's bit shows it.
+        return is_file_or_folder and status.st_uid == self._owner_uid() and not status.st_mode & 0o022
+
+    def _owner_uid(self) -> int:
+        return os.stat(self._archive_folder).st_uid
 
     def drop(self, sha256_digests: Iterable[str]) -> None:
-        """Remove everything that was read of these contents; raises OSError if an entry stays."""
-        for sha256 in sha256_digests:
-            # Not Path.glob, which skips a folder that cannot be listed: the text in it would stay.
-            with suppress(FileNotFoundError, NotADirectoryError):
-                for path in list((self._folder / sha256[:2]).iterdir()):
-                    if path.name.startswith(f"{sha256}."):
-                        path.unlink(missing_ok=True)
+        """Remove all entries of these contents; raises OSError if one cannot be removed.
 
-    def _path(self, sha256: str, kind: str, with_text: bool) -> Path:
-        return self._folder / sha256[:2] / f"{sha256}.{kind}.{'text' if with_text else 'facts'}.{_FORMAT_VERSION}"
+        Contents without an entry are skipped.
+        """
+        for sha256 in sha256_digests:
+            # Path.glob would skip a folder that cannot be listed, and leave the text in it.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for entry_path in list((self._cache_folder / sha256[:2]).iterdir()):
+                    if entry_path.name.startswith(f"{sha256}."):
+                        entry_path.unlink(missing_ok=True)
+
+    def _entry_path(self, sha256: str, kind: str, with_text: bool) -> Path:
+        scope = "text" if with_text else "facts"
+        return self._cache_folder / sha256[:2] / f"{sha256}.{kind}.{scope}.{_FORMAT_VERSION}"
 
 
 def _certainly_exists(path: Path) -> bool:
-    """Return True if there is a file; False also if that cannot be told, so that its text is rather dropped."""
+    """Return True if there is a file at ``path``; False also if that cannot be determined."""
     try:
         return is_there(path)
     except OSError:
-        # Dropped without need, a text is read again; kept, it would outlive its content.
+        # An entry dropped without need is read again. An entry kept by mistake would outlive its content.
         return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.errors import LazyMessage
 
-#: Code, for the cache and the child -> the sentence for people, of each reason not to read a document.
+#: The reasons why a document was not read: code, as in the cache and in the worker's answers -> sentence for
+#: people.
 PROBLEMS: Mapping[str, LazyMessage] = {
     problem.code: problem
     for problem in (
@@ -21,7 +22,7 @@ PROBLEMS: Mapping[str, LazyMessage] = {
     )
 }
 ENCRYPTED, DAMAGED, TOO_LARGE, TOO_SLOW, TOO_HEAVY, NO_READER = PROBLEMS
-#: Earlier releases kept the sentence in their cache; these never change.
+#: Earlier releases cached the sentence instead of the code. This table is complete and never changes.
 _FORMER_SENTENCES = {
     "it is encrypted": "document.encrypted",
     "it is damaged": "document.damaged",
@@ -31,36 +32,38 @@ _FORMER_SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The readable part of a content, in the cache with the same names of fields."""
+    """The text and facts of a content.  The cache and the worker use the same field names in JSON."""
 
-    #: A type of :mod:`archiver.documents.document_types`; empty for anything but a document.
+    #: A type of :mod:`archiver.documents.document_types`; empty if the content is not a document.
     kind: str
+    #: The text without line ends; empty if only the facts were requested.
     lines: tuple[str, ...] = ()
+    #: Pages or slides; None for other types, and if the document could not be read.
     pages: int | None = None
     #: A code of :data:`PROBLEMS`; empty if the document could be read.
     problem: str = ""
-    #: The lines are only those of the beginning.
+    #: True if ``lines`` holds only the beginning of the text.
     partial: bool = False
+    #: From the document's own metadata; empty if there is none.
     title: str = ""
-    #: The document has a digital signature, of which nothing was checked.
+    #: True if the document contains a digital signature.  The signature was not verified.
     signed: bool = False
-    #: Pixels of a picture.
+    #: The size of a picture in pixels; 0 for other types.
     width: int = 0
     height: int = 0
-    #: A small JPEG in base64.
+    #: A small JPEG of a picture, in base64; empty for other types.
     thumbnail: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the form for the way from the child, and for the cache."""
+        """Return the fields for :meth:`from_json`, as the worker sends and the cache stores them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Document:
-        """Return the document of which :meth:`as_json` made ``fields``.
+        """Return the document that :meth:`as_json` made ``fields`` from.
 
-        Neither the child nor the cache is believed: a document may have taken over the one, and damage the other.
-
-        Raises TypeError or KeyError for anything else.
+        Checks the type of every value: a malicious document may control the worker, and a cache file may be
+        damaged.  Raises TypeError or KeyError if ``fields`` is not a document.
         """
         if not isinstance(fields["lines"], list):
             raise TypeError("lines")
@@ -71,12 +74,21 @@ class Document:
         texts = (document.kind, document.problem, document.title, document.thumbnail, *document.lines)
         numbers = (document.width, document.height, 0 if document.pages is None else document.pages)
         flags = (document.partial, document.signed)
-        for values, expected in ((texts, str), (numbers, int), (flags, bool)):
-            if not all(isinstance(value, expected) for value in values):
-                raise TypeError(f"a field that is no {expected.__name__}")
+        for values, expected_type in ((texts, str), (numbers, int), (flags, bool)):
+            if not all(isinstance(value, expected_type) for value in values):
+                raise TypeError(f"a field that is no {expected_type.__name__}")
         return document
 
     @property
     def problem_message(self) -> LazyMessage | None:
         """The sentence for ``problem``; None if the document could be read."""
         return PROBLEMS.get(self.problem)
+
+
+class Extract(NamedTuple):
+    """The result of a reader for one type of document."""
+
+    #: Field names of :class:`Document` -> values.
+    facts: dict[str, Any]
+    #: The lines of text.  They are read from the document only as they are requested, so iterating can raise too.
+    lines: Iterator[str]

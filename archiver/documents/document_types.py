@@ -1,4 +1,4 @@
-"""Detect the type of a document, by its content first."""
+"""Detect the type of a document from its first bytes, and from its name where the bytes do not show it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 PDF, DOCX, XLSX, PPTX, PICTURE, TEXT = "pdf", "docx", "xlsx", "pptx", "picture", "text"
 _TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json", ".xml", ".html", ".htm", ".toml", ".yaml", ".yml", ".log")
-#: The part that every file of the type has (ECMA-376).
+#: The name of a zip member that every file of the type has (ECMA-376) -> the type.
 _OFFICE_PARTS = (("word/document.xml", DOCX), ("xl/workbook.xml", XLSX), ("ppt/presentation.xml", PPTX))
+#: JPEG, PNG, GIF, BMP, and both byte orders of TIFF.
 _PICTURE_HEADERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-#: Readers accept a PDF header within the first 1,024 bytes (ISO 32000-1, annex H).
+#: PDF readers accept a header anywhere within the first 1,024 bytes (ISO 32000-1, annex H).
 _HEAD_BYTES = 1024
-#: Suffixes of files that are not worth opening; every other file is opened, whatever its name is.
+#: Suffixes of files that are not opened, because they are often large and never documents.
 _OTHER_SUFFIXES = frozenset(
     [
         ".bin",
@@ -52,19 +53,19 @@ _OTHER_SUFFIXES = frozenset(
 
 
 def may_be_document(name: str) -> bool:
-    """Return True unless the name's suffix shows that a file is no document."""
+    """Return False if the suffix of ``name`` shows that the file is not a document, True for any other name."""
     return os.path.splitext(name)[1].lower() not in _OTHER_SUFFIXES
 
 
 def detect_type(path: Path, filename: str) -> str:
-    """Return one of the types above, or an empty string for any other file.
+    """Return the type of the file at ``path`` (``PDF``, ``DOCX`` and so on); empty if it is not a document.
 
-    Plain text has no header, so that ``filename`` decides too.  Never raises: a file that cannot be opened has no
-    type.
+    Plain text has no header.  Therefore the suffix of ``filename``, the name that people know, decides whether it
+    is text.  Never raises OSError: a file that cannot be opened counts as not a document.
     """
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(_HEAD_BYTES)
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
         if b"%PDF-" in head:
             return PDF
         if head.startswith(_PICTURE_HEADERS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
@@ -74,6 +75,6 @@ def detect_type(path: Path, filename: str) -> str:
                 part_names = set(zip_file.namelist())
             return next((office_type for part, office_type in _OFFICE_PARTS if part in part_names), "")
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError):
-        # Whoever wants the file itself gets the error; a damaged zip file is no office document.
+        # A damaged zip file is not an office document. A caller that reads the file itself gets any OSError then.
         return ""
     return TEXT if filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in head else ""

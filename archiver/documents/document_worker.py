@@ -1,7 +1,7 @@
 """Read documents in a process with little memory and time: ``python -m archiver.documents.document_worker``.
 
-A document may be made to harm any reader (bombs of pages, pixels, zip or XML), so no other process opens one.
-The kernel ends this process if a document takes too much, and the next request finds a new process.
+A document may be crafted to harm its reader, for example as a zip or XML bomb, so no other process opens one.  The
+kernel kills this process when a document exceeds a limit.  The parent then starts a new process.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ import os
 import resource
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from archiver.documents.document import DAMAGED, TOO_HEAVY, Document
+from archiver.documents.document import DAMAGED, TOO_HEAVY, Document, Extract
 from archiver.workers import serve, text_to_name
 
-#: A large picture is decoded in memory; with a higher limit a bomb would push the server's own work to swap.
+#: Enough to decode a large picture. With a higher limit, a bomb would push the server's own memory to swap.
 _MEMORY_BYTES = 1 << 30
-#: Processor time for a document; half of the caller's patience, which also covers a busy machine.
+#: Processor time for one document. The caller waits twice as long in real time, because the machine may be busy.
 _CPU_SECONDS = 20
-#: No further page is begun after this time. The rest up to the limit is for the page in hand, so that a long
-#: document gives its beginning instead of nothing.
+#: Processor time after which no further line is read, so that a long document gives its beginning instead of
+#: nothing. It is below _CPU_SECONDS because a page that was begun still has to be finished.
 _TEXT_SECONDS = 10.0
-#: Together some 40 MB of text: no person reads more of a document, and an answer stays far below its limit.
+#: Some 40 MB of text at most. Nobody reads more of a document, and an answer stays far below its limit.
 _MAX_LINES = 20_000
 _MAX_LINE_LENGTH = 2000
-#: The beginning of a text file: a log of gigabytes must not fill the memory.
+#: Only so much of a text file is read: a log of gigabytes would exceed the memory limit.
 _MAX_TEXT_BYTES = 1 << 22
-
-#: The facts of a document, as fields of :class:`Document`, and its lines, read as they are asked for.
-_Extract = tuple[dict[str, Any], Iterator[str]]
 
 
 def main() -> None:
-    """Limit the memory of this process and forbid files, then answer until the requests end."""
+    """Limit this process, then answer requests until the parent closes the socket.
+
+    The limits cover memory, and forbid writing files and core dumps.  Logging and warnings are turned off, because
+    parsers complain about bad documents at length.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -45,76 +46,89 @@ def main() -> None:
 
 
 def _answer_request(request: list[Any]) -> dict[str, Any]:
-    """Read a document; the request is a path, a kind, and True for the text too, not only the facts."""
-    path, kind, with_text = request
-    # For this document: what the process has used by now was for others.
+    """Read a document, and return the fields of :meth:`Document.from_json`.
+
+    ``request`` is a list: the path as :func:`name_to_text` writes it, the type of the document, and True if the
+    text is wanted in addition to the facts.
+    """
+    path_text, kind, with_text = request
+    # RLIMIT_CPU counts from the start of the process, and earlier documents used some of that time.
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
-    return _read_document(os.fsdecode(text_to_name(path)), kind, with_text).as_json()
+    return _read_document(os.fsdecode(text_to_name(path_text)), kind, with_text).as_json()
 
 
 def _read_document(path: str, kind: str, with_text: bool) -> Document:
+    """Read the facts of a document and, with ``with_text``, its lines up to the limits of this module.
+
+    Never raises: ``Document.problem`` states why the document could not be read.
+    """
     text_deadline = time.process_time() + _TEXT_SECONDS
     try:
-        facts, lines = _READERS[kind](path)
-        shown_lines: list[str] = []
+        extract = _READERS[kind](path)
+        document_lines: list[str] = []
         is_partial = False
-        for line in lines if with_text else ():
-            if len(shown_lines) == _MAX_LINES or time.process_time() > text_deadline:
+        for line in extract.lines if with_text else ():
+            if len(document_lines) == _MAX_LINES or time.process_time() > text_deadline:
                 is_partial = True
                 break
-            shown_lines.append(line[:_MAX_LINE_LENGTH])
-        return Document(kind, tuple(shown_lines), partial=is_partial, **facts)
+            document_lines.append(line[:_MAX_LINE_LENGTH])
+        return Document(kind, tuple(document_lines), partial=is_partial, **extract.facts)
     except MemoryError:
         return Document(kind, problem=TOO_HEAVY)
     except Exception:
-        # Third-party parsers raise arbitrary exceptions; to the caller each is an answer.
+        # Third-party parsers raise arbitrary exceptions. Each of them means that the document is damaged.
         return Document(kind, problem=DAMAGED)
 
 
-def _read_pdf(path: str) -> _Extract:
+def _read_pdf(path: str) -> Extract:
     from archiver.documents import pdf
 
     return pdf.read_pdf(path)
 
 
-def _read_docx(path: str) -> _Extract:
+def _read_docx(path: str) -> Extract:
     from archiver.documents import office
 
     return office.read_docx(path)
 
 
-def _read_xlsx(path: str) -> _Extract:
+def _read_xlsx(path: str) -> Extract:
     from archiver.documents import office
 
     return office.read_xlsx(path)
 
 
-def _read_pptx(path: str) -> _Extract:
+def _read_pptx(path: str) -> Extract:
     from archiver.documents import office
 
     return office.read_pptx(path)
 
 
-def _read_picture(path: str) -> _Extract:
+def _read_picture(path: str) -> Extract:
     from archiver.documents import picture
 
     return picture.read_picture(path)
 
 
-def _read_text(path: str) -> _Extract:
-    with open(path, "rb") as stream:
-        data = stream.read(_MAX_TEXT_BYTES)
+def _read_text(path: str) -> Extract:
+    """Read the beginning of a text in UTF-8, or in GB 18030 as many older Chinese texts are.
+
+    Raises OSError, and ValueError for any other encoding.
+    """
+    with open(path, "rb") as text_file:
+        data = text_file.read(_MAX_TEXT_BYTES)
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return {}, iter(data.decode(encoding).splitlines())
+            return Extract({}, iter(data.decode(encoding).splitlines()))
         except UnicodeDecodeError:
-            # Older Chinese texts are in GB 18030: tried next, and there is no third encoding.
+            # Try the next encoding. After the last one, the file is not a text.
             continue
     raise ValueError("not a text")
 
 
-#: Each reader imports its libraries only for the first document of its kind: a child starts at once.
-_READERS: dict[str, Callable[[str], _Extract]] = {
+#: Type of a document -> function that reads it. Each function imports its library when it is called, so that the
+#: process starts fast and loads only what it needs.
+_READERS: dict[str, Callable[[str], Extract]] = {
     "pdf": _read_pdf,
     "docx": _read_docx,
     "xlsx": _read_xlsx,

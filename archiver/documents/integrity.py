@@ -1,6 +1,7 @@
-"""Check from its first and last bytes whether a material looks whole.
+"""Check the first and last bytes of a material for signs of damage.
 
-Cheap enough for every capture, since nothing is parsed: a person who is told at once can still get a good copy.
+Nothing is parsed, so the check is cheap enough for every capture.  A person who learns of the damage at once can
+still get a good copy.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from archiver.errors import LazyMessage
 
-#: The word that the journal keeps -> what it says of a material.
+#: Doubts about a material: code, as in the journal -> sentence for people.
 NOTES: Mapping[str, LazyMessage] = {
     "empty": LazyMessage("it is empty"),
     "cut": LazyMessage("it is cut short: its end is missing"),
@@ -20,23 +21,25 @@ NOTES: Mapping[str, LazyMessage] = {
     "encrypted": LazyMessage("it is encrypted: whoever reads it later may need a password"),
 }
 _HEAD_BYTES = 4096
-#: A zip file may end with a comment of 65,535 bytes; cameras append as much to a picture.
+#: A zip file may end with a comment of 65,535 bytes, and cameras append about as much to a picture.
 _TAIL_BYTES = 1 << 16
 _PDF_HEADER_BYTES = 1024
-#: Of the record at the end of a zip file, without its comment.
-_ZIP_END_BYTES = 22
+#: The signature of the record at the end of a zip file, and the record's length without the comment.
+_ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22
+#: In place of the directory's offset: the zip file is in ZIP64 format, and the offset is in another record.
 _ZIP64_OFFSET = 0xFFFFFFFF
 _OLE_HEADER = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+#: The name of the stream that holds an encrypted office file.
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
-_ZIP_END = b"PK\x05\x06"
+#: A linearized PDF states the length of the whole file near its beginning (ISO 32000-1, annex F).
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
 
 
 def find_doubt(path: str | None, name: bytes) -> str:
-    """Return a word of NOTES for a material that looks damaged, or an empty string.
+    """Return a code of NOTES if a material looks damaged; empty if it does not, or if its type is not checked.
 
-    ``path``: its bytes, None for an empty material; ``name``: the name that people know, whose suffix says what
-    the bytes should be.  Raises OSError if the file cannot be read.
+    ``path`` is the file with its content, None for an empty material.  ``name`` is the name that people know; its
+    suffix decides the type to check for.  Raises OSError if the file cannot be read.
     """
     check = _CHECKS.get(os.path.splitext(name)[1].lower())
     if check is None:
@@ -53,8 +56,11 @@ def find_doubt(path: str | None, name: bytes) -> str:
     return check(head, tail, size)
 
 
-def _pdf(head: bytes, tail: bytes, size: int) -> str:
-    """Check a PDF: its header and end (ISO 32000-1, 7.5.2 and 7.5.5), or the length a linearized one states."""
+def _check_pdf(head: bytes, tail: bytes, size: int) -> str:
+    """Return a doubt about a PDF of ``size`` bytes; empty for none.
+
+    Checks its header and end (ISO 32000-1, 7.5.2 and 7.5.5), and the length that a linearized PDF states.
+    """
     if b"%PDF-" not in head[:_PDF_HEADER_BYTES]:
         return "misnamed"
     linearized = _LINEARIZED.search(head)
@@ -63,8 +69,11 @@ def _pdf(head: bytes, tail: bytes, size: int) -> str:
     return "encrypted" if b"/Encrypt" in tail or b"/Encrypt" in head else ""
 
 
-def _office(head: bytes, tail: bytes, size: int) -> str:
-    """Check a zip file, whose end is APPNOTE.TXT, 4.3.16; or an encrypted one in an OLE file (MS-OFFCRYPTO)."""
+def _check_office(head: bytes, tail: bytes, size: int) -> str:
+    """Return a doubt about an office file of ``size`` bytes; empty for none.
+
+    An office file is a zip file (APPNOTE.TXT, 4.3.16) or, if it is encrypted, an OLE file (MS-OFFCRYPTO).
+    """
     if head.startswith(_OLE_HEADER):
         return "encrypted" if _ENCRYPTED_PACKAGE in head or _ENCRYPTED_PACKAGE in tail else "misnamed"
     if not head.startswith((b"PK\x03\x04", _ZIP_END)):
@@ -72,6 +81,7 @@ def _office(head: bytes, tail: bytes, size: int) -> str:
     end = tail.rfind(_ZIP_END)
     if end < 0 or len(tail) < end + _ZIP_END_BYTES:
         return "cut"
+    # Two numbers at byte 12 of the record: size and offset of the directory, which lies before the record.
     directory_size, directory_offset = struct.unpack("<LL", tail[end + 12 : end + 20])
     end_offset = size - len(tail) + end
     is_zip64 = directory_offset == _ZIP64_OFFSET
@@ -79,25 +89,29 @@ def _office(head: bytes, tail: bytes, size: int) -> str:
 
 
 def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, int], str]:
-    """Return a check for a picture format; the end marker need not come last, since cameras append data."""
+    """Return a check for pictures that begin with ``header``.
 
-    def check(head: bytes, tail: bytes, _: int) -> str:
+    ``end_marker`` may be followed by other bytes, because cameras append data.
+    """
+
+    def check_picture(head: bytes, tail: bytes, _size: int) -> str:
         if not head.startswith(header):
             return "misnamed"
         return "" if end_marker in tail[len(header) :] else "cut"
 
-    return check
+    return check_picture
 
 
-_jpeg = _picture_check(b"\xff\xd8\xff", b"\xff\xd9")
-_png = _picture_check(b"\x89PNG\r\n\x1a\n", b"IEND")
+_check_jpeg = _picture_check(b"\xff\xd8\xff", b"\xff\xd9")
+_check_png = _picture_check(b"\x89PNG\r\n\x1a\n", b"IEND")
 
+#: Suffix, in lower case -> function of head, tail and size that returns a doubt.
 _CHECKS = {
-    b".pdf": _pdf,
-    b".docx": _office,
-    b".xlsx": _office,
-    b".pptx": _office,
-    b".jpg": _jpeg,
-    b".jpeg": _jpeg,
-    b".png": _png,
+    b".pdf": _check_pdf,
+    b".docx": _check_office,
+    b".xlsx": _check_office,
+    b".pptx": _check_office,
+    b".jpg": _check_jpeg,
+    b".jpeg": _check_jpeg,
+    b".png": _check_png,
 }

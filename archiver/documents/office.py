@@ -1,22 +1,31 @@
-"""Read office files with the libraries for them.  Runs in the document worker."""
+"""Read office files (docx, xlsx, pptx) in the document worker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from archiver.documents.document import Extract
+
+#: Endings of the relationship types of a docx file that lead to footnotes and endnotes (ECMA-376).
 _NOTE_RELATIONS = ("/footnotes", "/endnotes")
+#: XML names of a paragraph and of the text in it.
 _PARAGRAPH = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}p"
-_RUN = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}t"
+_TEXT = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}t"
 
 
-def read_docx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Return the title and the lines: paragraphs and table rows in order, then headers, footers and notes."""
-    import docx as library
+def read_docx(path: str) -> Extract:
+    """Return the title and the lines of a Word document.
 
-    document = library.Document(path)
+    Lines are the paragraphs and table rows in order, then headers, footers and notes.  Blank lines are left out.
+    Raises exceptions of any class for a damaged document, also while the lines are read.
+    """
+    import docx
+
+    document = docx.Document(path)
 
     def lines() -> Iterator[str]:
+        """Yield the text of the body, of headers and footers, and of notes, with blank lines."""
         for block in document.iter_inner_content():
             if hasattr(block, "rows"):
                 for row in block.rows:
@@ -28,42 +37,54 @@ def read_docx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
                 yield from (paragraph.text for paragraph in part.paragraphs)
         yield from _note_lines(document)
 
-    return {"title": document.core_properties.title or ""}, (line for line in lines() if line.strip())
+    return Extract({"title": document.core_properties.title or ""}, (line for line in lines() if line.strip()))
 
 
 def _note_lines(document: Any) -> Iterator[str]:
+    """Yield the paragraphs of footnotes and endnotes, which python-docx has no interface for."""
     from docx.oxml import parse_xml
 
     for relation in document.part.rels.values():
         if not relation.is_external and relation.reltype.endswith(_NOTE_RELATIONS):
             for paragraph in parse_xml(relation.target_part.blob).iter(_PARAGRAPH):
-                yield "".join(run.text or "" for run in paragraph.iter(_RUN))
+                yield "".join(text.text or "" for text in paragraph.iter(_TEXT))
 
 
-def read_xlsx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Return the title and a line for each cell with a value, with its sheet and coordinate."""
+def read_xlsx(path: str) -> Extract:
+    """Return the title of a workbook, and a line for each cell with a value, such as ``Sheet1!B2: 17``.
+
+    A formula is shown as its last result.  Raises exceptions of any class for a damaged workbook, also while the
+    lines are read.
+    """
     import openpyxl
 
-    # As a stream: given a path, openpyxl refuses a name without the suffix, which content objects lack.
+    # openpyxl refuses a path without the suffix .xlsx, and content objects have no suffix. The file stays open,
+    # because the rows are read from it later.
     workbook = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # noqa: SIM115
 
     def lines() -> Iterator[str]:
+        """Yield a line for each cell with a value, sheet by sheet and row by row."""
         for sheet in workbook.worksheets:
             for row in sheet.iter_rows():
                 for cell in row:
                     if cell.value is not None:
                         yield f"{sheet.title}!{cell.coordinate}: {cell.value}"
 
-    return {"title": workbook.properties.title or ""}, lines()
+    return Extract({"title": workbook.properties.title or ""}, lines())
 
 
-def read_pptx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Return the number of slides and their text, each slide under its number."""
-    import pptx as library
+def read_pptx(path: str) -> Extract:
+    """Return the number of slides and the text of their shapes.
 
-    slides = list(library.Presentation(path).slides)
+    Before the lines of each slide there is a line with the slide number, such as ``[1]``.  Raises exceptions of
+    any class for a damaged presentation, also while the lines are read.
+    """
+    import pptx
+
+    slides = list(pptx.Presentation(path).slides)
 
     def lines() -> Iterator[str]:
+        """Yield the number of each slide, then the paragraphs of its shapes."""
         for number, slide in enumerate(slides, 1):
             yield f"[{number}]"
             for shape in slide.shapes:
@@ -72,4 +93,4 @@ def read_pptx(path: str) -> tuple[dict[str, Any], Iterator[str]]:
                         paragraph.text for paragraph in shape.text_frame.paragraphs if paragraph.text.strip()
                     )
 
-    return {"pages": len(slides)}, lines()
+    return Extract({"pages": len(slides)}, lines())

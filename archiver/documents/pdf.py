@@ -1,49 +1,56 @@
-"""Read PDF files; the only module that imports pypdf.  Runs in the document worker."""
+"""Read PDF files in the document worker.  No other module imports pypdf."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from pypdf import PdfReader
 from pypdf.errors import FileNotDecryptedError, PyPdfError
 
-from archiver.documents.document import ENCRYPTED
+from archiver.documents.document import ENCRYPTED, Extract
 
 
-def read_pdf(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Return fields of a Document (pages, title, whether it is signed) and the lines, each page under its number.
+def read_pdf(path: str) -> Extract:
+    """Return the page count, title, signature flag and lines of a PDF.
 
-    A document that is encrypted, but opens without a password, is read.  Raises any exception for a damaged one.
+    Before the lines of each page there is a line with the page number, such as ``[1]``.  An encrypted document is
+    read if it opens with an empty password; otherwise the problem is ENCRYPTED.
+
+    Raises exceptions of any class for a damaged document, also while the lines are read.
     """
     reader = PdfReader(path)
     if reader.is_encrypted and not reader.decrypt(""):
-        return {"problem": ENCRYPTED}, iter(())
-    fields = {"pages": len(reader.pages), "title": _title(reader), "signed": _is_signed(reader)}
-    return fields, _page_lines(reader)
+        return Extract({"problem": ENCRYPTED}, iter(()))
+    facts = {"pages": len(reader.pages), "title": _title(reader), "signed": _is_signed(reader)}
+    return Extract(facts, _page_lines(reader))
 
 
 def _page_lines(reader: PdfReader) -> Iterator[str]:
+    """Yield the number of each page, such as ``[1]``, then the lines of the page."""
     for number, page in enumerate(reader.pages, 1):
         yield f"[{number}]"
         yield from page.extract_text().splitlines()
 
 
 def _title(reader: PdfReader) -> str:
+    """Return the title in the metadata; empty if there is none, or if the metadata cannot be read."""
     try:
         return str(reader.metadata.title or "") if reader.metadata else ""
     except (PyPdfError, ValueError, TypeError, AttributeError):
-        # A damaged dictionary of metadata: the pages may be fine.
+        # Only the metadata are damaged. The pages may be readable.
         return ""
 
 
 def _is_signed(reader: PdfReader) -> bool:
-    """Return True if a signature field is filled (ISO 32000-1, 12.7.4.5); the signature itself is not checked."""
+    """Return True if any signature field has a value (ISO 32000-1, 12.7.4.5).
+
+    Does not verify the signature.  A form that cannot be read counts as unsigned.
+    """
     try:
         if "/AcroForm" not in reader.root_object:
             return False
         form_fields = (reader.get_fields() or {}).values()
         return any(field.get("/FT") == "/Sig" and field.get("/V") for field in form_fields)
     except (PyPdfError, FileNotDecryptedError, ValueError, TypeError, AttributeError, KeyError):
-        # A damaged form: the pages may be fine.
+        # Only the form is damaged. The pages may be readable.
         return False

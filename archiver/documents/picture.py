@@ -1,30 +1,33 @@
-"""Read pictures; the only module that imports Pillow.  Runs in the document worker."""
+"""Read pictures in the document worker.  No other module imports Pillow."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
-from typing import Any
 
 from PIL import Image, ImageOps
 
+from archiver.documents.document import Extract
+
+#: The longer side of a thumbnail at most.
 _THUMBNAIL_PIXELS = 96
-#: JPEG quality at which a thumbnail takes two or three kilobytes.
+#: The JPEG quality, from 1 to 95. At this quality a thumbnail has two or three kilobytes.
 _THUMBNAIL_QUALITY = 60
 
 
-def read_picture(path: str) -> tuple[dict[str, Any], Iterator[str]]:
-    """Return fields of a Document: size in pixels and a thumbnail; no lines.
+def read_picture(path: str) -> Extract:
+    """Return the size in pixels and a thumbnail of a picture.  There are no lines.
 
-    Raises any exception for a damaged picture, also Pillow's refusal of one with too many pixels.
+    Raises exceptions of any class for a damaged picture, and Pillow's DecompressionBombError for one with too many
+    pixels.
     """
     with Image.open(path) as picture:
         width, height = picture.size
+        # Makes the decoder of JPEG scale down while it decodes, which saves memory and time.
         picture.draft("RGB", (_THUMBNAIL_PIXELS * 2, _THUMBNAIL_PIXELS * 2))
         thumbnail = ImageOps.exif_transpose(picture).convert("RGB")
         thumbnail.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
-        jpeg = io.BytesIO()
-        thumbnail.save(jpeg, "JPEG", quality=_THUMBNAIL_QUALITY)
-    fields = {"width": width, "height": height, "thumbnail": base64.b64encode(jpeg.getvalue()).decode("ascii")}
-    return fields, iter(())
+        jpeg_buffer = io.BytesIO()
+        thumbnail.save(jpeg_buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
+    thumbnail_base64 = base64.b64encode(jpeg_buffer.getvalue()).decode("ascii")
+    return Extract({"width": width, "height": height, "thumbnail": thumbnail_base64}, iter(()))

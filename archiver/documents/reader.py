@@ -1,4 +1,4 @@
-"""Read documents in a child with limits; a bad document becomes a value with the reason, and stops nothing."""
+"""Read documents in a worker process with limits, and compare their lines."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from archiver.documents.document import NO_READER, TOO_HEAVY, TOO_LARGE, TOO_SLO
 from archiver.documents.document_types import PICTURE, detect_type
 from archiver.workers import Worker, WorkerDied, WorkerHung, WorkerProblem, WorkerProgram, name_to_text
 
-#: The child has half of this as processor time; the other half is for a busy machine. With more, a few bad
-#: documents would hold up a report for long; with less, good ones on a busy machine would count as slow.
+#: Real time for one document: twice the worker's limit of processor time, because the machine may be busy. With
+#: more, a few bad documents would delay a report for long. With less, good documents on a busy machine would fail.
 _PATIENCE_SECONDS = 40.0
-#: Larger files are hardly documents, and would meet the child's limit of memory after a long time.
+#: Larger files are hardly ever documents, and would only exceed the worker's limit of memory after a long time.
 _MAX_DOCUMENT_BYTES = 256 << 20
-#: 20,000 lines of 2,000 characters, six bytes each where JSON escapes them.  The child's own limits end it before,
-#: unless a document has taken it over.
+#: More than the worker's 20,000 lines of 2,000 characters, even if JSON takes six bytes for each.  Only a worker
+#: under the control of a malicious document sends more.
 _MAX_ANSWER_BYTES = 256 << 20
-#: Failures that a busy machine can cause: not cached, so that the next report tries again.
+#: Problems that a busy machine can cause. They are not cached, so the next report tries again.
 _TRANSIENT_PROBLEMS = frozenset({TOO_SLOW, TOO_HEAVY, NO_READER})
 
 
 class DocumentReader:
-    """Reads one document after the other, in a child until the end of the ``with`` block.
+    """Reads one document at a time in a worker process, which ends with the ``with`` block.
 
-    With a ``cache`` each content is read once.
+    The process starts with the first document that is not cached.
     """
 
     def __init__(self, cache: DocumentCache | None = None) -> None:
+        """Look up and store contents in ``cache``; None reads every document again."""
         self._cache = cache
         self._worker = Worker(
             WorkerProgram(
@@ -51,13 +52,13 @@ class DocumentReader:
         self._worker.kill()
 
     def read(self, path: Path, filename: str, sha256: str = "", *, with_text: bool = True) -> Document:
-        """Read the text and facts of the document at ``path``, or only the facts.
+        """Read the facts of the document at ``path`` and, with ``with_text``, its lines.
 
-        ``filename`` is the name people know: a content object has no suffix. With the ``sha256`` of the content
-        the result is cached.
+        ``filename`` is the name that people know; its suffix matters because a content object has none.  The
+        result is cached under ``sha256``, the digest of the content; an empty one turns the cache off.
 
-        Bad content raises nothing: ``Document.problem`` says why it could not be read. Raises OSError if ``path``
-        cannot be opened.
+        Bad content raises nothing: ``Document.problem`` states why it could not be read, and ``Document.kind`` is
+        empty for a file that is not a document.  Raises OSError if a document's size cannot be read.
         """
         kind = detect_type(path, filename)
         if not kind:
@@ -73,20 +74,24 @@ class DocumentReader:
         return document
 
     def _extract_in_worker(self, path: Path, kind: str, with_text: bool) -> Document:
-        """Return the document as read by the child, or with a problem; end a child at a limit."""
+        """Have the worker read a document; return it, or a document with a problem.
+
+        Kills a worker that reached a limit or sent something else than a document, so that the next document gets
+        a new one.  Never raises.
+        """
         try:
             self._worker.start()
         except WorkerDied:
-            # This user may not run this Python, or there are too many processes.
+            # For example, the user's limit of processes is reached.
             return Document(kind, problem=NO_READER)
         request = [name_to_text(os.fsencode(path)), kind, with_text]
         try:
             document = self._worker.call(request, Document.from_json, _PATIENCE_SECONDS)
         except WorkerHung:
-            # Killed already: the next document gets a new child.
+            # ``call`` has killed the worker already.
             return Document(kind, problem=TOO_SLOW)
         except WorkerProblem:
-            # The kernel ended it at one of its limits, or what it answers is no document.
+            # The kernel killed the worker at one of its limits, or the answer was not a document.
             document = Document(kind, problem=TOO_HEAVY)
         if document.problem == TOO_HEAVY:
             self._worker.kill()
@@ -94,6 +99,12 @@ class DocumentReader:
 
 
 def line_differences(old: Document, new: Document, max_lines: int = 200) -> list[str]:
-    """Return a unified difference without the head, at most ``max_lines`` and a count of the rest."""
-    lines = list(difflib.unified_diff(old.lines, new.lines, lineterm="", n=1))[2:]
-    return lines if len(lines) <= max_lines else [*lines[:max_lines], f"... {len(lines) - max_lines}"]
+    """Return the lines of a unified diff from ``old`` to ``new``, with one line of context and no file header.
+
+    At most ``max_lines`` lines are returned.  If there are more, one line such as ``... 57`` with the number of
+    omitted lines follows them.  Equal texts give an empty list.
+    """
+    # The first two lines of a unified diff name the files.
+    diff_lines = list(difflib.unified_diff(old.lines, new.lines, lineterm="", n=1))[2:]
+    omitted_count = len(diff_lines) - max_lines
+    return diff_lines if omitted_count <= 0 else [*diff_lines[:max_lines], f"... {omitted_count}"]

@@ -1,7 +1,8 @@
-"""Makes proof for people who trust nobody's software, and keeps the proof in the journal.
+"""Makes proof that outsiders can check without this program, and keeps the proof in the journal.
 
-- A *checkpoint* is a signed tag over every ref as of one event; the *roll-up* is the digest of these refs.
-- A *token* is the signed reply of a time-stamp authority (RFC 3161) about the newest event; *roots* are the
-  certificates of the authority, pinned when the archive was created.
-- A *key rotation* puts a new signing key into force, endorsed by the old key unless that is lost.
+- A *checkpoint* is an event with a signed tag.  The tag states the SHA-256 of the previous event and the
+  *roll-up*, a digest of all refs.
+- A *token* is the signed reply of a time-stamp authority (RFC 3161) about one event.  *Roots* are the certificates
+  of the authority, which are pinned when the archive is created.
+- A *key rotation* replaces the signing key.  The old key signs the new one, unless the old key is lost.
 """

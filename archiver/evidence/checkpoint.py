@@ -1,4 +1,4 @@
-"""Checkpoints: signed events that cover every ref of the archive."""
+"""Sign checkpoints: events whose signed tag covers every ref of the archive."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from archiver.store.events.evidence_events import CheckpointSigned
 from archiver.store.writer import Draft
 from archiver.verify.witness import Witness
 
-#: Longest time without a checkpoint while anything happens. Longer: more history that only its own chain vouches
-#: for. Shorter: more tags and events, and for most archives one a day is no more than one for every busy day.
+#: Longest time between two checkpoints while events are journalled. Longer: more events have no signature after
+#: them, only the hash chain. Shorter: more tags and events, for little more proof.
 _INTERVAL_SECONDS = 86_400
 
 
-def roll_up(refs: Mapping[str, str]) -> str:
-    """Return the SHA-256 over all refs: a line ``<oid> <ref>`` for each, in the byte order of the names.
+def hash_refs(refs: Mapping[str, str]) -> str:
+    """Return the roll-up: the SHA-256, in hex, over all ``refs`` (full ref name -> object id).
 
-    Checked by ``verify`` and by the verifier in a package, each with code of its own: the form is a format.
+    The digest is taken over a line ``<oid> <ref>`` for each ref, sorted by the bytes of the ref names.  This is a
+    format: ``archiver verify`` and the verifier in a package compute the digest with code of their own.
     """
     ordered_refs = sorted(refs.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
     lines = "".join(f"{oid} {ref}\n" for ref, oid in ordered_refs)
@@ -29,10 +30,11 @@ def roll_up(refs: Mapping[str, str]) -> str:
 
 
 def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
-    """Sign all refs as of the newest event, and journal the checkpoint.
+    """Sign all refs as of the newest event, and return the event of the checkpoint.
 
-    Raises Busy after ``lock_timeout``, StorageError if the journal is missing, the key cannot sign or the
-    archive cannot be written. Nothing is journalled then.
+    Waits ``lock_timeout`` seconds for the archive's lock.  Raises Busy if the lock is still held then,
+    StorageError if the journal is missing, the key cannot sign or the archive cannot be written.  Nothing is
+    journalled then.
     """
     with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
@@ -43,26 +45,35 @@ def make_checkpoint(archive: Archive, lock_timeout: float) -> Event:
                 path=archive.repository_path,
             )
         refs = archive.repository.refs()
-        digest = roll_up(refs)
+        refs_digest = hash_refs(refs)
         tag_name = f"{CHECKPOINTS}/{head.seq + 1}"
-        tag_message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {digest}\n"
-        details = CheckpointSigned(refs=len(refs), refs_sha256=digest)
+        tag_message = f"checkpoint {head.seq + 1}\n\nevent-sha256 {head.sha256}\nrefs-sha256 {refs_digest}\n"
+        details = CheckpointSigned(refs=len(refs), refs_sha256=refs_digest)
         return writer.append(Draft(tag_name, details), (tag_name, head.commit, tag_message))
 
 
 def is_checkpoint_due(archive: Archive) -> bool:
-    """Return True if anything was journalled since the last checkpoint, and that is a day old or more."""
+    """Return True if there are events after the last checkpoint, and that checkpoint is at least a day old.
+
+    An archive with events but without any checkpoint needs one at once.  A repository without events needs none.
+    """
     head = archive.journal.head()
-    last_checkpoint = archive.index.last_checkpoint()
-    if head is None or (last_checkpoint is not None and last_checkpoint[0] == head.seq):
+    if head is None:
         return False
+    last_checkpoint = archive.index.last_checkpoint()
     if last_checkpoint is None:
         return True
-    age_seconds = (clock.read().wall - clock.parse(last_checkpoint[1])).total_seconds()
-    # A wall clock that was set back must not put checkpoints off.
+    checkpoint_seq, checkpoint_time = last_checkpoint
+    if checkpoint_seq == head.seq:
+        return False
+    age_seconds = (clock.read().wall - clock.parse(checkpoint_time)).total_seconds()
+    # A negative age means that the wall clock was set back. That must not delay the checkpoint.
     return not 0 <= age_seconds < _INTERVAL_SECONDS
 
 
 def witness_of(archive: Archive, checkpoint: Event) -> Witness:
-    """Return the witness line of a checkpoint, to be kept outside of the archive."""
+    """Return the witness line of the event ``checkpoint``.
+
+    People keep the line outside of the archive, and verify the archive against it later.
+    """
     return Witness(archive.index.archive_id, checkpoint.seq, checkpoint.sha256, checkpoint.clock["time"])

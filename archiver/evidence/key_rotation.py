@@ -1,4 +1,4 @@
-"""Changing the signing key: in good time with the old key's endorsement, or after the old key was lost."""
+"""Replace or back up the signing key of an archive."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from archiver.store.writer import Draft
 
 
 def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
-    """Put a new signing key into force; signatures of the old key stay valid.
+    """Replace the signing key with a new one, and return the journalled event.  Old signatures stay valid.
 
-    The old key endorses the new one with a signed tag. With ``is_old_key_lost`` there is no tag, and only the
-    journal and the next witness line vouch for the new key.
+    The old key endorses the new one: it signs a tag that contains the new public key.  With ``is_old_key_lost``
+    there is no such tag, and only the journal and the next witness line vouch for the new key.
 
-    Survives a crash: once the event is journalled, recovery installs the key that it names. Before that, the old
-    key stays in force.
+    Survives a crash: after the event is journalled, recovery installs the key that the event names.  Before that,
+    the old key stays in use.
 
-    Raises UsageError without a reason, StorageError if the old key cannot sign or the archive cannot be
-    written, Busy after ``lock_timeout``. The old key stays in force then.
+    Waits ``lock_timeout`` seconds for the archive's lock.  Raises UsageError if ``reason`` is blank or cannot be
+    recorded, StorageError if the journal is missing, the old key cannot sign or the archive cannot be written, and
+    Busy if the lock is still held.  The old key stays in use then.
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
@@ -35,16 +36,17 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
             raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
         allowed_signers = keys.prepare_next_key(archive.keys, archive.signers())
         tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
+        # The new key is the last line of the file. Every earlier key stays listed for its old signatures.
         public_key = allowed_signers.splitlines()[-1].decode("ascii")
-        key_change = KeyReplaced if is_old_key_lost else KeyRotated
+        event_class = KeyReplaced if is_old_key_lost else KeyRotated
         draft = Draft(
             "key" if is_old_key_lost else tag_name,
-            key_change(public=public_key, reason=reason),
+            event_class(public=public_key, reason=reason),
             {SIGNERS_FILE: io.BytesIO(allowed_signers)},
         )
         tag_message = f"the next key is\n\n{public_key}\n"
         event = writer.append(draft, None if is_old_key_lost else (tag_name, head.commit, tag_message))
-        # Crash window: the journal names a key that is not installed yet; recovery installs it.
+        # A crash here leaves a journal that names a key which is not installed yet. Recovery installs it.
         keys.install_next_key(archive.keys, allowed_signers)
     return event
 
@@ -52,8 +54,8 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
 def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     """Copy the signing key to the new folder ``target``, and journal that a copy exists.
 
-    Raises StorageError if the copy cannot be written, Busy after ``lock_timeout``: then the copy exists, and is
-    not journalled.
+    Waits ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if the copy or the archive cannot
+    be written, Busy if the lock is still held.  After Busy the copy exists, although it is not journalled.
     """
     try:
         keys.copy_keys(archive.keys, target)

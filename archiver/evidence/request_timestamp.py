@@ -1,4 +1,4 @@
-"""Time-stamps in the journal: an outside authority confirms when the newest event existed already."""
+"""Request time-stamp tokens (RFC 3161): an outside authority confirms that an event existed at a certain time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from archiver.verify import rfc3161
 
 
 def is_token_due(archive: Archive) -> bool:
-    """Return True if the newest checkpoint has no token yet and the archive has an authority."""
+    """Return True if no token was journalled since the newest checkpoint, and the archive has an authority.
+
+    A token over a later event also covers the checkpoint, because the events form a hash chain.
+    """
     last_checkpoint, last_token = archive.index.last_checkpoint(), archive.index.last_token()
-    if last_checkpoint is None or (last_token is not None and last_token[0] >= last_checkpoint[0]):
+    if last_checkpoint is None:
+        return False
+    checkpoint_seq, _ = last_checkpoint
+    if last_token is not None and last_token[0] >= checkpoint_seq:
         return False
     return bool(pinned_roots(archive))
 
 
 def pinned_roots(archive: Archive) -> bytes:
-    """Return the certificates (PEM) pinned when the archive was created; empty without an authority."""
+    """Return the certificates (PEM) of the archive's time-stamp authority; empty if it has no authority.
+
+    They are an attachment of the first event, so that nobody can replace them later.
+    """
     first_event = archive.journal.first()
-    if first_event is None or all(item.name != ROOTS_FILE for item in first_event.attachments):
+    if first_event is None or all(attachment.name != ROOTS_FILE for attachment in first_event.attachments):
         return b""
     return archive.journal.attachment(first_event, ROOTS_FILE)
 
@@ -34,10 +43,12 @@ def pinned_roots(archive: Archive) -> bytes:
 def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
     """Request a token over the newest event from the authority at ``url``, and journal the token.
 
-    The compliance clock moves up to the time of the token, if that is later.
+    The compliance clock advances to the time of the token, if that is later.
 
-    Raises StorageError if the authority gives no token, or none that leads to the pinned certificates, and Busy
-    after ``lock_timeout``. Nothing is journalled then.
+    Waits for the authority before it takes the archive's lock, then ``lock_timeout`` seconds for the lock.  Raises
+    StorageError if the journal is missing, the authority sends no token, the token's certificate does not lead to
+    a pinned one, or the archive cannot be written.  Raises Busy if the lock is still held.  Nothing is journalled
+    then.
     """
     head = archive.journal.head()
     if head is None:

@@ -34,7 +34,7 @@ component = st.one_of(
 @given(st.lists(st.lists(component, min_size=1, max_size=3).map(b"/".join), max_size=20, unique=True))
 def test_portable_names_never_fall_together(paths: list[bytes]) -> None:
     names = PortableNames()
-    made = [names.path(path) for path in paths]
+    made = [names.assign_path(path) for path in paths]
     folded = [unicodedata.normalize("NFC", name).casefold() for name in made]
     assert len(set(folded)) == len(paths)
     for name, original in zip(made, paths, strict=True):
@@ -48,7 +48,9 @@ def test_portable_names_never_fall_together(paths: list[bytes]) -> None:
 
 
 def test_readable_names_stay_as_they_are() -> None:
-    assert PortableNames().path("算法/首次 备案/报告（终）.docx".encode()) == "算法/首次 备案/报告（终）.docx"
+    assert (
+        PortableNames().assign_path("算法/首次 备案/报告（终）.docx".encode()) == "算法/首次 备案/报告（终）.docx"
+    )
 
 
 @pytest.fixture

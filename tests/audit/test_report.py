@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, TimelineMark, lay_out_timeline
+from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, MarkRow, TimelineMark, lay_out_timeline
 from archiver.filings.expected_materials import EXPECTED, find_expected
 from tests.support.site import SAMPLES, Site
 
@@ -45,7 +45,7 @@ def test_every_mark_stands_on_the_picture_in_the_order_of_time(rows: list[Any], 
 def test_thousands_of_versions_become_as_many_marks_as_there_are_pixels() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     many = [TimelineMark("version", start + timedelta(hours=n), str(n)) for n in range(20_000)]
-    assert len(lay_out_timeline([("s", many)], start + timedelta(days=900)).rows[0].marks) <= PICTURE_WIDTH
+    assert len(lay_out_timeline([MarkRow("s", many)], start + timedelta(days=900)).rows[0].marks) <= PICTURE_WIDTH
 
 
 def test_what_is_expected_of_a_submission() -> None:

@@ -69,7 +69,7 @@ def verifier(copied: Path) -> ModuleType:
 def wrong(verifier: ModuleType) -> list[tuple[str, str]]:
     checker = verifier.Checker("en")
     verifier.check(checker, None)
-    found: list[tuple[str, str]] = checker.wrong
+    found: list[tuple[str, str]] = checker.findings
     return found
 
 

@@ -31,8 +31,8 @@ CLASSES = list(DETAILS_BY_ACTION.values())
 _OWN_WORDS = ("archiver/cli/", "archiver/actions/", "archiver/audit/resources/verify.py")
 #: Other words that are spelled like an action, and what each of them is.
 _OTHER_MEANINGS = {
-    ("archiver/audit/report.py", "hold"): "a kind of mark on the timeline",
-    ("archiver/audit/report.py", "notice"): "a kind of mark on the timeline",
+    ("archiver/audit/filing_timeline.py", "hold"): "a kind of mark on the timeline",
+    ("archiver/audit/filing_timeline.py", "notice"): "a kind of mark on the timeline",
     ("archiver/audit/timeline.py", "hold"): "a kind of mark on the timeline",
     ("archiver/config/settings.py", "timestamp"): "a table of the configuration",
     ("archiver/daemon/capture_loop.py", "checkpoint"): "a side task of the daemon",

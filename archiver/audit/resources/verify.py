@@ -4,23 +4,25 @@
     python3 -I -S verify.py [--lang zh|en] [--witness LINE]
     python3 -I -S verify.py --fill-lfs CLONE/.git/lfs/objects
 
-One file, the standard library of Python 3.8 or later, no network, nothing of the
-archive's own program.  It reads, and writes nothing but what --fill-lfs names.
---witness: a line that was kept elsewhere ("archiver-witness 1 ..."); this package
-has to go on from it.  Without one, nothing here tells this archive from a forgery
-that was signed with a key of its own.
+One file for Python 3.8 or later.  It needs only Python's standard library, no network,
+and nothing of the archive's own program.  It writes nothing, except into the folder of
+--fill-lfs.
+--witness: a line that was kept elsewhere ("archiver-witness 1 ...").  The journal of this
+package must contain the checkpoint of that line.  Without such a line, no check can tell
+this archive from a forgery that was signed with another key.
 
 Exit code 0: everything that could be checked is right; 1: something is not.
 
-What it does, in this order; each step rests on the ones before:
- 1. files:    every file is the one in the manifest, and there is no other
+The checks, in this order.  Each of them relies on the ones before it:
+ 1. files:    every file has the digests in the manifests, and there is no other file
  2. journal:  the events form one chain of SHA-256, from the first to the last
- 3. keys:     which signing key was in force at which event
- 4. versions: the changes that the journal lists add up to each version's list,
-              and each material in the package has the SHA-256 of that list
- 5. tags:     sealed versions, checkpoints and changes of the key carry good
-              Ed25519 signatures, and a checkpoint covers all refs of its time
- 6. disposal: what is missing is named by a signed certificate
+ 3. keys:     a new signing key is appended to the earlier ones, and the old key signs
+              it, unless it was lost
+ 4. versions: the changes in the journal add up to the list of each version, and each
+              material in the package has the SHA-256 in that list
+ 5. tags:     submissions, checkpoints and changes of the key have valid Ed25519
+              signatures, and a checkpoint covers all refs of its time
+ 6. disposal: the certificate of each disposal has a valid signature
 """
 
 import base64
@@ -30,11 +32,16 @@ import os
 import struct
 import sys
 
+#: The folder of the package.
 HERE = os.path.dirname(os.path.abspath(__file__))
+#: "prev" of the first event.
 ZERO = "0" * 64
+SIGNATURE_BEGIN = b"-----BEGIN SSH SIGNATURE-----"
+#: Algorithms of manifests.
 MANIFESTS = ("sha256", "sm3")
+#: Manifests of the files beside the folder "data".
 TAG_MANIFESTS = ("tagmanifest-sha256.txt", "tagmanifest-sm3.txt")
-#: What an event can be about; a package may hold events of a newer release.
+#: All actions of events that this program knows. A newer release may write others.
 ACTIONS = {
     "adopt",
     "capture",
@@ -74,7 +81,7 @@ ACTIONS = {
     "watch-lost",
     "watch-path",
 }
-#: What every event has.
+#: Members that every event must have, and their types.
 MEMBERS = (
     ("seq", int),
     ("action", str),
@@ -85,6 +92,7 @@ MEMBERS = (
     ("prev", str),
 )
 
+#: All messages, in English and in Chinese.
 TEXT = {
     "missing": ("the file is missing", "文件缺失"),
     "altered": ("the file was altered", "文件被改动"),
@@ -145,73 +153,95 @@ TEXT = {
 
 
 class Checker:
-    """Collects what is wrong; never stops at the first."""
+    """The state of a check: what was read, and what was found.
+
+    A finding does not end the check, so that one run lists all of them.
+    """
 
     def __init__(self, lang):
-        self.column = 1 if lang == "zh" else 0
-        self.wrong = []
+        """lang: "zh" for messages in Chinese, anything else for English."""
+        self.language_index = 1 if lang == "zh" else 0
+        # Pairs: the file or tag that is not right, and a sentence about it.
+        self.findings = []
+        # Sentences about what this program cannot check.
         self.unchecked = []
+        # Path of each file in a manifest -> SHA-256 of its content.
         self.digests = {}
+        # The events of the journal, oldest first, and the SHA-256 of each.
         self.events = []
-        self.chain = []
-        self.versions = 0
-        self.signatures = 0
+        self.event_digests = []
+        self.version_count = 0
+        self.signature_count = 0
 
-    def say(self, key, *values):
-        return TEXT[key][self.column].format(*values)
+    def translate(self, key, *values):
+        """Return a text of TEXT with its values."""
+        return TEXT[key][self.language_index].format(*values)
 
-    def add(self, where, key, *values):
-        self.wrong.append((where, self.say(key, *values)))
+    def add_finding(self, where, key, *values):
+        """Record that the file or tag "where" is not right, for the reason TEXT[key]."""
+        self.findings.append((where, self.translate(key, *values)))
 
-    def skip(self, key, *values):
-        self.unchecked.append(self.say(key, *values))
+    def add_unchecked(self, key, *values):
+        """Record that something was not checked: TEXT[key]."""
+        self.unchecked.append(self.translate(key, *values))
 
 
 # --- 1. files
 
 
 def check_files(checker):
-    listed = {}
-    for name in sorted(os.listdir(HERE)):
-        for kind in ("tagmanifest-", "manifest-"):
-            algorithm = name[len(kind) : -4]
-            if name.startswith(kind) and name.endswith(".txt") and algorithm in MANIFESTS:
-                read_manifest(checker, name, algorithm, listed)
-    if "manifest-sha256.txt" not in {os.path.basename(name) for name in os.listdir(HERE)}:
-        checker.add("manifest-sha256.txt", "missing")
-    for name in sorted(listed):
-        compare(checker, name, listed[name])
-    for folder, folders, files in os.walk(HERE):
-        folders.sort()
-        for name in sorted(files):
+    """Compare every file with the manifests, and find the files that are in none.
+
+    Manifests of tag files are not in any manifest themselves.
+    """
+    # Path -> the digests that the manifests state, by algorithm.
+    expected = {}
+    top_names = sorted(os.listdir(HERE))
+    for name in top_names:
+        for prefix in ("tagmanifest-", "manifest-"):
+            algorithm = name[len(prefix) : -len(".txt")]
+            if name.startswith(prefix) and name.endswith(".txt") and algorithm in MANIFESTS:
+                read_manifest(checker, name, algorithm, expected)
+    if "manifest-sha256.txt" not in top_names:
+        checker.add_finding("manifest-sha256.txt", "missing")
+    for path in sorted(expected):
+        check_digests(checker, path, expected[path])
+    for folder, subfolders, file_names in os.walk(HERE):
+        subfolders.sort()
+        for name in sorted(file_names):
             path = os.path.relpath(os.path.join(folder, name), HERE).replace(os.sep, "/")
-            if path not in listed and path not in TAG_MANIFESTS:
-                checker.add(path, "extra")
+            if path not in expected and path not in TAG_MANIFESTS:
+                checker.add_finding(path, "extra")
 
 
-def read_manifest(checker, name, algorithm, listed):
+def read_manifest(checker, name, algorithm, expected):
+    """Add the digests of the manifest "name" to "expected": path -> algorithm -> digest.
+
+    A line is a digest, two spaces and a path.  A path that leads out of the package is a finding, and is not read.
+    """
     try:
         hashlib.new(algorithm)
     except ValueError:
-        checker.skip("no sm3")
+        checker.add_unchecked("no sm3")
         return
-    with open(os.path.join(HERE, name), "rb") as stream:
-        for line in stream.read().split(b"\n")[:-1]:
-            digest, gap, path = line.partition(b"  ")
-            try:
-                path = path.decode("utf-8")
-            except UnicodeDecodeError:
-                gap = b""
-            if not gap or ".." in path.split("/") or path.startswith("/"):
-                checker.add(name, "manifest")
-                continue
-            listed.setdefault(path, {})[algorithm] = digest.decode("ascii", "replace")
+    for line in read_lines(name):
+        digest, separator, path_bytes = line.partition(b"  ")
+        try:
+            path = path_bytes.decode("utf-8")
+        except UnicodeDecodeError:
+            path = ""
+            separator = b""
+        if not separator or ".." in path.split("/") or path.startswith("/"):
+            checker.add_finding(name, "manifest")
+            continue
+        expected.setdefault(path, {})[algorithm] = digest.decode("ascii", "replace")
 
 
-def compare(checker, name, wanted):
-    digests = {algorithm: hashlib.new(algorithm) for algorithm in sorted({*wanted, "sha256"})}
+def check_digests(checker, path, expected_digests):
+    """Hash a file, compare it with the digests by algorithm, and keep its SHA-256 in checker.digests."""
+    digests = {algorithm: hashlib.new(algorithm) for algorithm in sorted({*expected_digests, "sha256"})}
     try:
-        with open(os.path.join(HERE, *name.split("/")), "rb") as stream:
+        with open(disk_path(path), "rb") as stream:
             while True:
                 chunk = stream.read(1 << 20)
                 if not chunk:
@@ -219,88 +249,103 @@ def compare(checker, name, wanted):
                 for digest in digests.values():
                     digest.update(chunk)
     except FileNotFoundError:
-        checker.add(name, "missing")
+        checker.add_finding(path, "missing")
         return
     except OSError as error:
-        checker.add(name, "unreadable", error.strerror)
+        checker.add_finding(path, "unreadable", error.strerror)
         return
-    checker.digests[name] = digests["sha256"].hexdigest()
-    if any(digests[algorithm].hexdigest() != digest for algorithm, digest in wanted.items()):
-        checker.add(name, "altered")
+    checker.digests[path] = digests["sha256"].hexdigest()
+    if any(digests[algorithm].hexdigest() != digest for algorithm, digest in expected_digests.items()):
+        checker.add_finding(path, "altered")
 
 
-# --- 2. journal, 3. keys
+def disk_path(path):
+    """Return where a path of the package is on this machine."""
+    return os.path.join(HERE, *path.split("/"))
+
+
+def read_lines(path):
+    """Return the lines of a file without their line feeds; bytes after the last line feed are not a line."""
+    with open(disk_path(path), "rb") as stream:
+        return stream.read().split(b"\n")[:-1]
+
+
+# --- 2. journal
 
 
 def check_journal(checker):
-    prev = ZERO
-    for number, line in enumerate(lines("data/journal.jsonl"), 1):
+    """Read all events, and check that they form one chain and have the right attachments.
+
+    "prev" of an event is the SHA-256 of the previous line.  An event that cannot be read has no "prev", so the
+    chain is not checked there.
+    """
+    previous_digest = ZERO
+    for number, line in enumerate(read_lines("data/journal.jsonl"), 1):
         event = read_event(checker, number, line)
-        if event["prev"] not in (prev, None) or event["seq"] != number:
-            checker.add("data/journal.jsonl", "chain", number)
-        prev = event["sha256"]
+        if event["prev"] not in (previous_digest, None) or event["seq"] != number:
+            checker.add_finding("data/journal.jsonl", "chain", number)
+        previous_digest = event["sha256"]
         checker.events.append(event)
-        checker.chain.append(prev)
+        checker.event_digests.append(previous_digest)
         if event["prev"] is None:
             continue
         if event["action"] not in ACTIONS:
-            checker.add("data/journal.jsonl", "unknown", number, event["action"])
+            checker.add_finding("data/journal.jsonl", "unknown", number, event["action"])
         for item in event["attachments"]:
             path = "data/journal/%d/%s" % (event["seq"], item["name"])
+            # The package leaves out most attachments of filings that were not selected.
             if path in checker.digests and checker.digests[path] != item["sha256"]:
-                checker.add(path, "attachment", event["seq"])
-    for name in sorted(checker.digests):
-        parts = name.split("/")
-        if (
-            parts[:2] == ["data", "journal"]
-            and len(parts) == 4
-            and not known_attachment(checker, parts[2], parts[3])
-        ):
-            checker.add(name, "attachment", parts[2])
+                checker.add_finding(path, "attachment", event["seq"])
+    for path in sorted(checker.digests):
+        parts = path.split("/")
+        is_attachment_path = parts[:2] == ["data", "journal"] and len(parts) == 4
+        if is_attachment_path and not has_attachment(checker, parts[2], parts[3]):
+            checker.add_finding(path, "attachment", parts[2])
 
 
 def read_event(checker, number, line):
-    """An event with its SHA-256; one that cannot be read is a finding, and keeps its place in the chain."""
+    """Return the event of a line of the journal, with its SHA-256 as "sha256".
+
+    An event that cannot be read is a finding.  In its place, return one that is about nothing, with "prev" None.
+    Its SHA-256 is that of its bytes, so that the next event can be checked.
+    """
     try:
         event = json.loads(line)
         if "unreadable" not in event:
-            # What is asked of every event, whoever wrote it.
-            for member, kind in MEMBERS:
-                if not isinstance(event[member], kind):
+            for member, member_type in MEMBERS:
+                if not isinstance(event[member], member_type):
                     raise ValueError(member)
             return dict(event, sha256=hashlib.sha256(line + b"\n").hexdigest())
+        # The archive itself could not read this event. Its bytes are in a file, and the line states their SHA-256.
         path = "data/journal/%d/event.json" % number
         digest = checker.digests.get(path, "")
         if digest != event["unreadable"]:
-            checker.add(path, "attachment", number)
-        held = [{"name": "event.json", "sha256": digest}]
+            checker.add_finding(path, "attachment", number)
+        attachments = [{"name": "event.json", "sha256": digest}]
     except (ValueError, KeyError, TypeError, RecursionError):
-        digest, held = hashlib.sha256(line + b"\n").hexdigest(), []
-    checker.add("data/journal.jsonl", "unread", number)
+        digest, attachments = hashlib.sha256(line + b"\n").hexdigest(), []
+    checker.add_finding("data/journal.jsonl", "unread", number)
     return {
         "seq": number,
         "action": "",
         "object": "",
         "details": {},
         "refs": {},
-        "attachments": held,
+        "attachments": attachments,
         "prev": None,
         "sha256": digest,
     }
 
 
-def known_attachment(checker, seq, name):
+def has_attachment(checker, seq, name):
+    """Return True if the event with the number "seq", a text, has an attachment "name"."""
     if not seq.isdigit() or not 0 < int(seq) <= len(checker.events):
         return False
     return any(item["name"] == name for item in checker.events[int(seq) - 1]["attachments"])
 
 
-def lines(name):
-    with open(os.path.join(HERE, *name.split("/")), "rb") as stream:
-        return stream.read().split(b"\n")[:-1]
-
-
-def attachment(event, name):
+def read_attachment(event, name):
+    """Return the bytes of an attachment.  Raises OSError if the package does not hold it."""
     with open(os.path.join(HERE, "data", "journal", str(event["seq"]), name), "rb") as stream:
         return stream.read()
 
@@ -309,63 +354,86 @@ def attachment(event, name):
 
 
 def check_versions(checker):
-    """Replay the changes of each submission; compare its versions in the package."""
-    index = json.loads(b"".join(lines("data/versions.json")))
-    wanted = {entry["tag"]: entry for entry in index}
-    manifests, states = {}, {}
+    """Replay the changes of each submission, and compare every version with its list in the package.
+
+    Return the digest of each version's list of materials, by the version's tag.
+    """
+    entries = {entry["tag"]: entry for entry in read_versions()}
+    submissions = {submission_of(tag) for tag in entries}
+    list_digests, states = {}, {}
     for event in checker.events:
         if event["action"] != "capture" or not any(
             item["name"] == "changes.jsonl" for item in event["attachments"]
         ):
             continue
-        submission = event["object"].rsplit("/", 1)[0]
-        if not any(tag.rsplit("/", 1)[0] == submission for tag in wanted):
+        # The object of a capture is the tag of its version.
+        tag = event["object"]
+        if submission_of(tag) not in submissions:
             continue
-        state = states.setdefault(submission, {})
-        apply(state, attachment(event, "changes.jsonl").split(b"\n")[:-1])
-        if event["object"] in wanted:
-            manifests[event["object"]] = manifest_digest(state)
-            compare_list(checker, wanted[event["object"]], state)
-            checker.versions += 1
-    for tag in sorted(wanted.keys() - manifests.keys()):
-        checker.add(wanted[tag]["list"], "list")
-    return manifests
+        state = states.setdefault(submission_of(tag), {})
+        apply_changes(state, read_attachment(event, "changes.jsonl").split(b"\n")[:-1])
+        if tag in entries:
+            list_digests[tag] = digest_of_list(state)
+            check_list(checker, entries[tag], state)
+            checker.version_count += 1
+    for tag in sorted(entries.keys() - list_digests.keys()):
+        checker.add_finding(entries[tag]["list"], "list")
+    return list_digests
 
 
-def apply(state, changes):
-    parsed = [json.loads(line) for line in changes]
-    for line in parsed:
-        if line["op"] in ("delete", "rmdir"):
-            state.pop(line["path"], None)
-        elif line.get("from") is not None:
-            state.pop(line["from"], None)
-    for line in parsed:
-        if line["op"] not in ("delete", "rmdir"):
-            state[line["path"]] = (line.get("sha256"), line.get("size", 0))
+def read_versions():
+    """Return the entries of versions.json, one for each version in the package."""
+    return json.loads(b"".join(read_lines("data/versions.json")))
 
 
-def compare_list(checker, entry, state):
-    rows = [json.loads(line) for line in lines(entry["list"])]
-    held = {
+def submission_of(tag):
+    """Return the submission, FILING/SUBMISSION, of a version's tag, FILING/SUBMISSION/vNUMBER."""
+    return tag.rsplit("/", 1)[0]
+
+
+def apply_changes(state, lines):
+    """Apply the lines of a changes.jsonl to "state": path -> (SHA-256, size); the SHA-256 of a folder is None.
+
+    All removals come first, because a path may be removed by one change and added again by another.
+    """
+    changes = [json.loads(line) for line in lines]
+    for change in changes:
+        if change["op"] in ("delete", "rmdir"):
+            state.pop(change["path"], None)
+        elif change.get("from") is not None:
+            state.pop(change["from"], None)
+    for change in changes:
+        if change["op"] not in ("delete", "rmdir"):
+            state[change["path"]] = (change.get("sha256"), change.get("size", 0))
+
+
+def check_list(checker, entry, state):
+    """Check the list of a version: it has the materials of "state", and each is in the package or has a reason."""
+    rows = [json.loads(line) for line in read_lines(entry["list"])]
+    # The list marks a folder, which has no SHA-256, with a slash at the end.
+    listed = {
         row["path"].rstrip("/") if row["sha256"] is None else row["path"]: (row["sha256"], row["size"])
         for row in rows
     }
-    if held != {path: (sha256, size) for path, (sha256, size) in state.items()}:
-        checker.add(entry["list"], "list")
+    if listed != state:
+        checker.add_finding(entry["list"], "list")
     for row in rows:
         if row["sha256"] is None:
             continue
         if row["file"] is not None:
             if checker.digests.get(row["file"]) != row["sha256"]:
-                checker.add(entry["list"], "material", row["path"])
+                checker.add_finding(entry["list"], "material", row["path"])
         elif not row.get("why"):
-            checker.add(entry["list"], "absent", row["path"])
+            checker.add_finding(entry["list"], "absent", row["path"])
 
 
-def manifest_digest(state):
-    """The seal of a handing-in: one canonical line per material, by the bytes of its path."""
+def digest_of_list(state):
+    """Return the SHA-256 over a version's materials, which a submission to the regulator signs.
+
+    It is taken over one line of canonical JSON for each material, sorted by the bytes of the path.
+    """
     digest = hashlib.sha256()
-    for path in sorted(state, key=raw):
+    for path in sorted(state, key=bytes_of_path):
         sha256, size = state[path]
         line = {"path": path, "sha256": sha256, "size": size}
         digest.update(
@@ -374,62 +442,76 @@ def manifest_digest(state):
     return digest.hexdigest()
 
 
-def raw(shown):
-    """A path's bytes: %XX stands for a byte that is not UTF-8, for controls and for a percent sign before two digits."""
-    out, data, place = bytearray(), shown.encode("utf-8"), 0
+def bytes_of_path(text):
+    """Return the bytes of a path.  In its text, %XX stands for a byte that could not be shown.
+
+    A percent sign without two hexadecimal digits after it stands for itself.
+    """
+    path, data, position = bytearray(), text.encode("utf-8"), 0
     digits = b"0123456789abcdefABCDEF"
-    while place < len(data):
-        pair = data[place + 1 : place + 3]
-        if data[place] == 0x25 and len(pair) == 2 and pair[0] in digits and pair[1] in digits:
-            out.append(int(pair, 16))
-            place += 3
+    while position < len(data):
+        pair = data[position + 1 : position + 3]
+        if data[position] == 0x25 and len(pair) == 2 and pair[0] in digits and pair[1] in digits:
+            path.append(int(pair, 16))
+            position += 3
         else:
-            out.append(data[place])
-            place += 1
-    return bytes(out)
+            path.append(data[position])
+            position += 1
+    return bytes(path)
 
 
-# --- 5. tags
+# --- 3. keys, 5. tags
 
 
-def check_tags(checker, manifests):
-    refs, key, signers = {}, b"", b""
+def check_tags(checker, list_digests):
+    """Go through the journal with the refs and the signing key of each time, and check all signatures.
+
+    list_digests: the tag of a version -> the digest of its list, as check_versions returns them.
+    """
+    # Full name of a ref -> object, as of the events so far.
+    refs = {}
+    # The file allowed_signers only grows: each new key is appended. signers is the whole file, and key is the part
+    # that the last event appended: the lines with the key in force.
+    signers, key = b"", b""
     for event in checker.events:
         action = event["action"]
         if action == "checkpoint":
             check_checkpoint(checker, event, dict(refs, **{"refs/heads/journal": journal_commit(event)}), key)
         if action == "key-rotate":
-            check_signed(checker, event, event["object"], key)
+            check_tag(checker, event, event["object"], key)
         if action in ("init", "key-rotate", "key-replace"):
-            new = attachment(event, "allowed_signers")
-            if not new.startswith(signers):
-                checker.add("data/journal/%d/allowed_signers" % event["seq"], "key")
-            signers, key = new, new[len(signers) :]
+            new_signers = read_attachment(event, "allowed_signers")
+            if not new_signers.startswith(signers):
+                checker.add_finding("data/journal/%d/allowed_signers" % event["seq"], "key")
+            signers, key = new_signers, new_signers[len(signers) :]
         if action == "key-replace":
-            checker.skip("lost key", event["seq"])
+            checker.add_unchecked("lost key", event["seq"])
         if action == "submit":
-            check_signed(checker, event, event["details"]["tag"], key)
-            sealed = manifests.get(event["details"]["version"])
-            if sealed is not None and sealed != event["details"]["manifest_sha256"]:
-                checker.add(event["details"]["tag"], "seal")
+            check_tag(checker, event, event["details"]["tag"], key)
+            list_digest = list_digests.get(event["details"]["version"])
+            # None: the version is not in this package.
+            if list_digest is not None and list_digest != event["details"]["manifest_sha256"]:
+                checker.add_finding(event["details"]["tag"], "seal")
         if action == "dispose-certify":
             check_certificate(checker, event, key)
         refs.update(event["refs"])
-    signed = max([event["seq"] for event in checker.events if event["action"] == "checkpoint"], default=0)
-    if signed < len(checker.events):
-        checker.skip("unsigned", signed + 1)
-    stamped = sum(event["action"] == "timestamp" for event in checker.events)
-    if stamped:
-        checker.skip("tokens", stamped)
+    last_checkpoint = max([event["seq"] for event in checker.events if event["action"] == "checkpoint"], default=0)
+    if last_checkpoint < len(checker.events):
+        checker.add_unchecked("unsigned", last_checkpoint + 1)
+    token_count = sum(event["action"] == "timestamp" for event in checker.events)
+    if token_count:
+        checker.add_unchecked("tokens", token_count)
 
 
 def journal_commit(event):
-    """The commit of the event before a checkpoint: what its tag points to."""
-    body = tag_body(event)
+    """Return the commit that a checkpoint's tag points to, that of the event before; empty without the tag."""
+    body = read_tag(event)
+    # A tag object begins with "object " and 40 hexadecimal digits.
     return body[7:47].decode("ascii", "replace") if body is not None else ""
 
 
-def tag_body(event):
+def read_tag(event):
+    """Return the tag object of an event; None if the package does not hold it."""
     try:
         with open(os.path.join(HERE, "data", "tags", str(event["seq"])), "rb") as stream:
             return stream.read()
@@ -437,157 +519,193 @@ def tag_body(event):
         return None
 
 
-def check_signed(checker, event, name, key):
-    where = "data/tags/%d" % event["seq"]
-    body = tag_body(event)
+def check_tag(checker, event, name, key):
+    """Check that the tag of an event is the one in its refs, has the name "name", and is signed with "key"."""
+    path = "data/tags/%d" % event["seq"]
+    body = read_tag(event)
     if body is None:
-        checker.add(where, "missing")
-        return False
-    oid = hashlib.sha1(b"tag %d\0" % len(body) + body).hexdigest()
-    if oid != event["refs"].get("refs/tags/" + name) or ("\ntag %s\n" % name).encode("utf-8") not in body:
-        checker.add(where, "tag")
-    begin = body.find(b"-----BEGIN SSH SIGNATURE-----")
-    if begin < 0 or not is_signed(body[:begin], body[begin:], key):
-        checker.add(where, "signature")
-        return False
-    checker.signatures += 1
-    return True
+        checker.add_finding(path, "missing")
+        return
+    object_id = hashlib.sha1(b"tag %d\0" % len(body) + body).hexdigest()
+    if object_id != event["refs"].get("refs/tags/" + name) or ("\ntag %s\n" % name).encode("utf-8") not in body:
+        checker.add_finding(path, "tag")
+    # The signature is the end of the tag, and signs everything before it.
+    signature_start = body.find(SIGNATURE_BEGIN)
+    if signature_start < 0 or not is_signed(body[:signature_start], body[signature_start:], key):
+        checker.add_finding(path, "signature")
+        return
+    checker.signature_count += 1
 
 
 def check_checkpoint(checker, event, refs, key):
-    check_signed(checker, event, event["object"], key)
-    ordered = sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
-    text = "".join("%s %s\n" % (refs[ref], ref) for ref in ordered).encode("utf-8", "surrogateescape")
-    digest = hashlib.sha256(text).hexdigest()
-    body = tag_body(event) or b""
-    if digest != event["details"]["refs_sha256"] or ("refs-sha256 %s\n" % digest).encode() not in body:
-        checker.add("data/tags/%d" % event["seq"], "cover")
+    """Check the tag of a checkpoint, and that it states the digests of all refs and of the event before.
+
+    refs: full name -> object of every ref before the checkpoint.
+    """
+    check_tag(checker, event, event["object"], key)
+    sorted_names = sorted(refs, key=lambda ref: ref.encode("utf-8", "surrogateescape"))
+    lines = "".join("%s %s\n" % (refs[ref], ref) for ref in sorted_names).encode("utf-8", "surrogateescape")
+    refs_digest = hashlib.sha256(lines).hexdigest()
+    body = read_tag(event) or b""
+    if refs_digest != event["details"]["refs_sha256"] or ("refs-sha256 %s\n" % refs_digest).encode() not in body:
+        checker.add_finding("data/tags/%d" % event["seq"], "cover")
     if ("\nevent-sha256 %s\n" % event["prev"]).encode() not in body:
-        checker.add("data/tags/%d" % event["seq"], "cover")
+        checker.add_finding("data/tags/%d" % event["seq"], "cover")
 
 
 def check_witness(checker, line):
+    """Check that the journal contains the checkpoint of a witness line.
+
+    The line is: archiver-witness 1 ARCHIVE NUMBER SHA-256 TIME.  ARCHIVE is the beginning of the first event's
+    SHA-256, NUMBER and SHA-256 are those of the checkpoint.
+    """
     words = line.split()
     try:
-        archive, seq, digest = words[2], int(words[3]), words[4]
-        known = words[:2] == ["archiver-witness", "1"] and archive == checker.chain[0][:16]
-        if not known or seq < 1 or checker.chain[seq - 1] != digest:
+        archive_id, seq, digest = words[2], int(words[3]), words[4]
+        is_this_archive = words[:2] == ["archiver-witness", "1"] and archive_id == checker.event_digests[0][:16]
+        if not is_this_archive or seq < 1 or checker.event_digests[seq - 1] != digest:
             raise ValueError
     except (ValueError, IndexError):
-        checker.add("data/journal.jsonl", "witness")
+        checker.add_finding("data/journal.jsonl", "witness")
 
 
-def newest_line(checker):
+def newest_witness_line(checker):
+    """Return the witness line of the newest checkpoint; "-" if there is none."""
     for event in reversed(checker.events):
         if event["action"] == "checkpoint":
-            digest = checker.chain[event["seq"] - 1]
             return "archiver-witness 1 %s %d %s %s" % (
-                checker.chain[0][:16],
+                checker.event_digests[0][:16],
                 event["seq"],
-                digest,
+                checker.event_digests[event["seq"] - 1],
                 event["clock"]["time"],
             )
     return "-"
 
 
 def check_receipts(checker):
-    for entry in json.loads(b"".join(lines("data/versions.json"))):
-        for sealed in entry["submitted"]:
-            if sealed["receipt"] is None:
+    """Check that each receipt in the package is an attachment of the event of its submission."""
+    for entry in read_versions():
+        for submission in entry["submitted"]:
+            if submission["receipt"] is None:
                 continue
-            event = checker.events[sealed["seq"] - 1]
-            known = {item["sha256"] for item in event["attachments"]}
-            if event["object"] != sealed["tag"] or checker.digests.get(sealed["receipt"]) not in known:
-                checker.add(sealed["receipt"], "attachment", sealed["seq"])
+            event = checker.events[submission["seq"] - 1]
+            attached_digests = {item["sha256"] for item in event["attachments"]}
+            receipt_digest = checker.digests.get(submission["receipt"])
+            if event["object"] != submission["tag"] or receipt_digest not in attached_digests:
+                checker.add_finding(submission["receipt"], "attachment", submission["seq"])
 
 
 # --- 6. disposal
 
 
 def check_certificate(checker, event, key):
-    if is_signed(attachment(event, "certificate.json"), attachment(event, "certificate.json.sig"), key):
-        checker.signatures += 1
+    """Check that the certificate of a disposal is signed with "key"."""
+    certificate = read_attachment(event, "certificate.json")
+    if is_signed(certificate, read_attachment(event, "certificate.json.sig"), key):
+        checker.signature_count += 1
     else:
-        checker.add("data/journal/%d/certificate.json.sig" % event["seq"], "certificate")
+        checker.add_finding("data/journal/%d/certificate.json.sig" % event["seq"], "certificate")
 
 
 # --- signatures: OpenSSH's SSHSIG (PROTOCOL.sshsig) over Ed25519 (RFC 8032)
 
 
 def is_signed(message, armored, signers):
+    """Return True if "armored" is a signature of "message" by a key in "signers", lines of an allowed_signers
+    file.
+
+    Return False for bytes that are not a signature, and for another namespace than "git".
+    """
     try:
-        body = armored.split(b"-----BEGIN SSH SIGNATURE-----")[1].split(b"-----END")[0]
-        blob = base64.b64decode(body)
+        armored_body = armored.split(SIGNATURE_BEGIN)[1].split(b"-----END")[0]
+        blob = base64.b64decode(armored_body)
+        # The magic text, and 1 as the version of the format.
         if blob[:10] != b"SSHSIG\0\0\0\1":
             return False
-        public, namespace, reserved, algorithm, signature = fields(blob[10:])
-        if namespace != b"git" or algorithm not in (b"sha256", b"sha512") or public not in keys_of(signers):
+        public_key, namespace, reserved, algorithm, signature = split_fields(blob[10:])
+        if (
+            namespace != b"git"
+            or algorithm not in (b"sha256", b"sha512")
+            or public_key not in public_keys(signers)
+        ):
             return False
         digest = hashlib.new(algorithm.decode("ascii"), message).digest()
-        signed = b"SSHSIG" + b"".join(
-            struct.pack(">I", len(part)) + part for part in (namespace, reserved, algorithm, digest)
+        signed_data = b"SSHSIG" + b"".join(
+            struct.pack(">I", len(field)) + field for field in (namespace, reserved, algorithm, digest)
         )
-        return ed25519_verify(fields(public)[1], signed, fields(signature)[1])
+        # A key and a signature have two fields: the name of the algorithm, and its bytes.
+        return ed25519_verify(split_fields(public_key)[1], signed_data, split_fields(signature)[1])
     except (ValueError, IndexError, struct.error):  # What cannot be read as a signature is not a valid one.
         return False
 
 
-def fields(blob):
-    found = []
+def split_fields(blob):
+    """Return the fields of an SSH structure.  Each is its length in four bytes, big-endian, and its content.
+
+    Raises ValueError or struct.error if the structure is cut off.
+    """
+    fields = []
     while blob:
         (length,) = struct.unpack(">I", blob[:4])
         if len(blob) < 4 + length:
             raise ValueError("cut off")
-        found.append(blob[4 : 4 + length])
+        fields.append(blob[4 : 4 + length])
         blob = blob[4 + length :]
-    return found
+    return fields
 
 
-def keys_of(signers):
-    found = set()
+def public_keys(signers):
+    """Return the Ed25519 keys in lines of an allowed_signers file, as SSH structures."""
+    keys = set()
     for line in signers.split(b"\n"):
         words = line.split()
         if b"ssh-ed25519" in words[:-1]:
-            found.add(base64.b64decode(words[words.index(b"ssh-ed25519") + 1]))
-    return found
+            keys.add(base64.b64decode(words[words.index(b"ssh-ed25519") + 1]))
+    return keys
 
 
+# The curve of RFC 8032, section 5.1. The names of one letter below are those of the RFC, and a point is a tuple of
+# its extended coordinates X, Y, Z and T.
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-ROOT = pow(2, (P - 1) // 4, P)
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
-def ed25519_verify(public, message, signature):
-    """RFC 8032, section 5.1.7."""
-    if len(public) != 32 or len(signature) != 64:
+def ed25519_verify(public_key, message, signature):
+    """Return True if the signature is valid (RFC 8032, section 5.1.7).  All arguments are bytes."""
+    if len(public_key) != 32 or len(signature) != 64:
         return False
-    a, r = decompress(public), decompress(signature[:32])
+    a, r = decode_point(public_key), decode_point(signature[:32])
     s = int.from_bytes(signature[32:], "little")
+    # A larger s would be a second form of the same signature.
     if a is None or r is None or s >= ORDER:
         return False
-    h = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
-    return equal(multiply(s, BASE), add(r, multiply(h, a)))
+    h = int.from_bytes(hashlib.sha512(signature[:32] + public_key + message).digest(), "little") % ORDER
+    return are_equal(multiply_point(s, BASE), add_points(r, multiply_point(h, a)))
 
 
-def decompress(data):
+def decode_point(data):
+    """Return the point that 32 bytes encode; None if they encode none (RFC 8032, section 5.1.3)."""
     number = int.from_bytes(data, "little")
     sign, y = number >> 255, number & ((1 << 255) - 1)
-    x = root_of((y * y - 1) * pow(D * y * y + 1, P - 2, P) % P) if y < P else None
+    x = square_root((y * y - 1) * pow(D * y * y + 1, P - 2, P) % P) if y < P else None
     if x is None or (x == 0 and sign):
         return None
     x = P - x if x & 1 != sign else x
     return (x, y, 1, x * y % P)
 
 
-def root_of(square):
+def square_root(square):
+    """Return a square root modulo P; None if there is none."""
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
-        x = x * ROOT % P
+        x = x * ROOT_OF_MINUS_ONE % P
     return None if (x * x - square) % P else x
 
 
-def add(p, q):
+def add_points(p, q):
+    """Return the sum of two points (RFC 8032, section 5.1.4)."""
     a = (p[1] - p[0]) * (q[1] - q[0]) % P
     b = (p[1] + p[0]) * (q[1] + q[0]) % P
     c = 2 * p[3] * q[3] * D % P
@@ -596,72 +714,80 @@ def add(p, q):
     return (e * f % P, g * h % P, f * g % P, e * h % P)
 
 
-def multiply(scalar, point):
+def multiply_point(scalar, point):
+    """Return a multiple of a point, by doubling and adding."""
     result = (0, 1, 1, 0)
     while scalar:
         if scalar & 1:
-            result = add(result, point)
-        point = add(point, point)
+            result = add_points(result, point)
+        point = add_points(point, point)
         scalar >>= 1
     return result
 
 
-def equal(p, q):
+def are_equal(p, q):
+    """Return True if two points are the same: X/Z and Y/Z agree."""
     return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
 
 
 BASE_Y = 4 * pow(5, P - 2, P) % P
-BASE = decompress(BASE_Y.to_bytes(32, "little"))
+BASE = decode_point(BASE_Y.to_bytes(32, "little"))
 
 
 # --- the way through
 
 
 def check(checker, witness):
+    """Make all checks in their order.  witness: a witness line, or None."""
     check_files(checker)
     try:
         check_journal(checker)
-        manifests = check_versions(checker)
-        check_tags(checker, manifests)
+        list_digests = check_versions(checker)
+        check_tags(checker, list_digests)
         check_receipts(checker)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        checker.add("data", "unreadable", "%s: %s" % (type(error).__name__, error))
+        # A file is missing or has another form. check_files has found it already, unless the manifest fits it.
+        checker.add_finding("data", "unreadable", "%s: %s" % (type(error).__name__, error))
         return
-    left_out = disposed = 0
-    for entry in json.loads(b"".join(lines("data/versions.json"))):
-        for line in lines(entry["list"]):
-            why = json.loads(line).get("why") or ""
-            disposed += why.startswith("disposed")
-            left_out += bool(why) and not why.startswith("disposed")
-    if left_out:
-        checker.skip("left out", left_out)
-    if disposed:
-        checker.skip("disposed", disposed)
-    checker.skip("bundle")
+    omitted_count = disposed_count = 0
+    for entry in read_versions():
+        for line in read_lines(entry["list"]):
+            reason = json.loads(line).get("why") or ""
+            disposed_count += reason.startswith("disposed")
+            omitted_count += bool(reason) and not reason.startswith("disposed")
+    if omitted_count:
+        checker.add_unchecked("left out", omitted_count)
+    if disposed_count:
+        checker.add_unchecked("disposed", disposed_count)
+    checker.add_unchecked("bundle")
     if witness is not None:
         check_witness(checker, witness)
     else:
-        checker.skip("no witness")
-        checker.unchecked.append(newest_line(checker))
+        checker.add_unchecked("no witness")
+        checker.unchecked.append(newest_witness_line(checker))
 
 
 def fill_lfs(checker, target):
-    """Copy contents to where the stock git-lfs client looks for them."""
-    copied = 0
-    for name, sha256 in sorted(checker.digests.items()):
-        if not name.startswith("data/materials/") or not os.path.getsize(os.path.join(HERE, *name.split("/"))):
+    """Copy the contents to the folder "target", under the names that git-lfs uses; print their number.
+
+    Empty materials are skipped, because git-lfs has no object for them.
+    """
+    copied_count = 0
+    for path, sha256 in sorted(checker.digests.items()):
+        if not path.startswith("data/materials/") or not os.path.getsize(disk_path(path)):
             continue
         folder = os.path.join(target, sha256[:2], sha256[2:4])
         os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(HERE, *name.split("/")), "rb") as source:
+        with open(disk_path(path), "rb") as source:
             with open(os.path.join(folder, sha256), "wb") as copy:
                 for chunk in iter(lambda: source.read(1 << 20), b""):
                     copy.write(chunk)
-        copied += 1
-    print(checker.say("filled", copied, target))
+        copied_count += 1
+    print(checker.translate("filled", copied_count, target))
 
 
-def language(arguments):
+def select_language(arguments):
+    """Return the language of --lang, else that of the environment, else "zh"."""
     if "--lang" in arguments[:-1]:
         return arguments[arguments.index("--lang") + 1]
     for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
@@ -671,24 +797,33 @@ def language(arguments):
 
 
 def main(arguments):
+    """Check the package, print what was found, and return the exit code.
+
+    With a finding, --fill-lfs copies nothing.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
+            # A name may have characters that the terminal cannot show.
             stream.reconfigure(errors="backslashreplace")
-    checker = Checker(language(arguments))
+    checker = Checker(select_language(arguments))
     witness = arguments[arguments.index("--witness") + 1] if "--witness" in arguments[:-1] else None
     check(checker, witness)
-    for where, what in checker.wrong:
-        print("%s: %s" % (where, what))
-    if checker.wrong:
-        print(checker.say("bad", len(checker.wrong)))
+    for where, sentence in checker.findings:
+        print("%s: %s" % (where, sentence))
+    if checker.findings:
+        print(checker.translate("bad", len(checker.findings)))
         return 1
     if "--fill-lfs" in arguments[:-1]:
         fill_lfs(checker, arguments[arguments.index("--fill-lfs") + 1])
-    print(checker.say("good", len(checker.digests), len(checker.events), checker.versions, checker.signatures))
+    print(
+        checker.translate(
+            "good", len(checker.digests), len(checker.events), checker.version_count, checker.signature_count
+        )
+    )
     if checker.unchecked:
-        print(checker.say("not checked"))
-        for line in checker.unchecked:
-            print("  " + line)
+        print(checker.translate("not checked"))
+        for sentence in checker.unchecked:
+            print("  " + sentence)
     return 0
 
 

@@ -1,0 +1,75 @@
+"""Collect the marks on the timeline of a filing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+
+from archiver import clock
+from archiver.audit.report_model import VersionLine
+from archiver.audit.timeline import MarkRow, Timeline, TimelineMark, lay_out_timeline
+from archiver.filings.register import Filing
+from archiver.model import Event
+from archiver.store.events.actions import Action
+
+
+def filing_timeline(
+    filing: Filing, lines_by_submission: Mapping[str, list[VersionLine]], events: Sequence[Event]
+) -> Timeline:
+    """Return the timeline of a filing, with a row for each submission and a last row for the whole filing.
+
+    ``lines_by_submission``: name of a submission -> its versions, oldest first.  ``events`` is the whole journal,
+    oldest first.  The timeline reaches at least to the newest event.
+    """
+    mark_rows = [MarkRow(name, _submission_marks(lines)) for name, lines in sorted(lines_by_submission.items())]
+    mark_rows.append(MarkRow("", _filing_marks(filing, events)))
+    return lay_out_timeline(mark_rows, clock.parse(events[-1].at))
+
+
+def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark]:
+    """Return the marks of a submission: its versions, its submissions to the regulator, and the holds on it.
+
+    ``version_lines`` are oldest first.
+    """
+    version_marks = [
+        TimelineMark("version", clock.parse(line.version.captured_at), line.version.tag) for line in version_lines
+    ]
+    submitted_marks = [
+        TimelineMark("submitted", clock.parse(record.at), f"{record.tag} {record.on}")
+        for line in version_lines
+        for record in line.version.submitted
+    ]
+    hold_marks = [
+        TimelineMark(
+            "hold",
+            clock.parse(hold.placed),
+            f"{hold.name}: {hold.reason}",
+            clock.parse(hold.lifted) if hold.lifted else None,
+        )
+        for hold in version_lines[-1].version.holds
+    ]
+    return version_marks + submitted_marks + hold_marks
+
+
+def _filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]:
+    """Return the marks of a filing: its notices and ends, and the checkpoints and tokens of the whole archive."""
+    notice_marks = [
+        TimelineMark("notice", _noon_in_china(notice.received), f"{notice.kind} {notice.document}")
+        for notice in filing.notices
+    ]
+    end_marks = [
+        TimelineMark("end", clock.parse(event.at), event.object)
+        for event in events
+        if event.action == Action.FILING_END and event.object == filing.name
+    ]
+    proof_marks = [
+        TimelineMark(event.action, clock.parse(event.at), event.object)
+        for event in events
+        if event.action in (Action.CHECKPOINT, Action.TIMESTAMP)
+    ]
+    return notice_marks + end_marks + proof_marks
+
+
+def _noon_in_china(day: date) -> datetime:
+    # A notice has a day, but no time. Noon in China is 4:00 UTC, so the mark is on that day in both time zones.
+    return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)

@@ -1,0 +1,146 @@
+"""Write the journal of a package: its events, the attachments that belong to the package, and the receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import NamedTuple
+
+from archiver.audit.bag import BagWriter
+from archiver.audit.export_selection import ExportSelection
+from archiver.audit.portable import PortableNames
+from archiver.model import Attachment, Event
+from archiver.store import names
+from archiver.store.archive import Archive
+from archiver.store.events.actions import UNREADABLE, Action
+from archiver.store.events.attached_files import (
+    CERTIFICATE_FILE,
+    CERTIFICATE_PAGE,
+    CERTIFICATE_SIGNATURE_FILE,
+    CHANGES_FILE,
+    EVIDENCE,
+    PLAN_FILE,
+    ROOTS_FILE,
+    SIGNERS_FILE,
+    TOKEN_FILE,
+)
+from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
+from archiver.store.journal import EVENT_FILE, canonical
+
+#: Attachments without which the journal cannot be checked. Every package has them, whatever was selected.
+_PROOFS = frozenset(
+    {
+        SIGNERS_FILE,
+        ROOTS_FILE,
+        TOKEN_FILE,
+        PLAN_FILE,
+        CERTIFICATE_FILE,
+        CERTIFICATE_SIGNATURE_FILE,
+        CERTIFICATE_PAGE,
+    }
+)
+#: Actions whose event has a signed tag.
+_SIGNED_ACTIONS = {Action.SUBMIT, Action.CHECKPOINT, Action.KEY_ROTATE}
+
+
+class WrittenReceipt(NamedTuple):
+    """Where the package shows that a version was submitted to the regulator."""
+
+    seq: int  # the number of the event that records the submission
+    path: str | None  # the receipt in the package; None if no receipt was attached
+
+
+class PackageJournal:
+    """Writes the part of a package that comes from the journal."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        bag_writer: BagWriter,
+        selection: ExportSelection,
+        portable_names: PortableNames,
+        paper_paths: dict[int, str],
+    ) -> None:
+        """Prepare to write into ``bag_writer``.
+
+        :meth:`write` adds to ``paper_paths``: number of an event -> path in the package of its notice or
+        screenshot.
+        """
+        self._archive = archive
+        self._bag_writer = bag_writer
+        self._selection = selection
+        self._portable_names = portable_names
+        self._paper_paths = paper_paths
+
+    def write(self, submission_names: Set[str]) -> list[Event]:
+        """Write the journal with its signed tags and attachments; return all events, oldest first.
+
+        ``submission_names`` are the selected submissions, as FILING/SUBMISSION.  They restrict only the
+        attachments: every event is written, because a chain with gaps proves nothing.
+        """
+        events: list[Event] = []
+        filing_names = {submission_name.split("/", 1)[0] for submission_name in submission_names}
+        self._bag_writer.add_payload("journal.jsonl", self._event_lines(events.append))
+        for event in events:
+            if event.action == UNREADABLE:
+                event_bytes = self._archive.repository.read(f"{event.commit}:{EVENT_FILE}")
+                self._bag_writer.add_payload(f"journal/{event.seq}/{EVENT_FILE}", [event_bytes])
+            for attachment in event.attachments:
+                self._write_attachment(event, attachment, submission_names, filing_names)
+            if event.action in _SIGNED_ACTIONS:
+                tag_object = event.refs[f"refs/tags/{event.object}"]
+                self._bag_writer.add_payload(f"tags/{event.seq}", [self._archive.repository.read(tag_object)])
+        self._bag_writer.add_payload("allowed_signers", [self._archive.signers()])
+        return events
+
+    def _event_lines(self, on_event: Callable[[Event], object]) -> Iterator[bytes]:
+        """Yield the lines of ``journal.jsonl``, oldest first, and call ``on_event`` with each event.
+
+        The SHA-256 of a line is ``prev`` of the next event.
+        """
+        for event, line in self._archive.journal.lines_since(None):
+            on_event(event)
+            # An unreadable event may contain line breaks. Its bytes go into a file of its own, named by this line.
+            is_readable = event.action != UNREADABLE
+            yield line if is_readable else canonical({"seq": event.seq, "unreadable": event.sha256})
+
+    def _write_attachment(
+        self, event: Event, attachment: Attachment, submission_names: Set[str], filing_names: Set[str]
+    ) -> None:
+        """Write an attachment if it proves something about the whole journal, or belongs to the selection."""
+        is_paper = (
+            attachment.name.startswith(EVIDENCE) and event.object in filing_names and self._may_show_paper(event)
+        )
+        # The object of a capture is the tag of its version: FILING/SUBMISSION/vNUMBER.
+        is_selected_capture = event.action == Action.CAPTURE and event.object.rsplit("/", 1)[0] in submission_names
+        is_change_list = is_selected_capture and attachment.name == CHANGES_FILE
+        if is_paper or attachment.name in _PROOFS or is_change_list:
+            payload_name = f"journal/{event.seq}/{attachment.name}"
+            self._bag_writer.add_payload(payload_name, [self._archive.journal.attachment(event, attachment.name)])
+            if is_paper:
+                self._paper_paths[event.seq] = f"data/{payload_name}"
+
+    def _may_show_paper(self, event: Event) -> bool:
+        """Return True if no pattern leaves out the notice, screenshot or page, by its original file name."""
+        return not self._selection.omission_reason(names.raw(given_paper_name(event.details)))
+
+    def write_receipts(self, events: list[Event], submitted_tags: Set[str]) -> Mapping[str, WrittenReceipt]:
+        """Write the receipts of the submissions with the signed tags ``submitted_tags``; return a result for each.
+
+        ``events`` are those returned by :meth:`write`.
+        """
+        receipt_by_tag: dict[str, WrittenReceipt] = {}
+        for event in events:
+            if event.action != Action.SUBMIT:
+                continue
+            submitted_tag = VersionSubmitted.from_details(event.details).tag
+            if submitted_tag not in submitted_tags:
+                continue
+            receipt_by_tag[submitted_tag] = WrittenReceipt(event.seq, None)
+            for attachment in event.attachments:
+                original_path = f"submitted/{submitted_tag}/{attachment.name}"
+                payload_name = self._portable_names.assign_path(original_path.encode())
+                self._bag_writer.add_payload(
+                    payload_name, [self._archive.journal.attachment(event, attachment.name)]
+                )
+                receipt_by_tag[submitted_tag] = WrittenReceipt(event.seq, f"data/{payload_name}")
+        return receipt_by_tag
