@@ -26,7 +26,6 @@ from archiver.model import Event, Material, Version
 from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.events.actions import UNREADABLE, Action
 from archiver.store.events.attached_files import (
     CERTIFICATE_FILE,
     CERTIFICATE_PAGE,
@@ -38,6 +37,7 @@ from archiver.store.events.attached_files import (
     SIGNERS_FILE,
     TOKEN_FILE,
 )
+from archiver.store.events.event_kinds import UNREADABLE, Action
 from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
 from archiver.store.git.repository import JOURNAL
 from archiver.store.journal import EVENT_FILE, canonical

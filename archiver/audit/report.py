@@ -33,7 +33,7 @@ from archiver.model import Change, Event, Version
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.events.actions import ACTIONS, Action
+from archiver.store.events.event_kinds import ACTIONS, Action
 
 #: Actions of the access log: who looked, took, was refused, or destroyed something.
 _LOGGED_ACTIONS = frozenset(

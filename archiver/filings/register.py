@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from archiver.model import LifeEvent
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import (
     ChangeDecided,
     ChangeNoticed,

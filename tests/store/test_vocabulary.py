@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.store.events.actions import ACTIONS, UNREADABLE, Action
 from archiver.store.events.event_details import EventDetails, MemberRule
+from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.filing_events import FilingUpdated
 from archiver.store.events.validation import check_values
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION

@@ -13,7 +13,7 @@ from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadl
 from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import PENDING_STATES, Filing
 from archiver.model import LifeEvent
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import ReminderSent
 
 OWNER, MANAGER = "owner", "manager"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, AttachedFile
 from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import (
     ANYTHING,
     BUCKET_URL,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import CHANGES_FILE, AttachedFile
 from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import INTEGER, TEXT
 
 

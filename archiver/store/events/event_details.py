@@ -7,8 +7,8 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import AttachedFile
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import ValueKind
 
 Value = TypeVar("Value")

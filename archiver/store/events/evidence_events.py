@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import TOKEN_FILE, AttachedFile
 from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import FLAG, INTEGER, TEXT, TEXTS, TIME, nullable
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import EVIDENCE, RECEIPT, AttachedFile
 from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import (
     ANYTHING,
     DAY,

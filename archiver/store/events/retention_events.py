@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import (
     CERTIFICATE_FILE,
     CERTIFICATE_PAGE,
@@ -15,6 +14,7 @@ from archiver.store.events.attached_files import (
     AttachedFile,
 )
 from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import DAYS, INTEGER, TEXT, TEXTS, nullable
 
 _HELD = "what is held: a filing, a submission or a version's tag, as in refs"

@@ -1,7 +1,7 @@
-"""Check an event's document before writing and after reading.
+"""Check an event's document before it is written and after it is read.
 
-An unfit event that is read becomes a stand-in with the action :data:`archiver.store.events.actions.UNREADABLE`,
-which keeps its place in the chain.  Everything but disposals goes on.
+An unfit event that is read becomes a stand-in with the action ``event_kinds.UNREADABLE``, which keeps its place in
+the chain.  Everything but disposals goes on: the event may have been a hold.
 """
 
 from __future__ import annotations

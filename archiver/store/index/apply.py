@@ -11,7 +11,6 @@ from typing import Any
 from archiver.model import Change, Event, Material, Op
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
-from archiver.store.events.actions import ACTIONS, UNREADABLE, Action
 from archiver.store.events.archive_events import (
     ArchiveAdopted,
     ArchiveCreated,
@@ -19,6 +18,7 @@ from archiver.store.events.archive_events import (
     RetentionPromised,
 )
 from archiver.store.events.capture_events import VersionCaptured, WatchPathChanged
+from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import (

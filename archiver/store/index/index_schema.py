@@ -6,7 +6,7 @@ The table ``materials`` holds intervals: a row is true from version ``first`` up
 
 from __future__ import annotations
 
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 
 SCHEMA_VERSION = 10
 SCHEMA = """

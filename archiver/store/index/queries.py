@@ -27,8 +27,8 @@ from archiver.model import (
 )
 from archiver.store import names
 from archiver.store.clock_lag import ClockLag
-from archiver.store.events.actions import ACTIONS
 from archiver.store.events.archive_events import ReplicaCreated
+from archiver.store.events.event_kinds import ACTIONS
 from archiver.store.index.apply import MISFIT, EventApplier, material_of, submission_id
 from archiver.store.index.index_schema import RECORDS, SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.index.version_rows import anchor, versions_of
