@@ -63,6 +63,7 @@ def action(
     def register(
         handler: Callable[[ActionContext, RequestType], dict[str, Any]],
     ) -> Callable[[ActionContext, RequestType], dict[str, Any]]:
+        """Register the handler under ``name``, and return it unchanged."""
         # The parameters of a handler are the context and the request.
         _, request_type, *_ = typing.get_type_hints(handler).values()
         request_fields(request_type)

@@ -99,6 +99,7 @@ class _ValueReader:
     """
 
     def __init__(self, document: TomlDocument) -> None:
+        """Prepare to read a document; the problems of its keys are collected at once."""
         # Relative paths in the file start here.
         self._base_folder = document.source.parent
         self.problems = list(document.find_wrong_keys())

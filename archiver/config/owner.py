@@ -163,6 +163,7 @@ def _sole_member_uid(gid: int) -> int | None:
 
 
 def _user_name(uid: int) -> str:
+    """Return the user's name for a message; "uid NUMBER" without an entry in the user database."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -170,6 +171,7 @@ def _user_name(uid: int) -> str:
 
 
 def _group_name(gid: int) -> str:
+    """Return the group's name for a message; "gid NUMBER" without an entry in the group database."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

@@ -29,6 +29,8 @@ _UNNAMED_FILE_ERRORS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOE
 def write_new(path: Path, text: str) -> None:
     """Write ``text`` to a new file, durably, and completely or not at all.
 
+    Only on a filesystem without unnamed files, a killed process may leave an incomplete file.
+
     Raises OSError if the file cannot be written, and FileExistsError if ``path`` exists; that file stays
     unchanged.
     """

@@ -153,12 +153,10 @@ def count(at_least: int) -> ValueType[int]:
 
 
 def retention_years(at_most: int) -> ValueType[int]:
-    """Return the type of a retention period in whole years, from FLOOR_YEARS to ``at_most``.
-
-    A period below the legal minimum, FLOOR_YEARS, has a reason of its own.
-    """
+    """Return the type of a retention period in whole years, from the legal minimum FLOOR_YEARS to ``at_most``."""
 
     def check_years(value: Any) -> bool:
+        """Return True if the value is valid. Raises InvalidValueError for a period below the legal minimum."""
         if _is_whole(value) and value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
@@ -337,6 +335,7 @@ def lists_by_key(
     """
 
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
+        """Return the converted lists by key. Raises InvalidValueError, with the key, for a wrong list."""
         converted_lists = {}
         keys = [member for member in members if member in table] if members else list(table)
         for key in keys:
