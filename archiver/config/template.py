@@ -78,8 +78,8 @@ def render(config: Config) -> str:
     """Return the text of a new ``archiver.toml`` with the settings of ``config``, and with comments.
 
     Each setting has its help text above it. A setting that is not written appears as a comment with an example;
-    its line begins with "#" and no space, so that removing the "#" puts it in force. Settings of single filings in
-    ``config`` are left out, since there are none when an archive is created.
+    its line begins with "#" and no space, so that removing the "#" puts it in force. ``config`` must have no
+    settings of single filings; there are none when an archive is created.
 
     Raises ConfigError if a name is not UTF-8, and so cannot be written in TOML.
     """
