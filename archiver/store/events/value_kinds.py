@@ -15,11 +15,9 @@ from archiver import clock
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
 #: Far below the largest integer of SQLite, because the numbers that follow a forged one must fit as well.
 _MAX_EVENT_NUMBER = 10**12 - 1
-#: Periods of up to 1000 years are added to a date, and the sum must stay within Python's calendar, which ends in
-#: 9999.
+#: Periods of up to 1000 years are added to a date, and the sum must stay below the year 10000, Python's limit.
 _MAX_YEAR = 9000
-#: Longer than any period, and short enough to count: working days are counted one by one, which takes seconds
-#: above.
+#: Longer than any period. Working days are counted one by one, and more of them would take seconds.
 _MAX_DAYS = 100_000
 
 #: A full ref name without spaces and control characters.
