@@ -1,8 +1,8 @@
-"""Performs every act on an archive besides capturing, in this process or on the other side of the socket.
+"""Performs every act on an archive except capturing, in this process or in the daemon.
 
-An *action* is one such act, by the name that it has on the socket.  Its *request* is a frozen dataclass with the
-arguments, carried from the command line to the handler; an *argument* is a field of it in its wire form.  The
-*context* is what the handler works on: the open archive, the settings, the *attachment* that was sent along.  The
-*registry* finds actions and performs them; the *protocol* encodes messages, and the *client* asks the daemon of an
-archive that belongs to another user.
+An *action* is one such act, and has a name on the socket. Its *request* is a frozen dataclass that carries the
+arguments from the command line to the handler. An *argument* is a field of the request in its wire form. The
+*context* holds the open archive, the settings, and the *attachment*, a file sent along with the request. The
+*registry* finds actions and performs them. The *protocol* encodes and decodes messages. The *client* sends a
+request to the daemon if the archive belongs to another user.
 """

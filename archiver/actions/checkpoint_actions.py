@@ -1,4 +1,4 @@
-"""Signs the present state of the archive: on request, and after every act with legal effect."""
+"""Sign the current state of the archive: on request, and after every act with legal effect."""
 
 from __future__ import annotations
 
@@ -16,33 +16,38 @@ from archiver.store.events.evidence_events import TimestampReceived
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignArchive(Request):
-    """A signature over the present state of the archive."""
+    """A request to sign the current state of the archive."""
 
 
 @action("checkpoint")
 def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
-    """Sign a checkpoint, request a time-stamp if an authority is configured, and return the witness line.
+    """Sign a checkpoint, and request a time-stamp for it if an authority is configured.
 
-    An authority that fails is reported in the answer: the signature stands without its token, and the daemon asks
-    again later.  Raises StorageError if the archive cannot be written.
+    The result holds the witness line (``line``), the time in the authority's token (``proven``, RFC 3339 in UTC,
+    None without a token), and the reason why the authority gave none (``problem``, else None). If the
+    authority fails, the checkpoint is valid without a token, and the daemon requests one later.
+
+    Raises Busy if another process keeps writing, and StorageError if the archive cannot be signed or written.
     """
-    event = make_checkpoint(context.archive, context.lock_timeout)
-    answer: dict[str, Any] = {"line": str(witness_of(context.archive, event)), "proven": None, "problem": None}
+    checkpoint = make_checkpoint(context.archive, context.lock_timeout)
+    witness_line = str(witness_of(context.archive, checkpoint))
+    result: dict[str, Any] = {"line": witness_line, "proven": None, "problem": None}
     if context.config.timestamp_url:
         try:
             token_event = request_timestamp.journal_token(
                 context.archive, context.config.timestamp_url, context.lock_timeout
             )
-            answer["proven"] = TimestampReceived.from_details(token_event.details).time
+            result["proven"] = TimestampReceived.from_details(token_event.details).time
         except ArchiverError as error:
-            answer["problem"] = error.message
-    return answer
+            result["problem"] = error.message
+    return result
 
 
 def sign_checkpoint(context: ActionContext) -> LazyMessage | None:
-    """Sign a checkpoint after a journalled act, and return the problem if signing fails.
+    """Sign a checkpoint after a journalled act; return the reason if signing fails, else None.
 
-    The act cannot be taken back, so a missing signature is reported and never raised.
+    Never raises ArchiverError: the act is journalled and cannot be undone, so the command must not report a
+    failure.
     """
     try:
         make_checkpoint(context.archive, context.lock_timeout)

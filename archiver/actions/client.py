@@ -1,4 +1,7 @@
-"""Asks the daemon of another user for an action; the kernel names the caller to the daemon."""
+"""Send requests to the daemon of an archive that belongs to another user.
+
+The kernel tells the daemon which user is calling, so a request carries no credentials.
+"""
 
 from __future__ import annotations
 
@@ -17,34 +20,34 @@ from archiver.errors import StorageError, UsageError
 
 
 def is_owner(archive: Path) -> bool:
-    """Return True if this process may write the archive itself, or no archive is found."""
+    """Return True if this process runs as the archive's owner, or if the archive cannot be examined."""
     try:
         return os.stat(archive).st_uid == os.geteuid()
     except OSError:
-        # Opening the archive will say better what is wrong with it.
+        # The caller opens the archive next, and that error describes the problem better.
         return True
 
 
 @contextmanager
 def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """Open the file to send along, if any, until the end of the block.
+    """Yield the open file to send along, or None without a path; close it at the end of the block.
 
-    Raises UsageError if the path is no regular file, cannot be read, or is too large.
+    Raises UsageError if the path is not a regular file, cannot be read, or exceeds ``MAX_ATTACHMENT_BYTES``.
     """
     if path is None:
         yield None
         return
     with ExitStack() as closing:
         try:
-            # A pipe that nobody writes to would keep the command waiting.
+            # Without O_NONBLOCK, opening a pipe that has no writer would block the command.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             stream = closing.enter_context(open(descriptor, "rb"))
             file_stat = os.fstat(descriptor)
-            size = file_stat.st_size if stat.S_ISREG(file_stat.st_mode) else -1
+            is_sendable = stat.S_ISREG(file_stat.st_mode) and file_stat.st_size <= protocol.MAX_ATTACHMENT_BYTES
         except OSError:
-            # Refused below, with the same sentence as a file that is too large.
-            size = -1
-        if not 0 <= size <= protocol.MAX_ATTACHMENT_BYTES:
+            # Reported below, with the same sentence as a file that is too large.
+            is_sendable = False
+        if not is_sendable:
             raise UsageError(
                 "The receipt {path} is not a readable file of at most 64 MiB. Nothing was recorded. "
                 "Check the name and submit again.",
@@ -56,22 +59,28 @@ def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
 def request_action(
     archive: Path, request: Request, lock_timeout: float, attachment: Path | None
 ) -> dict[str, Any]:
-    """Have the daemon of ``archive`` carry out a request, and return the answer.
+    """Have the daemon of ``archive`` carry out a request, and return the result of the action.
 
-    Raises whatever the action raised there, UsageError if the attachment cannot be sent, and StorageError if
-    no daemon listens or it gives no answer: the action may be done then.
+    ``lock_timeout`` is in seconds. ``attachment`` is the path of the file to send along, None without one. The
+    result is empty if it was too long for a message.
+
+    Raises any ArchiverError that the action raised in the daemon, UsageError if the attachment cannot be sent, and
+    StorageError if no daemon listens or its reply is missing or unreadable. After a missing reply, the action may
+    have been carried out nevertheless.
     """
     with open_attachment(attachment) as stream, _connect(archive) as daemon:
-        data = stream.read() if stream is not None else None
-        size = None if data is None else len(data)
-        message = protocol.ActionMessage(find_action(request).name, encode_request(request), lock_timeout, size)
+        attachment_bytes = stream.read() if stream is not None else None
+        attachment_size = None if attachment_bytes is None else len(attachment_bytes)
+        message = protocol.ActionMessage(
+            find_action(request).name, encode_request(request), lock_timeout, attachment_size
+        )
         try:
-            # A caller who is turned away is answered before a byte is read.
+            # The daemon replies to a caller without permission, and hangs up, before it reads the request.
             with suppress(BrokenPipeError, ConnectionResetError):
-                daemon.sendall(message.encode() + (data or b""))
-            answer = protocol.read_message(lambda count: protocol.read_exactly(daemon.recv, count))
-            result = None if "error" in answer else protocol.decode_value(answer.get("result"))
-            problem = protocol.decode_error(answer) if "error" in answer else None
+                daemon.sendall(message.encode() + (attachment_bytes or b""))
+            reply = protocol.read_message(lambda byte_count: protocol.read_exactly(daemon.recv, byte_count))
+            result = None if "error" in reply else protocol.decode_value(reply.get("result"))
+            action_error = protocol.decode_error(reply) if "error" in reply else None
         except (OSError, protocol.BadMessage) as error:
             raise StorageError(
                 "The daemon of {path} gave no answer ({reason}). Nothing archived was lost. Look with archiver "
@@ -79,21 +88,21 @@ def request_action(
                 path=archive,
                 reason=error,
             ) from None
-        if problem is not None:
-            raise problem
+        if action_error is not None:
+            raise action_error
         return result if isinstance(result, dict) else {}
 
 
 @contextmanager
 def _connect(archive: Path) -> Iterator[socket.socket]:
-    """Connect to the daemon's socket, and close the connection at the end of the block.
+    """Yield a connection to the daemon of ``archive``; close it at the end of the block.
 
     Raises StorageError if no daemon listens.
     """
     try:
-        with protocol.short_socket_path(archive) as path:
+        with protocol.short_socket_path(archive) as socket_path:
             daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            daemon.connect(path)
+            daemon.connect(socket_path)
     except OSError as error:
         raise StorageError(
             "The archive {path} belongs to another user, and no daemon could be asked to do this ({reason}). "

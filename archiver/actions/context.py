@@ -1,4 +1,4 @@
-"""Gives an action the archive, the settings, the attachment, and a time limit."""
+"""Give an action the archive, the settings, the attachment, and a time limit."""
 
 from __future__ import annotations
 
@@ -15,23 +15,32 @@ from archiver.store.archive import Archive
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """The archive for one action, opened on behalf of the caller, and the limits in force."""
+    """Everything that an action works with besides its request.
 
+    Whoever creates the context closes the archive and the attachment.
+    """
+
+    #: Opened on behalf of the caller: new events name the caller as the actor.
     archive: Archive
     config: Config
     #: How many seconds the action may wait for another writer.
     lock_timeout: float
-    #: The file that was sent along, at its start; whoever made the context closes it.
+    #: The file that was sent along, positioned at its start; None without one.
     attachment: IO[bytes] | None = None
-    #: Called with the number of bytes done and the number of all.
+    #: Called with the number of bytes transferred so far, and the total number of bytes.
     report_progress: Callable[[int, int], None] = lambda _done, _total: None
 
-    def evidence_file(self, name: str | None) -> EvidenceFile | None:
-        """Return the attachment under its name in the request, or None without a name."""
-        return None if name is None or self.attachment is None else EvidenceFile(name, self.attachment)
+    def evidence_file(self, file_name: str | None) -> EvidenceFile | None:
+        """Return the attachment under the name from the request; None if either is missing."""
+        if file_name is None or self.attachment is None:
+            return None
+        return EvidenceFile(file_name, self.attachment)
 
     @property
     def disposal_rules(self) -> disposal.DisposalRules:
-        """Return the rules of retention and cooling-off in force."""
+        """Return the retention policy and the cooling-off period in force.
+
+        The policy includes every promise in the journal, even if the settings were shortened since.
+        """
         policy = policy_in_force(self.config, self.archive.index.promises())
         return disposal.DisposalRules(policy, self.config.cooling_off_days)

@@ -1,4 +1,4 @@
-"""Checks that the company's pages display the filing number and the link, and keeps the pages as evidence."""
+"""Check that the company's pages display the filing number and the link, and keep the pages as evidence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.filing_actions import record_context
+from archiver.actions.filing_actions import make_record_context
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, UsageError
@@ -25,10 +25,10 @@ from archiver.store.writer import Draft
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckDisplay(Request):
-    """A look at the pages on which a filing's number must stand."""
+    """A request to check the pages that must display a filing's number."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: A saved page that is sent along; None: fetch the company's pages that the settings name.
+    #: Name of a saved page that is sent along. None: fetch the company's pages named in the settings.
     page_name: Annotated[str | None, Argument("page", TextRule.NAMES_ATTACHMENT)] = None
 
 
@@ -36,11 +36,14 @@ class CheckDisplay(Request):
 def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, Any]:
     """Look for the filing number and the link on each page, and journal the results with the pages.
 
-    A page that cannot be fetched is a result too.  Raises NotFoundError for an unknown filing, UsageError if the
-    filing has no number, no page is named, or the saved page is too large.
+    The result holds the ``filing`` and the result for each page (``pages``, as returned by ``_record_check``), in
+    the order of the settings. A page that cannot be fetched has a result too.
+
+    Raises NotFoundError for an unknown filing, and UsageError if the filing has no number, no page is named, or
+    the saved page is too large. Nothing is journalled then.
     """
     filing_name = find_filing(context.archive, request.filing)
-    filing = record_context(context, None).read_filing(filing_name)
+    filing = make_record_context(context, None).read_filing(filing_name)
     if not filing.number:
         raise UsageError(
             "{filing} has no filing number yet, so there is nothing to look for. Nothing was recorded. Record it "
@@ -60,7 +63,11 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
 
 
 def check_displays(context: ActionContext) -> None:
-    """Check the pages of filed filings whose last check is ``display.every_days`` old."""
+    """Check each page of a filed filing that was last checked ``display.every_days`` days ago or longer, or never.
+
+    The caller skips the check if ``display.every_days`` is 0, which means never. Raises Busy or StorageError if a
+    result cannot be journalled; earlier results stay journalled.
+    """
     today = clock.today(context.config.zone)
     for filing in register(context.archive.index.life()).values():
         if filing.state != "filed" or not filing.number:
@@ -73,17 +80,19 @@ def check_displays(context: ActionContext) -> None:
 
 
 def _display_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
-    """Return the addresses of the company's pages for a filing, from the settings."""
+    """Return the addresses of the company's pages for a filing, from the settings; empty without any."""
+    # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
     settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
     return settings.pages if settings else ()
 
 
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
-    """Check the attached page.
+    """Check the attached page, journal the result, and return it.
 
-    The limit is that of a fetched page.  Raises UsageError if it is larger.
+    Raises UsageError if the page exceeds ``LARGEST_BYTES``, the limit for fetched pages.
     """
     assert context.attachment is not None
+    # One byte more than allowed shows that the page is too large.
     data = context.attachment.read(LARGEST_BYTES + 1)
     if len(data) > LARGEST_BYTES:
         raise UsageError(
@@ -91,11 +100,15 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
             page=page_name,
             size=LARGEST_BYTES >> 20,
         )
-    return _record_check(context, filing, names.text(os.fsencode(os.path.basename(page_name))), data, None)
+    display_name = names.text(os.fsencode(os.path.basename(page_name)))
+    return _record_check(context, filing, display_name, data, None)
 
 
 def _check_address(context: ActionContext, filing: Filing, address: str) -> dict[str, Any]:
-    """Fetch and check a page; a failure to fetch is recorded with the reason."""
+    """Fetch and check a page, journal the result, and return it.
+
+    If the page cannot be fetched, the reason is journalled instead.
+    """
     try:
         page = fetch_page(address, allow_private=context.config.desk.allow_private)
     except PageUnreachable as error:
@@ -106,16 +119,20 @@ def _check_address(context: ActionContext, filing: Filing, address: str) -> dict
 def _record_check(
     context: ActionContext, filing: Filing, source: str, data: bytes, problem: LazyMessage | None
 ) -> dict[str, Any]:
-    """Journal the result of one check with the page as evidence, if fetched, and return the result."""
-    display = check_page(filing, data)
+    """Journal the result of one check, with the page as evidence, and return the result.
+
+    ``source`` is the address of the page, or the name of the saved file. ``problem`` is the reason why the page
+    could not be fetched; ``data`` is empty then, and no evidence is attached.
+    """
+    page_check = check_page(filing, data)
     details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=source,
-        number_found=display.number,
-        link_found=display.link,
+        number_found=page_check.number,
+        link_found=page_check.link,
         problem=str(problem) if problem else "",
     )
     attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(data)}
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(filing.name, details, attachments))
-    return {"source": source, "number": display.number, "link": display.link, "problem": problem}
+    return {"source": source, "number": page_check.number, "link": page_check.link, "problem": problem}

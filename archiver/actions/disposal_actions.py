@@ -1,4 +1,4 @@
-"""Deletes after retention: a plan, the approvals of two other people, and its execution."""
+"""Delete content after its retention: a plan, the approvals of two other people, and its execution."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from archiver.verify.whole_archive import verify
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDisposal(Request):
-    """The versions to dispose of."""
+    """A request to plan the disposal of versions."""
 
-    #: Empty: every version whose retention is over.
+    #: Tags of the versions to consider. Empty: all versions of the archive.
     tags: Annotated[tuple[str, ...], Argument("tags")] = ()
 
 
@@ -35,16 +35,21 @@ class ApproveDisposal(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDisposal(Request):
-    """The execution of an approved plan, or of the rest after an interruption."""
+    """A request to execute an approved plan, or to finish an interrupted execution."""
 
     plan_id: Annotated[str, Argument("plan", TextRule.LOOKED_UP)]
 
 
 @action("dispose-plan")
 def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, Any]:
-    """Journal a plan of deletion, and return the versions to go and to stay, with reasons.
+    """Journal a plan to delete the disposable versions, and describe it.
 
-    Raises NotFoundError for an unknown tag, RetentionRefused if the journal has events that cannot be read.
+    The result holds the name of the plan, the versions to delete (``going``), the versions to retain (``staying``)
+    with the reasons, and the number and size in bytes of the content objects to delete. ``shared_objects`` counts
+    the objects that stay because a retained version needs them. Every ``keep_until`` is ISO 8601 in UTC.
+
+    Raises NotFoundError for an unknown tag or if all versions are disposed of already, and RetentionRefused if no
+    version is disposable or the archive may lack a hold. No plan is journalled then.
     """
     archive = context.archive
     versions = [find_version(archive, tag) for tag in request.tags] or archive.index.versions()
@@ -78,24 +83,31 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
 
 @action("dispose-approve")
 def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[str, Any]:
-    """Journal the caller's approval; return how many are missing, and from when on the plan may run.
+    """Journal the caller's approval of a plan.
 
-    Raises NotFoundError for an unknown plan, RetentionRefused if the caller made the plan or has approved it
-    already.
+    The result holds the number of approvals still ``missing``, and the end of the cooling-off period
+    (``not_before``, RFC 3339 in UTC; None while an approval is missing).
+
+    Raises NotFoundError for an unknown plan, UsageError without a reason, and RetentionRefused if the caller made
+    the plan or has approved it already, or if the plan no longer fits the archive.
     """
     rules = context.disposal_rules
     plan = disposal.approve_plan(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
     missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    may_run_after = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, rules))
-    return {"plan": plan.identity, "missing": missing_approvals, "not_before": may_run_after}
+    earliest_run = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, rules))
+    return {"plan": plan.identity, "missing": missing_approvals, "not_before": earliest_run}
 
 
 @action("dispose-run")
 def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]:
-    """Delete the content in an approved plan, and sign the archive afterwards.
+    """Delete the content listed in an approved plan, journal the certificate, and sign the archive.
 
-    Safe to repeat after a crash: a plan that was begun is finished.  Raises NotFoundError for an unknown plan, and
-    RetentionRefused if the plan may not run or ``verify`` finds anything.  Nothing is deleted then.
+    Safe to repeat after a crash: a plan whose deletion has begun is finished. The result counts the deleted
+    objects and their bytes, and the planned objects that a version needs again (``kept``). ``problem`` is the
+    reason why the archive could not be signed afterwards, None if it was.
+
+    Raises RetentionRefused if the plan is unknown or must not run, or if ``verify`` reports a finding; nothing is
+    deleted then. Raises StorageError if the journal or an object cannot be written; run the plan again then.
     """
     disposal.check_holds_are_known(context.archive, "dispose run", context.lock_timeout)
     _check_archive_is_sound(context, request.plan_id)
@@ -110,15 +122,15 @@ def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]
 
 
 def _check_archive_is_sound(context: ActionContext, plan_id: str) -> None:
-    """Refuse to delete anything from an archive with findings, and journal the refusal.
+    """Refuse to delete from an archive with findings, and journal the refusal.
 
-    Damage has to be repaired while the content is still there.  Raises RetentionRefused.
+    A damaged archive must be repaired first, while all of its content still exists. Raises RetentionRefused.
     """
     report = verify(context.archive.root, context.archive.repository, 0.0)
     findings = [
         finding
         for finding in report.findings
-        # This very run finishes the plan that was interrupted.
+        # A054, the disposal was begun and not finished: the run that follows finishes it.
         if (finding.code, finding.object) != (UNFINISHED, plan_id)
     ]
     if findings:

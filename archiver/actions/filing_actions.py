@@ -1,4 +1,4 @@
-"""Records the life of a filing: its profile, notices and answers, decisions on changes, its end."""
+"""Record the life of a filing: its profile, notices and answers, decisions on changes, and its end."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from archiver.store.resolve import find_filing, find_submission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFiling(Request):
-    """New facts about a filing, and the review status seen on the portal."""
+    """A request to record facts about a filing, or the review status seen on the portal."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: Changed fields of the profile by name: texts, days as texts, a list of products.
+    #: New values by name of the field. A day is a text (YYYY-MM-DD), and the products are a list of texts.
     changed_fields: Annotated[Mapping[str, Any], Argument("fields")]
     review_status: Annotated[str | None, Argument("status")] = None
-    #: Copied literally from the portal.
+    #: The status in the portal's own words.
     portal_wording: Annotated[str | None, Argument("portal_text")] = None
-    #: The day of the look at the portal; None: today in the archive's time zone.
+    #: The day on which the portal showed the status. None: today in the archive's time zone.
     checked_on: Annotated[date | None, Argument("on")] = None
     screenshot_name: Annotated[str | None, Argument("evidence", TextRule.NAMES_ATTACHMENT)] = None
-    #: Why a number of an unknown form is right all the same.
+    #: Why a filing number is correct although its form is unknown.
     number_override_reason: Annotated[str | None, Argument("force")] = None
     reported_by: Annotated[str | None, Argument("by")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndFiling(Request):
-    """The end of a filing: deregistered, or its service closed."""
+    """A request to record that a filing was deregistered, or its service closed."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: The day that people mean; retention never counts from it.
+    #: The day that people consider the end. Retention counts from the event instead.
     ended_on: Annotated[date, Argument("on")]
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None
@@ -49,18 +49,18 @@ class EndFiling(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddNotice(Request):
-    """A notice of the regulator."""
+    """A request to record a notice from the regulator."""
 
     filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     kind: Annotated[str, Argument("kind")]
     received_on: Annotated[date, Argument("received")]
-    #: The last day to answer that the notice names.
+    #: The deadline, if the notice states it as a day.
     due_on: Annotated[date | None, Argument("due")] = None
-    #: The time to answer in working days, where the notice names no day.
+    #: The deadline, if the notice states it as a number of working days.
     working_days: Annotated[int | None, Argument("days")] = None
     issuer: Annotated[str, Argument("issuer")] = ""
     document_number: Annotated[str, Argument("document")] = ""
-    #: Who has to answer it; empty: the filing's responsible person.
+    #: The role or person who has to answer. Empty: the person responsible for the filing.
     owner: Annotated[str, Argument("owner")] = ""
     file_name: Annotated[str | None, Argument("file", TextRule.NAMES_ATTACHMENT)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
@@ -68,7 +68,7 @@ class AddNotice(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerNotice(Request):
-    """The submission in answer to a notice."""
+    """A request to record which submission answers a notice."""
 
     notice_number: Annotated[int, Argument("number")]
     submission: Annotated[str, Argument("submission", TextRule.LOOKED_UP)]
@@ -79,7 +79,7 @@ class AnswerNotice(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideChange(Request):
-    """Somebody's decision whether a change is material."""
+    """A person's decision whether a change is material."""
 
     change_number: Annotated[int, Argument("number")]
     is_material: Annotated[bool, Argument("material")]
@@ -87,22 +87,25 @@ class DecideChange(Request):
     reported_by: Annotated[str | None, Argument("by")] = None
 
 
-def record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
-    """Return the target of a record, with the attachment under this name."""
+def make_record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
+    """Return the context for recording facts: the archive, today's date, and the attachment.
+
+    ``file_name`` is the name of the attachment in the request; None records no file.
+    """
     today = clock.today(context.config.zone)
     return records.RecordContext(context.archive, context.lock_timeout, today, context.evidence_file(file_name))
 
 
 @action("filing-set")
 def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, Any]:
-    """Record new facts about a filing, with a screenshot as proof.
+    """Record new facts about a filing, with the screenshot as proof.
 
-    Raises NotFoundError for an unknown filing, UsageError for a value that cannot be recorded.  Nothing is
-    journalled then.
+    Raises NotFoundError for an unknown filing, and UsageError for a value that cannot be recorded, or if there is
+    nothing to record. Nothing is journalled then.
     """
     filing_name = find_filing(context.archive, request.filing)
     records.update_sheet(
-        record_context(context, request.screenshot_name),
+        make_record_context(context, request.screenshot_name),
         filing_name,
         {name: _normalize_field(name, value) for name, value in request.changed_fields.items()},
         review_status=request.review_status,
@@ -115,9 +118,10 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
 
 
 def _normalize_field(name: str, value: Any) -> Any:
-    """Return a field of the profile in the form for the journal; raises UsageError.
+    """Return the value of a profile field in the form for the journal.
 
-    Values that are no text stay as they are: their kind is checked, and refused, with the others.
+    Values of a wrong type are returned unchanged, because ``records.update_sheet`` checks the types. Raises
+    UsageError if a text is not UTF-8 or contains control characters.
     """
     if isinstance(value, list):
         return [names.typed(item, name) if isinstance(item, str) else item for item in value]
@@ -126,9 +130,9 @@ def _normalize_field(name: str, value: Any) -> Any:
 
 @action("filing-end")
 def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
-    """Record the end of a filing, the start of its retention periods.
+    """Record the end of a filing; its retention periods count from this event.
 
-    Raises NotFoundError for an unknown filing, UsageError without a reason.
+    Raises NotFoundError for an unknown filing, and UsageError without a reason. Nothing is journalled then.
     """
     event = end_of_filing.end_filing(
         context.archive,
@@ -143,13 +147,14 @@ def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
 
 @action("notice-add")
 def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
-    """Record a notice of the regulator with the document, and return the new number.
+    """Record a notice from the regulator together with its document; the result holds the new number.
 
-    Raises NotFoundError for an unknown filing, UsageError for a kind or dates that cannot be.
+    Raises NotFoundError for an unknown filing, and UsageError for an unknown kind or impossible dates. Nothing is
+    journalled then.
     """
     filing_name = find_filing(context.archive, request.filing)
     notice_number = records.add_notice(
-        record_context(context, request.file_name),
+        make_record_context(context, request.file_name),
         filing_name,
         request.kind,
         request.received_on,
@@ -165,17 +170,20 @@ def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
 
 @action("notice-answer")
 def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, Any]:
-    """Record the submission in answer to a notice; the default day is the day of the submission.
+    """Record which submission answers a notice; the result holds the ISO date of the answer (``on``).
 
-    Raises NotFoundError for an unknown notice or submission, UsageError if the submission was not made for the
-    notice's filing, or the notice is answered already.
+    Without ``answered_on``, the date is that of the last submission to the regulator.
+
+    Raises NotFoundError for an unknown notice or submission, and UsageError if the materials were not submitted to
+    the regulator, belong to another filing, or the notice is answered already. Nothing is journalled then.
     """
     archive = context.archive
     notice = records.find_notice(archive, request.notice_number)
     submission = find_submission(archive, request.submission)
     filing = register(archive.index.life(notice.filing))[notice.filing]
-    submissions = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
-    if submission.filing != notice.filing or not submissions:
+    # A submission to the regulator has a tag such as FILING/SUBMISSION/submitted-2.
+    submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
+    if submission.filing != notice.filing or not submission_records:
         raise UsageError(
             "{submission} was not handed in for {filing}, so it cannot answer notice {number}. Nothing was "
             "recorded. Record the handing-in first: archiver submit {submission!q} --on DATE",
@@ -183,9 +191,9 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
             filing=notice.filing,
             number=request.notice_number,
         )
-    answered_on = request.answered_on or submissions[-1].submitted_on
+    answered_on = request.answered_on or submission_records[-1].submitted_on
     records.answer_notice(
-        record_context(context, None),
+        make_record_context(context, None),
         request.notice_number,
         str(submission),
         answered_on,
@@ -196,12 +204,13 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
 
 @action("change-decide")
 def decide_change(context: ActionContext, request: DecideChange) -> dict[str, Any]:
-    """Record whether a change is material, and so must be submitted to the regulator.
+    """Record whether a change is material; a material change must be submitted to the regulator.
 
-    Raises NotFoundError for an unknown change, UsageError without a reason or if it is decided already.
+    Raises NotFoundError for an unknown change, and UsageError without a reason or if the change was decided
+    already. Nothing is journalled then.
     """
     change = records.decide_change(
-        record_context(context, None),
+        make_record_context(context, None),
         request.change_number,
         request.is_material,
         request.reason,

@@ -1,4 +1,7 @@
-"""Places and lifts holds: named reasons not to dispose of something, whatever the date."""
+"""Place and lift holds.
+
+A hold is a named reason not to dispose of a filing, a submission or a version, whatever its retention period.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from archiver.store.resolve import find_object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceHold(Request):
-    """A hold on a filing, a submission or a version."""
+    """A request to place a hold."""
 
     hold_name: Annotated[str, Argument("name")]
-    #: A filing, a submission or a version's tag.
+    #: Name of a filing or of a submission (FILING/SUBMISSION), or the tag of a version.
     target: Annotated[str, Argument("target", TextRule.LOOKED_UP)]
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None
@@ -25,10 +28,10 @@ class PlaceHold(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftHold(Request):
-    """The end of a hold, on a single object or on all of them."""
+    """A request to lift a hold."""
 
     hold_name: Annotated[str, Argument("name")]
-    #: None: everything that the hold is on.
+    #: The filing, submission or version to release. None: all that the hold covers.
     target: Annotated[str | None, Argument("target", TextRule.LOOKED_UP)] = None
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None
@@ -36,10 +39,10 @@ class LiftHold(Request):
 
 @action("hold-place")
 def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
-    """Place a hold, and return the object on hold.
+    """Place a hold; the result names the object on hold, as in refs.
 
-    Raises NotFoundError for an unknown object, UsageError for a name or reason that says nothing, or a hold of
-    this name that the object has already.
+    Raises NotFoundError for an unknown object, and UsageError if the name or the reason is blank, the name is too
+    long or not printable, or a hold of this name is already on the object. Nothing is journalled then.
     """
     event = holds.place_hold(
         context.archive,
@@ -54,9 +57,10 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
 
 @action("hold-lift")
 def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
-    """Lift a hold, and return the objects set free.
+    """Lift a hold; the result lists the released objects, as in refs.
 
-    Raises NotFoundError for an unknown object or where no such hold is in force, UsageError without a reason.
+    Raises NotFoundError for an unknown object or if no such hold is in force, and UsageError for a blank name or
+    reason. Nothing is journalled then.
     """
     events = holds.lift_hold(
         context.archive,

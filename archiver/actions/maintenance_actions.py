@@ -1,4 +1,4 @@
-"""Takes care of the archive itself: packing, replication, restore drills, notes in the journal."""
+"""Maintain the archive itself: packing, replication, restore drills, and notes in the journal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import action, unknown_action
+from archiver.actions.registry import action, unknown_action_error
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import UsageError
 from archiver.restore import drill
@@ -19,52 +19,60 @@ from archiver.store.events.evidence_events import ContentProtected, PackageExpor
 from archiver.store.journal import canonical
 from archiver.store.writer import Draft
 
-#: A restore at a time may name thousands of versions.
-_LARGEST_NOTE_BYTES = 1 << 20
-_LONGEST_SUBJECT = 500
-#: Fewer files than are in any archive prove nothing; more take longer than the daemon's callers wait.
-_MOST_DRILL_FILES = 100_000
-#: Commands that read the archive as anybody, and have the daemon journal that they did.
-_NOTES = {str(details.action): details.action for details in (VersionsRestored, PackageExported, ContentProtected)}
-#: Texts that a person typed, among the details of a note; the rest are names of folders and versions.
+#: Lower, and a restore of thousands of versions could not be journalled, because its note names each of them.
+#: Higher, and every reader of the journal pays for one note.
+_MAX_NOTE_BYTES = 1 << 20
+#: Characters of an event's object: the tags of restored versions are cut off here, and the details hold them all.
+_MAX_OBJECT_LENGTH = 500
+#: Higher, and a drill takes longer than a caller waits for the daemon.
+_MAX_DRILL_FILES = 100_000
+#: The kinds of events that a caller may ask the daemon to journal, because the command runs as another user.
+_NOTED_ACTIONS = {
+    str(details_class.action): details_class.action
+    for details_class in (VersionsRestored, PackageExported, ContentProtected)
+}
+#: Members of a note that a person typed. All others are names of folders and versions.
 _TYPED_DETAILS = frozenset({"recipient", "reason"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackRepository(Request):
-    """A run of the repository's maintenance."""
+    """A request to pack the git repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReplica(Request):
-    """A run of the replication to the bucket."""
+    """A request to replicate to the bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearseRestore(Request):
-    """A restore of a random sample to a scratch folder."""
+    """A request for a restore drill."""
 
+    #: How many files to restore; limited to 1 through ``_MAX_DRILL_FILES``.
     file_count: Annotated[int, Argument("files")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordNote(Request):
-    """An act outside the archive, by a caller without the right to write the journal."""
+    """A request to journal what a command did, on behalf of a caller who may not write the journal."""
 
-    #: The event's action: ``restore``, ``export`` or ``protect``.
+    #: The kind of the event: ``restore``, ``export`` or ``protect``.
     action: Annotated[str, Argument("what", TextRule.LOOKED_UP)]
-    #: The event's object.
+    #: The event's ``object``, such as the tags of restored versions.
     about: Annotated[str, Argument("about", TextRule.LOOKED_UP)]
     details: Annotated[Mapping[str, Any], Argument("details")]
 
 
 @action("drill")
 def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[str, Any]:
-    """Restore a random sample to a scratch folder, compare every byte, and journal the result.
+    """Restore a random sample to a scratch folder, compare every byte, and journal the outcome.
 
-    Raises StorageError if a file of the sample does not come back as it was archived.
+    The result lists the tags of the ``versions`` in the sample, sorted, and counts its files and bytes.
+
+    Raises StorageError if a restored file differs from the archived file; the outcome is journalled first.
     """
-    file_count = min(max(request.file_count, 1), _MOST_DRILL_FILES)
+    file_count = min(max(request.file_count, 1), _MAX_DRILL_FILES)
     result = drill.run_drill(context.archive, file_count, context.lock_timeout)
     return {
         "versions": sorted(result.version_tags),
@@ -75,9 +83,12 @@ def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[s
 
 @action("maintain")
 def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]:
-    """Move loose objects into packs and merge small packs; return how many of each.
+    """Move loose git objects into packs, and merge small packs.
 
-    Raises StorageError if git cannot write; nothing is removed before its copy is on disk.
+    The result counts the packed objects, and by how many packs the repository shrank.
+
+    Raises Busy if another process keeps writing, and StorageError if git cannot write. An object is removed only
+    after its copy is on disk, so an interruption loses nothing.
     """
     result = maintenance.maintain(context.archive, context.lock_timeout)
     return {"objects": result.objects, "packs": result.packs}
@@ -85,12 +96,17 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 
 @action("replica-sync")
 def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
-    """Upload missing objects, renew locks, delete disposed content, and return the counts.
+    """Upload missing objects to the bucket, renew locks, and delete disposed content.
 
-    Raises ConfigError without a bucket in the settings, StorageError if the bucket fails; what was sent until
-    then stays recorded.
+    The result counts the uploads, holds and deletions. It lists each lock that was extended (``extended``), each
+    disposed content object that a lock still protects (``locked``), and the SHA-256 of content that is missing in
+    both places (``missing``). Every ``until`` is RFC 3339 in UTC.
+
+    Raises NotFoundError if the archive has no replica, ConfigError if boto3 or the credentials are missing, and
+    StorageError if the bucket fails. Uploads completed before a failure stay
+    recorded, and are not repeated.
     """
-    # Imported here: boto3 takes longer to load than any other action to run.
+    # Imported here because boto3 takes longer to load than any other action takes to run.
     from archiver.replica import connect
 
     archive = context.archive
@@ -115,23 +131,23 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 
 @action("note")
 def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
-    """Journal an act outside the archive on behalf of the caller, and return the event's number.
+    """Journal what a command did, on behalf of the caller; the result holds the event's number (``seq``).
 
-    Raises UsageError for any other action than a note's, and for details that could not be read back, hold
-    control characters, or are too long.
+    Raises UsageError if ``request.action`` is not the kind of a note, or if the details could not be read back
+    from the journal, contain control characters, or are too long. Nothing is journalled then.
     """
-    if request.action not in _NOTES:
-        raise unknown_action(request.action)
+    if request.action not in _NOTED_ACTIONS:
+        raise unknown_action_error(request.action)
     validation.check_values(request.details)
     details = dict(request.details)
-    for key in _TYPED_DETAILS & details.keys():
-        if isinstance(details[key], str):
-            details[key] = names.typed(details[key], key)
-    if len(canonical(details)) > _LARGEST_NOTE_BYTES:
+    for member_name in _TYPED_DETAILS & details.keys():
+        if isinstance(details[member_name], str):
+            details[member_name] = names.typed(details[member_name], member_name)
+    if len(canonical(details)) > _MAX_NOTE_BYTES:
         raise UsageError(
             "A note for the journal is longer than {longest} bytes. Nothing was changed.",
-            longest=_LARGEST_NOTE_BYTES,
+            longest=_MAX_NOTE_BYTES,
         )
     with context.archive.writing(context.lock_timeout) as writer:
-        note = GivenDetails(_NOTES[request.action], details)
-        return {"seq": writer.append(Draft(request.about[:_LONGEST_SUBJECT], note)).seq}
+        note_details = GivenDetails(_NOTED_ACTIONS[request.action], details)
+        return {"seq": writer.append(Draft(request.about[:_MAX_OBJECT_LENGTH], note_details)).seq}

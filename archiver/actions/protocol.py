@@ -1,8 +1,8 @@
-"""Encodes and decodes messages on the daemon's socket: a request and an answer, both bounded.
+"""Encode and decode the messages on the daemon's socket: a request and a reply, both limited in size.
 
-A message is a length (4 bytes, big-endian) and that many bytes of JSON.  A request may be followed by the bytes of
-one attachment, whose size the request names.  Texts for people cross as templates with fields, so that the side of
-the reader chooses the language.
+A message is a length (4 bytes, unsigned, big-endian) followed by that many bytes of JSON in ASCII. A request may
+be followed by the bytes of one attachment, and states their number. Texts for people cross as templates with
+fields, so that the receiver chooses the language.
 """
 
 from __future__ import annotations
@@ -19,37 +19,46 @@ from typing import Any
 from archiver.errors import BY_WIRE_NAME, ArchiverError, LazyMessage
 
 VERSION = 1
-#: The socket's name in the archive's folder.
+#: The file name of the socket in the archive's folder.
 SOCKET_NAME = "socket"
-#: Lower, and a plan that names many versions has no answer; higher, and a caller fills the daemon's memory.
+#: Lower, and the reply to a plan of many versions does not fit; higher, and callers can exhaust the daemon's
+#: memory.
 MAX_MESSAGE_BYTES = 8 << 20
-#: Lower, and a scanned receipt is refused; higher, and a caller fills the spool.
+#: Lower, and a scanned receipt is refused; higher, and callers can fill the disk with the spool.
 MAX_ATTACHMENT_BYTES = 64 << 20
-#: Texts in texts, in entries of a list: nothing of ours is deeper, and deeper input would exhaust the stack.
-_DEEPEST = 8
+#: Results nest messages inside fields of messages inside lists, which is less deep. Deeper input would exhaust the
+#: stack of the recursive decoder.
+_MAX_DEPTH = 8
+#: Most bytes requested from the socket at once.
 _CHUNK_BYTES = 1 << 16
-_PHRASE = "phrase"
-#: No field has such a name; a release that does not know it takes it for one, and prints the plain template.
-_ATTRIBUTES = "phrase-attributes"
+#: An unsigned 32-bit integer, big-endian, in front of each message.
+_LENGTH_PREFIX = struct.Struct(">I")
+#: JSON member that marks an object as a LazyMessage and holds the template. The other members are the fields.
+_TEMPLATE_MEMBER = "phrase"
+#: JSON member with the attributes of a LazyMessage. The hyphen keeps it apart from every field. A release that
+#: does not know the member takes it for a field, and prints the template without the attributes.
+_ATTRIBUTES_MEMBER = "phrase-attributes"
 
 
 class BadMessage(Exception):
-    """The other side does not speak this protocol."""
+    """The other side of the socket sent something that is not a message of this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionMessage:
-    """A caller's request on the socket, with the attachment's bytes behind."""
+    """A caller's request on the socket; the attachment follows it as plain bytes."""
 
     action_name: str
+    #: In their wire form, by wire name.
     arguments: Mapping[str, Any]
-    #: How many seconds the action may wait for another writer, as the caller asks; the daemon has a limit.
+    #: How many seconds the caller allows the action to wait for another writer. The daemon replaces a value above
+    #: its own limit.
     lock_timeout: float
-    #: None: nothing follows.
+    #: In bytes. None: no attachment follows.
     attachment_size: int | None
 
     def encode(self) -> bytes:
-        """Return the message's bytes.  Raises BadMessage if the arguments are too long."""
+        """Return the message as bytes, without the attachment. Raises BadMessage if the arguments are too long."""
         return encode_message(
             {
                 "action": self.action_name,
@@ -63,46 +72,50 @@ class ActionMessage:
     def decode(cls, document: Mapping[str, Any]) -> ActionMessage:
         """Return the request in a received document.
 
-        Raises BadMessage if a part is missing or of the wrong kind, or the attachment's size is none.
+        Raises BadMessage if a member is missing or has the wrong type, or if the size of the attachment is out of
+        range.
         """
         action_name, arguments = document.get("action"), document.get("arguments")
-        lock_timeout, size = document.get("wait_seconds"), document.get("attachment")
+        lock_timeout, attachment_size = document.get("wait_seconds"), document.get("attachment")
         if not (isinstance(action_name, str) and isinstance(arguments, dict)):
             raise BadMessage("no action, arguments or waiting time")
         if not isinstance(lock_timeout, int | float):
             raise BadMessage("no action, arguments or waiting time")
-        if size is not None and not _is_attachment_size(size):
+        if attachment_size is not None and not _is_attachment_size(attachment_size):
             raise BadMessage("an attachment of no size")
-        return cls(action_name, arguments, lock_timeout, size)
+        return cls(action_name, arguments, lock_timeout, attachment_size)
 
 
 def _is_attachment_size(size: object) -> bool:
-    # JSON's true is an int in Python.
+    # In Python, True is an int.
     return isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_ATTACHMENT_BYTES
 
 
 @contextmanager
 def short_socket_path(archive: Path) -> Iterator[str]:
-    """Give a short path of the socket, valid inside the block.
+    """Yield a short path of the archive's socket, valid inside the block.
 
-    Linux limits the path of a socket to 108 bytes, and an archive may lie deeper: the path leads through a
-    descriptor of the archive's folder, closed at the end of the block.  Raises OSError without that folder.
+    Linux limits the path of a socket to 108 bytes, and the path of an archive may be longer. The short path leads
+    through a descriptor of the archive's folder, which is closed at the end of the block.
+
+    Raises OSError if the archive's folder cannot be opened.
     """
-    folder = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder_fd = os.open(archive, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{folder}/{SOCKET_NAME}"
+        yield f"/proc/self/fd/{folder_fd}/{SOCKET_NAME}"
     finally:
-        os.close(folder)
+        os.close(folder_fd)
 
 
-def read_exactly(receive: Callable[[int], bytes], count: int) -> bytes:
-    """Call ``receive``, which may return fewer bytes than asked for, until ``count`` bytes have come.
+def read_exactly(receive: Callable[[int], bytes], byte_count: int) -> bytes:
+    """Call ``receive`` until it has returned ``byte_count`` bytes in all, and return them.
 
-    Raises BadMessage if the stream ends before.
+    ``receive`` is called with the largest number of bytes to return, and may return fewer; no bytes mean the end
+    of the stream. Raises BadMessage if the stream ends too early, and whatever ``receive`` raises.
     """
     data = bytearray()
-    while len(data) < count:
-        chunk = receive(min(count - len(data), _CHUNK_BYTES))
+    while len(data) < byte_count:
+        chunk = receive(min(byte_count - len(data), _CHUNK_BYTES))
         if not chunk:
             raise BadMessage("it ended too early")
         data += chunk
@@ -110,23 +123,24 @@ def read_exactly(receive: Callable[[int], bytes], count: int) -> bytes:
 
 
 def encode_message(document: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a message.  Raises BadMessage beyond the limit."""
+    """Return a message as bytes, with its length in front. Raises BadMessage above ``MAX_MESSAGE_BYTES``."""
     data = json.dumps({"archiver": VERSION, **document}, default=encode_value).encode("ascii")
     if len(data) > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")
-    return struct.pack(">I", len(data)) + data
+    return _LENGTH_PREFIX.pack(len(data)) + data
 
 
 def read_message(read: Callable[[int], bytes]) -> dict[str, Any]:
-    """Read one message through ``read``, which returns exactly as many bytes as asked for.
+    """Read one message, and return its JSON object without the version of the protocol.
 
-    Raises BadMessage if it is too long, no JSON object, or of another version of the protocol.
+    ``read`` must return exactly as many bytes as it is called with. Raises BadMessage if the message is too long,
+    is not a JSON object, or has another version of the protocol, and whatever ``read`` raises.
     """
-    (length,) = struct.unpack(">I", read(4))
-    if length > MAX_MESSAGE_BYTES:
+    (byte_count,) = _LENGTH_PREFIX.unpack(read(_LENGTH_PREFIX.size))
+    if byte_count > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")
     try:
-        document = json.loads(read(length).decode("ascii"))
+        document = json.loads(read(byte_count).decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise BadMessage(str(error)) from None
     if not isinstance(document, dict) or document.pop("archiver", None) != VERSION:
@@ -135,7 +149,7 @@ def read_message(read: Callable[[int], bytes]) -> dict[str, Any]:
 
 
 def encode_error(error: ArchiverError) -> dict[str, Any]:
-    """Describe an expected failure, to be raised again on the other side."""
+    """Return the reply for an expected failure; :func:`decode_error` restores the error on the other side."""
     message = error.message
     return {
         "error": error.wire_name,
@@ -146,44 +160,52 @@ def encode_error(error: ArchiverError) -> dict[str, Any]:
 
 
 def decode_error(document: Mapping[str, Any]) -> ArchiverError:
-    """Make the error that :func:`encode_error` described; raises BadMessage."""
+    """Return the error from a reply of :func:`encode_error`, for the caller to raise.
+
+    Raises BadMessage if this release does not know the class of the error, or the message is malformed.
+    """
     error_class = BY_WIRE_NAME.get(str(document.get("error")))
-    text, fields = document.get("template"), document.get("fields")
+    template, fields = document.get("template"), document.get("fields")
     if error_class is None:
         raise BadMessage("an unknown error")
-    if not isinstance(text, str) or not isinstance(fields, dict):
+    if not isinstance(template, str) or not isinstance(fields, dict):
         raise BadMessage("an error without a message")
-    revived = {str(name): decode_value(value) for name, value in fields.items()}
-    return error_class(LazyMessage.revive(text, revived, _mapping(document.get("attributes"))))
+    decoded_fields = {str(name): decode_value(value) for name, value in fields.items()}
+    return error_class(LazyMessage.revive(template, decoded_fields, _as_mapping(document.get("attributes"))))
 
 
-def _mapping(value: object) -> dict[str, Any]:
+def _as_mapping(value: object) -> dict[str, Any]:
+    """Return ``value`` if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def decode_value(value: Any, depth: int = 0) -> Any:
-    """Make messages of what came through JSON, at any depth up to a limit; raises BadMessage beyond it."""
-    if depth > _DEEPEST:
+    """Return a value from JSON with every encoded LazyMessage in it restored.
+
+    ``depth`` is the number of enclosing objects and lists. Raises BadMessage if the value is nested too deeply.
+    """
+    if depth > _MAX_DEPTH:
         raise BadMessage("nested too deeply")
     if isinstance(value, dict):
-        inner = {str(name): decode_value(each, depth + 1) for name, each in value.items()}
-        if isinstance(text := inner.pop(_PHRASE, None), str):
-            attributes = _mapping(inner.pop(_ATTRIBUTES, None))
-            return LazyMessage.revive(text, inner, attributes)
-        return inner
+        members = {str(name): decode_value(member, depth + 1) for name, member in value.items()}
+        if isinstance(template := members.pop(_TEMPLATE_MEMBER, None), str):
+            attributes = _as_mapping(members.pop(_ATTRIBUTES_MEMBER, None))
+            return LazyMessage.revive(template, members, attributes)
+        return members
     if isinstance(value, list):
-        return [decode_value(each, depth + 1) for each in value]
+        return [decode_value(item, depth + 1) for item in value]
     return value
 
 
 def encode_value(value: object) -> object:
-    """Return a value without a kind in JSON as one that has, for :func:`decode_value`.
+    """Return a JSON value for an object that JSON has no type for; ``json.dumps`` calls this as ``default``.
 
-    Names are in UTF-8 whatever the locale.
+    A LazyMessage becomes an object, which :func:`decode_value` restores. A file name becomes a text in UTF-8
+    whatever the locale, with bytes that are not UTF-8 as surrogates. Any other object becomes its ``str()``.
     """
     if isinstance(value, LazyMessage):
-        attributes = {_ATTRIBUTES: value.attributes} if value.attributes else {}
-        return {_PHRASE: value.template, **attributes, **value.fields}
+        attributes = {_ATTRIBUTES_MEMBER: value.attributes} if value.attributes else {}
+        return {_TEMPLATE_MEMBER: value.template, **attributes, **value.fields}
     if isinstance(value, bytes | os.PathLike):
         return os.fsencode(value).decode("utf-8", "surrogateescape")
     return str(value)

@@ -1,7 +1,7 @@
-"""Finds an action by name or request, and performs the request.
+"""Find an action by its name or its request, and perform the request.
 
-An action is a function with the decorator :func:`action`; its second parameter is the request that it takes.
-Nothing else has to be told of it: every module of this package is searched.
+An action is a function with the decorator :func:`action`. Its second parameter is its request. A new action needs
+no other registration, because every module of this package is imported.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from archiver.actions.request_fields import (
 )
 from archiver.errors import UsageError
 
-#: Of a name that nobody knows, and of a file's name, so much is shown.
-_LONGEST_NAME, _LONGEST_FILE_NAME = 100, 200
+#: How many characters of an unknown action's name, and of a file name, an error quotes. A caller chooses both, and
+#: a long one would hide the sentence around it.
+_MAX_NAME_QUOTE, _MAX_FILE_NAME_QUOTE = 100, 200
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredAction:
-    """A kind of act on an archive, under the name on the socket."""
+    """An action, as the decorator registers it."""
 
+    #: The name on the socket.
     name: str
     request_type: type[Request]
+    #: Performs the action; the result has texts as keys, and values that ``protocol.encode_message`` can encode.
     handler: Callable[[ActionContext, Any], dict[str, Any]]
 
 
-#: Filled while the modules of this package are imported, and never changed afterwards.
+# Filled while the modules of this package are imported, and never changed afterwards.
 _ACTIONS_BY_NAME: dict[str, RegisteredAction] = {}
 _ACTIONS_BY_REQUEST: dict[type[Request], RegisteredAction] = {}
 
@@ -51,15 +54,17 @@ def action(
     [Callable[[ActionContext, RequestType], dict[str, Any]]],
     Callable[[ActionContext, RequestType], dict[str, Any]],
 ]:
-    """Make a function the action ``name``, which is part of the protocol and never changes.
+    """Register the decorated function as the action ``name``, and return the function unchanged.
 
-    Raises TypeError while the module is imported if the request class has a field without a wire name, or the
-    name or the class belongs to another action.
+    The name is part of the protocol and never changes. Raises TypeError, while the module is imported, if the
+    request class has a field without a wire name, or if the name or the class belongs to another action.
     """
 
     def register(
         handler: Callable[[ActionContext, RequestType], dict[str, Any]],
     ) -> Callable[[ActionContext, RequestType], dict[str, Any]]:
+        """Register the handler under ``name``, and return it unchanged."""
+        # The parameters of a handler are the context and the request.
         _, request_type, *_ = typing.get_type_hints(handler).values()
         request_fields(request_type)
         if name in _ACTIONS_BY_NAME or request_type in _ACTIONS_BY_REQUEST:
@@ -72,43 +77,48 @@ def action(
 
 
 def all_actions() -> Mapping[str, RegisteredAction]:
-    """Return every action by name, from all modules of this package."""
+    """Return every action of this package by its name on the socket; imports all modules first."""
     _import_modules()
     return _ACTIONS_BY_NAME
 
 
 @functools.cache
 def _import_modules() -> None:
-    """Import all modules of this package, once: a later upgrade must not mix with the running release."""
+    """Import all modules of this package, once.
+
+    The daemon does this when it starts. After an upgrade, a later import would load a module of the new release
+    into the running old release.
+    """
     for module in pkgutil.iter_modules(actions.__path__):
         importlib.import_module(f"{actions.__name__}.{module.name}")
 
 
 def find_action(request: Request) -> RegisteredAction:
-    """Return the action for this request."""
+    """Return the action that takes this request; the module that defines both is already imported."""
     return _ACTIONS_BY_REQUEST[type(request)]
 
 
 def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
-    """Return the request for a name and arguments from the socket.
+    """Return the request for the action ``name`` with arguments from the socket, in their wire form.
 
-    Raises UsageError if there is no such action, or an argument of it is unknown, missing or of the wrong kind.
+    Raises UsageError if there is no such action, or if an argument is unknown, missing or of the wrong type.
     """
-    found_action = all_actions().get(name)
-    if found_action is None:
-        raise unknown_action(name)
-    return decode_request(name, found_action.request_type, arguments)
+    registered_action = all_actions().get(name)
+    if registered_action is None:
+        raise unknown_action_error(name)
+    return decode_request(name, registered_action.request_type, arguments)
 
 
-def unknown_action(name: str) -> UsageError:
-    """Return the refusal of an unknown action."""
-    return UsageError("There is no action {name}. Nothing was changed.", name=name[:_LONGEST_NAME])
+def unknown_action_error(name: str) -> UsageError:
+    """Return the error for a name that is not the name of an action."""
+    return UsageError("There is no action {name}. Nothing was changed.", name=name[:_MAX_NAME_QUOTE])
 
 
 def perform(context: ActionContext, request: Request) -> dict[str, Any]:
-    """Carry out a request from either side of the socket, and return the answer in plain values.
+    """Perform the action of a request, and return its result.
 
-    Raises UsageError if a text or the attachment cannot be kept, and whatever the action raises.
+    Both the command of the owner and the daemon call this function, so texts and attachments meet the same checks.
+    Raises UsageError if a text or the attachment cannot be recorded, and whatever the action raises.
     """
     requested_action = find_action(request)
     request = normalize_texts(request)
@@ -117,9 +127,10 @@ def perform(context: ActionContext, request: Request) -> dict[str, Any]:
 
 
 def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:
-    """Refuse a file named and not sent, sent and not named, or empty; raises UsageError.
+    """Raise UsageError if a file was named but not sent, sent but not named, or is empty.
 
-    Journalled as an empty attachment, it would look like evidence for ever.
+    ``file_name`` is the name in the request, None without one. An empty file would stay in the journal for ever,
+    and would look like evidence. Leaves the attachment positioned at its start.
     """
     stream = context.attachment
     if file_name is None:
@@ -134,7 +145,7 @@ def _check_attachment(action_name: str, context: ActionContext, file_name: str |
         raise UsageError(
             "The file {file} was named, but it was not sent along. Nothing was recorded. Name the file itself; "
             "the command and the daemon may be of different releases.",
-            file=file_name[:_LONGEST_FILE_NAME],
+            file=file_name[:_MAX_FILE_NAME_QUOTE],
         )
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -142,5 +153,5 @@ def _check_attachment(action_name: str, context: ActionContext, file_name: str |
         raise UsageError(
             "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
             "receipt or the evidence, or leave it out.",
-            file=file_name[:_LONGEST_FILE_NAME],
+            file=file_name[:_MAX_FILE_NAME_QUOTE],
         )

@@ -1,6 +1,6 @@
-"""How the fields of a request cross the socket: wire names, kinds and checks, read from the dataclass itself.
+"""Convert requests to and from their wire form, as declared by the fields of the request class.
 
-Every field carries an :class:`Argument`, so that its name in Python may change while its name on the wire stays::
+Every field carries an :class:`Argument`, so that its Python name may change while its name on the wire stays::
 
     received_on: Annotated[date, Argument("received")]
 """
@@ -20,59 +20,69 @@ from archiver.errors import UsageError
 from archiver.filings.typed_days import parse_day
 from archiver.store import names
 
-#: Lower, and a reason of a page is refused; higher, and one event of the journal is as long as a document.
-_LONGEST_TEXT = 4000
-#: Of a name that nobody knows, so much is shown.
-_LONGEST_QUOTE = 100
+#: Characters. Lower, and a reason of one page is refused; higher, and a pasted document stays in the journal.
+_MAX_TEXT_LENGTH = 4000
+#: How many characters of an unknown argument's name an error quotes.
+_MAX_QUOTE_LENGTH = 100
 
 
 class TextRule(enum.Enum):
-    """Treatment of a text before an action gets it."""
+    """How ``registry.perform`` treats a text before the action receives it."""
 
-    TYPED = "typed"  # a person wrote it and the journal keeps it: control characters are refused
-    LOOKED_UP = "looked up"  # the name of something that exists: only what it leads to is journalled
-    NAMES_ATTACHMENT = "names attachment"  # a file's name: never without the file, nor the file without it
+    #: A person typed the text, and the journal keeps it: it is normalized, and control characters are refused.
+    TYPED = "typed"
+    #: The name of an existing object. The action looks the object up, and journals the object's own name.
+    LOOKED_UP = "looked up"
+    #: The name of the attached file. The name and the attachment require each other.
+    NAMES_ATTACHMENT = "names attachment"
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """The wire form of a field of a request.  ``name`` is part of the protocol and never changes."""
+    """The wire form of a field of a request."""
 
+    #: Part of the protocol: it never changes.
     name: str
     text_rule: TextRule = TextRule.TYPED
-    #: Left out when empty, because daemons of the first release do not know the name.
+    #: An empty value is not sent. Daemons of the first release refuse the request if they see the unknown name.
     is_omitted_when_empty: bool = False
 
 
 class Request:
-    """The arguments of an action.  Subclasses are frozen dataclasses; a type without fields takes none."""
+    """Base class of the requests, each a frozen dataclass with the arguments of one action."""
 
     __slots__ = ()
 
 
 RequestType = TypeVar("RequestType", bound=Request)
 
-#: The type of a field -> the type of its value in JSON.
+#: Type of a field in Python -> type of its value in JSON.
 _WIRE_TYPES: Mapping[object, type] = {str: str, int: int, bool: bool, date: str, tuple: list, Mapping: dict}
 
 
 @dataclass(frozen=True, slots=True)
 class RequestField:
-    """A field of a request class: name in Python, wire form, type."""
+    """A field of a request class, as read from its annotation."""
 
+    #: The name in Python.
     attribute: str
     argument: Argument
+    #: A key of ``_WIRE_TYPES``.
     value_type: object
+    #: The value may be None.
     is_optional: bool
 
     def accepts(self, wire_value: object) -> bool:
-        """Return True if a value from the socket has the kind of this field."""
+        """Return True if a value from the socket has the type of this field."""
         if wire_value is None:
             return self.is_optional
         return isinstance(wire_value, _WIRE_TYPES[self.value_type])
 
     def from_wire(self, wire_value: Any) -> Any:
-        """Return the value for Python.  Raises UsageError if a text is not a day, where one is expected."""
+        """Return the Python value for a value that :meth:`accepts` has accepted.
+
+        An empty text in place of an optional day means None. Raises UsageError if a text is not a day.
+        """
         if wire_value is None:
             return None
         if self.value_type is date:
@@ -80,20 +90,20 @@ class RequestField:
         return tuple(map(str, wire_value)) if self.value_type is tuple else wire_value
 
     def to_wire(self, value: Any) -> Any:
-        """Return the value for JSON, the inverse of :meth:`from_wire`."""
+        """Return the JSON value for a Python value: a day becomes ISO 8601, and a tuple becomes a list."""
         if isinstance(value, date):
             return value.isoformat()
         return list(value) if isinstance(value, tuple) else value
 
 
 def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
-    """Return the fields of a request class.
+    """Return the fields of a request class, in the order of their declaration.
 
-    Raises TypeError if the class is no frozen dataclass, or a field of it has no :class:`Argument`, a type that
-    does not cross the socket, or the wire name of another.
+    Raises TypeError if the class is not a frozen dataclass, or if a field has no :class:`Argument`, a type that
+    cannot cross the socket, or the same wire name as another field.
     """
-    parameters = getattr(request_type, "__dataclass_params__", None)
-    if parameters is None or not parameters.frozen:
+    dataclass_parameters = getattr(request_type, "__dataclass_params__", None)
+    if dataclass_parameters is None or not dataclass_parameters.frozen:
         raise TypeError(f"{request_type.__name__} is not a frozen dataclass")
     hints = typing.get_type_hints(request_type, include_extras=True)
     fields = tuple(
@@ -104,23 +114,30 @@ def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
     return fields
 
 
-def _describe_field(field: dataclasses.Field[Any], hint: Any) -> RequestField:
-    """Read a field's wire form and type from the annotation.  Raises TypeError if either is missing."""
-    argument = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Argument)), None)
+def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestField:
+    """Return a field as described by its annotation, such as ``Annotated[date | None, Argument("on")]``.
+
+    Raises TypeError if the annotation has no :class:`Argument`, or the type cannot cross the socket.
+    """
+    metadata = getattr(annotation, "__metadata__", ())
+    argument = next((item for item in metadata if isinstance(item, Argument)), None)
     if argument is None:
         raise TypeError(f"{field.name} has no wire name")
-    choices = [hint.__origin__]
-    if isinstance(hint.__origin__, types.UnionType) or typing.get_origin(hint.__origin__) is typing.Union:
-        choices = list(typing.get_args(hint.__origin__))
-    is_optional = type(None) in choices
-    value_types = [typing.get_origin(choice) or choice for choice in choices if choice is not type(None)]
+    annotated_type = annotation.__origin__
+    alternatives = [annotated_type]
+    if isinstance(annotated_type, types.UnionType) or typing.get_origin(annotated_type) is typing.Union:
+        alternatives = list(typing.get_args(annotated_type))
+    is_optional = type(None) in alternatives
+    # A generic type such as Mapping[str, Any] is reduced to Mapping: a wire value is only checked for its outer
+    # type.
+    value_types = [typing.get_origin(member) or member for member in alternatives if member is not type(None)]
     if len(value_types) != 1 or value_types[0] not in _WIRE_TYPES:
         raise TypeError(f"{field.name} has a type that does not cross the socket")
     return RequestField(field.name, argument, value_types[0], is_optional)
 
 
 def encode_request(request: Request) -> dict[str, Any]:
-    """Return the arguments of a request in their wire form."""
+    """Return the arguments of a request in their wire form, by wire name."""
     arguments = {}
     for field in request_fields(type(request)):
         value = getattr(request, field.attribute)
@@ -130,9 +147,10 @@ def encode_request(request: Request) -> dict[str, Any]:
 
 
 def decode_request(action_name: str, request_type: type[RequestType], arguments: Mapping[str, Any]) -> RequestType:
-    """Build a request from arguments in their wire form.
+    """Return the request with these arguments, which are in their wire form.
 
-    Raises UsageError if an argument is unknown, missing, of the wrong kind, or not a day where one is expected.
+    A missing argument is None if the field allows None. Raises UsageError, with ``action_name``, if an argument is
+    unknown, missing or of the wrong type, or if a text should be a day and is not.
     """
     fields = {field.argument.name: field for field in request_fields(request_type)}
     for name in [*fields, *arguments]:
@@ -141,7 +159,7 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
                 "{name}: {key} is unknown, missing or of the wrong kind. Nothing was changed. The command and the "
                 "daemon may be of different releases.",
                 name=action_name,
-                key=str(name)[:_LONGEST_QUOTE],
+                key=str(name)[:_MAX_QUOTE_LENGTH],
             )
     return request_type(
         **{field.attribute: field.from_wire(arguments.get(name)) for name, field in fields.items()}
@@ -149,31 +167,31 @@ def decode_request(action_name: str, request_type: type[RequestType], arguments:
 
 
 def normalize_texts(request: RequestType) -> RequestType:
-    """Return the request with typed texts in the form for the journal.
+    """Return the request with its typed texts in the form for the journal.
 
-    Raises UsageError if a text is too long, not UTF-8, or holds control characters: once journalled, it would
-    stay for ever.
+    Raises UsageError if any text is too long, or if a typed text is not UTF-8 or contains control characters.
+    Checked here because an event cannot be taken back.
     """
-    texts = {
+    text_by_field = {
         field: value
         for field in request_fields(type(request))
         if isinstance(value := getattr(request, field.attribute), str)
     }
-    if any(len(text) > _LONGEST_TEXT for text in texts.values()):
+    if any(len(text) > _MAX_TEXT_LENGTH for text in text_by_field.values()):
         raise UsageError(
             "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
-            longest=_LONGEST_TEXT,
+            longest=_MAX_TEXT_LENGTH,
         )
     normalized: dict[str, Any] = {
         field.attribute: names.typed(text, field.argument.name)
-        for field, text in texts.items()
+        for field, text in text_by_field.items()
         if field.argument.text_rule is TextRule.TYPED
     }
     return typing.cast("RequestType", dataclasses.replace(typing.cast("Any", request), **normalized))
 
 
 def attachment_name(request: Request) -> str | None:
-    """Return the name of the attachment in the request, or None without a name."""
+    """Return the name under which the request refers to its attachment; None if it names no file."""
     for field in request_fields(type(request)):
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT:
             return typing.cast("str | None", getattr(request, field.attribute))

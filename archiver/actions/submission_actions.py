@@ -1,4 +1,4 @@
-"""Records submissions to the regulator."""
+"""Record submissions to the regulator."""
 
 from __future__ import annotations
 
@@ -22,32 +22,37 @@ from archiver.store.resolve import find_submission, find_version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitVersion(Request):
-    """A submission to the regulator, in the words of the submitter."""
+    """A request to record a submission to the regulator, with the facts as the submitter states them."""
 
+    #: FILING/SUBMISSION.
     submission: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
-    #: None: the newest version, after everything finished in the watched folder was captured.
+    #: None: the newest version, once every finished change in the watched folder has been captured.
     version_number: Annotated[int | None, Argument("version")] = None
-    #: The day on the regulator's portal; retention never counts from it.
+    #: The day shown on the regulator's portal. Retention counts from the event instead.
     submitted_on: Annotated[date, Argument("on")]
-    #: None: told from the folder's name.
+    #: One of ``model.KINDS``. None: derived from the name of the folder.
     kind: Annotated[str | None, Argument("kind")] = None
     filing_number: Annotated[str | None, Argument("number")] = None
-    #: Why a number of an unknown form is right all the same.
+    #: Why the filing number is correct although its form is unknown.
     number_override_reason: Annotated[str | None, Argument("force")] = None
     receipt_name: Annotated[str | None, Argument("receipt", TextRule.NAMES_ATTACHMENT)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
-    #: Why just this version is signed, although it is not the newest, or not whole.
+    #: Why this version is signed although it may be incomplete. Only a request with ``version_number`` may do
+    #: that.
     exception_reason: Annotated[str | None, Argument("reason", is_omitted_when_empty=True)] = None
 
 
 @action("submit")
 def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, Any]:
-    """Sign the submitted version, keep the receipt, and start the retention.
+    """Sign the submitted version, journal the submission with the receipt, and start the retention.
 
-    A signature cannot be taken back, so every check comes first.  Raises UsageError for a day in the future, a
-    kind or number that cannot be, or changes that are not captured yet, NotFoundError for an unknown version, and
-    SubmissionRefused if the version cannot be shown whole and no reason for an exception is given.  Nothing is
-    recorded then.
+    A signature cannot be withdrawn, so every check comes first. The result holds the version's ``tag``, the signed
+    tag (``submitted``), the retention (``keep_until``, an ISO date in UTC, and ``conditions``), and the reason why
+    no checkpoint could be signed afterwards (``problem``, None if one was).
+
+    Raises UsageError for a day in the future, an unknown kind or form of number, or a change that is not captured
+    yet; NotFoundError for an unknown submission or version; and SubmissionRefused if materials are unreadable,
+    lost or damaged, unless the request names a version and the reason for an exception. Nothing is recorded then.
     """
     if request.submitted_on > clock.today(context.config.zone):
         raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=request.submitted_on)
@@ -81,21 +86,21 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     )
     problem = sign_checkpoint(context)
     submitted_version = find_version(archive, version.tag)
-    decision = decide(submitted_version, context.disposal_rules.policy, archive.compliance_time())
+    retention = decide(submitted_version, context.disposal_rules.policy, archive.compliance_time())
     return {
         "tag": submitted_version.tag,
         "submitted": event.object,
-        "keep_until": decision.keep_until.date().isoformat(),
-        "conditions": decision.conditions,
+        "keep_until": retention.keep_until.date().isoformat(),
+        "conditions": retention.conditions,
         "problem": problem,
     }
 
 
 def _capture_newest_version(context: ActionContext, submission: Submission) -> Version:
-    """Return the newest version, after every finished change in the watched folder was captured.
+    """Capture every finished change of a submission, and return the newest version.
 
-    Raises UsageError if changes are not finished yet: they may belong to what was submitted.  Raises NotFoundError
-    if the submission has no version.
+    Raises UsageError if other changes remain, because the regulator may have received them. Raises NotFoundError
+    if the submission has no version, and whatever ``capture_now`` raises.
     """
     archive, config = context.archive, context.config
     capture_now(archive, config, submission, context.lock_timeout)

@@ -10,7 +10,7 @@ from archiver.audit.report_model import VersionLine
 from archiver.audit.timeline import MarkRow, Timeline, TimelineMark, lay_out_timeline
 from archiver.filings.register import Filing
 from archiver.model import Event
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 
 
 def filing_timeline(

@@ -11,7 +11,6 @@ from archiver.audit.portable import PortableNames
 from archiver.model import Attachment, Event
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.events.actions import UNREADABLE, Action
 from archiver.store.events.attached_files import (
     CERTIFICATE_FILE,
     CERTIFICATE_PAGE,
@@ -23,6 +22,7 @@ from archiver.store.events.attached_files import (
     SIGNERS_FILE,
     TOKEN_FILE,
 )
+from archiver.store.events.event_kinds import UNREADABLE, Action
 from archiver.store.events.filing_events import VersionSubmitted, given_paper_name
 from archiver.store.journal import EVENT_FILE, canonical
 

@@ -26,7 +26,7 @@ from archiver.model import Change, Event, Version
 from archiver.retention.policy import Policy
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.events.actions import ACTIONS, Action
+from archiver.store.events.event_kinds import ACTIONS, Action
 
 #: Actions in the access log: uses of the archive, refused attempts, decisions, and changes of its protection.
 _LOGGED_ACTIONS = frozenset(

@@ -12,7 +12,7 @@ from archiver.cli.parameters import MaterialPattern, ObjectName, RecordedText
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError
 from archiver.model import KINDS
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 
 if TYPE_CHECKING:
     from archiver.store.archive import Archive

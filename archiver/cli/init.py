@@ -15,7 +15,7 @@ from archiver import profiles
 from archiver.cli.parameters import ReadableFile, RecordedText
 from archiver.cli.session import Session, command
 from archiver.config import template
-from archiver.config.loader import check_places, load
+from archiver.config.loader import check_not_nested, load
 from archiver.config.location import HERE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigError, StorageError, UsageError
@@ -236,5 +236,5 @@ def _check_settings(settings: Config) -> None:
             "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
             path=settings.watch,
         )
-    check_places(settings.archive, settings.watch)
+    check_not_nested(settings.archive, settings.watch)
     check_separate(settings.archive, settings.watch, is_new=True)

@@ -1,7 +1,7 @@
 """The settings of ``archiver.toml``, validated before anything is opened.
 
-A *setting* is one key of the file; the *table of settings* declares them all, each once.  *Settings* (``Config``)
-are the values for the program: each checked, paths absolute.  A *document* is the parsed file, whose keys
-are compared with the table.  The *template* is the text of a new file.  The *owner* of a file that nobody named
-decides on trust in the file (``location`` names the folders to search).
+A *setting* is one key of the file. The *table of settings* declares each of them once. *Settings* (``Config``) are
+the checked values for the program, with absolute paths. A *document* is the parsed file, and its keys are compared
+with the table. The *template* is the text of a new file. ``location`` searches for a file that the user did not
+name, and ``owner`` decides by its ownership whether that file can be trusted.
 """

@@ -1,4 +1,4 @@
-"""Settings of the replica: the way to the bucket."""
+"""Settings of the replica: how to reach the bucket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from archiver.errors import LazyMessage
 
 @dataclass(frozen=True, slots=True)
 class BucketAccess:
-    """Settings of the way to the bucket; ``replica init`` journals the address."""
+    """How to reach the bucket.
+
+    The bucket itself and its prefix are not settings: ``archiver replica init`` journals them.
+    """
 
     endpoint: str = setting(
         "replica.endpoint",
@@ -38,7 +41,7 @@ class BucketAccess:
             "Place of the bucket's name in addresses: in the path, or in the host name (virtual)."
         ),
     )
-    #: None: the usual AWS chain.
+    #: None: boto3 searches its usual places, such as the environment.
     credentials: Path | None = setting(
         "replica.credentials",
         types.OPTIONAL_FILE,

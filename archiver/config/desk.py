@@ -1,4 +1,4 @@
-"""Settings of the desk: reminders, change questions, the public display, notices."""
+"""Settings of the desk, where people follow a filing: reminders, changes, the public display, notices."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from archiver.config import value_types as types
 from archiver.config.schema import setting
 from archiver.errors import LazyMessage
 
-#: What a change may be about, as the filing's form asks (domain notes, section 1).
+#: The kinds of changes that the regulator's form for filings distinguishes.
 CHANGE_KINDS = ("model", "logic", "data", "mechanism")
 
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """Settings of the life of filings: reminders, change questions, the public display, notices."""
+    """Settings of the desk, where people follow a filing."""
 
     reminder_hour: int = setting(
         "reminders.hour",
@@ -24,7 +24,7 @@ class DeskSettings:
         default=9,
         summary=LazyMessage("Hour of the day at which reminders are sent."),
     )
-    #: A file of the owner's alone, since addresses hold passwords.
+    #: Only its owner may read the file, because the addresses hold passwords.
     targets: Path | None = setting(
         "reminders.targets",
         types.FILE,
@@ -35,6 +35,7 @@ class DeskSettings:
         ),
         example="targets.toml",
     )
+    #: Patterns of file names by kind of change, one of ``CHANGE_KINDS``.
     changes: Mapping[str, tuple[str, ...]] = setting(
         "changes",
         types.lists_by_key(types.TEXTS, CHANGE_KINDS),
@@ -47,6 +48,7 @@ class DeskSettings:
             "mechanism": ["*算法机制*", "*拟公示内容*"],
         },
     )
+    #: Days between two checks of a page; 0: never.
     display_days: int = setting(
         "display.every_days",
         types.whole_number(0, 366),

@@ -1,4 +1,4 @@
-"""Read ``archiver.toml`` into settings, or into a list of all problems."""
+"""Read ``archiver.toml``, and return either the settings or a list of all problems."""
 
 from __future__ import annotations
 
@@ -18,48 +18,61 @@ from archiver.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """Settings read from a file, or None and the problems in the way."""
+    """The outcome of reading a configuration file."""
 
     document: TomlDocument
+    #: The settings; None if there are problems.
     config: Config | None
+    #: Every problem of the file, unknown keys first.
     problems: tuple[SettingProblem, ...]
-    #: Keys of the settings in the file; all others have the default.
+    #: Full keys of the settings that the file contains, such as ``watch.path``. All others have their default.
     keys_in_file: frozenset[str]
 
     def require(self) -> Config:
-        """Return the settings; raises ConfigError for the first problem."""
+        """Return the settings. Raises ConfigError for the first problem."""
         if self.config is None:
             raise self.document.error(self.problems[0])
         return self.config
 
 
-def in_force(explicit: str | None, environment: Mapping[str, str]) -> Config:
-    """Find and load the configuration; raises as :func:`load`."""
-    return check_in_force(explicit, environment).require()
+def load_in_force(option_value: str | None, environment: Mapping[str, str]) -> Config:
+    """Find the configuration file as :func:`check_in_force` does, and return its settings.
 
-
-def check_in_force(explicit: str | None, environment: Mapping[str, str]) -> CheckedFile:
-    """Find and check the configuration; raises as :func:`check`.
-
-    A file that nobody named, but that lies in the current folder, has to belong to somebody trusted.
+    Raises ConfigError for the first problem, and StorageError if a file cannot be read.
     """
-    named_file = explicit or environment.get("ARCHIVER_CONFIG")
-    config_file = find_config_file(explicit, environment)
+    return check_in_force(option_value, environment).require()
+
+
+def check_in_force(option_value: str | None, environment: Mapping[str, str]) -> CheckedFile:
+    """Find and check the configuration file.
+
+    ``option_value`` is the value of ``--config``, None without the option. A file that the user did not name, but
+    that lies in the current folder, must belong to a trusted user: see ``owner``.
+
+    Raises ConfigError if there is no file, or as :func:`check` does, and StorageError if a file cannot be read.
+    """
+    named_file = option_value or environment.get("ARCHIVER_CONFIG")
+    config_file = find_config_file(option_value, environment)
     return check(config_file, is_found=not named_file and config_file == HERE)
 
 
 def load(source: Path, *, is_found: bool = False) -> Config:
-    """Read and validate ``source``; ``is_found``: a file found in the current folder, named by nobody.
+    """Read and validate ``source``, and return its settings.
 
-    Raises ConfigError for the first problem, and StorageError if the file may not be read.
+    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+
+    Raises ConfigError for the first problem, and StorageError if the file cannot be read.
     """
     return check(source, is_found=is_found).require()
 
 
 def check(source: Path, *, is_found: bool = False) -> CheckedFile:
-    """Read ``source`` and collect every problem of the settings, so that a single check shows all.
+    """Read ``source`` and collect every problem of its settings, so that one check shows all of them.
 
-    Raises ConfigError if the file is not TOML or names nested folders, StorageError without the permission.
+    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+
+    Raises ConfigError if the file is missing, not trusted or not TOML, or if the archive and the watched folder
+    contain one another. Raises StorageError if the file cannot be read.
     """
     file_text = read_text(source, is_found=is_found)
     try:
@@ -75,71 +88,81 @@ def check(source: Path, *, is_found: bool = False) -> CheckedFile:
     problems, config = tuple(value_reader.problems), None
     if not problems:
         config = Config(source=source, warnings=document.warnings(), **setting_values)
-        check_places(config.archive, config.watch)
+        check_not_nested(config.archive, config.watch)
     return CheckedFile(document, config, problems, frozenset(value_reader.keys_in_file))
 
 
 class _ValueReader:
-    """Read values by the table of settings, and collect the problems."""
+    """Read the values of a document by the table of settings.
+
+    Collects the problems in ``problems``, and the full keys of the settings it has seen in ``keys_in_file``.
+    """
 
     def __init__(self, document: TomlDocument) -> None:
+        """Prepare to read a document; the problems of its keys are collected at once."""
+        # Relative paths in the file start here.
         self._base_folder = document.source.parent
         self.problems = list(document.find_wrong_keys())
         self.keys_in_file: set[str] = set()
 
-    def read(self, group: type, tables: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-        """Return the values of a class's fields, without wrong and missing ones.
+    def read(self, settings_class: type, tables: Mapping[str, Any], filing_name: str = "") -> dict[str, Any]:
+        """Return the keyword arguments for ``settings_class``, without missing and invalid values.
 
-        ``name`` is the filing whose table ``tables`` is.
+        ``tables`` holds the tables of the file, or only the table of ``filing_name`` if that is not empty.
         """
         setting_values: dict[str, Any] = {}
-        for declared_field in fields(group):
+        for declared_field in fields(settings_class):
             if setting := declared_field.metadata.get("setting"):
                 value = _look_up(tables, setting.key)
                 is_no_table = setting.value_type.members and not isinstance(value, dict)
                 if is_no_table or (value is None and not setting.is_required):
-                    # The default is in force; a value in the place of a table is among the problems already.
+                    # The default is in force. find_wrong_keys has reported a value that should be a table.
                     continue
-                self.keys_in_file.add(_in_filing(decode_file_name(name), setting.key))
+                self.keys_in_file.add(_full_key(decode_file_name(filing_name), setting.key))
                 try:
                     setting_values[declared_field.name] = setting.value_type.parse(value, self._base_folder)
                 except InvalidValueError as error:
-                    full_key = _in_filing(name, setting.key) + error.subkey
+                    full_key = _full_key(filing_name, setting.key) + error.subkey
                     self.problems.append(SettingProblem("invalid-value", full_key, error.reason))
-            elif is_dataclass(part := declared_field.default_factory):
-                setting_values[declared_field.name] = part(**self.read(part, tables))
+            elif is_dataclass(part_class := declared_field.default_factory):
+                setting_values[declared_field.name] = part_class(**self.read(part_class, tables))
             elif "tables" in declared_field.metadata:
-                setting_values[declared_field.name] = self._read_tables(
+                setting_values[declared_field.name] = self._read_filing_tables(
                     declared_field.metadata["group"], tables.get(declared_field.metadata["tables"])
                 )
         return setting_values
 
-    def _read_tables(self, group: type, tables: object) -> dict[str, Any]:
+    def _read_filing_tables(self, settings_class: type, tables: object) -> dict[str, Any]:
+        """Return an object of ``settings_class`` for each filing's table, by the name of the filing's folder."""
         if not isinstance(tables, dict):
-            # Missing, or not a table, which is among the problems already.
+            # Missing, or not a table, which find_wrong_keys has reported.
             return {}
         return {
-            decode_file_name(name): group(**self.read(group, table, name))
-            for name, table in tables.items()
+            decode_file_name(filing_name): settings_class(**self.read(settings_class, table, filing_name))
+            for filing_name, table in tables.items()
             if isinstance(table, dict)
         }
 
 
-def _in_filing(name: str, key: str) -> str:
-    return f"filings.{name}.{key}" if name else key
+def _full_key(filing_name: str, key: str) -> str:
+    """Return the key as people write it; ``filing_name`` is empty outside of the tables of filings."""
+    return f"filings.{filing_name}.{key}" if filing_name else key
 
 
 def _look_up(tables: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a key, None if missing; a value in the place of a table has no keys."""
+    """Return the value of TABLE.KEY, or of TABLE alone; None if the key or the table is missing."""
     table_name, _, key_name = key.partition(".")
-    value = tables.get(table_name)
-    return value if not key_name else value.get(key_name) if isinstance(value, dict) else None
+    table_content = tables.get(table_name)
+    if not key_name:
+        return table_content
+    # A value that should be a table has no keys.
+    return table_content.get(key_name) if isinstance(table_content, dict) else None
 
 
-def check_places(archive: Path, watch: Path) -> None:
-    """Refuse an archive inside the watched folder and the other way round.
+def check_not_nested(archive: Path, watch: Path) -> None:
+    """Raise ConfigError if one of the two folders contains the other.
 
-    The archive would archive itself, or the watched folder would be written.  Raises ConfigError.
+    The archive would archive itself, or the program would write into the watched folder.
     """
     archive_path, watched_path = _resolve_links(archive), _resolve_links(watch)
     is_nested = watched_path in archive_path.parents or archive_path in watched_path.parents
@@ -153,10 +176,13 @@ def check_places(archive: Path, watch: Path) -> None:
 
 
 def _resolve_links(path: Path) -> Path:
-    """Return the path without links, without a question to a filesystem at ``path``, which may hang."""
+    """Return ``path`` with all links resolved as far as they exist.
+
+    Never asks the filesystem mounted at ``path`` itself, because a network filesystem may hang.
+    """
     resolved_path = Path(os.path.realpath(path.parent), path.name)
     try:
         return Path(os.path.realpath(Path(resolved_path.parent, os.readlink(resolved_path))))
     except OSError:
-        # Not a link, or a missing path: resolved as far as possible.
+        # The last component is not a link, or does not exist.
         return resolved_path

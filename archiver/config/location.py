@@ -1,4 +1,4 @@
-"""Find the configuration file, and read the text."""
+"""Find the configuration file, and read its text."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from archiver.config.owner import open_found_file
 from archiver.errors import ConfigError, StorageError
 from archiver.path_existence import is_there
 
-#: A configuration that nobody named is looked for here first: a folder may have an archive of its own.
+#: The first place to search for a file that the user did not name, because a folder may have an archive of its
+#: own.
 HERE = Path("archiver.toml")
 _SYSTEM_FILE = Path("/etc/archiver/archiver.toml")
 
 
-def find_config_file(explicit: str | None, environment: Mapping[str, str]) -> Path:
-    """Return the configuration file in force.
+def find_config_file(option_value: str | None, environment: Mapping[str, str]) -> Path:
+    """Return the path of the configuration file: the named one, else the first in the usual places.
 
-    Raises ConfigError if none of the usual places has one, and StorageError if one of them may not be looked
-    at: a file there would be in force.
+    ``option_value`` is the value of ``--config``, None without the option. A named file may not exist.
+
+    Raises ConfigError if none of the usual places has a file, and StorageError if one of them cannot be examined,
+    because an unseen file there would take precedence.
     """
-    if explicit:
-        return Path(explicit)
+    if option_value:
+        return Path(option_value)
     if named_file := environment.get("ARCHIVER_CONFIG"):
         return Path(named_file)
     for usual_file in (HERE, _SYSTEM_FILE):
@@ -37,21 +40,24 @@ def find_config_file(explicit: str | None, environment: Mapping[str, str]) -> Pa
 
 
 def _has_entry(path: Path) -> bool:
+    """Return True if ``path`` exists. Raises OSError if it cannot be examined."""
     try:
         return is_there(path)
     except OSError:
-        # In a folder that everybody may write the kernel follows nobody else's link (protected_symlinks, proc(5)).
-        # Such a link counts as an entry all the same: opening it decides by its owner.
+        # In a folder that everybody may write, the kernel refuses to follow other users' links (protected_symlinks
+        # in proc(5)). Such a link counts as an entry: whoever opens it decides by its owner.
         if is_there(path, follow_links=False):
             return True
         raise
 
 
 def read_text(source: Path, *, is_found: bool) -> str:
-    """Return the text of ``source``; ``is_found``: named by nobody, so the owner has to be trusted.
+    """Return the text of the configuration file ``source``.
 
-    Raises ConfigError for a missing or distrusted file, and for one that is no text; StorageError if the caller
-    may not read the file.
+    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+
+    Raises ConfigError if the file is missing, not trusted or not UTF-8 text, and StorageError if it cannot be
+    read.
     """
     try:
         if is_found:
@@ -79,7 +85,7 @@ def read_text(source: Path, *, is_found: bool) -> str:
 
 
 def unreadable_config(path: Path, error: OSError) -> StorageError:
-    """Return the error for a configuration kept from the caller by the disk or a permission."""
+    """Return the error for a configuration file that the caller cannot read, with the reason in ``error``."""
     return StorageError(
         "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
         "read it, or mend the permissions of the file and of its folders.",

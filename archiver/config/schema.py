@@ -1,7 +1,7 @@
-"""Declare a setting once, as the field of a dataclass, with key, type, default and summary.
+"""Declare each setting once, as the field of a dataclass, with its key, type, default and summary.
 
-``settings.py`` is the table of all settings.  The loader, the text of a new file, ``archiver config`` and
-docs/settings.md walk through the classes, so that a new setting takes a new field and nothing else.
+``settings.py`` is the table of all settings. The loader, the template of a new file, ``archiver config`` and
+docs/settings.md iterate over these fields, so a new setting needs one new field and nothing else.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from archiver.config.value_types import ValueType
 from archiver.errors import LazyMessage
 
-T = TypeVar("T")
-D = TypeVar("D")
+T = TypeVar("T")  # the type of a value
+D = TypeVar("D")  # the type of a default: T, or None where a missing key has no value
 
 
 class Effect(StrEnum):
@@ -25,33 +25,45 @@ class Effect(StrEnum):
     RELOAD = "reload"
     #: After a stop and a start of the service.
     RESTART = "restart"
-    #: Never: it was fixed when the archive was made.
+    #: Never: the value was fixed when the archive was created.
     NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A key of the file: TABLE.KEY, only TABLE for a table of fixed keys, only KEY in the table of a filing."""
+    """The declaration of a setting, in the metadata of its field."""
 
+    #: TABLE.KEY; only TABLE if the setting is a whole table; only KEY in the table of a filing.
     key: str
     value_type: ValueType[Any]
+    #: Help text for the file, and for docs/settings.md.
     summary: LazyMessage
     effect: Effect
-    #: For the text of a new file, if the default shows nothing.
+    #: A value in the form of the file, for the template; the default unless that shows nothing.
     example: object
-    #: In the form of the file; None for no default.
+    #: In the form of the file. None if there is no default.
     default: object
     is_required: bool
 
     @property
     def table(self) -> str:
-        """Return the name of the key's table."""
+        """Return the name of the table; for a setting of a filing, the key itself."""
         return self.key.partition(".")[0]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the keys within the table."""
+        """Return the keys that the setting occupies within its table."""
         return self.value_type.members or (self.key.rpartition(".")[2],)
+
+
+class SettingValue(NamedTuple):
+    """A setting and its value in a configuration."""
+
+    #: With the table of the filing in front, if it is a setting of a filing.
+    full_key: str
+    setting: Setting
+    #: In the form for the program; ``setting.value_type.to_toml`` converts it.
+    value: Any
 
 
 def setting(
@@ -63,10 +75,17 @@ def setting(
     example: object = None,
     effect: Effect = Effect.RELOAD,
 ) -> T | D:
-    """Declare a field with a default as a setting; ``value_type`` has to match the type of the field."""
+    """Declare the field of a dataclass as a setting with a default.
+
+    ``default`` is in the form for the program, and ``example`` in the form of the file. Without an example, the
+    template shows the default. The type of the field must be that of ``value_type``, or of ``default``.
+    """
     default_in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
     declared_setting = Setting(
-        *(key, value_type, summary, effect),
+        key=key,
+        value_type=value_type,
+        summary=summary,
+        effect=effect,
         example=default_in_file if example is None else example,
         default=default_in_file,
         is_required=False,
@@ -78,33 +97,50 @@ def setting(
 
 
 def required(key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect) -> T:
-    """Declare a field without a default as a setting."""
-    declared_setting = Setting(key, value_type, summary, effect, example, default=None, is_required=True)
+    """Declare the field of a dataclass as a setting that every file must contain."""
+    declared_setting = Setting(
+        key=key,
+        value_type=value_type,
+        summary=summary,
+        effect=effect,
+        example=example,
+        default=None,
+        is_required=True,
+    )
     declared_field: T = field(metadata={"setting": declared_setting})
     return declared_field
 
 
-def table_of(key: str, group: type) -> Any:
-    """Declare a field as named tables below ``key``, each with the settings of ``group``."""
-    return field(default_factory=dict, metadata={"tables": key, "group": group})
+def table_of(key: str, settings_class: type) -> Any:
+    """Declare the field of a dataclass as a table of tables: [KEY.NAME] holds the settings of ``settings_class``.
+
+    The value of the field maps each name to an object of ``settings_class``.
+    """
+    return field(default_factory=dict, metadata={"tables": key, "group": settings_class})
 
 
-def settings_of(group: type) -> Iterator[Setting]:
-    """Yield the settings declared by a class and by the classes of the parts."""
-    for declared_field in fields(group):
+def settings_of(settings_class: type) -> Iterator[Setting]:
+    """Yield the settings of a class and of its parts, in the order of their declaration.
+
+    A part is a field whose default is made by another class of settings. Settings of single filings are left out.
+    """
+    for declared_field in fields(settings_class):
         if "setting" in declared_field.metadata:
             yield declared_field.metadata["setting"]
-        elif is_dataclass(part := declared_field.default_factory):
-            yield from settings_of(part)
+        elif is_dataclass(part_class := declared_field.default_factory):
+            yield from settings_of(part_class)
 
 
-def values_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Setting, Any]]:
-    """Yield full key, setting and value of everything declared in an object and in the parts."""
-    for declared_field in fields(group):
-        field_value = getattr(group, declared_field.name)
+def values_of(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
+    """Yield every setting of an object, of its parts and of single filings, with its value.
+
+    The order is that of the declaration. ``prefix`` is put in front of each key, such as ``filings.NAME.``.
+    """
+    for declared_field in fields(settings_object):
+        field_value = getattr(settings_object, declared_field.name)
         if "setting" in declared_field.metadata:
             setting: Setting = declared_field.metadata["setting"]
-            yield f"{prefix}{setting.key}", setting, field_value
+            yield SettingValue(f"{prefix}{setting.key}", setting, field_value)
         elif is_dataclass(field_value):
             yield from values_of(field_value, prefix)
         elif "tables" in declared_field.metadata:

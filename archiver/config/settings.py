@@ -1,4 +1,4 @@
-"""The table of settings: each key of ``archiver.toml`` is a field here, in DeskSettings or in BucketAccess."""
+"""The table of settings: each key of ``archiver.toml`` is a field of one of these classes or of their parts."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from archiver.errors import LazyMessage
 from archiver.model import KINDS
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PERMANENT, PROFILES
 
-#: A typing error such as 30000 must not lock materials past the calendar's end.
+#: Lower, and a long but sensible period is refused; higher, and a typing error such as 30000 years is accepted,
+#: which can never be shortened again.
 CEILING_YEARS = 1000
 
+#: The watched folder has a folder for each filing, and in it a folder for each submission.
 LAYOUT_SUBMISSION = "{filing}/{submission}"
+#: The watched folder has only a folder for each filing; its submissions are numbered 01, 02, ...
 LAYOUT_FILING = "{filing}"
 LAYOUTS = (LAYOUT_SUBMISSION, LAYOUT_FILING)
 
-#: What editors, systems and browsers write beside materials, or instead of them until they are whole.
+#: Patterns of the files that office programs, operating systems and browsers create next to materials, or in their
+#: place until they are complete.
 DEFAULT_IGNORE = (
     *("~$*", ".~lock*", "*.swp"),
     *("Thumbs.db", "desktop.ini", ".DS_Store"),
     *("*.crdownload", "*.part", "*.partial", "*.download"),
 )
 
-#: Table -> its subject, in the order of a new file.
+#: Table -> its help text, in the order of a new file.
 TABLES: Mapping[str, LazyMessage] = {
     "archive": LazyMessage("The archive itself."),
     "watch": LazyMessage("The watched folder, and when a change in it becomes a version."),
@@ -58,7 +62,7 @@ TABLES: Mapping[str, LazyMessage] = {
 class FilingSettings:
     """Settings of a single filing."""
 
-    #: None: as for all.
+    #: None: ``Config.min_version_interval_minutes`` applies.
     min_version_interval_minutes: float | None = setting(
         "min_version_interval_minutes",
         types.number(0),
@@ -73,7 +77,7 @@ class FilingSettings:
         summary=LazyMessage("Retention profiles for this filing, on top of retention.profiles."),
         example=["cn-archive-10"],
     )
-    #: By the submission's folder name.
+    #: Names of profiles by the name of the submission's folder.
     submissions: Mapping[str, tuple[str, ...]] = setting(
         "submissions",
         types.lists_by_key(types.PROFILE_NAMES),
@@ -101,8 +105,9 @@ class FilingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings, and the file with them."""
+    """All settings of a file."""
 
+    #: Path of the file.
     source: Path
     archive: Path = required(
         "archive.path",
@@ -120,7 +125,7 @@ class Config:
         example="/srv/filings",
         effect=Effect.RELOAD,
     )
-    #: Empty: as the locale says.
+    #: Empty: the language of the locale.
     lang: str = setting(
         "archive.lang",
         types.choice(("zh", "en"), LazyMessage('must be "zh" or "en"'), when_empty=""),
@@ -180,7 +185,7 @@ class Config:
         default=DEFAULT_IGNORE,
         summary=LazyMessage("Patterns of file names that are not archived; archiver status lists each such file."),
     )
-    #: Its tokens must lead to the certificates that were pinned at init.
+    #: The signatures of its tokens must chain to the certificates that were pinned by ``archiver init``.
     timestamp_url: str = setting(
         "timestamp.url",
         types.WEB_ADDRESS,
@@ -272,6 +277,7 @@ class Config:
         ),
         example={"first": ["算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"]},
     )
+    # The two parts: their settings have keys of their own, such as reminders.hour and replica.region.
     desk: DeskSettings = field(default_factory=DeskSettings)
     replica: BucketAccess = field(default_factory=BucketAccess)
     metrics_textfile: Path | None = setting(
@@ -283,7 +289,7 @@ class Config:
         ),
         example="/var/lib/prometheus/node-exporter/archiver.prom",
     )
-    metrics_listen: tuple[str, int] | None = setting(
+    metrics_listen: types.HostAndPort | None = setting(
         "metrics.listen",
         types.LOOPBACK,
         default=None,
@@ -291,24 +297,27 @@ class Config:
         example="127.0.0.1:9750",
     )
     filings: Mapping[str, FilingSettings] = table_of("filings", FilingSettings)
-    #: Tables of the file that this release does without, and what to do.
+    #: A message for each table of the file that this release does not use.
     warnings: tuple[LazyMessage, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
-        """Return the zone for ends of days, and for times without a zone."""
+        """Return the time zone in which days end, and in which times without a zone are read."""
         return ZoneInfo(self.timezone)
 
     def min_version_interval_seconds(self, filing_folder: bytes) -> float:
-        """Return the least time between two versions of a submission of a filing; 0: none."""
+        """Return the shortest time between two versions of a submission of the filing; 0 means no limit.
+
+        ``filing_folder`` is the name of the filing's folder; other bytes than UTF-8 are possible.
+        """
         filing_settings = self.filings.get(os.fsdecode(filing_folder))
         interval_minutes = filing_settings.min_version_interval_minutes if filing_settings is not None else None
         return 60 * (self.min_version_interval_minutes if interval_minutes is None else interval_minutes)
 
 
 def settings_by_table() -> dict[str, list[Setting]]:
-    """Return all settings by table, in the order of ``TABLES``; settings of single filings come last."""
-    settings_of_table: dict[str, list[Setting]] = {table: [] for table in TABLES}
+    """Return all settings by table, in the order of ``TABLES``; "filings" holds those of a single filing."""
+    result: dict[str, list[Setting]] = {table: [] for table in TABLES}
     for declared_setting in settings_of(Config):
-        settings_of_table[declared_setting.table].append(declared_setting)
-    return settings_of_table | {"filings": list(settings_of(FilingSettings))}
+        result[declared_setting.table].append(declared_setting)
+    return result | {"filings": list(settings_of(FilingSettings))}

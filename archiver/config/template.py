@@ -1,4 +1,4 @@
-"""Write a new ``archiver.toml``, with text made from the table of settings."""
+"""Render the text of a new ``archiver.toml`` from the table of settings, and write the file."""
 
 from __future__ import annotations
 
@@ -14,28 +14,37 @@ from archiver.config.schema import Setting, values_of
 from archiver.config.settings import TABLES, Config, settings_by_table
 from archiver.errors import ConfigError, LazyMessage
 
-#: Tables whose settings all stand in a new file, for people to see and change; of others, only what is no default.
+#: Tables whose settings are all written into a new file, because people change them most. In the other tables, a
+#: setting with its default is only a comment.
 _WRITTEN_TABLES = ("watch", "retention")
-#: Tables whose heading is not the name alone.
-_TABLE_HEADS = {"filings": 'filings."NAME"'}
+#: Headings of tables that differ from the name of the table.
+_TABLE_HEADINGS = {"filings": 'filings."NAME"'}
 _COMMENT_WIDTH = 110
-#: Errors of network filesystems, and of systems without /proc: there, a file needs a name while it is written.
-_NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+#: Characters that TOML does not allow in a text are those below the space, and DEL.
+_SPACE, _DEL = 0x20, 0x7F
+#: Errors of network filesystems and of systems without /proc, where a file cannot be written before it has a name.
+_UNNAMED_FILE_ERRORS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a new file, complete or not at all; raises OSError, also if ``path`` exists."""
+    """Write ``text`` to a new file, durably, and completely or not at all.
+
+    Only on a filesystem without unnamed files, a killed process may leave an incomplete file.
+
+    Raises OSError if the file cannot be written, and FileExistsError if ``path`` exists; that file stays
+    unchanged.
+    """
     folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            # Without a name until the file is complete: a killed process leaves nothing.
+            # The file has no name until it is complete, so a killed process leaves nothing behind.
             file_fd = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             with open(file_fd, "w", encoding="utf-8") as new_file:
                 _write_durably(new_file, text)
-                # With a folder, or Python calls link(2), which follows no link.
+                # Without src_dir_fd, Python calls link(2), which does not follow the link in /proc.
                 os.link(f"/proc/self/fd/{file_fd}", path, src_dir_fd=folder_fd, follow_symlinks=True)
         except OSError as error:
-            if error.errno not in _NO_UNNAMED_FILES:
+            if error.errno not in _UNNAMED_FILE_ERRORS:
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
             new_file = open(path, "x", encoding="utf-8")  # noqa: SIM115 - a file that is there already is not ours to remove
             with _remove_on_failure(path), new_file:
@@ -48,6 +57,7 @@ def write_new(path: Path, text: str) -> None:
 
 @contextmanager
 def _remove_on_failure(path: Path) -> Iterator[None]:
+    """Remove the file at ``path`` if the block raises, and raise again."""
     try:
         yield
     except BaseException:
@@ -56,7 +66,8 @@ def _remove_on_failure(path: Path) -> Iterator[None]:
 
 
 def _write_durably(new_file: TextIO, text: str) -> None:
-    # Whatever the umask: a file that others may write would not be used.
+    """Write the text, and wait until it is on disk."""
+    # The umask may let a group write, and such a file would not be trusted.
     os.fchmod(new_file.fileno(), 0o644)
     new_file.write(text)
     new_file.flush()
@@ -64,15 +75,18 @@ def _write_durably(new_file: TextIO, text: str) -> None:
 
 
 def render(config: Config) -> str:
-    """Return the text of a new ``archiver.toml``: the settings of ``config``, and all others as comments.
+    """Return the text of a new ``archiver.toml`` with the settings of ``config``, and with comments.
 
-    Settings of single filings are left out; there are none when an archive is made.
+    Each setting has its help text above it. A setting that is not written appears as a comment with an example;
+    its line begins with "#" and no space, so that removing the "#" puts it in force. ``config`` must have no
+    settings of single filings; there are none when an archive is created.
 
-    A comment that holds a setting begins with a bare "#": without that, the setting is in force.
-
-    Raises ConfigError for names that TOML cannot hold.
+    Raises ConfigError if a name is not UTF-8, and so cannot be written in TOML.
     """
-    value_by_key = {key: setting.value_type.to_toml(value) for key, setting, value in values_of(config)}
+    value_by_key = {
+        setting_value.full_key: setting_value.setting.value_type.to_toml(setting_value.value)
+        for setting_value in values_of(config)
+    }
     text_lines = ["# Settings of this archive. Every key but the two paths may be left out."]
     for table, settings in settings_by_table().items():
         written_keys = {
@@ -80,7 +94,7 @@ def render(config: Config) -> str:
             for setting in settings
             if table in _WRITTEN_TABLES or value_by_key.get(setting.key, setting.default) != setting.default
         }
-        heading = f"{'' if written_keys else '#'}[{_TABLE_HEADS.get(table, table)}]"
+        heading = f"{'' if written_keys else '#'}[{_TABLE_HEADINGS.get(table, table)}]"
         text_lines += ["", *_comment_lines(TABLES[table]), heading]
         for setting in settings:
             text_lines += _comment_lines(setting.summary)
@@ -92,29 +106,36 @@ def render(config: Config) -> str:
 
 
 def _assignment_lines(setting: Setting, value: Any) -> list[str]:
-    """Return the lines for a setting and a value: a single line, or a line for each key of a table."""
+    """Return a line KEY = VALUE for a setting, or a line for each key if the setting is a whole table.
+
+    ``value`` is in the form of the file. Raises ConfigError for a text that is not UTF-8.
+    """
     value_by_name = value if setting.value_type.members else {setting.names[0]: value}
-    return [f"{name} = {_toml_value(item)}" for name, item in value_by_name.items()]
+    return [f"{name} = {_format_toml(item)}" for name, item in value_by_name.items()]
 
 
 def _comment_lines(text: LazyMessage) -> list[str]:
+    """Return the help text as comment lines of at most ``_COMMENT_WIDTH`` characters after the "#"."""
     return [f"# {line}" for line in textwrap.wrap(str(text), _COMMENT_WIDTH, break_on_hyphens=False)]
 
 
-def _toml_value(value: object) -> str:
-    """Return a value in TOML; raises ConfigError for a name in other bytes than UTF-8."""
+def _format_toml(value: object) -> str:
+    """Return a text, bool, number, list or dict as TOML. Raises ConfigError if a text in it is not UTF-8."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _toml_string(value)
+        return _format_toml_string(value)
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml_value, value))}]"
+        return f"[{', '.join(map(_format_toml, value))}]"
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_toml_string(key)} = {_toml_value(item)}' for key, item in value.items())} }}"
+        members = [f"{_format_toml_string(key)} = {_format_toml(item)}" for key, item in value.items()]
+        return f"{{ {', '.join(members)} }}"
+    # Python and TOML write numbers alike.
     return str(value)
 
 
-def _toml_string(text: str) -> str:
+def _format_toml_string(text: str) -> str:
+    """Return ``text`` as a quoted TOML string on one line. Raises ConfigError if it is not UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -124,7 +145,7 @@ def _toml_string(text: str) -> str:
             path=text,
         ) from None
     escaped_text = "".join(
-        f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
+        f"\\u{ord(char):04x}" if ord(char) < _SPACE or ord(char) == _DEL else char
         for char in text.replace("\\", "\\\\").replace('"', '\\"')
     )
     return f'"{escaped_text}"'

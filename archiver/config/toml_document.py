@@ -1,4 +1,4 @@
-"""The parsed ``archiver.toml``, with keys to be compared with the table of settings."""
+"""The parsed ``archiver.toml``, and the comparison of its keys with the table of settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from archiver.config.settings import settings_by_table
 from archiver.errors import ConfigError, LazyMessage
 
-#: Tables of earlier releases -> why a release does without them, and what to do.
+#: Table of an earlier release -> why this release does not use it, and what to do.
 _REMOVED_TABLES = {
     "store": LazyMessage(
         "is not used any more, the archive keeps all contents on its own disk. Remove the table. What lies "
@@ -19,7 +19,7 @@ _REMOVED_TABLES = {
     )
 }
 _NOT_A_TABLE = LazyMessage("must be a table in square brackets")
-#: Table -> the keys that it may have.
+#: Table -> the keys that it may contain.
 _KEYS_BY_TABLE = {
     table: [name for setting in group for name in setting.names] for table, group in settings_by_table().items()
 }
@@ -27,22 +27,26 @@ _KEYS_BY_TABLE = {
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """A fault of a file: ``code`` is for programs, ``reason`` completes a sentence after ``key``."""
+    """A problem in a configuration file."""
 
+    #: For programs: ``invalid-value``, ``not-a-table`` or ``unknown-setting``.
     code: str
+    #: The full key, such as ``watch.path``.
     key: str
+    #: Completes a sentence that begins with the key.
     reason: LazyMessage
 
 
 @dataclass(frozen=True, slots=True)
 class TomlDocument:
-    """The tables of a file, as parsed."""
+    """A configuration file as parsed, before its keys and values are checked."""
 
     source: Path
+    #: Every top-level key; a wrong file may have a value there that is not a table.
     tables: Mapping[str, Any]
 
     def error(self, problem: SettingProblem) -> ConfigError:
-        """Return the error to raise for a fault of this file."""
+        """Return the error for a problem of this file, for the caller to raise."""
         return ConfigError(
             "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
             path=self.source,
@@ -51,9 +55,13 @@ class TomlDocument:
         )
 
     def find_wrong_keys(self) -> Iterator[SettingProblem]:
-        """Yield values in the place of tables, and unknown keys with the nearest known key."""
+        """Yield a problem for each unknown key, and for each value that should be a table, in the file's order.
+
+        The reason suggests the most similar known key, if any is similar.
+        """
         for table, table_content in self.tables.items():
             if table in _REMOVED_TABLES:
+                # Only worth a warning, so that an old file stays usable.
                 continue
             if table not in _KEYS_BY_TABLE:
                 yield _unknown_setting(table, _KEYS_BY_TABLE)
@@ -66,7 +74,7 @@ class TomlDocument:
                     yield from _find_wrong_keys(f"{table}.{filing_name}", filing_table, _KEYS_BY_TABLE[table])
 
     def warnings(self) -> tuple[LazyMessage, ...]:
-        """Return a warning for each table of the file without use in this release."""
+        """Return a warning for each table of the file that this release does not use."""
         return tuple(
             LazyMessage("{path}: [{table}] {reason}.", path=self.source, table=table, reason=reason)
             for table, reason in _REMOVED_TABLES.items()
@@ -74,16 +82,18 @@ class TomlDocument:
         )
 
 
-def _find_wrong_keys(table: str, content: object, names: Collection[str]) -> Iterator[SettingProblem]:
+def _find_wrong_keys(table: str, content: object, known_names: Collection[str]) -> Iterator[SettingProblem]:
+    """Yield a problem if ``content`` is not a table, else a problem for each of its unknown keys."""
     if not isinstance(content, dict):
         yield SettingProblem("not-a-table", table, _NOT_A_TABLE)
         return
     for name in content:
-        if name not in names:
-            yield _unknown_setting(f"{table}.{name}", [f"{table}.{known_name}" for known_name in names])
+        if name not in known_names:
+            yield _unknown_setting(f"{table}.{name}", [f"{table}.{known_name}" for known_name in known_names])
 
 
 def _unknown_setting(key: str, known_keys: Collection[str]) -> SettingProblem:
+    """Return the problem of an unknown key, with the most similar known key, if any is similar."""
     reason = LazyMessage("is not a known setting")
     if similar_keys := difflib.get_close_matches(key, known_keys, 1):
         reason = LazyMessage("is not a known setting; did you mean {near}", near=similar_keys[0])

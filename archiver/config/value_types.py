@@ -1,6 +1,6 @@
-"""Types of values in ``archiver.toml``: each accepts or refuses a parsed value, and states a requirement.
+"""Types of values in ``archiver.toml``: each checks and converts a parsed value, and states its requirement.
 
-A type knows neither key nor file, so that the table in ``schema.py`` gives one type to many settings.
+A type knows neither the key nor the file, so many settings in ``settings.py`` share one type.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from archiver.errors import LazyMessage
@@ -19,19 +19,21 @@ from archiver.profiles import FLOOR_YEARS, PROFILES
 
 T = TypeVar("T")
 
-#: Beyond any sensible interval (19 years in minutes), and far below what overflows the kernel's timers.
+#: Longer than any sensible interval (19 years in minutes), and short enough for the kernel's timers.
 _MAX_NUMBER = 10**7
-#: More connections at once only make a bucket answer with "slow down".
+#: More simultaneous transfers only make a bucket reply with "slow down".
 _MAX_TRANSFERS = 64
 
 
 class InvalidValueError(Exception):
-    """The error for a value of a setting that is refused.
-
-    ``reason`` completes a sentence that begins with the key; ``subkey`` extends the key if only a part is wrong.
-    """
+    """The value of a setting is refused; the caller adds the key."""
 
     def __init__(self, reason: LazyMessage, subkey: str = "") -> None:
+        """Refuse a value.
+
+        ``reason`` completes a sentence that begins with the key. ``subkey`` is ".NAME" if only that member of a
+        table is wrong, else empty.
+        """
         super().__init__(str(reason))
         self.reason = reason
         self.subkey = subkey
@@ -39,33 +41,36 @@ class InvalidValueError(Exception):
 
 @dataclass(frozen=True)  # no slots: with them, Python 3.11 cannot make a ValueType[T]
 class ValueType(Generic[T]):
-    """Convert between a value of the file and a value for the program."""
+    """Check a value of the file, and convert it to the value for the program and back."""
 
-    #: Completes a sentence that begins with the key: the error message, and a column in the page of settings.
+    #: Completes a sentence that begins with the key, in the error message and in docs/settings.md.
     requirement: LazyMessage
-    #: Decide on a value of any type; may raise InvalidValueError to give another reason.
+    #: Return True if a value, of any type, is valid. May raise InvalidValueError to give a more precise reason.
     accepts: Callable[[Any], bool]
-    #: Convert an accepted value; relative paths start in the folder of the file.
+    #: Convert an accepted value; the second argument is the folder of the file, where relative paths start.
     convert: Callable[[Any, Path], T]
-    #: Convert back to what a file would hold.
+    #: Convert a value for the program back to the form of the file.
     to_toml: Callable[[T], object] = lambda value: value
-    #: The keys below this one, if the value is a table with fixed keys.
+    #: The keys of the value, if it is a table with fixed keys; else empty.
     members: tuple[str, ...] = ()
 
     def parse(self, value: object, folder: Path) -> T:
-        """Convert ``value`` (None: the key is missing); raises InvalidValueError for anything unacceptable."""
+        """Return the value for the program; ``value`` is None if a required key is missing.
+
+        Relative paths start in ``folder``. Raises InvalidValueError if the value is invalid.
+        """
         if not self.accepts(value):
             raise InvalidValueError(self.requirement)
         return self.convert(value, folder)
 
 
 def decode_file_name(name: str) -> str:
-    """Return ``name`` as Python spells a file name in this locale: the file is always UTF-8, a path is bytes."""
+    """Return a name from the file, which is always UTF-8, as Python spells a file name in this locale."""
     return os.fsdecode(name.encode("utf-8"))
 
 
 def encode_file_name(path: str | Path) -> str:
-    """Return a file name in the form of the file; other bytes than UTF-8 stay escaped."""
+    """Return a file name in the form of the file; bytes that are not UTF-8 become surrogates."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
@@ -90,7 +95,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    # True is an int in Python, but a mistake in the file.
+    # In Python, True is an int; in the file, true is not a number.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -111,27 +116,29 @@ def _is_web_address(value: object) -> bool:
 SWITCH = ValueType[bool](LazyMessage("must be true or false"), lambda value: isinstance(value, bool), _keep_value)
 
 
-def _accepts_sm3(value: object) -> bool:
+def _check_sm3_switch(value: object) -> bool:
+    """Return True if the value is a bool. Raises InvalidValueError for true if OpenSSL lacks SM3."""
     if value is True and "sm3" not in hashlib.algorithms_available:
         raise InvalidValueError(LazyMessage("is true, but this system's OpenSSL has no SM3"))
     return isinstance(value, bool)
 
 
-SM3_SWITCH = ValueType[bool](SWITCH.requirement, _accepts_sm3, _keep_value)
+SM3_SWITCH = ValueType[bool](SWITCH.requirement, _check_sm3_switch, _keep_value)
 
 
 def number(at_least: float) -> ValueType[float]:
-    """Accept a number with a lower limit."""
+    """Return the type of a number from ``at_least`` to ``_MAX_NUMBER``, with or without a fraction."""
     return ValueType(
         LazyMessage("must be a number of at least {least:g}", least=at_least),
         lambda value: _is_number(value) and at_least <= value <= _MAX_NUMBER,
         lambda value, _: float(value),
+        # A whole number is written without a fraction, as people write it.
         lambda value: int(value) if value == int(value) else value,
     )
 
 
 def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = None) -> ValueType[int]:
-    """Accept a whole number with two limits; ``requirement`` replaces the usual wording."""
+    """Return the type of a whole number within two limits, both included; ``requirement`` replaces the wording."""
     usual_requirement = LazyMessage("must be a whole number from {least} to {most}", least=at_least, most=at_most)
     return ValueType(
         requirement or usual_requirement,
@@ -141,14 +148,15 @@ def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = 
 
 
 def count(at_least: int) -> ValueType[int]:
-    """Accept a number of things or of days."""
+    """Return the type of a number of days or of things, ``at_least`` or more, with a generous upper limit."""
     return whole_number(at_least, 100_000, LazyMessage("must be a whole number, {least} or more", least=at_least))
 
 
 def retention_years(at_most: int) -> ValueType[int]:
-    """Accept a period from the program's floor on, with a separate reason for a shorter period."""
+    """Return the type of a retention period in whole years, from the legal minimum FLOOR_YEARS to ``at_most``."""
 
-    def accepts_years(value: Any) -> bool:
+    def check_years(value: Any) -> bool:
+        """Return True if the value is valid. Raises InvalidValueError for a period below the legal minimum."""
         if _is_whole(value) and value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
@@ -161,12 +169,12 @@ def retention_years(at_most: int) -> ValueType[int]:
 
     return ValueType(
         LazyMessage("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS),
-        accepts_years,
+        check_years,
         _keep_value,
     )
 
 
-#: A number, for releases that accepted fractions; the client takes a whole number of transfers.
+#: Fractions are accepted and cut off, because files for earlier releases may contain them.
 TRANSFERS = ValueType[int](
     number(1).requirement, number(1).accepts, lambda value, _: min(_MAX_TRANSFERS, int(value))
 )
@@ -184,7 +192,7 @@ TEXTS = ValueType[tuple[str, ...]](
 
 
 def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | None = None) -> ValueType[str]:
-    """Accept a member of ``choices``, and an empty text for ``when_empty`` unless None."""
+    """Return the type of a text in ``choices``; empty means ``when_empty``, and is refused if that is None."""
     return ValueType(
         requirement,
         lambda value: value in choices or (value == "" and when_empty is not None),
@@ -192,21 +200,23 @@ def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | N
     )
 
 
-def _is_zone(value: Any) -> bool:
+def _is_time_zone(value: Any) -> bool:
+    """Return True if the value is the name of a time zone on this system."""
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        # Unusable, whatever ZoneInfo raises: a wrong type, a path out of the database, a folder.
+        # ZoneInfo raises all of these: for another type, a path outside of the database, a folder in it.
         return False
     return True
 
 
 TIME_ZONE = ValueType[str](
-    LazyMessage("must be a time zone such as Asia/Shanghai"), _is_zone, lambda value, _: ZoneInfo(value).key
+    LazyMessage("must be a time zone such as Asia/Shanghai"), _is_time_zone, lambda value, _: ZoneInfo(value).key
 )
 
 
-def _accepts_group(value: object) -> bool:
+def _check_group(value: object) -> bool:
+    """Return True if the value is empty or a group's name. Raises InvalidValueError for an unknown group."""
     if not isinstance(value, str):
         return False
     try:
@@ -219,27 +229,36 @@ def _accepts_group(value: object) -> bool:
     return True
 
 
-GROUP = ValueType[str](LazyMessage("must be the name of a group"), _accepts_group, _keep_value)
+GROUP = ValueType[str](LazyMessage("must be the name of a group"), _check_group, _keep_value)
+
+
+class HostAndPort(NamedTuple):
+    """A TCP address to listen on."""
+
+    #: A name or address, without the brackets of IPv6.
+    host: str
+    port: int
 
 
 def _is_loopback(value: object) -> bool:
+    """Return True if the value is LOOPBACK:PORT, with the address of IPv6 in brackets."""
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) < 65536
 
 
-def _as_host_and_port(value: str, _folder: Path) -> tuple[str, int] | None:
+def _as_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
     host, _, port = value.rpartition(":")
-    return host.strip("[]"), int(port)
+    return HostAndPort(host.strip("[]"), int(port))
 
 
-def _host_and_port_to_toml(address: tuple[str, int] | None) -> str | None:
+def _host_and_port_to_toml(address: HostAndPort | None) -> str | None:
     if address is None:
         return None
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
 
 
-LOOPBACK = ValueType[tuple[str, int] | None](
+LOOPBACK = ValueType[HostAndPort | None](
     LazyMessage("must be a loopback address and a port, as in 127.0.0.1:9750"),
     _is_loopback,
     _as_host_and_port,
@@ -258,9 +277,9 @@ FOLDER = ValueType[Path](
 FILE = ValueType[Path | None](
     LazyMessage("must name a file"), lambda value: isinstance(value, str) and value != "", _as_path, _path_to_toml
 )
-#: An empty text means that there is none.
+#: An empty text means no file.
 OPTIONAL_FILE = ValueType[Path | None](TEXT.requirement, _is_text, _as_optional_path, _path_to_toml)
-#: node_exporter reads no other files.
+#: The textfile collector of node_exporter ignores files with another suffix.
 METRICS_FILE = ValueType[Path | None](
     LazyMessage("must name a file that ends in .prom"),
     lambda value: isinstance(value, str) and value.endswith(".prom"),
@@ -283,7 +302,8 @@ FILE_NAMES = ValueType[tuple[str, ...]](
 # --- profiles, and tables of lists
 
 
-def _accepts_profiles(value: object) -> bool:
+def _check_profiles(value: object) -> bool:
+    """Return True if the value is a list of texts. Raises InvalidValueError for the first unknown profile."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         return False
     if unknown_profiles := [name for name in value if name not in PROFILES]:
@@ -299,7 +319,7 @@ def _accepts_profiles(value: object) -> bool:
 
 PROFILE_NAMES = ValueType[tuple[str, ...]](
     LazyMessage("must be a list of profiles: {known}", known=", ".join(PROFILES)),
-    _accepts_profiles,
+    _check_profiles,
     lambda value, _: tuple(value),
     list,
 )
@@ -308,11 +328,17 @@ PROFILE_NAMES = ValueType[tuple[str, ...]](
 def lists_by_key(
     item_type: ValueType[tuple[str, ...]], members: tuple[str, ...] = ()
 ) -> ValueType[Mapping[str, tuple[str, ...]]]:
-    """Accept a table of lists; the keys are ``members``, in the same order, or any folder names without."""
+    """Return the type of a table whose values are all lists of ``item_type``.
+
+    Its keys are ``members``, and the value for the program has them in the same order. Without ``members``, the
+    keys are any names of folders. A wrong list is refused with its key.
+    """
 
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
+        """Return the converted lists by key. Raises InvalidValueError, with the key, for a wrong list."""
         converted_lists = {}
-        for key in [member for member in members if member in table] if members else table:
+        keys = [member for member in members if member in table] if members else list(table)
+        for key in keys:
             try:
                 converted_lists[decode_file_name(key)] = item_type.parse(table[key], folder)
             except InvalidValueError as error:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 from archiver.model import LifeEvent
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import (
     ChangeDecided,
     ChangeNoticed,

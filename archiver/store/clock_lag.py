@@ -7,7 +7,7 @@ from typing import Any
 
 from archiver import clock
 from archiver.model import Event
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 
 
 @dataclass(frozen=True, slots=True)

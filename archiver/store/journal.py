@@ -18,8 +18,8 @@ from archiver.errors import StorageError
 from archiver.model import Attachment, Change, Event, JournalPoint, Op
 from archiver.store import names
 from archiver.store.events import validation
-from archiver.store.events.actions import UNREADABLE
 from archiver.store.events.attached_files import CHANGES_FILE
+from archiver.store.events.event_kinds import UNREADABLE
 from archiver.store.git.repository import JOURNAL, Repository
 
 EVENT_FILE = "event.json"

@@ -12,9 +12,9 @@ from typing import Any
 from archiver import clock
 from archiver.errors import LazyMessage
 from archiver.profiles import FLOOR_YEARS
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import CERTIFICATE_FILE, CERTIFICATE_SIGNATURE_FILE, PLAN_FILE
 from archiver.store.events.event_details import require_member
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.retention_events import DisposalApproved, DisposalCertified, DisposalPlanned
 from archiver.verify.expected import DisposalPlan, HoldingSpan, JournalEntry, JournalState, UnprovenApproval
 from archiver.verify.findings import VerifyReport, verbatim

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from archiver import clock
 from archiver.errors import LazyMessage, StorageError
 from archiver.store.events import validation
-from archiver.store.events.actions import ACTIONS, Action
 from archiver.store.events.attached_files import PLAN_FILE
+from archiver.store.events.event_kinds import ACTIONS, Action
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import HoldLifted, HoldPlaced

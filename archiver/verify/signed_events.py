@@ -6,10 +6,10 @@ import hashlib
 
 from archiver import clock
 from archiver.errors import LazyMessage
-from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import KeyReplaced
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, TOKEN_FILE
 from archiver.store.events.event_details import require_member
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.evidence_events import CheckpointSigned, TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.git.repository import JOURNAL

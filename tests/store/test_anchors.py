@@ -15,9 +15,9 @@ from archiver.filings import end_of_filing
 from archiver.filings.submissions import SubmissionFacts, submit
 from archiver.model import Submission
 from archiver.store.archive import Archive
-from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.event_kinds import Action
 from archiver.store.writer import Draft, Totals
 
 SUBMISSION = Submission("f", "s", b"f", b"s")

@@ -19,8 +19,8 @@ from archiver.evidence.checkpoint import make_checkpoint
 from archiver.filings.register import register
 from archiver.replica.bundles import write_bundle
 from archiver.status.health_report import report_health
-from archiver.store.events.actions import ACTIONS, Action
 from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.event_kinds import ACTIONS, Action
 from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
@@ -71,9 +71,9 @@ def test_a_release_that_knows_the_action_takes_the_event_in(site: Site) -> None:
     forged.append(site, lambda event: event.update(action="hold", object="f", details=details))
     as_older = (
         "import sys\n"
-        "from archiver.store.events import actions\n"
+        "from archiver.store.events import event_kinds\n"
         "from archiver.store.index import apply, index_connection\n"
-        "index_connection.ACTIONS = apply.ACTIONS = actions.ACTIONS - {'hold'}\n"
+        "index_connection.ACTIONS = apply.ACTIONS = event_kinds.ACTIONS - {'hold'}\n"
         "apply.EventApplier._apply_hold = lambda self, event: self._record_unread(event, event.action)\n"
         "from archiver.cli.main import main; sys.exit(main(sys.argv[1:]))\n"
     )

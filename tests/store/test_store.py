@@ -21,9 +21,9 @@ from archiver.store.changes import MaterialPair, changes_between
 from archiver.store.content.objects import ContentStore, pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
-from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.event_kinds import Action
 from archiver.store.journal import change_line, parse_change
 from archiver.store.writer import Draft, Totals
 from archiver.verify.sshsig import is_signed_by

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.store.events.actions import ACTIONS, UNREADABLE, Action
 from archiver.store.events.event_details import EventDetails, MemberRule
+from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.filing_events import FilingUpdated
 from archiver.store.events.validation import check_values
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
@@ -149,7 +149,7 @@ def test_the_page_of_the_journal_is_made_of_the_classes() -> None:
 def test_every_member_and_file_says_what_it_means() -> None:
     for details_class in CLASSES:
         assert (details_class.__doc__ or "").startswith("Written "), details_class
-        assert details_class.about
+        assert details_class.object_meaning
         for rule in details_class.rules().values():
             assert rule.meaning
             assert not rule.meaning.endswith(".")

@@ -60,7 +60,7 @@ def _section(details_class: type[EventDetails]) -> Iterator[str]:
     yield f"## {details_class.action}\n"
     text = " ".join((inspect.getdoc(details_class) or "").split())
     yield text.replace(". ", ".\n") + "\n"
-    yield f"Object: {details_class.about}.\n"
+    yield f"Object: {details_class.object_meaning}.\n"
     rules = details_class.rules()
     if rules:
         yield "| member | type | meaning | checked |\n| --- | --- | --- | --- |"
@@ -70,7 +70,7 @@ def _section(details_class: type[EventDetails]) -> Iterator[str]:
     else:
         yield "It has no details."
     yield ""
-    for file in details_class.attached:
+    for file in details_class.attached_files:
         name = f"{file.name}.*" if file.has_suffix else file.name
         yield f"Attached{'' if file.is_required else ' (may be absent)'}: `{name}`, {file.meaning}.\n"
 

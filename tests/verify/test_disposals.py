@@ -15,8 +15,8 @@ from archiver.model import Actor
 from archiver.retention import certificate, disposal
 from archiver.retention.disposal_selection import DisposalSelection
 from archiver.store.archive import Archive
-from archiver.store.events.actions import Action
 from archiver.store.events.event_details import GivenDetails
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.retention_events import DisposalApproved, DisposalBegun
 from archiver.store.writer import Draft
 from archiver.verify.whole_archive import verify

@@ -1,8 +1,9 @@
-"""The journal's vocabulary: the kinds of events, their members, and the checks of both.  Pure.
+"""The journal's vocabulary: the kinds of events, their members, and the checks of both. Pure.
 
-An *action* is the kind of an event.  Its *details* are the members that only this kind has; each kind has one
-class, which names them, says what they mean, and converts them *to details* (what ``event.json`` holds) and
-*from details*.  A *checked* member is relied on: an event without it is unreadable, and a stand-in keeps its
-place.  A *noted* member is taken as it comes, and may be absent.  The *envelope* is what all events have
-in common.  ``docs/journal.md`` is made from these classes by ``python -m tests.support.journal_page``.
+An *action* is the kind of an event. The *details* are the members that only one kind of event has. Each kind has
+one class that names the members, states their meaning, and converts them *to details*, the form in ``event.json``,
+and *from details*. The program relies on a *checked* member: without it, an event is unreadable, and a stand-in
+keeps its place in the chain. A *noted* member is accepted with any value, and may be absent. The *envelope*
+consists of the members that all events have. ``python -m tests.support.journal_page`` makes ``docs/journal.md``
+from these classes.
 """

@@ -1,4 +1,4 @@
-"""Events of the archive itself: its beginning, retention promises, keys, settings, replica and losses."""
+"""Events of the archive itself: its creation, retention promises, keys, settings, replica and losses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import ROOTS_FILE, SIGNERS_FILE, AttachedFile
-from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_details import EventDetails, checked_member, noted_member
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import (
     ANYTHING,
     BUCKET_URL,
@@ -24,68 +24,75 @@ from archiver.store.events.value_kinds import (
     nullable,
 )
 
-_YEARS = "years that everything is kept at least"
-_SCOPES = "years by scope: a filing's folder, or FILING/SUBMISSION"
-_TIMEZONE = "time zone in which the days of periods end"
-_LIVE = "whether nothing goes while its filing is live"
-_WATCH = "path of the watched folder, readable"
-_PUBLIC = "the new key, as its line in `allowed_signers`"
-_WHY = "reason, as a person gave it"
+_YEARS = "minimum retention of everything in years"
+_SCOPES = "minimum retention in years by scope, a filing's folder or FILING/SUBMISSION"
+_TIMEZONE = "time zone in which the days of retention periods end"
+_HOLD_WHILE_LIVE = "whether everything is retained while its filing is live"
+_WATCH_PATH = "path of the watched folder as readable text"
+_PUBLIC_KEY = "the new public key, as its line in `allowed_signers`"
+_REASON = "reason, as a person gave it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPromise(EventDetails):
-    """Retention as promised from the event on: three kinds of events carry these members."""
+    """The retention that an event promises; base class of the three kinds of events that do."""
 
-    retention_years: int = field(metadata=checked(INTEGER, _YEARS))
+    retention_years: int = field(metadata=checked_member(INTEGER, _YEARS))
     scopes: Mapping[str, int] | None = field(
-        default=None, metadata=checked(YEARS_BY_SCOPE, _SCOPES, optional=True)
+        default=None, metadata=checked_member(YEARS_BY_SCOPE, _SCOPES, optional=True)
     )
-    timezone: str | None = field(default=None, metadata=checked(TIMEZONE, _TIMEZONE, optional=True))
-    hold_while_live: bool | None = field(default=None, metadata=noted(FLAG, _LIVE, optional=True))
+    timezone: str | None = field(default=None, metadata=checked_member(TIMEZONE, _TIMEZONE, optional=True))
+    hold_while_live: bool | None = field(
+        default=None, metadata=noted_member(FLAG, _HOLD_WHILE_LIVE, optional=True)
+    )
 
     @property
     def years_by_scope(self) -> dict[str, int]:
-        """Return the promised years by scope; the empty scope is everything."""
+        """Return the promised years by scope; the empty scope stands for everything."""
         return {"": self.retention_years, **(self.scopes or {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveCreated(RetentionPromise):
-    """Written once, as the first event, when `archiver init` makes the archive."""
+    """Written once, as the first event, when `archiver init` creates the archive."""
 
     action: ClassVar = Action.INIT
-    about: ClassVar = "`archive`"
-    attached: ClassVar = (
+    object_meaning: ClassVar = "`archive`"
+    attached_files: ClassVar = (
         AttachedFile(SIGNERS_FILE, "the first signing key, as `ssh-keygen -Y verify` takes it", is_required=True),
-        AttachedFile(ROOTS_FILE, "certificates (PEM) of the time-stamp authority, pinned for good"),
+        AttachedFile(ROOTS_FILE, "certificates (PEM) of the time-stamp authority, pinned permanently"),
     )
-    layout: str = field(metadata=checked(TEXT, "what the folder levels mean, such as `{filing}/{submission}`"))
-    watch: str | None = field(default=None, metadata=checked(TEXT, _WATCH, optional=True))
+    layout: str = field(
+        metadata=checked_member(TEXT, "meaning of the folder levels, such as `{filing}/{submission}`")
+    )
+    watch: str | None = field(default=None, metadata=checked_member(TEXT, _WATCH_PATH, optional=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveAdopted(RetentionPromise):
-    """Written when `archiver init --adopt` makes an archive of a mirror clone and the keys."""
+    """Written when `archiver init --adopt` creates an archive from a mirror clone and the keys."""
 
     action: ClassVar = Action.ADOPT
-    about: ClassVar = "`archive`"
-    watch: str | None = field(default=None, metadata=checked(TEXT, _WATCH, optional=True))
+    object_meaning: ClassVar = "`archive`"
+    watch: str | None = field(default=None, metadata=checked_member(TEXT, _WATCH_PATH, optional=True))
     layout: str | None = field(
         default=None,
-        metadata=noted(TEXT, "what the folder levels mean; `init` decides", optional=True),
+        metadata=noted_member(
+            TEXT, "meaning of the folder levels; the one in the `init` event applies", optional=True
+        ),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPromised(RetentionPromise):
-    """Written when the daemon takes a configuration with longer promises than before.
+    """Written when the daemon loads a configuration that promises a longer retention than before.
 
-    Promises only grow: of every scope the most years ever journalled count, and every time zone.
+    Promises never shrink. The longest retention ever journalled for a scope applies, and every journalled time
+    zone counts.
     """
 
     action: ClassVar = Action.POLICY
-    about: ClassVar = "`retention`"
+    object_meaning: ClassVar = "`retention`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,54 +100,64 @@ class ReplicaCreated(EventDetails):
     """Written when `archiver replica init` has tested a bucket and claimed a prefix in it."""
 
     action: ClassVar = Action.REPLICA_INIT
-    about: ClassVar = "`replica`"
-    url: str = field(metadata=checked(BUCKET_URL, "bucket and prefix of the replica"))
-    #: Any value counts by its truth: nothing was asked of it when the first replicas were journalled.
-    lock: bool = field(metadata=checked(ANYTHING, "whether the bucket locks its objects (true or false)"))
+    object_meaning: ClassVar = "`replica`"
+    url: str = field(metadata=checked_member(BUCKET_URL, "bucket and prefix of the replica"))
+    #: Any value is accepted and counts by its truth value, because early releases did not check this member.
+    lock: bool = field(metadata=checked_member(ANYTHING, "whether the bucket locks its objects (true or false)"))
     endpoint: str | None = field(
-        default=None, metadata=checked(ENDPOINT, "URL of the S3 server, empty for AWS", optional=True)
+        default=None, metadata=checked_member(ENDPOINT, "URL of the S3 server, empty for AWS", optional=True)
     )
-    region: str | None = field(default=None, metadata=checked(TEXT, "region of the bucket", optional=True))
+    region: str | None = field(default=None, metadata=checked_member(TEXT, "region of the bucket", optional=True))
     style: str | None = field(
-        default=None, metadata=checked(TEXT, "addressing of buckets: `auto`, `path` or `virtual`", optional=True)
+        default=None,
+        metadata=checked_member(TEXT, "addressing of buckets: `auto`, `path` or `virtual`", optional=True),
     )
     promises: Mapping[str, bool] | None = field(
-        default=None, metadata=noted(OBJECT, "promise -> whether trying it proved it", optional=True)
+        default=None,
+        metadata=noted_member(OBJECT, "promise of the bucket -> whether a test confirmed it", optional=True),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsReplaced(EventDetails):
-    """Written when the repository's settings or hooks were put back, once for each reason."""
+    """Written when the repository's settings or hooks were restored, one event for each reason."""
 
     action: ClassVar = Action.REPOSITORY_SETTINGS
-    about: ClassVar = "`archive.git`"
-    replaced: Sequence[str] = field(metadata=noted(TEXTS, "files of `archive.git` that were put back"))
-    reason: str = field(metadata=noted(TEXT, "why: of an earlier release, of git-lfs, missing or foreign"))
+    object_meaning: ClassVar = "`archive.git`"
+    replaced: Sequence[str] = field(metadata=noted_member(TEXTS, "files of `archive.git` that were restored"))
+    reason: str = field(
+        metadata=noted_member(TEXT, "reason: from an earlier release, from git-lfs, missing or foreign")
+    )
     found: Mapping[str, str | None] = field(
-        metadata=noted(OBJECT, "file -> SHA-256 of what stood there, null where nothing could be read")
+        metadata=noted_member(OBJECT, "file -> SHA-256 of its previous content, null if it could not be read")
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossAccepted(EventDetails):
-    """Written when `archiver reindex --accept` continues after a loss; lists everything known to be lost."""
+    """Written when `archiver reindex --accept` continues after a loss; lists all that is known to be lost."""
 
     action: ClassVar = Action.RECOVER
-    about: ClassVar = "`archive`"
-    last_event: int = field(metadata=noted(INTEGER, "number of the last event that is whole"))
-    problem: str | None = field(metadata=noted(nullable(TEXT), "what contradicted the journal"))
-    lost_events: int = field(metadata=noted(INTEGER, "how many events are known to be missing; more may be"))
+    object_meaning: ClassVar = "`archive`"
+    last_event: int = field(metadata=noted_member(INTEGER, "number of the last intact event"))
+    problem: str | None = field(
+        metadata=noted_member(nullable(TEXT), "description of what contradicted the journal")
+    )
+    lost_events: int = field(
+        metadata=noted_member(INTEGER, "number of events known to be missing; more may be missing")
+    )
     lost_versions: Sequence[Mapping[str, Any]] = field(
-        metadata=noted(OBJECTS, "versions that only databases or refs knew: `tag` and `captured_at`")
+        metadata=noted_member(OBJECTS, "versions known only from databases or refs: `tag` and `captured_at`")
     )
     lost_records: Sequence[Mapping[str, Any]] = field(
-        metadata=noted(OBJECTS, "other events that only databases knew: `action`, `object` and `at`")
+        metadata=noted_member(OBJECTS, "other events known only from databases: `action`, `object` and `at`")
     )
     lost_refs: Mapping[str, str | None] = field(
-        metadata=noted(OBJECT, "ref unknown to the journal -> the name that keeps it, null if it was empty")
+        metadata=noted_member(OBJECT, "unknown ref -> name under which it is kept, null if its object is missing")
     )
-    restored_refs: Sequence[str] = field(metadata=noted(TEXTS, "refs that were set again as the journal has them"))
+    restored_refs: Sequence[str] = field(
+        metadata=noted_member(TEXTS, "refs that were reset to their object in the journal")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,23 +165,23 @@ class KeyRotated(EventDetails):
     """Written when a new signing key takes over, endorsed by the old key with a signed tag."""
 
     action: ClassVar = Action.KEY_ROTATE
-    about: ClassVar = "name of the signed tag, `_checkpoints/key-<seq>`"
-    attached: ClassVar = (
-        AttachedFile(SIGNERS_FILE, "every key so far, one a line; the last one signs", is_required=True),
+    object_meaning: ClassVar = "name of the signed tag, `_checkpoints/key-<seq>`"
+    attached_files: ClassVar = (
+        AttachedFile(SIGNERS_FILE, "every key so far, one per line; the last one signs", is_required=True),
     )
-    public: str = field(metadata=noted(TEXT, _PUBLIC))
-    reason: str = field(metadata=noted(TEXT, _WHY))
+    public: str = field(metadata=noted_member(TEXT, _PUBLIC_KEY))
+    reason: str = field(metadata=noted_member(TEXT, _REASON))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyReplaced(EventDetails):
-    """Written when a new signing key takes the place of a lost key, without an endorsement."""
+    """Written when a new signing key replaces a lost key, without an endorsement by the lost key."""
 
     action: ClassVar = Action.KEY_REPLACE
-    about: ClassVar = "`key`"
-    attached: ClassVar = KeyRotated.attached
-    public: str = field(metadata=noted(TEXT, _PUBLIC))
-    reason: str | None = field(metadata=noted(TEXT, _WHY))
+    object_meaning: ClassVar = "`key`"
+    attached_files: ClassVar = KeyRotated.attached_files
+    public: str = field(metadata=noted_member(TEXT, _PUBLIC_KEY))
+    reason: str | None = field(metadata=noted_member(TEXT, _REASON))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,5 +189,5 @@ class KeyBackedUp(EventDetails):
     """Written when `archiver key backup` has copied the signing key."""
 
     action: ClassVar = Action.KEY_BACKUP
-    about: ClassVar = "`key`"
-    target: str = field(metadata=noted(TEXT, "folder of the copy"))
+    object_meaning: ClassVar = "`key`"
+    target: str = field(metadata=noted_member(TEXT, "folder of the copy"))

@@ -1,4 +1,4 @@
-"""The names of attachments, which lie beside ``event.json`` in the commit of an event."""
+"""The names of attachments: files next to ``event.json`` in the commit of an event."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ PLAN_FILE = "plan.json"
 CERTIFICATE_FILE = "certificate.json"
 CERTIFICATE_SIGNATURE_FILE = "certificate.json.sig"
 CERTIFICATE_PAGE = "certificate.html"
-#: What the paper of a record is called, before its suffix.
+#: Name, without its suffix, of the document that a person attached to a record.
 EVIDENCE = "evidence"
-#: What the portal's receipt is called, before its suffix.
+#: Name, without its suffix, of the receipt from the regulator's portal.
 RECEIPT = "receipt"
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedFile:
-    """An attachment of a kind of events; without a required one, the event is unreadable."""
+    """The declaration of an attachment for a kind of event."""
 
     name: str
+    #: For docs/journal.md.
     meaning: str
+    #: Without this attachment, the event is unreadable.
     is_required: bool = False
-    #: The name goes on with the suffix of the file that somebody gave.
+    #: The suffix of the file that the person gave follows the name.
     has_suffix: bool = False

@@ -1,17 +1,18 @@
-"""Declare the details of events: one dataclass for each kind, with a rule for each member."""
+"""Declare the details of each kind of event as a dataclass, with a rule for each member."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import AttachedFile
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import ValueKind
 
 Value = TypeVar("Value")
+#: The key of a field's metadata that holds its MemberRule.
 _RULE = "rule"
 
 
@@ -20,121 +21,143 @@ class MemberRule:
     """The rule for one member of ``details``."""
 
     kind: ValueKind
+    #: For docs/journal.md.
     meaning: str
-    #: The name in the journal; None for that of the attribute.
+    #: The name in the journal; None if it is the name of the attribute.
     name: str | None
     #: An event that breaks the rule is unreadable.
     is_checked: bool
-    #: An event may lack the member, and does if the attribute is None.
+    #: An event may lack the member. A new event lacks it if the attribute is None.
     is_optional: bool
 
     def read(self, value: Any) -> Any:
-        """Convert a value of the journal; a noted value of another kind stays unchanged."""
+        """Convert a value from the journal; null and a value of another kind are returned unchanged."""
         return self.kind.read(value) if value is not None and self.kind.accepts(value) else value
 
     def write(self, value: Any) -> Any:
-        """Convert a value for the journal."""
+        """Convert a value for the journal; None becomes null."""
         return None if value is None else self.kind.write(value)
 
 
-def checked(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
-    """Return the metadata of a checked member: an event is unreadable without a fitting value."""
+class _DeclaredMember(NamedTuple):
+    """A member of ``details`` and the attribute that holds it."""
+
+    #: The name in Python.
+    attribute: str
+    #: The name in the journal.
+    name: str
+    rule: MemberRule
+    #: The attribute has a default for an event that lacks the member.
+    has_default: bool
+
+
+def checked_member(
+    kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False
+) -> dict[str, Any]:
+    """Return the metadata of a checked member: without a value of this kind, an event is unreadable.
+
+    ``name`` is the name in the journal if it differs from the attribute's. An ``optional`` member may be absent.
+    """
     return {_RULE: MemberRule(kind, meaning, name, is_checked=True, is_optional=optional)}
 
 
-def noted(kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False) -> dict[str, Any]:
-    """Return the metadata of a noted member: written with this kind of value, and read with any value.
+def noted_member(
+    kind: ValueKind, meaning: str, *, name: str | None = None, optional: bool = False
+) -> dict[str, Any]:
+    """Return the metadata of a noted member: written with a value of this kind, and read with any value.
 
-    An older event may lack it; the attribute is None then.
+    ``name`` is the name in the journal if it differs from the attribute's. Any event may lack the member when it
+    is read: the attribute is its default then, or None. A new event lacks it only if it is ``optional`` and None.
     """
     return {_RULE: MemberRule(kind, meaning, name, is_checked=False, is_optional=optional)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventDetails:
-    """The details of one kind of event; the docstring of each class says when the event is written."""
+    """Base class of the details of each kind of event; a docstring says when the event is written."""
 
-    #: The word of this kind.
+    #: The word for this kind in the journal.
     action: ClassVar[Action]
-    #: The event's ``object``, for docs/journal.md.
-    about: ClassVar[str]
-    #: The files that travel with the event.
-    attached: ClassVar[tuple[AttachedFile, ...]] = ()
+    #: What the event's ``object`` is, for docs/journal.md.
+    object_meaning: ClassVar[str]
+    #: The attachments that an event of this kind may have.
+    attached_files: ClassVar[tuple[AttachedFile, ...]] = ()
 
     @classmethod
-    def _own_members(cls) -> tuple[tuple[str, str, MemberRule, bool], ...]:
-        # mypy mistakes the __hash__ of the instances for that of the class, as in check.
+    def _own_members(cls) -> tuple[_DeclaredMember, ...]:
+        # mypy confuses the __hash__ of the instances with that of the class.
         return _declared_members(cls)  # type: ignore[arg-type]
 
     @classmethod
     def rules(cls) -> Mapping[str, MemberRule]:
-        """Return the rules by the members' names in the journal."""
-        return {name: rule for _, name, rule, _ in cls._own_members()}
+        """Return the rules by the name of the member in the journal, in the order of the attributes."""
+        return {member.name: member.rule for member in cls._own_members()}
 
     @classmethod
     def check(cls, details: Mapping[str, Any]) -> None:
         """Raise ValueError if a checked member is missing or of another kind."""
-        # mypy mistakes the __hash__ of the instances for that of the class.
+        # mypy confuses the __hash__ of the instances with that of the class.
         for name, rule in _checked_members(cls):  # type: ignore[arg-type]
             value = details.get(name)
-            # Null stands for an absent member that is optional; any other absent one is missing.
+            # An optional member may be absent or null; every other member has to be present.
             is_left_out = value is None and rule.is_optional
             if not is_left_out and not (name in details and rule.kind.accepts(value)):
                 raise ValueError(f"{name} is missing or of another kind")
 
     @classmethod
-    def check_attached(cls, names: Collection[str]) -> None:
-        """Raise ValueError if a required attachment is missing."""
-        for file in cls.attached:
-            if file.is_required and file.name not in names:
+    def check_attached(cls, attachment_names: Collection[str]) -> None:
+        """Raise ValueError if a required attachment is not among the names."""
+        for file in cls.attached_files:
+            if file.is_required and file.name not in attachment_names:
                 raise ValueError(f"{file.name} is not attached")
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any]) -> Self:
-        """Read the details of a journalled event; members of a newer release are passed over.
+        """Return the details of a journalled event as an object of this class.
 
-        Raises ValueError as :meth:`check` does.
+        Members that only a newer release has are ignored. The attribute of an absent member is its default, else
+        None. Raises ValueError if a checked member is missing or of another kind.
         """
         cls.check(details)
-        values_by_attribute = {}
-        for attribute, name, rule, has_default in cls._own_members():
-            if name in details:
-                values_by_attribute[attribute] = rule.read(details[name])
-            elif not has_default:
-                values_by_attribute[attribute] = None
-        return cls(**values_by_attribute)
+        value_by_attribute = {}
+        for member in cls._own_members():
+            if member.name in details:
+                value_by_attribute[member.attribute] = member.rule.read(details[member.name])
+            elif not member.has_default:
+                value_by_attribute[member.attribute] = None
+        return cls(**value_by_attribute)
 
     def to_details(self) -> dict[str, Any]:
-        """Return the details in the form of the journal."""
+        """Return the details in the form of the journal, without optional members that are None."""
         details = {}
-        for attribute, name, rule, _ in self._own_members():
-            value = getattr(self, attribute)
-            if value is not None or not rule.is_optional:
-                details[name] = rule.write(value)
+        for member in self._own_members():
+            value = getattr(self, member.attribute)
+            if value is not None or not member.rule.is_optional:
+                details[member.name] = member.rule.write(value)
         return details
 
 
 @cache
-def _declared_members(details_class: type[Any]) -> tuple[tuple[str, str, MemberRule, bool], ...]:
-    """Return attribute, name in the journal, rule, and whether the attribute has a default, of each member."""
-    return tuple(
-        (field.name, rule.name or field.name, rule, field.default is not MISSING)
-        for field in fields(details_class)
-        for rule in (field.metadata[_RULE],)
-    )
+def _declared_members(details_class: type[Any]) -> tuple[_DeclaredMember, ...]:
+    """Return the members in the order of the attributes; cached, because reading an event needs them."""
+    members = []
+    for field in fields(details_class):
+        rule = field.metadata[_RULE]
+        members.append(_DeclaredMember(field.name, rule.name or field.name, rule, field.default is not MISSING))
+    return tuple(members)
 
 
 @cache
 def _checked_members(details_class: type[Any]) -> tuple[tuple[str, MemberRule], ...]:
-    """Return name and rule of each checked member; cached, because every event is checked when read."""
+    """Return (name in the journal, rule) for each checked member; cached, because every event read is checked."""
     return tuple((name, rule) for name, rule in details_class.rules().items() if rule.is_checked)
 
 
 @dataclass(frozen=True, slots=True)
 class GivenDetails:
-    """Details from another process or release, journalled without change.
+    """Details from another process or release, which are journalled unchanged.
 
-    Only for kinds without checked members, such as a note that a command sends to the daemon.
+    Only for kinds without checked members, such as the notes that commands send to the daemon.
     """
 
     action: Action
@@ -146,18 +169,18 @@ class GivenDetails:
 
 
 class WritableDetails(Protocol):
-    """The details of a new event: one of the classes, or given details."""
+    """The details of a new event: an object of EventDetails or of GivenDetails."""
 
     @property
     def action(self) -> Action:
-        """The kind of the event."""
+        """Return the kind of the event."""
 
     def to_details(self) -> dict[str, Any]:
         """Return the details in the form of the journal."""
 
 
 def require_member(value: Value | None, name: str) -> Value:
-    """Return the value of a noted member that the caller relies on; raises ValueError if absent."""
+    """Return the value of a noted member that the caller relies on. Raises ValueError if the value is None."""
     if value is None:
         raise ValueError(f"{name} is missing")
     return value

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archiver.store.events.actions import Action
 from archiver.store.events.attached_files import (
     CERTIFICATE_FILE,
     CERTIFICATE_PAGE,
@@ -14,26 +13,27 @@ from archiver.store.events.attached_files import (
     PLAN_FILE,
     AttachedFile,
 )
-from archiver.store.events.event_details import EventDetails, checked, noted
+from archiver.store.events.event_details import EventDetails, checked_member, noted_member
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.value_kinds import DAYS, INTEGER, TEXT, TEXTS, nullable
 
-_HELD = "what is held: a filing, a submission or a version's tag, as in refs"
+_HOLD_TARGET = "the filing, submission or version tag on hold, as in refs"
 _HOLD_NAME = "name of the hold"
-_PLAN_ID = "name of the plan, `D<seq>` of its event"
-_PLAN_SHA256 = "SHA-256 of what the plan lists"
-_REPORTED_BY = "person it was done for, beside the user that the kernel named"
-_WHY = "reason, as a person gave it"
+_PLAN_ID = "name of the plan, `D<seq>` with the number of its event"
+_PLAN_SHA256 = "SHA-256 of the versions and objects that the plan lists"
+_REPORTED_BY = "person for whom it was done, in addition to the user named by the kernel"
+_REASON = "reason, as a person gave it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPlaced(EventDetails):
-    """Written when somebody forbids disposals, whatever the date, until the hold is lifted."""
+    """Written when somebody places a hold; until it is lifted, its object is not disposed of."""
 
     action: ClassVar = Action.HOLD
-    about: ClassVar = _HELD
-    name: str = field(metadata=checked(TEXT, _HOLD_NAME))
-    reason: str = field(metadata=checked(TEXT, _WHY))
-    reported_by: str | None = field(metadata=checked(nullable(TEXT), _REPORTED_BY, name="by"))
+    object_meaning: ClassVar = _HOLD_TARGET
+    name: str = field(metadata=checked_member(TEXT, _HOLD_NAME))
+    reason: str = field(metadata=checked_member(TEXT, _REASON))
+    reported_by: str | None = field(metadata=checked_member(nullable(TEXT), _REPORTED_BY, name="by"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,10 @@ class HoldLifted(EventDetails):
     """Written when a hold ends."""
 
     action: ClassVar = Action.LIFT
-    about: ClassVar = _HELD
-    name: str = field(metadata=checked(TEXT, _HOLD_NAME))
-    reason: str = field(metadata=checked(TEXT, _WHY))
-    reported_by: str | None = field(metadata=noted(nullable(TEXT), _REPORTED_BY, name="by"))
+    object_meaning: ClassVar = _HOLD_TARGET
+    name: str = field(metadata=checked_member(TEXT, _HOLD_NAME))
+    reason: str = field(metadata=checked_member(TEXT, _REASON))
+    reported_by: str | None = field(metadata=noted_member(nullable(TEXT), _REPORTED_BY, name="by"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ class DisposalPlanned(EventDetails):
     """Written when somebody plans to dispose of versions whose retention is over."""
 
     action: ClassVar = Action.DISPOSE_PLAN
-    about: ClassVar = _PLAN_ID
-    attached: ClassVar = (
+    object_meaning: ClassVar = _PLAN_ID
+    attached_files: ClassVar = (
         AttachedFile(
             PLAN_FILE,
             "the plan: `versions`, and `objects` with SHA-256 and size; as canonical JSON, these two have the "
@@ -61,31 +61,35 @@ class DisposalPlanned(EventDetails):
             is_required=True,
         ),
     )
-    plan_sha256: str = field(metadata=checked(TEXT, _PLAN_SHA256))
-    cooling_off_days: int = field(metadata=checked(DAYS, "days from the last approval to the earliest deletion"))
-    versions: int = field(metadata=noted(INTEGER, "how many versions it lists"))
-    objects: int = field(metadata=noted(INTEGER, "how many content objects it lists"))
-    bytes: int = field(metadata=noted(INTEGER, "size of these objects"))
+    plan_sha256: str = field(metadata=checked_member(TEXT, _PLAN_SHA256))
+    cooling_off_days: int = field(
+        metadata=checked_member(DAYS, "days from the last approval to the earliest deletion")
+    )
+    versions: int = field(metadata=noted_member(INTEGER, "number of versions that it lists"))
+    objects: int = field(metadata=noted_member(INTEGER, "number of content objects that it lists"))
+    bytes: int = field(metadata=noted_member(INTEGER, "total size of these objects in bytes"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisposalApproved(EventDetails):
-    """Written when a user other than the planner consents to a plan; two have to."""
+    """Written when a user other than the planner approves a plan; a plan needs two approvals."""
 
     action: ClassVar = Action.DISPOSE_APPROVE
-    about: ClassVar = _PLAN_ID
-    plan_sha256: str | None = field(metadata=noted(TEXT, _PLAN_SHA256))
-    reason: str = field(metadata=checked(TEXT, _WHY))
+    object_meaning: ClassVar = _PLAN_ID
+    plan_sha256: str | None = field(metadata=noted_member(TEXT, _PLAN_SHA256))
+    reason: str = field(metadata=checked_member(TEXT, _REASON))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisposalBegun(EventDetails):
-    """Written before the first deletion: from here on missing content is explained."""
+    """Written before the first deletion; from here on, this event explains why content is missing."""
 
     action: ClassVar = Action.DISPOSE_BEGIN
-    about: ClassVar = _PLAN_ID
-    plan_sha256: str = field(metadata=noted(TEXT, _PLAN_SHA256))
-    versions: Sequence[str] = field(metadata=checked(TEXTS, "tags of the versions that are disposed of"))
+    object_meaning: ClassVar = _PLAN_ID
+    plan_sha256: str = field(metadata=noted_member(TEXT, _PLAN_SHA256))
+    versions: Sequence[str] = field(
+        metadata=checked_member(TEXTS, "tags of the versions that are being disposed of")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,28 +97,33 @@ class DisposalCertified(EventDetails):
     """Written after the last deletion, with the certificate of destruction."""
 
     action: ClassVar = Action.DISPOSE_CERTIFY
-    about: ClassVar = _PLAN_ID
-    attached: ClassVar = (
+    object_meaning: ClassVar = _PLAN_ID
+    attached_files: ClassVar = (
         AttachedFile(CERTIFICATE_FILE, "the certificate: what was destroyed, when, by which plan and approvals"),
         AttachedFile(CERTIFICATE_SIGNATURE_FILE, "SSH signature over it with the archive's key"),
         AttachedFile(CERTIFICATE_PAGE, "the certificate as a page to read"),
     )
-    plan_sha256: str = field(metadata=noted(TEXT, _PLAN_SHA256))
-    objects: int = field(metadata=noted(INTEGER, "how many content objects were deleted"))
-    bytes: int = field(metadata=noted(INTEGER, "size of these objects"))
+    plan_sha256: str = field(metadata=noted_member(TEXT, _PLAN_SHA256))
+    objects: int = field(metadata=noted_member(INTEGER, "number of deleted content objects"))
+    bytes: int = field(metadata=noted_member(INTEGER, "total size of these objects in bytes"))
     kept: Sequence[str] | None = field(
-        metadata=noted(TEXTS, "SHA-256 of planned objects that stay, because a version needs them again")
+        metadata=noted_member(
+            TEXTS, "SHA-256 of the planned objects that were kept, because a version needs them again"
+        )
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActRefused(EventDetails):
-    """Written when a step of a disposal was refused, or git's hooks or the socket stopped attempts."""
+    """Written when a step of a disposal was refused, or when git's hooks or the socket rejected attempts."""
 
     action: ClassVar = Action.REFUSE
-    about: ClassVar = "command that was refused, or `git`"
-    reason: str | None = field(default=None, metadata=noted(TEXT, "sentence that the caller got", optional=True))
-    attempts: Sequence[str] | None = field(
-        default=None, metadata=noted(TEXTS, "lines of the hooks and the socket, at most 100", optional=True)
+    object_meaning: ClassVar = "command that was refused, or `git`"
+    reason: str | None = field(
+        default=None, metadata=noted_member(TEXT, "message that the caller received", optional=True)
     )
-    count: int | None = field(default=None, metadata=noted(INTEGER, "how many attempts there were", optional=True))
+    attempts: Sequence[str] | None = field(
+        default=None,
+        metadata=noted_member(TEXTS, "lines noted by the hooks and the socket, at most 100", optional=True),
+    )
+    count: int | None = field(default=None, metadata=noted_member(INTEGER, "number of attempts", optional=True))

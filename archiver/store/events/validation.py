@@ -1,7 +1,7 @@
-"""Check an event's document before writing and after reading.
+"""Check an event's document before it is written and after it is read.
 
-An unfit event that is read becomes a stand-in with the action :data:`archiver.store.events.actions.UNREADABLE`,
-which keeps its place in the chain.  Everything but disposals goes on.
+An unfit event that is read becomes a stand-in with the action ``event_kinds.UNREADABLE``, which keeps its place in
+the chain. Everything but disposals goes on: the event may have been a hold.
 """
 
 from __future__ import annotations
@@ -16,29 +16,36 @@ from archiver.errors import LazyMessage, UsageError
 from archiver.store.events.value_kinds import ENVELOPE, LARGEST, SMALLEST, fits_refs
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
 
-#: Levels of ``details`` that are written: records of people and programs need three, and deeper ones only cost
-#: every reader.
+#: How deep new ``details`` may be nested. Lower, and some record does not fit, because records need up to three
+#: levels; higher, and every reader pays for it.
 _MAX_WRITTEN_LEVELS = 4
-#: Levels of a whole event that are read.  Python's parser gives up at a depth that depends on who calls it:
-#: the same event was readable for one command and ended the next one.  More than any release wrote by itself.
+#: How deep an event that is read may be nested: deeper than any release writes. Without a limit, Python's parser
+#: fails at a depth that depends on its caller, so that an event was readable for one command and stopped another.
 _MAX_READ_LEVELS = 100
-_MAX_PATH_CHARACTERS = 100
+#: How many characters of a member's path an error quotes; the names in it may come from another process.
+_MAX_PATH_LENGTH = 100
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: A string in JSON, with its quotes and escapes.
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
-# --- before it is written
+# --- before an event is written
 
 
-def check_new(action: str, about: str, details: Mapping[str, Any], attached: Collection[str]) -> None:
-    """Raise UsageError, with the field, for an event that some program could not read back."""
-    check_text(about, "object")
-    if _CONTROL.search(about):
+def check_new(
+    action: str, object_name: str, details: Mapping[str, Any], attachment_names: Collection[str]
+) -> None:
+    """Raise UsageError if some program could not read a new event back; the error names the member.
+
+    ``object_name`` is the event's ``object``, and ``details`` are in the form of the journal.
+    """
+    check_text(object_name, "object")
+    if _CONTROL_CHARACTER.search(object_name):
         raise _unfit_error("object", LazyMessage("a control character"))
     check_values(details)
     try:
-        _check_details(action, details, attached)
+        _check_details(action, details, attachment_names)
     except ValueError as error:
         raise UsageError(
             "The event {action} could not be read back ({reason}). Nothing was recorded.",
@@ -48,11 +55,16 @@ def check_new(action: str, about: str, details: Mapping[str, Any], attached: Col
 
 
 def check_values(details: Mapping[str, Any]) -> None:
-    """Raise UsageError, with the field, for details that JSON, SQLite or a parser cannot carry."""
+    """Raise UsageError if JSON, SQLite or a parser cannot represent the details; the error names the member."""
     _check_value(details, "details", 0)
 
 
 def _check_value(value: object, path: str, depth: int) -> None:
+    """Raise UsageError if a value, or any value in it, cannot be journalled.
+
+    ``path`` names the value in the error, such as ``details.items.0``. ``depth`` counts the objects and lists
+    around it.
+    """
     if isinstance(value, str):
         check_text(value, path)
     elif isinstance(value, float):
@@ -64,25 +76,29 @@ def _check_value(value: object, path: str, depth: int) -> None:
     elif isinstance(value, Mapping | list | tuple):
         if depth == _MAX_WRITTEN_LEVELS:
             raise _unfit_error(path, LazyMessage("more than {levels} levels", levels=_MAX_WRITTEN_LEVELS))
-        for key, member in _check_keys(value, path):
+        for key, member in _checked_items(value, path):
             _check_value(member, f"{path}.{key}", depth + 1)
     elif value is not None:
         raise _unfit_error(path, LazyMessage("a value of the kind {kind}", kind=type(value).__name__))
 
 
-def _check_keys(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
+def _checked_items(value: Mapping[Any, Any] | Sequence[Any], path: str) -> Iterable[tuple[Any, Any]]:
+    """Return the (name, value) pairs of a mapping, or the (index, value) pairs of a list.
+
+    Raises UsageError if a name is not a text, or the text cannot be journalled.
+    """
     if not isinstance(value, Mapping):
         return enumerate(value)
     for key in value:
         if not isinstance(key, str):
-            # JSON would turn the name into text, and another document would be read back.
+            # JSON converts another type to text, so a different document would be read back.
             raise _unfit_error(path, LazyMessage("a name that is no text"))
         check_text(key, path)
     return value.items()
 
 
 def check_text(text: str, path: str) -> None:
-    """Raise UsageError, with ``path``, for a text that contains NUL or has no UTF-8 form."""
+    """Raise UsageError if a text contains NUL or cannot be encoded in UTF-8; ``path`` names it in the error."""
     if "\0" in text:
         raise _unfit_error(path, LazyMessage("a NUL character"))
     try:
@@ -91,30 +107,35 @@ def check_text(text: str, path: str) -> None:
         raise _unfit_error(path, LazyMessage("bytes that are not UTF-8")) from None
 
 
-def _unfit_error(path: str, what: LazyMessage) -> UsageError:
+def _unfit_error(path: str, unfit_part: LazyMessage) -> UsageError:
+    """Return the error for the value at ``path``; ``unfit_part`` is a noun, such as "a control character"."""
     return UsageError(
         "{field} cannot be journalled: it has {what} in it. Nothing was recorded. Say it in plain text.",
-        field=path[:_MAX_PATH_CHARACTERS],
-        what=what,
+        field=path[:_MAX_PATH_LENGTH],
+        what=unfit_part,
     )
 
 
-# --- before anybody relies on it
+# --- after an event is read
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Read and check the bytes of an event; raises ValueError as :func:`load` and :func:`check` do."""
+    """Return an event from the bytes of its ``event.json``.
+
+    Raises ValueError if they are not a valid JSON object, or if a member or attachment is missing or unfit.
+    """
     document = load(data)
     check(document)
     return document
 
 
 def load(data: bytes) -> dict[str, Any]:
-    """Read a JSON object that every program reads alike: finite numbers, whole characters, limited depth.
+    """Return the JSON object in ``data``, if every program reads it alike.
 
-    Raises ValueError for anything else.
+    Raises ValueError if ``data`` is not a JSON object in UTF-8, contains a number that is not finite or half of a
+    surrogate pair, or is nested too deeply.
     """
-    # Most events have few brackets, and so cannot be nested too deeply: skip counting the levels.
+    # With so few brackets, as in most events, the nesting cannot be too deep, and need not be measured.
     if data.count(b"[") + data.count(b"{") > _MAX_READ_LEVELS and _nesting_depth(data) > _MAX_READ_LEVELS:
         raise ValueError("nested too deeply")
     try:
@@ -122,7 +143,7 @@ def load(data: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if b"\\u" in data:
-        # Half a surrogate pair can be written down, but is no text.
+        # An escape may be half of a surrogate pair, which is not a character: encoding it raises ValueError.
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     if not isinstance(document, dict):
         raise ValueError("not an object")
@@ -130,10 +151,12 @@ def load(data: bytes) -> dict[str, Any]:
 
 
 def _refuse_constant(text: str) -> float:
+    """Raise ValueError for NaN or Infinity, which are not JSON although Python accepts them."""
     raise ValueError(f"{text} is no number")
 
 
 def _parse_finite(text: str) -> float:
+    """Return a number from JSON. Raises ValueError if it is too large for a float."""
     value = float(text)
     return value if math.isfinite(value) else _refuse_constant(text)
 
@@ -142,8 +165,9 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_
 
 
 def _nesting_depth(data: bytes) -> int:
+    """Return how deep the objects and lists of a JSON document are nested, without parsing it."""
     current_depth = max_depth = 0
-    for character in _STRINGS.sub(b"", data):
+    for character in _JSON_STRING.sub(b"", data):
         if character in b"[{":
             current_depth += 1
             max_depth = max(max_depth, current_depth)
@@ -153,23 +177,26 @@ def _nesting_depth(data: bytes) -> int:
 
 
 def check(document: Mapping[str, Any]) -> None:
-    """Raise ValueError if a checked member or a required attachment is missing or unfit."""
+    """Raise ValueError if an envelope or checked member, or a required attachment, is missing or unfit."""
     for name, (kind, _) in ENVELOPE.items():
         if name not in document or not kind.accepts(document[name]):
             raise ValueError(f"{name} is missing or of another kind")
-    _check_details(
-        document["action"], document["details"], [attachment["name"] for attachment in document["attachments"]]
-    )
+    attachment_names = [attachment["name"] for attachment in document["attachments"]]
+    _check_details(document["action"], document["details"], attachment_names)
 
 
-def _check_details(action: str, details: Mapping[str, Any], attached: Collection[str]) -> None:
+def _check_details(action: str, details: Mapping[str, Any], attachment_names: Collection[str]) -> None:
+    """Raise ValueError if a checked member or a required attachment is missing or unfit.
+
+    An event of an unknown action passes, because only a newer release knows its members.
+    """
     details_class = DETAILS_BY_ACTION.get(action)
     if details_class is not None:
         details_class.check(details)
-        details_class.check_attached(attached)
+        details_class.check_attached(attachment_names)
 
 
 def refs_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the refs of an event, even of an unreadable one; empty if the refs are unfit, too."""
+    """Return object id by ref of an event that may be otherwise unreadable; empty if the refs are unfit too."""
     refs = document.get("refs")
     return dict(refs) if isinstance(refs, dict) and fits_refs(refs) else {}

@@ -1,4 +1,4 @@
-"""The kinds of values in events, with the bounds that keep forged values harmless."""
+"""The kinds of values in events, with limits that keep forged values harmless."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from archiver import clock
 
 #: The integers that SQLite stores.
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
-#: Far below the integers of SQLite: the numbers after a forged one have to fit, too.
+#: Far below the largest integer of SQLite, because the numbers that follow a forged one must fit as well.
 _MAX_EVENT_NUMBER = 10**12 - 1
-#: Periods are added to the compliance clock, and the sum must not pass the end of Python's calendar, year 9999.
+#: Periods of up to 1000 years are added to a date, and the sum must stay below the year 10000, Python's limit.
 _MAX_YEAR = 9000
-#: Far more than any period; working days are counted one by one, and more of them would take seconds.
+#: Longer than any period. Working days are counted one by one, and more of them would take seconds.
 _MAX_DAYS = 100_000
 
+#: A full ref name without spaces and control characters.
 _REF = re.compile(r"refs/[^\x00-\x20\x7f]+")
+#: A git object id (SHA-1).
 _OID = re.compile(r"[0-9a-f]{40}")
-_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#]*)?")
+#: s3://BUCKET/PREFIX, without a query or a fragment.
+_BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^\s?#]*)?")
 _ATTACHMENT_MEMBERS = frozenset({"name", "sha256", "size"})
+#: Fields of a filing's sheet whose values are days.
 _SHEET_DAYS = ("issued_on", "service_start", "service_end")
 
 
@@ -33,27 +37,28 @@ def _unchanged(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ValueKind:
-    """A kind of JSON value, with the conversion to a Python value and back.
+    """A kind of JSON value, with the conversion to a Python value and back."""
 
-    ``fits`` may raise any error that examining a value of another kind causes; :meth:`accepts` returns False then.
-    """
-
+    #: For docs/journal.md.
     label: str
+    #: Return something true for a value of this kind. May raise for a value of another kind; see :meth:`accepts`.
     fits: Callable[[Any], object]
+    #: Convert a JSON value that fits to the Python value.
     read: Callable[[Any], Any] = _unchanged
+    #: Convert a Python value to the JSON value.
     write: Callable[[Any], Any] = _unchanged
 
     def accepts(self, value: Any) -> bool:
-        """Return True if the value is of this kind; never raises."""
+        """Return True if the JSON value is of this kind; False too if ``fits`` raises, as for a wrong type."""
         try:
             return bool(self.fits(value))
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError):
-            # A value of another kind; a time zone that is a folder among the zones is an OSError.
+            # The value is of another kind. OSError: a name that is a folder in the time zone database.
             return False
 
 
 def nullable(kind: ValueKind) -> ValueKind:
-    """Return the kind of the same values and null."""
+    """Return the kind of values that are null or of ``kind``; null is None in Python."""
     return ValueKind(
         f"{kind.label} or null",
         lambda value: value is None or kind.fits(value),
@@ -63,7 +68,7 @@ def nullable(kind: ValueKind) -> ValueKind:
 
 
 def list_of(kind: ValueKind, label: str) -> ValueKind:
-    """Return the kind of lists of ``kind``, read as tuples."""
+    """Return the kind of lists whose items are of ``kind``; they are tuples in Python. Items are not converted."""
     return ValueKind(label, lambda value: isinstance(value, list) and all(map(kind.fits, value)), tuple, list)
 
 
@@ -76,11 +81,16 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
+    """Return True for a time in RFC 3339. Raises ValueError or TypeError for anything else."""
     clock.parse(value)
     return True
 
 
 def _is_compliance_clock(value: Any) -> bool:
+    """Return True if the value is a compliance clock with its readings, and not too late to add periods to.
+
+    May raise for a value of another kind.
+    """
     clock_time, clock_reading = clock.from_evidence(value)
     return (
         clock_time.year <= _MAX_YEAR
@@ -92,13 +102,14 @@ def _is_compliance_clock(value: Any) -> bool:
 
 
 def fits_refs(value: Any) -> bool:
-    """Return True if the value is an object of full ref names with object ids."""
+    """Return True if the value maps full ref names to object ids; the ids have 40 hexadecimal digits."""
     return isinstance(value, dict) and all(
         _REF.fullmatch(ref) and isinstance(oid, str) and _OID.fullmatch(oid) for ref, oid in value.items()
     )
 
 
 def _is_attachment(value: Any) -> bool:
+    """Return True if the value describes an attachment, with no further members. Raises for another type."""
     return (
         value.keys() == _ATTACHMENT_MEMBERS
         and _is_text(value["name"])
@@ -108,6 +119,10 @@ def _is_attachment(value: Any) -> bool:
 
 
 def _is_sheet(value: Any) -> bool:
+    """Return True if the value is a filing's sheet: texts and lists of texts, with valid or empty days.
+
+    Raises for another type.
+    """
     days = (value[name] for name in _SHEET_DAYS if value.get(name))
     return all(map(DAY.fits, days)) and all(_is_text(field) or TEXTS.fits(field) for field in value.values())
 
@@ -126,15 +141,15 @@ DAY = ValueKind(
     date.isoformat,
 )
 TIME = ValueKind("time (RFC 3339)", _is_time)
-#: The days of a period: working days are counted one by one.
+#: The length of a period.
 DAYS = ValueKind(f"integer from 0 to {_MAX_DAYS:,}", lambda value: _is_integer(value) and 0 <= value <= _MAX_DAYS)
 TIMEZONE = ValueKind("time zone (IANA)", lambda value: value == "" or bool(ZoneInfo(value).key))
 YEARS_BY_SCOPE = ValueKind(
     "object of integers",
     lambda value: isinstance(value, dict) and all(map(_is_text, value)) and all(map(_is_integer, value.values())),
 )
-BUCKET_URL = ValueKind("s3://BUCKET/PREFIX", lambda value: _BUCKET.fullmatch(value) is not None)
-#: Without a name, a password or a query: the journal is for good.
+BUCKET_URL = ValueKind("s3://BUCKET/PREFIX", lambda value: _BUCKET_URL.fullmatch(value) is not None)
+#: No user name, password or query, because the journal is permanent and must not hold secrets.
 ENDPOINT = ValueKind("URL", lambda value: _is_text(value) and not set("@?") & set(value))
 FILING_SHEET = ValueKind("object of texts and lists of texts", _is_sheet)
 REMINDER_STEPS = list_of(
@@ -148,24 +163,35 @@ ACTOR = ValueKind("object", lambda value: _is_integer(value["uid"]) and _is_text
 REFS = ValueKind("object of object ids", fits_refs)
 ATTACHMENTS = list_of(ValueKind("object", _is_attachment), "list of objects with name, sha256 and size")
 
-#: Member -> its kind and its meaning, of every event whatever its action.
-ENVELOPE: Mapping[str, tuple[ValueKind, str]] = {
-    "seq": (EVENT_NUMBER, "number of the event; the first one is 1, and none is left out"),
-    "at": (TIME, "wall time of the server, for people; nothing is counted from it"),
-    "clock": (
+
+class EnvelopeMember(NamedTuple):
+    """A member that every event has."""
+
+    kind: ValueKind
+    #: For docs/journal.md.
+    meaning: str
+
+
+#: The members that every event has, whatever its action, by name.
+ENVELOPE: Mapping[str, EnvelopeMember] = {
+    "seq": EnvelopeMember(EVENT_NUMBER, "number of the event, from 1 and without gaps"),
+    "at": EnvelopeMember(TIME, "wall-clock time of the server, for people; no period counts from it"),
+    "clock": EnvelopeMember(
         COMPLIANCE_CLOCK,
-        "compliance clock (`time`) and what it was derived from: `wall`, `boot_id`, `boottime_ns`, `uptime_ns`, "
-        "and `shifted` (inside a time namespace, where it gains nothing)",
+        "compliance clock (`time`) and the readings it was derived from: `wall`, `boot_id`, `boottime_ns`, "
+        "`uptime_ns`, and `shifted` (true inside a time namespace with offsets, where the clock gains no time)",
     ),
-    "actor": (
+    "actor": EnvelopeMember(
         ACTOR,
-        "who did it, as the kernel named the caller: `uid` and `user` (empty for a number without a name); "
-        "`program` is the release that wrote the event",
+        "caller, as named by the kernel: `uid` and `user` (empty for a number without a name); `program` is the "
+        "release that wrote the event",
     ),
-    "action": (TEXT, "kind of the event, one of those below"),
-    "object": (TEXT, "what the event is about, by kind"),
-    "details": (OBJECT, "members that only this kind of event has"),
-    "refs": (REFS, "every ref that the event creates or moves, with its new object id"),
-    "attachments": (ATTACHMENTS, "the other files of the commit: `name`, `sha256` and `size` of each"),
-    "prev": (TEXT, "SHA-256 of the `event.json` before, 64 zeros in the first event"),
+    "action": EnvelopeMember(TEXT, "kind of the event, one of those below"),
+    "object": EnvelopeMember(TEXT, "subject of the event, as described for each kind"),
+    "details": EnvelopeMember(OBJECT, "members that only this kind of event has"),
+    "refs": EnvelopeMember(REFS, "every ref that the event creates or moves, with its new object id"),
+    "attachments": EnvelopeMember(
+        ATTACHMENTS, "the other files of the commit: `name`, `sha256` and `size` of each"
+    ),
+    "prev": EnvelopeMember(TEXT, "SHA-256 of the preceding `event.json`, 64 zeros in the first event"),
 }

@@ -1,4 +1,4 @@
-"""The class of every kind of event."""
+"""The class of the details for every kind of event."""
 
 from __future__ import annotations
 
@@ -52,5 +52,7 @@ _CLASSES: tuple[type[EventDetails], ...] = (
     archive_events.SettingsReplaced,
     archive_events.LossAccepted,
 )
-#: Action -> the class of its details, in the order of docs/journal.md; a test sees to it that none is missing.
-DETAILS_BY_ACTION: Mapping[str, type[EventDetails]] = {each.action: each for each in _CLASSES}
+#: Action -> class of its details, in the order of docs/journal.md. A test checks that every action has a class.
+DETAILS_BY_ACTION: Mapping[str, type[EventDetails]] = {
+    details_class.action: details_class for details_class in _CLASSES
+}

@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 from archiver.model import Change, Event
 from archiver.store.clock_lag import ClockLag
-from archiver.store.events.actions import ACTIONS, UNREADABLE, Action
 from archiver.store.events.archive_events import (
     ArchiveAdopted,
     ArchiveCreated,
@@ -17,6 +16,7 @@ from archiver.store.events.archive_events import (
     RetentionPromised,
 )
 from archiver.store.events.capture_events import WatchPathChanged
+from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.evidence_events import TimestampReceived
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.events.retention_events import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from archiver.model import Change, Event, UnreadEvent
-from archiver.store.events.actions import ACTIONS
+from archiver.store.events.event_kinds import ACTIONS
 from archiver.store.index.apply import MISFIT, EventApplier
 from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.sqlite import (

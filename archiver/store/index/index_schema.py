@@ -9,7 +9,7 @@ wall clock, and columns named ``seq`` its number in the journal.
 
 from __future__ import annotations
 
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 
 #: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
 SCHEMA_VERSION = 10

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from archiver.model import Hold, Material, Submission, SubmissionRecord, Version
-from archiver.store.events.actions import Action
+from archiver.store.events.event_kinds import Action
 from archiver.store.events.filing_events import VersionSubmitted
 from archiver.store.sqlite import read_integer
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from archiver.errors import LazyMessage
 from archiver.model import Event
 from archiver.store import sqlite
-from archiver.store.events.actions import Action
 from archiver.store.events.archive_events import LossAccepted
+from archiver.store.events.event_kinds import Action
 from archiver.store.git.repository import ANY, JOURNAL, ZERO, RefUpdate, Repository
 from archiver.store.index.queries import Index
 from archiver.store.repair import journal_repair, set_aside

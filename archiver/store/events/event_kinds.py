@@ -1,4 +1,4 @@
-"""The kinds of events, and the word of each in the journal."""
+"""The kinds of events, and the word for each in the journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """Every kind of event known to this release; the words never change."""
+    """Every kind of event that this release knows; the words are a format and never change."""
 
     INIT = "init"
     ADOPT = "adopt"
@@ -47,7 +47,7 @@ class Action(StrEnum):
     RECOVER = "recover"
 
 
-#: An event with any other action is of a newer release, and may be a hold.
+#: An event with another action was written by a newer release, and may be a hold.
 ACTIONS = frozenset(Action)
-#: The action of the stand-in for an event that cannot be read; no release writes it.
+#: The action of the stand-in for an event that cannot be read; no release writes an event with it.
 UNREADABLE = "unreadable"
