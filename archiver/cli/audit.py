@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def _sign_newest_event(session: Session, archive: Archive) -> None:
-    """Make a checkpoint the newest event, to cover the whole package by a signature.
+    """Sign a checkpoint, so that a signature covers every event that the package will hold.
 
-    A failure is only a warning: the package is still of use, and says how far its signatures reach.
+    Does nothing if the newest event is a checkpoint already, or the journal is empty.  A failure is printed as a
+    warning and not raised: the package is still useful, and its report shows how far the signatures reach.
     """
     from archiver.actions.checkpoint_actions import SignArchive
 
@@ -44,7 +45,12 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
 @click.option("--since", metavar="D", help="Only versions captured from then on.")
 @click.option("--until", metavar="D", help="Only versions captured until then.")
 @click.option(
-    "--without", type=MaterialPattern(), multiple=True, metavar="GLOB", help="Leave these materials' bytes out."
+    "--without",
+    "omitted_patterns",
+    type=MaterialPattern(),
+    multiple=True,
+    metavar="GLOB",
+    help="Leave these materials' bytes out.",
 )
 @click.option("--with-sensitive", is_flag=True, help="With what the settings call sensitive; journalled.")
 @click.option("--expand", is_flag=True, help="Every version with all of its files, instead of each content once.")
@@ -59,18 +65,24 @@ def audit_command(
     kinds: tuple[str, ...],
     since: str | None,
     until: str | None,
-    without: tuple[str, ...],
+    omitted_patterns: tuple[str, ...],
     with_sensitive: bool,
     expand: bool,
     recipient: str | None,
     reason: str | None,
     as_zip: bool,
 ) -> None:
+    """Write the package, print its location, and journal the export.
+
+    Raises UsageError for a target inside the watched folder or the archive, or an unreadable day, and
+    NotFoundError for an unknown filing or submission, or if no version matches.  A failure to journal is only a
+    warning, because the package is complete by then.
+    """
     from pathlib import Path
 
     from archiver.audit.copy_pool import CopyPool
 
-    # The copying processes take as long to start as the selection of what is to be copied.
+    # Start the copying processes first: they get ready while this process imports and selects the versions.
     with closing(CopyPool()) as copy_pool:
         from archiver import clock
         from archiver.actions.maintenance_actions import RecordNote
@@ -87,14 +99,14 @@ def audit_command(
         archive = session.open_archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
         export_selection = ExportSelection(
-            [find_filing(archive, filing) for filing in filings],
-            [str(find_submission(archive, submission)) for submission in submissions],
-            kinds,
-            clock.stamp(session.parse_time(since, end_of_day=False)) if since else "",
-            clock.stamp(session.parse_time(until)) if until else "",
-            without,
-            () if with_sensitive else session.config.sensitive,
-            expand,
+            filings=[find_filing(archive, filing) for filing in filings],
+            submissions=[str(find_submission(archive, submission)) for submission in submissions],
+            kinds=kinds,
+            captured_since=clock.stamp(session.parse_time(since, end_of_day=False)) if since else "",
+            captured_until=clock.stamp(session.parse_time(until)) if until else "",
+            omitted_patterns=omitted_patterns,
+            sensitive_patterns=() if with_sensitive else session.config.sensitive,
+            expand=expand,
         )
         export_details = export_record(archive, export_selection, recipient, reason)
         retention_policy = session.retention_policy(archive)

@@ -12,9 +12,12 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
+    from archiver.config.settings import Config
     from archiver.filings.due.deadlines import Deadline
+    from archiver.filings.register import ChangeQuestion, Filing
+    from archiver.store.archive import Archive
 
-#: More paths would push the question, and the command to answer it, off the screen.
+#: Number of paths to print for each change.  A longer list would push the heading of the change off the screen.
 _MAX_MATERIALS = 20
 
 
@@ -25,41 +28,22 @@ change_command = command_group("Changes of what was filed, and whether they are 
 @json_option
 @click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
-    from archiver.filings.change_detection import detect_change
+    """List the changes of each filing in the order in which they were recorded."""
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
 
     archive = session.open_archive()
     filing_by_name = register(archive.index.life())
-    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
-    change_rows: list[dict[str, Any]] = [
-        {
-            "number": change.number,
-            "filing": change.filing,
-            "since": change.last_submission,
-            "first": change.first.isoformat(),
-            "kinds": list(change.kinds),
-            "materials": list(change.materials),
-            "signal": change.signal or None,
-            "due": _format_due_day(deadlines_by_uid.get(f"{change.filing}:change:{change.number}:decide")),
-            "material": change.material,
-            "reason": change.reason or None,
-            "decided_on": change.decided_on.isoformat() if change.decided_on else None,
-            "by": change.by or None,
-        }
+    deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    change_rows = [
+        _change_row(question, deadline_by_uid.get(f"{question.filing}:change:{question.number}:decide"))
         for filing in filing_by_name.values()
-        for change in filing.questions
-        if includes_decided or change.material is None
+        for question in filing.questions
+        if includes_decided or question.material is None
     ]
     for row in change_rows:
-        # Later changes are decided together with the change that opened the question.
-        if row["material"] is None and (
-            newer_changes := detect_change(archive, filing_by_name[row["filing"]], session.config)
-        ):
-            row["materials"], row["kinds"] = (
-                list(newer_changes.materials),
-                sorted({*row["kinds"], *newer_changes.kinds}),
-            )
+        if row["material"] is None:
+            _add_later_changes(row, archive, filing_by_name[row["filing"]], session.config)
     console = session.console
     if as_json:
         console.print_json(change_rows)
@@ -70,7 +54,43 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
         _print_change(console, row)
 
 
+def _change_row(question: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
+    """Return a change as a JSON object with days in ISO 8601.
+
+    ``material`` is the decision: True, False, or None while the change is undecided.  ``decision_deadline`` is
+    None if the filing ended before anybody decided.
+    """
+    return {
+        "number": question.number,
+        "filing": question.filing,
+        "since": question.last_submission,
+        "first": question.first.isoformat(),
+        "kinds": list(question.kinds),
+        "materials": list(question.materials),
+        "signal": question.signal or None,
+        "due": None if decision_deadline is None else decision_deadline.on.isoformat(),
+        "material": question.material,
+        "reason": question.reason or None,
+        "decided_on": question.decided_on.isoformat() if question.decided_on else None,
+        "by": question.by or None,
+    }
+
+
+def _add_later_changes(change_row: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
+    """Update the materials and kinds of an undecided change to include changes made since it was recorded.
+
+    One decision covers them all, because a filing has at most one open question.
+    """
+    from archiver.filings.change_detection import detect_change
+
+    all_changes = detect_change(archive, filing, config)
+    if all_changes is not None:
+        change_row["materials"] = list(all_changes.materials)
+        change_row["kinds"] = sorted({*change_row["kinds"], *all_changes.kinds})
+
+
 def _print_change(console: Console, change_row: dict[str, Any]) -> None:
+    """Print a row of :func:`_change_row` for people, with at most ``_MAX_MATERIALS`` paths."""
     from archiver.filings.code_names import CHANGE_KINDS, word_for
 
     console.info(
@@ -96,10 +116,6 @@ def _print_change(console: Console, change_row: dict[str, Any]) -> None:
         )
 
 
-def _format_due_day(deadline: Deadline | None) -> str | None:
-    return None if deadline is None else deadline.on.isoformat()
-
-
 @command("Record whether a change is material (重大变更).")
 @click.argument("number", type=int, metavar="N")
 @click.option(
@@ -108,6 +124,10 @@ def _format_due_day(deadline: Deadline | None) -> str | None:
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
 @reported_by_option("Who decided it, beside the user the system knows.")
 def _decide_change(session: Session, number: int, material: str, reason: str, reported_by: str | None) -> None:
+    """Record the decision, and print what follows from it.
+
+    Raises NotFoundError for an unknown change, UsageError for a change that is decided already.
+    """
     from archiver.actions.filing_actions import DecideChange
 
     is_material = material == "yes"

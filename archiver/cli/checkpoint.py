@@ -15,6 +15,11 @@ from archiver.errors import StorageError, UsageError
 @click.option("--print", "only_print", is_flag=True, help="Print the witness line, to keep elsewhere.")
 @click.option("--qr", "picture_path", metavar="FILE", help="Also write it as a QR picture (.png or .svg).")
 def checkpoint_command(session: Session, only_print: bool, picture_path: str | None) -> None:
+    """Print the witness line of a new checkpoint, and write or show its QR code.
+
+    With ``--print``, stdout holds the line alone, for scripts.  Raises UsageError for a picture of another type,
+    before anything is signed.
+    """
     if picture_path is not None and Path(picture_path).suffix not in (".png", ".svg"):
         raise UsageError("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture_path)
     from archiver.actions.checkpoint_actions import SignArchive
@@ -41,10 +46,14 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
 
 
 def _write_qr_code(witness_line: str, picture_path: str) -> None:
-    """Write the witness line as a picture; raises StorageError if the file cannot be written."""
+    """Write the witness line as a QR code, PNG or SVG by the suffix of ``picture_path``.
+
+    Raises StorageError if the file cannot be written.
+    """
     import segno
 
     try:
+        # Level M tolerates damage to about 15 percent of a printed code; ``scale`` is in pixels per module.
         segno.make(witness_line, error="m").save(picture_path, scale=4)
     except OSError as error:
         raise StorageError(

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archiver.cli.parameters import json_option
@@ -17,13 +18,36 @@ from archiver.store import names
 if TYPE_CHECKING:
     from archiver.config.loader import CheckedFile
     from archiver.config.settings import Config
+    from archiver.config.toml_document import SettingProblem
     from archiver.store.index.queries import Index
 
-#: User name and password, or a query, in an address: either may hold a secret.
+#: Parts of a URL that may hold a secret: user name and password before the host, and the query.
 _SECRET_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=\?)[^#\s]+(?=#|\Z)")
-#: An address without a scheme, as a proxy may be given: USER:PASSWORD@HOST:PORT.
+#: The same in an address without a scheme, such as a proxy: USER:PASSWORD@HOST:PORT.
 _SECRET_BEFORE_HOST = re.compile(r"\A[^/?#\s]+:[^/?#\s]+(?=@[\w.-]+(:\d+)?/?\Z)")
 _HIDDEN_TEXT = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class _SettingWarning:
+    """Something in the settings that a person should know, although the service accepts the file."""
+
+    code: str  # for programs: removed-table, missing-file or new-promise
+    message: LazyMessage
+
+
+@dataclass(slots=True)
+class _CheckResult:
+    """Everything found in one check of the configuration file."""
+
+    problems: list[SettingProblem] = field(default_factory=list)  # the service refuses the file
+    warnings: list[_SettingWarning] = field(default_factory=list)  # the service accepts the file
+
+    def add(self, other: _CheckResult) -> None:
+        """Append the problems and the warnings of another check."""
+        self.problems += other.problems
+        self.warnings += other.warnings
+
 
 config_command = command_group("The configuration file: check it before a reload, and show its settings.")
 
@@ -32,45 +56,54 @@ config_command = command_group("The configuration file: check it before a reload
 @json_option
 def _check_config(session: Session, as_json: bool) -> None:
     checked_file = session.check_config()
-    problems = [(problem.code, problem.key, problem.reason) for problem in checked_file.problems]
-    warnings = [("removed-table", warning) for warning in checked_file.document.warnings()]
+    check_result = _check_settings(checked_file)
     if checked_file.config is not None:
-        # From here on, the console speaks the language that the file names.
+        # Print the result in the language that the file sets.
         session.use_config(checked_file.config)
-        warnings += _list_missing_files(checked_file.config)
-        layout_problems, promise_warnings = _compare_with_archive(checked_file.config)
-        problems += layout_problems
-        warnings += promise_warnings
-    _print_result(session, checked_file, problems, warnings, as_json=as_json)
+    _print_result(session, checked_file, check_result, as_json=as_json)
+
+
+def _check_settings(checked_file: CheckedFile) -> _CheckResult:
+    """Collect the file's own problems and, if it has none, compare the settings with disk and archive."""
+    check_result = _CheckResult(
+        list(checked_file.problems),
+        [_SettingWarning("removed-table", warning) for warning in checked_file.document.warnings()],
+    )
+    if checked_file.config is not None:
+        check_result.warnings += _list_missing_files(checked_file.config)
+        check_result.add(_compare_with_archive(checked_file.config))
+    return check_result
 
 
 def _print_result(
-    session: Session,
-    checked_file: CheckedFile,
-    problems: list[tuple[str, str, LazyMessage]],
-    warnings: list[tuple[str, LazyMessage]],
-    *,
-    as_json: bool,
+    session: Session, checked_file: CheckedFile, check_result: _CheckResult, *, as_json: bool
 ) -> None:
-    """Print problems and warnings; raises ConfigError if the service would not accept the file."""
+    """Print the problems and warnings.
+
+    Raises ConfigError if there are problems, so that the exit code tells a script that the service would refuse
+    the file.
+    """
     console, path = session.console, os.path.abspath(checked_file.document.source)
+    problems, warnings = check_result.problems, check_result.warnings
     if as_json:
         console.print_json(
             {
                 "path": path,
                 "ok": not problems,
                 "problems": [
-                    {"code": code, "key": key, "message": console.translate(reason)}
-                    for code, key, reason in problems
+                    {"code": problem.code, "key": problem.key, "message": console.translate(problem.reason)}
+                    for problem in problems
                 ],
-                "warnings": [{"code": code, "message": console.translate(text)} for code, text in warnings],
+                "warnings": [
+                    {"code": warning.code, "message": console.translate(warning.message)} for warning in warnings
+                ],
             }
         )
     else:
-        for _, warning in warnings:
-            console.warn("{warning}", warning=warning)
-        for _, key, reason in problems:
-            console.warn("{key} {reason}", key=key, reason=reason)
+        for warning in warnings:
+            console.warn("{warning}", warning=warning.message)
+        for problem in problems:
+            console.warn("{key} {reason}", key=problem.key, reason=problem.reason)
     if problems:
         raise ConfigError(
             "{path} has problems: {count}. Nothing was changed: a running service keeps the settings of before. "
@@ -82,8 +115,11 @@ def _print_result(
         console.info("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
 
 
-def _list_missing_files(config: Config) -> list[tuple[str, LazyMessage]]:
-    """Find missing files named by settings, which the service would miss only at the time of need."""
+def _list_missing_files(config: Config) -> list[_SettingWarning]:
+    """Return a warning for the archive and for each file that a setting names, if it does not exist.
+
+    The service itself opens such a file only when it needs it, perhaps weeks later.
+    """
     from archiver.config.schema import values_of
     from archiver.config.value_types import FILE, OPTIONAL_FILE
     from archiver.path_existence import is_there
@@ -97,59 +133,62 @@ def _list_missing_files(config: Config) -> list[tuple[str, LazyMessage]]:
     for key, path in [("archive.path", config.archive / "archive.git"), *named_files]:
         try:
             if path is not None and not is_there(path):
-                missing_files.append(
-                    (
-                        "missing-file",
-                        LazyMessage("{key} leads to {path}, which does not exist.", key=key, path=path),
-                    )
-                )
+                message = LazyMessage("{key} leads to {path}, which does not exist.", key=key, path=path)
+                missing_files.append(_SettingWarning("missing-file", message))
         except OSError:
-            # The caller may not look there; the service's user perhaps may.
+            # The caller lacks the permission to look there; the user of the service may have it.
             continue
     return missing_files
 
 
-def _compare_with_archive(
-    config: Config,
-) -> tuple[list[tuple[str, str, LazyMessage]], list[tuple[str, LazyMessage]]]:
-    """Compare the settings with the archive's index; return the problems and the warnings.
+def _compare_with_archive(config: Config) -> _CheckResult:
+    """Return the problems and warnings that arise from comparing the settings with the archive's index.
 
-    The service accepts no file with another layout than that of the archive.  A longer retention is a promise for
-    good, even if it was in force for a second only.
+    The service rejects a layout that differs from the archive's.  Lengthening a retention period cannot be
+    undone, even if the setting was in force for only a second, so the user is warned before that happens.
+
+    Returns an empty result if the index cannot be read.
     """
     import sqlite3
 
+    from archiver.config.toml_document import SettingProblem
     from archiver.store.index.queries import Index
 
     try:
         with closing(Index(config.archive / "index.db", read_only=True)) as index:
-            problems = []
+            comparison = _CheckResult()
+            # An empty index has no layout to compare with.
             if index.layout not in ("", config.layout):
                 reason = LazyMessage(
                     "is {given}, but this archive was made for {made}", given=config.layout, made=index.layout
                 )
-                problems.append(("wrong-layout", "watch.layout", reason))
-            return problems, [("new-promise", promise) for promise in _list_new_promises(config, index)]
+                comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", reason))
+            comparison.warnings += [
+                _SettingWarning("new-promise", message) for message in _list_new_promises(config, index)
+            ]
+            return comparison
     except (ArchiverError, OSError, sqlite3.Error):
-        # No archive yet, none that the caller may read, or an index to be rebuilt: the file may be right.
-        return [], []
+        # The archive may not exist yet, the caller may not be allowed to read it, or the index may have to be
+        # rebuilt.  None of these is a fault of the configuration file.
+        return _CheckResult()
 
 
 def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield a warning for each promise of the settings beyond the archive's earlier promises."""
+    """Yield a warning for each retention period or rule that the settings would add or extend irrevocably."""
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import new_promises, policy_in_force
 
     promises = index.promises()
     new_promise = new_promises(policy_in_force(config, promises), config, promises)
-    for scope, years in new_promise.years_by_scope.items() if new_promise else ():
+    years_by_scope = new_promise.years_by_scope if new_promise else {}
+    for scope, years in years_by_scope.items():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(
                 "In force once, this cannot be shortened again: {scope} is retained for {period}.",
                 scope=scope or LazyMessage("everything"),
                 period=LazyMessage("ever") if years >= PERMANENT else LazyMessage("{years} years", years=years),
             )
-    # By default, the first run of the service makes this promise: no news in a new archive.
+    # No warning for a new archive: by default, the first run of the service makes this promise.
     if config.hold_while_live and not promises.live and index.point is not None and index.point.seq > 1:
         yield LazyMessage(
             "In force once, this cannot be taken back: a filing is retained for as long as it is live."
@@ -159,14 +198,19 @@ def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
 @command("Show the settings that commands work with, and the service after a reload; secrets are hidden.")
 @json_option
 def _show_config(session: Session, as_json: bool) -> None:
+    """Print every setting, including those with their default, in the order of the documented tables.
+
+    Raises ConfigError if the file has a problem.
+    """
     from archiver.config.schema import values_of
     from archiver.config.settings import TABLES
 
     checked_file = session.check_config()
     session.use_config(checked_file.require())
     table_order, console = list(TABLES), session.console
+    # The first member of each entry is the full key: TABLE.KEY.
     shown_values = sorted(
-        values_of(checked_file.require()), key=lambda item: table_order.index(item[0].partition(".")[0])
+        values_of(checked_file.require()), key=lambda entry: table_order.index(entry[0].partition(".")[0])
     )
     settings = [
         {
@@ -199,7 +243,11 @@ def _show_config(session: Session, as_json: bool) -> None:
 
 
 def _hide_secrets(value: Any) -> Any:
-    """Return a value without passwords and tokens in addresses, fit for a screen and for JSON."""
+    """Return a copy of a setting's value in which ``***`` replaces possible secrets in addresses.
+
+    Lists and tables are searched recursively.  Bytes outside UTF-8 become ``%XX``, because neither JSON nor a
+    terminal could show them.
+    """
     if isinstance(value, list):
         return [_hide_secrets(item) for item in value]
     if isinstance(value, dict):

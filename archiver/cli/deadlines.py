@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.cli.console import Console
 from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from archiver.filings.due.deadlines import Deadline
 
 
 @command("What is due, by when, and on what basis.")
@@ -31,10 +39,13 @@ from archiver.errors import LazyMessage
 def deadlines_command(
     session: Session, within_days: int | None, includes_done: bool, calendar_file: Path | None, as_json: bool
 ) -> None:
+    """Print the deadlines by date, or write them to a calendar file and print only their number.
+
+    An existing calendar file is overwritten.
+    """
     from datetime import timedelta
 
     from archiver import clock
-    from archiver.filings.code_names import DEADLINE_STATES, GROUNDS, PARTIES, word_for
     from archiver.filings.due.deadlines import deadlines, open_deadlines
     from archiver.filings.register import register
 
@@ -61,31 +72,40 @@ def deadlines_command(
         )
         return
     if as_json:
-        console.print_json(
-            [
-                {
-                    "uid": deadline.uid,
-                    "filing": deadline.filing,
-                    "what": str(deadline.what),
-                    "code": deadline.what.code,
-                    "due": deadline.on.isoformat(),
-                    "state": deadline.state(today),
-                    "provisional": deadline.provisional,
-                    "latest": deadline.latest.isoformat() if deadline.latest else None,
-                    "who": deadline.who,
-                    "basis": deadline.basis,
-                    "source": str(deadline.source or ""),
-                    "started": deadline.started.isoformat(),
-                    "owner": deadline.owner or None,
-                    "done": deadline.done.isoformat() if deadline.done else None,
-                }
-                for deadline in shown_deadlines
-            ]
-        )
-        return
-    if not shown_deadlines:
+        console.print_json([_as_json(deadline, today) for deadline in shown_deadlines])
+    elif not shown_deadlines:
         console.info("Nothing is due.")
-        return
+    else:
+        _print_deadlines(console, shown_deadlines, today)
+
+
+def _as_json(deadline: Deadline, today: date) -> dict[str, Any]:
+    """Return a deadline as a JSON object with days in ISO 8601 and its state on the day ``today``."""
+    return {
+        "uid": deadline.uid,
+        "filing": deadline.filing,
+        "what": str(deadline.what),
+        "code": deadline.what.code,
+        "due": deadline.on.isoformat(),
+        "state": deadline.state(today),
+        "provisional": deadline.provisional,
+        "latest": deadline.latest.isoformat() if deadline.latest else None,
+        "who": deadline.who,
+        "basis": deadline.basis,
+        "source": str(deadline.source or ""),
+        "started": deadline.started.isoformat(),
+        "owner": deadline.owner or None,
+        "done": deadline.done.isoformat() if deadline.done else None,
+    }
+
+
+def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], today: date) -> None:
+    """Print the deadlines as a table in the given order, with their state on the day ``today``.
+
+    A question mark after the day means that the day is provisional; a last line explains it.
+    """
+    from archiver.filings.code_names import DEADLINE_STATES, GROUNDS, PARTIES, word_for
+
     deadline_rows = [
         (
             deadline.on.isoformat() + ("?" if deadline.provisional else ""),

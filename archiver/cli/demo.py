@@ -16,11 +16,15 @@ from pathlib import Path
 import click
 
 from archiver.cli.session import Session, command
-from archiver.errors import ArchiverError, LazyMessage, UsageError
+from archiver.errors import ArchiverError, LazyMessage, RetentionRefused, UsageError
 from archiver.path_existence import is_folder, is_plain_file
 
-#: Shorter than a person's patience, and long enough for one step of the demo to become one version.
+#: The daemon's quiet period.  Shorter, the files of one step could become two versions; longer, the demo drags.
 _SETTLE_SECONDS = "1"
+#: Pause between two polls for new versions.
+_POLL_SECONDS = 0.2
+#: Number of polls before the demo gives up.  They take 40 seconds or more, which is enough on a slow machine.
+_MAX_POLLS = 200
 
 
 class DemoFailed(ArchiverError):
@@ -33,6 +37,10 @@ class DemoFailed(ArchiverError):
 @click.option("--materials", metavar="DIR", help="Else sample_archive/materials of the checkout.")
 @click.option("--to", "scratch", metavar="DIR", help="A new folder to work in; else one in the temporary folder.")
 def demo_command(session: Session, materials: str | None, scratch: str | None) -> None:
+    """Run the demo; raises UsageError without sample materials, DemoFailed if a step goes wrong.
+
+    The scratch folder stays, so that the user can look at the result.
+    """
     sample_folder = Path(materials) if materials else Path("sample_archive/materials")
     if not is_folder(sample_folder):
         raise UsageError(
@@ -46,7 +54,13 @@ def demo_command(session: Session, materials: str | None, scratch: str | None) -
 
 
 class _Demo:
+    """A demonstration that runs the real commands in child processes, and prints each command."""
+
     def __init__(self, session: Session, sample_folder: Path, scratch_folder: Path) -> None:
+        """Copy materials from ``sample_folder``, and create everything in the existing ``scratch_folder``.
+
+        Both paths are absolute.
+        """
         self._console = session.console
         self._sample_folder = sample_folder
         self._scratch_folder = scratch_folder
@@ -54,7 +68,11 @@ class _Demo:
         self._step_number = 0
 
     def run(self) -> None:
-        """Show every step in order, and stop the daemon at the end, also after a failure."""
+        """Perform every step in order, and print where the results are.
+
+        Raises DemoFailed if a step does not have the announced result.  The daemon is stopped even then; the
+        scratch folder stays.
+        """
         self._announce_step("Make an archive for an empty watched folder.")
         self._watched_folder.mkdir()
         self._run_archiver("init", "--archive", "archive", "--watch", "watched")
@@ -77,30 +95,32 @@ class _Demo:
             self._console.print_line(f"  {name}")
 
     def _work_beside_daemon(self) -> None:
-        """Copy, submit, edit, try to delete, and restore, while the daemon captures.
+        """Copy the samples in, submit, edit, try to delete, and restore, while the daemon captures.
 
-        Raises DemoFailed if a step has another result than announced.
+        Raises DemoFailed if a step does not have the announced result.
         """
-        for filing in sorted(self._sample_folder.iterdir()):
-            shutil.copytree(filing, self._watched_folder / filing.name)
-        submissions = sorted(path for path in self._watched_folder.glob("*/*") if is_folder(path))
-        self._wait_for_versions(len(submissions))
-        first_submission = submissions[0]
-        submission_name = f"{first_submission.parent.name}/{first_submission.name}"
-        edited_file = sorted(path for path in first_submission.iterdir() if is_plain_file(path))[0]
+        for filing_folder in sorted(self._sample_folder.iterdir()):
+            shutil.copytree(filing_folder, self._watched_folder / filing_folder.name)
+        submission_folders = sorted(path for path in self._watched_folder.glob("*/*") if is_folder(path))
+        self._wait_for_versions(len(submission_folders))
+        first_folder = submission_folders[0]
+        submission_name = f"{first_folder.parent.name}/{first_folder.name}"
+        edited_file = sorted(path for path in first_folder.iterdir() if is_plain_file(path))[0]
         submitted_copy = self._scratch_folder / "as-handed-in"
         shutil.copy2(edited_file, submitted_copy)
         self._announce_step("Hand the first submission in: its version is sealed.")
         self._run_archiver("submit", submission_name, "--on", "2026-03-20")
         self._announce_step("Two edits afterwards: each becomes a version of its own.")
-        for number in (1, 2):
+        for edit_number in (1, 2):
             with open(edited_file, "ab") as opened_file:
-                opened_file.write(b"\n% edited\n" * number)
-            self._wait_for_versions(len(submissions) + number)
-        self._run_archiver("log", first_submission.parent.name)
+                opened_file.write(b"\n% edited\n" * edit_number)
+            self._wait_for_versions(len(submission_folders) + edit_number)
+        self._run_archiver("log", first_folder.parent.name)
         self._run_archiver("status")
         self._announce_step("Try to delete what was handed in: refused, with the date.")
-        self._run_archiver("dispose", "plan", f"{submission_name}/submitted", expected_code=4)
+        self._run_archiver(
+            "dispose", "plan", f"{submission_name}/submitted", expected_code=RetentionRefused.exit_code
+        )
         self._try_to_delete_tag(f"{submission_name}/v1")
         self._announce_step("Bring the version that was handed in back, and compare it.")
         self._run_archiver("restore", f"{submission_name}/submitted", "--to", "restored")
@@ -109,7 +129,10 @@ class _Demo:
         self._console.info("{name} is byte for byte what was handed in.", name=edited_file.name)
 
     def _try_to_delete_tag(self, tag: str) -> None:
-        """Let git try to delete a tag; raises DemoFailed unless the archive's guard refuses."""
+        """Run ``git tag -d`` in the archive's repository, and print what git says.
+
+        Raises DemoFailed unless the archive's hook refuses the deletion.
+        """
         repository = self._scratch_folder / "archive" / "archive.git"
         git_command = ["git", *self._hooks_option(repository), "--git-dir=archive/archive.git", "tag", "-d", tag]
         self._console.print_line(f"$ {shlex.join(git_command)}")
@@ -119,14 +142,17 @@ class _Demo:
             self._console.print_line(line)
         if result.returncode == 0:
             raise DemoFailed("git deleted a tag of the archive.")
-        # git fails for other reasons too, which would show nothing of the guard.
+        # A failure for any other reason would not show that the hook works.
         if f"archiver: deletion of refs/tags/{tag} is refused" not in error_text:
             raise DemoFailed(
                 "git failed, but it was not the archive's guard that refused: {reason}", reason=error_text
             )
 
     def _hooks_option(self, repository: Path) -> list[str]:
-        """Return the options for git to run the archive's hooks, usually none."""
+        """Return the command-line options that make git run the archive's own hooks.
+
+        The list is empty unless the user's git settings set ``core.hooksPath``; that is printed, too.
+        """
         from archiver.store.git.repository import Repository
 
         setting = Repository(repository).outer_hooks_path()
@@ -140,10 +166,10 @@ class _Demo:
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 
     def _wait_for_versions(self, count: int) -> None:
-        """Wait until the archive has ``count`` versions; raises DemoFailed after 40 seconds."""
+        """Wait until the archive has at least ``count`` versions; raises DemoFailed after ``_MAX_POLLS`` polls."""
         import json
 
-        for _ in range(200):
+        for _ in range(_MAX_POLLS):
             listing = subprocess.run(
                 [*self._command_prefix(), "log", "--json"],
                 cwd=self._scratch_folder,
@@ -152,11 +178,13 @@ class _Demo:
             )
             if len(json.loads(listing.stdout)) >= count:
                 return
-            time.sleep(0.2)
+            time.sleep(_POLL_SECONDS)
         raise DemoFailed("The daemon did not archive the materials in time.")
 
     def _run_archiver(self, *arguments: str, expected_code: int = 0) -> None:
+        """Print and run an archiver command; raises DemoFailed if its exit code is not ``expected_code``."""
         self._console.print_line(f"$ archiver {shlex.join(arguments)}")
+        # The child writes to the same stdout: our line has to come first.
         sys.stdout.flush()
         exit_code = subprocess.run(
             [*self._command_prefix(), *arguments], cwd=self._scratch_folder, check=False
@@ -167,6 +195,7 @@ class _Demo:
             self._console.info("(exit code {code}, as it should be)", code=exit_code)
 
     def _command_prefix(self) -> list[str]:
+        """Return the words that start archiver with the demo's language and configuration file."""
         return [
             sys.executable,
             "-m",
@@ -178,6 +207,7 @@ class _Demo:
         ]
 
     def _announce_step(self, template: str) -> None:
+        """Print the heading of the next step, numbered from 1."""
         self._step_number += 1
         self._console.info("")
         self._console.info("Step {number}. {text}", number=self._step_number, text=LazyMessage(template))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
-from archiver.model import Op
+from archiver.model import Change, Op, Version
 
-_OPERATIONS = {
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from archiver.cli.console import Console
+    from archiver.store.archive import Archive
+
+_OPERATION_NAMES = {
     Op.ADD: LazyMessage("add"),
     Op.MODIFY: LazyMessage("modify"),
     Op.DELETE: LazyMessage("delete"),
@@ -25,9 +33,11 @@ _OPERATIONS = {
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
 def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
-    from archiver.documents.cache import DocumentCache
-    from archiver.documents.reader import DocumentReader
-    from archiver.filings.version_differences import compare_versions, text_changes
+    """Print the changes that lead from the version ``old`` to the version ``new``; both are tags.
+
+    Raises NotFoundError for an unknown tag.
+    """
+    from archiver.filings.version_differences import compare_versions
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
@@ -55,14 +65,29 @@ def diff_command(session: Session, old: str, new: str, as_json: bool, with_text:
         path_text = text(change.path)
         source_text = "" if change.source is None else f"{text(change.source)} -> "
         console.print_line(
-            f"{console.translate(_OPERATIONS[change.op])}\t{source_text}{path_text}".replace("\t", "  ")
+            f"{console.translate(_OPERATION_NAMES[change.op])}\t{source_text}{path_text}".replace("\t", "  ")
         )
     if with_text:
-        with DocumentReader(DocumentCache(archive.root)) as reader:
-            for comparison in text_changes(archive.index, archive.content, reader, old_version, changes):
-                console.print_line("")
-                console.print_line(text(comparison.change.path))
-                if comparison.problem:
-                    console.info("  not compared as a whole: {problem}", problem=comparison.problem)
-                for line in comparison.lines:
-                    console.print_line(f"  {line}")
+        _print_text_changes(console, archive, old_version, changes)
+
+
+def _print_text_changes(
+    console: Console, archive: Archive, old_version: Version, changes: Iterable[Change]
+) -> None:
+    """Print the lines that differ in each document that was modified since ``old_version``.
+
+    ``changes`` lead from ``old_version`` to the newer version; other changes than modifications are skipped.
+    """
+    from archiver.documents.cache import DocumentCache
+    from archiver.documents.reader import DocumentReader
+    from archiver.filings.version_differences import text_changes
+    from archiver.store.names import text
+
+    with DocumentReader(DocumentCache(archive.root)) as reader:
+        for text_change in text_changes(archive.index, archive.content, reader, old_version, changes):
+            console.print_line("")
+            console.print_line(text(text_change.change.path))
+            if text_change.problem:
+                console.info("  not compared as a whole: {problem}", problem=text_change.problem)
+            for line in text_change.lines:
+                console.print_line(f"  {line}")

@@ -18,13 +18,17 @@ display_command = command_group("The public display of the filing number.")
     "--page", type=ReadableFile(), metavar="FILE", help="A saved page, instead of fetching the company's own."
 )
 def _check_display(session: Session, filing: str, page: Path | None) -> None:
+    """Check the pages, print one line for each, and journal the check.
+
+    Raises Unhealthy if any page lacks the number or the link, or could not be fetched.
+    """
     from archiver.actions.display_actions import CheckDisplay
     from archiver.errors import Unhealthy
 
-    checked = session.perform(CheckDisplay(filing=filing, page_name=file_name(page)), page)
+    display_check = session.perform(CheckDisplay(filing=filing, page_name=file_name(page)), page)
     console = session.console
     failing_pages = []
-    for page_result in checked["pages"]:
+    for page_result in display_check["pages"]:
         if page_result["problem"]:
             console.info(
                 "{source}: cannot be had: {reason}", source=page_result["source"], reason=page_result["problem"]
@@ -42,7 +46,7 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
             "The filing number or its link is not displayed on {pages}. The check is kept. Put it there; the "
             "words are: archiver notice-board {filing!q}",
             pages=", ".join(failing_pages),
-            filing=checked["filing"],
+            filing=display_check["filing"],
         )
 
 

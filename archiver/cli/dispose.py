@@ -23,11 +23,16 @@ dispose_command = command_group("Deletion after retention; refused (exit 4) befo
 @click.argument("tags", type=ObjectName(), nargs=-1, metavar="[TAG ...]")
 @json_option
 def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> None:
+    """Journal a plan to dispose of the given versions, or of all, and print what it contains.
+
+    Nothing is deleted.  Raises NotFoundError for an unknown tag, and RetentionRefused if no version may go.
+    """
     from archiver.actions.disposal_actions import PlanDisposal
 
     disposal_plan = session.perform(PlanDisposal(tags=tags))
     console = session.console
     if as_json:
+        # "open" holds the same conditions one by one; "conditions" is the clause for the sentence below.
         for retained in disposal_plan["staying"]:
             del retained["conditions"]
         console.print_json(disposal_plan)
@@ -61,14 +66,18 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
     )
 
 
-def _version_fields(version: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a planned version for a message; a day instead of a time."""
+def _version_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the message about an entry of ``going`` or ``staying``.
+
+    ``until`` is a day (ISO 8601).  Only entries of ``going`` have ``files`` and ``bytes``; only entries of
+    ``staying`` have conditions, which become ``open``.
+    """
     return {
-        "tag": version["tag"],
-        "until": version["keep_until"][:10],
-        "open": version.get("conditions", ""),
-        "files": version.get("files"),
-        "bytes": version.get("bytes"),
+        "tag": planned_version["tag"],
+        "until": planned_version["keep_until"][: len("2026-05-01")],
+        "open": planned_version.get("conditions", ""),
+        "files": planned_version.get("files"),
+        "bytes": planned_version.get("bytes"),
     }
 
 
@@ -76,6 +85,10 @@ def _version_fields(version: dict[str, Any]) -> dict[str, Any]:
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 @click.option("--reason", type=RecordedText(), required=True, help="Why this may go; kept with the record.")
 def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
+    """Journal the user's approval, and print how many are missing or when the plan may run.
+
+    Raises RetentionRefused if the user made the plan or has approved it already.
+    """
     from archiver.actions.disposal_actions import ApproveDisposal
 
     approval = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
@@ -92,6 +105,10 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
 @command("Carry out an approved plan, or finish one that was interrupted.")
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 def _run_plan(session: Session, plan_id: str) -> None:
+    """Delete the content in the plan, and print the result; safe to repeat after a crash.
+
+    Raises RetentionRefused if the plan may not run yet or ``verify`` has findings; nothing is deleted then.
+    """
     from archiver.actions.disposal_actions import RunDisposal
 
     disposal = session.perform(RunDisposal(plan_id=plan_id))
@@ -117,6 +134,7 @@ def _run_plan(session: Session, plan_id: str) -> None:
 @command("List plans, newest first.")
 @json_option
 def _list_plans(session: Session, as_json: bool) -> None:
+    """List every plan with its approvals and its state, including plans that were carried out."""
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
@@ -148,6 +166,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
 
 
 def _plan_state(plan: Disposal) -> LazyMessage:
+    """Return the state of a plan for people; a plan needs two approvals."""
     if plan.certified:
         return LazyMessage("carried out")
     if plan.begun:
@@ -156,6 +175,7 @@ def _plan_state(plan: Disposal) -> LazyMessage:
 
 
 def _as_json(plan: Disposal) -> dict[str, Any]:
+    """Return a plan as a JSON object; times are RFC 3339 in UTC, None for steps that have not happened."""
     return {
         "plan": plan.identity,
         "planned_at": plan.at,
@@ -173,6 +193,11 @@ def _as_json(plan: Disposal) -> dict[str, Any]:
 @click.argument("plan_id", type=RecordedText(), metavar="ID")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where the certificate's files are written.")
 def _write_certificate(session: Session, plan_id: str, target: str) -> None:
+    """Write the certificate's files into a folder, and print their paths.
+
+    Creates the folder if it is missing, and overwrites files of the same names.  Raises UsageError for a folder
+    inside the watched folder or the archive.
+    """
     from archiver.restore.restoration import check_target
     from archiver.retention.certificate import read_certificate
     from archiver.store import names

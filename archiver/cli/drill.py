@@ -12,16 +12,21 @@ from archiver.restore.drill import DEFAULT_FILE_COUNT
 @command("Rehearse a restore: a random sample, to a scratch folder, compared and journalled.")
 @click.option(
     "--files",
+    "file_count",
     type=click.IntRange(1, 100_000),
     default=DEFAULT_FILE_COUNT,
     show_default=True,
     help="At most so many.",
 )
 @json_option
-def drill_command(session: Session, files: int, as_json: bool) -> None:
+def drill_command(session: Session, file_count: int, as_json: bool) -> None:
+    """Restore a random sample of ``file_count`` files at most, compare it, and print the result.
+
+    The scratch folder is removed afterwards.  Raises StorageError if a file does not come back as it was archived.
+    """
     from archiver.actions.maintenance_actions import RehearseRestore
 
-    result = session.perform(RehearseRestore(file_count=files))
+    result = session.perform(RehearseRestore(file_count=file_count))
     if as_json:
         session.console.print_json(result)
         return

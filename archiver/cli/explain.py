@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 @click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
 def explain_command(session: Session, name: str, as_json: bool) -> None:
+    """Print the retention of a version, or of the content of one material in it.
+
+    Raises NotFoundError for an unknown version or material.
+    """
     from archiver.retention.explain import explain_retention
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
+    # A ref cannot contain a colon, so the first colon ends the tag.
     tag, _, material_path = name.partition(":")
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
@@ -34,6 +39,11 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
 
 
 def _as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
+    """Return the decision about a version or a material's content as a JSON object.
+
+    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, ``anchor`` in
+    UTC.
+    """
     decision = explanation.decision
     return {
         "tag": tag,
@@ -55,13 +65,17 @@ def _as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
     }
 
 
-def _print_explanation(session: Session, name: str, explanation: RetentionExplanation) -> None:
+def _print_explanation(session: Session, shown_name: str, explanation: RetentionExplanation) -> None:
+    """Print the decision, its reasons, holds and legal basis, and the other versions with the same content.
+
+    ``shown_name`` is the version's tag, with the material's path after a colon if the user asked about a material.
+    """
     from archiver.retention.policy import RULES
 
     console, decision = session.console, explanation.decision
     console.info(
         "{tag}: not before {until}{open}",
-        tag=name,
+        tag=shown_name,
         until=decision.keep_until.date(),
         open=decision.conditions,
     )

@@ -21,6 +21,7 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
+    from archiver.cli.console import Console
     from archiver.filings.register import Filing
 
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
@@ -32,32 +33,28 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 @command("List the filings: state, number, what is due next.")
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
+    """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
     from archiver.filings.code_names import STATES, word_for
     from archiver.filings.due.deadlines import is_company_duty, open_deadlines
 
     filings = _read_register(session)
-    filings_with_deadline = []
-    for filing in filings:
-        next_deadline = next(filter(is_company_duty, open_deadlines([filing])), None)
-        filings_with_deadline.append((filing, next_deadline))
-    if as_json:
-        session.console.print_json(
-            [
-                _as_json(filing) | {"next_due": next_deadline.on.isoformat() if next_deadline else None}
-                for filing, next_deadline in filings_with_deadline
-            ]
-        )
-        return
+    # Deadlines come by date, so that the first one is the next.
+    next_deadline_by_filing = {
+        filing.name: next(filter(is_company_duty, open_deadlines([filing])), None) for filing in filings
+    }
     console = session.console
-    console.print_table(
-        (
-            LazyMessage("Filing"),
-            LazyMessage("State"),
-            LazyMessage("Number"),
-            LazyMessage("Responsible"),
-            LazyMessage("Next due"),
-        ),
-        [
+    if as_json:
+        filing_documents = []
+        for filing in filings:
+            next_deadline = next_deadline_by_filing[filing.name]
+            next_due = {"next_due": next_deadline.on.isoformat() if next_deadline else None}
+            filing_documents.append(_as_json(filing) | next_due)
+        console.print_json(filing_documents)
+        return
+    filing_rows = []
+    for filing in filings:
+        next_deadline = next_deadline_by_filing[filing.name]
+        filing_rows.append(
             (
                 filing.name,
                 console.translate(word_for(filing.state, STATES)),
@@ -67,39 +64,57 @@ def _list_filings(session: Session, as_json: bool) -> None:
                 if next_deadline
                 else "-",
             )
-            for filing, next_deadline in filings_with_deadline
-        ],
+        )
+    console.print_table(
+        (
+            LazyMessage("Filing"),
+            LazyMessage("State"),
+            LazyMessage("Number"),
+            LazyMessage("Responsible"),
+            LazyMessage("Next due"),
+        ),
+        filing_rows,
     )
 
 
 @command("Show a filing's sheet, review, notices, changes and display.")
 @click.argument("name", type=ObjectName(), metavar="FILING")
-@click.option("--at", metavar="DATE", help="As it was known then; a bare date means its end.")
+@click.option("--at", "known_until", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
-def _show_filing(session: Session, name: str, at: str | None, as_json: bool) -> None:
+def _show_filing(session: Session, name: str, known_until: str | None, as_json: bool) -> None:
     from archiver.store.resolve import find_filing
 
     filing_name = find_filing(session.open_archive(), name)
-    (filing,) = _read_register(session, at, filing_name)
+    (filing,) = _read_register(session, known_until, filing_name)
     if as_json:
         session.console.print_json(_as_json(filing))
     else:
         _print_filing(session, filing)
 
 
-def _read_register(session: Session, at: str | None = None, name: str | None = None) -> list[Filing]:
-    """Return every filing with materials, or the named filing, also without any record."""
+def _read_register(
+    session: Session, known_until: str | None = None, only_filing_name: str | None = None
+) -> list[Filing]:
+    """Return the filings by name: all that have materials, or only the named one.
+
+    A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it; records
+    made later are ignored.  None means all records.  Raises UsageError for a text that is no time.
+    """
     from archiver import clock
     from archiver.filings.register import Filing, register
 
     archive_index = session.open_archive().index
-    known_until = clock.stamp(session.parse_time(at)) if at else ""
-    filing_by_name = register(archive_index.life(name, known_until))
-    filing_names = {submission.filing for submission in archive_index.submissions()} if name is None else {name}
+    last_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
+    filing_by_name = register(archive_index.life(only_filing_name, last_time))
+    if only_filing_name is None:
+        filing_names = {submission.filing for submission in archive_index.submissions()}
+    else:
+        filing_names = {only_filing_name}
     return [filing_by_name.get(filing_name) or Filing(filing_name) for filing_name in sorted(filing_names)]
 
 
 def _as_json(filing: Filing) -> dict[str, Any]:
+    """Return a filing with its records as a JSON object; records are in the journal's order, days in ISO 8601."""
     from archiver.filings.register_codes import FIELDS
 
     return {
@@ -110,38 +125,64 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         **{name: filing.fields.get(name) for name in FIELDS},
         "ended": _format_day(filing.ended_on),
         "submitted": [
-            {"tag": e.tag, "version": e.version, "kind": e.kind, "on": _format_day(e.submitted_on)}
-            for e in filing.submissions
+            {
+                "tag": submission.tag,
+                "version": submission.version,
+                "kind": submission.kind,
+                "on": _format_day(submission.submitted_on),
+            }
+            for submission in filing.submissions
         ],
         "checks": [
             {
-                "status": e.status,
-                "on": _format_day(e.on),
-                "portal_text": e.portal_text,
-                "evidence": e.evidence,
-                "by": e.user,
+                "status": review_check.status,
+                "on": _format_day(review_check.on),
+                "portal_text": review_check.portal_text,
+                "evidence": review_check.evidence,
+                "by": review_check.user,
             }
-            for e in filing.checks
+            for review_check in filing.checks
         ],
-        "notices": [{"number": e.number, "kind": e.kind, "answer": e.answer} for e in filing.notices],
+        "notices": [
+            {"number": notice.number, "kind": notice.kind, "answer": notice.answer} for notice in filing.notices
+        ],
         "changes": [
-            {"number": e.number, "first": _format_day(e.first), "material": e.material} for e in filing.questions
+            {
+                "number": question.number,
+                "first": _format_day(question.first),
+                "material": question.material,
+            }
+            for question in filing.questions
         ],
         "displays": [
-            {"source": e.source, "on": _format_day(e.on), "number": e.number, "link": e.link, "problem": e.problem}
-            for e in filing.displays
+            {
+                "source": display_check.source,
+                "on": _format_day(display_check.on),
+                "number": display_check.number,
+                "link": display_check.link,
+                "problem": display_check.problem,
+            }
+            for display_check in filing.displays
         ],
     }
 
 
-def _format_day(day: Any) -> str | None:
-    return None if day is None else str(day.isoformat())
+def _format_day(day: date | None) -> str | None:
+    """Return a day in ISO 8601, or None for an unknown day."""
+    return None if day is None else day.isoformat()
 
 
 def _print_filing(session: Session, filing: Filing) -> None:
-    from archiver.filings.code_names import FIELDS, NOTICE_KINDS, SCHEMES, STATES, SUBMISSION_KINDS, word_for
-
+    """Print a filing for people: its sheet, then its submissions, notices, changes and last display check."""
     console = session.console
+    _print_sheet(console, filing)
+    _print_records(console, filing)
+
+
+def _print_sheet(console: Console, filing: Filing) -> None:
+    """Print the filing's name, its state, and the fields that have a value."""
+    from archiver.filings.code_names import FIELDS, SCHEMES, STATES, word_for
+
     console.print_line(filing.name)
     state_since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
     state_name = console.translate(word_for(filing.state, STATES))
@@ -156,6 +197,12 @@ def _print_filing(session: Session, filing: Filing) -> None:
                 console.translate(word_for(shown_value, SCHEMES)) if field_name == "scheme" else shown_value
             )
             console.print_line(f"  {console.translate(label)}: {shown_value}")
+
+
+def _print_records(console: Console, filing: Filing) -> None:
+    """Print the filing's records, each kind in the journal's order; of the display checks only the last one."""
+    from archiver.filings.code_names import NOTICE_KINDS, SUBMISSION_KINDS, word_for
+
     for submission_record in filing.submissions:
         console.info(
             "  Handed in on {on}: {tag} ({kind})",
@@ -171,12 +218,12 @@ def _print_filing(session: Session, filing: Filing) -> None:
             on=_format_day(notice.received),
             answer=notice.answer or LazyMessage("not answered yet"),
         )
-    for change in filing.questions:
+    for question in filing.questions:
         console.info(
             "  Change {number} of {on}: {decision}",
-            number=change.number,
-            on=_format_day(change.first),
-            decision=_decision_text(change.material),
+            number=question.number,
+            on=_format_day(question.first),
+            decision=_decision_text(question.material),
         )
     for display_check in filing.displays[-1:]:
         is_displayed = not display_check.problem and display_check.number and display_check.link
@@ -189,10 +236,11 @@ def _print_filing(session: Session, filing: Filing) -> None:
         )
 
 
-def _decision_text(material: bool | None) -> LazyMessage:
-    if material is None:
+def _decision_text(is_material: bool | None) -> LazyMessage:
+    """Return the decision on a change for people; None means that nobody has decided yet."""
+    if is_material is None:
         return LazyMessage("not decided yet")
-    return LazyMessage("material") if material else LazyMessage("not material")
+    return LazyMessage("material") if is_material else LazyMessage("not material")
 
 
 @command("Record what is known of a filing, and its review status; every change is journalled.")
@@ -235,6 +283,11 @@ def _update_filing(
     reported_by: str | None,
     **fields: str | date | None,
 ) -> None:
+    """Record the options that were typed; options that were not typed change nothing.
+
+    ``fields`` are the options of the sheet by name, None for those not typed.  Raises UsageError for ``--force``
+    without ``--reason`` and for values that cannot be recorded, NotFoundError for an unknown filing.
+    """
     from archiver.actions.filing_actions import UpdateFiling
 
     override_reason = session.override_reason(force, reason)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -24,8 +24,16 @@ from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
 from archiver.store.events.attached_files import ROOTS_FILE
 
-#: The first event of this archive on this server: a new archive is created, a clone is adopted.
+#: The first event that this server writes: it creates a new archive, or adopts a clone.
 Beginning = ArchiveCreated | ArchiveAdopted
+
+
+class _RepeatedSetting(NamedTuple):
+    """A setting that both the existing configuration file and the command line contain."""
+
+    key: str
+    value_in_file: Any
+    typed_value: Any
 
 
 @command("Make an archive, its signing key, and archiver.toml; one that is ready is used as it is.")
@@ -62,6 +70,11 @@ def init_command(
     tsa_url: str,
     tsa_root: Path | None,
 ) -> None:
+    """Create the archive and its configuration file, or report that both exist already.
+
+    Repeating the command is safe: it completes the work of one that was killed.  Raises UsageError or ConfigError
+    if the options are impossible or contradict existing files, and StorageError if a folder cannot be written.
+    """
     from archiver.store.creation import new_archive
     from archiver.store.names import text
 
@@ -75,8 +88,8 @@ def init_command(
     )
     existing_config = _load_existing_config(session, settings)
     settings = existing_config or settings
-    begin = ArchiveAdopted if adopt else ArchiveCreated
-    beginning = begin(
+    beginning_type = ArchiveAdopted if adopt else ArchiveCreated
+    beginning = beginning_type(
         watch=text(os.fsencode(settings.watch)),
         layout=settings.layout,
         retention_years=settings.retention_years,
@@ -105,6 +118,11 @@ def init_command(
             path=error.filename or settings.archive,
             reason=error.strerror,
         ) from None
+    _print_next_steps(session, settings)
+
+
+def _print_next_steps(session: Session, settings: Config) -> None:
+    """Print where the new archive and its configuration are, and what the user has to do now."""
     console = session.console
     console.info("The archive is at {path}.", path=settings.archive)
     console.info("Its settings are in {path}.", path=os.path.abspath(settings.source))
@@ -116,10 +134,14 @@ def init_command(
 
 
 def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], *, has_config: bool) -> None:
-    """Create the configuration and the archive, or neither.
+    """Create the configuration file and the archive; after an exception neither exists.
 
-    The configuration comes first: after a kill, the same command finds it and goes on.  Raises what creating or
-    adopting raises.
+    The configuration file is written first.  If the process is killed before the archive is complete, repeating
+    the command finds the file and continues.  With ``has_config`` the file existed before: it is neither written
+    nor removed.
+
+    ``roots`` are the certificates of the timestamp authority by file name; an adopted clone keeps its own.
+    Raises StorageError or Busy if the archive cannot be created, and OSError if the file cannot be written.
     """
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as adopt_clone
@@ -139,39 +161,48 @@ def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], 
 
 
 def _load_existing_config(session: Session, requested: Config) -> Config | None:
-    """Return the existing configuration, None without a file.
+    """Return the settings in the existing configuration file, or None if there is no file.
 
-    Raises UsageError if the file contradicts the command: an option that was not typed contradicts nothing.
+    Raises UsageError if the file contradicts an option that the user typed.  The default of an option cannot
+    contradict the file.
     """
     if not is_there(requested.source, follow_links=False):
         return None
     existing = load(requested.source, is_found=session.config_file is None)
     source_of = click.get_current_context().get_parameter_source
-    pairs: list[tuple[str, Any, Any]] = [
-        ("archive.path", existing.archive, requested.archive),
-        ("watch.path", existing.watch, requested.watch),
-        ("timestamp.url", existing.timestamp_url, requested.timestamp_url),
+    repeated_settings = [
+        _RepeatedSetting("archive.path", existing.archive, requested.archive),
+        _RepeatedSetting("watch.path", existing.watch, requested.watch),
+        _RepeatedSetting("timestamp.url", existing.timestamp_url, requested.timestamp_url),
     ]
     if source_of("layout") is not ParameterSource.DEFAULT:
-        pairs.append(("watch.layout", existing.layout, requested.layout))
+        repeated_settings.append(_RepeatedSetting("watch.layout", existing.layout, requested.layout))
     if source_of("retention_years") is not ParameterSource.DEFAULT:
-        pairs.append(("retention.years", existing.retention_years, requested.retention_years))
-    for key, existing_value, value in pairs:
-        is_same_path = isinstance(value, Path) and os.path.realpath(existing_value) == os.path.realpath(value)
-        if existing_value != value and not is_same_path:
+        repeated_settings.append(
+            _RepeatedSetting("retention.years", existing.retention_years, requested.retention_years)
+        )
+    for key, value_in_file, typed_value in repeated_settings:
+        # Two paths may differ only in symbolic links.
+        is_same_path = isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(
+            typed_value
+        )
+        if value_in_file != typed_value and not is_same_path:
             raise UsageError(
                 "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
                 "them, or name another file with --config.",
                 path=requested.source,
                 key=key,
-                there=existing_value,
-                said=value,
+                there=value_in_file,
+                said=typed_value,
             )
     return existing
 
 
 def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
-    """Return True if this very archive exists already; raises UsageError for one created differently."""
+    """Return True if the archive exists already and began as requested, so that there is nothing to create.
+
+    Raises UsageError if an archive exists there that was created with another layout or other certificates.
+    """
     from archiver.evidence import request_timestamp
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
@@ -181,12 +212,12 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
     if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
-        first = archive.journal.first()
+        first_event = archive.journal.first()
         layout = ""
-        if first is not None and first.action == ArchiveCreated.action:
-            layout = ArchiveCreated.from_details(first.details).layout
-        pinned = request_timestamp.pinned_roots(archive)
-    if layout != settings.layout or pinned != b"".join(roots.values()):
+        if first_event is not None and first_event.action == ArchiveCreated.action:
+            layout = ArchiveCreated.from_details(first_event.details).layout
+        pinned_roots = request_timestamp.pinned_roots(archive)
+    if layout != settings.layout or pinned_roots != b"".join(roots.values()):
         raise UsageError(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
             "same as then, or choose a new folder.",
@@ -196,19 +227,21 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
     return True
 
 
-def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, bytes]:
-    """Return the certificates of the time-stamp authority to pin, by the name of their file.
+def _read_trust_roots(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
+    """Return the certificates (PEM) of the timestamp authority, by the name under which they are journalled.
 
-    Raises UsageError if only one of address and certificates is given, if either cannot be used, or for a clone,
-    which has its own.
+    Returns an empty dict if the user asked for no authority.  Raises UsageError if URL and certificates are not
+    both given and usable, or if ``adopt`` is True: an adopted clone keeps the certificates that it has.
     """
     from archiver.verify import rfc3161
 
-    if not url and root is None:
+    if not authority_url and roots_file is None:
         return {}
-    data = root.read_bytes() if root is not None else b""
+    certificates = roots_file.read_bytes() if roots_file is not None else b""
     try:
-        is_usable = url.startswith(("http://", "https://")) and rfc3161.count_certificates(data) > 0
+        is_usable = (
+            authority_url.startswith(("http://", "https://")) and rfc3161.count_certificates(certificates) > 0
+        )
     except ValueError:
         is_usable = False
     if not is_usable or adopt:
@@ -216,13 +249,14 @@ def _read_trust_roots(url: str, root: Path | None, adopt: bool) -> dict[str, byt
             "A time-stamp authority needs --tsa-url with http:// or https://, and --tsa-root with its "
             "certificates (PEM); a clone that is adopted keeps the one it has. Nothing was made."
         )
-    return {ROOTS_FILE: data}
+    return {ROOTS_FILE: certificates}
 
 
 def _check_settings(settings: Config) -> None:
-    """Refuse too short a period and impossible folders.
+    """Refuse settings that no archive can have, before anything is created.
 
-    Raises ConfigError or UsageError; nothing is created then.
+    Raises ConfigError for a retention period that is too short or too long, or for nested folders, and UsageError
+    if the folder to watch does not exist.
     """
     if not profiles.FLOOR_YEARS <= settings.retention_years <= CEILING_YEARS:
         raise ConfigError(

@@ -27,10 +27,13 @@ def _replace_key(session: Session, reason: str) -> None:
 
 
 def _change_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
-    """Put a new key into force, sign a checkpoint with the key, and print the witness line as proof of the key.
+    """Replace the signing key, sign a checkpoint with the new key, and print its witness line.
 
-    Raises StorageError if the caller does not own the archive, UsageError if the old key
-    contradicts ``is_old_key_lost``.
+    With ``is_old_key_lost``, the old key does not endorse the new one, so the witness line is the only outside
+    proof of it.  The reason is journalled.
+
+    Raises StorageError if the caller does not own the archive, and UsageError if the old key contradicts
+    ``is_old_key_lost``.
     """
     from archiver.evidence.checkpoint import make_checkpoint, witness_of
     from archiver.evidence.key_rotation import change_key
@@ -50,11 +53,11 @@ def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
     from archiver.restore.restoration import check_target
 
-    folder = Path(target)
-    check_target(folder, session.config.watch, session.config.archive)
-    back_up_key(session.open_archive(), folder, session.lock_timeout)
+    target_folder = Path(target)
+    check_target(target_folder, session.config.watch, session.config.archive)
+    back_up_key(session.open_archive(), target_folder, session.lock_timeout)
     session.console.info(
-        "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=folder
+        "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=target_folder
     )
 
 

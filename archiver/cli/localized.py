@@ -1,6 +1,7 @@
-"""Show help in the reader's language: commands and groups of click, with texts from the catalogue.
+"""Show the help of commands in the reader's language.
 
-click asks gettext for its own words (Usage, Options, errors), so the catalogue is made the default of gettext.
+click translates its own words, such as "Usage" and its error messages, with gettext's default catalogue.  So
+:func:`select_language` makes our catalogue the default, and the classes here translate our help texts.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ _DOMAIN = "archiver"
 
 
 def select_language(arguments: Sequence[str], default: str) -> None:
-    """Make click use the language of ``--lang``, else ``default``.
+    """Set the language of help texts and of click's own messages.
 
-    Errors of click come before any option is parsed, so the arguments are searched for ``--lang`` here.
+    The language is the value of the last ``--lang`` in ``arguments``, or ``default`` without one.  click can
+    report an error before it has parsed the options, so ``arguments`` is searched here.
+
+    Sets LANGUAGE in the environment and gettext's default catalogue, for the whole process.  Texts stay English
+    in a language without a catalogue.
     """
     language = default
     for argument, next_argument in itertools.zip_longest(arguments, arguments[1:]):
@@ -36,8 +41,9 @@ def select_language(arguments: Sequence[str], default: str) -> None:
 
 
 def translate(text: str | None) -> str:
-    """Return a help text in the selected language; gettext would return the header for a blank text."""
+    """Return a help text in the selected language, without the indentation of its source; empty for no text."""
     cleaned_text = inspect.cleandoc(text or "")
+    # For an empty text, gettext would return the header of the catalogue.
     return gettext.gettext(cleaned_text) if cleaned_text else ""
 
 
@@ -74,17 +80,19 @@ class LocalizedGroup(click.Group):
 
 
 def _write_text(command: click.Command, formatter: click.HelpFormatter) -> None:
+    """Write the command's help text, translated, as an indented paragraph."""
     formatter.write_paragraph()
     with formatter.indentation():
         formatter.write_text(translate(command.help))
 
 
 def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """Write the command's options with translated help, as click does for English; hidden options are left out."""
     help_records = []
     for option in command.get_params(ctx):
         if not isinstance(option, click.Option):
             continue
-        # A copy: the option keeps its English help for another language in the same process.
+        # Translate a copy: the option has to keep its English help, in case the process changes the language.
         translated_option = copy.copy(option)
         translated_option.help = translate(translated_option.help)
         if record := translated_option.get_help_record(ctx):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 @click.argument("name", type=ObjectName(), required=False, metavar="[FILING[/SUBMISSION]]")
 @json_option
 def log_command(session: Session, name: str | None, as_json: bool) -> None:
+    """List the versions of a submission, a filing or the whole archive, and how long each is retained.
+
+    Raises NotFoundError if ``name`` is neither a filing nor a submission.
+    """
     from archiver.retention.policy import decide
 
     archive = session.open_archive()
-    versions = archive.index.versions(*_find_scope(archive, name))
-    now = archive.compliance_time()
+    scope = _find_scope(archive, name)
+    versions = archive.index.versions(scope.filing_name, scope.submission_name)
+    compliance_time = archive.compliance_time()
     policy = session.retention_policy(archive)
-    decisions = [(version, decide(version, policy, now)) for version in versions]
+    decisions = [(version, decide(version, policy, compliance_time)) for version in versions]
     console = session.console
     if as_json:
         console.print_json([_as_json(version, decision) for version, decision in decisions])
@@ -41,6 +46,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
             version.files,
             f"+{version.added} ~{version.modified} -{version.deleted}",
             " ".join(record.on for record in version.submitted) or "-",
+            # The plus sign, explained below the table, stands for conditions without a date.
             decision.keep_until.date().isoformat() + ("+" if decision.open else ""),
         )
         for version, decision in decisions
@@ -60,19 +66,30 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
         console.info("+ and not while the filing is live, or before a hold is lifted")
 
 
-def _find_scope(archive: Archive, name: str | None) -> tuple[str | None, str | None]:
-    """Return the filing and the submission of this name, or None for all; raises NotFoundError."""
+class _Scope(NamedTuple):
+    """The versions to list: of one submission, of one filing, or of the whole archive."""
+
+    filing_name: str | None  # None: every filing
+    submission_name: str | None  # None: every submission of the filing
+
+
+def _find_scope(archive: Archive, name: str | None) -> _Scope:
+    """Return the scope that ``name`` means: FILING or FILING/SUBMISSION, or None for everything.
+
+    Raises NotFoundError if there is no such filing or submission.
+    """
     from archiver.store import resolve
 
     if name is None:
-        return None, None
+        return _Scope(None, None)
     if "/" in name:
         submission = resolve.find_submission(archive, name)
-        return submission.filing, submission.name
-    return resolve.find_filing(archive, name), None
+        return _Scope(submission.filing, submission.name)
+    return _Scope(resolve.find_filing(archive, name), None)
 
 
 def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
+    """Return a version and the decision on its retention as a JSON object; times are ISO 8601."""
     return {
         "tag": version.tag,
         "filing": version.submission.filing,

@@ -1,4 +1,7 @@
-"""Entry point: environment, languages, exit codes; every command has a file of its own."""
+"""The entry point of the command line: prepares the environment, and maps every failure to an exit code.
+
+Each command has a module of its own, which is imported only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from archiver.errors import ArchiverError, StorageError, UsageError
 from archiver.i18n import language_from_environment
 from archiver.store import names
 
-#: Command -> one line of help; a command's module is imported only when it runs, so that --help is quick.
+#: Command name -> one line of help.  The texts are here because importing every module would slow ``--help``.
 COMMANDS = {
     "init": "Make an archive and its configuration.",
     "run": "Watch the folder and archive every change.",
@@ -56,10 +59,18 @@ COMMANDS = {
 
 
 class _CommandLoader(localized.LocalizedGroup):
+    """The group of all commands, which imports a command's module only when the command runs."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None if there is no such command.
+
+        A hyphen in a command's name is an underscore in Python: the command ``notice-board`` is the object
+        ``notice_board_command`` in the module ``notice_board``.
+        """
         if cmd_name not in COMMANDS:
             return None
         module_name = cmd_name.replace("-", "_")
@@ -71,6 +82,11 @@ class _CommandLoader(localized.LocalizedGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command's name, the command, and its arguments.
+
+        Raises click.UsageError for an unknown command; the message suggests a name with the same first two
+        letters, if there is one.
+        """
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             similar_names = [name for name in COMMANDS if name.startswith(args[0][:2])]
             message = gettext.gettext("No such command {name!r}.").format(name=args[0])
@@ -79,6 +95,7 @@ class _CommandLoader(localized.LocalizedGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with its line from COMMANDS, without importing its module."""
         with formatter.section(gettext.gettext("Commands")):
             formatter.write_dl([(name, localized.translate(text)) for name, text in COMMANDS.items()])
 
@@ -95,11 +112,18 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code, of the list in docs/commands.md."""
-    # Inherited GIT_* variables would override our own settings; GitPython reads some of them on import, so they
-    # are removed before anything else.
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        del os.environ[name]
+    """Run the command line, and return an exit code from the list in docs/commands.md.
+
+    ``arguments`` are those of the process by default.  If a page of the index is damaged, the index is rebuilt
+    and the command is repeated once.
+
+    Removes every GIT_* variable from the environment, sets the language, and changes how stdout and stderr encode
+    text, for the whole process.
+    """
+    # Inherited GIT_* variables would override our own git settings.  GitPython reads some of them when it is
+    # imported, so they have to be removed before anything else.
+    for variable_name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[variable_name]
     escape_unencodable(sys.stdout)
     escape_unencodable(sys.stderr)
     session = Session()
@@ -111,22 +135,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _rebuild_and_repeat(typed_arguments, session, damage)
 
 
-#: Bytes of an argument that are not UTF-8, in a message of click, which quotes as Python does.
-_QUOTED_BYTES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
+#: One or more surrogates as Python escapes them: bytes of an argument, not UTF-8, in an error message of click.
+_ESCAPED_SURROGATES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
 
 
 def _percent_encode(escapes: re.Match[str]) -> str:
+    r"""Return the bytes in a match of _ESCAPED_SURROGATES as text for people: ``\udcb1`` becomes ``%B1``.
+
+    Bytes that are UTF-8 together become the character: in the C locale, Python splits even those.
+    """
     return names.text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
 
 
 class _IndexDamagedInside(Exception):
-    """SQLite found a damaged page in the middle of a command."""
+    """SQLite found a damaged page of the index in the middle of a command."""
 
 
 def _run_command(arguments: list[str], session: Session) -> int:
-    """Run a command, and map every possible end to a message and an exit code.
+    """Run a command, print a message for any failure, and return the exit code.
 
-    Raises _IndexDamagedInside if the index has a damaged page: it can be rebuilt, and the command repeated.
+    Raises _IndexDamagedInside if the index has a damaged page, because the caller can rebuild the index and
+    repeat the command.
     """
     try:
         result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
@@ -135,9 +164,9 @@ def _run_command(arguments: list[str], session: Session) -> int:
     except click.ClickException as error:
         click_message = io.StringIO()
         error.show(click_message)
-        # Before 8.4, click put some arguments into its messages as they are.
+        # Before 8.4, click left surrogates in some messages, which stderr cannot encode: escape those, too.
         escaped_text = click_message.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
-        click.echo(_QUOTED_BYTES.sub(_percent_encode, escaped_text), err=True, nl=False)
+        click.echo(_ESCAPED_SURROGATES.sub(_percent_encode, escaped_text), err=True, nl=False)
         return 2
     except (click.Abort, KeyboardInterrupt):
         return keyboard_interrupt.EXIT_CODE
@@ -145,7 +174,8 @@ def _run_command(arguments: list[str], session: Session) -> int:
         _make_console(session).warn(error.message)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output went away (archiver log | head): nothing is wrong.
+        # The reader of our output has ended, as in "archiver log | head", which is no failure.  Python flushes
+        # stdout when it ends; /dev/null keeps that from failing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -167,23 +197,25 @@ def _run_command(arguments: list[str], session: Session) -> int:
         )
         return UsageError.exit_code
     except Exception as error:
-        # By name: importing sqlite3 for this would slow every --help.
+        # Compare the name, because importing sqlite3 for its exception classes would slow every --help.
         if type(error).__module__ == "sqlite3":
             return _report_database_error(error, session)
         return _report_unexpected_error(arguments, session)
 
 
 def _flush_output() -> None:
-    # None if the caller has closed the descriptor.
+    """Flush stdout, so that a failure to write is reported with an exit code; raises OSError."""
+    # sys.stdout is None if the caller has closed the descriptor.
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _report_database_error(error: Exception, session: Session) -> int:
-    """Report a locked or read-only database, or a full disk; return the exit code.
+    """Print the message of an exception of sqlite3, and return the exit code.
 
-    Raises _IndexDamagedInside for a damaged index, because an index can be rebuilt.
+    Raises _IndexDamagedInside for a damaged index, because the caller can rebuild it.
     """
+    # sqlite3 raises DatabaseError itself for a damaged file; its subclasses have other causes, such as a lock.
     if type(error).__name__ == "DatabaseError":
         raise _IndexDamagedInside(str(error)) from error
     _make_console(session).warn(
@@ -195,7 +227,10 @@ def _report_database_error(error: Exception, session: Session) -> int:
 
 
 def _rebuild_and_repeat(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
-    """Report and rebuild the index, run the command again, and return the exit code."""
+    """Rebuild the damaged index, run the command again, and return its exit code.
+
+    A second damage is reported as an unexpected error, so that the command is not repeated endlessly.
+    """
     console = _make_console(session)
     console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
     try:
@@ -212,7 +247,10 @@ def _rebuild_and_repeat(arguments: list[str], session: Session, damage: _IndexDa
 
 
 def _report_unexpected_error(arguments: list[str], session: Session) -> int:
-    """Write a log with the traceback for a report, print the path, and return the exit code."""
+    """Write the current exception's traceback to a new temporary file, print its path, and return exit code 1.
+
+    The file also holds the versions and ``arguments``, for the user to send with a report.
+    """
     import tempfile
     import traceback
 
@@ -228,12 +266,13 @@ def _report_unexpected_error(arguments: list[str], session: Session) -> int:
 
 
 def _make_console(session: Session) -> Console:
+    """Return a console for error messages, independent of the settings, which may be the cause of the error."""
     return Console(choose_language(session.lang, os.environ))
 
 
 def run() -> None:
-    """Run the command line, and end the process with the exit code."""
+    """Run the command line, and end the process with the exit code; never returns."""
     exit_code = main()
-    # A signal while Python ends must not change the exit code: the work is done.
+    # The work is done, so Ctrl-C during Python's shutdown must not change the exit code.
     keyboard_interrupt.exit_at_once(exit_code)
     sys.exit(exit_code)

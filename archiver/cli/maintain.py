@@ -28,10 +28,10 @@ def maintain_command(session: Session, restore_settings: bool) -> None:
 
 
 def _restore_settings(session: Session) -> None:
-    """Put our settings and hooks back, and report the folder of foreign ones.
+    """Restore archiver's own git settings and hooks, and print where the foreign ones are kept.
 
-    The daemon is of no help, since it does not open such an archive either.  Raises StorageError if the caller
-    does not own the archive.
+    Works in this process and not through the daemon, because the daemon refuses to open an archive with foreign
+    settings.  Raises StorageError if the caller does not own the archive.
     """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
@@ -41,6 +41,7 @@ def _restore_settings(session: Session) -> None:
     foreign_files = [
         deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
     ]
+    # Opening the archive for writing restores the settings; there is nothing else to write.
     with archive.writing(session.lock_timeout):
         pass
     if foreign_files:

@@ -22,8 +22,13 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage, UsageError, shell_word
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archiver.cli.console import Console
+    from archiver.filings.due.deadlines import Deadline
     from archiver.filings.notice_parser import NoticeProposal
+    from archiver.filings.register import Notice
+    from archiver.filings.unrecorded_papers import UnrecordedPaper
 
 _KINDS = ("correction", "inquiry", "refusal", "rectification", "inspection", "revocation")
 
@@ -36,14 +41,22 @@ notice_command = command_group("Notices of the regulator, and their answers.")
 @click.option("--kind", type=click.Choice(_KINDS), help="What it is.")
 @day_option("--received", "received_on", "The day it came.")
 @day_option("--due", "due_on", "The day by which it says to answer.")
-@click.option("--days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days.")
+@click.option(
+    "--days", "working_days", type=click.IntRange(1, 366), metavar="N", help="Or in how many working days."
+)
 @click.option("--issuer", type=RecordedText(), default="", metavar="NAME", help="Who sent it.")
-@click.option("--document", type=RecordedText(), default="", metavar="NO", help="Its document number.")
+@click.option(
+    "--document", "document_number", type=RecordedText(), default="", metavar="NO", help="Its document number."
+)
 @click.option(
     "--owner", type=RecordedText(), default="", metavar="NAME", help="Who answers it; else the responsible person."
 )
 @click.option(
-    "--file", type=ReadableFile(), metavar="FILE", help="The notice itself; read for a proposal, and kept."
+    "--file",
+    "notice_file",
+    type=ReadableFile(),
+    metavar="FILE",
+    help="The notice itself; read for a proposal, and kept.",
 )
 @reported_by_option("Who says so, beside the user the system knows.")
 def _add_notice(
@@ -52,24 +65,29 @@ def _add_notice(
     kind: str | None,
     received_on: date | None,
     due_on: date | None,
-    days: int | None,
+    working_days: int | None,
     issuer: str,
-    document: str,
+    document_number: str,
     owner: str,
-    file: Path | None,
+    notice_file: Path | None,
     reported_by: str | None,
 ) -> None:
+    """Record a notice, or only print a proposed command if ``--kind`` or ``--received`` is missing.
+
+    Raises UsageError if there is neither enough to record nor a file to read, if the file cannot be attached, or
+    if a value is impossible, and NotFoundError for an unknown filing.
+    """
     from archiver.actions.filing_actions import AddNotice
 
-    proposal = _read_proposal(session, file) if file else None
+    proposal = _read_proposal(session, notice_file) if notice_file else None
     if kind is None or received_on is None:
-        if proposal is None or file is None:
+        if proposal is None or notice_file is None:
             raise UsageError(
                 "Say what came and when: --kind and --received. Nothing was recorded. With --file alone, the "
                 "paper is read and a command is proposed."
             )
         session.console.info("The paper seems to say this. Nothing was recorded; check it, and run:")
-        session.console.print_line(_proposed_command(filing, file, proposal))
+        session.console.print_line(_propose_command(filing, notice_file, proposal))
         return
     added = session.perform(
         AddNotice(
@@ -77,18 +95,18 @@ def _add_notice(
             kind=kind,
             received_on=received_on,
             due_on=due_on,
-            working_days=days,
+            working_days=working_days,
             issuer=issuer,
-            document_number=document,
+            document_number=document_number,
             owner=owner,
-            file_name=file_name(file),
+            file_name=file_name(notice_file),
             reported_by=reported_by,
         ),
-        file,
+        notice_file,
     )
     console = session.console
     console.info("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
-    if proposal and proposal.due and due_on is None and days is None:
+    if proposal and proposal.due and due_on is None and working_days is None:
         console.warn(
             "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
             "program's advice. To set it, record the notice with --due.",
@@ -96,31 +114,29 @@ def _add_notice(
         )
 
 
-def _read_proposal(session: Session, file: Path) -> NoticeProposal:
-    """Read the notice's text, and return a guess at the content; nothing is recorded.
+def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
+    """Read the text of a notice in a child process, and return a guess at its content; records nothing.
 
-    Raises UsageError for a file that could not be attached.
+    Raises UsageError if the file cannot be attached.  The guess is empty for a file without readable text.
     """
     from archiver.documents.reader import DocumentReader
     from archiver.filings.notice_parser import parse_notice
 
     filing_names = {submission.filing for submission in session.open_archive().index.submissions()}
-    # Check the file first: a pipe would keep the reader waiting.
-    with open_attachment(file), DocumentReader() as reader:
-        return parse_notice(reader.read(file, file.name).lines, sorted(filing_names))
+    # Open the attachment only to check the file: the reader would wait indefinitely for a pipe without a writer.
+    with open_attachment(notice_file), DocumentReader() as reader:
+        document = reader.read(notice_file, notice_file.name)
+        return parse_notice(document.lines, sorted(filing_names))
 
 
-def _proposed_command(filing: str, file: Path, proposal: NoticeProposal) -> str:
-    """Return the command to record the guess, quoted for the shell.
+def _propose_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
+    """Return the command that records the guess, quoted for the shell.
 
-    Parts that the notice does not name are placeholders in capitals, so that nobody runs the command unread.
+    The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
+    placeholder in capitals, which the command refuses, so that a person has to fill it in.
     """
-    command_words: list[object] = [
-        "archiver",
-        "notice",
-        "add",
-        proposal.filings[0] if len(proposal.filings) == 1 else filing,
-    ]
+    named_filing = proposal.filings[0] if len(proposal.filings) == 1 else filing
+    command_words: list[object] = ["archiver", "notice", "add", named_filing]
     command_words += ["--kind", proposal.kind or "KIND"]
     command_words += ["--received", proposal.received.isoformat() if proposal.received else "DATE"]
     if proposal.due:
@@ -129,7 +145,7 @@ def _proposed_command(filing: str, file: Path, proposal: NoticeProposal) -> str:
         command_words += ["--days", str(proposal.days)]
     if proposal.document:
         command_words += ["--document", proposal.document]
-    return " ".join(map(shell_word, [*command_words, "--file", file]))
+    return " ".join(map(shell_word, [*command_words, "--file", notice_file]))
 
 
 @command("Record which submission answered a notice.")
@@ -158,6 +174,7 @@ def _answer_notice(
 @command("List the notices, and papers in the notice folder that no notice names yet.")
 @json_option
 def _list_notices(session: Session, as_json: bool) -> None:
+    """List the notices by number, then the unrecorded papers."""
     from archiver import clock
     from archiver.filings.due.deadlines import deadlines
     from archiver.filings.register import register
@@ -165,41 +182,53 @@ def _list_notices(session: Session, as_json: bool) -> None:
 
     archive = session.open_archive()
     filing_by_name = register(archive.index.life())
-    deadlines_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    unrecorded = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
-    notice_rows: list[dict[str, Any]] = []
-    for notice in sorted(notices, key=lambda notice: notice.number):
-        deadline = deadlines_by_uid.get(f"{notice.filing}:notice:{notice.number}")
-        notice_rows.append(
-            {
-                "number": notice.number,
-                "filing": notice.filing,
-                "kind": notice.kind,
-                "issuer": notice.issuer,
-                "document": notice.document,
-                "received": notice.received.isoformat(),
-                "due": deadline.on.isoformat() if deadline else None,
-                "basis": deadline.basis if deadline else None,
-                "provisional": deadline.provisional if deadline else False,
-                "state": deadline.state(today) if deadline else "done",
-                "owner": notice.owner,
-                "answer": notice.answer,
-                "answered_on": notice.answered_on.isoformat() if notice.answered_on else None,
-                "file": notice.file,
-            }
-        )
-    console = session.console
+    papers = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
+    notice_rows = [
+        _notice_row(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
+        for notice in sorted(notices, key=lambda notice: notice.number)
+    ]
     if as_json:
-        console.print_json(
+        session.console.print_json(
             {
                 "notices": notice_rows,
-                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in unrecorded],
+                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in papers],
             }
         )
-        return
-    if not notice_rows and not unrecorded:
+    else:
+        _print_notices(session.console, notice_rows, papers)
+
+
+def _notice_row(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
+    """Return a notice as a JSON object with days in ISO 8601, and its state on the day ``today``.
+
+    ``deadline`` is the deadline of the answer; None for a notice that needs no answer, such as a revocation.
+    """
+    return {
+        "number": notice.number,
+        "filing": notice.filing,
+        "kind": notice.kind,
+        "issuer": notice.issuer,
+        "document": notice.document,
+        "received": notice.received.isoformat(),
+        "due": deadline.on.isoformat() if deadline else None,
+        "basis": deadline.basis if deadline else None,
+        "provisional": deadline.provisional if deadline else False,
+        "state": deadline.state(today) if deadline else "done",
+        "owner": notice.owner,
+        "answer": notice.answer,
+        "answered_on": notice.answered_on.isoformat() if notice.answered_on else None,
+        "file": notice.file,
+    }
+
+
+def _print_notices(
+    console: Console, notice_rows: Sequence[dict[str, Any]], papers: Sequence[UnrecordedPaper]
+) -> None:
+    """Print the rows of :func:`_notice_row` as a table, then a line for each unrecorded paper."""
+    if not notice_rows and not papers:
         console.info("There are no notices.")
     if notice_rows:
         headings = (
@@ -214,7 +243,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
         table_rows = [[_cell_text(console, key, row[key]) for key in column_keys] for row in notice_rows]
         console.print_table(headings, table_rows)
-    for paper in unrecorded:
+    for paper in papers:
         console.info(
             "A paper that no notice names: {path} in {submission}. Record it with: "
             "archiver notice add {filing!q} --file FILE",
@@ -225,12 +254,13 @@ def _list_notices(session: Session, as_json: bool) -> None:
 
 
 def _cell_text(console: Console, key: str, value: Any) -> str:
+    """Return the value of a notice row's ``key`` for people: codes translated, a dash for None."""
     from archiver.filings.code_names import DEADLINE_STATES, NOTICE_KINDS, word_for
 
     if value is None:
         return "-"
-    code_words = {"kind": NOTICE_KINDS, "state": DEADLINE_STATES}.get(key)
-    return str(value) if code_words is None else console.translate(word_for(value, code_words))
+    word_by_code = {"kind": NOTICE_KINDS, "state": DEADLINE_STATES}.get(key)
+    return str(value) if word_by_code is None else console.translate(word_for(value, word_by_code))
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

@@ -20,6 +20,10 @@ from archiver.cli.session import Session, command
     help="For a website, a document, an App's text, an App's program.",
 )
 def notice_board_command(session: Session, filing: str, text_format: str) -> None:
+    """Write the display text to stdout, unchanged, so that it can be redirected into a file.
+
+    Raises NotFoundError for an unknown filing, UsageError for one without a filing number.
+    """
     from archiver.filings.public_display import display_text
     from archiver.filings.register import Filing, register
     from archiver.store.resolve import find_filing

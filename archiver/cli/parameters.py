@@ -1,4 +1,4 @@
-"""Convert arguments from any locale: names, texts, patterns, days and files."""
+"""Types of command-line parameters: names, texts, patterns, days and files, typed in any locale."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from click.shell_completion import CompletionItem
 from archiver.cli.session import Session
 from archiver.errors import UsageError
 
-#: Encodings of Chinese terminals: from these, Python has decoded an argument correctly.
+#: Encodings of old Chinese terminals.  In such a locale, Python has decoded an argument correctly already.
 _CHINESE_ENCODINGS = ("gb18030", "gbk", "gb2312", "big5", "big5hkscs")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 
 def decode_argument(argument: str) -> str:
-    """Return an argument as UTF-8 text whatever the locale, except in an old Chinese locale.
+    """Return the text that the user typed, although Python decoded its bytes with the encoding of the locale.
 
-    Names in the archive are UTF-8, and a terminal of the locale C passes the bytes one by one.  Bytes in neither
-    encoding stay in the text as surrogates.
+    The bytes of ``argument`` are decoded again, as UTF-8, because names in the archive are UTF-8 and the C locale
+    can decode only ASCII.  In an old Chinese locale, ``argument`` is returned unchanged if it was decoded without
+    error.  Bytes that are not UTF-8 become surrogates, as with ``os.fsdecode``.
     """
     from archiver.store.names import is_utf8
 
@@ -37,47 +38,54 @@ def decode_argument(argument: str) -> str:
 
 
 def file_name(path: Path | None) -> str | None:
-    """Return a file's name without folders, for the journal: in UTF-8 whatever the locale; None for no file."""
+    """Return the last component of ``path`` for the journal; None if ``path`` is None.
+
+    The name is decoded as UTF-8 in every locale.  Bytes that are not UTF-8 become surrogates.
+    """
     return None if path is None else os.fsencode(path.name).decode("utf-8", "surrogateescape")
 
 
 class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in later versions of click
-    """The name of a filing, a submission or a version."""
+    """The name of a filing, a submission or a version; a shell can complete it."""
 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the name as text; bytes outside UTF-8 stay as surrogates."""
+        """Return the name without slashes at its ends; bytes that are not UTF-8 become surrogates."""
         return decode_argument(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the matching filings, submissions and tags of the archive, without printing anything."""
+        """Return the filings, submissions and tags that begin with ``incomplete``, sorted.
+
+        Returns nothing if the configuration cannot be read or the index cannot be opened.  Never prints.
+        """
         from archiver.store.index.queries import Index
 
         try:
             config = ctx.ensure_object(Session).config
             index = Index(config.archive / "index.db", read_only=True)
         except Exception:
-            # A shell that waits for completions is no place for messages: complete nothing.
+            # A message would appear in the middle of the line that the user is typing.
             return []
         submission_names = [str(submission) for submission in index.submissions()]
-        candidates = {*(name.split("/")[0] for name in submission_names), *submission_names, *index.tags()}
+        filing_names = {name.split("/")[0] for name in submission_names}
+        candidates = {*filing_names, *submission_names, *index.tags()}
         index.close()
         return [CompletionItem(name) for name in sorted(candidates) if name.startswith(incomplete)]
 
 
 class RecordedText(ObjectName):
-    """Text for a record, or the name of a record."""
+    """Text that the journal will hold, or the name of a record, such as a hold."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the text; raises UsageError for an argument that is text in no encoding."""
+        """Return the text; raises UsageError for bytes that are neither UTF-8 nor in the locale's encoding."""
         from archiver.store.names import is_utf8
 
         text = decode_argument(value)
         if not is_utf8(text):
-            # An argument in the encoding of a terminal of another language.
+            # Not UTF-8: the terminal may use another encoding, in which Python has decoded the argument.
             text = value
         if not is_utf8(text):
             raise UsageError(
@@ -87,17 +95,18 @@ class RecordedText(ObjectName):
         return text
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return nothing: text for a record is in no list yet."""
+        """Return nothing: the archive has no list of possible texts."""
         return []
 
 
 class MaterialPattern(ObjectName):
-    """A pattern for names of materials, compared with displayed names, too."""
+    """A glob that is matched with the names of materials, both their bytes and the form that listings show."""
 
     name = "pattern"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the pattern with bytes outside UTF-8 percent-encoded, because patterns are journalled."""
+        """Return the pattern with bytes that are not UTF-8 as ``%XX``, because the journal holds only UTF-8."""
+        # Python keeps such a byte as the surrogate U+DC00 + byte, from U+DC80 to U+DCFF.
         return "".join(
             f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char
             for char in decode_argument(value)
@@ -110,7 +119,7 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> date:
-        """Return the typed day; raises UsageError for any other text."""
+        """Return the typed day; raises UsageError for any other text.  A day passes unchanged."""
         from archiver.filings.typed_days import parse_day
 
         return value if isinstance(value, date) else parse_day(value)
@@ -119,19 +128,26 @@ class DayParameter(click.ParamType):  # type: ignore[type-arg]
 def day_option(
     flag: str, parameter_name: str, help_text: str, *, required: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make an option for a day, which the command receives as ``parameter_name``."""
+    """Return a decorator that adds an option for a day.
+
+    The command receives a ``date`` as ``parameter_name``, or None if the option was not typed.
+    """
     return click.option(
         flag, parameter_name, type=DayParameter(), required=required, metavar="DATE", help=help_text
     )
 
 
 def reported_by_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make the option for the person behind a record, which the command receives as ``reported_by``."""
+    """Return a decorator that adds ``--by``: the person behind a record, if not the user who types the command.
+
+    The command receives the name as ``reported_by``, or None if the option was not typed.
+    """
     return click.option("--by", "reported_by", type=RecordedText(), metavar="NAME", help=help_text)
 
 
 class ReadableFile(click.Path):
-    """The path of an existing, readable file."""
+    """The path of an existing, readable file, which the command receives as a ``Path``."""
 
     def __init__(self) -> None:
+        """Refuse folders and files that do not exist or may not be read, with a message of click."""
         super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)

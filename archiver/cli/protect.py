@@ -9,15 +9,20 @@ from archiver.errors import ArchiverError, LazyMessage, StorageError
 
 
 @command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
-@click.option("--off", is_flag=True, help="Take the flag off again, as before a disposal.")
-def protect_command(session: Session, off: bool) -> None:
+@click.option("--off", "is_clearing", is_flag=True, help="Take the flag off again, as before a disposal.")
+def protect_command(session: Session, is_clearing: bool) -> None:
+    """Set or clear the flag of every content object, and journal that.
+
+    Raises StorageError for the first object whose flag cannot be changed; the flags changed until then stay.  A
+    failure to journal is only a warning, because the flags are changed by then.
+    """
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.store.events.evidence_events import ContentProtected
     from archiver.store.permissions import protect_objects
 
     archive = session.open_archive()
     try:
-        changed_count, total_count = protect_objects(archive.content.objects, on=not off)
+        changed_count, total_count = protect_objects(archive.content.objects, on=not is_clearing)
     except OSError as error:
         raise StorageError(
             "The immutable flag of {path} cannot be changed ({reason}). Nothing was lost. It needs root "
@@ -26,7 +31,7 @@ def protect_command(session: Session, off: bool) -> None:
             reason=error.strerror,
         ) from None
     console = session.console
-    if off:
+    if is_clearing:
         console.info(
             "The immutable flag is off: {done} of {total} content objects were changed.",
             done=changed_count,
@@ -44,7 +49,9 @@ def protect_command(session: Session, off: bool) -> None:
         )
         console.info("What is archived from now on is not, until this is run again.")
     try:
-        protected_event = ContentProtected(is_immutable=not off, objects=total_count, changed=changed_count)
+        protected_event = ContentProtected(
+            is_immutable=not is_clearing, objects=total_count, changed=changed_count
+        )
         session.perform(
             RecordNote(action=protected_event.action.value, about="content", details=protected_event.to_details())
         )

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 
 @command("Rebuild the index from the journal; it is derived, and nothing is lost with it.")
-@click.option("--accept", is_flag=True, help="Go on from the last whole event, and journal what was lost.")
-@click.option("--yes", is_flag=True, help="Answer the question of --accept.")
-def reindex_command(session: Session, accept: bool, yes: bool) -> None:
+@click.option(
+    "--accept", "accepts_loss", is_flag=True, help="Go on from the last whole event, and journal what was lost."
+)
+@click.option("--yes", "is_confirmed", is_flag=True, help="Answer the question of --accept.")
+def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) -> None:
+    """Rebuild the index and print the number of versions.
+
+    With ``accepts_loss``, continue after a damaged journal instead, as :func:`_accept_loss` does.
+    """
     archive = session.open_archive()
-    if accept:
-        _accept_loss(session, yes)
+    if accepts_loss:
+        _accept_loss(session, is_confirmed=is_confirmed)
         return
     with archive.writing(session.lock_timeout):
         archive.reindex()
@@ -35,10 +41,13 @@ def reindex_command(session: Session, accept: bool, yes: bool) -> None:
     )
 
 
-def _accept_loss(session: Session, yes: bool) -> None:
-    """Show the loss, ask for consent unless ``--yes`` was typed, and journal the loss.
+def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
+    """Show what was lost, continue the archive from its last whole event, and journal the loss.
 
-    Raises UsageError without consent; nothing is changed then.
+    Asks the user first, unless ``is_confirmed`` or nothing was lost.
+
+    Raises UsageError if the user does not agree or cannot be asked, and StorageError if the user does not own the
+    archive.  Nothing is changed then.
     """
     from archiver.store.repair import accepted_loss
 
@@ -47,10 +56,11 @@ def _accept_loss(session: Session, yes: bool) -> None:
     loss = accepted_loss.assess(archive)
     if not loss.is_empty:
         _print_loss(session, loss)
-        if not yes and not _is_confirmed(session):
+        if not is_confirmed and not _ask_for_consent(session):
             raise UsageError("Nothing was changed. To go on without a question, add: --yes")
-    loss, event = accepted_loss.accept(archive, session.lock_timeout)
-    if event is None:
+    # accept() assesses the loss again under the write lock, because another process may have changed the archive.
+    loss, loss_event = accepted_loss.accept(archive, session.lock_timeout)
+    if loss_event is None:
         console.info("Nothing is missing. The index is rebuilt.")
         return
     console.info(
@@ -59,14 +69,14 @@ def _accept_loss(session: Session, yes: bool) -> None:
             singular="Journalled as event {seq}: {versions} version is lost.",
             count_field="versions",
         ),
-        seq=event.seq,
+        seq=loss_event.seq,
         versions=len(loss.versions),
     )
     console.info("What lies in the watched folder is archived again at the next scan.")
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
-    """Print the end of the journal, the missing events and versions, and the fate of broken refs."""
+    """Print the last whole event, what is missing after it, and what will happen to refs that do not fit it."""
     console = session.console
     console.info(
         "The last whole event is number {seq} of {at}.",
@@ -80,10 +90,8 @@ def _print_loss(session: Session, loss: Loss) -> None:
     for version in loss.versions:
         captured_at = session.format_time(version.captured_at) if version.captured_at else "-"
         console.info("Lost: {tag} ({at}) is not in the journal", tag=version.tag, at=captured_at)
-    for record_name in loss.records:
-        console.info(
-            "Lost: {tag} ({at}) is not in the journal", tag=record_name, at=session.format_time(record_name.at)
-        )
+    for record in loss.records:
+        console.info("Lost: {tag} ({at}) is not in the journal", tag=record, at=session.format_time(record.at))
     for ref in loss.unknown_refs:
         if ref in loss.dangling_refs:
             console.info("Removed, since what it names is missing: {ref}", ref=ref)
@@ -93,8 +101,11 @@ def _print_loss(session: Session, loss: Loss) -> None:
         console.info("Set again from the journal: {ref}", ref=ref)
 
 
-def _is_confirmed(session: Session) -> bool:
-    """Return True if a person at a terminal says yes; a script has to say ``--yes``."""
+def _ask_for_consent(session: Session) -> bool:
+    """Ask the user at the terminal; return True for yes.
+
+    Returns False without asking if stdin is no terminal: a script has to use ``--yes``.
+    """
     if not sys.stdin.isatty():
         return False
     return click.confirm(session.console.translate(LazyMessage("Journal this loss, and go on?")))

@@ -11,20 +11,13 @@ from archiver.errors import LazyMessage, StorageError
 @command("Send what is due to those who have to know; each step once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 def remind_command(session: Session, dry_run: bool) -> None:
+    """Send the reminders and print their number; with ``dry_run`` only print them.
+
+    Raises StorageError if some could not be sent; the others were sent and journalled.
+    """
     console = session.console
     if dry_run:
-        from archiver.actions.context import ActionContext
-        from archiver.actions.reminder_actions import pending_reminders
-
-        _, reminders = pending_reminders(
-            ActionContext(session.open_archive(), session.config, session.lock_timeout)
-        )
-        for reminder in reminders:
-            console.info("To {role}:", role=reminder.role)
-            for item in reminder.items:
-                console.print_line(f"  {console.translate(item.line)}")
-        if not reminders:
-            console.info("Nothing is to be sent.")
+        _print_pending_reminders(session)
         return
     from archiver.actions.reminder_actions import SendReminders
 
@@ -39,3 +32,18 @@ def remind_command(session: Session, dry_run: bool) -> None:
             "the addresses and the channel.",
             roles=", ".join(result["failed"]),
         )
+
+
+def _print_pending_reminders(session: Session) -> None:
+    """Print each reminder that is due: the recipient, then a line for each deadline."""
+    from archiver.actions.context import ActionContext
+    from archiver.actions.reminder_actions import pending_reminders
+
+    console = session.console
+    _, reminders = pending_reminders(ActionContext(session.open_archive(), session.config, session.lock_timeout))
+    for reminder in reminders:
+        console.info("To {role}:", role=reminder.role)
+        for item in reminder.items:
+            console.print_line(f"  {console.translate(item.line)}")
+    if not reminders:
+        console.info("Nothing is to be sent.")

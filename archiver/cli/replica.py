@@ -34,6 +34,11 @@ _style_option = click.option(
 @_style_option
 @click.option("--no-lock", is_flag=True, help="Use a bucket that does not lock; status says so from then on.")
 def _init_replica(session: Session, url: str, endpoint: str, region: str, style: str, no_lock: bool) -> None:
+    """Test the bucket, and journal it as the archive's replica in place of any earlier one.
+
+    Raises UsageError for a bad URL or a prefix of another archive, and StorageError if the bucket cannot be used,
+    or if it does not lock objects and ``--no-lock`` was not typed.
+    """
     from archiver.replica import create
 
     console = session.console
@@ -54,26 +59,32 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 @command("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
 def _sync_replica(session: Session, as_json: bool) -> None:
+    """Bring the bucket up to date, and print what was done and what could not be done.
+
+    With ``-v``, also prints each lock that was extended.  Raises ConfigError without a bucket in the settings, and
+    StorageError if the bucket fails; what was sent until then stays recorded.
+    """
     from archiver.actions.maintenance_actions import SyncReplica
 
-    sync_reply = session.perform(SyncReplica())
-    summary, console = sync_reply.pop("done"), session.console
+    sync_result = session.perform(SyncReplica())
+    # "done" is a message for people, which JSON does not contain.
+    summary, console = sync_result.pop("done"), session.console
     if as_json:
-        console.print_json(sync_reply)
+        console.print_json(sync_result)
         return
     console.info("{summary}", summary=summary)
     if session.verbose:
-        for extended_lock in sync_reply["extended"]:
+        for extended_lock in sync_result["extended"]:
             console.info(
                 "Locked until {until}: {object}", until=extended_lock["until"], object=extended_lock["object"]
             )
-    for locked_object in sync_reply["locked"]:
+    for locked_object in sync_result["locked"]:
         console.info(
             "Disposed of here, locked there until {until}: {sha256}",
             until=locked_object["until"],
             sha256=locked_object["sha256"],
         )
-    for sha256 in sync_reply["missing"]:
+    for sha256 in sync_result["missing"]:
         console.info("Neither here nor there: {sha256}. Run archiver verify.", sha256=sha256)
 
 
@@ -82,44 +93,61 @@ def _sync_replica(session: Session, as_json: bool) -> None:
     "--url", type=RecordedText(), required=True, metavar="s3://BUCKET/PREFIX", help="Where the replica lies."
 )
 @click.option(
-    "--to", "target", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
+    "--to", "target_folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
 )
 @_endpoint_option
 @_region_option
 @_style_option
-@click.option("--credentials", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600.")
-@click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key.")
+@click.option(
+    "--credentials", "credentials_file", type=click.Path(path_type=Path), metavar="FILE", help="Keys, mode 0600."
+)
+@click.option(
+    "--keys", "key_folder", type=click.Path(path_type=Path), metavar="DIR", help="The backup of the signing key."
+)
 @click.option("--only-history", is_flag=True, help="No content: for a quick look.")
 def _rebuild_archive(
     session: Session,
     url: str,
-    target: Path,
+    target_folder: Path,
     endpoint: str,
     region: str,
     style: str,
-    credentials: Path | None,
-    keys: Path | None,
+    credentials_file: Path | None,
+    key_folder: Path | None,
     only_history: bool,
 ) -> None:
+    """Rebuild the archive and write a configuration file next to it, without any configuration of its own.
+
+    Safe to repeat after a failure: objects that have arrived are not downloaded again.  Content that the bucket
+    lacks is listed, and is no failure.  Raises UsageError for a bad URL, and StorageError if the bucket cannot be
+    read or the folder cannot be written.
+    """
     from archiver.config.bucket_access import BucketAccess
     from archiver.replica.rebuild import rebuild_from_url
 
     console = session.console
-    bucket_access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials)
+    bucket_access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials_file)
     rebuild_result, config_file = rebuild_from_url(
-        url, bucket_access, target, keys, only_history=only_history, progress=console.progress_display()
+        url,
+        bucket_access,
+        target_folder,
+        key_folder,
+        only_history=only_history,
+        progress=console.progress_display(),
     )
     console.info(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",
         events=rebuild_result.event_count,
         objects=rebuild_result.object_count,
         bytes=rebuild_result.byte_count,
-        path=target,
+        path=target_folder,
     )
     for sha256 in rebuild_result.missing_content:
         console.info("Not in the bucket: {sha256}", sha256=sha256)
-    if keys is None:
-        console.info("The signing key never leaves the server: put its backup into {path}.", path=target / "keys")
+    if key_folder is None:
+        console.info(
+            "The signing key never leaves the server: put its backup into {path}.", path=target_folder / "keys"
+        )
     console.info("Check it with: archiver --config {path!q} verify", path=config_file)
 
 

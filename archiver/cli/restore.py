@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archiver.cli.parameters import MaterialPattern, ObjectName
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, UsageError
+
+if TYPE_CHECKING:
+    from archiver.restore.restoration import PlacedVersion
+    from archiver.store.archive import Archive
 
 
 @command("Bring a version back: every byte checked, times and empty folders too.")
@@ -33,31 +39,29 @@ def restore_command(
     overwrite: str,
     dry_run: bool,
 ) -> None:
+    """Compare the selected materials with the target, write them, and journal the restore.
+
+    With ``dry_run``, only the comparison is printed.  Raises UsageError for a target inside the watched folder or
+    the archive, or if files differ and ``overwrite`` is ``never``; nothing is written then.  Raises NotFoundError
+    if nothing matches, and StorageError for damaged content.  A failure to journal is only a warning, because the
+    restore is complete by then.
+    """
     from pathlib import Path
 
-    from archiver import clock
     from archiver.actions.maintenance_actions import RecordNote
     from archiver.restore import restoration
-    from archiver.store.resolve import find_filing, find_version
 
     archive = session.open_archive()
     target_folder = Path(target)
     restoration.check_target(target_folder, session.config.watch, session.config.archive)
-    if at_time is None:
-        versions = [restoration.PlacedVersion(find_version(archive, name), b"")]
-    elif "/" in name:
-        raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
-    else:
-        filing = find_filing(archive, name)
-        versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    placed_versions = _select_versions(session, archive, name, at_time)
     restored_items = [
         item
-        for version, folder_below in versions
-        for item in restoration.list_items(archive, version, globs, folder_below)
+        for version, subfolder in placed_versions
+        for item in restoration.list_items(archive, version, globs, subfolder)
     ]
-    restore_plan = restoration.plan_restore(
-        target_folder, [version.tag for version, _ in versions], restored_items
-    )
+    tags = [placed_version.version.tag for placed_version in placed_versions]
+    restore_plan = restoration.plan_restore(target_folder, tags, restored_items)
     console = session.console
     console.info(
         "{versions}: {new} new, {same} already there, {differing} differ",
@@ -81,3 +85,24 @@ def restore_command(
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")
+
+
+def _select_versions(session: Session, archive: Archive, name: str, at_time: str | None) -> list[PlacedVersion]:
+    """Return the versions that the user asked for.
+
+    Without ``at_time``, ``name`` is the tag of one version.  With it, ``name`` is a filing, and the newest version
+    of each submission at that time is returned.
+
+    Raises NotFoundError if there is no such version, UsageError if ``at_time`` is no time or ``name`` no filing.
+    """
+    from archiver import clock
+    from archiver.restore import restoration
+    from archiver.store.resolve import find_filing, find_version
+
+    if at_time is None:
+        return [restoration.PlacedVersion(find_version(archive, name), b"")]
+    if "/" in name:
+        raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
+    filing = find_filing(archive, name)
+    versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from archiver.errors import Reporter
     from archiver.intake.snapshot import SkippedPath
 
-#: Between two comparisons, while a daemon archives the rest.
-_RETRY_SECONDS = 0.5
+#: Pause between two scans of the watched folder while ``run --once`` waits for a running daemon.
+_RESCAN_SECONDS = 0.5
 
 
 @command("Watch the folder and archive every change. Ctrl-C ends it cleanly.")
@@ -36,18 +36,26 @@ _RETRY_SECONDS = 0.5
     help="Quiet period for this run.",
 )
 @click.option(
-    "--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log; json: a line each."
+    "--log",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Form of the log; json: a line each.",
 )
-def run_command(session: Session, once: bool, settle_seconds: float | None, log: str) -> None:
-    # Ctrl-C during the imports, most of the first second, ends the process: nothing has begun.
+def run_command(session: Session, once: bool, settle_seconds: float | None, log_format: str) -> None:
+    """Run the service until SIGINT or SIGTERM; SIGHUP reloads the configuration.  With ``once``, only catch up.
+
+    ``settle_seconds`` overrides the configured quiet period if it is not None.
+    """
+    # The imports take most of the first second.  Ctrl-C ends the process until then, because nothing has begun.
     keyboard_interrupt.exit_at_once(keyboard_interrupt.EXIT_CODE)
     from archiver.daemon.log import Log
 
-    # The kernel sends SIGIO to processes that hold leases on files; the default is to end the process.
+    # The kernel sends SIGIO to a process with leases on files, and by default that ends the process.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    # Until the reading group is known, nobody else may read files of the archive.
+    # Create files that only their owner can read, until it is known which group may read the archive.
     os.umask(umask_for(None))
-    report = _LogPrinter(session.console, log == "json")
+    report = _LogPrinter(session.console, as_json=log_format == "json")
     if once:
         _catch_up(session, Log(report), settle_seconds)
         return
@@ -62,6 +70,13 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log:
 
 
 def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) -> None:
+    """Capture every finished change once, and report each path that is still not archived.
+
+    If a daemon runs, waits until that daemon has archived everything, and captures nothing itself.
+
+    Raises NotArchived if a finished file cannot be captured, Busy if the running daemon takes too long, and
+    whatever error makes the archive refuse captures.  Paths that are still changing raise nothing.
+    """
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
 
@@ -71,7 +86,7 @@ def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) 
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
             remainder = daemon.run_once()
     except Busy:
-        # Cron beside a service: all that counts is a complete archive, whichever process completed it.
+        # A scheduled run while the service runs: it does not matter which process completes the archive.
         if not _is_kept_complete(session, report):
             raise
         return
@@ -93,9 +108,10 @@ def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) 
 
 
 def _is_kept_complete(session: Session, report: Reporter) -> bool:
-    """Wait until the running daemon has archived every finished file; return False if that takes too long.
+    """Wait until a scan finds no difference between the watched folder and what the running daemon has archived.
 
-    Raises NotArchived for files that the daemon cannot read.
+    Returns False if the daemon ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if the
+    only remaining paths cannot be read.
     """
     from archiver import clock
     from archiver.intake.capture_now import scan_beside_daemon
@@ -105,28 +121,30 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.describe_holder(archive.root / "daemon.lock"):
-        differences = scan_beside_daemon(archive, session.config)
-        unreadable = [item for item in differences.skipped if is_unreadable(item)]
-        if not differences.changed and unreadable:
-            _report_unreadable(session, report, unreadable)
-            raise _not_archived(len(unreadable))
-        if not differences.changed:
+        scan_result = scan_beside_daemon(archive, session.config)
+        unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
+        if not scan_result.changed and unreadable_paths:
+            _report_unreadable(session, report, unreadable_paths)
+            raise _not_archived(len(unreadable_paths))
+        if not scan_result.changed:
             report("The daemon {holder} keeps the archive complete.", holder=holder)
             return True
         if clock.monotonic() >= deadline:
             return False
-        time.sleep(_RETRY_SECONDS)
+        time.sleep(_RESCAN_SECONDS)
     return False
 
 
-def _report_unreadable(session: Session, report: Reporter, unreadable: Iterable[SkippedPath]) -> None:
-    for item in unreadable:
-        # The watched folder itself has an empty path.
-        path = item.path or os.fsencode(session.config.watch)
-        report("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=item.reason)
+def _report_unreadable(session: Session, report: Reporter, unreadable_paths: Iterable[SkippedPath]) -> None:
+    """Report each path that cannot be read, with the reason."""
+    for skipped_path in unreadable_paths:
+        # The path is relative to the watched folder, and empty for the watched folder itself.
+        path = skipped_path.path or os.fsencode(session.config.watch)
+        report("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=skipped_path.reason)
 
 
 def _not_archived(count: int) -> NotArchived:
+    """Return the error to raise when ``count`` paths could not be archived."""
     return NotArchived(
         LazyMessage.define(
             "{count} paths could not be archived. Nothing archived was lost. Mend what stands in "
@@ -139,13 +157,18 @@ def _not_archived(count: int) -> NotArchived:
 
 
 class _LogPrinter:
-    """Print the log: lines for people, or JSON for a collector."""
+    """A Reporter that prints the log: sentences for people, or JSON lines for a log collector."""
 
-    def __init__(self, console: Console, as_json: bool) -> None:
+    def __init__(self, console: Console, *, as_json: bool) -> None:
+        """Print on ``console``, in its language.  With ``as_json``, even a quiet console prints every line."""
         self._console = console
         self._as_json = as_json
 
     def __call__(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
+        """Print one message; with ``problem``, the code of the kind of trouble, as a warning.
+
+        Raises OSError or ValueError if the line cannot be written.
+        """
         message = message_from(template, fields)
         if self._as_json:
             self._print_json_line(message, problem)
@@ -155,6 +178,7 @@ class _LogPrinter:
             self._console.info(message)
 
     def _print_json_line(self, message: LazyMessage, problem: str) -> None:
+        """Print a message as one line of JSON on stdout, with the message's fields as further members as text."""
         from archiver import clock
 
         log_record = {
@@ -167,4 +191,5 @@ class _LogPrinter:
         print(json.dumps(log_record), flush=True)
 
     def _field_text(self, value: object) -> str:
+        """Return the value of a field as it appears in the sentence."""
         return self._console.translate(LazyMessage("{value}", value=value))

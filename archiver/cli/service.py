@@ -20,6 +20,7 @@ service_command = command_group("Run archiver as a service of the system.")
 @command("Write a systemd unit for this configuration, and say what to do next.")
 @click.option(
     "--user",
+    "user_name",
     type=RecordedText(),
     default="archiver",
     show_default=True,
@@ -28,59 +29,66 @@ service_command = command_group("Run archiver as a service of the system.")
 )
 @click.option(
     "--to",
+    "unit_file",
     default="/etc/systemd/system/archiver.service",
     show_default=True,
     metavar="FILE",
     help="Where the unit is written.",
 )
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
-def _install_unit(session: Session, user: str, to: str, only_print: bool) -> None:
+def _install_unit(session: Session, user_name: str, unit_file: str, only_print: bool) -> None:
+    """Write the unit for this very program and configuration file; systemd itself is not touched.
+
+    Raises UsageError for a user who could not run the service, StorageError if the unit cannot be written.
+    """
     from archiver.config.location import find_config_file
     from archiver.daemon import unit
 
     config = session.config
     config_file = Path(os.path.abspath(find_config_file(session.config_file, os.environ)))
+    # The service replaces the metrics file, so it writes to the folder around it.
     writable_folders = [config.metrics_textfile.parent] if config.metrics_textfile else []
     program = Path(os.path.abspath(sys.argv[0]))
-    unit_text = unit.render_unit(program, config_file, config.archive, config.watch, user, writable_folders)
+    unit_text = unit.render_unit(program, config_file, config.archive, config.watch, user_name, writable_folders)
     if only_print:
         print(unit_text, end="")
         return
-    _check_owner(config.archive, user)
+    _check_owner(config.archive, user_name)
     try:
-        Path(to).write_text(unit_text, encoding="utf-8")
+        Path(unit_file).write_text(unit_text, encoding="utf-8")
     except OSError as error:
         raise StorageError(
             "{path} cannot be written ({reason}). Nothing was changed. Run this as root, or name another file "
             "with --to.",
-            path=to,
+            path=unit_file,
             reason=error.strerror,
         ) from None
-    session.console.info("The unit is at {path}.", path=to)
+    session.console.info("The unit is at {path}.", path=unit_file)
     session.console.info(
         "Start it now and at every boot: systemctl daemon-reload; systemctl enable --now archiver"
     )
 
 
-def _check_owner(archive: Path, user: str) -> None:
-    """Refuse a user whose service would start and fail, because the archive belongs to somebody else.
+def _check_owner(archive: Path, user_name: str) -> None:
+    """Refuse a user as whom the service would start and then fail.
 
-    Raises UsageError if there is no such user, or another user owns the archive.
+    Raises UsageError if there is no such user, or if the archive belongs to another user.  An archive that does
+    not exist yet belongs to nobody.
     """
     try:
-        account = pwd.getpwnam(user)
+        account = pwd.getpwnam(user_name)
     except KeyError:
         raise UsageError(
             "There is no user {user}. Nothing was written. Make it first: useradd --system --home-dir {archive!q} "
             "--shell /usr/sbin/nologin {user!q}",
-            user=user,
+            user=user_name,
             archive=archive,
         ) from None
     if is_there(archive) and archive.stat().st_uid != account.pw_uid:
         raise UsageError(
             "The archive {archive} does not belong to {user}. Nothing was written. Give it to the service first: "
             "chown -R {user!q}: {archive!q}",
-            user=user,
+            user=user_name,
             archive=archive,
         )
 

@@ -1,4 +1,4 @@
-"""Give every command the global options, the configuration, the open archive and the console."""
+"""The state of one command, and the decorators that turn a function into a command."""
 
 from __future__ import annotations
 
@@ -29,47 +29,61 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """The global options of a command, and every archive opened until :meth:`close`."""
+    """The global options of one command, with everything that depends on them: settings, archive and console.
 
-    config_file: str | None = None
-    lang: str | None = None
-    verbose: int = 0
+    Owns the archives that it opens; :meth:`close` closes them.
+    """
+
+    config_file: str | None = None  # as typed; None: search the usual places
+    lang: str | None = None  # zh or en, as typed; None: from the settings or the locale
+    verbose: int = 0  # how often -v was typed
     quiet: bool = False
-    #: How many seconds to wait for another writer.
-    lock_timeout: float = 30.0
-    _config: Config | None = None
+    lock_timeout: float = 30.0  # seconds to wait for another process that is writing
+    _config: Config | None = None  # None until the settings are needed
     _open_archives: list[Archive] = field(default_factory=list)
 
     @property
     def console(self) -> Console:
-        """Return a console in the language of the options, else of the settings, else of the locale."""
+        """Return a console in the typed language, otherwise in that of the settings, otherwise of the locale.
+
+        Settings that have not been read yet are not read for this.
+        """
         configured_language = self._config.lang if self._config else None
         return Console(choose_language(self.lang or configured_language, os.environ), self.quiet)
 
     @property
     def config(self) -> Config:
-        """Return the settings, read once.  Raises ConfigError or UsageError for unusable settings."""
+        """Return the settings; the first access reads them and prints warnings about them.
+
+        Raises as :meth:`read_config` does.
+        """
         if self._config is None:
             self._config = self.read_config()
         return self._config
 
     def read_config(self) -> Config:
-        """Read the settings from the file, and print warnings; raises ConfigError or UsageError."""
+        """Read the settings from the file, print warnings about them, and return them.
+
+        Does not change the session, so that a running service can keep its settings if this raises.
+
+        Raises ConfigError for the first problem in the file, and whatever :meth:`check_config` raises.
+        """
         config = self.check_config().require()
-        # Not self.console, which does not know the language of these settings yet.
+        # self.console does not know the language of the new settings yet.
         console = Console(choose_language(self.lang or config.lang, os.environ), self.quiet)
         for warning in config.warnings:
             console.warn("{warning}", warning=warning)
         return config
 
     def use_config(self, config: Config) -> None:
-        """Use ``config`` from now on, and its language."""
+        """Make ``config`` the session's settings; consoles created from now on use its language."""
         self._config = config
 
     def check_config(self) -> CheckedFile:
-        """Read the file, and collect every problem instead of raising for the first.
+        """Read the configuration file; return the settings, or every problem that stands in the way.
 
-        Raises ConfigError, UsageError or StorageError for a missing or unreadable file.
+        Raises UsageError if the file of ``--config`` does not exist, ConfigError if no file is found or it is not
+        TOML, and StorageError if it cannot be read.
         """
         from archiver.config.loader import check_in_force
         from archiver.config.location import unreadable_config
@@ -86,10 +100,13 @@ class Session:
         return check_in_force(self.config_file, os.environ)
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
-        """Open the archive named in the settings, until :meth:`close`.
+        """Open the archive that the settings name; :meth:`close` closes it.
 
-        Raises StorageError if the archive cannot be read, or if git would obey foreign settings and
-        ``restores_settings`` is False.
+        Messages about repairs are printed as warnings.  With ``restores_settings``, git settings and hooks that
+        are not archiver's own are replaced when the archive is first opened for writing.  Otherwise they are
+        refused, because git would obey them.
+
+        Raises ConfigError if there is no archive, StorageError if it is refused or cannot be read.
         """
         from archiver.store.archive import Archive
 
@@ -102,15 +119,22 @@ class Session:
         return archive
 
     def retention_policy(self, archive: Archive) -> Policy:
-        """Return the retention policy in force: a shorter period than once promised has no effect."""
+        """Combine the settings with every retention period that was ever in force in ``archive``.
+
+        A shorter period in the settings has no effect, because a promised retention is never shortened.
+        """
         from archiver.retention.policy import policy_in_force
 
         return policy_in_force(self.config, archive.index.promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
-        """Carry out a request on the archive: in this process as the owner, else through the daemon.
+        """Carry out a request on the archive, and return the result of the action.
 
-        Raises whatever the action raises, and StorageError if no daemon listens.
+        Runs in this process if the user owns the archive.  Otherwise the daemon is asked to run it, and the daemon
+        learns from the kernel who asks.  ``attachment`` is a file to send along with the request.
+
+        Raises whatever the action raises, UsageError if the attachment cannot be read, and StorageError if the
+        daemon cannot be reached.
         """
         from archiver.actions import client
         from archiver.actions.context import ActionContext
@@ -118,6 +142,7 @@ class Session:
 
         if client.is_owner(self.config.archive):
             with client.open_attachment(attachment) as stream:
+                # Use the archive that the command has open: opening it again would repeat the checks.
                 archive = self._open_archives[-1] if self._open_archives else self.open_archive()
                 context = ActionContext(
                     archive, self.config, self.lock_timeout, stream, self.console.progress_display()
@@ -126,7 +151,10 @@ class Session:
         return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
 
     def override_reason(self, force: bool, reason: str | None) -> str | None:
-        """Return the reason for ``--force``, None without the flag.  Raises UsageError for a missing reason."""
+        """Return ``reason`` with ``--force``, otherwise None; raises UsageError for ``--force`` without a reason.
+
+        ``--reason`` may be typed for another purpose, and does not override anything without ``--force``.
+        """
         if force and not (reason or "").strip():
             raise UsageError(
                 "--force needs a --reason, for whoever reads this in three years. Nothing was changed."
@@ -139,15 +167,15 @@ class Session:
             self._open_archives.pop().close()
 
     def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
-        """Return a typed time in the configured zone.
+        """Parse a time that the user typed in ISO 8601; the result always has a time zone.
 
-        A bare date means its end, or with ``end_of_day`` False its beginning.  Raises UsageError for any other
-        text.
+        A time without a zone is in the configured zone.  A date alone means the last microsecond of that day, or
+        its first one if ``end_of_day`` is False.  Raises UsageError for any other text.
         """
         from datetime import datetime, time
 
         try:
-            if len(text) == 10:
+            if len(text) == len("2026-05-01"):
                 day = datetime.fromisoformat(text).date()
                 time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
                 return datetime.combine(day, time_of_day, self.config.zone)
@@ -159,24 +187,25 @@ class Session:
         return typed_time if typed_time.tzinfo else typed_time.replace(tzinfo=self.config.zone)
 
     def format_time(self, journalled_time: str) -> str:
-        """Return a journalled time in the configured zone, for people."""
+        """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
         from archiver import clock
 
         return clock.parse(journalled_time).astimezone(self.config.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _store_option(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Make a callback to keep an option in the session, before or after the command's name.
+def _store_option(attribute_name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return a callback for click that stores an option's value in an attribute of the session.
 
-    An absent option changes nothing: it may have been given before the command's name.
+    A global option may be typed before or after the command's name, so click calls back for both places.  The
+    place without the option must not overwrite the value from the other, so an absent option is not stored.
     """
 
-    def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
+    def store_value(context: click.Context, _: click.Parameter, value: Any) -> None:
         session = context.ensure_object(Session)
         if value not in (None, 0, False):
-            setattr(session, name, value)
+            setattr(session, attribute_name, value)
 
-    return callback
+    return store_value
 
 
 _GLOBAL_OPTIONS = (
@@ -212,38 +241,40 @@ _GLOBAL_OPTIONS = (
 
 
 def global_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the global options."""
+    """Add the global options to a command, as a decorator; their values go to the Session, not to ``function``."""
     for option_decorator in reversed(_GLOBAL_OPTIONS):
         function = option_decorator(function)
     return function
 
 
 def command_group(help_text: str) -> localized.LocalizedGroup:
-    """Make a group of commands with the global options."""
+    """Return a new, empty group of commands with the global options; the caller adds the commands."""
 
     @global_options
-    def call() -> None:
+    def do_nothing() -> None:
         pass
 
-    new_group: localized.LocalizedGroup = click.group(cls=localized.LocalizedGroup, help=help_text)(call)
+    new_group: localized.LocalizedGroup = click.group(cls=localized.LocalizedGroup, help=help_text)(do_nothing)
     return new_group
 
 
 def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a command with the global options and the Session as first argument.
+    """Return a decorator that turns a function into a command with the global options.
 
-    The help is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
+    The function receives the Session as its first argument.  The session is closed when the function ends.
+    ``help_text`` is not the function's docstring, because PYTHONOPTIMIZE=2 removes docstrings.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         @click.pass_context
-        def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+        def run_with_session(context: click.Context, *args: Any, **kwargs: Any) -> Any:
             session = context.ensure_object(Session)
             with closing(session):
+                # From here on there may be work to undo, so Ctrl-C has to raise KeyboardInterrupt.
                 keyboard_interrupt.raise_again()
                 return function(session, *args, **kwargs)
 
-        return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(call))
+        return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(run_with_session))
 
     return decorate

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from archiver.cli.parameters import ObjectName, json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archiver.cli.console import Console
+    from archiver.model import Material, Version
+
+#: Digits of a SHA-256 in the table: enough to compare by eye, and the table still fits the screen.
+_DIGEST_DIGITS = 16
+
 
 @command("List one version's materials.")
 @click.argument("tag", type=ObjectName())
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
-    from archiver.documents.integrity import NOTES
-    from archiver.store.names import text
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
+    if as_json:
+        session.console.print_json(_as_json(version, materials))
+        return
+    _print_version(session, version)
+    _print_materials(session.console, materials)
+
+
+def _as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
+    """Return a version and its materials as a JSON object; empty folders are listed apart from the files.
+
+    ``health`` and ``submit_reasons`` are present only if there is something to say.
+    """
+    from archiver.store.names import text
+
     file_entries = [
         {
             "path": text(material.path),
@@ -31,22 +54,23 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
         for material in materials
         if material.sha256
     ]
+    submit_reasons = {
+        submission_record.tag: submission_record.reason
+        for submission_record in version.submitted
+        if submission_record.reason
+    }
+    document = {
+        "tag": version.tag,
+        "commit": version.commit,
+        "materials": file_entries,
+        "folders": [text(material.path) for material in materials if material.sha256 is None],
+    }
+    return document | ({"submit_reasons": submit_reasons} if submit_reasons else {})
+
+
+def _print_version(session: Session, version: Version) -> None:
+    """Print the version's tag and capture time, its disposal if any, and its submissions to the regulator."""
     console = session.console
-    if as_json:
-        folder_names = [text(material.path) for material in materials if material.sha256 is None]
-        submit_reasons = {
-            submission_record.tag: submission_record.reason
-            for submission_record in version.submitted
-            if submission_record.reason
-        }
-        document = {
-            "tag": version.tag,
-            "commit": version.commit,
-            "materials": file_entries,
-            "folders": folder_names,
-        }
-        console.print_json(document | ({"submit_reasons": submit_reasons} if submit_reasons else {}))
-        return
     console.info("{tag}, captured {at}", tag=version.tag, at=session.format_time(version.captured_at))
     if version.disposed:
         console.info("Its content was disposed of under certificate {name}.", name=version.disposed)
@@ -59,8 +83,17 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
         )
         if submission_record.reason:
             console.info("  Reason given: {reason}", reason=submission_record.reason)
-    material_rows = [
-        (file_entry["path"], file_entry["size"], str(file_entry["sha256"])[:16]) for file_entry in file_entries
+
+
+def _print_materials(console: Console, materials: Sequence[Material]) -> None:
+    """Print the files, then the empty folders, as a table, and then the files that look damaged."""
+    from archiver.documents.integrity import NOTES
+    from archiver.store.names import text
+
+    material_rows: list[tuple[str, object, str]] = [
+        (text(material.path), material.size, material.sha256[:_DIGEST_DIGITS])
+        for material in materials
+        if material.sha256
     ]
     material_rows += [(text(material.path) + "/", "-", "-") for material in materials if material.sha256 is None]
     console.print_table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,16 +10,24 @@ from archiver.cli.parameters import json_option
 from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage, Unhealthy
 
-#: A lag of the compliance clock that needs no explanation: longer, and the report names the causes.
+if TYPE_CHECKING:
+    from archiver.replica.replica_status import ReplicaStatus
+    from archiver.status.disk_forecast import DiskForecast
+    from archiver.status.health_report import HealthReport
+
+#: The longest lag of the compliance clock without an explanation of its causes.
 _UNEXPLAINED_LAG_SECONDS = 60
-#: More, and the state of the archive is off the screen; the last line names the command for the rest.
+#: Number of deadlines to print.  More would push the state of the archive off the screen.
 _MAX_TO_DO = 10
 
 
 @command("Health, backlog, skipped files with reasons, protection level, clock.")
 @json_option
-@click.option("--check", is_flag=True, help="Exit 9 when something needs attention, for monitoring.")
-def status_command(session: Session, as_json: bool, check: bool) -> None:
+@click.option(
+    "--check", "fails_on_problems", is_flag=True, help="Exit 9 when something needs attention, for monitoring."
+)
+def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
+    """Print the report; with ``--check``, raise Unhealthy if it has problems."""
     from archiver.status.health_report import report_health
 
     health = report_health(session.open_archive(), session.config)
@@ -27,12 +35,13 @@ def status_command(session: Session, as_json: bool, check: bool) -> None:
         session.console.print_json(health.as_json())
     else:
         _print_report(session, health)
-    if check and health.problems:
+    if fails_on_problems and health.problems:
         problems = "; ".join(map(session.console.translate, health.problems))
         raise Unhealthy("Unhealthy: {problems}.", problems=problems)
 
 
-def _print_report(session: Session, health: Any) -> None:
+def _print_report(session: Session, health: HealthReport) -> None:
+    """Print the report for people: tasks, archive and service, files, replica, and last the problems."""
     from archiver.status.protection import PROTECTION
 
     console = session.console
@@ -51,6 +60,23 @@ def _print_report(session: Session, health: Any) -> None:
     console.info("Protection: {level}", level=PROTECTION[health.protection])
     _print_hooks_path(session, health)
     _print_space(session, health.space)
+    _print_clock(session, health)
+    _print_files(session, health)
+    if health.last_problem:
+        console.info(
+            "Last problem: {problem} ({at})",
+            problem=health.last_problem.message,
+            at=session.format_time(health.last_problem.at),
+        )
+    _print_lost_versions(session, health)
+    _print_replica(session, health.replica)
+    for problem in health.problems:
+        console.info("Attention: {problem}", problem=problem)
+
+
+def _print_clock(session: Session, health: HealthReport) -> None:
+    """Print the compliance clock with its lag, and the times of the last timestamp and the last checkpoint."""
+    console = session.console
     console.info(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
         clock=session.format_time(health.compliance_time),
@@ -67,38 +93,38 @@ def _print_report(session: Session, health: Any) -> None:
         console.info("Last time-stamp token: {at}", at=session.format_time(health.last_token_time))
     if health.last_checkpoint:
         console.info("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint))
-    for tag, latest in health.changed_since_submitted:
-        console.info("Changed since submitted: {tag} is newer than {submitted}", tag=latest, submitted=tag)
+
+
+def _print_files(session: Session, health: HealthReport) -> None:
+    """Print what a person should know about files: newer than submitted, damaged, waiting, or skipped."""
+    console = session.console
+    for submitted_tag, newest_tag in health.changed_since_submitted:
+        console.info(
+            "Changed since submitted: {tag} is newer than {submitted}", tag=newest_tag, submitted=submitted_tag
+        )
     _print_doubtful_files(session, health)
-    for item, since in health.pending:
+    for pending_path, since in health.pending:
         console.info(
             "Pending: {path}: {reason} (since {since})",
-            path=item.path,
-            reason=item.reason,
+            path=pending_path.path,
+            reason=pending_path.reason,
             since=session.format_time(since),
         )
     if health.pending_count > len(health.pending):
         console.info("Pending: {count} changes in all", count=health.pending_count)
-    for item in health.skipped:
-        console.info("Skipped: {path}: {reason}", path=item.path, reason=item.reason)
-    if health.last_problem:
-        console.info(
-            "Last problem: {problem} ({at})",
-            problem=health.last_problem.message,
-            at=session.format_time(health.last_problem.at),
-        )
-    _print_lost_versions(session, health)
-    _print_replica(session, health.replica)
-    for problem in health.problems:
-        console.info("Attention: {problem}", problem=problem)
+    for skipped_path in health.skipped:
+        console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
 
 
-def _print_to_do(session: Session, health: Any) -> None:
-    """Print the pending tasks of people, the most urgent first."""
+def _print_to_do(session: Session, health: HealthReport) -> None:
+    """Print the tasks of people: the most urgent deadlines, alerts, and papers to record as notices.
+
+    At most ``_MAX_TO_DO`` deadlines are printed; a line with their number and the command for the rest follows.
+    """
     from archiver.filings.due.reminders import deadline_line
 
-    for due in health.open_deadlines[:_MAX_TO_DO]:
-        session.console.info("To do: {line}", line=deadline_line(due, health.today))
+    for deadline in health.open_deadlines[:_MAX_TO_DO]:
+        session.console.info("To do: {line}", line=deadline_line(deadline, health.today))
     if len(health.open_deadlines) > _MAX_TO_DO:
         session.console.info(
             "To do: {count} matters in all. See: archiver deadlines", count=len(health.open_deadlines)
@@ -114,7 +140,8 @@ def _print_to_do(session: Session, health: Any) -> None:
         )
 
 
-def _print_doubtful_files(session: Session, health: Any) -> None:
+def _print_doubtful_files(session: Session, health: HealthReport) -> None:
+    """Print the files of newest versions that looked damaged when they were captured."""
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
 
@@ -127,7 +154,8 @@ def _print_doubtful_files(session: Session, health: Any) -> None:
         )
 
 
-def _print_lost_versions(session: Session, health: Any) -> None:
+def _print_lost_versions(session: Session, health: HealthReport) -> None:
+    """Print the versions and other records that databases set aside contain, but the journal does not."""
     for lost_version in health.lost_versions:
         session.console.info(
             "Lost: {tag} ({at}) is not in the journal",
@@ -140,7 +168,8 @@ def _print_lost_versions(session: Session, health: Any) -> None:
         )
 
 
-def _print_replica(session: Session, replica: Any) -> None:
+def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
+    """Print how far the replica is behind the archive; nothing if the archive has no replica."""
     if replica is None:
         return
     console = session.console
@@ -166,7 +195,8 @@ def _print_replica(session: Session, replica: Any) -> None:
         )
 
 
-def _print_hooks_path(session: Session, health: Any) -> None:
+def _print_hooks_path(session: Session, health: HealthReport) -> None:
+    """Warn if the user's git settings keep git from running the archive's hooks, which refuse deletions."""
     if health.hooks_path:
         session.console.info(
             "  The guard does not hold for git typed by hand in {repository}: {origin} sets core.hooksPath to "
@@ -178,7 +208,8 @@ def _print_hooks_path(session: Session, health: Any) -> None:
         )
 
 
-def _print_space(session: Session, space: Any) -> None:
+def _print_space(session: Session, space: DiskForecast) -> None:
+    """Print the free space and, if known, the growth and the days until the disk is full."""
     console = session.console
     free_gigabytes = f"{space.free_bytes / 1e9:.1f}"
     if space.bytes_per_day is None:

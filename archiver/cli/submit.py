@@ -48,6 +48,11 @@ def submit_command(
     receipt: Path | None,
     reported_by: str | None,
 ) -> None:
+    """Sign and record the submission, then warn of files in it that look damaged.
+
+    Raises UsageError or SubmissionRefused if the version must not be signed as it is, and NotFoundError for an
+    unknown submission or version.  Nothing is recorded then.
+    """
     from archiver.actions.submission_actions import SubmitVersion
 
     submitted = session.perform(
@@ -76,7 +81,10 @@ def submit_command(
 
 
 def _warn_of_broken_files(session: Session, tag: str) -> None:
-    """Warn of broken files before the regulator does; the version is signed as submitted."""
+    """Print a warning for each file of the version that looked damaged when it was captured.
+
+    The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.
+    """
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
     from archiver.store.resolve import find_version

@@ -35,6 +35,11 @@ def verify_command(
     with_replica: bool,
     replica_sample: float | None,
 ) -> None:
+    """Verify the archive, print the findings, and raise FindingsPresent if there are any.
+
+    ``sample`` and ``replica_sample`` are percentages of the objects to hash: all and none by default.  Raises
+    StorageError if the archive cannot be opened; the findings of the checks without git are printed first.
+    """
     from archiver.replica.connect import check_replica
     from archiver.verify.whole_archive import verify
     from archiver.verify.witness import parse_witness
@@ -70,7 +75,10 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings of an unopened archive; the refusal to open says the reason."""
+    """Print the findings that can be made without git, for an archive that cannot be opened.
+
+    Prints nothing if there are none: the error from opening the archive states the reason.
+    """
     from archiver.verify.whole_archive import verify_without_git
 
     report = verify_without_git(session.config.archive)
@@ -79,7 +87,7 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
-    """Print the findings with their meaning, the counts of checked objects, and further notes."""
+    """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
     from archiver.verify.findings import TABLE
 
     console = session.console
