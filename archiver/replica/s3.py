@@ -281,7 +281,7 @@ class S3Bucket(Bucket):
         try:
             with narrowed_errors(self._settings.url, may_be_forbidden=True):
                 request()
-        except RequestForbidden:
+        except RequestForbidden:  # The answer to the question, and no failure.
             return True
         return False
 

@@ -48,7 +48,7 @@ class ExpectedCommit:
     changed_blobs: dict[bytes, str | None]
 
 
-class ExpectedMaterial(NamedTuple):
+class RecordedMaterial(NamedTuple):
     """The content of a path in a version."""
 
     sha256: str | None  # None for an empty folder
@@ -156,7 +156,7 @@ class JournalState:
     #: Branch -> number of the newest version.
     newest_numbers: dict[str, int] = field(default_factory=dict)
     #: Branch -> path -> content of the path in the newest version.
-    materials: dict[str, dict[str, ExpectedMaterial]] = field(default_factory=dict)
+    materials: dict[str, dict[str, RecordedMaterial]] = field(default_factory=dict)
     #: SHA-256 -> size in bytes, of all content that was ever captured. Empty files have no content object.
     content_sizes: dict[str, int] = field(default_factory=dict)
     #: Tag of a submitted version -> name of the algorithm -> digest of the manifest in hexadecimal.

@@ -16,10 +16,10 @@ from archiver.store.git.repository import Repository
 from archiver.verify.disposals import update_holding_spans
 from archiver.verify.expected import (
     ExpectedCommit,
-    ExpectedMaterial,
     ForwardReferences,
     JournalEntry,
     JournalState,
+    RecordedMaterial,
 )
 from archiver.verify.findings import VerifyReport, verbatim
 
@@ -61,7 +61,7 @@ def apply_capture(entry: JournalEntry, state: JournalState, references: ForwardR
 
 
 def _apply_changes(
-    changes: Sequence[Mapping[str, Any]], materials: dict[str, ExpectedMaterial], content_sizes: dict[str, int]
+    changes: Sequence[Mapping[str, Any]], materials: dict[str, RecordedMaterial], content_sizes: dict[str, int]
 ) -> dict[bytes, str | None]:
     """Apply the parsed lines of ``changes.jsonl`` to ``materials``, and add new content to ``content_sizes``.
 
@@ -80,7 +80,7 @@ def _apply_changes(
         if change["op"] in (Op.DELETE, Op.RMDIR):
             continue
         sha256, size = change.get("sha256"), change.get("size", 0)
-        materials[change["path"]] = ExpectedMaterial(sha256, size)
+        materials[change["path"]] = RecordedMaterial(sha256, size)
         if sha256 is not None:
             blobs[_tree_path(change["path"])] = _blob_id(_lfs_pointer(sha256, size))
         if sha256 is not None and size:
@@ -141,7 +141,7 @@ def _check_commit_and_tag(
         report.add_finding("A041", tag_name, LazyMessage("its tag names another commit"))
 
 
-def _digest_manifest(materials: Mapping[str, ExpectedMaterial]) -> dict[str, str]:
+def _digest_manifest(materials: Mapping[str, RecordedMaterial]) -> dict[str, str]:
     """Return the digests of a version's manifest in hexadecimal, by the name of the algorithm.
 
     The manifest has one line of canonical JSON per path, in the byte order of the paths.
