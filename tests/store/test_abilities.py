@@ -122,7 +122,7 @@ def _refusing(fchmod: Call) -> Call:
 
 
 def _is_tried(descriptor: int) -> bool:
-    return filesystem_abilities._TRIAL in os.readlink(f"/proc/self/fd/{descriptor}")
+    return filesystem_abilities._TRIAL_NAME in os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 def _folding(stat: Call) -> Call:

@@ -21,7 +21,11 @@ from tests.support.other_user import CHECKOUT
 REQUEST_BYTES = 1 << 17
 #: Variables that only the program itself reads, and only when it runs. Others, such as LC_ALL, PATH or LD_PRELOAD,
 #: matter to the interpreter's start or to what is imported.
-_PASSED_VARIABLES = frozenset({"HOME", "PYTEST_CURRENT_TEST", "ARCHIVER_CONFIG"})
+_PASSED_VARIABLES = frozenset({"HOME", "TMPDIR", "PYTEST_CURRENT_TEST", "ARCHIVER_CONFIG"})
+#: The environment of every test that sets nothing itself, whichever test starts the server: see tests/conftest.py.
+_COMMON_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "ARCHIVER_"))
+} | {"LC_ALL": "C.UTF-8"}
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,13 @@ class CommandServer:
     """The forking process; one for each process of pytest."""
 
     def __init__(self) -> None:
-        self._environment = dict(os.environ)
         self._socket, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far_end:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.command_server", str(far_end.fileno())],
                 cwd=CHECKOUT,
                 pass_fds=[far_end.fileno()],
+                env=_COMMON_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
             )
         atexit.register(self.close)
@@ -66,7 +70,7 @@ class CommandServer:
         def relevant(variables: Mapping[str, str]) -> dict[str, str]:
             return {name: value for name, value in variables.items() if name not in _PASSED_VARIABLES}
 
-        return relevant(environment) == relevant(self._environment)
+        return relevant(environment) == relevant(_COMMON_ENVIRONMENT)
 
     def run(
         self,
