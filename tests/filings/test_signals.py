@@ -12,7 +12,7 @@ import pytest
 from archiver.filings import change_detection
 from archiver.store.events.filing_events import ReleaseSignalled
 from archiver.store.writer import Draft
-from tests.filings.test_desk import filed
+from tests.filings.test_filing_commands import filed
 from tests.support.site import Site
 
 SECRET = "root:$6$salt$digest:20000:0:99999:7:::\n"
