@@ -24,13 +24,13 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     Does nothing if the newest event is a checkpoint already, or the journal is empty.  A failure is printed as a
     warning and not raised: the package is still useful, and its report shows how far the signatures reach.
     """
-    from archiver.actions.checkpoint_actions import SignArchive
+    from archiver.actions.checkpoint_actions import MakeCheckpoint
 
     newest_event = archive.journal.head()
     if newest_event is None or newest_event.action == Action.CHECKPOINT:
         return
     try:
-        session.perform(SignArchive())
+        session.perform(MakeCheckpoint())
     except ArchiverError as error:
         session.console.warn(error.message)
 

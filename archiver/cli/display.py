@@ -25,7 +25,7 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
     from archiver.actions.display_actions import CheckDisplay
     from archiver.errors import Unhealthy
 
-    display_check = session.perform(CheckDisplay(filing=filing, page_name=file_name(page)), page)
+    display_check = session.perform(CheckDisplay(filing_name=filing, page_name=file_name(page)), page)
     console = session.console
     failing_pages = []
     for page_result in display_check["pages"]:

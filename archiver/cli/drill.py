@@ -24,9 +24,9 @@ def drill_command(session: Session, file_count: int, as_json: bool) -> None:
 
     The scratch folder is removed afterwards.  Raises StorageError if a file does not come back as it was archived.
     """
-    from archiver.actions.maintenance_actions import RehearseRestore
+    from archiver.actions.maintenance_actions import RunRestoreDrill
 
-    result = session.perform(RehearseRestore(file_count=file_count))
+    result = session.perform(RunRestoreDrill(file_count=file_count))
     if as_json:
         session.console.print_json(result)
         return

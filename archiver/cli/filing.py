@@ -300,7 +300,7 @@ def _update_filing(
         changed_fields["products"] = list(products)
     updated = session.perform(
         UpdateFiling(
-            filing=filing,
+            filing_name=filing,
             changed_fields=changed_fields,
             review_status=status,
             portal_wording=portal_text,
@@ -328,7 +328,9 @@ def _update_filing(
 def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 
-    ended = session.perform(EndFiling(filing=filing, ended_on=ended_on, reason=reason, reported_by=reported_by))
+    ended = session.perform(
+        EndFiling(filing_name=filing, ended_on=ended_on, reason=reason, reported_by=reported_by)
+    )
     session.console.info(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
         filing=ended["filing"],

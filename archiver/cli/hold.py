@@ -19,7 +19,9 @@ hold_command = command_group("Named reasons not to dispose of something, whateve
 def _place_hold(session: Session, name: str, target: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
-    placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=reported_by))
+    placed = session.perform(
+        PlaceHold(hold_name=name, held_object_name=target, reason=reason, reported_by=reported_by)
+    )
     session.console.info("{object} is held by {name}.", object=placed["object"], name=name)
 
 
@@ -31,7 +33,9 @@ def _place_hold(session: Session, name: str, target: str, reason: str, reported_
 def _lift_hold(session: Session, name: str, target: str | None, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
-    lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=reported_by))
+    lifted = session.perform(
+        LiftHold(hold_name=name, held_object_name=target, reason=reason, reported_by=reported_by)
+    )
     for object_name in lifted["objects"]:
         session.console.info("{object} is not held by {name} any more.", object=object_name, name=name)
 

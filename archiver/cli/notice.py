@@ -91,7 +91,7 @@ def _add_notice(
         return
     added = session.perform(
         AddNotice(
-            filing=filing,
+            filing_name=filing,
             kind=kind,
             received_on=received_on,
             due_on=due_on,
@@ -161,7 +161,9 @@ def _answer_notice(
     from archiver.actions.filing_actions import AnswerNotice
 
     answered = session.perform(
-        AnswerNotice(notice_number=number, submission=submission, answered_on=answered_on, reported_by=reported_by)
+        AnswerNotice(
+            notice_number=number, submission_name=submission, answered_on=answered_on, reported_by=reported_by
+        )
     )
     session.console.info(
         "Notice {number} was answered on {on} with {submission}.",

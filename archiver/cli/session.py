@@ -138,17 +138,17 @@ class Session:
         """
         from archiver.actions import client
         from archiver.actions.context import ActionContext
-        from archiver.actions.registry import perform
+        from archiver.actions.registry import perform_action
 
-        if client.is_owner(self.config.archive):
+        if client.owns_archive(self.config.archive):
             with client.open_attachment(attachment) as stream:
                 # Use the archive that the command has open: opening it again would repeat the checks.
                 archive = self._open_archives[-1] if self._open_archives else self.open_archive()
                 context = ActionContext(
                     archive, self.config, self.lock_timeout, stream, self.console.progress_display()
                 )
-                return perform(context, request)
-        return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
+                return perform_action(context, request)
+        return client.send_to_daemon(self.config.archive, request, self.lock_timeout, attachment)
 
     def override_reason(self, force: bool, reason: str | None) -> str | None:
         """Return ``reason`` with ``--force``, otherwise None; raises UsageError for ``--force`` without a reason.

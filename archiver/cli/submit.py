@@ -57,7 +57,7 @@ def submit_command(
 
     submitted = session.perform(
         SubmitVersion(
-            submission=name,
+            submission_name=name,
             version_number=version_number,
             submitted_on=submitted_on,
             kind=kind,
