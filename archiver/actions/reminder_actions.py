@@ -53,7 +53,7 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
 
 @action("remind")
 def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
-    """Send the reminders that are due, and journal each one as soon as the service for its address has accepted it.
+    """Send the reminders that are due, and journal each one as soon as the service that delivers it accepts it.
 
     The result counts the items of all reminders that were sent (``sent``), and lists the recipients that could not
     be reached (``failed``, as "ROLE (NUMBER)" with the number of the role's address, from 1). Their reminders are
