@@ -97,7 +97,7 @@ def audit_command(
         recipient = None if recipient is None else typed(recipient, "recipient")
         reason = None if reason is None else typed(reason, "reason")
         archive = session.open_archive()
-        restoration.check_target(Path(target), session.config.watch, session.config.archive)
+        restoration.check_target_is_outside(Path(target), session.config.watch, session.config.archive)
         export_selection = ExportSelection(
             filings=[find_filing(archive, filing) for filing in filings],
             submissions=[str(find_submission(archive, submission)) for submission in submissions],

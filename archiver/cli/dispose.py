@@ -198,12 +198,12 @@ def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     Creates the folder if it is missing, and overwrites files of the same names.  Raises UsageError for a folder
     inside the watched folder or the archive.
     """
-    from archiver.restore.restoration import check_target
+    from archiver.restore.restoration import check_target_is_outside
     from archiver.retention.certificate import read_certificate
     from archiver.store import names
 
     target_folder = Path(target)
-    check_target(target_folder, session.config.watch, session.config.archive)
+    check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     certificate_files = read_certificate(session.open_archive(), plan_id)
     target_folder.mkdir(parents=True, exist_ok=True)
     for file_name, content in certificate_files.items():

@@ -51,10 +51,10 @@ def _change_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
-    from archiver.restore.restoration import check_target
+    from archiver.restore.restoration import check_target_is_outside
 
     target_folder = Path(target)
-    check_target(target_folder, session.config.watch, session.config.archive)
+    check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     back_up_key(session.open_archive(), target_folder, session.lock_timeout)
     session.console.info(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=target_folder

@@ -53,12 +53,12 @@ def restore_command(
 
     archive = session.open_archive()
     target_folder = Path(target)
-    restoration.check_target(target_folder, session.config.watch, session.config.archive)
+    restoration.check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     placed_versions = _select_versions(session, archive, name, at_time)
     restored_items = [
         item
         for version, subfolder in placed_versions
-        for item in restoration.list_items(archive, version, globs, subfolder)
+        for item in restoration.list_restore_items(archive, version, globs, subfolder)
     ]
     tags = [placed_version.version.tag for placed_version in placed_versions]
     restore_plan = restoration.plan_restore(target_folder, tags, restored_items)
@@ -66,13 +66,13 @@ def restore_command(
     console.info(
         "{versions}: {new} new, {same} already there, {differing} differ",
         versions=", ".join(restore_plan.version_tags),
-        new=len(restore_plan.new),
-        same=len(restore_plan.same),
-        differing=len(restore_plan.differing),
+        new=len(restore_plan.new_files),
+        same=len(restore_plan.same_files),
+        differing=len(restore_plan.differing_files),
     )
     if dry_run:
         return
-    written_bytes = restoration.apply_plan(
+    written_bytes = restoration.apply_restore_plan(
         archive.content, restore_plan, restoration.Overwrite(overwrite), console.progress_display()
     )
     console.info(
@@ -81,7 +81,7 @@ def restore_command(
         bytes=written_bytes,
     )
     try:
-        session.perform(RecordNote(**restoration.journal_arguments_for_restore(restore_plan, written_bytes)))
+        session.perform(RecordNote(**restoration.note_arguments_for_restore(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")
@@ -104,5 +104,5 @@ def _select_versions(session: Session, archive: Archive, name: str, at_time: str
     if "/" in name:
         raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
     filing = find_filing(archive, name)
-    versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+    versions = restoration.find_versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]
