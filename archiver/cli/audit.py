@@ -121,7 +121,7 @@ def audit_command(
             sm3=session.config.sm3,
             sign_journal=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
-                session.lang or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
+                session.typed_language or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
             ),
         )
     console = session.console

@@ -1,4 +1,8 @@
-"""``archiver checkpoint``."""
+"""``archiver checkpoint``: sign the journal, and print the witness line.
+
+A *witness line* is one line of text that people keep outside of the archive. It proves later that the archive
+continues from this checkpoint.
+"""
 
 from __future__ import annotations
 

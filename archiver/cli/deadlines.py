@@ -50,9 +50,9 @@ def deadlines_command(
     from archiver.filings.register import register
 
     archive = session.open_archive()
-    known_filings = register(archive.index.life()).values()
+    filings = register(archive.index.life()).values()
     today = clock.today(session.config.zone)
-    shown_deadlines = deadlines(known_filings) if includes_done else open_deadlines(known_filings)
+    shown_deadlines = deadlines(filings) if includes_done else open_deadlines(filings)
     if within_days is not None:
         shown_deadlines = [
             deadline for deadline in shown_deadlines if deadline.on <= today + timedelta(days=within_days)
@@ -72,14 +72,14 @@ def deadlines_command(
         )
         return
     if as_json:
-        console.print_json([_as_json(deadline, today) for deadline in shown_deadlines])
+        console.print_json([_deadline_as_json(deadline, today) for deadline in shown_deadlines])
     elif not shown_deadlines:
         console.info("Nothing is due.")
     else:
         _print_deadlines(console, shown_deadlines, today)
 
 
-def _as_json(deadline: Deadline, today: date) -> dict[str, Any]:
+def _deadline_as_json(deadline: Deadline, today: date) -> dict[str, Any]:
     """Return a deadline as a JSON object with days in ISO 8601 and its state on the day ``today``."""
     return {
         "uid": deadline.uid,

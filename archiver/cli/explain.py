@@ -33,16 +33,16 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
         archive.index, version, material_path, session.retention_policy(archive), compliance_time
     )
     if as_json:
-        session.console.print_json(_as_json(version.tag, explanation))
+        session.console.print_json(_explanation_as_json(version.tag, explanation))
     else:
         _print_explanation(session, name, explanation)
 
 
-def _as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
+def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
     """Return the decision about a version or a material's content as a JSON object.
 
-    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, ``anchor`` in
-    UTC.
+    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, and
+    ``anchor``, the event from which a retention period counts, in UTC.
     """
     decision = explanation.decision
     return {

@@ -13,7 +13,7 @@ from archiver.cli.parameters import (
     ReadableFile,
     RecordedText,
     day_option,
-    file_name,
+    file_name_to_record,
     json_option,
     reported_by_option,
 )
@@ -48,7 +48,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
             next_due = {"next_due": next_deadline.on.isoformat() if next_deadline else None}
-            filing_documents.append(_as_json(filing) | next_due)
+            filing_documents.append(_filing_as_json(filing) | next_due)
         console.print_json(filing_documents)
         return
     filing_rows = []
@@ -87,7 +87,7 @@ def _show_filing(session: Session, name: str, known_until: str | None, as_json: 
     filing_name = find_filing(session.open_archive(), name)
     (filing,) = _read_register(session, known_until, filing_name)
     if as_json:
-        session.console.print_json(_as_json(filing))
+        session.console.print_json(_filing_as_json(filing))
     else:
         _print_filing(session, filing)
 
@@ -113,7 +113,7 @@ def _read_register(
     return [filing_by_name.get(filing_name) or Filing(filing_name) for filing_name in sorted(filing_names)]
 
 
-def _as_json(filing: Filing) -> dict[str, Any]:
+def _filing_as_json(filing: Filing) -> dict[str, Any]:
     """Return a filing with its records as a JSON object; records are in the journal's order, days in ISO 8601."""
     from archiver.filings.register_codes import FIELDS
 
@@ -290,7 +290,7 @@ def _update_filing(
     """
     from archiver.actions.filing_actions import UpdateFiling
 
-    override_reason = session.override_reason(force, reason)
+    reason_for_force = session.reason_for_force(force, reason)
     changed_fields: dict[str, Any] = {
         field_name: value.isoformat() if isinstance(value, date) else value
         for field_name, value in fields.items()
@@ -305,8 +305,8 @@ def _update_filing(
             review_status=status,
             portal_wording=portal_text,
             checked_on=checked_on,
-            screenshot_name=file_name(evidence),
-            number_override_reason=override_reason,
+            screenshot_name=file_name_to_record(evidence),
+            number_override_reason=reason_for_force,
             reported_by=reported_by,
         ),
         evidence,

@@ -19,10 +19,10 @@ hold_command = command_group("Named reasons not to dispose of something, whateve
 def _place_hold(session: Session, name: str, target: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
-    placed = session.perform(
+    placed_hold = session.perform(
         PlaceHold(hold_name=name, held_object_name=target, reason=reason, reported_by=reported_by)
     )
-    session.console.info("{object} is held by {name}.", object=placed["object"], name=name)
+    session.console.info("{object} is held by {name}.", object=placed_hold["object"], name=name)
 
 
 @command("Lift a hold, from one thing or from everything that it holds.")
@@ -33,10 +33,10 @@ def _place_hold(session: Session, name: str, target: str, reason: str, reported_
 def _lift_hold(session: Session, name: str, target: str | None, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
-    lifted = session.perform(
+    lifted_hold = session.perform(
         LiftHold(hold_name=name, held_object_name=target, reason=reason, reported_by=reported_by)
     )
-    for object_name in lifted["objects"]:
+    for object_name in lifted_hold["objects"]:
         session.console.info("{object} is not held by {name} any more.", object=object_name, name=name)
 
 

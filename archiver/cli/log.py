@@ -34,7 +34,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
     decisions = [(version, decide(version, policy, compliance_time)) for version in versions]
     console = session.console
     if as_json:
-        console.print_json([_as_json(version, decision) for version, decision in decisions])
+        console.print_json([_version_as_json(version, decision) for version, decision in decisions])
         return
     if not decisions:
         console.info("No versions yet. They appear once archiver run has seen materials.")
@@ -88,7 +88,7 @@ def _find_scope(archive: Archive, name: str | None) -> _Scope:
     return _Scope(resolve.find_filing(archive, name), None)
 
 
-def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
+def _version_as_json(version: Version, decision: Decision) -> dict[str, Any]:
     """Return a version and the decision on its retention as a JSON object; times are ISO 8601."""
     return {
         "tag": version.tag,

@@ -14,7 +14,7 @@ from archiver.cli.parameters import (
     ReadableFile,
     RecordedText,
     day_option,
-    file_name,
+    file_name_to_record,
     json_option,
     reported_by_option,
 )
@@ -99,7 +99,7 @@ def _add_notice(
             issuer=issuer,
             document_number=document_number,
             owner=owner,
-            file_name=file_name(notice_file),
+            file_name=file_name_to_record(notice_file),
             reported_by=reported_by,
         ),
         notice_file,
@@ -188,22 +188,22 @@ def _list_notices(session: Session, as_json: bool) -> None:
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
     papers = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
-    notice_rows = [
-        _notice_row(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
+    notice_documents = [
+        _notice_as_json(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)
     ]
     if as_json:
         session.console.print_json(
             {
-                "notices": notice_rows,
+                "notices": notice_documents,
                 "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in papers],
             }
         )
     else:
-        _print_notices(session.console, notice_rows, papers)
+        _print_notices(session.console, notice_documents, papers)
 
 
-def _notice_row(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
+def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
     """Return a notice as a JSON object with days in ISO 8601, and its state on the day ``today``.
 
     ``deadline`` is the deadline of the answer; None for a notice that needs no answer, such as a revocation.
@@ -227,12 +227,12 @@ def _notice_row(notice: Notice, deadline: Deadline | None, today: date) -> dict[
 
 
 def _print_notices(
-    console: Console, notice_rows: Sequence[dict[str, Any]], papers: Sequence[UnrecordedPaper]
+    console: Console, notice_documents: Sequence[dict[str, Any]], papers: Sequence[UnrecordedPaper]
 ) -> None:
-    """Print the rows of :func:`_notice_row` as a table, then a line for each unrecorded paper."""
-    if not notice_rows and not papers:
+    """Print the rows of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
+    if not notice_documents and not papers:
         console.info("There are no notices.")
-    if notice_rows:
+    if notice_documents:
         headings = (
             LazyMessage("Notice"),
             LazyMessage("Filing"),
@@ -243,7 +243,7 @@ def _print_notices(
             LazyMessage("Answer"),
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
-        table_rows = [[_cell_text(console, key, row[key]) for key in column_keys] for row in notice_rows]
+        table_rows = [[_cell_text(console, key, row[key]) for key in column_keys] for row in notice_documents]
         console.print_table(headings, table_rows)
     for paper in papers:
         console.info(

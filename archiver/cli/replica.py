@@ -73,7 +73,7 @@ def _sync_replica(session: Session, as_json: bool) -> None:
         console.print_json(sync_result)
         return
     console.info("{summary}", summary=summary)
-    if session.verbose:
+    if session.verbosity:
         for extended_lock in sync_result["extended"]:
             console.info(
                 "Locked until {until}: {object}", until=extended_lock["until"], object=extended_lock["object"]
@@ -133,7 +133,7 @@ def _rebuild_archive(
         target_folder,
         key_folder,
         only_history=only_history,
-        progress=console.progress_display(),
+        progress=console.make_progress_display(),
     )
     console.info(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",

@@ -73,7 +73,7 @@ def restore_command(
     if dry_run:
         return
     written_bytes = restoration.apply_restore_plan(
-        archive.content, restore_plan, restoration.Overwrite(overwrite), console.progress_display()
+        archive.content, restore_plan, restoration.Overwrite(overwrite), console.make_progress_display()
     )
     console.info(
         "Restored to {target}: {bytes} bytes written, every one checked.",

@@ -30,13 +30,13 @@ def show_command(session: Session, tag: str, as_json: bool) -> None:
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
     if as_json:
-        session.console.print_json(_as_json(version, materials))
+        session.console.print_json(_version_as_json(version, materials))
         return
     _print_version(session, version)
     _print_materials(session.console, materials)
 
 
-def _as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
+def _version_as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
     """Return a version and its materials as a JSON object; empty folders are listed apart from the files.
 
     ``health`` and ``submit_reasons`` are present only if there is something to say.

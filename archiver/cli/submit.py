@@ -12,7 +12,7 @@ from archiver.cli.parameters import (
     ReadableFile,
     RecordedText,
     day_option,
-    file_name,
+    file_name_to_record,
     reported_by_option,
 )
 from archiver.cli.session import Session, command
@@ -62,8 +62,8 @@ def submit_command(
             submitted_on=submitted_on,
             kind=kind,
             filing_number=filing_number,
-            number_override_reason=session.override_reason(force, reason),
-            receipt_name=file_name(receipt),
+            number_override_reason=session.reason_for_force(force, reason),
+            receipt_name=file_name_to_record(receipt),
             reported_by=reported_by,
             exception_reason=reason,
         ),
@@ -76,7 +76,7 @@ def submit_command(
         until=submitted["keep_until"],
         open=submitted["conditions"],
     )
-    session.console.warn_if_unsigned(submitted)
+    session.console.warn_if_checkpoint_failed(submitted)
     _warn_of_broken_files(session, submitted["tag"])
 
 

@@ -52,7 +52,7 @@ def verify_command(
         _print_findings_without_git(session, as_json)
         raise
     sample_percent = 100.0 if sample is None else sample
-    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.progress_display())
+    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display())
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _print_report(session, report, as_json)
