@@ -1,4 +1,4 @@
-"""``archiver audit``."""
+"""``archiver audit``: write the inspection package, a folder from which a stranger can check the archive."""
 
 from __future__ import annotations
 

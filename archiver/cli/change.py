@@ -1,7 +1,7 @@
 """``archiver change``.
 
-A *change* is an open question of a filing: materials changed after the last submission to the regulator, and a
-person decides whether the change is material, so that it must be submitted.
+A *change* records that materials of a filing differ from those last submitted to the regulator. A person decides
+whether it is material, because a material change must be submitted, too.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) 
 
 
 def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
-    """Update the materials and kinds of an undecided change to include changes made since it was recorded.
+    """Update the materials and kinds of an undecided change with what else changed since it was recorded.
 
-    One decision covers them all, because a filing has at most one open change.
+    One decision covers everything, because a filing has at most one undecided change.
     """
     from archiver.filings.change_detection import detect_change
 

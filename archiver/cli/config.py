@@ -174,7 +174,7 @@ def _compare_with_index(config: Config) -> _CheckResult:
 
 
 def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield a warning for each retention period or rule that the settings would extend or extend irrevocably."""
+    """Yield a sentence for each retention period or rule that the settings would add or extend irrevocably."""
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import new_promises, policy_in_force
 

@@ -184,7 +184,7 @@ class _Demo:
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 
     def _wait_for_versions(self, version_count: int) -> None:
-        """Wait until the archive has at least ``version_count`` versions.  Raises DemoFailed after ``_MAX_POLLS`` polls."""
+        """Wait until the archive has ``version_count`` versions; raises DemoFailed after ``_MAX_POLLS`` polls."""
         import json
 
         for _ in range(_MAX_POLLS):
@@ -213,7 +213,7 @@ class _Demo:
             self._console.info("(exit code {code}, as it should be)", code=exit_code)
 
     def _archiver_command(self) -> list[str]:
-        """Return the beginning of a command line that runs archiver with the demo's language and configuration file."""
+        """Return the first words of a command that runs archiver in the demo's language and configuration."""
         return [
             sys.executable,
             "-m",

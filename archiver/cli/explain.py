@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @command("Why something is kept, until when, by which rule, and who could change that.")
-@click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
+@click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
-def explain_command(session: Session, name: str, as_json: bool) -> None:
+def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     """Print the retention of a version, or of the content of one material in it.
 
     Raises NotFoundError for an unknown version or material.
@@ -26,7 +26,7 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
 
     archive = session.open_archive()
     # A ref cannot contain a colon, so the first colon ends the tag.
-    tag, _, material_path = name.partition(":")
+    tag, _, material_path = tag_and_path.partition(":")
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
     explanation = explain_retention(
@@ -35,7 +35,7 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
     if as_json:
         session.console.print_json(_explanation_as_json(version.tag, explanation))
     else:
-        _print_explanation(session, name, explanation)
+        _print_explanation(session, tag_and_path, explanation)
 
 
 def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:

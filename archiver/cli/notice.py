@@ -1,4 +1,8 @@
-"""``archiver notice``."""
+"""``archiver notice``.
+
+A *notice* is a paper of the regulator about a filing. A paper in the notice folder is *unrecorded* until a
+recorded notice has it as its attachment.
+"""
 
 from __future__ import annotations
 
@@ -87,9 +91,9 @@ def _add_notice(
                 "paper is read and a command is proposed."
             )
         session.console.info("The paper seems to say this. Nothing was recorded; check it, and run:")
-        session.console.print_line(_propose_command(filing, notice_file, proposal))
+        session.console.print_line(_proposed_command(filing, notice_file, proposal))
         return
-    added = session.perform(
+    added_notice = session.perform(
         AddNotice(
             filing_name=filing,
             kind=kind,
@@ -105,7 +109,9 @@ def _add_notice(
         notice_file,
     )
     console = session.console
-    console.info("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
+    console.info(
+        "Notice {number} of {filing} is recorded.", number=added_notice["number"], filing=added_notice["filing"]
+    )
     if proposal and proposal.due and due_on is None and working_days is None:
         console.warn(
             "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
@@ -129,8 +135,8 @@ def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
         return parse_notice(document.lines, sorted(filing_names))
 
 
-def _propose_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
-    """Return the command that records the guess, quoted for the shell.
+def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
+    """Return the command that records a notice as ``proposal`` guesses, quoted for the shell.
 
     The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
     placeholder in capitals, which the command refuses, so that a person has to fill it in.
@@ -160,7 +166,7 @@ def _answer_notice(
 ) -> None:
     from archiver.actions.filing_actions import AnswerNotice
 
-    answered = session.perform(
+    answer_result = session.perform(
         AnswerNotice(
             notice_number=number, submission_name=submission, answered_on=answered_on, reported_by=reported_by
         )
@@ -168,8 +174,8 @@ def _answer_notice(
     session.console.info(
         "Notice {number} was answered on {on} with {submission}.",
         number=number,
-        on=answered["on"],
-        submission=answered["submission"],
+        on=answer_result["on"],
+        submission=answer_result["submission"],
     )
 
 
@@ -187,7 +193,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
     deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
+    papers_without_notice = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
     notice_documents = [
         _notice_as_json(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)
@@ -196,11 +202,13 @@ def _list_notices(session: Session, as_json: bool) -> None:
         session.console.print_json(
             {
                 "notices": notice_documents,
-                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in papers],
+                "unclaimed": [
+                    {"submission": paper.submission, "path": paper.path} for paper in papers_without_notice
+                ],
             }
         )
     else:
-        _print_notices(session.console, notice_documents, papers)
+        _print_notices(session.console, notice_documents, papers_without_notice)
 
 
 def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
@@ -227,10 +235,10 @@ def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> d
 
 
 def _print_notices(
-    console: Console, notice_documents: Sequence[dict[str, Any]], papers: Sequence[UnrecordedPaper]
+    console: Console, notice_documents: Sequence[dict[str, Any]], unrecorded_papers: Sequence[UnrecordedPaper]
 ) -> None:
-    """Print the rows of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
-    if not notice_documents and not papers:
+    """Print documents of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
+    if not notice_documents and not unrecorded_papers:
         console.info("There are no notices.")
     if notice_documents:
         headings = (
@@ -243,9 +251,11 @@ def _print_notices(
             LazyMessage("Answer"),
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
-        table_rows = [[_cell_text(console, key, row[key]) for key in column_keys] for row in notice_documents]
-        console.print_table(headings, table_rows)
-    for paper in papers:
+        notice_rows = [
+            [_cell_text(console, key, document[key]) for key in column_keys] for document in notice_documents
+        ]
+        console.print_table(headings, notice_rows)
+    for paper in unrecorded_papers:
         console.info(
             "A paper that no notice names: {path} in {submission}. Record it with: "
             "archiver notice add {filing!q} --file FILE",
@@ -256,7 +266,7 @@ def _print_notices(
 
 
 def _cell_text(console: Console, key: str, value: Any) -> str:
-    """Return the value of a notice row's ``key`` for people: codes translated, a dash for None."""
+    """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
     from archiver.filings.code_names import DEADLINE_STATES, NOTICE_KINDS, word_for
 
     if value is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: The longest lag of the compliance clock without an explanation of its causes.
 _UNEXPLAINED_LAG_SECONDS = 60
 #: Number of deadlines to print.  More would push the state of the archive off the screen.
-_MAX_TO_DO = 10
+_MAX_DEADLINES = 10
 
 
 @command("Health, backlog, skipped files with reasons, protection level, clock.")
@@ -45,7 +45,7 @@ def _print_report(session: Session, health: HealthReport) -> None:
     from archiver.status.protection import PROTECTION
 
     console = session.console
-    _print_to_do(session, health)
+    _print_tasks(session, health)
     console.info("Archive: {path}", path=health.archive_folder)
     console.info(
         "Watched folder: {path} ({state}{why})",
@@ -60,8 +60,8 @@ def _print_report(session: Session, health: HealthReport) -> None:
         submissions=health.submission_count,
     )
     console.info("Protection: {level}", level=PROTECTION[health.protection_level])
-    _print_hooks_path(session, health)
-    _print_space(session, health.disk_forecast)
+    _warn_of_outer_hooks(session, health)
+    _print_disk_forecast(session, health.disk_forecast)
     _print_clock(session, health)
     _print_files(session, health)
     if health.last_problem:
@@ -118,16 +118,17 @@ def _print_files(session: Session, health: HealthReport) -> None:
         console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
 
 
-def _print_to_do(session: Session, health: HealthReport) -> None:
+def _print_tasks(session: Session, health: HealthReport) -> None:
     """Print the tasks of people: the most urgent deadlines, alerts, and papers to record as notices.
 
-    At most ``_MAX_TO_DO`` deadlines are printed; a line with their number and the command for the rest follows.
+    At most ``_MAX_DEADLINES`` deadlines are printed; a line with their number and the command for the rest
+    follows.
     """
     from archiver.filings.due.reminders import deadline_line
 
-    for deadline in health.open_deadlines[:_MAX_TO_DO]:
+    for deadline in health.open_deadlines[:_MAX_DEADLINES]:
         session.console.info("To do: {line}", line=deadline_line(deadline, health.today))
-    if len(health.open_deadlines) > _MAX_TO_DO:
+    if len(health.open_deadlines) > _MAX_DEADLINES:
         session.console.info(
             "To do: {count} matters in all. See: archiver deadlines", count=len(health.open_deadlines)
         )
@@ -197,7 +198,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
         )
 
 
-def _print_hooks_path(session: Session, health: HealthReport) -> None:
+def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
     """Warn if the user's git settings keep git from running the archive's hooks, which refuse deletions."""
     if health.outer_hooks_path:
         session.console.info(
@@ -210,18 +211,18 @@ def _print_hooks_path(session: Session, health: HealthReport) -> None:
         )
 
 
-def _print_space(session: Session, space: DiskForecast) -> None:
+def _print_disk_forecast(session: Session, forecast: DiskForecast) -> None:
     """Print the free space and, if known, the growth and the days until the disk is full."""
     console = session.console
-    free_gigabytes = f"{space.free_bytes / 1e9:.1f}"
-    if space.bytes_per_day is None:
+    free_gigabytes = f"{forecast.free_bytes / 1e9:.1f}"
+    if forecast.bytes_per_day is None:
         console.info("Space: {free} GB free; growth is not known yet", free=free_gigabytes)
-    elif space.full_in_days is None:
+    elif forecast.full_in_days is None:
         console.info("Space: {free} GB free; the archive does not grow", free=free_gigabytes)
     else:
         console.info(
             "Space: {free} GB free; grows by {growth} MB a day, full in about {days} days",
             free=free_gigabytes,
-            growth=f"{space.bytes_per_day / 1e6:.1f}",
-            days=space.full_in_days,
+            growth=f"{forecast.bytes_per_day / 1e6:.1f}",
+            days=forecast.full_in_days,
         )

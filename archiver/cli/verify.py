@@ -37,8 +37,10 @@ def verify_command(
 ) -> None:
     """Verify the archive, print the findings, and raise FindingsPresent if there are any.
 
-    ``sample`` and ``replica_sample`` are percentages of the objects to hash: all and none by default.  Raises
-    StorageError if the archive cannot be opened; the findings of the checks without git are printed first.
+    ``sample`` and ``replica_sample`` are percentages of the content objects to hash, in the archive and in the
+    bucket: all and none by default.  A ``replica_sample`` also compares the bucket, as ``with_replica`` does.
+    Raises StorageError if the archive cannot be opened; the findings of the checks that need no git are printed
+    first.
     """
     from archiver.replica.connect import check_replica
     from archiver.verify.whole_archive import verify
@@ -75,7 +77,7 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings that can be made without git, for an archive that cannot be opened.
+    """Print the findings of the checks that need no git, for an archive that cannot be opened.
 
     Prints nothing if there are none: the error from opening the archive states the reason.
     """

@@ -97,7 +97,7 @@ def field_values(field: RequestField) -> st.SearchStrategy[Any]:
 @given(data=st.data())
 def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) -> None:
     request_type = all_actions()[name].request_type
-    request = request_type(**{f.attribute: data.draw(field_values(f)) for f in request_fields(request_type)})
+    request = request_type(**{f.attribute_name: data.draw(field_values(f)) for f in request_fields(request_type)})
     assert find_action(request).name == name
     message = protocol.encode_message({"action": name, "arguments": encode_request(request)})
     position = 0
