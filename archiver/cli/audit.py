@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,7 @@ from archiver.model import KINDS
 from archiver.store.events.event_kinds import Action
 
 if TYPE_CHECKING:
+    from archiver.audit.package import WrittenPackage
     from archiver.store.archive import Archive
 
 
@@ -85,7 +86,6 @@ def audit_command(
     # Start the copying processes first: they get ready while this process imports and selects the versions.
     with closing(CopyPool()) as copy_pool:
         from archiver import clock
-        from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection, export_record
         from archiver.audit.report_model import Presentation
@@ -124,6 +124,18 @@ def audit_command(
                 session.typed_language or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
             ),
         )
+    _print_and_journal(session, written_package, export_details)
+
+
+def _print_and_journal(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
+    """Print the location and the size of the package, and journal the export.
+
+    ``export_details`` are those of :func:`archiver.audit.export_selection.export_record`.  A failure to journal is
+    only a warning, because the package is complete by then.
+    """
+    from archiver.actions.maintenance_actions import RecordNote
+    from archiver.audit import package
+
     console = session.console
     console.info(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",

@@ -78,7 +78,6 @@ def init_command(
     if the options are impossible or contradict existing files, and StorageError if a folder cannot be written.
     """
     from archiver.store.creation import new_archive
-    from archiver.store.names import text
 
     settings = Config(
         source=Path(session.config_file or HERE),
@@ -90,13 +89,7 @@ def init_command(
     )
     existing_config = _load_existing_config(session, settings)
     settings = existing_config or settings
-    first_event_type = ArchiveAdopted if adopt else ArchiveCreated
-    first_event = first_event_type(
-        watch=text(os.fsencode(settings.watch)),
-        layout=settings.layout,
-        retention_years=settings.retention_years,
-        timezone=settings.timezone,
-    )
+    first_event = _make_first_event(settings, adopt=adopt)
     _check_settings(settings)
     root_certificates = _read_root_certificates(tsa_url, tsa_root, adopt)
     try:
@@ -123,6 +116,19 @@ def init_command(
             reason=error.strerror,
         ) from None
     _print_next_steps(session, settings)
+
+
+def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
+    """Return the event to journal when the archive is created, or adopted from a clone."""
+    from archiver.store.names import text
+
+    event_type = ArchiveAdopted if adopt else ArchiveCreated
+    return event_type(
+        watch=text(os.fsencode(settings.watch)),
+        layout=settings.layout,
+        retention_years=settings.retention_years,
+        timezone=settings.timezone,
+    )
 
 
 def _print_next_steps(session: Session, settings: Config) -> None:
@@ -166,38 +172,38 @@ def _create_archive_and_config(
     opened_archive.close()
 
 
-def _load_existing_config(session: Session, requested: Config) -> Config | None:
+def _load_existing_config(session: Session, typed_settings: Config) -> Config | None:
     """Return the settings in the existing configuration file, or None if there is no file.
 
     Raises UsageError if the file contradicts an option that the user typed.  The default of an option cannot
     contradict the file.
     """
-    if not is_there(requested.source, follow_links=False):
+    if not is_there(typed_settings.source, follow_links=False):
         return None
-    existing = load(requested.source, is_found=session.config_file is None)
+    file_settings = load(typed_settings.source, is_found=session.config_file is None)
     parameter_source = click.get_current_context().get_parameter_source
     repeated_settings = [
-        _RepeatedSetting("archive.path", existing.archive, requested.archive),
-        _RepeatedSetting("watch.path", existing.watch, requested.watch),
-        _RepeatedSetting("timestamp.url", existing.timestamp_url, requested.timestamp_url),
+        _RepeatedSetting("archive.path", file_settings.archive, typed_settings.archive),
+        _RepeatedSetting("watch.path", file_settings.watch, typed_settings.watch),
+        _RepeatedSetting("timestamp.url", file_settings.timestamp_url, typed_settings.timestamp_url),
     ]
     if parameter_source("layout") is not ParameterSource.DEFAULT:
-        repeated_settings.append(_RepeatedSetting("watch.layout", existing.layout, requested.layout))
+        repeated_settings.append(_RepeatedSetting("watch.layout", file_settings.layout, typed_settings.layout))
     if parameter_source("retention_years") is not ParameterSource.DEFAULT:
         repeated_settings.append(
-            _RepeatedSetting("retention.years", existing.retention_years, requested.retention_years)
+            _RepeatedSetting("retention.years", file_settings.retention_years, typed_settings.retention_years)
         )
     for key, value_in_file, typed_value in repeated_settings:
         if value_in_file != typed_value and not _is_same_path(value_in_file, typed_value):
             raise UsageError(
                 "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
                 "them, or name another file with --config.",
-                path=requested.source,
+                path=typed_settings.source,
                 key=key,
                 there=value_in_file,
                 said=typed_value,
             )
-    return existing
+    return file_settings
 
 
 def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:

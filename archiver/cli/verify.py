@@ -11,6 +11,7 @@ from archiver.cli.session import Session, command
 from archiver.errors import FindingsPresent, LazyMessage, StorageError
 
 if TYPE_CHECKING:
+    from archiver.cli.console import Console
     from archiver.verify.findings import VerifyReport
 
 
@@ -89,33 +90,36 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
+    """Print the report for people, or as JSON."""
+    if as_json:
+        session.console.print_json(report.as_json())
+    else:
+        _print_findings(session.console, report)
+
+
+def _print_findings(console: Console, report: VerifyReport) -> None:
     """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
     from archiver.verify.findings import TABLE
 
-    console = session.console
-    if as_json:
-        console.print_json(report.as_json())
-    else:
-        for finding in report.findings:
-            meaning = console.translate(TABLE[finding.code])
-            detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
-            console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+    for finding in report.findings:
+        meaning = console.translate(TABLE[finding.code])
+        detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+    console.info(
+        "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
+        versions=report.version_count,
+        events=report.event_count,
+        objects=report.hashed_objects,
+        bytes=report.hashed_bytes,
+    )
+    for _, note in report.notes:
+        console.info("{note}", note=note)
+    if report.unreferenced_objects:
         console.info(
-            "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
-            versions=report.version_count,
-            events=report.event_count,
-            objects=report.hashed_objects,
-            bytes=report.hashed_bytes,
+            LazyMessage.define(
+                "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
+                singular="{count} content object belongs to no version: an interrupted capture leaves such, "
+                "without harm.",
+            ),
+            count=report.unreferenced_objects,
         )
-        for _, note in report.notes:
-            console.info("{note}", note=note)
-        if report.unreferenced_objects:
-            console.info(
-                LazyMessage.define(
-                    "{count} content objects belong to no version: an interrupted capture leaves such, "
-                    "without harm.",
-                    singular="{count} content object belongs to no version: an interrupted capture leaves such, "
-                    "without harm.",
-                ),
-                count=report.unreferenced_objects,
-            )

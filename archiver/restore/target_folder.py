@@ -40,8 +40,7 @@ class TargetFolder:
     def __init__(self, root: Path, creates_folders: bool) -> None:
         """Prepare to use the folder ``root``, which is opened when the ``with`` block is entered.
 
-        With ``creates_folders``, the methods creates_folders missing folders inside of ``root``, but not ``root``
-        itself.
+        With ``creates_folders``, the methods create missing folders inside of ``root``, but not ``root`` itself.
         """
         self._root = root
         self._creates_folders = creates_folders
