@@ -1,4 +1,8 @@
-"""Sign the current state of the archive: on request, and after every act with legal effect."""
+"""Sign the current state of the archive: on request, and after every act with legal effect.
+
+A *checkpoint* is a signed event of the journal. Its *witness line* is a short text which proves later that the
+archive continues from this checkpoint. A *token* is the signed time of a time-stamp authority (RFC 3161).
+"""
 
 from __future__ import annotations
 
@@ -15,17 +19,17 @@ from archiver.store.events.evidence_events import TimestampReceived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignArchive(Request):
-    """A request to sign the current state of the archive."""
+class MakeCheckpoint(Request):
+    """A request to sign a checkpoint of the archive."""
 
 
 @action("checkpoint")
-def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
+def make_checkpoint_with_token(context: ActionContext, _: MakeCheckpoint) -> dict[str, Any]:
     """Sign a checkpoint, and request a time-stamp for it if an authority is configured.
 
     The result holds the witness line (``line``), the time in the authority's token (``proven``, RFC 3339 in UTC,
-    None without a token), and the reason why the authority gave none (``problem``, else None). If the
-    authority fails, the checkpoint is valid without a token, and the daemon requests one later.
+    None without a token), and the reason why the token could not be obtained or journalled (``problem``, else
+    None). The checkpoint is valid without a token, and the daemon requests one later.
 
     Raises Busy if another process keeps writing, and StorageError if the archive cannot be signed or written.
     """
@@ -43,11 +47,11 @@ def sign_archive(context: ActionContext, _: SignArchive) -> dict[str, Any]:
     return result
 
 
-def sign_checkpoint(context: ActionContext) -> LazyMessage | None:
-    """Sign a checkpoint after a journalled act; return the reason if signing fails, else None.
+def try_make_checkpoint(context: ActionContext) -> LazyMessage | None:
+    """Sign a checkpoint after another action; return the reason if that fails, else None.
 
-    Never raises ArchiverError: the act is journalled and cannot be undone, so the command must not report a
-    failure.
+    Never raises ArchiverError: the other action is journalled and cannot be undone, so its command must not report
+    a failure.
     """
     try:
         make_checkpoint(context.archive, context.lock_timeout)

@@ -19,8 +19,11 @@ from archiver.actions.request_fields import Request, encode_request
 from archiver.errors import StorageError, UsageError
 
 
-def is_owner(archive: Path) -> bool:
-    """Return True if this process runs as the archive's owner, or if the archive cannot be examined."""
+def owns_archive(archive: Path) -> bool:
+    """Return True if this process runs as the user who owns the archive's folder.
+
+    Also returns True if the owner cannot be determined, for example because the folder does not exist.
+    """
     try:
         return os.stat(archive).st_uid == os.geteuid()
     except OSError:
@@ -56,19 +59,19 @@ def open_attachment(path: Path | None) -> Iterator[IO[bytes] | None]:
         yield stream
 
 
-def request_action(
+def send_to_daemon(
     archive: Path, request: Request, lock_timeout: float, attachment: Path | None
 ) -> dict[str, Any]:
-    """Have the daemon of ``archive`` carry out a request, and return the result of the action.
+    """Send a request to the daemon of ``archive``, wait for the reply, and return the result of the action.
 
     ``lock_timeout`` is in seconds. ``attachment`` is the path of the file to send along, None without one. The
-    result is empty if it was too long for a message.
+    result is an empty dict if the daemon could not send it, because it was too long for a message.
 
     Raises any ArchiverError that the action raised in the daemon, UsageError if the attachment cannot be sent, and
     StorageError if no daemon listens or its reply is missing or unreadable. After a missing reply, the action may
     have been carried out nevertheless.
     """
-    with open_attachment(attachment) as stream, _connect(archive) as daemon:
+    with open_attachment(attachment) as stream, _connect_to_daemon(archive) as connection:
         attachment_bytes = stream.read() if stream is not None else None
         attachment_size = None if attachment_bytes is None else len(attachment_bytes)
         message = protocol.ActionMessage(
@@ -77,8 +80,8 @@ def request_action(
         try:
             # The daemon replies to a caller without permission, and hangs up, before it reads the request.
             with suppress(BrokenPipeError, ConnectionResetError):
-                daemon.sendall(message.encode() + (attachment_bytes or b""))
-            reply = protocol.read_message(lambda byte_count: protocol.read_exactly(daemon.recv, byte_count))
+                connection.sendall(message.encode() + (attachment_bytes or b""))
+            reply = protocol.read_message(lambda byte_count: protocol.read_exactly(connection.recv, byte_count))
             result = None if "error" in reply else protocol.decode_value(reply.get("result"))
             action_error = protocol.decode_error(reply) if "error" in reply else None
         except (OSError, protocol.BadMessage) as error:
@@ -94,15 +97,15 @@ def request_action(
 
 
 @contextmanager
-def _connect(archive: Path) -> Iterator[socket.socket]:
+def _connect_to_daemon(archive: Path) -> Iterator[socket.socket]:
     """Yield a connection to the daemon of ``archive``; close it at the end of the block.
 
     Raises StorageError if no daemon listens.
     """
     try:
         with protocol.short_socket_path(archive) as socket_path:
-            daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            daemon.connect(socket_path)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(socket_path)
     except OSError as error:
         raise StorageError(
             "The archive {path} belongs to another user, and no daemon could be asked to do this ({reason}). "
@@ -110,5 +113,5 @@ def _connect(archive: Path) -> Iterator[socket.socket]:
             path=archive,
             reason=error.strerror,
         ) from None
-    with daemon:
-        yield daemon
+    with connection:
+        yield connection

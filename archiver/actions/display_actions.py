@@ -27,7 +27,7 @@ from archiver.store.writer import Draft
 class CheckDisplay(Request):
     """A request to check the pages that must display a filing's number."""
 
-    filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
+    filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     #: Name of a saved page that is sent along. None: fetch the company's pages named in the settings.
     page_name: Annotated[str | None, Argument("page", TextRule.NAMES_ATTACHMENT)] = None
 
@@ -36,13 +36,13 @@ class CheckDisplay(Request):
 def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, Any]:
     """Look for the filing number and the link on each page, and journal the results with the pages.
 
-    The result holds the ``filing`` and the result for each page (``pages``, as returned by ``_record_check``), in
-    the order of the settings. A page that cannot be fetched has a result too.
+    The result holds the ``filing`` and the result for each page (``pages``, as returned by
+    ``_journal_page_check``), in the order of the settings. A page that cannot be fetched has a result too.
 
     Raises NotFoundError for an unknown filing, and UsageError if the filing has no number, no page is named, or
     the saved page is too large. Nothing is journalled then.
     """
-    filing_name = find_filing(context.archive, request.filing)
+    filing_name = find_filing(context.archive, request.filing_name)
     filing = make_record_context(context, None).read_filing(filing_name)
     if not filing.number:
         raise UsageError(
@@ -52,34 +52,38 @@ def check_display(context: ActionContext, request: CheckDisplay) -> dict[str, An
         )
     if request.page_name is not None and context.attachment:
         return {"filing": filing_name, "pages": [_check_saved_page(context, filing, request.page_name)]}
-    addresses = _display_addresses(context, filing_name)
+    addresses = _page_addresses(context, filing_name)
     if not addresses:
         raise UsageError(
             "{filing} has no page to look at. Nothing was recorded. Name the company's own pages in the settings: "
             '[filings."{filing}"] pages = ["https://..."], or give a saved page with --page FILE',
             filing=filing_name,
         )
-    return {"filing": filing_name, "pages": [_check_address(context, filing, address) for address in addresses]}
+    return {
+        "filing": filing_name,
+        "pages": [_check_fetched_page(context, filing, page_address) for page_address in addresses],
+    }
 
 
-def check_displays(context: ActionContext) -> None:
-    """Check each page of a filed filing that was last checked ``display.every_days`` days ago or longer, or never.
+def check_due_displays(context: ActionContext) -> None:
+    """Check the pages of all filed filings that are due for a check, and journal the results.
 
-    The caller skips the check if ``display.every_days`` is 0, which means never. Raises Busy or StorageError if a
-    result cannot be journalled; earlier results stay journalled.
+    A page is due if it was never checked, or last ``display.every_days`` or more days ago. The caller must not
+    call this if ``display.every_days`` is 0, which means never. Raises Busy or StorageError if a result cannot be
+    journalled; earlier results stay journalled.
     """
     today = clock.today(context.config.zone)
     for filing in register(context.archive.index.life()).values():
         if filing.state != "filed" or not filing.number:
             continue
-        last_checks = {check.source: check.on for check in filing.displays}
-        for address in _display_addresses(context, filing.name):
-            last_check = last_checks.get(address)
-            if last_check is None or (today - last_check).days >= context.config.desk.display_days:
-                _check_address(context, filing, address)
+        last_check_days = {check.source: check.on for check in filing.displays}
+        for page_address in _page_addresses(context, filing.name):
+            last_check_day = last_check_days.get(page_address)
+            if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_days:
+                _check_fetched_page(context, filing, page_address)
 
 
-def _display_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
+def _page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]:
     """Return the addresses of the company's pages for a filing, from the settings; empty without any."""
     # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
     settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
@@ -93,46 +97,46 @@ def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) ->
     """
     assert context.attachment is not None
     # One byte more than allowed shows that the page is too large.
-    data = context.attachment.read(LARGEST_BYTES + 1)
-    if len(data) > LARGEST_BYTES:
+    page_bytes = context.attachment.read(LARGEST_BYTES + 1)
+    if len(page_bytes) > LARGEST_BYTES:
         raise UsageError(
             "{page} is larger than {size} MB. Nothing was recorded. Save the page without its pictures.",
             page=page_name,
             size=LARGEST_BYTES >> 20,
         )
     display_name = names.text(os.fsencode(os.path.basename(page_name)))
-    return _record_check(context, filing, display_name, data, None)
+    return _journal_page_check(context, filing, display_name, page_bytes, None)
 
 
-def _check_address(context: ActionContext, filing: Filing, address: str) -> dict[str, Any]:
+def _check_fetched_page(context: ActionContext, filing: Filing, page_address: str) -> dict[str, Any]:
     """Fetch and check a page, journal the result, and return it.
 
     If the page cannot be fetched, the reason is journalled instead.
     """
     try:
-        page = fetch_page(address, allow_private=context.config.desk.allow_private)
+        page = fetch_page(page_address, allow_private=context.config.desk.allow_private)
     except PageUnreachable as error:
-        return _record_check(context, filing, address, b"", error.reason)
-    return _record_check(context, filing, address, page.data, None)
+        return _journal_page_check(context, filing, page_address, b"", error.reason)
+    return _journal_page_check(context, filing, page_address, page.data, None)
 
 
-def _record_check(
-    context: ActionContext, filing: Filing, source: str, data: bytes, problem: LazyMessage | None
+def _journal_page_check(
+    context: ActionContext, filing: Filing, page_source: str, page_bytes: bytes, problem: LazyMessage | None
 ) -> dict[str, Any]:
     """Journal the result of one check, with the page as evidence, and return the result.
 
-    ``source`` is the address of the page, or the name of the saved file. ``problem`` is the reason why the page
-    could not be fetched; ``data`` is empty then, and no evidence is attached.
+    ``page_source`` is the address of the page, or the name of the saved file. ``problem`` is the reason why the
+    page could not be fetched; ``page_bytes`` is empty then, and no evidence is attached.
     """
-    page_check = check_page(filing, data)
+    page_findings = check_page(filing, page_bytes)
     details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
-        source=source,
-        number_found=page_check.number,
-        link_found=page_check.link,
+        source=page_source,
+        number_found=page_findings.number,
+        link_found=page_findings.link,
         problem=str(problem) if problem else "",
     )
-    attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(data)}
+    attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(page_bytes)}
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(filing.name, details, attachments))
-    return {"source": source, "number": page_check.number, "link": page_check.link, "problem": problem}
+    return {"source": page_source, "number": page_findings.number, "link": page_findings.link, "problem": problem}

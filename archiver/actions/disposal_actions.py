@@ -1,4 +1,9 @@
-"""Delete content after its retention: a plan, the approvals of two other people, and its execution."""
+"""Delete content after its retention period: plan the disposal, have two other people approve it, run it.
+
+A *disposal* deletes the content of versions and keeps their history. Its *certificate* records what was deleted,
+why, and who approved it. The *cooling-off period* begins with the last approval that is needed; until it ends, the
+plan must not run.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from archiver import clock
-from archiver.actions.checkpoint_actions import sign_checkpoint
+from archiver.actions.checkpoint_actions import try_make_checkpoint
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import RetentionRefused
+from archiver.model import Version
 from archiver.retention import disposal
+from archiver.retention.policy import Decision
 from archiver.store.resolve import find_version
 from archiver.verify.disposals import UNFINISHED
 from archiver.verify.whole_archive import verify
@@ -56,28 +63,36 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
     plan_id, selection = disposal.journal_plan(archive, versions, context.disposal_rules, context.lock_timeout)
     return {
         "plan": plan_id,
-        "going": [
-            {
-                "tag": version.tag,
-                "files": version.files,
-                "bytes": version.bytes,
-                "keep_until": decision.keep_until.isoformat(),
-            }
-            for version, decision in selection.disposable
-        ],
-        "staying": [
-            {
-                "tag": version.tag,
-                "keep_until": decision.keep_until.isoformat(),
-                "open": [str(reason) for reason in decision.open],
-                "open_codes": [reason.code for reason in decision.open],
-                "conditions": decision.conditions,
-            }
-            for version, decision in selection.retained
-        ],
+        "going": [_describe_disposable(version, decision) for version, decision in selection.disposable],
+        "staying": [_describe_retained(version, decision) for version, decision in selection.retained],
         "objects": len(selection.object_sizes),
         "bytes": sum(selection.object_sizes.values()),
         "shared_objects": selection.shared_count,
+    }
+
+
+def _describe_disposable(version: Version, decision: Decision) -> dict[str, Any]:
+    """Return the member of ``going`` for a version that the plan deletes."""
+    return {
+        "tag": version.tag,
+        "files": version.files,
+        "bytes": version.bytes,
+        "keep_until": decision.keep_until.isoformat(),
+    }
+
+
+def _describe_retained(version: Version, decision: Decision) -> dict[str, Any]:
+    """Return the member of ``staying`` for a version that the plan does not delete.
+
+    ``open`` are the conditions without a date that keep the version, such as a hold; ``conditions`` is the clause
+    that names all of them in a sentence.
+    """
+    return {
+        "tag": version.tag,
+        "keep_until": decision.keep_until.isoformat(),
+        "open": [str(condition) for condition in decision.open],
+        "open_codes": [condition.code for condition in decision.open],
+        "conditions": decision.conditions,
     }
 
 
@@ -91,10 +106,12 @@ def approve_disposal(context: ActionContext, request: ApproveDisposal) -> dict[s
     Raises NotFoundError for an unknown plan, UsageError without a reason, and RetentionRefused if the caller made
     the plan or has approved it already, or if the plan no longer fits the archive.
     """
-    rules = context.disposal_rules
-    plan = disposal.approve_plan(context.archive, request.plan_id, request.reason, rules, context.lock_timeout)
+    disposal_rules = context.disposal_rules
+    plan = disposal.approve_plan(
+        context.archive, request.plan_id, request.reason, disposal_rules, context.lock_timeout
+    )
     missing_approvals = max(0, disposal.REQUIRED_APPROVALS - len(plan.approvals))
-    earliest_run = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, rules))
+    earliest_run = None if missing_approvals else clock.stamp(disposal.cooling_off_end(plan, disposal_rules))
     return {"plan": plan.identity, "missing": missing_approvals, "not_before": earliest_run}
 
 
@@ -110,27 +127,28 @@ def run_disposal(context: ActionContext, request: RunDisposal) -> dict[str, Any]
     deleted then. Raises StorageError if the journal or an object cannot be written; run the plan again then.
     """
     disposal.check_holds_are_known(context.archive, "dispose run", context.lock_timeout)
-    _check_archive_is_sound(context, request.plan_id)
+    _require_clean_verification(context, request.plan_id)
     result = disposal.run_plan(context.archive, request.plan_id, context.disposal_rules, context.lock_timeout)
     return {
         "certificate": result.plan_id,
         "objects": result.object_count,
         "bytes": result.byte_count,
         "kept": result.needed_count,
-        "problem": sign_checkpoint(context),
+        "problem": try_make_checkpoint(context),
     }
 
 
-def _check_archive_is_sound(context: ActionContext, plan_id: str) -> None:
-    """Refuse to delete from an archive with findings, and journal the refusal.
+def _require_clean_verification(context: ActionContext, plan_id: str) -> None:
+    """Verify the archive, and refuse the disposal if there is a finding; the refusal is journalled.
 
-    A damaged archive must be repaired first, while all of its content still exists. Raises RetentionRefused.
+    The finding that this plan was begun and not finished does not count. Content objects are not hashed. A damaged
+    archive must be repaired first, while all of its content still exists. Raises RetentionRefused.
     """
     report = verify(context.archive.root, context.archive.repository, 0.0)
     findings = [
         finding
         for finding in report.findings
-        # A054, the disposal was begun and not finished: the run that follows finishes it.
+        # UNFINISHED means that this disposal was begun and not finished: the run that follows finishes it.
         if (finding.code, finding.object) != (UNFINISHED, plan_id)
     ]
     if findings:

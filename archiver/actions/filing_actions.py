@@ -1,4 +1,7 @@
-"""Record the life of a filing: its profile, notices and answers, decisions on changes, and its end."""
+"""Record the life of a filing: its sheet, notices and answers, decisions on changes, and its end.
+
+The *sheet* of a filing holds its descriptive fields, such as the company, the algorithm and the filing number.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,11 @@ from archiver.store.resolve import find_filing, find_submission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFiling(Request):
-    """A request to record facts about a filing, or the review status seen on the portal."""
+    """A request to record fields of a filing's sheet, or the review status seen on the regulator's portal."""
 
-    filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
-    #: New values by name of the field. A day is a text (YYYY-MM-DD), and the products are a list of texts.
+    filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
+    #: New values of the sheet, by name of the field. A day is a text (YYYY-MM-DD), and the products are a list of
+    #: texts.
     changed_fields: Annotated[Mapping[str, Any], Argument("fields")]
     review_status: Annotated[str | None, Argument("status")] = None
     #: The status in the portal's own words.
@@ -40,7 +44,7 @@ class UpdateFiling(Request):
 class EndFiling(Request):
     """A request to record that a filing was deregistered, or its service closed."""
 
-    filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
+    filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     #: The day that people consider the end. Retention counts from the event instead.
     ended_on: Annotated[date, Argument("on")]
     reason: Annotated[str, Argument("reason")]
@@ -51,7 +55,7 @@ class EndFiling(Request):
 class AddNotice(Request):
     """A request to record a notice from the regulator."""
 
-    filing: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
+    filing_name: Annotated[str, Argument("filing", TextRule.LOOKED_UP)]
     kind: Annotated[str, Argument("kind")]
     received_on: Annotated[date, Argument("received")]
     #: The deadline, if the notice states it as a day.
@@ -71,7 +75,7 @@ class AnswerNotice(Request):
     """A request to record which submission answers a notice."""
 
     notice_number: Annotated[int, Argument("number")]
-    submission: Annotated[str, Argument("submission", TextRule.LOOKED_UP)]
+    submission_name: Annotated[str, Argument("submission", TextRule.LOOKED_UP)]
     #: None: the day of the submission to the regulator.
     answered_on: Annotated[date | None, Argument("on")] = None
     reported_by: Annotated[str | None, Argument("by")] = None
@@ -88,9 +92,9 @@ class DecideChange(Request):
 
 
 def make_record_context(context: ActionContext, file_name: str | None) -> records.RecordContext:
-    """Return the context for recording facts: the archive, today's date, and the attachment.
+    """Return what the functions of ``records`` need: the archive, today's date, and the file to record.
 
-    ``file_name`` is the name of the attachment in the request; None records no file.
+    ``file_name`` is the name of the attachment in the request; with None, no file is recorded.
     """
     today = clock.today(context.config.zone)
     return records.RecordContext(context.archive, context.lock_timeout, today, context.evidence_file(file_name))
@@ -98,16 +102,19 @@ def make_record_context(context: ActionContext, file_name: str | None) -> record
 
 @action("filing-set")
 def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, Any]:
-    """Record new facts about a filing, with the screenshot as proof.
+    """Record fields of a filing's sheet, or its review status, with the screenshot as proof.
 
     Raises NotFoundError for an unknown filing, and UsageError for a value that cannot be recorded, or if there is
     nothing to record. Nothing is journalled then.
     """
-    filing_name = find_filing(context.archive, request.filing)
+    filing_name = find_filing(context.archive, request.filing_name)
     records.update_sheet(
         make_record_context(context, request.screenshot_name),
         filing_name,
-        {name: _normalize_field(name, value) for name, value in request.changed_fields.items()},
+        {
+            field_name: _normalize_sheet_value(field_name, field_value)
+            for field_name, field_value in request.changed_fields.items()
+        },
         review_status=request.review_status,
         portal_text=request.portal_wording,
         checked_on=request.checked_on,
@@ -117,15 +124,15 @@ def update_filing(context: ActionContext, request: UpdateFiling) -> dict[str, An
     return {"filing": filing_name}
 
 
-def _normalize_field(name: str, value: Any) -> Any:
-    """Return the value of a profile field in the form for the journal.
+def _normalize_sheet_value(field_name: str, field_value: Any) -> Any:
+    """Return a value of the sheet with its text, or each text in its list, in the form for the journal.
 
-    Values of a wrong type are returned unchanged, because ``records.update_sheet`` checks the types. Raises
-    UsageError if a text is not UTF-8 or contains control characters.
+    Other values are returned unchanged, because ``records.update_sheet`` checks the types. Raises UsageError if a
+    text is not UTF-8 or contains control characters.
     """
-    if isinstance(value, list):
-        return [names.typed(item, name) if isinstance(item, str) else item for item in value]
-    return names.typed(value, name) if isinstance(value, str) else value
+    if isinstance(field_value, list):
+        return [names.typed(text, field_name) if isinstance(text, str) else text for text in field_value]
+    return names.typed(field_value, field_name) if isinstance(field_value, str) else field_value
 
 
 @action("filing-end")
@@ -136,7 +143,7 @@ def end_filing(context: ActionContext, request: EndFiling) -> dict[str, Any]:
     """
     event = end_of_filing.end_filing(
         context.archive,
-        find_filing(context.archive, request.filing),
+        find_filing(context.archive, request.filing_name),
         request.ended_on,
         request.reason,
         request.reported_by,
@@ -152,7 +159,7 @@ def add_notice(context: ActionContext, request: AddNotice) -> dict[str, Any]:
     Raises NotFoundError for an unknown filing, and UsageError for an unknown kind or impossible dates. Nothing is
     journalled then.
     """
-    filing_name = find_filing(context.archive, request.filing)
+    filing_name = find_filing(context.archive, request.filing_name)
     notice_number = records.add_notice(
         make_record_context(context, request.file_name),
         filing_name,
@@ -179,7 +186,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     """
     archive = context.archive
     notice = records.find_notice(archive, request.notice_number)
-    submission = find_submission(archive, request.submission)
+    submission = find_submission(archive, request.submission_name)
     filing = register(archive.index.life(notice.filing))[notice.filing]
     # A submission to the regulator has a tag such as FILING/SUBMISSION/submitted-2.
     submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]

@@ -21,7 +21,7 @@ class PlaceHold(Request):
 
     hold_name: Annotated[str, Argument("name")]
     #: Name of a filing or of a submission (FILING/SUBMISSION), or the tag of a version.
-    target: Annotated[str, Argument("target", TextRule.LOOKED_UP)]
+    held_object_name: Annotated[str, Argument("target", TextRule.LOOKED_UP)]
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None
 
@@ -32,14 +32,14 @@ class LiftHold(Request):
 
     hold_name: Annotated[str, Argument("name")]
     #: The filing, submission or version to release. None: all that the hold covers.
-    target: Annotated[str | None, Argument("target", TextRule.LOOKED_UP)] = None
+    held_object_name: Annotated[str | None, Argument("target", TextRule.LOOKED_UP)] = None
     reason: Annotated[str, Argument("reason")]
     reported_by: Annotated[str | None, Argument("by")] = None
 
 
 @action("hold-place")
 def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
-    """Place a hold; the result names the object on hold, as in refs.
+    """Place a hold; the result names the object on hold, spelled as in the journal.
 
     Raises NotFoundError for an unknown object, and UsageError if the name or the reason is blank, the name is too
     long or not printable, or a hold of this name is already on the object. Nothing is journalled then.
@@ -47,7 +47,7 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
     event = holds.place_hold(
         context.archive,
         request.hold_name,
-        find_object(context.archive, request.target),
+        find_object(context.archive, request.held_object_name),
         request.reason,
         request.reported_by,
         context.lock_timeout,
@@ -57,7 +57,7 @@ def place_hold(context: ActionContext, request: PlaceHold) -> dict[str, Any]:
 
 @action("hold-lift")
 def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
-    """Lift a hold; the result lists the released objects, as in refs.
+    """Lift a hold; the result lists the released objects, spelled as in the journal.
 
     Raises NotFoundError for an unknown object or if no such hold is in force, and UsageError for a blank name or
     reason. Nothing is journalled then.
@@ -65,7 +65,7 @@ def lift_hold(context: ActionContext, request: LiftHold) -> dict[str, Any]:
     events = holds.lift_hold(
         context.archive,
         request.hold_name,
-        None if request.target is None else find_object(context.archive, request.target),
+        None if request.held_object_name is None else find_object(context.archive, request.held_object_name),
         request.reason,
         request.reported_by,
         context.lock_timeout,

@@ -31,8 +31,9 @@ _NOTED_ACTIONS = {
     str(details_class.action): details_class.action
     for details_class in (VersionsRestored, PackageExported, ContentProtected)
 }
-#: Members of a note that a person typed. All others are names of folders and versions.
-_TYPED_DETAILS = frozenset({"recipient", "reason"})
+#: Members of a note's details that a person typed. All others are written by the program, or are names of folders
+#: and versions, which must not be altered.
+_PERSON_TYPED_DETAILS = frozenset({"recipient", "reason"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class SyncReplica(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RehearseRestore(Request):
+class RunRestoreDrill(Request):
     """A request for a restore drill."""
 
     #: How many files to restore; limited to 1 through ``_MAX_DRILL_FILES``.
@@ -55,7 +56,7 @@ class RehearseRestore(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordNote(Request):
-    """A request to journal what a command did, on behalf of a caller who may not write the journal."""
+    """A request to journal a *note*: the event about a command that a caller ran without writing the journal."""
 
     #: The kind of the event: ``restore``, ``export`` or ``protect``.
     action: Annotated[str, Argument("what", TextRule.LOOKED_UP)]
@@ -65,10 +66,11 @@ class RecordNote(Request):
 
 
 @action("drill")
-def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[str, Any]:
+def run_restore_drill(context: ActionContext, request: RunRestoreDrill) -> dict[str, Any]:
     """Restore a random sample to a scratch folder, compare every byte, and journal the outcome.
 
-    The result lists the tags of the ``versions`` in the sample, sorted, and counts its files and bytes.
+    The number of files is limited to ``_MAX_DRILL_FILES``, and is at least 1. The result lists the tags of the
+    ``versions`` in the sample, sorted, and counts its files and bytes.
 
     Raises StorageError if a restored file differs from the archived file; the outcome is journalled first.
     """
@@ -83,7 +85,7 @@ def rehearse_restore(context: ActionContext, request: RehearseRestore) -> dict[s
 
 @action("maintain")
 def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]:
-    """Move loose git objects into packs, and merge small packs.
+    """Move git objects from files of their own into pack files, and merge small packs.
 
     The result counts the packed objects, and by how many packs the repository shrank.
 
@@ -96,15 +98,15 @@ def pack_repository(context: ActionContext, _: PackRepository) -> dict[str, Any]
 
 @action("replica-sync")
 def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
-    """Upload missing objects to the bucket, renew locks, and delete disposed content.
+    """Upload what the bucket lacks, extend its locks, and delete the content that was disposed of.
 
     The result counts the uploads, holds and deletions. It lists each lock that was extended (``extended``), each
     disposed content object that a lock still protects (``locked``), and the SHA-256 of content that is missing in
     both places (``missing``). Every ``until`` is RFC 3339 in UTC.
 
     Raises NotFoundError if the archive has no replica, ConfigError if boto3 or the credentials are missing, and
-    StorageError if the bucket fails. Uploads completed before a failure stay
-    recorded, and are not repeated.
+    StorageError if the bucket fails. Uploads that were completed before a failure stay recorded, and are not
+    repeated.
     """
     # Imported here because boto3 takes longer to load than any other action takes to run.
     from archiver.replica import connect
@@ -130,24 +132,35 @@ def sync_replica(context: ActionContext, _: SyncReplica) -> dict[str, Any]:
 
 
 @action("note")
-def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
+def journal_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     """Journal what a command did, on behalf of the caller; the result holds the event's number (``seq``).
 
-    Raises UsageError if ``request.action`` is not the kind of a note, or if the details could not be read back
-    from the journal, contain control characters, or are too long. Nothing is journalled then.
+    ``request.about`` is cut to ``_MAX_OBJECT_LENGTH`` characters.
+
+    Raises UsageError if ``request.action`` is not one of ``_NOTED_ACTIONS``, if the details hold a value that the
+    journal cannot represent, if a detail that a person typed is not UTF-8 or has control characters, or if the
+    details exceed ``_MAX_NOTE_BYTES`` as JSON. Nothing is journalled then.
     """
     if request.action not in _NOTED_ACTIONS:
         raise unknown_action_error(request.action)
     validation.check_values(request.details)
-    details = dict(request.details)
-    for member_name in _TYPED_DETAILS & details.keys():
-        if isinstance(details[member_name], str):
-            details[member_name] = names.typed(details[member_name], member_name)
+    details = _normalize_typed_details(request.details)
     if len(canonical(details)) > _MAX_NOTE_BYTES:
         raise UsageError(
             "A note for the journal is longer than {longest} bytes. Nothing was changed.",
             longest=_MAX_NOTE_BYTES,
         )
+    note = Draft(request.about[:_MAX_OBJECT_LENGTH], GivenDetails(_NOTED_ACTIONS[request.action], details))
     with context.archive.writing(context.lock_timeout) as writer:
-        note_details = GivenDetails(_NOTED_ACTIONS[request.action], details)
-        return {"seq": writer.append(Draft(request.about[:_MAX_OBJECT_LENGTH], note_details)).seq}
+        return {"seq": writer.append(note).seq}
+
+
+def _normalize_typed_details(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a note's details with the texts that a person typed in the form for the journal.
+
+    Raises UsageError if such a text is not UTF-8 or contains control characters.
+    """
+    return {
+        name: names.typed(value, name) if name in _PERSON_TYPED_DETAILS and isinstance(value, str) else value
+        for name, value in details.items()
+    }

@@ -87,6 +87,7 @@ class ActionMessage:
 
 
 def _is_attachment_size(size: object) -> bool:
+    """Return True if ``size`` is a whole number from 0 to ``MAX_ATTACHMENT_BYTES``."""
     # In Python, True is an int.
     return isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_ATTACHMENT_BYTES
 
@@ -130,17 +131,17 @@ def encode_message(document: Mapping[str, Any]) -> bytes:
     return _LENGTH_PREFIX.pack(len(data)) + data
 
 
-def read_message(read: Callable[[int], bytes]) -> dict[str, Any]:
+def read_message(read_bytes: Callable[[int], bytes]) -> dict[str, Any]:
     """Read one message, and return its JSON object without the version of the protocol.
 
-    ``read`` must return exactly as many bytes as it is called with. Raises BadMessage if the message is too long,
-    is not a JSON object, or has another version of the protocol, and whatever ``read`` raises.
+    ``read_bytes`` must return exactly as many bytes as it is called with. Raises BadMessage if the message is too
+    long, is not a JSON object, or has another version of the protocol, and whatever ``read_bytes`` raises.
     """
-    (byte_count,) = _LENGTH_PREFIX.unpack(read(_LENGTH_PREFIX.size))
+    (byte_count,) = _LENGTH_PREFIX.unpack(read_bytes(_LENGTH_PREFIX.size))
     if byte_count > MAX_MESSAGE_BYTES:
         raise BadMessage("too long")
     try:
-        document = json.loads(read(byte_count).decode("ascii"))
+        document = json.loads(read_bytes(byte_count).decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise BadMessage(str(error)) from None
     if not isinstance(document, dict) or document.pop("archiver", None) != VERSION:
@@ -171,41 +172,42 @@ def decode_error(document: Mapping[str, Any]) -> ArchiverError:
     if not isinstance(template, str) or not isinstance(fields, dict):
         raise BadMessage("an error without a message")
     decoded_fields = {str(name): decode_value(value) for name, value in fields.items()}
-    return error_class(LazyMessage.revive(template, decoded_fields, _as_mapping(document.get("attributes"))))
+    return error_class(LazyMessage.revive(template, decoded_fields, _object_or_empty(document.get("attributes"))))
 
 
-def _as_mapping(value: object) -> dict[str, Any]:
-    """Return ``value`` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else {}
+def _object_or_empty(json_value: object) -> dict[str, Any]:
+    """Return ``json_value`` if it is a JSON object, else an empty object."""
+    return json_value if isinstance(json_value, dict) else {}
 
 
-def decode_value(value: Any, depth: int = 0) -> Any:
+def decode_value(json_value: Any, depth: int = 0) -> Any:
     """Return a value from JSON with every encoded LazyMessage in it restored.
 
-    ``depth`` is the number of enclosing objects and lists. Raises BadMessage if the value is nested too deeply.
+    A LazyMessage is a text for people that is not translated yet. ``depth`` is the number of enclosing objects and
+    lists. Raises BadMessage if the value is nested too deeply.
     """
     if depth > _MAX_DEPTH:
         raise BadMessage("nested too deeply")
-    if isinstance(value, dict):
-        members = {str(name): decode_value(member, depth + 1) for name, member in value.items()}
+    if isinstance(json_value, dict):
+        members = {str(name): decode_value(member, depth + 1) for name, member in json_value.items()}
         if isinstance(template := members.pop(_TEMPLATE_MEMBER, None), str):
-            attributes = _as_mapping(members.pop(_ATTRIBUTES_MEMBER, None))
+            attributes = _object_or_empty(members.pop(_ATTRIBUTES_MEMBER, None))
             return LazyMessage.revive(template, members, attributes)
         return members
-    if isinstance(value, list):
-        return [decode_value(item, depth + 1) for item in value]
-    return value
+    if isinstance(json_value, list):
+        return [decode_value(member, depth + 1) for member in json_value]
+    return json_value
 
 
-def encode_value(value: object) -> object:
+def encode_value(python_object: object) -> object:
     """Return a JSON value for an object that JSON has no type for; ``json.dumps`` calls this as ``default``.
 
     A LazyMessage becomes an object, which :func:`decode_value` restores. A file name becomes a text in UTF-8
     whatever the locale, with bytes that are not UTF-8 as surrogates. Any other object becomes its ``str()``.
     """
-    if isinstance(value, LazyMessage):
-        attributes = {_ATTRIBUTES_MEMBER: value.attributes} if value.attributes else {}
-        return {_TEMPLATE_MEMBER: value.template, **attributes, **value.fields}
-    if isinstance(value, bytes | os.PathLike):
-        return os.fsencode(value).decode("utf-8", "surrogateescape")
-    return str(value)
+    if isinstance(python_object, LazyMessage):
+        attributes = {_ATTRIBUTES_MEMBER: python_object.attributes} if python_object.attributes else {}
+        return {_TEMPLATE_MEMBER: python_object.template, **attributes, **python_object.fields}
+    if isinstance(python_object, bytes | os.PathLike):
+        return os.fsencode(python_object).decode("utf-8", "surrogateescape")
+    return str(python_object)

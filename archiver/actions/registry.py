@@ -60,20 +60,20 @@ def action(
     request class has a field without a wire name, or if the name or the class belongs to another action.
     """
 
-    def register(
+    def register_handler(
         handler: Callable[[ActionContext, RequestType], dict[str, Any]],
     ) -> Callable[[ActionContext, RequestType], dict[str, Any]]:
-        """Register the handler under ``name``, and return it unchanged."""
+        """Register ``handler`` as the action ``name``, and return it unchanged."""
         # The parameters of a handler are the context and the request.
         _, request_type, *_ = typing.get_type_hints(handler).values()
         request_fields(request_type)
         if name in _ACTIONS_BY_NAME or request_type in _ACTIONS_BY_REQUEST:
             raise TypeError(f"{name} or {request_type.__name__} belongs to another action")
-        registered = RegisteredAction(name, request_type, handler)
-        _ACTIONS_BY_NAME[name] = _ACTIONS_BY_REQUEST[request_type] = registered
+        registered_action = RegisteredAction(name, request_type, handler)
+        _ACTIONS_BY_NAME[name] = _ACTIONS_BY_REQUEST[request_type] = registered_action
         return handler
 
-    return register
+    return register_handler
 
 
 def all_actions() -> Mapping[str, RegisteredAction]:
@@ -98,27 +98,28 @@ def find_action(request: Request) -> RegisteredAction:
     return _ACTIONS_BY_REQUEST[type(request)]
 
 
-def decode_action(name: str, arguments: Mapping[str, Any]) -> Request:
-    """Return the request for the action ``name`` with arguments from the socket, in their wire form.
+def decode_action_request(action_name: str, arguments: Mapping[str, Any]) -> Request:
+    """Return the request for an action with arguments from the socket, in their wire form.
 
     Raises UsageError if there is no such action, or if an argument is unknown, missing or of the wrong type.
     """
-    registered_action = all_actions().get(name)
+    registered_action = all_actions().get(action_name)
     if registered_action is None:
-        raise unknown_action_error(name)
-    return decode_request(name, registered_action.request_type, arguments)
+        raise unknown_action_error(action_name)
+    return decode_request(action_name, registered_action.request_type, arguments)
 
 
-def unknown_action_error(name: str) -> UsageError:
-    """Return the error for a name that is not the name of an action."""
-    return UsageError("There is no action {name}. Nothing was changed.", name=name[:_MAX_NAME_QUOTE])
+def unknown_action_error(action_name: str) -> UsageError:
+    """Return the error for a name that no action has; a long name is cut."""
+    return UsageError("There is no action {name}. Nothing was changed.", name=action_name[:_MAX_NAME_QUOTE])
 
 
-def perform(context: ActionContext, request: Request) -> dict[str, Any]:
-    """Perform the action of a request, and return its result.
+def perform_action(context: ActionContext, request: Request) -> dict[str, Any]:
+    """Perform the action that takes ``request``, and return its result.
 
-    Both the command of the owner and the daemon call this function, so texts and attachments meet the same checks.
-    Raises UsageError if a text or the attachment cannot be recorded, and whatever the action raises.
+    Typed texts are normalized, and the attachment is checked. Both the command of the archive's owner and the
+    daemon call this function, so that both apply the same checks. Raises UsageError if a text or the attachment
+    cannot be recorded, and whatever the action raises.
     """
     requested_action = find_action(request)
     request = normalize_texts(request)
@@ -129,8 +130,9 @@ def perform(context: ActionContext, request: Request) -> dict[str, Any]:
 def _check_attachment(action_name: str, context: ActionContext, file_name: str | None) -> None:
     """Raise UsageError if a file was named but not sent, sent but not named, or is empty.
 
-    ``file_name`` is the name in the request, None without one. An empty file would stay in the journal for ever,
-    and would look like evidence. Leaves the attachment positioned at its start.
+    ``file_name`` is the name in the request, None without one; a name without a last component, such as ``a/``,
+    counts as not sent. An empty file would stay in the journal for ever, and would look like evidence. Leaves the
+    attachment positioned at its start.
     """
     stream = context.attachment
     if file_name is None:
@@ -147,9 +149,9 @@ def _check_attachment(action_name: str, context: ActionContext, file_name: str |
             "the command and the daemon may be of different releases.",
             file=file_name[:_MAX_FILE_NAME_QUOTE],
         )
-    size = stream.seek(0, os.SEEK_END)
+    byte_count = stream.seek(0, os.SEEK_END)
     stream.seek(0)
-    if size == 0:
+    if byte_count == 0:
         raise UsageError(
             "The file {file} is empty, so it proves nothing. Nothing was recorded. Name the file that holds the "
             "receipt or the evidence, or leave it out.",

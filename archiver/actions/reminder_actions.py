@@ -1,4 +1,8 @@
-"""Send reminders of deadlines, and each reminder only once."""
+"""Send reminders of deadlines, and each reminder only once.
+
+A *reminder* is one message to one address: it lists every item, such as a deadline, that is due for a role or
+person and was not sent there yet.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from archiver.filings.register import register
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writer import Draft
 
-#: The ``object`` of a reminder's event. It names no filing, because one message may concern many filings.
+#: The ``object`` of a reminder's event. It names no filing, because one reminder may concern many filings.
 _REMINDERS = "reminders"
 
 
@@ -27,36 +31,37 @@ class SendReminders(Request):
 
 
 class PendingReminders(NamedTuple):
-    """The messages to send now, and where to send them."""
+    """The reminders to send now, and the addresses to send them to."""
 
     #: Addresses in apprise's form by role or person. They hold secrets: never print or journal them.
     addresses_by_role: dict[str, list[str]]
-    messages: list[ReminderDigest]
+    reminders: list[ReminderDigest]
 
 
 def pending_reminders(context: ActionContext) -> PendingReminders:
-    """Return the messages to send now, and the addresses of each role or person; sends nothing.
+    """Return the reminders to send now, and the addresses to send them to. Sends nothing.
 
     Raises ConfigError if the file with the addresses cannot be used.
     """
     addresses_by_role = delivery.load_targets(context.config.desk.targets, os.environ)
-    events = context.archive.index.life()
+    filing_events = context.archive.index.life()
+    filings = register(filing_events).values()
     today = clock.today(context.config.zone)
-    messages = pending_digests(register(events).values(), events, today, addresses_by_role)
-    return PendingReminders(addresses_by_role, messages)
+    reminders = pending_digests(filings, filing_events, today, addresses_by_role)
+    return PendingReminders(addresses_by_role, reminders)
 
 
 @action("remind")
 def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
-    """Send the reminders that are due, and journal each message as soon as its service has accepted it.
+    """Send the reminders that are due, and journal each one as soon as the service that delivers it accepts it.
 
-    The result counts the items in the messages sent, and lists the recipients that could not be reached
-    (``failed``, as "ROLE (NUMBER)" with the number of the address, from 1). Their messages are due again in the
-    next run.
+    The result counts the items of all reminders that were sent (``sent``), and lists the recipients that could not
+    be reached (``failed``, as "ROLE (NUMBER)" with the number of the role's address, from 1). Their reminders are
+    due again in the next run.
 
     Raises UsageError if the settings name no recipient, and ConfigError if the addresses cannot be used.
     """
-    addresses_by_role, messages = pending_reminders(context)
+    addresses_by_role, reminders = pending_reminders(context)
     if not addresses_by_role:
         raise UsageError(
             "Nobody is named to be reminded. Nothing was sent. Set reminders.targets in the settings, or "
@@ -64,24 +69,24 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
         )
     translate = i18n.translator(context.config.lang or i18n.language_from_environment(os.environ))
     sent_item_count, failed_recipients = 0, []
-    for message in messages:
+    for reminder in reminders:
         title = translate(
             LazyMessage.define(
                 "archiver: {count} matters need you", singular="archiver: {count} matter needs you"
-            ).with_fields(count=len(message.items))
+            ).with_fields(count=len(reminder.items))
         )
-        body = "\n".join(translate(item.line) for item in message.items)
-        if delivery.send_message(addresses_by_role[message.role][message.channel], title, body):
-            _record_reminder(context, message)
-            sent_item_count += len(message.items)
+        reminder_text = "\n".join(translate(item.line) for item in reminder.items)
+        if delivery.send_message(addresses_by_role[reminder.role][reminder.channel], title, reminder_text):
+            _record_reminder(context, reminder)
+            sent_item_count += len(reminder.items)
         else:
-            failed_recipients.append(f"{message.role} ({message.channel + 1})")
+            failed_recipients.append(f"{reminder.role} ({reminder.channel + 1})")
     return {"sent": sent_item_count, "failed": failed_recipients}
 
 
-def _record_reminder(context: ActionContext, message: ReminderDigest) -> None:
-    """Journal a message that was sent, so that its items are not sent again."""
-    items = [{"uid": item.uid, "step": item.step} for item in message.items]
-    details = ReminderSent(recipient=message.role, channel=message.channel, items=items)
+def _record_reminder(context: ActionContext, reminder: ReminderDigest) -> None:
+    """Journal a reminder that was sent, so that its items are not sent to this address again."""
+    sent_items = [{"uid": item.uid, "step": item.step} for item in reminder.items]
+    details = ReminderSent(recipient=reminder.role, channel=reminder.channel, items=sent_items)
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(_REMINDERS, details))

@@ -27,7 +27,7 @@ _MAX_QUOTE_LENGTH = 100
 
 
 class TextRule(enum.Enum):
-    """How ``registry.perform`` treats a text before the action receives it."""
+    """How ``registry.perform_action`` treats a text before the action receives it."""
 
     #: A person typed the text, and the journal keeps it: it is normalized, and control characters are refused.
     TYPED = "typed"
@@ -42,7 +42,7 @@ class Argument:
     """The wire form of a field of a request."""
 
     #: Part of the protocol: it never changes.
-    name: str
+    wire_name: str
     text_rule: TextRule = TextRule.TYPED
     #: An empty value is not sent. Daemons of the first release refuse the request if they see the unknown name.
     is_omitted_when_empty: bool = False
@@ -65,9 +65,9 @@ class RequestField:
     """A field of a request class, as read from its annotation."""
 
     #: The name in Python.
-    attribute: str
+    attribute_name: str
     argument: Argument
-    #: A key of ``_WIRE_TYPES``.
+    #: The type in Python: a key of ``_WIRE_TYPES``.
     value_type: object
     #: The value may be None.
     is_optional: bool
@@ -109,7 +109,7 @@ def request_fields(request_type: type[Request]) -> tuple[RequestField, ...]:
     fields = tuple(
         _describe_field(field, hints[field.name]) for field in dataclasses.fields(typing.cast("Any", request_type))
     )
-    if len({field.argument.name for field in fields}) < len(fields):
+    if len({field.argument.wire_name for field in fields}) < len(fields):
         raise TypeError(f"{request_type.__name__} gives a wire name twice")
     return fields
 
@@ -119,8 +119,8 @@ def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestFi
 
     Raises TypeError if the annotation has no :class:`Argument`, or the type cannot cross the socket.
     """
-    metadata = getattr(annotation, "__metadata__", ())
-    argument = next((item for item in metadata if isinstance(item, Argument)), None)
+    annotated_values = getattr(annotation, "__metadata__", ())
+    argument = next((value for value in annotated_values if isinstance(value, Argument)), None)
     if argument is None:
         raise TypeError(f"{field.name} has no wire name")
     annotated_type = annotation.__origin__
@@ -130,7 +130,11 @@ def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestFi
     is_optional = type(None) in alternatives
     # A generic type such as Mapping[str, Any] is reduced to Mapping: a wire value is only checked for its outer
     # type.
-    value_types = [typing.get_origin(member) or member for member in alternatives if member is not type(None)]
+    value_types = [
+        typing.get_origin(alternative) or alternative
+        for alternative in alternatives
+        if alternative is not type(None)
+    ]
     if len(value_types) != 1 or value_types[0] not in _WIRE_TYPES:
         raise TypeError(f"{field.name} has a type that does not cross the socket")
     return RequestField(field.name, argument, value_types[0], is_optional)
@@ -138,61 +142,66 @@ def _describe_field(field: dataclasses.Field[Any], annotation: Any) -> RequestFi
 
 def encode_request(request: Request) -> dict[str, Any]:
     """Return the arguments of a request in their wire form, by wire name."""
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for field in request_fields(type(request)):
-        value = getattr(request, field.attribute)
+        value = getattr(request, field.attribute_name)
         if value or not field.argument.is_omitted_when_empty:
-            arguments[field.argument.name] = field.to_wire(value)
+            arguments[field.argument.wire_name] = field.to_wire(value)
     return arguments
 
 
 def decode_request(action_name: str, request_type: type[RequestType], arguments: Mapping[str, Any]) -> RequestType:
-    """Return the request with these arguments, which are in their wire form.
+    """Return the request with these arguments, which are in their wire form, by wire name.
 
     A missing argument is None if the field allows None. Raises UsageError, with ``action_name``, if an argument is
     unknown, missing or of the wrong type, or if a text should be a day and is not.
     """
-    fields = {field.argument.name: field for field in request_fields(request_type)}
-    for name in [*fields, *arguments]:
-        if name not in fields or not fields[name].accepts(arguments.get(name)):
+    field_by_wire_name = {field.argument.wire_name: field for field in request_fields(request_type)}
+    for wire_name in [*field_by_wire_name, *arguments]:
+        field = field_by_wire_name.get(wire_name)
+        if field is None or not field.accepts(arguments.get(wire_name)):
             raise UsageError(
                 "{name}: {key} is unknown, missing or of the wrong kind. Nothing was changed. The command and the "
                 "daemon may be of different releases.",
                 name=action_name,
-                key=str(name)[:_MAX_QUOTE_LENGTH],
+                key=str(wire_name)[:_MAX_QUOTE_LENGTH],
             )
     return request_type(
-        **{field.attribute: field.from_wire(arguments.get(name)) for name, field in fields.items()}
+        **{
+            field.attribute_name: field.from_wire(arguments.get(wire_name))
+            for wire_name, field in field_by_wire_name.items()
+        }
     )
 
 
 def normalize_texts(request: RequestType) -> RequestType:
-    """Return the request with its typed texts in the form for the journal.
+    """Return the request with the texts that a person typed in the form for the journal.
 
-    Raises UsageError if any text is too long, or if a typed text is not UTF-8 or contains control characters.
-    Checked here because an event cannot be taken back.
+    Other texts are returned unchanged. Raises UsageError if any text exceeds ``_MAX_TEXT_LENGTH`` characters, or
+    if a typed text is not UTF-8 or contains control characters. Checked here because an event cannot be taken
+    back.
     """
     text_by_field = {
         field: value
         for field in request_fields(type(request))
-        if isinstance(value := getattr(request, field.attribute), str)
+        if isinstance(value := getattr(request, field.attribute_name), str)
     }
     if any(len(text) > _MAX_TEXT_LENGTH for text in text_by_field.values()):
         raise UsageError(
             "A text is longer than {longest} characters. Nothing was changed. Say it shorter.",
             longest=_MAX_TEXT_LENGTH,
         )
-    normalized: dict[str, Any] = {
-        field.attribute: names.typed(text, field.argument.name)
+    normalized_texts: dict[str, Any] = {
+        field.attribute_name: names.typed(text, field.argument.wire_name)
         for field, text in text_by_field.items()
         if field.argument.text_rule is TextRule.TYPED
     }
-    return typing.cast("RequestType", dataclasses.replace(typing.cast("Any", request), **normalized))
+    return typing.cast("RequestType", dataclasses.replace(typing.cast("Any", request), **normalized_texts))
 
 
 def attachment_name(request: Request) -> str | None:
     """Return the name under which the request refers to its attachment; None if it names no file."""
     for field in request_fields(type(request)):
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT:
-            return typing.cast("str | None", getattr(request, field.attribute))
+            return typing.cast("str | None", getattr(request, field.attribute_name))
     return None

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from archiver import clock
-from archiver.actions.checkpoint_actions import sign_checkpoint
+from archiver.actions.checkpoint_actions import try_make_checkpoint
 from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
@@ -25,7 +25,7 @@ class SubmitVersion(Request):
     """A request to record a submission to the regulator, with the facts as the submitter states them."""
 
     #: FILING/SUBMISSION.
-    submission: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
+    submission_name: Annotated[str, Argument("name", TextRule.LOOKED_UP)]
     #: None: the newest version, once every finished change in the watched folder has been captured.
     version_number: Annotated[int | None, Argument("version")] = None
     #: The day shown on the regulator's portal. Retention counts from the event instead.
@@ -37,8 +37,8 @@ class SubmitVersion(Request):
     number_override_reason: Annotated[str | None, Argument("force")] = None
     receipt_name: Annotated[str | None, Argument("receipt", TextRule.NAMES_ATTACHMENT)] = None
     reported_by: Annotated[str | None, Argument("by")] = None
-    #: Why this version is signed although it may be incomplete. Only a request with ``version_number`` may do
-    #: that.
+    #: Why this version is signed although it may be incomplete. Without ``version_number``, it is only recorded:
+    #: the newest version must be complete.
     exception_reason: Annotated[str | None, Argument("reason", is_omitted_when_empty=True)] = None
 
 
@@ -46,7 +46,8 @@ class SubmitVersion(Request):
 def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, Any]:
     """Sign the submitted version, journal the submission with the receipt, and start the retention.
 
-    A signature cannot be withdrawn, so every check comes first. The result holds the version's ``tag``, the signed
+    A submission is a set of materials of a filing, and its versions are captured from its folder. A signature
+    cannot be withdrawn, so every check comes first. The result holds the version's ``tag``, the signed
     tag (``submitted``), the retention (``keep_until``, an ISO date in UTC, and ``conditions``), and the reason why
     no checkpoint could be signed afterwards (``problem``, None if one was).
 
@@ -57,18 +58,9 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     if request.submitted_on > clock.today(context.config.zone):
         raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=request.submitted_on)
     archive = context.archive
-    submission = find_submission(archive, request.submission)
-    is_newest = request.version_number is None
-    version = (
-        _capture_newest_version(context, submission)
-        if request.version_number is None
-        else find_version(archive, submission.tag(request.version_number))
-    )
+    submission = find_submission(archive, request.submission_name)
     exception_reason = (request.exception_reason or "").strip() or None
-    if not is_newest and exception_reason is None:
-        check_all_readable(archive, context.config, submission)
-    if is_newest or exception_reason is None:
-        check_complete(archive, version)
+    version = _choose_version(context, request, submission, exception_reason)
     event = submit(
         archive,
         version,
@@ -84,7 +76,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         context.lock_timeout,
         context.config.sm3,
     )
-    problem = sign_checkpoint(context)
+    checkpoint_problem = try_make_checkpoint(context)
     submitted_version = find_version(archive, version.tag)
     retention = decide(submitted_version, context.disposal_rules.policy, archive.compliance_time())
     return {
@@ -92,8 +84,28 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         "submitted": event.object,
         "keep_until": retention.keep_until.date().isoformat(),
         "conditions": retention.conditions,
-        "problem": problem,
+        "problem": checkpoint_problem,
     }
+
+
+def _choose_version(
+    context: ActionContext, request: SubmitVersion, submission: Submission, exception_reason: str | None
+) -> Version:
+    """Return the version to sign: the one that the request names, or else the newest one, captured first.
+
+    Checks that the version is complete, unless the request names a version and a reason for an exception. Raises
+    as :func:`submit_version` does.
+    """
+    archive = context.archive
+    if request.version_number is None:
+        version = _capture_newest_version(context, submission)
+        check_complete(archive, version)
+        return version
+    version = find_version(archive, submission.tag(request.version_number))
+    if exception_reason is None:
+        check_all_readable(archive, context.config, submission)
+        check_complete(archive, version)
+    return version
 
 
 def _capture_newest_version(context: ActionContext, submission: Submission) -> Version:

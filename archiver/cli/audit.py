@@ -1,9 +1,9 @@
-"""``archiver audit``."""
+"""``archiver audit``: write the inspection package, a folder from which a stranger can check the archive."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,7 @@ from archiver.model import KINDS
 from archiver.store.events.event_kinds import Action
 
 if TYPE_CHECKING:
+    from archiver.audit.package import WrittenPackage
     from archiver.store.archive import Archive
 
 
@@ -24,13 +25,13 @@ def _sign_newest_event(session: Session, archive: Archive) -> None:
     Does nothing if the newest event is a checkpoint already, or the journal is empty.  A failure is printed as a
     warning and not raised: the package is still useful, and its report shows how far the signatures reach.
     """
-    from archiver.actions.checkpoint_actions import SignArchive
+    from archiver.actions.checkpoint_actions import MakeCheckpoint
 
     newest_event = archive.journal.head()
     if newest_event is None or newest_event.action == Action.CHECKPOINT:
         return
     try:
-        session.perform(SignArchive())
+        session.perform(MakeCheckpoint())
     except ArchiverError as error:
         session.console.warn(error.message)
 
@@ -85,7 +86,6 @@ def audit_command(
     # Start the copying processes first: they get ready while this process imports and selects the versions.
     with closing(CopyPool()) as copy_pool:
         from archiver import clock
-        from archiver.actions.maintenance_actions import RecordNote
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection, export_record
         from archiver.audit.report_model import Presentation
@@ -97,7 +97,7 @@ def audit_command(
         recipient = None if recipient is None else typed(recipient, "recipient")
         reason = None if reason is None else typed(reason, "reason")
         archive = session.open_archive()
-        restoration.check_target(Path(target), session.config.watch, session.config.archive)
+        restoration.check_target_is_outside(Path(target), session.config.watch, session.config.archive)
         export_selection = ExportSelection(
             filings=[find_filing(archive, filing) for filing in filings],
             submissions=[str(find_submission(archive, submission)) for submission in submissions],
@@ -121,9 +121,21 @@ def audit_command(
             sm3=session.config.sm3,
             sign_journal=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
-                session.lang or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
+                session.typed_language or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
             ),
         )
+    _print_and_journal(session, written_package, export_details)
+
+
+def _print_and_journal(session: Session, written_package: WrittenPackage, export_details: dict[str, Any]) -> None:
+    """Print the location and the size of the package, and journal the export.
+
+    ``export_details`` are those of :func:`archiver.audit.export_selection.export_record`.  A failure to journal is
+    only a warning, because the package is complete by then.
+    """
+    from archiver.actions.maintenance_actions import RecordNote
+    from archiver.audit import package
+
     console = session.console
     console.info(
         "The package is at {path}: {versions} versions, {files} files, {bytes} bytes.",

@@ -1,4 +1,8 @@
-"""``archiver change``."""
+"""``archiver change``.
+
+A *change* records that materials of a filing differ from those last submitted to the regulator. A person decides
+whether it is material, because a material change must be submitted, too.
+"""
 
 from __future__ import annotations
 
@@ -35,84 +39,84 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     archive = session.open_archive()
     filing_by_name = register(archive.index.life())
     deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
-    change_rows = [
-        _change_row(question, deadline_by_uid.get(f"{question.filing}:change:{question.number}:decide"))
+    change_documents = [
+        _change_as_json(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))
         for filing in filing_by_name.values()
-        for question in filing.questions
-        if includes_decided or question.material is None
+        for change in filing.questions
+        if includes_decided or change.material is None
     ]
-    for row in change_rows:
-        if row["material"] is None:
-            _add_later_changes(row, archive, filing_by_name[row["filing"]], session.config)
+    for change_document in change_documents:
+        if change_document["material"] is None:
+            _add_later_changes(change_document, archive, filing_by_name[change_document["filing"]], session.config)
     console = session.console
     if as_json:
-        console.print_json(change_rows)
+        console.print_json(change_documents)
         return
-    if not change_rows:
+    if not change_documents:
         console.info("No change waits for a decision.")
-    for row in change_rows:
-        _print_change(console, row)
+    for change_document in change_documents:
+        _print_change(console, change_document)
 
 
-def _change_row(question: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
+def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) -> dict[str, Any]:
     """Return a change as a JSON object with days in ISO 8601.
 
     ``material`` is the decision: True, False, or None while the change is undecided.  ``decision_deadline`` is
     None if the filing ended before anybody decided.
     """
     return {
-        "number": question.number,
-        "filing": question.filing,
-        "since": question.last_submission,
-        "first": question.first.isoformat(),
-        "kinds": list(question.kinds),
-        "materials": list(question.materials),
-        "signal": question.signal or None,
+        "number": change.number,
+        "filing": change.filing,
+        "since": change.last_submission,
+        "first": change.first.isoformat(),
+        "kinds": list(change.kinds),
+        "materials": list(change.materials),
+        "signal": change.signal or None,
         "due": None if decision_deadline is None else decision_deadline.on.isoformat(),
-        "material": question.material,
-        "reason": question.reason or None,
-        "decided_on": question.decided_on.isoformat() if question.decided_on else None,
-        "by": question.by or None,
+        "material": change.material,
+        "reason": change.reason or None,
+        "decided_on": change.decided_on.isoformat() if change.decided_on else None,
+        "by": change.by or None,
     }
 
 
-def _add_later_changes(change_row: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
-    """Update the materials and kinds of an undecided change to include changes made since it was recorded.
+def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing: Filing, config: Config) -> None:
+    """Update the materials and kinds of an undecided change with what else changed since it was recorded.
 
-    One decision covers them all, because a filing has at most one open question.
+    One decision covers everything, because a filing has at most one undecided change.
     """
     from archiver.filings.change_detection import detect_change
 
     all_changes = detect_change(archive, filing, config)
     if all_changes is not None:
-        change_row["materials"] = list(all_changes.materials)
-        change_row["kinds"] = sorted({*change_row["kinds"], *all_changes.kinds})
+        change_document["materials"] = list(all_changes.materials)
+        change_document["kinds"] = sorted({*change_document["kinds"], *all_changes.kinds})
 
 
-def _print_change(console: Console, change_row: dict[str, Any]) -> None:
-    """Print a row of :func:`_change_row` for people, with at most ``_MAX_MATERIALS`` paths."""
+def _print_change(console: Console, change_document: dict[str, Any]) -> None:
+    """Print a document of :func:`_change_as_json` for people, with at most ``_MAX_MATERIALS`` paths."""
     from archiver.filings.code_names import CHANGE_KINDS, word_for
 
     console.info(
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
-        **{key: change_row[key] for key in ("number", "filing", "since", "first", "due")},
+        **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kind_names = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in change_row["kinds"])
+    kind_names = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in change_document["kinds"])
     if kind_names:
         console.info("  About: {kinds}", kinds=kind_names)
-    if change_row["signal"]:
-        console.info("  Released: {signal}", signal=change_row["signal"])
-    for path in change_row["materials"][:_MAX_MATERIALS]:
+    if change_document["signal"]:
+        console.info("  Released: {signal}", signal=change_document["signal"])
+    for path in change_document["materials"][:_MAX_MATERIALS]:
         console.print_line(f"  {path}")
-    if len(change_row["materials"]) > _MAX_MATERIALS:
-        console.info("  and {count} more", count=len(change_row["materials"]) - _MAX_MATERIALS)
-    if change_row["decided_on"]:
+    if len(change_document["materials"]) > _MAX_MATERIALS:
+        console.info("  and {count} more", count=len(change_document["materials"]) - _MAX_MATERIALS)
+    if change_document["decided_on"]:
         console.info(
             "  Decided on {on} by {by}: {decision} ({reason})",
-            on=change_row["decided_on"],
-            by=change_row["by"],
-            decision=LazyMessage("material") if change_row["material"] else LazyMessage("not material"),
-            reason=change_row["reason"],
+            on=change_document["decided_on"],
+            by=change_document["by"],
+            decision=LazyMessage("material") if change_document["material"] else LazyMessage("not material"),
+            reason=change_document["reason"],
         )
 
 
@@ -131,14 +135,14 @@ def _decide_change(session: Session, number: int, material: str, reason: str, re
     from archiver.actions.filing_actions import DecideChange
 
     is_material = material == "yes"
-    decision = session.perform(
+    decided_change = session.perform(
         DecideChange(change_number=number, is_material=is_material, reason=reason, reported_by=reported_by)
     )
     if is_material:
         session.console.info(
             "Change {number} is material: {filing} needs a change submission. See: archiver deadlines",
             number=number,
-            filing=decision["filing"],
+            filing=decided_change["filing"],
         )
     else:
         session.console.info("Change {number} is not material. The reason is kept.", number=number)

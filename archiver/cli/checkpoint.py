@@ -1,4 +1,8 @@
-"""``archiver checkpoint``."""
+"""``archiver checkpoint``: sign the journal, and print the witness line.
+
+A *witness line* is one line of text that people keep outside of the archive. It proves later that the archive
+continues from this checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,9 @@ def checkpoint_command(session: Session, only_print: bool, picture_path: str | N
     """
     if picture_path is not None and Path(picture_path).suffix not in (".png", ".svg"):
         raise UsageError("{path} must end in .png or .svg. Nothing was signed. Mend --qr.", path=picture_path)
-    from archiver.actions.checkpoint_actions import SignArchive
+    from archiver.actions.checkpoint_actions import MakeCheckpoint
 
-    checkpoint = session.perform(SignArchive())
+    checkpoint = session.perform(MakeCheckpoint())
     witness_line = checkpoint["line"]
     console = session.console
     if only_print:

@@ -43,8 +43,8 @@ class _CheckResult:
     problems: list[SettingProblem] = field(default_factory=list)  # the service refuses the file
     warnings: list[_SettingWarning] = field(default_factory=list)  # the service accepts the file
 
-    def add(self, other: _CheckResult) -> None:
-        """Append the problems and the warnings of another check."""
+    def extend(self, other: _CheckResult) -> None:
+        """Append the problems and the warnings of ``other``."""
         self.problems += other.problems
         self.warnings += other.warnings
 
@@ -70,8 +70,8 @@ def _check_settings(checked_file: CheckedFile) -> _CheckResult:
         [_SettingWarning("removed-table", warning) for warning in checked_file.document.warnings()],
     )
     if checked_file.config is not None:
-        check_result.warnings += _list_missing_files(checked_file.config)
-        check_result.add(_compare_with_archive(checked_file.config))
+        check_result.warnings += _warn_of_missing_files(checked_file.config)
+        check_result.extend(_compare_with_index(checked_file.config))
     return check_result
 
 
@@ -115,7 +115,7 @@ def _print_result(
         console.info("{path} is valid. To let a running service take it: systemctl reload archiver", path=path)
 
 
-def _list_missing_files(config: Config) -> list[_SettingWarning]:
+def _warn_of_missing_files(config: Config) -> list[_SettingWarning]:
     """Return a warning for the archive and for each file that a setting names, if it does not exist.
 
     The service itself opens such a file only when it needs it, perhaps weeks later.
@@ -141,11 +141,11 @@ def _list_missing_files(config: Config) -> list[_SettingWarning]:
     return missing_files
 
 
-def _compare_with_archive(config: Config) -> _CheckResult:
-    """Return the problems and warnings that arise from comparing the settings with the archive's index.
+def _compare_with_index(config: Config) -> _CheckResult:
+    """Return a problem if the layout differs from the archive's, and a warning for each new promise.
 
-    The service rejects a layout that differs from the archive's.  Lengthening a retention period cannot be
-    undone, even if the setting was in force for only a second, so the user is warned before that happens.
+    The service rejects a different layout.  A promise is a retention period or rule that was once in force: it
+    cannot be taken back, even if the setting was in force for only a second, so the user is warned before.
 
     Returns an empty result if the index cannot be read.
     """
@@ -164,7 +164,7 @@ def _compare_with_archive(config: Config) -> _CheckResult:
                 )
                 comparison.problems.append(SettingProblem("wrong-layout", "watch.layout", reason))
             comparison.warnings += [
-                _SettingWarning("new-promise", message) for message in _list_new_promises(config, index)
+                _SettingWarning("new-promise", message) for message in _describe_new_promises(config, index)
             ]
             return comparison
     except (ArchiverError, OSError, sqlite3.Error):
@@ -173,14 +173,14 @@ def _compare_with_archive(config: Config) -> _CheckResult:
         return _CheckResult()
 
 
-def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
-    """Yield a warning for each retention period or rule that the settings would add or extend irrevocably."""
+def _describe_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
+    """Yield a sentence for each retention period or rule that the settings would add or extend irrevocably."""
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import new_promises, policy_in_force
 
     promises = index.promises()
-    new_promise = new_promises(policy_in_force(config, promises), config, promises)
-    years_by_scope = new_promise.years_by_scope if new_promise else {}
+    promise_to_journal = new_promises(policy_in_force(config, promises), config, promises)
+    years_by_scope = promise_to_journal.years_by_scope if promise_to_journal else {}
     for scope, years in years_by_scope.items():
         if years > promises.years.get(scope, 0):
             yield LazyMessage(
@@ -208,11 +208,11 @@ def _show_config(session: Session, as_json: bool) -> None:
     checked_file = session.check_config()
     session.use_config(checked_file.require())
     table_order, console = list(TABLES), session.console
-    # The first member of each entry is the full key: TABLE.KEY.
-    shown_values = sorted(
-        values_of(checked_file.require()), key=lambda entry: table_order.index(entry[0].partition(".")[0])
+    # The first member of each is the full key: TABLE.KEY.
+    settings_in_order = sorted(
+        values_of(checked_file.require()), key=lambda setting: table_order.index(setting[0].partition(".")[0])
     )
-    settings = [
+    shown_settings = [
         {
             "key": key,
             "value": _hide_secrets(None if value is None else setting.value_type.to_toml(value)),
@@ -220,10 +220,10 @@ def _show_config(session: Session, as_json: bool) -> None:
             "default": setting.default,
             "effect": setting.effect.value,
         }
-        for key, setting, value in shown_values
+        for key, setting, value in settings_in_order
     ]
     if as_json:
-        console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": settings})
+        console.print_json({"path": os.path.abspath(checked_file.document.source), "settings": shown_settings})
         return
     source_names = {
         "file": console.translate(LazyMessage("file")),
@@ -237,13 +237,13 @@ def _show_config(session: Session, as_json: bool) -> None:
                 source_names[str(setting["source"])],
                 json.dumps(setting["value"], ensure_ascii=False),
             ]
-            for setting in settings
+            for setting in shown_settings
         ],
     )
 
 
 def _hide_secrets(value: Any) -> Any:
-    """Return a copy of a setting's value in which ``***`` replaces possible secrets in addresses.
+    """Return a copy of a setting's value in which ``***`` replaces possible secrets in URLs and other addresses.
 
     Lists and tables are searched recursively.  Bytes outside UTF-8 become ``%XX``, because neither JSON nor a
     terminal could show them.
@@ -254,10 +254,12 @@ def _hide_secrets(value: Any) -> Any:
         return {_hide_secrets(key): _hide_secrets(item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
-    masked = _SECRET_BEFORE_HOST.sub(
+    masked_text = _SECRET_BEFORE_HOST.sub(
         _HIDDEN_TEXT, _SECRET_IN_ADDRESS.sub(_HIDDEN_TEXT, value) if "://" in value else value
     )
-    return masked if names.is_utf8(masked) else names.text(masked.encode("utf-8", "surrogateescape"))
+    return (
+        masked_text if names.is_utf8(masked_text) else names.text(masked_text.encode("utf-8", "surrogateescape"))
+    )
 
 
 for _name, _command in (("check", _check_config), ("show", _show_config)):

@@ -54,8 +54,8 @@ class Console:
         """Print a message on stderr, even if the console is quiet."""
         print(self.translate(message_from(template, fields)), file=sys.stderr, flush=True)
 
-    def progress_display(self) -> Callable[[int, int], None]:
-        """Return a function that shows progress on stderr, given the bytes done and the bytes in total.
+    def make_progress_display(self) -> Callable[[int, int], None]:
+        """Return a function that shows progress on stderr; call it with the bytes done and the bytes in total.
 
         The function shows nothing if the console is quiet or stderr is not a terminal.
         """
@@ -74,7 +74,7 @@ class Console:
 
         return show_progress
 
-    def warn_if_unsigned(self, result: Mapping[str, Any]) -> None:
+    def warn_if_checkpoint_failed(self, result: Mapping[str, Any]) -> None:
         """Warn if an action succeeded but the checkpoint after it failed.
 
         ``result`` is what the action returned; ``result["problem"]`` is the reason for the failure, or None.
@@ -107,7 +107,7 @@ class Console:
         ]
         for row in cell_rows:
             padded_cells = [
-                value + " " * (width - max(wcswidth(value), 0))
-                for value, width in zip(row, column_widths, strict=True)
+                cell + " " * (width - max(wcswidth(cell), 0))
+                for cell, width in zip(row, column_widths, strict=True)
             ]
             print("  ".join(padded_cells).rstrip())

@@ -50,36 +50,45 @@ def deadlines_command(
     from archiver.filings.register import register
 
     archive = session.open_archive()
-    known_filings = register(archive.index.life()).values()
+    filings = register(archive.index.life()).values()
     today = clock.today(session.config.zone)
-    shown_deadlines = deadlines(known_filings) if includes_done else open_deadlines(known_filings)
+    shown_deadlines = deadlines(filings) if includes_done else open_deadlines(filings)
     if within_days is not None:
         shown_deadlines = [
             deadline for deadline in shown_deadlines if deadline.on <= today + timedelta(days=within_days)
         ]
     console = session.console
     if calendar_file is not None:
-        from archiver.filings.due.ical import render_calendar
-
-        now = clock.read().wall.replace(microsecond=0)
-        calendar_file.write_bytes(
-            render_calendar(shown_deadlines, archive.index.archive_id, now, console.translate)
-        )
-        console.info(
-            LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
-            count=len(shown_deadlines),
-            path=calendar_file,
-        )
-        return
-    if as_json:
-        console.print_json([_as_json(deadline, today) for deadline in shown_deadlines])
+        _write_calendar(console, shown_deadlines, archive.index.archive_id, calendar_file)
+    elif as_json:
+        console.print_json([_deadline_as_json(deadline, today) for deadline in shown_deadlines])
     elif not shown_deadlines:
         console.info("Nothing is due.")
     else:
         _print_deadlines(console, shown_deadlines, today)
 
 
-def _as_json(deadline: Deadline, today: date) -> dict[str, Any]:
+def _write_calendar(
+    console: Console, shown_deadlines: Sequence[Deadline], archive_id: str, calendar_file: Path
+) -> None:
+    """Write the deadlines to a calendar file (iCalendar), in the console's language, and print their number.
+
+    ``archive_id`` keeps the entries apart from those of other archives.  Raises OSError if the file cannot be
+    written.
+    """
+    from archiver import clock
+    from archiver.filings.due.ical import render_calendar
+
+    now = clock.read().wall.replace(microsecond=0)
+    calendar_file.write_bytes(render_calendar(shown_deadlines, archive_id, now, console.translate))
+    console.info(
+        LazyMessage.define("{count} deadlines are in {path}.", singular="{count} deadline is in {path}."),
+        count=len(shown_deadlines),
+        path=calendar_file,
+    )
+
+
+def _deadline_as_json(deadline: Deadline, today: date) -> dict[str, Any]:
     """Return a deadline as a JSON object with days in ISO 8601 and its state on the day ``today``."""
     return {
         "uid": deadline.uid,

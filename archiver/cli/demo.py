@@ -78,10 +78,10 @@ class _Demo:
         self._run_archiver("init", "--archive", "archive", "--watch", "watched")
         self._announce_step("Start the daemon, and copy the materials in while it runs.")
         daemon = subprocess.Popen(
-            [*self._command_prefix(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
+            [*self._archiver_command(), "run", "--settle", _SETTLE_SECONDS], cwd=self._scratch_folder
         )
         try:
-            self._work_beside_daemon()
+            self._demonstrate_with_daemon()
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=20)
@@ -94,14 +94,12 @@ class _Demo:
         for name in ("watched", "archive", "restored", "inspection/report.html", "archiver.toml"):
             self._console.print_line(f"  {name}")
 
-    def _work_beside_daemon(self) -> None:
+    def _demonstrate_with_daemon(self) -> None:
         """Copy the samples in, submit, edit, try to delete, and restore, while the daemon captures.
 
         Raises DemoFailed if a step does not have the announced result.
         """
-        for filing_folder in sorted(self._sample_folder.iterdir()):
-            shutil.copytree(filing_folder, self._watched_folder / filing_folder.name)
-        submission_folders = sorted(path for path in self._watched_folder.glob("*/*") if is_folder(path))
+        submission_folders = self._copy_samples()
         self._wait_for_versions(len(submission_folders))
         first_folder = submission_folders[0]
         submission_name = f"{first_folder.parent.name}/{first_folder.name}"
@@ -122,11 +120,24 @@ class _Demo:
             "dispose", "plan", f"{submission_name}/submitted", expected_code=RetentionRefused.exit_code
         )
         self._try_to_delete_tag(f"{submission_name}/v1")
+        self._restore_and_compare(submission_name, edited_file.name, submitted_copy)
+
+    def _copy_samples(self) -> list[Path]:
+        """Copy the sample materials to the watched folder, and return the folders of their submissions, sorted."""
+        for filing_folder in sorted(self._sample_folder.iterdir()):
+            shutil.copytree(filing_folder, self._watched_folder / filing_folder.name)
+        return sorted(path for path in self._watched_folder.glob("*/*") if is_folder(path))
+
+    def _restore_and_compare(self, submission_name: str, restored_name: str, submitted_copy: Path) -> None:
+        """Restore the submitted version, and compare its file ``restored_name`` with the copy made before.
+
+        Raises DemoFailed if they differ.
+        """
         self._announce_step("Bring the version that was handed in back, and compare it.")
         self._run_archiver("restore", f"{submission_name}/submitted", "--to", "restored")
-        if not filecmp.cmp(submitted_copy, self._scratch_folder / "restored" / edited_file.name, shallow=False):
+        if not filecmp.cmp(submitted_copy, self._scratch_folder / "restored" / restored_name, shallow=False):
             raise DemoFailed("The restored file differs from the one that was handed in.")
-        self._console.info("{name} is byte for byte what was handed in.", name=edited_file.name)
+        self._console.info("{name} is byte for byte what was handed in.", name=restored_name)
 
     def _try_to_delete_tag(self, tag: str) -> None:
         """Run ``git tag -d`` in the archive's repository, and print what git says.
@@ -134,7 +145,14 @@ class _Demo:
         Raises DemoFailed unless the archive's hook refuses the deletion.
         """
         repository = self._scratch_folder / "archive" / "archive.git"
-        git_command = ["git", *self._hooks_option(repository), "--git-dir=archive/archive.git", "tag", "-d", tag]
+        git_command = [
+            "git",
+            *self._own_hooks_options(repository),
+            "--git-dir=archive/archive.git",
+            "tag",
+            "-d",
+            tag,
+        ]
         self._console.print_line(f"$ {shlex.join(git_command)}")
         result = subprocess.run(git_command, cwd=self._scratch_folder, stderr=subprocess.PIPE, check=False)
         error_text = result.stderr.decode("utf-8", "surrogateescape").strip()
@@ -148,7 +166,7 @@ class _Demo:
                 "git failed, but it was not the archive's guard that refused: {reason}", reason=error_text
             )
 
-    def _hooks_option(self, repository: Path) -> list[str]:
+    def _own_hooks_options(self, repository: Path) -> list[str]:
         """Return the command-line options that make git run the archive's own hooks.
 
         The list is empty unless the user's git settings set ``core.hooksPath``; that is printed, too.
@@ -165,18 +183,18 @@ class _Demo:
         )
         return ["-c", f"core.hooksPath={repository / 'hooks'}"]
 
-    def _wait_for_versions(self, count: int) -> None:
-        """Wait until the archive has at least ``count`` versions; raises DemoFailed after ``_MAX_POLLS`` polls."""
+    def _wait_for_versions(self, version_count: int) -> None:
+        """Wait until the archive has ``version_count`` versions; raises DemoFailed after ``_MAX_POLLS`` polls."""
         import json
 
         for _ in range(_MAX_POLLS):
-            listing = subprocess.run(
-                [*self._command_prefix(), "log", "--json"],
+            version_list = subprocess.run(
+                [*self._archiver_command(), "log", "--json"],
                 cwd=self._scratch_folder,
                 capture_output=True,
                 check=True,
             )
-            if len(json.loads(listing.stdout)) >= count:
+            if len(json.loads(version_list.stdout)) >= version_count:
                 return
             time.sleep(_POLL_SECONDS)
         raise DemoFailed("The daemon did not archive the materials in time.")
@@ -187,15 +205,15 @@ class _Demo:
         # The child writes to the same stdout: our line has to come first.
         sys.stdout.flush()
         exit_code = subprocess.run(
-            [*self._command_prefix(), *arguments], cwd=self._scratch_folder, check=False
+            [*self._archiver_command(), *arguments], cwd=self._scratch_folder, check=False
         ).returncode
         if exit_code != expected_code:
             raise DemoFailed("archiver {name} ended with {code}.", name=arguments[0], code=exit_code)
         if exit_code:
             self._console.info("(exit code {code}, as it should be)", code=exit_code)
 
-    def _command_prefix(self) -> list[str]:
-        """Return the words that start archiver with the demo's language and configuration file."""
+    def _archiver_command(self) -> list[str]:
+        """Return the first words of a command that runs archiver in the demo's language and configuration."""
         return [
             sys.executable,
             "-m",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,47 +28,56 @@ _OPERATION_NAMES = {
 
 
 @command("What changed between two versions: added, removed, changed, renamed.")
-@click.argument("old", type=ObjectName(), metavar="TAG")
-@click.argument("new", type=ObjectName(), metavar="TAG")
+@click.argument("old_tag", type=ObjectName(), metavar="TAG")
+@click.argument("new_tag", type=ObjectName(), metavar="TAG")
 @json_option
 @click.option("--text", "with_text", is_flag=True, help="The lines of documents that differ, too.")
-def diff_command(session: Session, old: str, new: str, as_json: bool, with_text: bool) -> None:
-    """Print the changes that lead from the version ``old`` to the version ``new``; both are tags.
+def diff_command(session: Session, old_tag: str, new_tag: str, as_json: bool, with_text: bool) -> None:
+    """Print the changes that lead from one version to another.
 
+    With ``with_text``, also print the lines that differ in each modified document; ``--json`` never prints them.
     Raises NotFoundError for an unknown tag.
     """
     from archiver.filings.version_differences import compare_versions
-    from archiver.store.names import text
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
-    old_version, new_version = (find_version(archive, tag) for tag in (old, new))
+    old_version, new_version = (find_version(archive, tag) for tag in (old_tag, new_tag))
     changes = compare_versions(archive.index, old_version, new_version)
     console = session.console
     if as_json:
-        console.print_json(
-            [
-                {
-                    "op": change.op.value,
-                    "path": text(change.path),
-                    "from": None if change.source is None else text(change.source),
-                    "sha256": change.sha256,
-                    "size": change.size,
-                }
-                for change in changes
-            ]
-        )
+        console.print_json([_change_as_json(change) for change in changes])
         return
     if not changes:
         console.info("{old} and {new} hold the same materials.", old=old_version.tag, new=new_version.tag)
     for change in changes:
-        path_text = text(change.path)
-        source_text = "" if change.source is None else f"{text(change.source)} -> "
-        console.print_line(
-            f"{console.translate(_OPERATION_NAMES[change.op])}\t{source_text}{path_text}".replace("\t", "  ")
-        )
+        _print_change(console, change)
     if with_text:
         _print_text_changes(console, archive, old_version, changes)
+
+
+def _change_as_json(change: Change) -> dict[str, Any]:
+    """Return a change as a JSON object; ``from`` is the earlier path of a renamed file, None for other changes."""
+    from archiver.store.names import text
+
+    return {
+        "op": change.op.value,
+        "path": text(change.path),
+        "from": None if change.source is None else text(change.source),
+        "sha256": change.sha256,
+        "size": change.size,
+    }
+
+
+def _print_change(console: Console, change: Change) -> None:
+    """Print the operation and the path of a change, and the earlier path of a renamed file."""
+    from archiver.store.names import text
+
+    path_text = text(change.path)
+    source_text = "" if change.source is None else f"{text(change.source)} -> "
+    operation_name = console.translate(_OPERATION_NAMES[change.op])
+    # A tab in a path would break the columns.
+    console.print_line(f"{operation_name}  {source_text}{path_text}".replace("\t", "  "))
 
 
 def _print_text_changes(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.cli.parameters import ObjectName, ReadableFile, file_name
+from archiver.cli.parameters import ObjectName, ReadableFile, file_name_to_record
 from archiver.cli.session import Session, command, command_group
+
+if TYPE_CHECKING:
+    from archiver.cli.console import Console
 
 display_command = command_group("The public display of the filing number.")
 
@@ -25,22 +29,11 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
     from archiver.actions.display_actions import CheckDisplay
     from archiver.errors import Unhealthy
 
-    display_check = session.perform(CheckDisplay(filing=filing, page_name=file_name(page)), page)
+    display_check = session.perform(CheckDisplay(filing_name=filing, page_name=file_name_to_record(page)), page)
     console = session.console
-    failing_pages = []
     for page_result in display_check["pages"]:
-        if page_result["problem"]:
-            console.info(
-                "{source}: cannot be had: {reason}", source=page_result["source"], reason=page_result["problem"]
-            )
-        elif page_result["number"] and page_result["link"]:
-            console.info("{source}: number and link are there.", source=page_result["source"])
-        elif page_result["number"]:
-            console.info("{source}: the number is there, the link is missing.", source=page_result["source"])
-        else:
-            console.info("{source}: the number is missing.", source=page_result["source"])
-        if page_result["problem"] or not (page_result["number"] and page_result["link"]):
-            failing_pages.append(page_result["source"])
+        _print_page_result(console, page_result)
+    failing_pages = [result["source"] for result in display_check["pages"] if not _is_displayed(result)]
     if failing_pages:
         raise Unhealthy(
             "The filing number or its link is not displayed on {pages}. The check is kept. Put it there; the "
@@ -48,6 +41,25 @@ def _check_display(session: Session, filing: str, page: Path | None) -> None:
             pages=", ".join(failing_pages),
             filing=display_check["filing"],
         )
+
+
+def _is_displayed(page_result: dict[str, Any]) -> bool:
+    """Return True if a page could be fetched, and displays both the filing number and the link."""
+    return bool(not page_result["problem"] and page_result["number"] and page_result["link"])
+
+
+def _print_page_result(console: Console, page_result: dict[str, Any]) -> None:
+    """Print one line about a page: why it could not be fetched, or what it displays."""
+    if page_result["problem"]:
+        console.info(
+            "{source}: cannot be had: {reason}", source=page_result["source"], reason=page_result["problem"]
+        )
+    elif page_result["number"] and page_result["link"]:
+        console.info("{source}: number and link are there.", source=page_result["source"])
+    elif page_result["number"]:
+        console.info("{source}: the number is there, the link is missing.", source=page_result["source"])
+    else:
+        console.info("{source}: the number is missing.", source=page_result["source"])
 
 
 display_command.add_command(_check_display, "check")

@@ -13,6 +13,7 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
+    from archiver.cli.console import Console
     from archiver.model import Disposal
 
 
@@ -30,13 +31,17 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
     from archiver.actions.disposal_actions import PlanDisposal
 
     disposal_plan = session.perform(PlanDisposal(tags=tags))
-    console = session.console
     if as_json:
         # "open" holds the same conditions one by one; "conditions" is the clause for the sentence below.
         for retained in disposal_plan["staying"]:
             del retained["conditions"]
-        console.print_json(disposal_plan)
-        return
+        session.console.print_json(disposal_plan)
+    else:
+        _print_plan(session.console, disposal_plan)
+
+
+def _print_plan(console: Console, disposal_plan: dict[str, Any]) -> None:
+    """Print the versions that a new plan deletes and those that it does not, its content objects, and its name."""
     for disposable in disposal_plan["going"]:
         console.info(
             LazyMessage.define(
@@ -44,10 +49,10 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
                 singular="goes   {tag}  ({files} file, {bytes} bytes, kept until {until})",
                 count_field="files",
             ),
-            **_version_fields(disposable),
+            **_message_fields(disposable),
         )
     for retained in disposal_plan["staying"]:
-        console.info("stays  {tag}: not before {until}{open}", **_version_fields(retained))
+        console.info("stays  {tag}: not before {until}{open}", **_message_fields(retained))
     console.info(
         LazyMessage.define(
             "{objects} content objects ({bytes} bytes) would be deleted; {shared} more stay, because "
@@ -66,11 +71,12 @@ def _plan_disposal(session: Session, tags: tuple[str, ...], as_json: bool) -> No
     )
 
 
-def _version_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of the message about an entry of ``going`` or ``staying``.
+def _message_fields(planned_version: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields for the printed message about a version in a plan.
 
-    ``until`` is a day (ISO 8601).  Only entries of ``going`` have ``files`` and ``bytes``; only entries of
-    ``staying`` have conditions, which become ``open``.
+    ``planned_version`` is a member of ``going`` or ``staying`` in the result of ``plan_disposal``.  ``until`` is a
+    day (ISO 8601).  Only members of ``going`` have ``files`` and ``bytes``, None in the others; only members of
+    ``staying`` have conditions, which become ``open``, empty in the others.
     """
     return {
         "tag": planned_version["tag"],
@@ -91,14 +97,14 @@ def _approve_plan(session: Session, plan_id: str, reason: str) -> None:
     """
     from archiver.actions.disposal_actions import ApproveDisposal
 
-    approval = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
-    if approval["missing"]:
-        session.console.info("Approved {plan}. {missing} more approval is needed.", **approval)
+    approval_result = session.perform(ApproveDisposal(plan_id=plan_id, reason=reason))
+    if approval_result["missing"]:
+        session.console.info("Approved {plan}. {missing} more approval is needed.", **approval_result)
     else:
         session.console.info(
             "Approved {plan}. It may run after {until}: archiver dispose run {plan!q}",
             plan=plan_id,
-            until=session.format_time(approval["not_before"]),
+            until=session.format_time(approval_result["not_before"]),
         )
 
 
@@ -111,7 +117,7 @@ def _run_plan(session: Session, plan_id: str) -> None:
     """
     from archiver.actions.disposal_actions import RunDisposal
 
-    disposal = session.perform(RunDisposal(plan_id=plan_id))
+    run_result = session.perform(RunDisposal(plan_id=plan_id))
     console = session.console
     console.info(
         LazyMessage.define(
@@ -119,16 +125,16 @@ def _run_plan(session: Session, plan_id: str) -> None:
             singular="Disposed of {objects} content object, {bytes} bytes.",
             count_field="objects",
         ),
-        objects=disposal["objects"],
-        bytes=disposal["bytes"],
+        objects=run_result["objects"],
+        bytes=run_result["bytes"],
     )
-    if disposal["kept"]:
-        console.info("{kept} were needed again in the meantime, and stay.", kept=disposal["kept"])
+    if run_result["kept"]:
+        console.info("{kept} were needed again in the meantime, and stay.", kept=run_result["kept"])
     console.info(
         "The certificate is {name}. Write it to a folder with: archiver dispose certificate {name!q} --to DIR",
-        name=disposal["certificate"],
+        name=run_result["certificate"],
     )
-    console.warn_if_unsigned(disposal)
+    console.warn_if_checkpoint_failed(run_result)
 
 
 @command("List plans, newest first.")
@@ -138,7 +144,7 @@ def _list_plans(session: Session, as_json: bool) -> None:
     plans = session.open_archive().index.disposals()
     console = session.console
     if as_json:
-        console.print_json([_as_json(plan) for plan in plans])
+        console.print_json([_plan_as_json(plan) for plan in plans])
         return
     if not plans:
         console.info("There is no disposal plan.")
@@ -174,7 +180,7 @@ def _plan_state(plan: Disposal) -> LazyMessage:
     return LazyMessage("approved") if len(plan.approvals) > 1 else LazyMessage("waits for approval")
 
 
-def _as_json(plan: Disposal) -> dict[str, Any]:
+def _plan_as_json(plan: Disposal) -> dict[str, Any]:
     """Return a plan as a JSON object; times are RFC 3339 in UTC, None for steps that have not happened."""
     return {
         "plan": plan.identity,
@@ -198,12 +204,12 @@ def _write_certificate(session: Session, plan_id: str, target: str) -> None:
     Creates the folder if it is missing, and overwrites files of the same names.  Raises UsageError for a folder
     inside the watched folder or the archive.
     """
-    from archiver.restore.restoration import check_target
+    from archiver.restore.restoration import check_target_is_outside
     from archiver.retention.certificate import read_certificate
     from archiver.store import names
 
     target_folder = Path(target)
-    check_target(target_folder, session.config.watch, session.config.archive)
+    check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     certificate_files = read_certificate(session.open_archive(), plan_id)
     target_folder.mkdir(parents=True, exist_ok=True)
     for file_name, content in certificate_files.items():

@@ -24,16 +24,16 @@ def drill_command(session: Session, file_count: int, as_json: bool) -> None:
 
     The scratch folder is removed afterwards.  Raises StorageError if a file does not come back as it was archived.
     """
-    from archiver.actions.maintenance_actions import RehearseRestore
+    from archiver.actions.maintenance_actions import RunRestoreDrill
 
-    result = session.perform(RehearseRestore(file_count=file_count))
+    drill_result = session.perform(RunRestoreDrill(file_count=file_count))
     if as_json:
-        session.console.print_json(result)
+        session.console.print_json(drill_result)
         return
     session.console.info(
         "Restored {files} materials of {versions} versions to a scratch folder, {bytes} bytes: every one is as it "
         "was archived.",
-        files=result["files"],
-        versions=len(result["versions"]),
-        bytes=result["bytes"],
+        files=drill_result["files"],
+        versions=len(drill_result["versions"]),
+        bytes=drill_result["bytes"],
     )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @command("Why something is kept, until when, by which rule, and who could change that.")
-@click.argument("name", type=ObjectName(), metavar="TAG[:PATH]")
+@click.argument("tag_and_path", type=ObjectName(), metavar="TAG[:PATH]")
 @json_option
-def explain_command(session: Session, name: str, as_json: bool) -> None:
+def explain_command(session: Session, tag_and_path: str, as_json: bool) -> None:
     """Print the retention of a version, or of the content of one material in it.
 
     Raises NotFoundError for an unknown version or material.
@@ -26,23 +26,23 @@ def explain_command(session: Session, name: str, as_json: bool) -> None:
 
     archive = session.open_archive()
     # A ref cannot contain a colon, so the first colon ends the tag.
-    tag, _, material_path = name.partition(":")
+    tag, _, material_path = tag_and_path.partition(":")
     version = find_version(archive, tag)
     compliance_time = archive.compliance_time()
     explanation = explain_retention(
         archive.index, version, material_path, session.retention_policy(archive), compliance_time
     )
     if as_json:
-        session.console.print_json(_as_json(version.tag, explanation))
+        session.console.print_json(_explanation_as_json(version.tag, explanation))
     else:
-        _print_explanation(session, name, explanation)
+        _print_explanation(session, tag_and_path, explanation)
 
 
-def _as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
+def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[str, Any]:
     """Return the decision about a version or a material's content as a JSON object.
 
-    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, ``anchor`` in
-    UTC.
+    ``tag`` is the version's tag.  Times are ISO 8601: ``keep_until`` in the time zone that decided, and
+    ``anchor``, the event from which a retention period counts, in UTC.
     """
     decision = explanation.decision
     return {

@@ -1,4 +1,8 @@
-"""``archiver filing``."""
+"""``archiver filing``.
+
+The *sheet* of a filing holds its descriptive fields, such as the company, the algorithm and the filing number. The
+*register* is the list of all filings with everything recorded about each.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from archiver.cli.parameters import (
     ReadableFile,
     RecordedText,
     day_option,
-    file_name,
+    file_name_to_record,
     json_option,
     reported_by_option,
 )
@@ -21,7 +25,10 @@ from archiver.cli.session import Session, command, command_group
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from archiver.cli.console import Console
+    from archiver.filings.due.deadlines import Deadline
     from archiver.filings.register import Filing
 
 _SCHEMES = ("algorithm", "deep_synthesis", "genai_filing", "genai_registration")
@@ -34,10 +41,9 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
     """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
-    from archiver.filings.code_names import STATES, word_for
     from archiver.filings.due.deadlines import is_company_duty, open_deadlines
 
-    filings = _read_register(session)
+    filings = _read_filings(session)
     # Deadlines come by date, so that the first one is the next.
     next_deadline_by_filing = {
         filing.name: next(filter(is_company_duty, open_deadlines([filing])), None) for filing in filings
@@ -48,9 +54,18 @@ def _list_filings(session: Session, as_json: bool) -> None:
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
             next_due = {"next_due": next_deadline.on.isoformat() if next_deadline else None}
-            filing_documents.append(_as_json(filing) | next_due)
+            filing_documents.append(_filing_as_json(filing) | next_due)
         console.print_json(filing_documents)
-        return
+    else:
+        _print_filings(console, filings, next_deadline_by_filing)
+
+
+def _print_filings(
+    console: Console, filings: Sequence[Filing], next_deadline_by_filing: Mapping[str, Deadline | None]
+) -> None:
+    """Print the filings as a table in the given order, each with its next deadline."""
+    from archiver.filings.code_names import STATES, word_for
+
     filing_rows = []
     for filing in filings:
         next_deadline = next_deadline_by_filing[filing.name]
@@ -78,34 +93,39 @@ def _list_filings(session: Session, as_json: bool) -> None:
 
 
 @command("Show a filing's sheet, review, notices, changes and display.")
-@click.argument("name", type=ObjectName(), metavar="FILING")
+@click.argument("filing", type=ObjectName())
 @click.option("--at", "known_until", metavar="DATE", help="As it was known then; a bare date means its end.")
 @json_option
-def _show_filing(session: Session, name: str, known_until: str | None, as_json: bool) -> None:
+def _show_filing(session: Session, filing: str, known_until: str | None, as_json: bool) -> None:
+    """Show a filing, with the records made until ``known_until``; with None, all of them.
+
+    Raises NotFoundError for an unknown filing, and UsageError if ``known_until`` is no time.
+    """
     from archiver.store.resolve import find_filing
 
-    filing_name = find_filing(session.open_archive(), name)
-    (filing,) = _read_register(session, known_until, filing_name)
+    filing_name = find_filing(session.open_archive(), filing)
+    (shown_filing,) = _read_filings(session, known_until, filing_name)
     if as_json:
-        session.console.print_json(_as_json(filing))
+        session.console.print_json(_filing_as_json(shown_filing))
     else:
-        _print_filing(session, filing)
+        _print_sheet(session.console, shown_filing)
+        _print_records(session.console, shown_filing)
 
 
-def _read_register(
+def _read_filings(
     session: Session, known_until: str | None = None, only_filing_name: str | None = None
 ) -> list[Filing]:
-    """Return the filings by name: all that have materials, or only the named one.
+    """Return the filings in the order of their names: all that have materials, or only the named one.
 
-    A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it; records
-    made later are ignored.  None means all records.  Raises UsageError for a text that is no time.
+    A filing without any record is returned as a draft.  ``known_until`` is a time as the user typed it: records
+    made later are ignored, and with None, none is ignored.  Raises UsageError for a text that is no time.
     """
     from archiver import clock
     from archiver.filings.register import Filing, register
 
     archive_index = session.open_archive().index
-    last_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
-    filing_by_name = register(archive_index.life(only_filing_name, last_time))
+    newest_record_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
+    filing_by_name = register(archive_index.life(only_filing_name, newest_record_time))
     if only_filing_name is None:
         filing_names = {submission.filing for submission in archive_index.submissions()}
     else:
@@ -113,7 +133,7 @@ def _read_register(
     return [filing_by_name.get(filing_name) or Filing(filing_name) for filing_name in sorted(filing_names)]
 
 
-def _as_json(filing: Filing) -> dict[str, Any]:
+def _filing_as_json(filing: Filing) -> dict[str, Any]:
     """Return a filing with its records as a JSON object; records are in the journal's order, days in ISO 8601."""
     from archiver.filings.register_codes import FIELDS
 
@@ -148,11 +168,11 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         ],
         "changes": [
             {
-                "number": question.number,
-                "first": _format_day(question.first),
-                "material": question.material,
+                "number": change.number,
+                "first": _format_day(change.first),
+                "material": change.material,
             }
-            for question in filing.questions
+            for change in filing.questions
         ],
         "displays": [
             {
@@ -172,31 +192,22 @@ def _format_day(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _print_filing(session: Session, filing: Filing) -> None:
-    """Print a filing for people: its sheet, then its submissions, notices, changes and last display check."""
-    console = session.console
-    _print_sheet(console, filing)
-    _print_records(console, filing)
-
-
 def _print_sheet(console: Console, filing: Filing) -> None:
     """Print the filing's name, its state, and the fields that have a value."""
     from archiver.filings.code_names import FIELDS, SCHEMES, STATES, word_for
 
     console.print_line(filing.name)
-    state_since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
+    state_day = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
     state_name = console.translate(word_for(filing.state, STATES))
     console.print_line(
-        f"  {console.translate(LazyMessage('State'))}: {state_name}{state_since} {filing.portal_text}".rstrip()
+        f"  {console.translate(LazyMessage('State'))}: {state_name}{state_day} {filing.portal_text}".rstrip()
     )
     for field_name, label in FIELDS.items():
-        value = filing.fields.get(field_name)
-        if value:
-            shown_value = ", ".join(value) if isinstance(value, list) else str(value)
-            shown_value = (
-                console.translate(word_for(shown_value, SCHEMES)) if field_name == "scheme" else shown_value
-            )
-            console.print_line(f"  {console.translate(label)}: {shown_value}")
+        field_value = filing.fields.get(field_name)
+        if field_value:
+            value_text = ", ".join(field_value) if isinstance(field_value, list) else str(field_value)
+            value_text = console.translate(word_for(value_text, SCHEMES)) if field_name == "scheme" else value_text
+            console.print_line(f"  {console.translate(label)}: {value_text}")
 
 
 def _print_records(console: Console, filing: Filing) -> None:
@@ -218,12 +229,12 @@ def _print_records(console: Console, filing: Filing) -> None:
             on=_format_day(notice.received),
             answer=notice.answer or LazyMessage("not answered yet"),
         )
-    for question in filing.questions:
+    for change in filing.questions:
         console.info(
             "  Change {number} of {on}: {decision}",
-            number=question.number,
-            on=_format_day(question.first),
-            decision=_decision_text(question.material),
+            number=change.number,
+            on=_format_day(change.first),
+            decision=_decision_message(change.material),
         )
     for display_check in filing.displays[-1:]:
         is_displayed = not display_check.problem and display_check.number and display_check.link
@@ -236,7 +247,7 @@ def _print_records(console: Console, filing: Filing) -> None:
         )
 
 
-def _decision_text(is_material: bool | None) -> LazyMessage:
+def _decision_message(is_material: bool | None) -> LazyMessage:
     """Return the decision on a change for people; None means that nobody has decided yet."""
     if is_material is None:
         return LazyMessage("not decided yet")
@@ -281,42 +292,43 @@ def _update_filing(
     checked_on: date | None,
     evidence: Path | None,
     reported_by: str | None,
-    **fields: str | date | None,
+    **sheet_options: str | date | None,
 ) -> None:
     """Record the options that were typed; options that were not typed change nothing.
 
-    ``fields`` are the options of the sheet by name, None for those not typed.  Raises UsageError for ``--force``
-    without ``--reason`` and for values that cannot be recorded, NotFoundError for an unknown filing.
+    ``sheet_options`` are the options for fields of the sheet, by name; None for those not typed.  Raises
+    UsageError for ``--force`` without ``--reason`` and for values that cannot be recorded, NotFoundError for an
+    unknown filing.
     """
     from archiver.actions.filing_actions import UpdateFiling
 
-    override_reason = session.override_reason(force, reason)
+    reason_for_force = session.reason_for_force(force, reason)
     changed_fields: dict[str, Any] = {
-        field_name: value.isoformat() if isinstance(value, date) else value
-        for field_name, value in fields.items()
-        if value is not None
+        field_name: typed_value.isoformat() if isinstance(typed_value, date) else typed_value
+        for field_name, typed_value in sheet_options.items()
+        if typed_value is not None
     }
     if products:
         changed_fields["products"] = list(products)
-    updated = session.perform(
+    update_result = session.perform(
         UpdateFiling(
-            filing=filing,
+            filing_name=filing,
             changed_fields=changed_fields,
             review_status=status,
             portal_wording=portal_text,
             checked_on=checked_on,
-            screenshot_name=file_name(evidence),
-            number_override_reason=override_reason,
+            screenshot_name=file_name_to_record(evidence),
+            number_override_reason=reason_for_force,
             reported_by=reported_by,
         ),
         evidence,
     )
-    session.console.info("Recorded for {filing}.", filing=updated["filing"])
+    session.console.info("Recorded for {filing}.", filing=update_result["filing"])
     if status in ("deregistered", "revoked", "withdrawn"):
         session.console.info(
             "Its retention periods run out only after its end is recorded too: archiver filing end {filing!q} "
             "--on DATE --reason WHY",
-            filing=updated["filing"],
+            filing=update_result["filing"],
         )
 
 
@@ -328,10 +340,12 @@ def _update_filing(
 def _end_filing(session: Session, filing: str, ended_on: date, reason: str, reported_by: str | None) -> None:
     from archiver.actions.filing_actions import EndFiling
 
-    ended = session.perform(EndFiling(filing=filing, ended_on=ended_on, reason=reason, reported_by=reported_by))
+    end_result = session.perform(
+        EndFiling(filing_name=filing, ended_on=ended_on, reason=reason, reported_by=reported_by)
+    )
     session.console.info(
         "{filing} is not live any more. Its periods are counted from now on; the next submit makes it live again.",
-        filing=ended["filing"],
+        filing=end_result["filing"],
     )
 
 

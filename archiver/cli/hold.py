@@ -12,28 +12,32 @@ hold_command = command_group("Named reasons not to dispose of something, whateve
 
 
 @command("Place a hold: nothing of it can be disposed of until it is lifted.")
-@click.argument("name", type=RecordedText())
+@click.argument("hold_name", type=RecordedText(), metavar="NAME")
 @click.argument("target", type=ObjectName(), metavar="FILING|FILING/SUBMISSION|TAG")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
 @reported_by_option("Who asked for it, beside the user the system knows.")
-def _place_hold(session: Session, name: str, target: str, reason: str, reported_by: str | None) -> None:
+def _place_hold(session: Session, hold_name: str, target: str, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import PlaceHold
 
-    placed = session.perform(PlaceHold(hold_name=name, target=target, reason=reason, reported_by=reported_by))
-    session.console.info("{object} is held by {name}.", object=placed["object"], name=name)
+    placed_hold = session.perform(
+        PlaceHold(hold_name=hold_name, held_object_name=target, reason=reason, reported_by=reported_by)
+    )
+    session.console.info("{object} is held by {name}.", object=placed_hold["object"], name=hold_name)
 
 
 @command("Lift a hold, from one thing or from everything that it holds.")
-@click.argument("name", type=RecordedText())
+@click.argument("hold_name", type=RecordedText(), metavar="NAME")
 @click.argument("target", type=ObjectName(), required=False, metavar="[FILING|FILING/SUBMISSION|TAG]")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
 @reported_by_option("Who decided it, beside the user the system knows.")
-def _lift_hold(session: Session, name: str, target: str | None, reason: str, reported_by: str | None) -> None:
+def _lift_hold(session: Session, hold_name: str, target: str | None, reason: str, reported_by: str | None) -> None:
     from archiver.actions.hold_actions import LiftHold
 
-    lifted = session.perform(LiftHold(hold_name=name, target=target, reason=reason, reported_by=reported_by))
-    for object_name in lifted["objects"]:
-        session.console.info("{object} is not held by {name} any more.", object=object_name, name=name)
+    lifted_hold = session.perform(
+        LiftHold(hold_name=hold_name, held_object_name=target, reason=reason, reported_by=reported_by)
+    )
+    for object_name in lifted_hold["objects"]:
+        session.console.info("{object} is not held by {name} any more.", object=object_name, name=hold_name)
 
 
 @command("List the holds in force.")

@@ -24,8 +24,8 @@ from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
 from archiver.store.events.attached_files import ROOTS_FILE
 
-#: The first event that this server writes: it creates a new archive, or adopts a clone.
-Beginning = ArchiveCreated | ArchiveAdopted
+#: The first event that this server journals: it created a new archive, or adopted a clone of one.
+FirstEvent = ArchiveCreated | ArchiveAdopted
 
 
 class _RepeatedSetting(NamedTuple):
@@ -70,13 +70,14 @@ def init_command(
     tsa_url: str,
     tsa_root: Path | None,
 ) -> None:
-    """Create the archive and its configuration file, or report that both exist already.
+    """Create or adopt the archive and write its configuration file, or report that both exist already.
+
+    With ``adopt``, a clone of an archive becomes an archive of its own on this server.
 
     Repeating the command is safe: it completes the work of one that was killed.  Raises UsageError or ConfigError
     if the options are impossible or contradict existing files, and StorageError if a folder cannot be written.
     """
     from archiver.store.creation import new_archive
-    from archiver.store.names import text
 
     settings = Config(
         source=Path(session.config_file or HERE),
@@ -88,19 +89,13 @@ def init_command(
     )
     existing_config = _load_existing_config(session, settings)
     settings = existing_config or settings
-    beginning_type = ArchiveAdopted if adopt else ArchiveCreated
-    beginning = beginning_type(
-        watch=text(os.fsencode(settings.watch)),
-        layout=settings.layout,
-        retention_years=settings.retention_years,
-        timezone=settings.timezone,
-    )
+    first_event = _make_first_event(settings, adopt=adopt)
     _check_settings(settings)
-    roots = _read_trust_roots(tsa_url, tsa_root, adopt)
+    root_certificates = _read_root_certificates(tsa_url, tsa_root, adopt)
     try:
         if not adopt:
             new_archive.finish_interrupted(settings.archive)
-        if existing_config and _is_created(settings, beginning, roots):
+        if existing_config and _is_archive_created(settings, first_event, root_certificates):
             session.console.info(
                 "The archive at {path} is there already. Nothing was changed.", path=settings.archive
             )
@@ -110,7 +105,9 @@ def init_command(
                 "{path} is already there and not empty. Nothing was made. Choose a new folder.",
                 path=settings.archive,
             )
-        _create(settings, beginning, roots, has_config=existing_config is not None)
+        _create_archive_and_config(
+            settings, first_event, root_certificates, has_config=existing_config is not None
+        )
     except OSError as error:
         raise StorageError(
             "{path} cannot be written ({reason}). No archive was made. Choose another place, or mend the "
@@ -119,6 +116,19 @@ def init_command(
             reason=error.strerror,
         ) from None
     _print_next_steps(session, settings)
+
+
+def _make_first_event(settings: Config, *, adopt: bool) -> FirstEvent:
+    """Return the event to journal when the archive is created, or adopted from a clone."""
+    from archiver.store.names import text
+
+    event_type = ArchiveAdopted if adopt else ArchiveCreated
+    return event_type(
+        watch=text(os.fsencode(settings.watch)),
+        layout=settings.layout,
+        retention_years=settings.retention_years,
+        timezone=settings.timezone,
+    )
 
 
 def _print_next_steps(session: Session, settings: Config) -> None:
@@ -133,15 +143,17 @@ def _print_next_steps(session: Session, settings: Config) -> None:
     console.info("Start archiving with: archiver run")
 
 
-def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], *, has_config: bool) -> None:
-    """Create the configuration file and the archive; after an exception neither exists.
+def _create_archive_and_config(
+    settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes], *, has_config: bool
+) -> None:
+    """Create the configuration file and the archive; if the archive cannot be created, neither exists afterwards.
 
     The configuration file is written first.  If the process is killed before the archive is complete, repeating
     the command finds the file and continues.  With ``has_config`` the file existed before: it is neither written
     nor removed.
 
-    ``roots`` are the certificates of the timestamp authority by file name; an adopted clone keeps its own.
-    Raises StorageError or Busy if the archive cannot be created, and OSError if the file cannot be written.
+    ``root_certificates`` are the certificates of the timestamp authority by file name; an adopted clone keeps its
+    own. Raises StorageError or Busy if the archive cannot be created, and OSError if the file cannot be written.
     """
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import adopt as adopt_clone
@@ -149,57 +161,58 @@ def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], 
     if not has_config:
         template.write_new(settings.source, template.render(settings))
     try:
-        if isinstance(beginning, ArchiveAdopted):
-            created = adopt_clone(settings.archive, beginning)
+        if isinstance(first_event, ArchiveAdopted):
+            opened_archive = adopt_clone(settings.archive, first_event)
         else:
-            created = Archive.create(settings.archive, beginning, roots)
+            opened_archive = Archive.create(settings.archive, first_event, root_certificates)
     except BaseException:
         if not has_config:
             settings.source.unlink()
         raise
-    created.close()
+    opened_archive.close()
 
 
-def _load_existing_config(session: Session, requested: Config) -> Config | None:
+def _load_existing_config(session: Session, typed_settings: Config) -> Config | None:
     """Return the settings in the existing configuration file, or None if there is no file.
 
     Raises UsageError if the file contradicts an option that the user typed.  The default of an option cannot
     contradict the file.
     """
-    if not is_there(requested.source, follow_links=False):
+    if not is_there(typed_settings.source, follow_links=False):
         return None
-    existing = load(requested.source, is_found=session.config_file is None)
-    source_of = click.get_current_context().get_parameter_source
+    file_settings = load(typed_settings.source, is_found=session.config_file is None)
+    parameter_source = click.get_current_context().get_parameter_source
     repeated_settings = [
-        _RepeatedSetting("archive.path", existing.archive, requested.archive),
-        _RepeatedSetting("watch.path", existing.watch, requested.watch),
-        _RepeatedSetting("timestamp.url", existing.timestamp_url, requested.timestamp_url),
+        _RepeatedSetting("archive.path", file_settings.archive, typed_settings.archive),
+        _RepeatedSetting("watch.path", file_settings.watch, typed_settings.watch),
+        _RepeatedSetting("timestamp.url", file_settings.timestamp_url, typed_settings.timestamp_url),
     ]
-    if source_of("layout") is not ParameterSource.DEFAULT:
-        repeated_settings.append(_RepeatedSetting("watch.layout", existing.layout, requested.layout))
-    if source_of("retention_years") is not ParameterSource.DEFAULT:
+    if parameter_source("layout") is not ParameterSource.DEFAULT:
+        repeated_settings.append(_RepeatedSetting("watch.layout", file_settings.layout, typed_settings.layout))
+    if parameter_source("retention_years") is not ParameterSource.DEFAULT:
         repeated_settings.append(
-            _RepeatedSetting("retention.years", existing.retention_years, requested.retention_years)
+            _RepeatedSetting("retention.years", file_settings.retention_years, typed_settings.retention_years)
         )
     for key, value_in_file, typed_value in repeated_settings:
-        # Two paths may differ only in symbolic links.
-        is_same_path = isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(
-            typed_value
-        )
-        if value_in_file != typed_value and not is_same_path:
+        if value_in_file != typed_value and not _is_same_path(value_in_file, typed_value):
             raise UsageError(
                 "{path} is already there, and its {key} is {there}, not {said}. Nothing was made. Change one of "
                 "them, or name another file with --config.",
-                path=requested.source,
+                path=typed_settings.source,
                 key=key,
                 there=value_in_file,
                 said=typed_value,
             )
-    return existing
+    return file_settings
 
 
-def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, bytes]) -> bool:
-    """Return True if the archive exists already and began as requested, so that there is nothing to create.
+def _is_same_path(value_in_file: Any, typed_value: Any) -> bool:
+    """Return True if the values are paths that differ only in symbolic links."""
+    return isinstance(typed_value, Path) and os.path.realpath(value_in_file) == os.path.realpath(typed_value)
+
+
+def _is_archive_created(settings: Config, first_event: FirstEvent, root_certificates: Mapping[str, bytes]) -> bool:
+    """Return True if the archive exists already and was created or adopted as requested.
 
     Raises UsageError if an archive exists there that was created with another layout or other certificates.
     """
@@ -207,31 +220,32 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
     from archiver.store.archive import Archive
     from archiver.store.creation.adoption import is_adopted
 
-    if isinstance(beginning, ArchiveAdopted):
-        return is_adopted(settings.archive, beginning)
+    if isinstance(first_event, ArchiveAdopted):
+        return is_adopted(settings.archive, first_event)
     if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
-        first_event = archive.journal.first()
-        layout = ""
-        if first_event is not None and first_event.action == ArchiveCreated.action:
-            layout = ArchiveCreated.from_details(first_event.details).layout
+        recorded_event = archive.journal.first()
+        recorded_layout = ""
+        if recorded_event is not None and recorded_event.action == ArchiveCreated.action:
+            recorded_layout = ArchiveCreated.from_details(recorded_event.details).layout
         pinned_roots = request_timestamp.pinned_roots(archive)
-    if layout != settings.layout or pinned_roots != b"".join(roots.values()):
+    if recorded_layout != settings.layout or pinned_roots != b"".join(root_certificates.values()):
         raise UsageError(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "
             "same as then, or choose a new folder.",
             path=settings.archive,
-            key="--layout" if layout != settings.layout else "--tsa-root",
+            key="--layout" if recorded_layout != settings.layout else "--tsa-root",
         )
     return True
 
 
-def _read_trust_roots(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
-    """Return the certificates (PEM) of the timestamp authority, by the name under which they are journalled.
+def _read_root_certificates(authority_url: str, roots_file: Path | None, adopt: bool) -> dict[str, bytes]:
+    """Return the root certificates (PEM) of the time-stamp authority, by the file name in the journal.
 
-    Returns an empty dict if the user asked for no authority.  Raises UsageError if URL and certificates are not
-    both given and usable, or if ``adopt`` is True: an adopted clone keeps the certificates that it has.
+    Returns an empty dict if the user asked for no authority.  Otherwise raises UsageError unless both the URL and
+    the certificates are given and usable, and if ``adopt`` is True: an adopted clone keeps the certificates that
+    it has.
     """
     from archiver.verify import rfc3161
 

@@ -15,7 +15,7 @@ key_command = command_group("The signing key; only the archive's owner may chang
 @command("Put a new key into force, endorsed by the old one.")
 @click.option("--reason", type=RecordedText(), required=True, help="Why; kept with the record.")
 def _rotate_key(session: Session, reason: str) -> None:
-    _change_key(session, reason, is_old_key_lost=False)
+    _replace_signing_key(session, reason, is_old_key_lost=False)
 
 
 @command("Put a new key into the place of one that is lost.")
@@ -23,14 +23,14 @@ def _rotate_key(session: Session, reason: str) -> None:
     "--reason", type=RecordedText(), required=True, help="How the old key was lost; kept with the record."
 )
 def _replace_key(session: Session, reason: str) -> None:
-    _change_key(session, reason, is_old_key_lost=True)
+    _replace_signing_key(session, reason, is_old_key_lost=True)
 
 
-def _change_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
+def _replace_signing_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None:
     """Replace the signing key, sign a checkpoint with the new key, and print its witness line.
 
-    With ``is_old_key_lost``, the old key does not endorse the new one, so the witness line is the only outside
-    proof of it.  The reason is journalled.
+    Normally the old key signs the new one.  With ``is_old_key_lost`` it cannot, and only the witness line, a line
+    of text that people keep outside of the archive, can vouch for the new key.  The reason is journalled.
 
     Raises StorageError if the caller does not own the archive, and UsageError if the old key contradicts
     ``is_old_key_lost``.
@@ -51,10 +51,10 @@ def _change_key(session: Session, reason: str, *, is_old_key_lost: bool) -> None
 @click.option("--to", "target", required=True, metavar="DIR", help="A new folder, on a medium that you lock away.")
 def _back_up_key(session: Session, target: str) -> None:
     from archiver.evidence.key_rotation import back_up_key
-    from archiver.restore.restoration import check_target
+    from archiver.restore.restoration import check_target_is_outside
 
     target_folder = Path(target)
-    check_target(target_folder, session.config.watch, session.config.archive)
+    check_target_is_outside(target_folder, session.config.watch, session.config.archive)
     back_up_key(session.open_archive(), target_folder, session.lock_timeout)
     session.console.info(
         "The key is copied to {path}. Whoever has it can sign as this archive: lock it away.", path=target_folder

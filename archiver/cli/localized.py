@@ -40,7 +40,7 @@ def select_language(arguments: Sequence[str], default: str) -> None:
     gettext.textdomain(_DOMAIN)
 
 
-def translate(text: str | None) -> str:
+def translate_help(text: str | None) -> str:
     """Return a help text in the selected language, without the indentation of its source; empty for no text."""
     cleaned_text = inspect.cleandoc(text or "")
     # For an empty text, gettext would return the header of the catalogue.
@@ -52,11 +52,11 @@ class LocalizedCommand(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sentence about the command."""
-        _write_text(self, formatter)
+        _write_help_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each option with help."""
-        _write_options(self, ctx, formatter)
+        _write_translated_options(self, ctx, formatter)
 
 
 class LocalizedGroup(click.Group):
@@ -66,35 +66,35 @@ class LocalizedGroup(click.Group):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sentence about the group."""
-        _write_text(self, formatter)
+        _write_help_text(self, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the commands."""
-        _write_options(self, ctx, formatter)
+        _write_translated_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with help."""
         with formatter.section(gettext.gettext("Commands")):
-            formatter.write_dl([(name, translate(command.help)) for name, command in self.commands.items()])
+            formatter.write_dl([(name, translate_help(command.help)) for name, command in self.commands.items()])
 
 
-def _write_text(command: click.Command, formatter: click.HelpFormatter) -> None:
+def _write_help_text(command: click.Command, formatter: click.HelpFormatter) -> None:
     """Write the command's help text, translated, as an indented paragraph."""
     formatter.write_paragraph()
     with formatter.indentation():
-        formatter.write_text(translate(command.help))
+        formatter.write_text(translate_help(command.help))
 
 
-def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+def _write_translated_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     """Write the command's options with translated help, as click does for English; hidden options are left out."""
     help_records = []
     for option in command.get_params(ctx):
         if not isinstance(option, click.Option):
             continue
-        # Translate a copy: the option has to keep its English help, in case the process changes the language.
+        # Translate a copy, so that the option keeps its English help, in case the process changes the language.
         translated_option = copy.copy(option)
-        translated_option.help = translate(translated_option.help)
+        translated_option.help = translate_help(translated_option.help)
         if record := translated_option.get_help_record(ctx):
             help_records.append(record)
     if help_records:

@@ -11,34 +11,43 @@ from archiver.cli.session import Session, command
 from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archiver.model import Version
     from archiver.retention.policy import Decision
     from archiver.store.archive import Archive
 
 
 @command("List versions, newest first.")
-@click.argument("name", type=ObjectName(), required=False, metavar="[FILING[/SUBMISSION]]")
+@click.argument("filing_or_submission", type=ObjectName(), required=False, metavar="[FILING[/SUBMISSION]]")
 @json_option
-def log_command(session: Session, name: str | None, as_json: bool) -> None:
+def log_command(session: Session, filing_or_submission: str | None, as_json: bool) -> None:
     """List the versions of a submission, a filing or the whole archive, and how long each is retained.
 
-    Raises NotFoundError if ``name`` is neither a filing nor a submission.
+    Raises NotFoundError if ``filing_or_submission`` is the name of neither.
     """
     from archiver.retention.policy import decide
 
     archive = session.open_archive()
-    scope = _find_scope(archive, name)
+    scope = _find_scope(archive, filing_or_submission)
     versions = archive.index.versions(scope.filing_name, scope.submission_name)
     compliance_time = archive.compliance_time()
     policy = session.retention_policy(archive)
     decisions = [(version, decide(version, policy, compliance_time)) for version in versions]
-    console = session.console
     if as_json:
-        console.print_json([_as_json(version, decision) for version, decision in decisions])
-        return
-    if not decisions:
-        console.info("No versions yet. They appear once archiver run has seen materials.")
-        return
+        session.console.print_json([_version_as_json(version, decision) for version, decision in decisions])
+    elif not decisions:
+        session.console.info("No versions yet. They appear once archiver run has seen materials.")
+    else:
+        _print_versions(session, decisions)
+
+
+def _print_versions(session: Session, decisions: Sequence[tuple[Version, Decision]]) -> None:
+    """Print the versions as a table in the given order, each with the decision on its retention.
+
+    A plus sign after the day means that conditions without a date also keep the version; a last line explains it.
+    """
+    console = session.console
     version_rows = [
         (
             version.tag,
@@ -46,7 +55,6 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
             version.files,
             f"+{version.added} ~{version.modified} -{version.deleted}",
             " ".join(record.on for record in version.submitted) or "-",
-            # The plus sign, explained below the table, stands for conditions without a date.
             decision.keep_until.date().isoformat() + ("+" if decision.open else ""),
         )
         for version, decision in decisions
@@ -73,22 +81,22 @@ class _Scope(NamedTuple):
     submission_name: str | None  # None: every submission of the filing
 
 
-def _find_scope(archive: Archive, name: str | None) -> _Scope:
-    """Return the scope that ``name`` means: FILING or FILING/SUBMISSION, or None for everything.
+def _find_scope(archive: Archive, filing_or_submission: str | None) -> _Scope:
+    """Return the versions to list for FILING or FILING/SUBMISSION, or for None, the whole archive.
 
     Raises NotFoundError if there is no such filing or submission.
     """
     from archiver.store import resolve
 
-    if name is None:
+    if filing_or_submission is None:
         return _Scope(None, None)
-    if "/" in name:
-        submission = resolve.find_submission(archive, name)
+    if "/" in filing_or_submission:
+        submission = resolve.find_submission(archive, filing_or_submission)
         return _Scope(submission.filing, submission.name)
-    return _Scope(resolve.find_filing(archive, name), None)
+    return _Scope(resolve.find_filing(archive, filing_or_submission), None)
 
 
-def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
+def _version_as_json(version: Version, decision: Decision) -> dict[str, Any]:
     """Return a version and the decision on its retention as a JSON object; times are ISO 8601."""
     return {
         "tag": version.tag,

@@ -97,7 +97,7 @@ class _CommandLoader(localized.LocalizedGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with its line from COMMANDS, without importing its module."""
         with formatter.section(gettext.gettext("Commands")):
-            formatter.write_dl([(name, localized.translate(text)) for name, text in COMMANDS.items()])
+            formatter.write_dl([(name, localized.translate_help(text)) for name, text in COMMANDS.items()])
 
 
 @click.group(
@@ -131,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     localized.select_language(typed_arguments, language_from_environment(os.environ))
     try:
         return _run_command(typed_arguments, session)
-    except _IndexDamagedInside as damage:
-        return _rebuild_and_repeat(typed_arguments, session, damage)
+    except _DamagedIndexError as index_error:
+        return _rebuild_and_repeat(typed_arguments, session, index_error)
 
 
 #: One or more surrogates as Python escapes them: bytes of an argument, not UTF-8, in an error message of click.
@@ -142,19 +142,19 @@ _ESCAPED_SURROGATES = re.compile(r"(?:\\udc[89a-f][0-9a-f])+")
 def _percent_encode(escapes: re.Match[str]) -> str:
     r"""Return the bytes in a match of _ESCAPED_SURROGATES as text for people: ``\udcb1`` becomes ``%B1``.
 
-    Bytes that are UTF-8 together become the character: in the C locale, Python splits even those.
+    Bytes that together are a character in UTF-8 become that character: in the C locale, Python escapes even those.
     """
     return names.text(bytes.fromhex(escapes[0].replace(r"\udc", "")))
 
 
-class _IndexDamagedInside(Exception):
-    """SQLite found a damaged page of the index in the middle of a command."""
+class _DamagedIndexError(Exception):
+    """SQLite found a damaged page of the index, the database derived from the journal, during a command."""
 
 
 def _run_command(arguments: list[str], session: Session) -> int:
     """Run a command, print a message for any failure, and return the exit code.
 
-    Raises _IndexDamagedInside if the index has a damaged page, because the caller can rebuild the index and
+    Raises _DamagedIndexError if the index has a damaged page, because the caller can rebuild the index and
     repeat the command.
     """
     try:
@@ -171,7 +171,7 @@ def _run_command(arguments: list[str], session: Session) -> int:
     except (click.Abort, KeyboardInterrupt):
         return keyboard_interrupt.EXIT_CODE
     except ArchiverError as error:
-        _make_console(session).warn(error.message)
+        _make_error_console(session).warn(error.message)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has ended, as in "archiver log | head", which is no failure.  Python flushes
@@ -179,20 +179,20 @@ def _run_command(arguments: list[str], session: Session) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        _make_console(session).warn(
+        _make_error_console(session).warn(
             "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
             path=error.filename or "",
             reason=error.strerror or error,
         )
         return StorageError.exit_code
     except UnicodeEncodeError as error:
-        undecodable = next((argument for argument in arguments if not names.is_utf8(argument)), None)
-        if undecodable is None:
+        undecodable_argument = next((argument for argument in arguments if not names.is_utf8(argument)), None)
+        if undecodable_argument is None:
             return _report_unexpected_error(arguments, session)
-        _make_console(session).warn(
+        _make_error_console(session).warn(
             "{text} is not UTF-8 text, which this command needs ({reason}). Nothing archived was lost. Set the "
             "terminal to UTF-8 and type it again.",
-            text=undecodable,
+            text=undecodable_argument,
             reason=error.reason,
         )
         return UsageError.exit_code
@@ -213,12 +213,12 @@ def _flush_output() -> None:
 def _report_database_error(error: Exception, session: Session) -> int:
     """Print the message of an exception of sqlite3, and return the exit code.
 
-    Raises _IndexDamagedInside for a damaged index, because the caller can rebuild it.
+    Raises _DamagedIndexError for a damaged index, because the caller can rebuild it.
     """
     # sqlite3 raises DatabaseError itself for a damaged file; its subclasses have other causes, such as a lock.
     if type(error).__name__ == "DatabaseError":
-        raise _IndexDamagedInside(str(error)) from error
-    _make_console(session).warn(
+        raise _DamagedIndexError(str(error)) from error
+    _make_error_console(session).warn(
         "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
         path=session.config.archive,
         reason=error,
@@ -226,23 +226,24 @@ def _report_database_error(error: Exception, session: Session) -> int:
     return StorageError.exit_code
 
 
-def _rebuild_and_repeat(arguments: list[str], session: Session, damage: _IndexDamagedInside) -> int:
+def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _DamagedIndexError) -> int:
     """Rebuild the damaged index, run the command again, and return its exit code.
 
-    A second damage is reported as an unexpected error, so that the command is not repeated endlessly.
+    If the index is found damaged again, that is reported as an unexpected error, so that the command is not
+    repeated endlessly.
     """
-    console = _make_console(session)
-    console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=damage)
+    console = _make_error_console(session)
+    console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=index_error)
     try:
         archive = session.open_archive()
         with archive.writing(session.lock_timeout):
             archive.reindex()
         session.close()
         return _run_command(arguments, session)
-    except ArchiverError as problem:
-        console.warn(problem.message)
-        return problem.exit_code
-    except _IndexDamagedInside:
+    except ArchiverError as repair_error:
+        console.warn(repair_error.message)
+        return repair_error.exit_code
+    except _DamagedIndexError:
         return _report_unexpected_error(arguments, session)
 
 
@@ -257,7 +258,7 @@ def _report_unexpected_error(arguments: list[str], session: Session) -> int:
     descriptor, path = tempfile.mkstemp(prefix="archiver-error-", suffix=".log")
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log_file:
         log_file.write(f"archiver {__version__}, Python {sys.version}\n{arguments}\n\n{traceback.format_exc()}")
-    _make_console(session).warn(
+    _make_error_console(session).warn(
         "Something unexpected went wrong. Nothing archived was lost. The details are in {path}; "
         "please send that file with your report.",
         path=path,
@@ -265,9 +266,9 @@ def _report_unexpected_error(arguments: list[str], session: Session) -> int:
     return 1
 
 
-def _make_console(session: Session) -> Console:
+def _make_error_console(session: Session) -> Console:
     """Return a console for error messages, independent of the settings, which may be the cause of the error."""
-    return Console(choose_language(session.lang, os.environ))
+    return Console(choose_language(session.typed_language, os.environ))
 
 
 def run() -> None:

@@ -16,35 +16,39 @@ from archiver.cli.session import Session, command
     help="Put the repository's settings and hooks back instead, and keep what stands there for you to look at.",
 )
 def maintain_command(session: Session, restore_settings: bool) -> None:
+    """Pack the repository; with ``restore_settings``, restore its settings and hooks instead."""
     if restore_settings:
         _restore_settings(session)
         return
     from archiver.actions.maintenance_actions import PackRepository
 
-    packed = session.perform(PackRepository())
+    pack_result = session.perform(PackRepository())
     session.console.info(
-        "{objects} objects were packed, {packs} packs merged.", objects=packed["objects"], packs=packed["packs"]
+        "{objects} objects were packed, {packs} packs merged.",
+        objects=pack_result["objects"],
+        packs=pack_result["packs"],
     )
 
 
 def _restore_settings(session: Session) -> None:
     """Restore archiver's own git settings and hooks, and print where the foreign ones are kept.
 
-    Works in this process and not through the daemon, because the daemon refuses to open an archive with foreign
-    settings.  Raises StorageError if the caller does not own the archive.
+    A setting or hook is foreign if archiver did not write it and git would obey it.  Works in this process and not
+    through the daemon, because the daemon refuses to open an archive with foreign settings.  Raises StorageError
+    if the caller does not own the archive.
     """
     from archiver.store.git import hooks
     from archiver.store.repair import set_aside
 
     archive = session.open_archive(restores_settings=True)
     archive.check_owner()
-    foreign_files = [
+    foreign_deviations = [
         deviation for deviation in hooks.deviations(archive.repository_path) if deviation.reason == hooks.FOREIGN
     ]
     # Opening the archive for writing restores the settings; there is nothing else to write.
     with archive.writing(session.lock_timeout):
         pass
-    if foreign_files:
+    if foreign_deviations:
         session.console.info(
             "What stood there is kept in {path}. Find out who wrote it, and run: archiver verify",
             path=archive.root / set_aside.FOLDER,

@@ -1,4 +1,8 @@
-"""``archiver notice``."""
+"""``archiver notice``.
+
+A *notice* is a paper of the regulator about a filing. A paper in the notice folder is *unrecorded* until a
+recorded notice has it as its attachment.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from archiver.cli.parameters import (
     ReadableFile,
     RecordedText,
     day_option,
-    file_name,
+    file_name_to_record,
     json_option,
     reported_by_option,
 )
@@ -87,11 +91,11 @@ def _add_notice(
                 "paper is read and a command is proposed."
             )
         session.console.info("The paper seems to say this. Nothing was recorded; check it, and run:")
-        session.console.print_line(_propose_command(filing, notice_file, proposal))
+        session.console.print_line(_proposed_command(filing, notice_file, proposal))
         return
-    added = session.perform(
+    added_notice = session.perform(
         AddNotice(
-            filing=filing,
+            filing_name=filing,
             kind=kind,
             received_on=received_on,
             due_on=due_on,
@@ -99,13 +103,15 @@ def _add_notice(
             issuer=issuer,
             document_number=document_number,
             owner=owner,
-            file_name=file_name(notice_file),
+            file_name=file_name_to_record(notice_file),
             reported_by=reported_by,
         ),
         notice_file,
     )
     console = session.console
-    console.info("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
+    console.info(
+        "Notice {number} of {filing} is recorded.", number=added_notice["number"], filing=added_notice["filing"]
+    )
     if proposal and proposal.due and due_on is None and working_days is None:
         console.warn(
             "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
@@ -129,8 +135,8 @@ def _read_proposal(session: Session, notice_file: Path) -> NoticeProposal:
         return parse_notice(document.lines, sorted(filing_names))
 
 
-def _propose_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
-    """Return the command that records the guess, quoted for the shell.
+def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) -> str:
+    """Return the command that records a notice as ``proposal`` guesses, quoted for the shell.
 
     The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
     placeholder in capitals, which the command refuses, so that a person has to fill it in.
@@ -160,14 +166,16 @@ def _answer_notice(
 ) -> None:
     from archiver.actions.filing_actions import AnswerNotice
 
-    answered = session.perform(
-        AnswerNotice(notice_number=number, submission=submission, answered_on=answered_on, reported_by=reported_by)
+    answer_result = session.perform(
+        AnswerNotice(
+            notice_number=number, submission_name=submission, answered_on=answered_on, reported_by=reported_by
+        )
     )
     session.console.info(
         "Notice {number} was answered on {on} with {submission}.",
         number=number,
-        on=answered["on"],
-        submission=answered["submission"],
+        on=answer_result["on"],
+        submission=answer_result["submission"],
     )
 
 
@@ -185,23 +193,25 @@ def _list_notices(session: Session, as_json: bool) -> None:
     deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
-    notice_rows = [
-        _notice_row(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
+    papers_without_notice = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
+    notice_documents = [
+        _notice_as_json(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)
     ]
     if as_json:
         session.console.print_json(
             {
-                "notices": notice_rows,
-                "unclaimed": [{"submission": paper.submission, "path": paper.path} for paper in papers],
+                "notices": notice_documents,
+                "unclaimed": [
+                    {"submission": paper.submission, "path": paper.path} for paper in papers_without_notice
+                ],
             }
         )
     else:
-        _print_notices(session.console, notice_rows, papers)
+        _print_notices(session.console, notice_documents, papers_without_notice)
 
 
-def _notice_row(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
+def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> dict[str, Any]:
     """Return a notice as a JSON object with days in ISO 8601, and its state on the day ``today``.
 
     ``deadline`` is the deadline of the answer; None for a notice that needs no answer, such as a revocation.
@@ -225,12 +235,12 @@ def _notice_row(notice: Notice, deadline: Deadline | None, today: date) -> dict[
 
 
 def _print_notices(
-    console: Console, notice_rows: Sequence[dict[str, Any]], papers: Sequence[UnrecordedPaper]
+    console: Console, notice_documents: Sequence[dict[str, Any]], unrecorded_papers: Sequence[UnrecordedPaper]
 ) -> None:
-    """Print the rows of :func:`_notice_row` as a table, then a line for each unrecorded paper."""
-    if not notice_rows and not papers:
+    """Print documents of :func:`_notice_as_json` as a table, then a line for each unrecorded paper."""
+    if not notice_documents and not unrecorded_papers:
         console.info("There are no notices.")
-    if notice_rows:
+    if notice_documents:
         headings = (
             LazyMessage("Notice"),
             LazyMessage("Filing"),
@@ -241,9 +251,11 @@ def _print_notices(
             LazyMessage("Answer"),
         )
         column_keys = ("number", "filing", "kind", "received", "due", "state", "answer")
-        table_rows = [[_cell_text(console, key, row[key]) for key in column_keys] for row in notice_rows]
-        console.print_table(headings, table_rows)
-    for paper in papers:
+        notice_rows = [
+            [_cell_text(console, key, document[key]) for key in column_keys] for document in notice_documents
+        ]
+        console.print_table(headings, notice_rows)
+    for paper in unrecorded_papers:
         console.info(
             "A paper that no notice names: {path} in {submission}. Record it with: "
             "archiver notice add {filing!q} --file FILE",
@@ -254,7 +266,7 @@ def _print_notices(
 
 
 def _cell_text(console: Console, key: str, value: Any) -> str:
-    """Return the value of a notice row's ``key`` for people: codes translated, a dash for None."""
+    """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
     from archiver.filings.code_names import DEADLINE_STATES, NOTICE_KINDS, word_for
 
     if value is None:

@@ -37,8 +37,8 @@ def decode_argument(argument: str) -> str:
     return argument.encode(encoding, "surrogateescape").decode("utf-8", "surrogateescape")
 
 
-def file_name(path: Path | None) -> str | None:
-    """Return the last component of ``path`` for the journal; None if ``path`` is None.
+def file_name_to_record(path: Path | None) -> str | None:
+    """Return the last component of ``path`` as the journal records it; None if ``path`` is None.
 
     The name is decoded as UTF-8 in every locale.  Bytes that are not UTF-8 become surrogates.
     """
@@ -51,7 +51,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Return the name without slashes at its ends; bytes that are not UTF-8 become surrogates."""
+        """Return the typed name without slashes at its ends; bytes that are not UTF-8 become surrogates."""
         return decode_argument(value).strip("/")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -85,7 +85,7 @@ class RecordedText(ObjectName):
 
         text = decode_argument(value)
         if not is_utf8(text):
-            # Not UTF-8: the terminal may use another encoding, in which Python has decoded the argument.
+            # The terminal may use another encoding than UTF-8, in which Python has decoded the argument correctly.
             text = value
         if not is_utf8(text):
             raise UsageError(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, LazyMessage, StorageError
 
+if TYPE_CHECKING:
+    from archiver.cli.console import Console
+
 
 @command("Set the immutable flag on all content objects (as root, where the filesystem has it).")
 @click.option("--off", "is_clearing", is_flag=True, help="Take the flag off again, as before a disposal.")
 def protect_command(session: Session, is_clearing: bool) -> None:
-    """Set or clear the flag of every content object, and journal that.
+    """Set or clear the immutable flag of every content object, and journal that.
 
     Raises StorageError for the first object whose flag cannot be changed; the flags changed until then stay.  A
     failure to journal is only a warning, because the flags are changed by then.
@@ -30,7 +35,23 @@ def protect_command(session: Session, is_clearing: bool) -> None:
             path=error.filename or archive.content.objects,
             reason=error.strerror,
         ) from None
-    console = session.console
+    _print_changed_flags(session.console, changed_count, total_count, is_clearing=is_clearing)
+    try:
+        protection_event = ContentProtected(
+            is_immutable=not is_clearing, objects=total_count, changed=changed_count
+        )
+        session.perform(
+            RecordNote(
+                action=protection_event.action.value, about="content", details=protection_event.to_details()
+            )
+        )
+    except ArchiverError as error:
+        session.console.warn(error.message)
+        session.console.warn("The flags are changed, but it could not be journalled.")
+
+
+def _print_changed_flags(console: Console, changed_count: int, total_count: int, *, is_clearing: bool) -> None:
+    """Print how many content objects there are, and the flags of how many of them were set or cleared."""
     if is_clearing:
         console.info(
             "The immutable flag is off: {done} of {total} content objects were changed.",
@@ -48,13 +69,3 @@ def protect_command(session: Session, is_clearing: bool) -> None:
             total=total_count,
         )
         console.info("What is archived from now on is not, until this is run again.")
-    try:
-        protected_event = ContentProtected(
-            is_immutable=not is_clearing, objects=total_count, changed=changed_count
-        )
-        session.perform(
-            RecordNote(action=protected_event.action.value, about="content", details=protected_event.to_details())
-        )
-    except ArchiverError as error:
-        console.warn(error.message)
-        console.warn("The flags are changed, but it could not be journalled.")

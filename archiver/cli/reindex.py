@@ -42,9 +42,10 @@ def reindex_command(session: Session, accepts_loss: bool, is_confirmed: bool) ->
 
 
 def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
-    """Show what was lost, continue the archive from its last whole event, and journal the loss.
+    """Print what was lost, continue the archive from its last whole event, and journal the loss.
 
-    Asks the user first, unless ``is_confirmed`` or nothing was lost.
+    After the last whole event, the journal is damaged or lacks events.  Asks the user first, unless
+    ``is_confirmed`` or nothing was lost.
 
     Raises UsageError if the user does not agree or cannot be asked, and StorageError if the user does not own the
     archive.  Nothing is changed then.
@@ -56,7 +57,7 @@ def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
     loss = accepted_loss.assess(archive)
     if not loss.is_empty:
         _print_loss(session, loss)
-        if not is_confirmed and not _ask_for_consent(session):
+        if not is_confirmed and not _confirm_loss(session):
             raise UsageError("Nothing was changed. To go on without a question, add: --yes")
     # accept() assesses the loss again under the write lock, because another process may have changed the archive.
     loss, loss_event = accepted_loss.accept(archive, session.lock_timeout)
@@ -76,7 +77,7 @@ def _accept_loss(session: Session, *, is_confirmed: bool) -> None:
 
 
 def _print_loss(session: Session, loss: Loss) -> None:
-    """Print the last whole event, what is missing after it, and what will happen to refs that do not fit it."""
+    """Print the last whole event, what is lost after it, and what will happen to refs that do not fit it."""
     console = session.console
     console.info(
         "The last whole event is number {seq} of {at}.",
@@ -101,7 +102,7 @@ def _print_loss(session: Session, loss: Loss) -> None:
         console.info("Set again from the journal: {ref}", ref=ref)
 
 
-def _ask_for_consent(session: Session) -> bool:
+def _confirm_loss(session: Session) -> bool:
     """Ask the user at the terminal; return True for yes.
 
     Returns False without asking if stdin is no terminal: a script has to use ``--yes``.

@@ -11,7 +11,7 @@ from archiver.errors import LazyMessage, StorageError
 @command("Send what is due to those who have to know; each step once.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 def remind_command(session: Session, dry_run: bool) -> None:
-    """Send the reminders and print their number; with ``dry_run`` only print them.
+    """Send the reminders that are due, and print the number of their items; with ``dry_run``, only print them.
 
     Raises StorageError if some could not be sent; the others were sent and journalled.
     """
@@ -21,21 +21,21 @@ def remind_command(session: Session, dry_run: bool) -> None:
         return
     from archiver.actions.reminder_actions import SendReminders
 
-    result = session.perform(SendReminders())
+    send_result = session.perform(SendReminders())
     console.info(
         LazyMessage.define("{count} reminders were sent.", singular="{count} reminder was sent."),
-        count=result["sent"],
+        count=send_result["sent"],
     )
-    if result["failed"]:
+    if send_result["failed"]:
         raise StorageError(
             "The reminders for {roles} could not be sent. Nothing was lost: they are sent the next time. Check "
             "the addresses and the channel.",
-            roles=", ".join(result["failed"]),
+            roles=", ".join(send_result["failed"]),
         )
 
 
 def _print_pending_reminders(session: Session) -> None:
-    """Print each reminder that is due: the recipient, then a line for each deadline."""
+    """Print each reminder that is due: the recipient, then a line for each item, such as a deadline."""
     from archiver.actions.context import ActionContext
     from archiver.actions.reminder_actions import pending_reminders
 

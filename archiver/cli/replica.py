@@ -1,4 +1,7 @@
-"""``archiver replica``."""
+"""``archiver replica``: the copy of the archive in a bucket of an S3 server.
+
+The bucket *locks* an object if it refuses to delete it before a date.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,11 @@ def _init_replica(session: Session, url: str, endpoint: str, region: str, style:
 @command("Send what is missing, move locks and holds, delete what was disposed of.")
 @json_option
 def _sync_replica(session: Session, as_json: bool) -> None:
-    """Bring the bucket up to date, and print what was done and what could not be done.
+    """Upload what the bucket lacks, and print what was done and what could not be done.
 
-    With ``-v``, also prints each lock that was extended.  Raises ConfigError without a bucket in the settings, and
-    StorageError if the bucket fails; what was sent until then stays recorded.
+    Also extends locks, updates holds, and deletes the content that was disposed of.  With ``-v``, also prints each
+    lock that was extended.  Raises ConfigError without a bucket in the settings, and StorageError if the bucket
+    fails; what was sent until then stays recorded.
     """
     from archiver.actions.maintenance_actions import SyncReplica
 
@@ -73,7 +77,7 @@ def _sync_replica(session: Session, as_json: bool) -> None:
         console.print_json(sync_result)
         return
     console.info("{summary}", summary=summary)
-    if session.verbose:
+    if session.verbosity:
         for extended_lock in sync_result["extended"]:
             console.info(
                 "Locked until {until}: {object}", until=extended_lock["until"], object=extended_lock["object"]
@@ -133,7 +137,7 @@ def _rebuild_archive(
         target_folder,
         key_folder,
         only_history=only_history,
-        progress=console.progress_display(),
+        progress=console.make_progress_display(),
     )
     console.info(
         "{events} events, {objects} objects and {bytes} bytes came back to {path}.",

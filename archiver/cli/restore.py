@@ -11,12 +11,13 @@ from archiver.cli.session import Session, command
 from archiver.errors import ArchiverError, UsageError
 
 if TYPE_CHECKING:
-    from archiver.restore.restoration import PlacedVersion
+    from archiver.cli.console import Console
+    from archiver.restore.restoration import Overwrite, PlacedVersion, RestorePlan
     from archiver.store.archive import Archive
 
 
 @command("Bring a version back: every byte checked, times and empty folders too.")
-@click.argument("name", type=ObjectName(), metavar="TAG|FILING")
+@click.argument("tag_or_filing", type=ObjectName(), metavar="TAG|FILING")
 @click.option("--to", "target", required=True, metavar="DIR", help="Where to; never the watched folder.")
 @click.option(
     "--path", "globs", multiple=True, type=MaterialPattern(), metavar="GLOB", help="Only these materials."
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 def restore_command(
     session: Session,
-    name: str,
+    tag_or_filing: str,
     target: str,
     globs: tuple[str, ...],
     at_time: str | None,
@@ -48,61 +49,80 @@ def restore_command(
     """
     from pathlib import Path
 
-    from archiver.actions.maintenance_actions import RecordNote
     from archiver.restore import restoration
 
     archive = session.open_archive()
     target_folder = Path(target)
-    restoration.check_target(target_folder, session.config.watch, session.config.archive)
-    placed_versions = _select_versions(session, archive, name, at_time)
-    restored_items = [
+    restoration.check_target_is_outside(target_folder, session.config.watch, session.config.archive)
+    placed_versions = _select_versions(session, archive, tag_or_filing, at_time)
+    items_to_restore = [
         item
         for version, subfolder in placed_versions
-        for item in restoration.list_items(archive, version, globs, subfolder)
+        for item in restoration.list_restore_items(archive, version, globs, subfolder)
     ]
     tags = [placed_version.version.tag for placed_version in placed_versions]
-    restore_plan = restoration.plan_restore(target_folder, tags, restored_items)
-    console = session.console
+    restore_plan = restoration.plan_restore(target_folder, tags, items_to_restore)
+    _print_comparison(session.console, restore_plan)
+    if not dry_run:
+        _apply_and_journal(session, archive, restore_plan, restoration.Overwrite(overwrite))
+
+
+def _print_comparison(console: Console, restore_plan: RestorePlan) -> None:
+    """Print how many files the target lacks, has with the same bytes, and has with other bytes."""
     console.info(
         "{versions}: {new} new, {same} already there, {differing} differ",
         versions=", ".join(restore_plan.version_tags),
-        new=len(restore_plan.new),
-        same=len(restore_plan.same),
-        differing=len(restore_plan.differing),
+        new=len(restore_plan.new_files),
+        same=len(restore_plan.same_files),
+        differing=len(restore_plan.differing_files),
     )
-    if dry_run:
-        return
-    written_bytes = restoration.apply_plan(
-        archive.content, restore_plan, restoration.Overwrite(overwrite), console.progress_display()
+
+
+def _apply_and_journal(
+    session: Session, archive: Archive, restore_plan: RestorePlan, overwrite: Overwrite
+) -> None:
+    """Write the files of the plan, print the result, and journal the restore.
+
+    Raises as :func:`restore_command` does.
+    """
+    from archiver.actions.maintenance_actions import RecordNote
+    from archiver.restore import restoration
+
+    console = session.console
+    written_bytes = restoration.apply_restore_plan(
+        archive.content, restore_plan, overwrite, console.make_progress_display()
     )
     console.info(
         "Restored to {target}: {bytes} bytes written, every one checked.",
-        target=target_folder,
+        target=restore_plan.target,
         bytes=written_bytes,
     )
     try:
-        session.perform(RecordNote(**restoration.journal_arguments_for_restore(restore_plan, written_bytes)))
+        session.perform(RecordNote(**restoration.note_arguments_for_restore(restore_plan, written_bytes)))
     except ArchiverError as error:
         console.warn(error.message)
         console.warn("The restore is done, but it could not be journalled.")
 
 
-def _select_versions(session: Session, archive: Archive, name: str, at_time: str | None) -> list[PlacedVersion]:
+def _select_versions(
+    session: Session, archive: Archive, tag_or_filing: str, at_time: str | None
+) -> list[PlacedVersion]:
     """Return the versions that the user asked for.
 
-    Without ``at_time``, ``name`` is the tag of one version.  With it, ``name`` is a filing, and the newest version
-    of each submission at that time is returned.
+    Without ``at_time``, ``tag_or_filing`` is the tag of one version.  With it, ``tag_or_filing`` is a filing, and
+    the newest version of each submission at that time is returned.
 
-    Raises NotFoundError if there is no such version, UsageError if ``at_time`` is no time or ``name`` no filing.
+    Raises NotFoundError if there is no such version, UsageError if ``at_time`` is no time or ``tag_or_filing`` no
+    filing.
     """
     from archiver import clock
     from archiver.restore import restoration
     from archiver.store.resolve import find_filing, find_version
 
     if at_time is None:
-        return [restoration.PlacedVersion(find_version(archive, name), b"")]
-    if "/" in name:
-        raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=name)
-    filing = find_filing(archive, name)
-    versions = restoration.versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
+        return [restoration.PlacedVersion(find_version(archive, tag_or_filing), b"")]
+    if "/" in tag_or_filing:
+        raise UsageError("With --at, name a filing, not {name}. Nothing was written.", name=tag_or_filing)
+    filing = find_filing(archive, tag_or_filing)
+    versions = restoration.find_versions_at(archive, filing, clock.stamp(session.parse_time(at_time)))
     return [restoration.PlacedVersion(version, subfolder) for version, subfolder in versions]

@@ -55,24 +55,26 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log_
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     # Create files that only their owner can read, until it is known which group may read the archive.
     os.umask(umask_for(None))
-    report = _LogPrinter(session.console, as_json=log_format == "json")
+    log_printer = _LogPrinter(session.console, as_json=log_format == "json")
     if once:
-        _catch_up(session, Log(report), settle_seconds)
+        _capture_once(session, Log(log_printer), settle_seconds)
         return
     from archiver.daemon.service import Service
     from archiver.daemon.signal_listener import SignalListener
 
-    service = Service(session.read_config, report, settle_seconds, session.lock_timeout)
-    signal_actions = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
-    with SignalListener(signal_actions):
+    service = Service(session.read_config, log_printer, settle_seconds, session.lock_timeout)
+    function_by_signal = {signal.SIGINT: service.stop, signal.SIGTERM: service.stop, signal.SIGHUP: service.reload}
+    with SignalListener(function_by_signal):
         service.run()
-    Log(report)("Ended. Everything that was reported as archived is durable.")
+    Log(log_printer)("Ended. Everything that was reported as archived is durable.")
 
 
-def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) -> None:
+def _capture_once(session: Session, report: Reporter, settle_seconds: float | None) -> None:
     """Capture every finished change once, and report each path that is still not archived.
 
-    If a daemon runs, waits until that daemon has archived everything, and captures nothing itself.
+    A change is finished when its file has not changed during the quiet period of ``settle_seconds``, or of the
+    settings if that is None.  If a daemon runs, waits until that daemon has archived everything, and captures
+    nothing itself.
 
     Raises NotArchived if a finished file cannot be captured, Busy if the running daemon takes too long, and
     whatever error makes the archive refuse captures.  Paths that are still changing raise nothing.
@@ -84,34 +86,35 @@ def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) 
     daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
     try:
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
-            remainder = daemon.run_once()
+            capture_result = daemon.run_once()
     except Busy:
         # A scheduled run while the service runs: it does not matter which process completes the archive.
-        if not _is_kept_complete(session, report):
+        if not _wait_for_running_daemon(session, report):
             raise
         return
-    for item, since in remainder.pending:
+    for pending_path, since in capture_result.pending:
         report(
             "Not archived yet: {path}: {reason} (since {since}).",
             problem="pending",
-            path=item.path,
-            reason=item.reason,
+            path=pending_path.path,
+            reason=pending_path.reason,
             since=session.format_time(since),
         )
-    _report_unreadable(session, report, remainder.unreadable)
-    if remainder.refusal is not None:
-        raise remainder.refusal
-    if remainder.failures:
-        raise _not_archived(remainder.failures)
-    if not remainder.pending:
+    _report_unreadable(session, report, capture_result.unreadable)
+    if capture_result.refusal is not None:
+        raise capture_result.refusal
+    if capture_result.failures:
+        raise _make_not_archived_error(capture_result.failures)
+    if not capture_result.pending:
         report("The archive is complete.")
 
 
-def _is_kept_complete(session: Session, report: Reporter) -> bool:
-    """Wait until a scan finds no difference between the watched folder and what the running daemon has archived.
+def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
+    """Wait until the running daemon has archived everything in the watched folder; return True if it has.
 
-    Returns False if the daemon ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if the
-    only remaining paths cannot be read.
+    This process compares the folder with the archive again and again, and captures nothing.  Returns False if the
+    daemon ends first, or after ``session.lock_timeout`` seconds.  Raises NotArchived if the only remaining paths
+    cannot be read.
     """
     from archiver import clock
     from archiver.intake.capture_now import scan_beside_daemon
@@ -125,7 +128,7 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
         if not scan_result.changed and unreadable_paths:
             _report_unreadable(session, report, unreadable_paths)
-            raise _not_archived(len(unreadable_paths))
+            raise _make_not_archived_error(len(unreadable_paths))
         if not scan_result.changed:
             report("The daemon {holder} keeps the archive complete.", holder=holder)
             return True
@@ -143,7 +146,7 @@ def _report_unreadable(session: Session, report: Reporter, unreadable_paths: Ite
         report("Not archived: {path}: {reason}.", problem="unreadable", path=path, reason=skipped_path.reason)
 
 
-def _not_archived(count: int) -> NotArchived:
+def _make_not_archived_error(count: int) -> NotArchived:
     """Return the error to raise when ``count`` paths could not be archived."""
     return NotArchived(
         LazyMessage.define(
@@ -186,10 +189,10 @@ class _LogPrinter:
             "level": "warning" if problem else "info",
             "kind": problem or None,
             "message": self._console.translate(message),
-            **{name: self._field_text(value) for name, value in message.fields.items()},
+            **{name: self._translate_field(value) for name, value in message.fields.items()},
         }
         print(json.dumps(log_record), flush=True)
 
-    def _field_text(self, value: object) -> str:
+    def _translate_field(self, value: object) -> str:
         """Return the value of a field as it appears in the sentence."""
         return self._console.translate(LazyMessage("{value}", value=value))

@@ -53,7 +53,7 @@ def _install_unit(session: Session, user_name: str, unit_file: str, only_print: 
     if only_print:
         print(unit_text, end="")
         return
-    _check_owner(config.archive, user_name)
+    _check_user_owns_archive(config.archive, user_name)
     try:
         Path(unit_file).write_text(unit_text, encoding="utf-8")
     except OSError as error:
@@ -69,7 +69,7 @@ def _install_unit(session: Session, user_name: str, unit_file: str, only_print: 
     )
 
 
-def _check_owner(archive: Path, user_name: str) -> None:
+def _check_user_owns_archive(archive: Path, user_name: str) -> None:
     """Refuse a user as whom the service would start and then fail.
 
     Raises UsageError if there is no such user, or if the archive belongs to another user.  An archive that does

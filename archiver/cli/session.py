@@ -35,9 +35,9 @@ class Session:
     """
 
     config_file: str | None = None  # as typed; None: search the usual places
-    lang: str | None = None  # zh or en, as typed; None: from the settings or the locale
-    verbose: int = 0  # how often -v was typed
-    quiet: bool = False
+    typed_language: str | None = None  # zh or en, as typed; None: from the settings or the locale
+    verbosity: int = 0  # how often -v was typed
+    is_quiet: bool = False  # print only results and warnings
     lock_timeout: float = 30.0  # seconds to wait for another process that is writing
     _config: Config | None = None  # None until the settings are needed
     _open_archives: list[Archive] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Session:
         Settings that have not been read yet are not read for this.
         """
         configured_language = self._config.lang if self._config else None
-        return Console(choose_language(self.lang or configured_language, os.environ), self.quiet)
+        return Console(choose_language(self.typed_language or configured_language, os.environ), self.is_quiet)
 
     @property
     def config(self) -> Config:
@@ -70,17 +70,17 @@ class Session:
         """
         config = self.check_config().require()
         # self.console does not know the language of the new settings yet.
-        console = Console(choose_language(self.lang or config.lang, os.environ), self.quiet)
+        console = Console(choose_language(self.typed_language or config.lang, os.environ), self.is_quiet)
         for warning in config.warnings:
             console.warn("{warning}", warning=warning)
         return config
 
     def use_config(self, config: Config) -> None:
-        """Make ``config`` the session's settings; consoles created from now on use its language."""
+        """Make ``config`` the session's settings.  Consoles created from now on use its language."""
         self._config = config
 
     def check_config(self) -> CheckedFile:
-        """Read the configuration file; return the settings, or every problem that stands in the way.
+        """Read and check the configuration file; the result holds the settings, or every problem in the file.
 
         Raises UsageError if the file of ``--config`` does not exist, ConfigError if no file is found or it is not
         TOML, and StorageError if it cannot be read.
@@ -119,7 +119,7 @@ class Session:
         return archive
 
     def retention_policy(self, archive: Archive) -> Policy:
-        """Combine the settings with every retention period that was ever in force in ``archive``.
+        """Return the retention policy: the settings, and every retention period that was ever in force.
 
         A shorter period in the settings has no effect, because a promised retention is never shortened.
         """
@@ -128,32 +128,33 @@ class Session:
         return policy_in_force(self.config, archive.index.promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
-        """Carry out a request on the archive, and return the result of the action.
+        """Perform the action that takes ``request`` on the archive, and return its result.
 
-        Runs in this process if the user owns the archive.  Otherwise the daemon is asked to run it, and the daemon
-        learns from the kernel who asks.  ``attachment`` is a file to send along with the request.
+        The action runs in this process if the user owns the archive, otherwise in the daemon, which learns from
+        the kernel who asks.  ``attachment`` is a file to send along with the request.
 
         Raises whatever the action raises, UsageError if the attachment cannot be read, and StorageError if the
         daemon cannot be reached.
         """
         from archiver.actions import client
         from archiver.actions.context import ActionContext
-        from archiver.actions.registry import perform
+        from archiver.actions.registry import perform_action
 
-        if client.is_owner(self.config.archive):
+        if client.owns_archive(self.config.archive):
             with client.open_attachment(attachment) as stream:
                 # Use the archive that the command has open: opening it again would repeat the checks.
                 archive = self._open_archives[-1] if self._open_archives else self.open_archive()
                 context = ActionContext(
-                    archive, self.config, self.lock_timeout, stream, self.console.progress_display()
+                    archive, self.config, self.lock_timeout, stream, self.console.make_progress_display()
                 )
-                return perform(context, request)
-        return client.request_action(self.config.archive, request, self.lock_timeout, attachment)
+                return perform_action(context, request)
+        return client.send_to_daemon(self.config.archive, request, self.lock_timeout, attachment)
 
-    def override_reason(self, force: bool, reason: str | None) -> str | None:
-        """Return ``reason`` with ``--force``, otherwise None; raises UsageError for ``--force`` without a reason.
+    def reason_for_force(self, force: bool, reason: str | None) -> str | None:
+        """Return the reason for ``--force``, or None if ``--force`` was not typed.
 
-        ``--reason`` may be typed for another purpose, and does not override anything without ``--force``.
+        ``reason`` is the value of ``--reason``, which may also be typed without ``--force``, for another purpose.
+        Raises UsageError for ``--force`` without a reason, or with a blank one.
         """
         if force and not (reason or "").strip():
             raise UsageError(
@@ -166,7 +167,7 @@ class Session:
         while self._open_archives:
             self._open_archives.pop().close()
 
-    def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
+    def parse_time(self, typed_time: str, end_of_day: bool = True) -> datetime:
         """Parse a time that the user typed in ISO 8601; the result always has a time zone.
 
         A time without a zone is in the configured zone.  A date alone means the last microsecond of that day, or
@@ -175,16 +176,17 @@ class Session:
         from datetime import datetime, time
 
         try:
-            if len(text) == len("2026-05-01"):
-                day = datetime.fromisoformat(text).date()
+            if len(typed_time) == len("2026-05-01"):
+                day = datetime.fromisoformat(typed_time).date()
                 time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
                 return datetime.combine(day, time_of_day, self.config.zone)
-            typed_time = datetime.fromisoformat(text)
+            parsed_time = datetime.fromisoformat(typed_time)
         except ValueError:
             raise UsageError(
-                "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.", text=text
+                "{text} is not a time such as 2026-05-01 or 2026-05-01T14:30. Nothing was changed.",
+                text=typed_time,
             ) from None
-        return typed_time if typed_time.tzinfo else typed_time.replace(tzinfo=self.config.zone)
+        return parsed_time if parsed_time.tzinfo else parsed_time.replace(tzinfo=self.config.zone)
 
     def format_time(self, journalled_time: str) -> str:
         """Return a time of the journal (RFC 3339, UTC) for people: in the configured zone, to the second."""
@@ -219,15 +221,15 @@ _GLOBAL_OPTIONS = (
     click.option(
         "--lang",
         type=click.Choice(["zh", "en"]),
-        callback=_store_option("lang"),
+        callback=_store_option("typed_language"),
         expose_value=False,
         help="Language of messages; else as the locale says.",
     ),
     click.option(
-        "-v", "--verbose", count=True, callback=_store_option("verbose"), expose_value=False, help="Say more."
+        "-v", "--verbose", count=True, callback=_store_option("verbosity"), expose_value=False, help="Say more."
     ),
     click.option(
-        "-q", "--quiet", is_flag=True, callback=_store_option("quiet"), expose_value=False, help="Say less."
+        "-q", "--quiet", is_flag=True, callback=_store_option("is_quiet"), expose_value=False, help="Say less."
     ),
     click.option(
         "--wait",

@@ -24,26 +24,28 @@ _DIGEST_DIGITS = 16
 @click.argument("tag", type=ObjectName())
 @json_option
 def show_command(session: Session, tag: str, as_json: bool) -> None:
+    """Print a version's materials: its files and its empty folders.  Raises NotFoundError for an unknown tag."""
     from archiver.store.resolve import find_version
 
     archive = session.open_archive()
     version = find_version(archive, tag)
     materials = list(archive.index.materials(version.submission, version.number))
     if as_json:
-        session.console.print_json(_as_json(version, materials))
+        session.console.print_json(_contents_as_json(version, materials))
         return
     _print_version(session, version)
     _print_materials(session.console, materials)
 
 
-def _as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
+def _contents_as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
     """Return a version and its materials as a JSON object; empty folders are listed apart from the files.
 
-    ``health`` and ``submit_reasons`` are present only if there is something to say.
+    ``health`` is a member only of files that look damaged, and ``submit_reasons`` only of versions that were
+    submitted with a reason.
     """
     from archiver.store.names import text
 
-    file_entries = [
+    file_documents = [
         {
             "path": text(material.path),
             "sha256": material.sha256,
@@ -62,7 +64,7 @@ def _as_json(version: Version, materials: Sequence[Material]) -> dict[str, Any]:
     document = {
         "tag": version.tag,
         "commit": version.commit,
-        "materials": file_entries,
+        "materials": file_documents,
         "folders": [text(material.path) for material in materials if material.sha256 is None],
     }
     return document | ({"submit_reasons": submit_reasons} if submit_reasons else {})

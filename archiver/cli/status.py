@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: The longest lag of the compliance clock without an explanation of its causes.
 _UNEXPLAINED_LAG_SECONDS = 60
 #: Number of deadlines to print.  More would push the state of the archive off the screen.
-_MAX_TO_DO = 10
+_MAX_DEADLINES = 10
 
 
 @command("Health, backlog, skipped files with reasons, protection level, clock.")
@@ -28,9 +28,9 @@ _MAX_TO_DO = 10
 )
 def status_command(session: Session, as_json: bool, fails_on_problems: bool) -> None:
     """Print the report; with ``--check``, raise Unhealthy if it has problems."""
-    from archiver.status.health_report import report_health
+    from archiver.status.health_report import collect_health_report
 
-    health = report_health(session.open_archive(), session.config)
+    health = collect_health_report(session.open_archive(), session.config)
     if as_json:
         session.console.print_json(health.as_json())
     else:
@@ -45,21 +45,23 @@ def _print_report(session: Session, health: HealthReport) -> None:
     from archiver.status.protection import PROTECTION
 
     console = session.console
-    _print_to_do(session, health)
-    console.info("Archive: {path}", path=health.archive)
+    _print_tasks(session, health)
+    console.info("Archive: {path}", path=health.archive_folder)
     console.info(
         "Watched folder: {path} ({state}{why})",
-        path=health.watch,
-        state=health.watching,
+        path=health.watched_folder,
+        state=health.watch_description,
         why=LazyMessage("; {reason}", reason=health.watching_reason) if health.watching_reason else "",
     )
-    console.info("Daemon: {holder}", holder=health.daemon or LazyMessage("not running"))
+    console.info("Daemon: {holder}", holder=health.daemon_process or LazyMessage("not running"))
     console.info(
-        "Versions: {count}, submissions: {submissions}", count=health.versions, submissions=health.submissions
+        "Versions: {count}, submissions: {submissions}",
+        count=health.version_count,
+        submissions=health.submission_count,
     )
-    console.info("Protection: {level}", level=PROTECTION[health.protection])
-    _print_hooks_path(session, health)
-    _print_space(session, health.space)
+    console.info("Protection: {level}", level=PROTECTION[health.protection_level])
+    _warn_of_outer_hooks(session, health)
+    _print_disk_forecast(session, health.disk_forecast)
     _print_clock(session, health)
     _print_files(session, health)
     if health.last_problem:
@@ -80,19 +82,19 @@ def _print_clock(session: Session, health: HealthReport) -> None:
     console.info(
         "Compliance clock: {clock} ({lag} s behind the wall clock)",
         clock=session.format_time(health.compliance_time),
-        lag=health.lag_seconds,
+        lag=health.clock_lag_seconds,
     )
-    if health.lag_seconds > _UNEXPLAINED_LAG_SECONDS:
+    if health.clock_lag_seconds > _UNEXPLAINED_LAG_SECONDS:
         console.info(
             "  Not earned: {off} s while the machine was off or started anew, {ahead} s that its clock was set "
             "forward. It only makes retention longer; a time-stamp token catches up: archiver checkpoint",
-            off=round(health.lag.off),
-            ahead=round(health.lag.ahead),
+            off=round(health.clock_lag.off),
+            ahead=round(health.clock_lag.ahead),
         )
     if health.last_token_time:
         console.info("Last time-stamp token: {at}", at=session.format_time(health.last_token_time))
-    if health.last_checkpoint:
-        console.info("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint))
+    if health.last_checkpoint_time:
+        console.info("Last checkpoint: {at}", at=session.format_time(health.last_checkpoint_time))
 
 
 def _print_files(session: Session, health: HealthReport) -> None:
@@ -103,33 +105,34 @@ def _print_files(session: Session, health: HealthReport) -> None:
             "Changed since submitted: {tag} is newer than {submitted}", tag=newest_tag, submitted=submitted_tag
         )
     _print_doubtful_files(session, health)
-    for pending_path, since in health.pending:
+    for pending_path, since in health.pending_paths:
         console.info(
             "Pending: {path}: {reason} (since {since})",
             path=pending_path.path,
             reason=pending_path.reason,
             since=session.format_time(since),
         )
-    if health.pending_count > len(health.pending):
+    if health.pending_count > len(health.pending_paths):
         console.info("Pending: {count} changes in all", count=health.pending_count)
-    for skipped_path in health.skipped:
+    for skipped_path in health.skipped_paths:
         console.info("Skipped: {path}: {reason}", path=skipped_path.path, reason=skipped_path.reason)
 
 
-def _print_to_do(session: Session, health: HealthReport) -> None:
+def _print_tasks(session: Session, health: HealthReport) -> None:
     """Print the tasks of people: the most urgent deadlines, alerts, and papers to record as notices.
 
-    At most ``_MAX_TO_DO`` deadlines are printed; a line with their number and the command for the rest follows.
+    At most ``_MAX_DEADLINES`` deadlines are printed; a line with their number and the command for the rest
+    follows.
     """
     from archiver.filings.due.reminders import deadline_line
 
-    for deadline in health.open_deadlines[:_MAX_TO_DO]:
+    for deadline in health.open_deadlines[:_MAX_DEADLINES]:
         session.console.info("To do: {line}", line=deadline_line(deadline, health.today))
-    if len(health.open_deadlines) > _MAX_TO_DO:
+    if len(health.open_deadlines) > _MAX_DEADLINES:
         session.console.info(
             "To do: {count} matters in all. See: archiver deadlines", count=len(health.open_deadlines)
         )
-    for alert in health.alerts:
+    for alert in health.display_alerts:
         session.console.info("To do: {line}", line=alert)
     for paper in health.unrecorded_papers:
         session.console.info(
@@ -145,7 +148,7 @@ def _print_doubtful_files(session: Session, health: HealthReport) -> None:
     from archiver.documents.integrity import NOTES
     from archiver.store.names import text
 
-    for tag, material in health.doubtful:
+    for tag, material in health.doubtful_materials:
         session.console.info(
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
             path=text(material.path),
@@ -195,31 +198,31 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
         )
 
 
-def _print_hooks_path(session: Session, health: HealthReport) -> None:
+def _warn_of_outer_hooks(session: Session, health: HealthReport) -> None:
     """Warn if the user's git settings keep git from running the archive's hooks, which refuse deletions."""
-    if health.hooks_path:
+    if health.outer_hooks_path:
         session.console.info(
             "  The guard does not hold for git typed by hand in {repository}: {origin} sets core.hooksPath to "
             "{value}. archiver itself does not obey that. With the guard: git -c core.hooksPath={hooks!q} ...",
-            repository=health.archive / "archive.git",
-            origin=health.hooks_path.origin,
-            value=health.hooks_path.value,
-            hooks=health.archive / "archive.git" / "hooks",
+            repository=health.archive_folder / "archive.git",
+            origin=health.outer_hooks_path.origin,
+            value=health.outer_hooks_path.value,
+            hooks=health.archive_folder / "archive.git" / "hooks",
         )
 
 
-def _print_space(session: Session, space: DiskForecast) -> None:
+def _print_disk_forecast(session: Session, forecast: DiskForecast) -> None:
     """Print the free space and, if known, the growth and the days until the disk is full."""
     console = session.console
-    free_gigabytes = f"{space.free_bytes / 1e9:.1f}"
-    if space.bytes_per_day is None:
+    free_gigabytes = f"{forecast.free_bytes / 1e9:.1f}"
+    if forecast.bytes_per_day is None:
         console.info("Space: {free} GB free; growth is not known yet", free=free_gigabytes)
-    elif space.full_in_days is None:
+    elif forecast.full_in_days is None:
         console.info("Space: {free} GB free; the archive does not grow", free=free_gigabytes)
     else:
         console.info(
             "Space: {free} GB free; grows by {growth} MB a day, full in about {days} days",
             free=free_gigabytes,
-            growth=f"{space.bytes_per_day / 1e6:.1f}",
-            days=space.full_in_days,
+            growth=f"{forecast.bytes_per_day / 1e6:.1f}",
+            days=forecast.full_in_days,
         )

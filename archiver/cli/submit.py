@@ -12,7 +12,7 @@ from archiver.cli.parameters import (
     ReadableFile,
     RecordedText,
     day_option,
-    file_name,
+    file_name_to_record,
     reported_by_option,
 )
 from archiver.cli.session import Session, command
@@ -20,7 +20,7 @@ from archiver.model import KINDS
 
 
 @command("Record that a version was handed in: seal it, keep the receipt, start its retention.")
-@click.argument("name", type=ObjectName(), metavar="FILING/SUBMISSION")
+@click.argument("submission_name", type=ObjectName(), metavar="FILING/SUBMISSION")
 @click.option("--version", "version_number", type=click.IntRange(min=1), metavar="N", help="Else the newest.")
 @day_option("--on", "submitted_on", "The day on the portal.", required=True)
 @click.option("--kind", type=click.Choice(KINDS), help="Else as the folder's name tells.")
@@ -38,7 +38,7 @@ from archiver.model import KINDS
 @reported_by_option("Who handed it in, beside the user the system knows.")
 def submit_command(
     session: Session,
-    name: str,
+    submission_name: str,
     version_number: int | None,
     submitted_on: date,
     kind: str | None,
@@ -55,15 +55,15 @@ def submit_command(
     """
     from archiver.actions.submission_actions import SubmitVersion
 
-    submitted = session.perform(
+    submission_result = session.perform(
         SubmitVersion(
-            submission=name,
+            submission_name=submission_name,
             version_number=version_number,
             submitted_on=submitted_on,
             kind=kind,
             filing_number=filing_number,
-            number_override_reason=session.override_reason(force, reason),
-            receipt_name=file_name(receipt),
+            number_override_reason=session.reason_for_force(force, reason),
+            receipt_name=file_name_to_record(receipt),
             reported_by=reported_by,
             exception_reason=reason,
         ),
@@ -71,16 +71,16 @@ def submit_command(
     )
     session.console.info(
         "Sealed {tag} as {submitted}. Kept until {until}{open}.",
-        tag=submitted["tag"],
-        submitted=submitted["submitted"],
-        until=submitted["keep_until"],
-        open=submitted["conditions"],
+        tag=submission_result["tag"],
+        submitted=submission_result["submitted"],
+        until=submission_result["keep_until"],
+        open=submission_result["conditions"],
     )
-    session.console.warn_if_unsigned(submitted)
-    _warn_of_broken_files(session, submitted["tag"])
+    session.console.warn_if_checkpoint_failed(submission_result)
+    _warn_of_damaged_files(session, submission_result["tag"])
 
 
-def _warn_of_broken_files(session: Session, tag: str) -> None:
+def _warn_of_damaged_files(session: Session, tag: str) -> None:
     """Print a warning for each file of the version that looked damaged when it was captured.
 
     The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.

@@ -11,6 +11,7 @@ from archiver.cli.session import Session, command
 from archiver.errors import FindingsPresent, LazyMessage, StorageError
 
 if TYPE_CHECKING:
+    from archiver.cli.console import Console
     from archiver.verify.findings import VerifyReport
 
 
@@ -37,8 +38,10 @@ def verify_command(
 ) -> None:
     """Verify the archive, print the findings, and raise FindingsPresent if there are any.
 
-    ``sample`` and ``replica_sample`` are percentages of the objects to hash: all and none by default.  Raises
-    StorageError if the archive cannot be opened; the findings of the checks without git are printed first.
+    ``sample`` and ``replica_sample`` are percentages of the content objects to hash, in the archive and in the
+    bucket: all and none by default.  A ``replica_sample`` also compares the bucket, as ``with_replica`` does.
+    Raises StorageError if the archive cannot be opened; the findings of the checks that need no git are printed
+    first.
     """
     from archiver.replica.connect import check_replica
     from archiver.verify.whole_archive import verify
@@ -52,7 +55,7 @@ def verify_command(
         _print_findings_without_git(session, as_json)
         raise
     sample_percent = 100.0 if sample is None else sample
-    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.progress_display())
+    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.make_progress_display())
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _print_report(session, report, as_json)
@@ -75,7 +78,7 @@ def verify_command(
 
 
 def _print_findings_without_git(session: Session, as_json: bool) -> None:
-    """Print the findings that can be made without git, for an archive that cannot be opened.
+    """Print the findings of the checks that need no git, for an archive that cannot be opened.
 
     Prints nothing if there are none: the error from opening the archive states the reason.
     """
@@ -87,33 +90,36 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
+    """Print the report for people, or as JSON."""
+    if as_json:
+        session.console.print_json(report.as_json())
+    else:
+        _print_findings(session.console, report)
+
+
+def _print_findings(console: Console, report: VerifyReport) -> None:
     """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
     from archiver.verify.findings import TABLE
 
-    console = session.console
-    if as_json:
-        console.print_json(report.as_json())
-    else:
-        for finding in report.findings:
-            meaning = console.translate(TABLE[finding.code])
-            detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
-            console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+    for finding in report.findings:
+        meaning = console.translate(TABLE[finding.code])
+        detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
+        console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
+    console.info(
+        "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
+        versions=report.version_count,
+        events=report.event_count,
+        objects=report.hashed_objects,
+        bytes=report.hashed_bytes,
+    )
+    for _, note in report.notes:
+        console.info("{note}", note=note)
+    if report.unreferenced_objects:
         console.info(
-            "Checked {versions} versions, {events} events, {objects} objects, {bytes} bytes.",
-            versions=report.version_count,
-            events=report.event_count,
-            objects=report.hashed_objects,
-            bytes=report.hashed_bytes,
+            LazyMessage.define(
+                "{count} content objects belong to no version: an interrupted capture leaves such, without harm.",
+                singular="{count} content object belongs to no version: an interrupted capture leaves such, "
+                "without harm.",
+            ),
+            count=report.unreferenced_objects,
         )
-        for _, note in report.notes:
-            console.info("{note}", note=note)
-        if report.unreferenced_objects:
-            console.info(
-                LazyMessage.define(
-                    "{count} content objects belong to no version: an interrupted capture leaves such, "
-                    "without harm.",
-                    singular="{count} content object belongs to no version: an interrupted capture leaves such, "
-                    "without harm.",
-                ),
-                count=report.unreferenced_objects,
-            )

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.display_actions import check_displays
+from archiver.actions.display_actions import check_due_displays
 from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
 from archiver.daemon.trouble import report_system_error
@@ -138,7 +138,7 @@ class JobRunner:
         return has_pages and self._config.desk.display_days > 0
 
     def _check_displays(self, archive: Archive) -> None:
-        check_displays(self._action_context(archive))
+        check_due_displays(self._action_context(archive))
 
     # --- reminders
 

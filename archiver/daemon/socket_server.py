@@ -22,7 +22,7 @@ from typing import IO, Any
 from archiver import clock
 from archiver.actions import protocol
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import all_actions, decode_action, perform
+from archiver.actions.registry import all_actions, decode_action_request, perform_action
 from archiver.config.settings import Config
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError, UsageError
 from archiver.model import Actor
@@ -224,7 +224,7 @@ class SocketServer:
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
                 lock_timeout = float(message.lock_timeout) if is_acceptable else _MAX_LOCK_TIMEOUT
                 context = ActionContext(archive, self._config, lock_timeout, attachment)
-                return perform(context, decode_action(message.action_name, message.arguments))
+                return perform_action(context, decode_action_request(message.action_name, message.arguments))
         finally:
             archive.close()
 

@@ -20,6 +20,7 @@ from archiver import clock
 from archiver.errors import ArchiverError, StorageError
 from archiver.model import Version
 from archiver.restore import restoration
+from archiver.restore.target_folder import RestoreItem
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import DrillCompleted
@@ -51,21 +52,22 @@ class DrillResult:
     failed_materials: list[str] = field(default_factory=list)
 
 
-def run_drill(archive: Archive, max_files: int, lock_timeout: float) -> DrillResult:
-    """Restore up to ``max_files`` random materials of random versions, compare them, and journal the result.
+def run_drill(archive: Archive, max_file_count: int, lock_timeout: float) -> DrillResult:
+    """Restore up to ``max_file_count`` random materials of random versions, compare them, and journal the result.
 
-    Waits up to ``lock_timeout`` seconds for the writer's lock. The scratch folder in the spool is removed in any
-    case. If the process is killed, a later drill removes it.
+    A material is an archived file here; empty folders are not in the sample. Waits up to ``lock_timeout`` seconds
+    for the writer's lock. The scratch folder in the spool is removed in any case. If the process is killed, a
+    drill on a later day removes it.
 
-    Raises StorageError if a material was not restored as it was archived, Busy after ``lock_timeout``, OSError if
-    the scratch folder cannot be created or removed. In the first case, the result is journalled before.
+    Raises StorageError if a material was not restored as it was archived; the result is journalled before. Raises
+    Busy after ``lock_timeout``, and OSError if the scratch folder cannot be created or removed.
     """
-    _remove_leftovers(archive.spool)
+    _remove_abandoned_folders(archive.spool)
     scratch_folder = tempfile.mkdtemp(prefix="drill-", dir=archive.spool)
     try:
-        result = _restore_samples(archive, Path(scratch_folder), max_files)
+        result = _restore_random_sample(archive, Path(scratch_folder), max_file_count)
     finally:
-        _remove_tree(scratch_folder)
+        _remove_deep_folder(scratch_folder)
     details = DrillCompleted(
         versions=sorted(result.version_tags),
         files=result.file_count,
@@ -85,7 +87,7 @@ def run_drill(archive: Archive, max_files: int, lock_timeout: float) -> DrillRes
     return result
 
 
-def _remove_leftovers(spool: Path) -> None:
+def _remove_abandoned_folders(spool: Path) -> None:
     """Remove the scratch folders of drills that were killed.
 
     A folder that changed within the last day is left alone, because its drill may still be running.
@@ -94,10 +96,10 @@ def _remove_leftovers(spool: Path) -> None:
         if clock.wall_ns() - folder.stat().st_mtime_ns > _DAY_SECONDS * 10**9:
             # A leftover folder does not disturb this drill, and the next drill tries again to remove it.
             with suppress(OSError):
-                _remove_tree(os.fspath(folder))
+                _remove_deep_folder(os.fspath(folder))
 
 
-def _remove_tree(folder: str) -> None:
+def _remove_deep_folder(folder: str) -> None:
     """Remove a folder of this program with all its content, at any depth.  Raises OSError.
 
     ``shutil.rmtree`` alone would fail on a deep folder: recursion ends at a thousand levels, and the kernel
@@ -115,32 +117,34 @@ def _remove_tree(folder: str) -> None:
     shutil.rmtree(folder)
 
 
-def is_drill_due(archive: Archive, days: int) -> bool:
-    """Return True if the last drill was ``days`` or more days ago, and the archive has versions.
+def is_drill_due(archive: Archive, interval_days: int) -> bool:
+    """Return True if the last drill was ``interval_days`` or more days ago, and the archive has versions.
 
-    Before the first drill, the days count from the creation of the archive.
+    Before the first drill, the days count from the creation of the archive. A drill is also due if the last one
+    lies in the future, because the wall clock was set back: a drill too many does no harm.
     """
-    last_time = archive.index.last_drill() or archive.index.made_at
-    age_seconds = (clock.read().wall - clock.parse(last_time)).total_seconds() if last_time else 0.0
-    # The age is negative if the wall clock was set back. A drill is due then, because one too many does no harm.
-    return not 0 <= age_seconds < days * _DAY_SECONDS and archive.index.counts()[0] > 0
+    counted_from = archive.index.last_drill() or archive.index.made_at
+    elapsed_seconds = (clock.read().wall - clock.parse(counted_from)).total_seconds() if counted_from else 0.0
+    is_recent = 0 <= elapsed_seconds < interval_days * _DAY_SECONDS
+    return not is_recent and archive.index.counts()[0] > 0
 
 
-def _restore_samples(archive: Archive, scratch_folder: Path, max_files: int) -> DrillResult:
-    """Restore up to ``max_files`` random materials, about equally many of each version in the sample.
+def _restore_random_sample(archive: Archive, scratch_folder: Path, max_file_count: int) -> DrillResult:
+    """Restore up to ``max_file_count`` random materials, about equally many of each random version.
 
-    Each version has a folder of its own in ``scratch_folder``, which the caller removes.
+    A version with fewer materials is not made up for by the others. Each version has a folder of its own in
+    ``scratch_folder``, which the caller removes.
     """
     result = DrillResult()
     versions = _sample_versions(archive)
-    # Rounded up, so that the versions together reach ``max_files``.
-    files_per_version = math.ceil(max_files / max(1, len(versions)))
+    # Rounded up, so that the versions together reach ``max_file_count``.
+    files_per_version = math.ceil(max_file_count / max(1, len(versions)))
     for version in versions:
-        if result.file_count >= max_files:
+        if result.file_count >= max_file_count:
             break
-        files_per_version = min(files_per_version, max_files - result.file_count)
+        files_per_version = min(files_per_version, max_file_count - result.file_count)
         target = scratch_folder / str(len(result.version_tags))
-        _restore_sample(archive, version, target, files_per_version, result)
+        _restore_sampled_version(archive, version, target, files_per_version, result)
     return result
 
 
@@ -150,29 +154,45 @@ def _sample_versions(archive: Archive) -> list[Version]:
     return random.sample(versions, min(len(versions), _MAX_DRILL_VERSIONS))
 
 
-def _restore_sample(archive: Archive, version: Version, target: Path, max_files: int, result: DrillResult) -> None:
-    """Restore up to ``max_files`` random files of a version to ``target``, and add the outcome to ``result``.
+def _restore_sampled_version(
+    archive: Archive, version: Version, target: Path, max_file_count: int, result: DrillResult
+) -> None:
+    """Restore up to ``max_file_count`` random files of a version to ``target``, and add the outcome to ``result``.
 
-    A file is left out if the sample would exceed ``_MAX_DRILL_BYTES`` with it.
+    The files of all versions in ``result`` have ``_MAX_DRILL_BYTES`` at most.
     """
-    items = [item for item in restoration.list_items(archive, version, ()) if item.material.sha256]
-    sample, sample_bytes = [], result.byte_count
-    for item in random.sample(items, min(max_files, len(items))):
-        if sample_bytes + item.material.size <= _MAX_DRILL_BYTES:
-            sample.append(item)
-            sample_bytes += item.material.size
     result.version_tags.add(version.tag)
-    for item in sample:
+    for file in _sample_files(archive, version, max_file_count, _MAX_DRILL_BYTES - result.byte_count):
         result.file_count += 1
-        result.byte_count += item.material.size
-        location = f"{version.tag}:{names.text(item.path)}"
-        try:
-            target.mkdir(exist_ok=True)
-            plan = restoration.plan_restore(target, [version.tag], [item])
-            restoration.apply_plan(archive.content, plan, restoration.Overwrite.ALWAYS)
-            # A second plan reads the file back. The file is in ``same`` if it has the archived bytes.
-            if not restoration.plan_restore(target, [version.tag], [item]).same:
-                result.failed_materials.append(location)
-        except ArchiverError:
-            # The drill continues, because it is to report every material that cannot be restored.
-            result.failed_materials.append(location)
+        result.byte_count += file.material.size
+        if not _restore_and_compare(archive, version, target, file):
+            result.failed_materials.append(f"{version.tag}:{names.text(file.path)}")
+
+
+def _sample_files(archive: Archive, version: Version, max_file_count: int, max_bytes: int) -> list[RestoreItem]:
+    """Choose up to ``max_file_count`` random files of a version.
+
+    A chosen file is left out, and not replaced by another one, if the sample would exceed ``max_bytes`` with it.
+    """
+    files = [item for item in restoration.list_restore_items(archive, version, ()) if item.material.sha256]
+    sample, sample_bytes = [], 0
+    for file in random.sample(files, min(max_file_count, len(files))):
+        if sample_bytes + file.material.size <= max_bytes:
+            sample.append(file)
+            sample_bytes += file.material.size
+    return sample
+
+
+def _restore_and_compare(archive: Archive, version: Version, target: Path, file: RestoreItem) -> bool:
+    """Restore a file of a version to ``target``; return True if it then has the archived bytes.
+
+    An error of the restore also counts as False: the drill continues, to report every material that fails.
+    """
+    try:
+        target.mkdir(exist_ok=True)
+        plan = restoration.plan_restore(target, [version.tag], [file])
+        restoration.apply_restore_plan(archive.content, plan, restoration.Overwrite.ALWAYS)
+        # A second plan reads the file back, and lists it in ``same_files`` if it has the archived bytes.
+        return bool(restoration.plan_restore(target, [version.tag], [file]).same_files)
+    except ArchiverError:
+        return False

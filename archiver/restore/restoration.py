@@ -1,4 +1,7 @@
-"""Restore versions to a folder: first plan, then write.  The digest of every written file is checked."""
+"""Restore versions to a folder: first plan, then write.  The SHA-256 of every written file is checked.
+
+The *target* is the folder to restore to.  A *material* is a file or an empty folder of a version.
+"""
 
 from __future__ import annotations
 
@@ -46,32 +49,33 @@ class RestorePlan:
     target: Path
     version_tags: list[str] = field(default_factory=list)
     #: Files whose paths do not exist in the target.
-    new: list[RestoreItem] = field(default_factory=list)
+    new_files: list[RestoreItem] = field(default_factory=list)
     #: Files that exist in the target with the same bytes.
-    same: list[RestoreItem] = field(default_factory=list)
+    same_files: list[RestoreItem] = field(default_factory=list)
     #: Files in whose place the target has other bytes, a folder or a link.
-    differing: list[RestoreItem] = field(default_factory=list)
+    differing_files: list[RestoreItem] = field(default_factory=list)
     #: Empty folders, whether they exist in the target or not.
-    folders: list[RestoreItem] = field(default_factory=list)
+    empty_folders: list[RestoreItem] = field(default_factory=list)
 
     def files_to_write(self, overwrite: Overwrite) -> list[RestoreItem]:
         """Return the files that a restore writes.
 
-        With NEVER, ``differing`` files are returned as well: the caller has to refuse them before.
+        Those are all files with ALWAYS, and otherwise the files that are new or differ.  With NEVER, the caller
+        has to refuse the restore before if there are ``differing_files``.
         """
         if overwrite is Overwrite.ALWAYS:
-            return self.new + self.differing + self.same
-        return self.new + self.differing
+            return self.new_files + self.differing_files + self.same_files
+        return self.new_files + self.differing_files
 
 
-def check_target(target: Path, watch: Path, archive: Path) -> None:
-    """Check that ``target`` is neither in the watched folder nor in the archive; symbolic links are followed.
+def check_target_is_outside(target: Path, watched_folder: Path, archive: Path) -> None:
+    """Raise UsageError if ``target`` is the watched folder or the archive, or lies in one of them.
 
-    In the watched folder, restored files would be captured as new versions. In the archive, they would mix with
-    its own files. Raises UsageError.
+    Symbolic links are followed. In the watched folder, files written to the target would be captured as new
+    versions. In the archive, they would mix with its own files.
     """
     real_target = Path(os.path.realpath(target))
-    for folder in (watch, archive):
+    for folder in (watched_folder, archive):
         forbidden_folder = Path(os.path.realpath(folder))
         if real_target == forbidden_folder or forbidden_folder in real_target.parents:
             raise UsageError(
@@ -82,7 +86,7 @@ def check_target(target: Path, watch: Path, archive: Path) -> None:
             )
 
 
-def list_items(
+def list_restore_items(
     archive: Archive, version: Version, globs: Sequence[str], subfolder: bytes = b""
 ) -> list[RestoreItem]:
     """Return the materials of a version as items to restore, in the order of their paths.
@@ -100,19 +104,19 @@ def list_items(
             tag=version.tag,
             name=version.disposed,
         )
-    items = []
+    restore_items = []
     for material in archive.index.materials(version.submission, version.number):
         if globs and not any(_matches_glob(material.path, glob) for glob in globs):
             continue
         path = subfolder + b"/" + material.path if subfolder else material.path
-        items.append(RestoreItem(_check_path(path), material))
-    if globs and not items:
+        restore_items.append(RestoreItem(_check_stays_below(path), material))
+    if globs and not restore_items:
         raise NotFoundError(
             "No material of {tag} fits {globs}. Nothing was written. See the names with: archiver show {tag!q}",
             tag=version.tag,
             globs=", ".join(globs),
         )
-    return items
+    return restore_items
 
 
 def _matches_glob(path: bytes, glob: str) -> bool:
@@ -124,13 +128,12 @@ def _matches_glob(path: bytes, glob: str) -> bool:
     return fnmatch.fnmatchcase(path, raw_glob) or fnmatch.fnmatchcase(names.text(path), glob)
 
 
-def _check_path(path: bytes) -> bytes:
+def _check_stays_below(path: bytes) -> bytes:
     """Return ``path`` if it is relative and stays below the folder that it is relative to.
 
     Raises StorageError if a part of the path is ``.``, ``..`` or empty, or has a NUL.
     """
-    parts = path.split(b"/")
-    if any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
+    if any(part in (b"", b".", b"..") or b"\0" in part for part in path.split(b"/")):
         raise StorageError(
             "The archive names a material {path}, which leads out of the target. Nothing was written. "
             "Run archiver verify: the archive has been tampered with.",
@@ -139,11 +142,12 @@ def _check_path(path: bytes) -> bytes:
     return path
 
 
-def versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersion]:
-    """Return the versions that a filing's folder had at ``moment`` (RFC 3339, UTC), one for each submission.
+def find_versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersion]:
+    """Return the versions that a filing's folder held at ``moment`` (RFC 3339, UTC).
 
-    Each version is placed in the folder of its submission. Numbered submissions share one folder, so only the last
-    of them is returned.
+    There is one for each submission that has a version by then: the newest one until ``moment``. Each version is
+    placed in the folder of its submission. Numbered submissions follow one another in the same folder, so only the
+    one with the highest number is returned.
 
     Raises NotFoundError if the filing had no version yet at that time.
     """
@@ -160,11 +164,11 @@ def versions_at(archive: Archive, filing: str, moment: str) -> list[PlacedVersio
             moment=moment,
         )
     numbers = (submission.number for submission in newest_versions if submission.number is not None)
-    last_number = max(numbers, default=None)
+    highest_number = max(numbers, default=None)
     return [
         PlacedVersion(version, submission.folder)
         for submission, version in newest_versions.items()
-        if submission.number in (None, last_number)
+        if submission.number in (None, highest_number)
     ]
 
 
@@ -176,34 +180,34 @@ def plan_restore(target: Path, tags: Sequence[str], items: Iterable[RestoreItem]
     Raises UsageError if the target cannot be opened as a folder.
     """
     plan = RestorePlan(target, list(tags))
-    with TargetFolder(target, create=False) as folder:
+    with TargetFolder(target, creates_folders=False) as folder:
         for item in items:
             if item.material.sha256 is None:
-                plan.folders.append(item)
-            elif (file_stat := folder.stat_file(item.path)) is None:
-                plan.new.append(item)
+                plan.empty_folders.append(item)
+            elif (file_stat := folder.stat_entry(item.path)) is None:
+                plan.new_files.append(item)
             elif stat.S_ISREG(file_stat.st_mode) and folder.hash_file(item.path) == item.material.sha256:
-                plan.same.append(item)
+                plan.same_files.append(item)
             else:
-                plan.differing.append(item)
+                plan.differing_files.append(item)
     return plan
 
 
-def apply_plan(
+def apply_restore_plan(
     content: ContentStore,
     plan: RestorePlan,
     overwrite: Overwrite,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    report_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
     """Write the files and empty folders of the plan, and return the number of bytes written.
 
-    ``progress`` is called with the bytes written so far, and the bytes of all files to write. A restore can be
-    repeated after a failure, because a file gets its name only when it is complete and checked.
+    ``report_progress`` is called with the bytes written so far, and the bytes of all files to write. A restore can
+    be repeated after a failure, because a file gets its name only when it is complete and checked.
 
     Raises UsageError if files differ and ``overwrite`` is NEVER; nothing is written then. Raises NotFoundError if
     content is missing, StorageError if content is damaged or the target cannot be written.
     """
-    if overwrite is Overwrite.NEVER and plan.differing:
+    if overwrite is Overwrite.NEVER and plan.differing_files:
         raise UsageError(
             LazyMessage.define(
                 "{count} files in {target} differ from the archive, the first is {path}. Nothing was "
@@ -211,21 +215,21 @@ def apply_plan(
                 singular="{count} file in {target} differs from the archive: {path}. Nothing was written. Choose "
                 "an empty folder, or say --overwrite if-changed.",
             ),
-            count=len(plan.differing),
+            count=len(plan.differing_files),
             target=plan.target,
-            path=names.text(plan.differing[0].path),
+            path=names.text(plan.differing_files[0].path),
         )
     bytes_written = 0
     try:
         plan.target.mkdir(parents=True, exist_ok=True)
-        with TargetFolder(plan.target, create=True) as folder:
-            for item in plan.folders:
-                folder.make_folder(item.path)
-            items = plan.files_to_write(overwrite)
-            total_bytes = sum(item.material.size for item in items)
-            for size in _write_in_parallel(lambda item: folder.write_file(content, item), items):
-                bytes_written += size
-                progress(bytes_written, total_bytes)
+        with TargetFolder(plan.target, creates_folders=True) as folder:
+            for item in plan.empty_folders:
+                folder.create_folder(item.path)
+            files = plan.files_to_write(overwrite)
+            total_bytes = sum(file.material.size for file in files)
+            for file_bytes in _write_in_parallel(lambda file: folder.write_file(content, file), files):
+                bytes_written += file_bytes
+                report_progress(bytes_written, total_bytes)
     except OSError as error:
         raise StorageError(
             "{target} cannot be written ({reason}). Nothing archived was lost; what was restored so far is "
@@ -236,27 +240,27 @@ def apply_plan(
     return bytes_written
 
 
-def _write_in_parallel(write: Callable[[RestoreItem], int], items: Sequence[RestoreItem]) -> Iterator[int]:
-    """Write the items on one thread per processor, and yield the size of each in the order of ``items``.
+def _write_in_parallel(write_file: Callable[[RestoreItem], int], files: Sequence[RestoreItem]) -> Iterator[int]:
+    """Write the files on one thread per processor, and yield the size of each in the order of ``files``.
 
     Threads are enough, because Python releases its lock while it hashes and writes. After a failure, no further
-    item is begun, and the error of ``write`` is raised.
+    file is begun, and the error of ``write_file`` is raised.
     """
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
-        yield from pool.map(write, items)
+        yield from pool.map(write_file, files)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def journal_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
+def note_arguments_for_restore(plan: RestorePlan, bytes_written: int) -> dict[str, Any]:
     """Return the keyword arguments of ``RecordNote`` (archiver.actions) that journal a restore."""
     details = VersionsRestored(
         target=names.text(os.fsencode(os.path.abspath(plan.target))),
         versions=plan.version_tags,
-        files=len(plan.new) + len(plan.differing) + len(plan.same),
+        files=len(plan.new_files) + len(plan.differing_files) + len(plan.same_files),
         bytes_written=bytes_written,
     )
-    # The details list all versions, so the object of the event may be cut.
+    # The details list all versions, so the object of the event may lack some of them.
     about = ", ".join(plan.version_tags)[:_MAX_ABOUT_CHARACTERS]
     return {"action": details.action.value, "about": about, "details": details.to_details()}

@@ -37,13 +37,13 @@ class TargetFolder:
     threads may share it.
     """
 
-    def __init__(self, root: Path, create: bool) -> None:
-        """Describe the folder ``root``, which is opened when the ``with`` block is entered.
+    def __init__(self, root: Path, creates_folders: bool) -> None:
+        """Prepare to use the folder ``root``, which is opened when the ``with`` block is entered.
 
-        With ``create``, the methods create missing folders inside of ``root``, but not ``root`` itself.
+        With ``creates_folders``, the methods create missing folders inside of ``root``, but not ``root`` itself.
         """
         self._root = root
-        self._create = create
+        self._creates_folders = creates_folders
         self._root_fd: int | None = None
 
     def __enter__(self) -> TargetFolder:
@@ -69,8 +69,8 @@ class TargetFolder:
         """Yield a descriptor of the folder that contains ``path``, and the last component of ``path``.
 
         The descriptor is closed at the end of the block. It is None if the target or a folder on the way is
-        missing, or if a link or a file is in its place. With ``create``, missing folders are created instead,
-        and a link or a file in the way raises OSError.
+        missing, or if a link or a file is in its place. With ``creates_folders``, missing folders are created
+        instead, and a link or a file in the way raises OSError.
         """
         *parent_names, name = path.split(b"/")
         if self._root_fd is None:
@@ -79,21 +79,21 @@ class TargetFolder:
         folder_fd = os.dup(self._root_fd)
         try:
             for parent_name in parent_names:
-                if self._create:
-                    _ensure_folder(parent_name, folder_fd)
+                if self._creates_folders:
+                    _create_missing_folder(parent_name, folder_fd)
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                deeper_fd = os.open(parent_name, flags, dir_fd=folder_fd)
+                subfolder_fd = os.open(parent_name, flags, dir_fd=folder_fd)
                 os.close(folder_fd)
-                folder_fd = deeper_fd
+                folder_fd = subfolder_fd
             yield folder_fd, name
         except (FileNotFoundError, NotADirectoryError):
-            if self._create:
+            if self._creates_folders:
                 raise
             yield None, name
         finally:
             os.close(folder_fd)
 
-    def stat_file(self, path: bytes) -> os.stat_result | None:
+    def stat_entry(self, path: bytes) -> os.stat_result | None:
         """Return the stat data of whatever is at ``path``, a link included; None if nothing is there.
 
         Raises OSError if a folder on the way cannot be entered.
@@ -108,7 +108,7 @@ class TargetFolder:
                 return None
 
     def hash_file(self, path: bytes) -> str:
-        """Return the SHA-256 of a regular file in the target; empty if the file cannot be opened."""
+        """Return the SHA-256 of a regular file in the target, in hexadecimal; empty if it cannot be opened."""
         with self._open_parent(path) as (folder_fd, name):
             try:
                 file_fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
@@ -119,14 +119,14 @@ class TargetFolder:
             with open(file_fd, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
 
-    def make_folder(self, path: bytes) -> None:
+    def create_folder(self, path: bytes) -> None:
         """Create the folder at ``path`` and its parents, unless they exist.  Raises OSError.
 
-        Does nothing if the target does not exist, or if a parent is missing and ``create`` is False.
+        Does nothing if the target does not exist, or if a parent is missing and ``creates_folders`` is False.
         """
         with self._open_parent(path) as (folder_fd, name):
             if folder_fd is not None:
-                _ensure_folder(name, folder_fd)
+                _create_missing_folder(name, folder_fd)
 
     def write_file(self, content: ContentStore, item: RestoreItem) -> int:
         """Write a file under a temporary name, check its bytes, and rename it; return its size in bytes.
@@ -141,7 +141,7 @@ class TargetFolder:
             is_renamed = False
             try:
                 with open(file_fd, "wb", buffering=0) as stream:
-                    _copy_and_check(content, item, stream.fileno())
+                    _copy_verified_content(content, item, stream.fileno())
                     begin_write_out(stream.fileno())
                     _set_mtime(stream.fileno(), item.material.mtime_ns)
                 os.rename(temporary_name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
@@ -159,7 +159,7 @@ def _set_mtime(file_fd: int, mtime_ns: int) -> None:
         os.utime(file_fd, ns=(mtime_ns, mtime_ns))
 
 
-def _ensure_folder(name: bytes, parent_fd: int) -> None:
+def _create_missing_folder(name: bytes, parent_fd: int) -> None:
     """Create the folder ``name`` in an open folder, unless it exists.
 
     Raises NotADirectoryError if a link or a file has the name, OSError if the folder cannot be created.
@@ -171,8 +171,8 @@ def _ensure_folder(name: bytes, parent_fd: int) -> None:
             raise NotADirectoryError(f"{names.text(name)} is in the way") from None
 
 
-def _copy_and_check(content: ContentStore, item: RestoreItem, file_fd: int) -> None:
-    """Copy the content of a material to an open file, and check the digest of the copied bytes.
+def _copy_verified_content(content: ContentStore, item: RestoreItem, file_fd: int) -> None:
+    """Copy the content of a material to an open file, and check the SHA-256 of the copied bytes.
 
     Raises NotFoundError if the content is missing, StorageError if it is damaged, OSError if it cannot be written.
     """
@@ -184,10 +184,10 @@ def _copy_and_check(content: ContentStore, item: RestoreItem, file_fd: int) -> N
     try:
         for chunk in content.views(material.sha256 or ""):
             digest.update(chunk)
-            unwritten = chunk
-            while unwritten:
+            unwritten_bytes = chunk
+            while unwritten_bytes:
                 # The kernel may write a part of the bytes only.
-                unwritten = unwritten[os.write(file_fd, unwritten) :]
+                unwritten_bytes = unwritten_bytes[os.write(file_fd, unwritten_bytes) :]
     except FileNotFoundError:
         raise NotFoundError(
             "The content of {path} is not in the archive. It was not restored; everything before it was. "

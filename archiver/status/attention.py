@@ -1,4 +1,4 @@
-"""Find the problems that make ``status --check`` fail.  Each has a code."""
+"""Find the problems that make ``status --check`` fail.  Each has a code for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import FAILED, GATHERING, OWN
 from archiver.intake.scan import is_unreadable
 from archiver.retention import unread
-from archiver.status.disk_problems import disk_problems
+from archiver.status.disk_problems import find_disk_problems
 from archiver.store import names, permissions
 
 if TYPE_CHECKING:
@@ -31,15 +31,17 @@ _OVERDUE_SCAN_PERIODS = 3
 _SCAN_GRACE_SECONDS = 600
 
 
-def find_problems(health: HealthReport, watch_state: str, config: Config, now: datetime) -> Iterator[LazyMessage]:
-    """Yield everything that an administrator has to look at, the most severe problem first.
+def find_status_problems(
+    health: HealthReport, watch_state: str, config: Config, now: datetime
+) -> Iterator[LazyMessage]:
+    """Yield each problem that an administrator has to look at, the most severe one first.
 
     ``health`` is complete except for its own list of problems. ``watch_state`` is a key of
     :data:`archiver.status.health_report.WATCH_STATES`. ``now`` is the wall clock.
 
     Raises OSError if the archive's folder cannot be read.
     """
-    if health.daemon is None:
+    if health.daemon_process is None:
         yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
     if watch_state == MISSING:
         yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
@@ -54,32 +56,32 @@ def find_problems(health: HealthReport, watch_state: str, config: Config, now: d
     if health.replica and (overdue_problem := health.replica.overdue_problem(now, config.replica.alert_hours)):
         yield overdue_problem
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
-    if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > max_scan_age:
+    if health.daemon_process and health.last_scan_time and now - clock.parse(health.last_scan_time) > max_scan_age:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
-    yield from unread.describe_problems(health.unread)
-    yield from disk_problems(health.archive, health.space.is_scarce)
+    yield from unread.describe_problems(health.unread_events)
+    yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
     yield from _permission_problems(health, config)
 
 
 def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]:
     """Yield the problems of paths that cannot be archived, or have been pending for too long at ``now``."""
-    unreadable_items = [item for item in health.skipped if is_unreadable(item)]
-    if unreadable_items:
+    unreadable_paths = [skipped_path for skipped_path in health.skipped_paths if is_unreadable(skipped_path)]
+    if unreadable_paths:
         yield LazyMessage.define(
             "{count} paths cannot be read", singular="{count} path cannot be read", code="status.unreadable-paths"
-        ).with_fields(count=len(unreadable_items))
-    failed_items = [item for item, _ in health.pending if item.code == FAILED.code]
-    if failed_items:
+        ).with_fields(count=len(unreadable_paths))
+    failed_paths = [pending_path for pending_path, _ in health.pending_paths if pending_path.code == FAILED.code]
+    if failed_paths:
         yield LazyMessage.define(
             "{count} changes could not be archived",
             singular="{count} change could not be archived",
             code="status.failed-changes",
-        ).with_fields(count=len(failed_items))
-    if archive_items := [item for item in health.skipped if item.code == OWN.code]:
+        ).with_fields(count=len(failed_paths))
+    if archive_paths := [skipped_path for skipped_path in health.skipped_paths if skipped_path.code == OWN.code]:
         yield LazyMessage.define(
             "the archive itself lies in the watched folder: {path}", code="status.archive-in-folder"
-        ).with_fields(path=names.text(archive_items[0].path))
-    pending_since = [since for item, since in health.pending if item.code != GATHERING.code]
+        ).with_fields(path=names.text(archive_paths[0].path))
+    pending_since = [since for pending_path, since in health.pending_paths if pending_path.code != GATHERING.code]
     if pending_since and now - clock.parse(min(pending_since)) > _LONG_PENDING:
         yield LazyMessage.define("changes wait for more than an hour", code="status.long-pending")
 
@@ -87,34 +89,37 @@ def _path_problems(health: HealthReport, now: datetime) -> Iterator[LazyMessage]
 def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyMessage]:
     """Yield a problem if users besides the owner and the reading group can read or change files of the archive.
 
-    Yields nothing if the caller cannot find out.
+    The reading group is the one that the settings allow to read. Yields nothing if that group does not exist, or
+    if the caller may not look into the archive.
     """
     try:
         reading_group = permissions.reading_group(config.read_group)
-        too_open = list(permissions.too_open_entries(health.archive, reading_group))
+        accessible_paths = list(permissions.too_open_entries(health.archive_folder, reading_group))
     except (OSError, KeyError):
         # Either the group in the settings does not exist, which the daemon reports at its start, or the caller is
         # not allowed to look into the archive.
         return
-    if too_open:
+    if accessible_paths:
         yield LazyMessage.define(
             "others could read or change {count} files and folders of the archive, {path} first; "
             "restart the service, which closes them",
             singular="others could read or change {count} file or folder of the archive, {path}; "
             "restart the service, which closes it",
             code="status.too-open",
-        ).with_fields(count=len(too_open), path=os.path.relpath(too_open[0], health.archive.parent))
+        ).with_fields(
+            count=len(accessible_paths), path=os.path.relpath(accessible_paths[0], health.archive_folder.parent)
+        )
 
 
 def _journal_problems(health: HealthReport) -> Iterator[LazyMessage]:
-    """Yield the problems of the journal: it cannot be continued or signed, or the repository is an older copy."""
+    """Yield the problems of the journal: it cannot be continued or signed, or has lost events."""
     if health.journal_problem is not None:
         yield LazyMessage.define(
             "the journal cannot be continued: {problem}", code="status.journal-damaged"
         ).with_fields(problem=health.journal_problem)
     if health.unsigned_since:
         yield LazyMessage.define("the archive cannot be signed", code="status.unsigned")
-    if health.set_aside:
+    if health.set_aside_count:
         yield LazyMessage.define(
             "the repository is older than its databases, {count} versions are lost; see archiver reindex --accept",
             singular="the repository is older than its databases, {count} version is lost; "

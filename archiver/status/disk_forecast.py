@@ -38,29 +38,31 @@ class DiskForecast:
         return is_full_soon or self.free_bytes < WARN_SHARE * self.total_bytes
 
 
-def growth_start(first_capture: datetime | None, now: datetime) -> datetime | None:
+def growth_period_start(first_capture: datetime | None, now: datetime) -> datetime | None:
     """Return the beginning of the period in which growth is measured.
 
-    ``first_capture`` is the time of the first version; None for an archive without one. Returns None while the
-    archive is too young for a forecast.
+    The period is ``GROWTH_PERIOD``, but begins ``_FIRST_CAPTURE_PERIOD`` after ``first_capture`` at the earliest.
+    That is the time of the first version; None for an archive without one. Returns None while the period would be
+    shorter than ``_MIN_GROWTH_PERIOD``.
     """
     if first_capture is None:
         return None
-    start = max(now - GROWTH_PERIOD, first_capture + _FIRST_CAPTURE_PERIOD)
-    return start if now - start >= _MIN_GROWTH_PERIOD else None
+    growth_start = max(now - GROWTH_PERIOD, first_capture + _FIRST_CAPTURE_PERIOD)
+    return growth_start if now - growth_start >= _MIN_GROWTH_PERIOD else None
 
 
-def forecast_disk(
-    free_bytes: int, total_bytes: int, grown_bytes: int, start: datetime | None, now: datetime
+def forecast_disk_space(
+    free_bytes: int, total_bytes: int, grown_bytes: int, growth_start: datetime | None, now: datetime
 ) -> DiskForecast:
-    """Forecast when the disk will be full if the archive continues to grow as it did from ``start`` to ``now``.
+    """Forecast when the disk will be full if the archive continues to grow as since ``growth_start``.
 
     ``free_bytes`` and ``total_bytes`` are those of the filesystem. ``grown_bytes`` is the growth of the archive
-    since ``start``, which is None while the archive is too young. The growth is unknown then.
+    since ``growth_start``, the result of :func:`growth_period_start`; if it is None, the growth is unknown. An
+    archive that did not grow is never full.
     """
-    if start is None:
+    if growth_start is None:
         return DiskForecast(free_bytes, total_bytes, bytes_per_day=None, full_in_days=None)
     # The lower limit only prevents a division by zero.
-    bytes_per_day = grown_bytes / max((now - start) / timedelta(days=1), 1e-9)
+    bytes_per_day = grown_bytes / max((now - growth_start) / timedelta(days=1), 1e-9)
     full_in_days = int(free_bytes / bytes_per_day) if bytes_per_day > 0 else None
     return DiskForecast(free_bytes, total_bytes, int(bytes_per_day), full_in_days)

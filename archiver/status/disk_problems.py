@@ -18,8 +18,8 @@ _MIN_FREE_INODES = 10_000
 _WRITTEN_FOLDERS = ("spool", "archive.git/objects", "archive.git/refs", "archive.git/lfs/objects")
 
 
-def disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
-    """Yield the problems that prevent the archive in the folder ``archive`` from being written, or soon will.
+def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
+    """Yield the problems that keep the archive in the folder ``archive`` from being written, or soon will.
 
     ``is_scarce`` is the verdict of the forecast: the disk will be full soon.
 
@@ -27,20 +27,20 @@ def disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
     """
     if lock.describe_holder(archive / ALARM):
         yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
-    if not all(_takes_files(archive, folder_name) for folder_name in _WRITTEN_FOLDERS):
+    if not all(_accepts_new_files(archive, folder_name) for folder_name in _WRITTEN_FOLDERS):
         yield LazyMessage.define(
             "a folder of the archive is missing or takes no files", code="status.folder-refuses"
         )
-    volume = os.statvfs(archive)
-    if volume.f_flag & os.ST_RDONLY:
+    filesystem = os.statvfs(archive)
+    if filesystem.f_flag & os.ST_RDONLY:
         yield LazyMessage.define("the archive's disk is mounted read-only", code="status.disk-read-only")
     if is_scarce:
         yield LazyMessage.define("the archive's disk will be full soon", code="status.disk-scarce")
-    if volume.f_files and volume.f_favail < _MIN_FREE_INODES:
+    if filesystem.f_files and filesystem.f_favail < _MIN_FREE_INODES:
         yield LazyMessage.define("the archive's disk has few inodes left", code="status.few-inodes")
 
 
-def _takes_files(archive: Path, folder_name: str) -> bool:
+def _accepts_new_files(archive: Path, folder_name: str) -> bool:
     """Return True if the archive's owner can create files in the folder, according to its mode and owner.
 
     ``folder_name`` is relative to the archive. Nothing is written.
@@ -48,7 +48,7 @@ def _takes_files(archive: Path, folder_name: str) -> bool:
     try:
         folder_stat, root_stat = os.stat(archive / folder_name), os.stat(archive)
     except OSError:
-        # The folder is missing, or the permission to enter a folder above it. Neither accepts files.
+        # The folder is missing, or a folder above it may not be entered. Neither accepts files.
         return False
     is_writable = folder_stat.st_mode & stat.S_IRWXU == stat.S_IRWXU
     return stat.S_ISDIR(folder_stat.st_mode) and is_writable and folder_stat.st_uid == root_stat.st_uid

@@ -23,8 +23,8 @@ from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
 from archiver.replica.replica_status import ReplicaStatus, read_replica_status
-from archiver.status.attention import find_problems
-from archiver.status.disk_forecast import DiskForecast, forecast_disk, growth_start
+from archiver.status.attention import find_status_problems
+from archiver.status.disk_forecast import DiskForecast, forecast_disk_space, growth_period_start
 from archiver.status.protection import DETECT_ONLY, protection_level
 from archiver.store import lock, names
 from archiver.store.archive import Archive
@@ -54,69 +54,69 @@ class HealthReport:
     Times are RFC 3339 in UTC, by the wall clock unless a comment says otherwise.
     """
 
-    #: The folder of the archive.
-    archive: Path
-    #: The watched folder.
-    watch: Path
+    archive_folder: Path
+    #: The folder whose changes are archived.
+    watched_folder: Path
     #: How changes are detected: a value of :data:`WATCH_STATES`.
-    watching: LazyMessage
+    watch_description: LazyMessage
     #: Why changes are detected in this way; None if nothing is unusual, or without a daemon.
     watching_reason: LazyMessage | None
     #: The process that runs the service, as people read it; None without a daemon.
-    daemon: str | None
+    daemon_process: str | None
     #: The time of the last scan of the watched folder; empty before the first.
-    last_scan: str
+    last_scan_time: str
     #: The last problem that the daemon reported; None if it reported none.
     last_problem: LastProblem | None
     #: Paths that wait to be captured, and since when.
-    pending: list[PendingEntry]
+    pending_paths: list[PendingEntry]
     #: All pending paths; ``pending`` may list the first of them only.
     pending_count: int
     #: Paths that are not archived, each with the reason.
-    skipped: list[SkippedPath]
-    #: Numbers of versions and submissions in the archive.
-    versions: int
-    submissions: int
+    skipped_paths: list[SkippedPath]
+    #: How many versions and submissions the archive has.
+    version_count: int
+    submission_count: int
     #: Submissions that changed after they were submitted to the regulator.
     changed_since_submitted: list[UnsubmittedChange]
     #: Materials of newest versions that looked damaged when they were captured.
-    doubtful: list[DoubtfulMaterial]
+    doubtful_materials: list[DoubtfulMaterial]
     #: Open deadlines of all filings, by date.
     open_deadlines: list[Deadline]
     #: Public pages on which the filing number or its link was missing.
-    alerts: list[LazyMessage]
+    display_alerts: list[LazyMessage]
     #: Files in the folder for notices that no recorded notice has as its attachment.
     unrecorded_papers: list[UnrecordedPaper]
     #: The day in the archive's time zone.
     today: date
     #: A key of :data:`archiver.status.protection.PROTECTION`.
-    protection: str
+    protection_level: str
     #: A git setting outside of the archive that keeps git from running the archive's hooks; None without one.
-    hooks_path: OuterSetting | None
-    #: The compliance clock.
+    outer_hooks_path: OuterSetting | None
+    #: The compliance clock, which counts retention. It gains only the time on which several clocks of the machine
+    #: agree (see :mod:`archiver.clock`).
     compliance_time: str
     #: How far the compliance clock is behind the wall clock; 0 if it is not.
-    lag_seconds: int
-    #: Why it is behind.
-    lag: ClockLag
+    clock_lag_seconds: int
+    #: The causes of that lag.
+    clock_lag: ClockLag
     #: The time that the last time-stamp token proves; None without a token.
     last_token_time: str | None
     #: The time of the last checkpoint; None before the first.
-    last_checkpoint: str | None
-    space: DiskForecast
+    last_checkpoint_time: str | None
+    disk_forecast: DiskForecast
     #: None for an archive without a replica.
     replica: ReplicaStatus | None
     #: Why the journal cannot be continued; None if it can.
     journal_problem: LazyMessage | None
     #: The number of databases that were set aside because the repository was restored from an older copy.
-    set_aside: int
-    #: What only those databases have.
+    set_aside_count: int
+    #: The versions and other records that only those databases have.
     lost_versions: list[LostVersion]
     lost_records: list[LostRecord]
     #: Since when the archive cannot be signed; empty if it can.
     unsigned_since: str
     #: Events that this release does not understand. Each may be a hold.
-    unread: list[UnreadEvent]
+    unread_events: list[UnreadEvent]
     #: What an administrator has to look at, the most severe problem first. ``status --check`` fails if there is
     #: one.
     problems: list[LazyMessage]
@@ -124,7 +124,7 @@ class HealthReport:
     @property
     def has_altered_guard(self) -> bool:
         """True if a hook or setting that refuses deletions is missing or altered."""
-        return self.protection == DETECT_ONLY
+        return self.protection_level == DETECT_ONLY
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``status --json``.  Its keys and codes stay the same in all releases.
@@ -132,33 +132,42 @@ class HealthReport:
         Sentences are in the current language. Programs decide on the codes next to them.
         """
         return {
-            "archive": names.text(os.fsencode(self.archive)),
-            "watch": names.text(os.fsencode(self.watch)),
-            "watching": str(self.watching),
-            "watching_code": self.watching.code,
+            "archive": names.text(os.fsencode(self.archive_folder)),
+            "watch": names.text(os.fsencode(self.watched_folder)),
+            "watching": str(self.watch_description),
+            "watching_code": self.watch_description.code,
             "watching_reason": str(self.watching_reason) if self.watching_reason else None,
             "watching_reason_code": self.watching_reason.code if self.watching_reason else None,
-            "daemon": self.daemon,
-            "last_scan": self.last_scan or None,
+            "daemon": self.daemon_process,
+            "last_scan": self.last_scan_time or None,
             "last_problem": self.last_problem.as_json() if self.last_problem else None,
             "pending_count": self.pending_count,
             "pending": [
-                {"path": names.text(item.path), "reason": str(item.reason), "code": item.code, "since": since}
-                for item, since in self.pending
+                {
+                    "path": names.text(pending_path.path),
+                    "reason": str(pending_path.reason),
+                    "code": pending_path.code,
+                    "since": since,
+                }
+                for pending_path, since in self.pending_paths
             ],
             "skipped": [
-                {"path": names.text(item.path), "reason": str(item.reason), "code": item.code}
-                for item in self.skipped
+                {
+                    "path": names.text(skipped_path.path),
+                    "reason": str(skipped_path.reason),
+                    "code": skipped_path.code,
+                }
+                for skipped_path in self.skipped_paths
             ],
-            "versions": self.versions,
-            "submissions": self.submissions,
+            "versions": self.version_count,
+            "submissions": self.submission_count,
             "changed_since_submitted": [
                 {"submitted": change.submitted_tag, "latest": change.newest_tag}
                 for change in self.changed_since_submitted
             ],
             "doubtful": [
                 {"tag": tag, "path": names.text(material.path), "health": material.health}
-                for tag, material in self.doubtful
+                for tag, material in self.doubtful_materials
             ],
             "next": [
                 {
@@ -170,33 +179,35 @@ class HealthReport:
                 }
                 for deadline in self.open_deadlines
             ],
-            "alerts": [str(alert) for alert in self.alerts],
-            "alert_codes": [alert.code for alert in self.alerts],
+            "alerts": [str(alert) for alert in self.display_alerts],
+            "alert_codes": [alert.code for alert in self.display_alerts],
             "unclaimed": [
                 {"submission": paper.submission, "path": paper.path} for paper in self.unrecorded_papers
             ],
-            "protection": self.protection,
+            "protection": self.protection_level,
             "hooks_path": (
-                {"value": self.hooks_path.value, "origin": self.hooks_path.origin} if self.hooks_path else None
+                {"value": self.outer_hooks_path.value, "origin": self.outer_hooks_path.origin}
+                if self.outer_hooks_path
+                else None
             ),
             "clock": {
                 "time": self.compliance_time,
-                "lag_seconds": self.lag_seconds,
-                "off_seconds": round(self.lag.off),
-                "ahead_seconds": round(self.lag.ahead),
+                "lag_seconds": self.clock_lag_seconds,
+                "off_seconds": round(self.clock_lag.off),
+                "ahead_seconds": round(self.clock_lag.ahead),
                 "last_token": self.last_token_time,
             },
-            "last_checkpoint": self.last_checkpoint,
+            "last_checkpoint": self.last_checkpoint_time,
             "space": {
-                "free_bytes": self.space.free_bytes,
-                "total_bytes": self.space.total_bytes,
-                "bytes_per_day": self.space.bytes_per_day,
-                "full_in_days": self.space.full_in_days,
+                "free_bytes": self.disk_forecast.free_bytes,
+                "total_bytes": self.disk_forecast.total_bytes,
+                "bytes_per_day": self.disk_forecast.bytes_per_day,
+                "full_in_days": self.disk_forecast.full_in_days,
             },
             "replica": self.replica.as_json() if self.replica else None,
             "journal_problem": str(self.journal_problem) if self.journal_problem else None,
             "journal_problem_code": self.journal_problem.code if self.journal_problem else None,
-            "set_aside": self.set_aside,
+            "set_aside": self.set_aside_count,
             "lost_versions": [
                 {"tag": version.tag, "captured_at": version.captured_at or None} for version in self.lost_versions
             ],
@@ -205,86 +216,94 @@ class HealthReport:
             ],
             "unsigned_since": self.unsigned_since or None,
             "unread_events": [
-                {"seq": event.seq, "commit": event.commit, "action": event.action or None} for event in self.unread
+                {"seq": event.seq, "commit": event.commit, "action": event.action or None}
+                for event in self.unread_events
             ],
             "problems": [str(problem) for problem in self.problems],
             "problem_codes": [problem.code for problem in self.problems],
         }
 
 
-def report_health(archive: Archive, config: Config) -> HealthReport:
-    """Report the state of the archive and its service.  Nothing is written.
+def collect_health_report(archive: Archive, config: Config) -> HealthReport:
+    """Return the state of the archive and its service.  Nothing is written.
 
-    Neither waits for a lock nor reads the watched folder, so a network share that hangs does not matter.
+    Neither waits for a lock nor reads the watched folder, so a network share that hangs does not block it.
 
     Raises StorageError or OSError if the archive cannot be read.
     """
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
-        return _collect_report(archive, config, snapshot)
+        return _build_report(archive, config, snapshot)
     finally:
         snapshot.close()
 
 
-def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> HealthReport:
-    """Build the report, with ``snapshot`` as the open ``state.db``.  The problems are added last.
+def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> HealthReport:
+    """Build the report, with ``snapshot`` as the open ``state.db``.  The problems are derived last.
 
-    Raises as :func:`report_health` does.
+    Raises as :func:`collect_health_report` does.
     """
     daemon = lock.describe_holder(archive.root / "daemon.lock")
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
         watch_state = MISSING
-    reading = clock.read()
+    time_reading = clock.read()
     compliance_time = archive.compliance_time()
-    pending = snapshot.pending()
+    pending_paths = snapshot.pending()
     filings = list(register(archive.index.life()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     report = HealthReport(
-        archive=archive.root,
-        watch=config.watch,
-        watching=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
-        watching_reason=_watch_reason(snapshot) if daemon else None,
-        daemon=daemon,
-        last_scan=snapshot.meta("last_scan"),
+        archive_folder=archive.root,
+        watched_folder=config.watch,
+        watch_description=WATCH_STATES.get(watch_state) or WATCH_STATES[""],
+        watching_reason=_noted_watch_reason(snapshot) if daemon else None,
+        daemon_process=daemon,
+        last_scan_time=snapshot.meta("last_scan"),
         last_problem=read_last_problem(snapshot),
-        pending=pending,
-        pending_count=max(len(pending), int(snapshot.meta("pending_count") or 0)) if pending else 0,
-        skipped=snapshot.skipped(),
-        versions=archive.index.counts()[0],
-        submissions=len(archive.index.submissions()),
+        pending_paths=pending_paths,
+        pending_count=_count_pending(snapshot, len(pending_paths)),
+        skipped_paths=snapshot.skipped(),
+        version_count=archive.index.counts()[0],
+        submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
-        doubtful=overview.doubtful_materials(archive.index),
+        doubtful_materials=overview.doubtful_materials(archive.index),
         open_deadlines=open_deadlines(filings),
-        alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
+        display_alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
         unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
-        protection=protection_level(archive, replica),
-        hooks_path=archive.repository.outer_hooks_path(),
+        protection_level=protection_level(archive, replica),
+        outer_hooks_path=archive.repository.outer_hooks_path(),
         compliance_time=clock.stamp(compliance_time),
-        lag_seconds=max(0, (reading.wall - compliance_time) // timedelta(seconds=1)),
-        lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, reading)),
+        clock_lag_seconds=max(0, (time_reading.wall - compliance_time) // timedelta(seconds=1)),
+        clock_lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, time_reading)),
         last_token_time=last_token.time if last_token else None,
-        last_checkpoint=last_checkpoint.time if last_checkpoint else None,
-        space=_forecast_space(archive, reading.wall),
+        last_checkpoint_time=last_checkpoint.time if last_checkpoint else None,
+        disk_forecast=_forecast_archive_disk(archive, time_reading.wall),
         replica=replica,
         journal_problem=journal_repair.ref_problem(archive.repository) or archive.ref_problem(),
-        set_aside=len(set_aside.databases(archive.root)),
+        set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=snapshot.meta(UNSIGNED) or _unsigned_since_now(archive),
-        unread=archive.index.unread(),
+        unsigned_since=snapshot.meta(UNSIGNED) or _missing_key_time(archive),
+        unread_events=archive.index.unread(),
         problems=[],
     )
-    report.problems.extend(find_problems(report, watch_state, config, reading.wall))
+    report.problems.extend(find_status_problems(report, watch_state, config, time_reading.wall))
     return report
 
 
-def _unsigned_since_now(archive: Archive) -> str:
+def _count_pending(snapshot: Snapshot, listed_count: int) -> int:
+    """Return the number of pending paths, of which ``state.db`` lists the first ``listed_count``."""
+    # The daemon may change the list and the number between the two readings.
+    return max(listed_count, int(snapshot.meta("pending_count") or 0)) if listed_count else 0
+
+
+def _missing_key_time(archive: Archive) -> str:
     """Return the present time (RFC 3339, UTC) if the signing key is missing; otherwise an empty text.
 
-    Only the archive's owner and root can look into the folder of the keys. For any other user, the result is
+    The daemon notes since when the archive cannot be signed.  This is the answer while it has noted nothing.  Only
+    the archive's owner and root can look into the folder of the keys. For any other user, the result is
     empty.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
@@ -293,20 +312,20 @@ def _unsigned_since_now(archive: Archive) -> str:
     return ""
 
 
-def _watch_reason(snapshot: Snapshot) -> LazyMessage | None:
+def _noted_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
     """Return why the watch is in its state, as the daemon noted it; None if the daemon noted no reason."""
-    code = snapshot.meta("watching_why")
-    return watch_reason(code, snapshot.meta("watching_value")) if code else None
+    reason_code = snapshot.meta("watching_why")
+    return watch_reason(reason_code, snapshot.meta("watching_value")) if reason_code else None
 
 
-def _forecast_space(archive: Archive, now: datetime) -> DiskForecast:
+def _forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:
     """Forecast the space on the archive's filesystem at the time ``now``, from the content captured so far.
 
     Raises OSError if the archive's folder cannot be read.
     """
-    volume = os.statvfs(archive.root)
+    filesystem = os.statvfs(archive.root)
     first_capture = archive.index.first_capture()
-    start = growth_start(clock.parse(first_capture) if first_capture else None, now)
-    grown_bytes = archive.index.stored(clock.stamp(start)) if start else 0
-    block_bytes = volume.f_frsize
-    return forecast_disk(volume.f_bavail * block_bytes, volume.f_blocks * block_bytes, grown_bytes, start, now)
+    growth_start = growth_period_start(clock.parse(first_capture) if first_capture else None, now)
+    grown_bytes = archive.index.stored(clock.stamp(growth_start)) if growth_start else 0
+    free_bytes, total_bytes = filesystem.f_bavail * filesystem.f_frsize, filesystem.f_blocks * filesystem.f_frsize
+    return forecast_disk_space(free_bytes, total_bytes, grown_bytes, growth_start, now)

@@ -41,31 +41,38 @@ _PERMISSIONS, _IMMUTABLE, _OFF_SITE_LOCK, DETECT_ONLY = PROTECTION
 
 
 def protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
-    """Return the key of :data:`PROTECTION` for the strongest guard that is in force.
+    """Return the key of :data:`PROTECTION` for the strongest protection that is in force.
 
-    ``replica`` is None for an archive without a replica. If a hook or setting is altered so that it no longer
-    refuses deletions, the result is DETECT_ONLY, whatever the other guards are.
+    ``replica`` is None for an archive without a replica. If a git hook or setting is altered so that it
+    no longer refuses deletions, the result is DETECT_ONLY, whatever else protects the content.
     """
     if any(deviation.weakens for deviation in hooks.deviations(archive.repository_path)):
         return DETECT_ONLY
     if replica is not None and replica.has_lock and replica.synced_at:
         return _OFF_SITE_LOCK
-    return _IMMUTABLE if _is_sample_immutable(archive) else _PERMISSIONS
+    return _IMMUTABLE if _are_sampled_objects_immutable(archive) else _PERMISSIONS
 
 
-def _is_sample_immutable(archive: Archive) -> bool:
+def _are_sampled_objects_immutable(archive: Archive) -> bool:
     """Return True if every content object of a sample has the immutable flag; False if the sample is empty.
 
-    The sample consists of objects of the newest versions of some submissions, and of the first objects in the
-    store. Missing objects are left out: ``archiver verify`` reports them.
+    Missing objects are left out: ``archiver verify`` reports them.
+    """
+    existing_paths = [path for path in _sample_objects(archive) if is_there(path)]
+    return bool(existing_paths) and all(is_immutable(path) for path in existing_paths)
+
+
+def _sample_objects(archive: Archive) -> list[Path]:
+    """Return the paths of some content objects, which may be missing, and may be listed twice.
+
+    At most ``_SAMPLED_OBJECTS`` are those of the newest versions of the first ``_SAMPLED_SUBMISSIONS``
+    submissions, and as many are the first objects in the store.
     """
     submissions = archive.index.submissions()[:_SAMPLED_SUBMISSIONS]
-    current_digests = [
+    newest_digests = [
         material.sha256 for submission in submissions for material in archive.index.materials(submission)
     ]
     # A digest is None for an empty folder.
-    sample = [archive.content.path(sha256) for sha256 in current_digests[:_SAMPLED_OBJECTS] if sha256]
+    sampled_paths = [archive.content.path(sha256) for sha256 in newest_digests[:_SAMPLED_OBJECTS] if sha256]
     stored_paths = (Path(folder, name) for folder, _, files in os.walk(archive.content.objects) for name in files)
-    sample += itertools.islice(stored_paths, _SAMPLED_OBJECTS)
-    existing_paths = [path for path in sample if is_there(path)]
-    return bool(existing_paths) and all(is_immutable(path) for path in existing_paths)
+    return [*sampled_paths, *itertools.islice(stored_paths, _SAMPLED_OBJECTS)]

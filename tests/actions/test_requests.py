@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from archiver import actions
 from archiver.actions import protocol, registry
-from archiver.actions.registry import action, all_actions, decode_action, find_action
+from archiver.actions.registry import action, all_actions, decode_action_request, find_action
 from archiver.actions.request_fields import (
     Argument,
     Request,
@@ -55,7 +55,7 @@ FIRST_RELEASE = {
 
 
 def wire_names(action_name: str) -> list[str]:
-    return [field.argument.name for field in request_fields(all_actions()[action_name].request_type)]
+    return [field.argument.wire_name for field in request_fields(all_actions()[action_name].request_type)]
 
 
 def test_the_wire_names_of_the_first_release_are_kept() -> None:
@@ -97,7 +97,7 @@ def field_values(field: RequestField) -> st.SearchStrategy[Any]:
 @given(data=st.data())
 def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) -> None:
     request_type = all_actions()[name].request_type
-    request = request_type(**{f.attribute: data.draw(field_values(f)) for f in request_fields(request_type)})
+    request = request_type(**{f.attribute_name: data.draw(field_values(f)) for f in request_fields(request_type)})
     assert find_action(request).name == name
     message = protocol.encode_message({"action": name, "arguments": encode_request(request)})
     position = 0
@@ -108,7 +108,7 @@ def test_a_request_crosses_the_socket_unchanged(name: str, data: st.DataObject) 
         return message[position - count : position]
 
     received = protocol.read_message(read)
-    assert decode_action(received["action"], received["arguments"]) == request
+    assert decode_action_request(received["action"], received["arguments"]) == request
 
 
 def test_a_reason_is_left_out_when_there_is_none() -> None:
@@ -121,45 +121,49 @@ def test_a_reason_is_left_out_when_there_is_none() -> None:
 
 def good_arguments(name: str) -> dict[str, Any]:
     samples: Mapping[object, Any] = {str: "x", int: 1, bool: True, date: "2026-01-01", tuple: [], Mapping: {}}
-    return {f.argument.name: samples[f.value_type] for f in request_fields(all_actions()[name].request_type)}
+    return {f.argument.wire_name: samples[f.value_type] for f in request_fields(all_actions()[name].request_type)}
 
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_an_argument_that_is_unknown_missing_or_of_the_wrong_kind_is_named(name: str) -> None:
     arguments = good_arguments(name)
-    decode_action(name, arguments)
+    decode_action_request(name, arguments)
     with pytest.raises(UsageError, match="made_tomorrow is unknown"):
-        decode_action(name, {**arguments, "made_tomorrow": None})
+        decode_action_request(name, {**arguments, "made_tomorrow": None})
     for field in request_fields(all_actions()[name].request_type):
-        key = field.argument.name
+        key = field.argument.wire_name
         with pytest.raises(UsageError, match=f"{name}: {key} is unknown"):
             # A set never comes out of JSON, so no argument is one.
-            decode_action(name, {**arguments, key: {1}})
+            decode_action_request(name, {**arguments, key: {1}})
         without = {other: value for other, value in arguments.items() if other != key}
         if not field.is_optional:
             with pytest.raises(UsageError, match=f"{name}: {key} is unknown, missing"):
-                decode_action(name, without)
+                decode_action_request(name, without)
         elif not field.argument.is_omitted_when_empty:
-            assert getattr(decode_action(name, without), field.attribute) is None
+            assert getattr(decode_action_request(name, without), field.attribute_name) is None
         if field.value_type is date:
             with pytest.raises(UsageError, match="soon is not a day"):
-                decode_action(name, {**arguments, key: "soon"})
+                decode_action_request(name, {**arguments, key: "soon"})
 
 
 def test_an_action_that_nobody_knows_is_refused() -> None:
     with pytest.raises(UsageError, match="There is no action made-up"):
-        decode_action("made-up", {})
+        decode_action_request("made-up", {})
 
 
 def test_typed_texts_are_normalized_and_names_are_not() -> None:
-    request = decode_action("hold-place", {"name": "a\tb", "target": "f\tg", "reason": "1\r\n2", "by": None})
+    request = decode_action_request(
+        "hold-place", {"name": "a\tb", "target": "f\tg", "reason": "1\r\n2", "by": None}
+    )
     normalized = encode_request(normalize_texts(request))
     assert normalized == {"name": "a b", "target": "f\tg", "reason": "1\n2", "by": None}
     with pytest.raises(UsageError, match=r"reason: .* control character"):
-        normalize_texts(decode_action("hold-place", {"name": "a", "target": "f", "reason": "\x1b", "by": None}))
+        normalize_texts(
+            decode_action_request("hold-place", {"name": "a", "target": "f", "reason": "\x1b", "by": None})
+        )
     with pytest.raises(UsageError, match="longer than 4000"):
         normalize_texts(
-            decode_action("hold-place", {"name": "a", "target": "f" * 4001, "reason": "r", "by": None})
+            decode_action_request("hold-place", {"name": "a", "target": "f" * 4001, "reason": "r", "by": None})
         )
 
 
@@ -216,7 +220,7 @@ def test_an_action_made_tomorrow_needs_no_list(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "tomorrow_actions.py").write_text(MADE_TOMORROW, "utf-8")
     monkeypatch.setattr(actions, "__path__", [*actions.__path__, str(tmp_path)])
     try:
-        request = decode_action("made-tomorrow", {"w": "x"})
+        request = decode_action_request("made-tomorrow", {"w": "x"})
         assert (type(request).__name__, encode_request(request)) == ("MakeTomorrow", {"w": "x"})
     finally:
         sys.modules.pop("archiver.actions.tomorrow_actions", None)

@@ -51,7 +51,7 @@ def valid(parameter: click.Parameter) -> str:
         return str(parameter.type.choices[0])
     if parameter.name == "filing":
         return "f"
-    if parameter.name in ("tag", "old", "new") or "TAG" in (parameter.metavar or ""):
+    if parameter.name == "tag" or "TAG" in (parameter.metavar or ""):
         return "f/s/v1"
     kinds = {"name": "f/s", "date": "2026-03-20", "integer": "1", "integer range": "1", "float range": "1"}
     return kinds.get(parameter.type.name, "plain")

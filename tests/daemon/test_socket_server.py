@@ -358,7 +358,7 @@ PAPERS = [
 
 def test_every_action_that_takes_a_file_is_tried_below() -> None:
     taking = {
-        (action.name, field.argument.name)
+        (action.name, field.argument.wire_name)
         for action in all_actions().values()
         for field in request_fields(action.request_type)
         if field.argument.text_rule is TextRule.NAMES_ATTACHMENT

@@ -21,7 +21,7 @@ from aiosmtpd.controller import Controller
 
 from archiver import clock
 from archiver.actions.context import ActionContext
-from archiver.actions.registry import decode_action, perform
+from archiver.actions.registry import decode_action_request, perform_action
 from archiver.config import loader
 from archiver.errors import UsageError
 from archiver.filings.fetch import PageUnreachable, fetch_page
@@ -475,7 +475,9 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageError):
-        perform(ActionContext(archive, loader.load(site.config), 5), decode_action(action, whole | arguments))
+        perform_action(
+            ActionContext(archive, loader.load(site.config), 5), decode_action_request(action, whole | arguments)
+        )
     archive.close()
     site.run("status")
     site.run("deadlines")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.status.disk_forecast import GROWTH_PERIOD, forecast_disk, growth_start
+from archiver.status.disk_forecast import GROWTH_PERIOD, forecast_disk_space, growth_period_start
 from tests.support.site import Site
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -18,28 +18,28 @@ def days(count: float) -> timedelta:
 
 
 def test_the_first_rush_does_not_count() -> None:
-    assert growth_start(None, NOW) is None
-    assert growth_start(NOW - days(0.5), NOW) is None
-    assert growth_start(NOW - days(2.9), NOW) is None
-    assert growth_start(NOW - days(3), NOW) == NOW - days(2)
-    assert growth_start(NOW - days(400), NOW) == NOW - GROWTH_PERIOD
+    assert growth_period_start(None, NOW) is None
+    assert growth_period_start(NOW - days(0.5), NOW) is None
+    assert growth_period_start(NOW - days(2.9), NOW) is None
+    assert growth_period_start(NOW - days(3), NOW) == NOW - days(2)
+    assert growth_period_start(NOW - days(400), NOW) == NOW - GROWTH_PERIOD
 
 
 def test_the_days_left() -> None:
-    told = forecast_disk(100 * 10**9, 10**12, 28 * 10**9, NOW - GROWTH_PERIOD, NOW)
+    told = forecast_disk_space(100 * 10**9, 10**12, 28 * 10**9, NOW - GROWTH_PERIOD, NOW)
     assert (told.bytes_per_day, told.full_in_days) == (10**9, 100)
     assert not told.is_scarce
-    assert forecast_disk(80 * 10**9, 10**12, 28 * 10**9, NOW - GROWTH_PERIOD, NOW).is_scarce
-    assert forecast_disk(40 * 10**9, 10**12, 0, NOW - GROWTH_PERIOD, NOW).is_scarce
-    quiet = forecast_disk(100 * 10**9, 10**12, 0, NOW - GROWTH_PERIOD, NOW)
+    assert forecast_disk_space(80 * 10**9, 10**12, 28 * 10**9, NOW - GROWTH_PERIOD, NOW).is_scarce
+    assert forecast_disk_space(40 * 10**9, 10**12, 0, NOW - GROWTH_PERIOD, NOW).is_scarce
+    quiet = forecast_disk_space(100 * 10**9, 10**12, 0, NOW - GROWTH_PERIOD, NOW)
     assert quiet.full_in_days is None
     assert not quiet.is_scarce
-    assert forecast_disk(100 * 10**9, 10**12, 9, None, NOW).bytes_per_day is None
+    assert forecast_disk_space(100 * 10**9, 10**12, 9, None, NOW).bytes_per_day is None
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(2, 28))
 def test_more_growth_never_means_later(free: int, grown: int, length: int) -> None:
-    slow, fast = (forecast_disk(free, 10**16, grown * k, NOW - days(length), NOW) for k in (1, 2))
+    slow, fast = (forecast_disk_space(free, 10**16, grown * k, NOW - days(length), NOW) for k in (1, 2))
     if slow.full_in_days is not None and fast.full_in_days is not None:
         assert fast.full_in_days <= slow.full_in_days
 

@@ -18,7 +18,7 @@ from archiver.errors import UsageError
 from archiver.evidence.checkpoint import make_checkpoint
 from archiver.filings.register import register
 from archiver.replica.bundles import write_bundle
-from archiver.status.health_report import report_health
+from archiver.status.health_report import collect_health_report
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import ACTIONS, Action
 from archiver.store.events.retention_events import HoldPlaced
@@ -174,7 +174,9 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         make_checkpoint(archive, 5)
         register(archive.index.life())
         config = load(site.config)
-        assert any(f"event {seq} cannot be read" in str(each) for each in report_health(archive, config).problems)
+        assert any(
+            f"event {seq} cannot be read" in str(each) for each in collect_health_report(archive, config).problems
+        )
         found = {(each.code, each.object) for each in verify(archive.root, archive.repository).findings}
         # The chain, the clock and the checkpoint after it are whole.  A seal of nothing is found as well.
         assert {code for code, _ in found} <= {"A030", "A043", "A042"}, found
