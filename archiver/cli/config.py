@@ -16,7 +16,7 @@ from archiver.errors import ArchiverError, ConfigError, LazyMessage
 from archiver.store import names
 
 if TYPE_CHECKING:
-    from archiver.config.loader import CheckedFile
+    from archiver.config.loader import CheckedConfigFile
     from archiver.config.settings import Config
     from archiver.config.toml_document import SettingProblem
     from archiver.store.index.queries import Index
@@ -63,7 +63,7 @@ def _check_config(session: Session, as_json: bool) -> None:
     _print_result(session, checked_file, check_result, as_json=as_json)
 
 
-def _check_settings(checked_file: CheckedFile) -> _CheckResult:
+def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
     """Collect the file's own problems and, if it has none, compare the settings with disk and archive."""
     check_result = _CheckResult(
         list(checked_file.problems),
@@ -76,7 +76,7 @@ def _check_settings(checked_file: CheckedFile) -> _CheckResult:
 
 
 def _print_result(
-    session: Session, checked_file: CheckedFile, check_result: _CheckResult, *, as_json: bool
+    session: Session, checked_file: CheckedConfigFile, check_result: _CheckResult, *, as_json: bool
 ) -> None:
     """Print the problems and warnings.
 
@@ -206,11 +206,11 @@ def _show_config(session: Session, as_json: bool) -> None:
     from archiver.config.settings import TABLES
 
     checked_file = session.check_config()
-    session.use_config(checked_file.require())
+    session.use_config(checked_file.require_config())
     table_order, console = list(TABLES), session.console
     # The first member of each entry is the full key: TABLE.KEY.
     shown_values = sorted(
-        values_of(checked_file.require()), key=lambda entry: table_order.index(entry[0].partition(".")[0])
+        values_of(checked_file.require_config()), key=lambda entry: table_order.index(entry[0].partition(".")[0])
     )
     settings = [
         {

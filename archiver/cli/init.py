@@ -15,8 +15,8 @@ from archiver import profiles
 from archiver.cli.parameters import ReadableFile, RecordedText
 from archiver.cli.session import Session, command
 from archiver.config import template
-from archiver.config.loader import check_not_nested, load
-from archiver.config.location import HERE
+from archiver.config.loader import check_paths_not_nested, load_config
+from archiver.config.location import CURRENT_FOLDER_FILE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigError, StorageError, UsageError
 from archiver.intake.folder.enclosure import check_separate
@@ -79,7 +79,7 @@ def init_command(
     from archiver.store.names import text
 
     settings = Config(
-        source=Path(session.config_file or HERE),
+        source=Path(session.config_file or CURRENT_FOLDER_FILE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
         layout=layout,
@@ -147,7 +147,7 @@ def _create(settings: Config, beginning: Beginning, roots: Mapping[str, bytes], 
     from archiver.store.creation.adoption import adopt as adopt_clone
 
     if not has_config:
-        template.write_new(settings.source, template.render(settings))
+        template.write_new_config(settings.source, template.render_config(settings))
     try:
         if isinstance(beginning, ArchiveAdopted):
             created = adopt_clone(settings.archive, beginning)
@@ -168,7 +168,7 @@ def _load_existing_config(session: Session, requested: Config) -> Config | None:
     """
     if not is_there(requested.source, follow_links=False):
         return None
-    existing = load(requested.source, is_found=session.config_file is None)
+    existing = load_config(requested.source, must_be_trusted=session.config_file is None)
     source_of = click.get_current_context().get_parameter_source
     repeated_settings = [
         _RepeatedSetting("archive.path", existing.archive, requested.archive),
@@ -270,5 +270,5 @@ def _check_settings(settings: Config) -> None:
             "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
             path=settings.watch,
         )
-    check_not_nested(settings.archive, settings.watch)
+    check_paths_not_nested(settings.archive, settings.watch)
     check_separate(settings.archive, settings.watch, is_new=True)

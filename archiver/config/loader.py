@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.config.location import HERE, find_config_file, read_text
+from archiver.config.location import CURRENT_FOLDER_FILE, find_config_file, read_config_text
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
 from archiver.config.value_types import InvalidValueError, decode_file_name
@@ -17,7 +17,7 @@ from archiver.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFile:
+class CheckedConfigFile:
     """The outcome of reading a configuration file."""
 
     document: TomlDocument
@@ -28,53 +28,53 @@ class CheckedFile:
     #: Full keys of the settings that the file contains, such as ``watch.path``. All others have their default.
     keys_in_file: frozenset[str]
 
-    def require(self) -> Config:
+    def require_config(self) -> Config:
         """Return the settings. Raises ConfigError for the first problem."""
         if self.config is None:
             raise self.document.error(self.problems[0])
         return self.config
 
 
-def load_in_force(option_value: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration file as :func:`check_in_force` does, and return its settings.
+def find_and_load_config(option_value: str | None, environment: Mapping[str, str]) -> Config:
+    """Find the configuration file as :func:`find_and_check_config` does, and return its settings.
 
     Raises ConfigError for the first problem, and StorageError if a file cannot be read.
     """
-    return check_in_force(option_value, environment).require()
+    return find_and_check_config(option_value, environment).require_config()
 
 
-def check_in_force(option_value: str | None, environment: Mapping[str, str]) -> CheckedFile:
+def find_and_check_config(option_value: str | None, environment: Mapping[str, str]) -> CheckedConfigFile:
     """Find and check the configuration file.
 
     ``option_value`` is the value of ``--config``, None without the option. A file that the user did not name, but
     that lies in the current folder, must belong to a trusted user: see ``owner``.
 
-    Raises ConfigError if there is no file, or as :func:`check` does, and StorageError if a file cannot be read.
+    Raises ConfigError if there is no file, or as :func:`check_config_file` does, and StorageError if a file cannot be read.
     """
     named_file = option_value or environment.get("ARCHIVER_CONFIG")
     config_file = find_config_file(option_value, environment)
-    return check(config_file, is_found=not named_file and config_file == HERE)
+    return check_config_file(config_file, must_be_trusted=not named_file and config_file == CURRENT_FOLDER_FILE)
 
 
-def load(source: Path, *, is_found: bool = False) -> Config:
+def load_config(source: Path, *, must_be_trusted: bool = False) -> Config:
     """Read and validate ``source``, and return its settings.
 
-    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+    ``must_be_trusted`` means that the user did not name the file, so that its owner has to be trusted.
 
     Raises ConfigError for the first problem, and StorageError if the file cannot be read.
     """
-    return check(source, is_found=is_found).require()
+    return check_config_file(source, must_be_trusted=must_be_trusted).require_config()
 
 
-def check(source: Path, *, is_found: bool = False) -> CheckedFile:
+def check_config_file(source: Path, *, must_be_trusted: bool = False) -> CheckedConfigFile:
     """Read ``source`` and collect every problem of its settings, so that one check shows all of them.
 
-    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+    ``must_be_trusted`` means that the user did not name the file, so that its owner has to be trusted.
 
     Raises ConfigError if the file is missing, not trusted or not TOML, or if the archive and the watched folder
     contain one another. Raises StorageError if the file cannot be read.
     """
-    file_text = read_text(source, is_found=is_found)
+    file_text = read_config_text(source, must_be_trusted=must_be_trusted)
     try:
         document = TomlDocument(source, tomllib.loads(file_text))
     except tomllib.TOMLDecodeError as error:
@@ -88,8 +88,8 @@ def check(source: Path, *, is_found: bool = False) -> CheckedFile:
     problems, config = tuple(value_reader.problems), None
     if not problems:
         config = Config(source=source, warnings=document.warnings(), **setting_values)
-        check_not_nested(config.archive, config.watch)
-    return CheckedFile(document, config, problems, frozenset(value_reader.keys_in_file))
+        check_paths_not_nested(config.archive, config.watch)
+    return CheckedConfigFile(document, config, problems, frozenset(value_reader.keys_in_file))
 
 
 class _ValueReader:
@@ -159,7 +159,7 @@ def _look_up(tables: Mapping[str, Any], key: str) -> Any:
     return table_content.get(key_name) if isinstance(table_content, dict) else None
 
 
-def check_not_nested(archive: Path, watch: Path) -> None:
+def check_paths_not_nested(archive: Path, watch: Path) -> None:
     """Raise ConfigError if one of the two folders contains the other.
 
     The archive would archive itself, or the program would write into the watched folder.

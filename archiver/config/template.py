@@ -26,7 +26,7 @@ _SPACE, _DEL = 0x20, 0x7F
 _UNNAMED_FILE_ERRORS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
-def write_new(path: Path, text: str) -> None:
+def write_new_config(path: Path, text: str) -> None:
     """Write ``text`` to a new file, durably, and completely or not at all.
 
     Only on a filesystem without unnamed files, a killed process may leave an incomplete file.
@@ -74,7 +74,7 @@ def _write_durably(new_file: TextIO, text: str) -> None:
     os.fsync(new_file.fileno())
 
 
-def render(config: Config) -> str:
+def render_config(config: Config) -> str:
     """Return the text of a new ``archiver.toml`` with the settings of ``config``, and with comments.
 
     Each setting has its help text above it. A setting that is not written appears as a comment with an example;

@@ -134,7 +134,7 @@ def _write_config(root: Path, access: BucketAccess) -> Path:
     """
     path = root.with_name(f"{root.name}.toml")
     if not is_there(path):
-        path.write_text(template.render(_config_of_archive(root, path)) + _replica_table(access), encoding="utf-8")
+        path.write_text(template.render_config(_config_of_archive(root, path)) + _replica_table(access), encoding="utf-8")
     return path
 
 
