@@ -75,7 +75,7 @@ def check_displays(context: ActionContext) -> None:
         last_checks = {check.source: check.on for check in filing.displays}
         for address in _display_addresses(context, filing.name):
             last_check = last_checks.get(address)
-            if last_check is None or (today - last_check).days >= context.config.desk.display_days:
+            if last_check is None or (today - last_check).days >= context.config.desk.display_check_days:
                 _check_address(context, filing, address)
 
 
@@ -83,7 +83,7 @@ def _display_addresses(context: ActionContext, filing_name: str) -> tuple[str, .
     """Return the addresses of the company's pages for a filing, from the settings; empty without any."""
     # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
     settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
-    return settings.pages if settings else ()
+    return settings.display_pages if settings else ()
 
 
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _check_address(context: ActionContext, filing: Filing, address: str) -> dict
     If the page cannot be fetched, the reason is journalled instead.
     """
     try:
-        page = fetch_page(address, allow_private=context.config.desk.allow_private)
+        page = fetch_page(address, allow_private=context.config.desk.allow_private_addresses)
     except PageUnreachable as error:
         return _record_check(context, filing, address, b"", error.reason)
     return _record_check(context, filing, address, page.data, None)

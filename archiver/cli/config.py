@@ -120,13 +120,13 @@ def _list_missing_files(config: Config) -> list[_SettingWarning]:
 
     The service itself opens such a file only when it needs it, perhaps weeks later.
     """
-    from archiver.config.schema import values_of
+    from archiver.config.schema import setting_values
     from archiver.config.value_types import FILE, OPTIONAL_FILE
     from archiver.path_existence import is_there
 
     named_files = [
         (key, value)
-        for key, setting_type, value in values_of(config)
+        for key, setting_type, value in setting_values(config)
         if setting_type.value_type in (FILE, OPTIONAL_FILE)
     ]
     missing_files = []
@@ -202,15 +202,16 @@ def _show_config(session: Session, as_json: bool) -> None:
 
     Raises ConfigError if the file has a problem.
     """
-    from archiver.config.schema import values_of
-    from archiver.config.settings import TABLES
+    from archiver.config.schema import setting_values
+    from archiver.config.settings import TABLE_SUMMARIES
 
     checked_file = session.check_config()
     session.use_config(checked_file.require_config())
-    table_order, console = list(TABLES), session.console
+    table_order, console = list(TABLE_SUMMARIES), session.console
     # The first member of each entry is the full key: TABLE.KEY.
     shown_values = sorted(
-        values_of(checked_file.require_config()), key=lambda entry: table_order.index(entry[0].partition(".")[0])
+        setting_values(checked_file.require_config()),
+        key=lambda entry: table_order.index(entry[0].partition(".")[0]),
     )
     settings = [
         {

@@ -29,7 +29,7 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
         return Path(named_file)
     for usual_file in (CURRENT_FOLDER_FILE, _SYSTEM_FILE):
         try:
-            if _has_entry(usual_file):
+            if _is_present(usual_file):
                 return usual_file
         except OSError as error:
             raise unreadable_config_error(usual_file, error) from None
@@ -39,8 +39,8 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
     )
 
 
-def _has_entry(path: Path) -> bool:
-    """Return True if ``path`` exists. Raises OSError if it cannot be examined."""
+def _is_present(path: Path) -> bool:
+    """Return True if something is at ``path``, perhaps a link that must not be followed; raises OSError."""
     try:
         return is_there(path)
     except OSError:
@@ -54,7 +54,7 @@ def _has_entry(path: Path) -> bool:
 def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
     """Return the text of the configuration file ``source``.
 
-    ``must_be_trusted`` means that the user did not name the file, so that its owner has to be trusted.
+    ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 
     Raises ConfigError if the file is missing, not trusted or not UTF-8 text, and StorageError if it cannot be
     read.
@@ -85,7 +85,7 @@ def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
 
 
 def unreadable_config_error(path: Path, error: OSError) -> StorageError:
-    """Return the error for a configuration file that the caller cannot read, with the reason in ``error``."""
+    """Return the error to raise for a configuration file that the caller cannot read, because of ``error``."""
     return StorageError(
         "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
         "read it, or mend the permissions of the file and of its folders.",

@@ -120,7 +120,7 @@ class JobRunner:
         No event announces a new release of the company's program, so its version file is read every
         ``_RETRY_SECONDS`` if a filing has ``signals``.
         """
-        watches_releases = any(filing.signals for filing in self._config.filings.values())
+        watches_releases = any(filing.release_sources for filing in self._config.filings.values())
         is_release_check_due = watches_releases and clock.monotonic() >= self._examined_at + _RETRY_SECONDS
         return archive.index.head != self._examined_head or is_release_check_due
 
@@ -134,8 +134,8 @@ class JobRunner:
 
     def _has_pages(self, _archive: Archive) -> bool:
         """Return True if page checks are switched on, and a filing names pages to check."""
-        has_pages = any(filing.pages for filing in self._config.filings.values())
-        return has_pages and self._config.desk.display_days > 0
+        has_pages = any(filing.display_pages for filing in self._config.filings.values())
+        return has_pages and self._config.desk.display_check_days > 0
 
     def _check_displays(self, archive: Archive) -> None:
         check_displays(self._action_context(archive))
@@ -150,7 +150,7 @@ class JobRunner:
         desk = self._config.desk
         local_time = clock.read().wall.astimezone(self._config.zone)
         since_hour = local_time - local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
-        return since_hour >= timedelta(0) and bool(desk.targets or load_targets(None, os.environ))
+        return since_hour >= timedelta(0) and bool(desk.reminder_addresses_file or load_targets(None, os.environ))
 
     def _send_reminders(self, archive: Archive) -> None:
         send_reminders(self._action_context(archive), SendReminders())

@@ -258,7 +258,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         doubtful=overview.doubtful_materials(archive.index),
         open_deadlines=open_deadlines(filings),
         alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
-        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder, filings),
+        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder_name, filings),
         today=clock.today(config.zone),
         protection=protection_level(archive, replica),
         hooks_path=archive.repository.outer_hooks_path(),

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archiver.config import loader, template
-from archiver.config.schema import Setting, settings_of, values_of
-from archiver.config.settings import TABLES, Config, FilingSettings, settings_by_table
+from archiver.config.schema import Setting, declared_settings, setting_values
+from archiver.config.settings import TABLE_SUMMARIES, Config, FilingSettings, settings_by_table
 from archiver.errors import ConfigError
 from tests.support.settings_page import PAGES, render
 from tests.support.toml_text import dump_value
@@ -42,7 +42,7 @@ KEYS = [
     pytest.param(table, name, setting, id=f"{table}.{name}")
     for table, group in settings_by_table().items()
     for setting in group
-    for name in setting.names
+    for name in setting.keys_in_table
 ]
 
 
@@ -65,8 +65,8 @@ def test_a_default_in_the_file_changes_nothing(tmp_path: Path, table: str, name:
     config = checked.require_config()
     if table != "filings" and not setting.is_required and setting.default is not None:
         untouched = Config(config.source, config.archive, config.watch)
-        values = {key: value for key, _, value in values_of(config)}
-        expected = {key: value for key, _, value in values_of(untouched)}
+        values = {key: value for key, _, value in setting_values(config)}
+        expected = {key: value for key, _, value in setting_values(untouched)}
         # A table of lists has what stands in it, although an empty list is what a missing one means.
         assert values == expected | ({table: {name: ()}} if setting.value_type.members else {})
 
@@ -156,13 +156,13 @@ def test_a_new_file_shows_every_setting_as_it_may_be_written(tmp_path: Path) -> 
     path.write_text(re.sub(r"^#(?! )", "", text, flags=re.MULTILINE), "utf-8")
     checked = loader.check_config_file(path)
     assert checked.problems == ()
-    names = {setting.key for setting in settings_of(Config)}
-    names |= {f"filings.NAME.{setting.key}" for setting in settings_of(FilingSettings)}
+    names = {setting.key for setting in declared_settings(Config)}
+    names |= {f"filings.NAME.{setting.key}" for setting in declared_settings(FilingSettings)}
     assert checked.keys_in_file == names
 
 
 def test_every_key_has_a_table_with_a_subject() -> None:
-    assert {setting.table for setting in settings_of(Config)} | {"filings"} == TABLES.keys()
+    assert {setting.table for setting in declared_settings(Config)} | {"filings"} == TABLE_SUMMARIES.keys()
     for group in settings_by_table().values():
         keys = [setting.key for setting in group]
         assert len(keys) == len(set(keys)) > 0

@@ -475,7 +475,9 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
         whole |= {"due": None, "days": None, "issuer": "", "document": "", "owner": "", "file": None}
     archive = site.open()
     with pytest.raises(UsageError):
-        perform(ActionContext(archive, loader.load_config(site.config), 5), decode_action(action, whole | arguments))
+        perform(
+            ActionContext(archive, loader.load_config(site.config), 5), decode_action(action, whole | arguments)
+        )
     archive.close()
     site.run("status")
     site.run("deadlines")
