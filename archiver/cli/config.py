@@ -67,7 +67,7 @@ def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
     """Collect the file's own problems and, if it has none, compare the settings with disk and archive."""
     check_result = _CheckResult(
         list(checked_file.problems),
-        [_SettingWarning("removed-table", warning) for warning in checked_file.document.warnings()],
+        [_SettingWarning("removed-table", warning) for warning in checked_file.document.removed_table_warnings()],
     )
     if checked_file.config is not None:
         check_result.warnings += _list_missing_files(checked_file.config)
