@@ -19,7 +19,7 @@ from archiver.config.loader import check_paths_not_nested, load_config
 from archiver.config.location import CURRENT_FOLDER_FILE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigError, StorageError, UsageError
-from archiver.intake.folder.enclosure import check_separate
+from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
 from archiver.store.events.attached_files import ROOTS_FILE
@@ -271,4 +271,4 @@ def _check_settings(settings: Config) -> None:
             path=settings.watch,
         )
     check_paths_not_nested(settings.archive, settings.watch)
-    check_separate(settings.archive, settings.watch, is_new=True)
+    check_folders_not_nested(settings.archive, settings.watch, is_new=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.config.settings import Config
+from archiver.daemon.daily_events import journal_clock_daily, sign_checkpoint_daily
+from archiver.daemon.failures import FailureState, report_system_error
 from archiver.daemon.jobs import JobRunner
 from archiver.daemon.metrics import Gauges, measure
 from archiver.daemon.pending_list import PendingList
@@ -15,8 +17,6 @@ from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import grant_group_access
-from archiver.daemon.ticks import journal_tick, sign_daily
-from archiver.daemon.trouble import FailureState, report_system_error
 from archiver.daemon.upkeep import MemoryReleaser, apply_sensitive_patterns
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
@@ -40,11 +40,11 @@ from archiver.store.sqlite import is_damage
 from archiver.store.writer import Draft
 
 #: The shortest pause between two turns. Shorter, and a file that is about to settle costs processor time.
-_TICK_SECONDS = 0.05
+_SHORTEST_PAUSE_SECONDS = 0.05
 #: The longest pause between two turns. Longer, and a missing folder or a change of the mounts is noticed late.
-_IDLE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 1.0
 #: Events arrive much earlier, so a change that a scan finds and that is older than this had no event.
-_EVENT_SECONDS = 10.0
+_EVENT_DELAY_SECONDS = 10.0
 
 
 class Daemon:
@@ -166,7 +166,7 @@ class Daemon:
                     self.pipeline.capture_due(self._lock_timeout, gather=False)
                     if clock.monotonic() > deadline or self.pipeline.is_hopeless:
                         break
-                    self._stopping.wait(_TICK_SECONDS)
+                    self._stopping.wait(_SHORTEST_PAUSE_SECONDS)
                 if self.pipeline.refusal is None:
                     journal_new_questions(self._archive, self._config, self._lock_timeout)
                 return self.pipeline.remainder()
@@ -202,7 +202,7 @@ class Daemon:
         promises = self._archive.index.promises()
         if promised := new_promises(policy_in_force(self._config, promises), self._config, promises):
             self._append(Draft("retention", promised))
-        journal_tick(self._archive, self._append)
+        journal_clock_daily(self._archive, self._append)
 
     def _accept_folder(self) -> None:
         """Check once that the watched folder belongs to this archive, as soon as the folder is present.
@@ -225,7 +225,7 @@ class Daemon:
             self._folder.close()
         except (sqlite3.Error, OSError):
             # The archive's disk is full, read-only or gone.  The next start makes a new list of pending paths.
-            self._folder.unwatch()
+            self._folder.stop_watching()
         self._failures.close()
         self._snapshot.close()
 
@@ -263,11 +263,11 @@ class Daemon:
         Raises FolderRemounted, HistoryReplaced, ReadingStopped, ArchiverError, OSError or sqlite3.Error.
         """
         if not self._folder.is_present():
-            self._folder.report_missing()
+            self._folder.handle_missing_folder()
             self._last_scan = None
-            self._stopping.wait(_IDLE_SECONDS)
+            self._stopping.wait(_LONGEST_PAUSE_SECONDS)
             return
-        if not self._folder.is_reached_as_before:
+        if not self._folder.is_access_still_suitable:
             raise FolderRemounted
         self._accept_folder()
         self._failures.write_queued_problems()
@@ -277,11 +277,11 @@ class Daemon:
         if self._folder.ensure_watched() or self._folder.check_for_lost_events(now):
             self._last_scan = None
         self.pipeline.process_hints(self._folder.take_hints(), now)
-        if self._last_scan is None or now >= self._last_scan + self._folder.scan_seconds:
+        if self._last_scan is None or now >= self._last_scan + self._folder.scan_interval_seconds:
             self._scan()
-            journal_tick(self._archive, self._append)
+            journal_clock_daily(self._archive, self._append)
             self._try_side_task(
-                "checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._lock_timeout)
+                "checkpoint", lambda: sign_checkpoint_daily(self._archive, self._snapshot, self._lock_timeout)
             )
         self._try_side_task("errands", lambda: self._jobs.start_due_job(self._archive))
         self._try_side_task("replica", lambda: self._replication.start_if_due(self._archive))
@@ -290,7 +290,7 @@ class Daemon:
         self._pending_list.update_if_due()
         self._memory_releaser.release_if_idle()
         self._try_side_task("refusals", lambda: journal_refusals(self._archive, self._append))
-        pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
+        pause = max(self.pipeline.pause(_LONGEST_PAUSE_SECONDS), _SHORTEST_PAUSE_SECONDS)
         if not self._folder.wait(pause):
             self._stopping.wait(pause)
 
@@ -310,11 +310,11 @@ class Daemon:
         scan = self.pipeline.scan(clock.monotonic())
         self._last_scan = clock.monotonic()
         self._folder.note_unwatched_folders(scan, clock.monotonic())
-        self._folder.remember()
+        self._folder.record_scanned_folder()
         if is_regular_scan and self._folder.expects_events:
-            missed_paths = self.pipeline.missed(scan, pending_before, _EVENT_SECONDS)
+            missed_paths = self.pipeline.missed(scan, pending_before, _EVENT_DELAY_SECONDS)
             if missed_paths:
-                self._folder.rewatch_after_silence(missed_paths[0], len(missed_paths))
+                self._folder.restart_stalled_watch(missed_paths[0], len(missed_paths))
 
     # --- failures
 

@@ -17,7 +17,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.display_actions import check_displays
 from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
-from archiver.daemon.trouble import report_system_error
+from archiver.daemon.failures import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import journal_new_questions

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.trouble import report_system_error
+from archiver.daemon.failures import report_system_error
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica

@@ -12,12 +12,12 @@ from archiver import clock
 from archiver.actions.protocol import SOCKET_NAME
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
+from archiver.daemon.failures import report_system_error
 from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import UPDATE_SECONDS, Metrics
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.sd_notify import Notifier
 from archiver.daemon.socket_server import SocketServer
-from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, ConfigError, LazyMessage, Reporter, StorageError, message_from
 from archiver.intake.folder.access import open_access
 from archiver.intake.folder.watch_path import changed_watch_path

@@ -11,9 +11,17 @@ from typing import Any
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.ticks import UNSIGNED
-from archiver.daemon.trouble import LastProblem, read_last_problem
-from archiver.daemon.watch_state import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
+from archiver.daemon.daily_events import UNSIGNED_SINCE_KEY
+from archiver.daemon.failures import LastProblem, read_last_problem
+from archiver.daemon.watch_state import (
+    EVENTS,
+    MISSING,
+    PARTIAL,
+    POLLING,
+    SCANS_ONLY,
+    STALLED,
+    watch_reason_message,
+)
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline, open_deadlines
 from archiver.filings.due.reminders import display_alerts
@@ -38,10 +46,10 @@ from archiver.store.repair.set_aside import LostRecord, LostVersion
 #: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
 WATCH_STATES: Mapping[str, LazyMessage] = {
     EVENTS: LazyMessage.define("watched by events and scans", code="watching.events"),
-    PARTLY: LazyMessage.define("watched by events in part, and by scans", code="watching.partly"),
+    PARTIAL: LazyMessage.define("watched by events in part, and by scans", code="watching.partly"),
     POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
-    SCANS: LazyMessage.define("watched by scans only", code="watching.scans"),
-    DEAF: LazyMessage.define("watched by scans only", code="watching.deaf"),
+    SCANS_ONLY: LazyMessage.define("watched by scans only", code="watching.scans"),
+    STALLED: LazyMessage.define("watched by scans only", code="watching.deaf"),
     MISSING: LazyMessage.define("missing", code="watching.missing", context="folder"),
     "": LazyMessage.define("not watched now", code="watching.none"),
 }
@@ -273,7 +281,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         set_aside=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=snapshot.meta(UNSIGNED) or _unsigned_since_now(archive),
+        unsigned_since=snapshot.meta(UNSIGNED_SINCE_KEY) or _unsigned_since_now(archive),
         unread=archive.index.unread(),
         problems=[],
     )
@@ -296,7 +304,7 @@ def _unsigned_since_now(archive: Archive) -> str:
 def _watch_reason(snapshot: Snapshot) -> LazyMessage | None:
     """Return why the watch is in its state, as the daemon noted it; None if the daemon noted no reason."""
     code = snapshot.meta("watching_why")
-    return watch_reason(code, snapshot.meta("watching_value")) if code else None
+    return watch_reason_message(code, snapshot.meta("watching_value")) if code else None
 
 
 def _forecast_space(archive: Archive, now: datetime) -> DiskForecast:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from archiver.intake.folder import mounts
-from archiver.intake.folder.enclosure import check_separate
 from archiver.intake.folder.entries import (
     DirectoryEntry,
     OpenedFile,
@@ -31,6 +30,7 @@ from archiver.intake.folder.entries import (
     decode_outcome,
     decode_root,
 )
+from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.store.content.own_files import OwnFile, OwnFiles
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Source, SourceChanged, StatData
@@ -306,9 +306,9 @@ def open_access(root: Path, archive: Path) -> FolderAccess:
 
     Raises ConfigError if the two folders are the same, or one lies inside the other and is not passed over.
     """
-    check_separate(archive, root)
-    untrusted_mount = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
-    if untrusted_mount is None:
+    check_folders_not_nested(archive, root)
+    remote_mount = mounts.find_remote_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
+    if remote_mount is None:
         return DirectAccess(root, archive)
     return ChildAccess(root, PATIENCE_SECONDS, archive)
 

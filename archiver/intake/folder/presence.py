@@ -56,7 +56,7 @@ class FolderPresence:
             return None
         return f"{self._mount_point()}:{entry.stat_data.inode}" if stat.S_ISDIR(entry.mode) else None
 
-    def remember(self) -> None:
+    def record_scanned_folder(self) -> None:
         """Record that the folder has been scanned, and so is the watched folder from now on.
 
         Raises sqlite3.Error if ``state.db`` cannot be written.
@@ -70,4 +70,4 @@ class FolderPresence:
 
     def _mount_point(self) -> str:
         """Return the readable form of the path where the folder's filesystem is mounted."""
-        return names.text(mounts.mount_of(self.real_path, mounts.read_mounts()).point)
+        return names.text(mounts.find_mount(self.real_path, mounts.read_mounts()).point)

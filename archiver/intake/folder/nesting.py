@@ -23,7 +23,7 @@ class _Location(NamedTuple):
     path: bytes  # from the root of the filesystem, without a slash at the end
 
 
-def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
+def check_folders_not_nested(archive: Path, watch: Path, *, is_new: bool = False) -> None:
     """Check that the archive and the watched folder are separate.  Raises ConfigError if they are not.
 
     The watched folder must not be the archive, and must not lie in it.  The reverse, an archive in the watched
@@ -34,7 +34,7 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
     # A stat of a folder on a remote filesystem may hang, so only the folders above it are examined.
-    may_hang = mounts.untrusted_mount(watch_path, mount_table) is not None
+    may_hang = mounts.find_remote_mount(watch_path, mount_table) is not None
     examined_path = os.path.dirname(watch_path) if may_hang else watch_path
     watch_identities, archive_identities = _identities(examined_path), _identities(archive_path)
     is_watch_inside = bool(OwnFiles(archive_path).identities & watch_identities)
@@ -87,7 +87,7 @@ def _parents(path: bytes) -> list[bytes]:
 
 def _location(path: bytes, mount_table: list[Mount]) -> _Location | None:
     """Return the place of a path within its filesystem; None if the mount table does not identify it."""
-    mount = mounts.mount_of(path, mount_table)
+    mount = mounts.find_mount(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have the same device number, and the root of each is "/".
         return None

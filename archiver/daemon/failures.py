@@ -17,7 +17,7 @@ from archiver.store import lock
 from archiver.store.archive import Archive
 
 #: The name of a file in the archive's folder, which is locked while the daemon cannot write the archive.
-ALARM = "failing"
+ALARM_FILE_NAME = "failing"
 #: After the first failure; each further failure doubles the pause, up to the longest.
 _FIRST_PAUSE_SECONDS = 1.0
 #: Longer, and capture resumes late after an administrator has freed the disk.
@@ -82,7 +82,7 @@ class FailureState:
         self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
         self._database_thread_id = threading.get_ident()
         self._failure_count = 0
-        self._alarm = lock.LockFlag(archive.root / ALARM)
+        self._alarm = lock.LockFlag(archive.root / ALARM_FILE_NAME)
 
     def prepare(self) -> None:
         """Create the alarm's file while the disk can be written; raises StorageError."""

@@ -13,11 +13,11 @@ from archiver.store.events.evidence_events import ClockTicked
 from archiver.store.writer import Draft
 
 #: Key in ``state.db`` of the time (RFC 3339) at which signing began to fail; empty after a success.
-UNSIGNED = "unsigned_since"
+UNSIGNED_SINCE_KEY = "unsigned_since"
 _DAY_NS = 86_400 * 10**9
 
 
-def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
+def journal_clock_daily(archive: Archive, append: Callable[[Draft], None]) -> None:
     """Journal the clock, through ``append``, if the last event is a day old or of an earlier boot.
 
     Retention counts only the time between two events of the same boot.  Without these events, a period in which
@@ -33,7 +33,7 @@ def journal_tick(archive: Archive, append: Callable[[Draft], None]) -> None:
         append(Draft("clock", ClockTicked()))
 
 
-def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
+def sign_checkpoint_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
     """Sign a checkpoint if one is due; while signing fails, keep the time of the first failure in ``state.db``.
 
     The caller goes on capturing after a failure, for example without a usable key: the next checkpoint covers all
@@ -46,8 +46,8 @@ def sign_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> Non
     try:
         make_checkpoint(archive, lock_timeout)
     except ArchiverError:
-        if not snapshot.meta(UNSIGNED):
-            snapshot.set_meta(UNSIGNED, clock.stamp(clock.read().wall))
+        if not snapshot.meta(UNSIGNED_SINCE_KEY):
+            snapshot.set_meta(UNSIGNED_SINCE_KEY, clock.stamp(clock.read().wall))
         raise
-    if snapshot.meta(UNSIGNED):
-        snapshot.set_meta(UNSIGNED, "")
+    if snapshot.meta(UNSIGNED_SINCE_KEY):
+        snapshot.set_meta(UNSIGNED_SINCE_KEY, "")
