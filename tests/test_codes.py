@@ -207,8 +207,8 @@ def test_former_sentences_lead_to_codes_of_today() -> None:
 def test_a_stored_sentence_is_read_as_its_code(tmp_path: Path, sentence: str, code: str) -> None:
     snapshot = Snapshot(tmp_path / "state.db")
     snapshot.note_unreadable([SkippedPath(b"a", sentence, "7")])
-    snapshot.note_pending([(SkippedPath(b"b", sentence, "7"), "2026-01-01T00:00:00Z")])
-    (skipped,), ((pending, _),) = snapshot.skipped(), snapshot.pending()
+    snapshot.replace_pending_entries([(SkippedPath(b"b", sentence, "7"), "2026-01-01T00:00:00Z")])
+    (skipped,), ((pending, _),) = snapshot.skipped(), snapshot.pending_entries()
     snapshot.close()
     assert (skipped.code, pending.code) == (code, code)
     assert str(skipped.reason) == str(pending.reason) == sentence.format(value="7")

@@ -100,7 +100,7 @@ class Snapshot:
         return read_point(self._database)
 
     @property
-    def is_replaced(self) -> bool:
+    def is_file_replaced(self) -> bool:
         """Return True if another process has moved away, or replaced, the file that is open here."""
         return file_identity(self._path) != self._file_identity
 
@@ -243,7 +243,7 @@ class Snapshot:
         rows = self._database.execute("select path, template, value from skipped order by path")
         return [SkippedPath(path, code_of_stored(stored_reason), value) for path, stored_reason, value in rows]
 
-    def note_pending(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
+    def replace_pending_entries(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
         """Replace the list of pending paths; each member has the fields of a :class:`PendingEntry`."""
         with self._database:
             self._database.execute("delete from pending")
@@ -252,7 +252,7 @@ class Snapshot:
                 ((item.path, since, item.code, item.value) for item, since in pending),
             )
 
-    def pending(self) -> list[PendingEntry]:
+    def pending_entries(self) -> list[PendingEntry]:
         """Return the list of pending paths, sorted by path."""
         rows = self._database.execute("select path, template, value, since from pending order by path")
         return [
@@ -283,7 +283,7 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     """
     path = archive.root / "state.db"
     snapshot = Snapshot(path)
-    if not is_foreign(archive, snapshot):
+    if not is_from_other_history(archive, snapshot):
         return snapshot
     snapshot.close()
     with archive.writing(lock_timeout):
@@ -291,7 +291,7 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     return Snapshot(path)
 
 
-def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
+def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
     """Return True if the journal lacks the newest event of the entries, so that they belong to another history.
 
     Raises JournalDamaged if the journal is too damaged to find out.

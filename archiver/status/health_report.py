@@ -245,7 +245,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         watch_state = MISSING
     reading = clock.read()
     compliance_time = archive.compliance_time()
-    pending = snapshot.pending()
+    pending = snapshot.pending_entries()
     filings = list(register(archive.index.life()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
