@@ -271,4 +271,4 @@ def _check_settings(settings: Config) -> None:
             path=settings.watch,
         )
     check_paths_not_nested(settings.archive, settings.watch)
-    check_folders_not_nested(settings.archive, settings.watch, is_new=True)
+    check_folders_not_nested(settings.archive, settings.watch, is_archive_new=True)

@@ -22,7 +22,7 @@ from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
-from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import check_layout
 from archiver.intake.pipeline import Pipeline, Remainder
@@ -207,7 +207,7 @@ class Daemon:
         """
         if self._is_folder_accepted:
             return
-        if move_event := changed_watch_path(self._archive, self._config, self._watched_folder.access):
+        if move_event := check_watch_path_change(self._archive, self._config, self._watched_folder.access):
             self._journal_event(move_event)
             self._watched_folder.allow_other_mount()
         self._is_folder_accepted = self._watched_folder.is_present()

@@ -20,7 +20,7 @@ from archiver.daemon.sd_notify import SystemdNotifier
 from archiver.daemon.socket_server import SocketServer
 from archiver.errors import ArchiverError, ConfigError, LazyMessage, Reporter, StorageError, message_from
 from archiver.intake.folder.access import open_access
-from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
@@ -243,7 +243,7 @@ class Service:
         folder_access = open_access(new_config.watch, new_config.archive)
         try:
             with contextlib.closing(self._open_archive(new_config)) as archive:
-                changed_watch_path(archive, new_config, folder_access)
+                check_watch_path_change(archive, new_config, folder_access)
         except (OSError, sqlite3.Error):
             # The archive cannot be read.  The next daemon fails for the same reason, and reports it.
             return

@@ -1,7 +1,7 @@
-"""Read the mount table, and decide by the filesystem whether inotify events of a folder can be trusted.
+"""Read the mount table, and find the remote mounts of a folder, whose changes may raise no inotify event.
 
-A change made by another machine raises no inotify event here, and neither does a change behind a FUSE filesystem
-(docs/traps.md).
+A mount counts as *remote* if another machine, or the program behind a FUSE filesystem, can change its files: such
+a change raises no inotify event here (docs/traps.md).  A remote filesystem may also hang.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Mount:
 
     @property
     def is_remote(self) -> bool:
-        """Return True if files of this mount can change without an event on this machine."""
+        """Return True if files of this mount can change without an inotify event on this machine."""
         filesystem_family = self.filesystem.partition(".")[0]
         return filesystem_family in _REMOTE_FILESYSTEMS
 
@@ -78,10 +78,9 @@ def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
 
 
 def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
-    """Return a mount that holds ``path`` or lies below it, and whose events cannot be trusted.
+    """Return the mount that holds ``path`` if it is remote, else a remote mount below ``path``; None without one.
 
-    ``path`` is absolute and free of links.  The mount that holds it comes first.  Returns None if the events of
-    all these mounts can be trusted.
+    ``path`` is absolute and free of links.
     """
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.
