@@ -118,7 +118,7 @@ class Service:
             self._notifier.notify_stopping()
 
     def _open_archive(self, config: Config) -> Archive:
-        """Open the configured archive, and report each repair; the caller closes the archive.
+        """Open the configured archive, and report each repair that this made; the caller closes the archive.
 
         Raises ArchiverError, OSError or sqlite3.Error if the archive cannot be opened.
         """

@@ -294,7 +294,9 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
 
 
 def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
-    """Return True if the entries follow from events that the journal lacks, so from another history of the archive.
+    """Return True if the journal lacks the event after which the entries were recorded.
+
+    The entries then belong to another history, for example because the repository was restored from a backup.
 
     Raises JournalDamaged if the journal is too damaged to find out.
     """
