@@ -19,7 +19,7 @@ from pathlib import Path
 from archiver.config.settings import Config
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import open_access
-from archiver.intake.layout import group_of
+from archiver.intake.layout import group_of_submission
 from archiver.intake.snapshot import Snapshot
 from archiver.model import Submission
 from archiver.store.archive import Archive
@@ -53,7 +53,8 @@ def main() -> None:
             signature = access.look_up(bytes(changed.relative_to(watch))).stat_data
             started, used = time.perf_counter(), cpu()
             outcome = capturer.finish(
-                capturer.stage(group_of(_SUBMISSION), {bytes(changed.relative_to(watch)): signature}), 30
+                capturer.stage(group_of_submission(_SUBMISSION), {bytes(changed.relative_to(watch)): signature}),
+                30,
             )
             walls.append(1000 * (time.perf_counter() - started))
             # The persistent reader is not reaped before the end; it reads a few objects each time.

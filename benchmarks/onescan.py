@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from archiver.config.loader import load
+from archiver.config.loader import load_config
 from archiver.intake.folder.access import DirectAccess
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.scan import Scanner
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--times", type=int, default=7)
     options = parser.parse_args()
-    config = load(options.config)
+    config = load_config(options.config)
     snapshot = Snapshot(config.archive / "state.db", read_only=True)
     scanner = Scanner(DirectAccess(config.watch), IgnoreRules(config.ignore))
     seconds = []

@@ -14,8 +14,8 @@ import pytest
 
 from archiver import errors
 from archiver.actions import protocol
-from archiver.daemon.trouble import read_last_problem
-from archiver.daemon.watch_state import watch_reason
+from archiver.daemon.failures import read_last_problem
+from archiver.daemon.watch_state import watch_reason_message
 from archiver.documents.document import ENCRYPTED, Document
 from archiver.errors import ArchiverError, LazyMessage, StorageError
 from archiver.intake import path_reasons
@@ -207,8 +207,8 @@ def test_former_sentences_lead_to_codes_of_today() -> None:
 def test_a_stored_sentence_is_read_as_its_code(tmp_path: Path, sentence: str, code: str) -> None:
     snapshot = Snapshot(tmp_path / "state.db")
     snapshot.note_unreadable([SkippedPath(b"a", sentence, "7")])
-    snapshot.note_pending([(SkippedPath(b"b", sentence, "7"), "2026-01-01T00:00:00Z")])
-    (skipped,), ((pending, _),) = snapshot.skipped(), snapshot.pending()
+    snapshot.replace_pending_entries([(SkippedPath(b"b", sentence, "7"), "2026-01-01T00:00:00Z")])
+    (skipped,), ((pending, _),) = snapshot.skipped(), snapshot.pending_entries()
     snapshot.close()
     assert (skipped.code, pending.code) == (code, code)
     assert str(skipped.reason) == str(pending.reason) == sentence.format(value="7")
@@ -216,11 +216,11 @@ def test_a_stored_sentence_is_read_as_its_code(tmp_path: Path, sentence: str, co
 
 def test_a_code_of_a_newer_release_is_shown_as_it_is(tmp_path: Path) -> None:
     assert str(SkippedPath(b"a", "path.enchanted", "7").reason) == "path.enchanted: 7"
-    assert str(watch_reason("watch.enchanted", "7")) == "watch.enchanted: 7"
+    assert str(watch_reason_message("watch.enchanted", "7")) == "watch.enchanted: 7"
 
 
 def test_what_an_earlier_release_left_of_the_watch_is_read() -> None:
-    reason = watch_reason("{value} gives no events", "nfs")
+    reason = watch_reason_message("{value} gives no events", "nfs")
     assert (reason.code, str(reason)) == ("watch.no-events", "nfs gives no events")
 
 

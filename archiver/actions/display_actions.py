@@ -79,7 +79,7 @@ def check_due_displays(context: ActionContext) -> None:
         last_check_days = {check.source: check.on for check in filing.displays}
         for page_address in _page_addresses(context, filing.name):
             last_check_day = last_check_days.get(page_address)
-            if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_days:
+            if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_check_days:
                 _check_fetched_page(context, filing, page_address)
 
 
@@ -87,7 +87,7 @@ def _page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]
     """Return the addresses of the company's pages for a filing, from the settings; empty without any."""
     # The settings spell the folder as Python spells a file name in this locale; ``filing_name`` is UTF-8.
     settings = context.config.filings.get(os.fsdecode(filing_name.encode("utf-8")))
-    return settings.pages if settings else ()
+    return settings.display_pages if settings else ()
 
 
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _check_fetched_page(context: ActionContext, filing: Filing, page_address: st
     If the page cannot be fetched, the reason is journalled instead.
     """
     try:
-        page = fetch_page(page_address, allow_private=context.config.desk.allow_private)
+        page = fetch_page(page_address, allow_private=context.config.desk.allow_private_addresses)
     except PageUnreachable as error:
         return _journal_page_check(context, filing, page_address, b"", error.reason)
     return _journal_page_check(context, filing, page_address, page.data, None)

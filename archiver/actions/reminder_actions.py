@@ -43,7 +43,7 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
 
     Raises ConfigError if the file with the addresses cannot be used.
     """
-    addresses_by_role = delivery.load_targets(context.config.desk.targets, os.environ)
+    addresses_by_role = delivery.load_targets(context.config.desk.reminder_addresses_file, os.environ)
     filing_events = context.archive.index.life()
     filings = register(filing_events).values()
     today = clock.today(context.config.zone)

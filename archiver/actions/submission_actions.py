@@ -13,7 +13,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, NotFoundError, UsageError
 from archiver.filings.submissions import SubmissionFacts, check_complete, submit
-from archiver.intake.capture_now import capture_now, check_all_readable, find_differences
+from archiver.intake.capture_now import capture_now, check_submission_readable, find_changed_paths
 from archiver.model import Submission, Version
 from archiver.retention.policy import decide
 from archiver.store import names
@@ -103,7 +103,7 @@ def _choose_version(
         return version
     version = find_version(archive, submission.tag(request.version_number))
     if exception_reason is None:
-        check_all_readable(archive, context.config, submission)
+        check_submission_readable(archive, context.config, submission)
         check_complete(archive, version)
     return version
 
@@ -116,7 +116,7 @@ def _capture_newest_version(context: ActionContext, submission: Submission) -> V
     """
     archive, config = context.archive, context.config
     capture_now(archive, config, submission, context.lock_timeout)
-    pending_paths = find_differences(archive, config, submission)
+    pending_paths = find_changed_paths(archive, config, submission)
     if pending_paths:
         raise UsageError(
             LazyMessage.define(

@@ -325,7 +325,7 @@ class PackageWriter:
                 "not_archived": [self._path_entry(skipped_path) for skipped_path in snapshot.skipped()],
                 "pending": [
                     {**self._path_entry(pending_path), "since": pending_since}
-                    for pending_path, pending_since in snapshot.pending()
+                    for pending_path, pending_since in snapshot.pending_entries()
                 ],
             }
         finally:

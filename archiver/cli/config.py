@@ -16,7 +16,7 @@ from archiver.errors import ArchiverError, ConfigError, LazyMessage
 from archiver.store import names
 
 if TYPE_CHECKING:
-    from archiver.config.loader import CheckedFile
+    from archiver.config.loader import CheckedConfigFile
     from archiver.config.settings import Config
     from archiver.config.toml_document import SettingProblem
     from archiver.store.index.queries import Index
@@ -63,11 +63,11 @@ def _check_config(session: Session, as_json: bool) -> None:
     _print_result(session, checked_file, check_result, as_json=as_json)
 
 
-def _check_settings(checked_file: CheckedFile) -> _CheckResult:
+def _check_settings(checked_file: CheckedConfigFile) -> _CheckResult:
     """Collect the file's own problems and, if it has none, compare the settings with disk and archive."""
     check_result = _CheckResult(
         list(checked_file.problems),
-        [_SettingWarning("removed-table", warning) for warning in checked_file.document.warnings()],
+        [_SettingWarning("removed-table", warning) for warning in checked_file.document.removed_table_warnings()],
     )
     if checked_file.config is not None:
         check_result.warnings += _warn_of_missing_files(checked_file.config)
@@ -76,7 +76,7 @@ def _check_settings(checked_file: CheckedFile) -> _CheckResult:
 
 
 def _print_result(
-    session: Session, checked_file: CheckedFile, check_result: _CheckResult, *, as_json: bool
+    session: Session, checked_file: CheckedConfigFile, check_result: _CheckResult, *, as_json: bool
 ) -> None:
     """Print the problems and warnings.
 
@@ -120,13 +120,13 @@ def _warn_of_missing_files(config: Config) -> list[_SettingWarning]:
 
     The service itself opens such a file only when it needs it, perhaps weeks later.
     """
-    from archiver.config.schema import values_of
+    from archiver.config.schema import setting_values
     from archiver.config.value_types import FILE, OPTIONAL_FILE
     from archiver.path_existence import is_there
 
     named_files = [
         (key, value)
-        for key, setting_type, value in values_of(config)
+        for key, setting_type, value in setting_values(config)
         if setting_type.value_type in (FILE, OPTIONAL_FILE)
     ]
     missing_files = []
@@ -202,15 +202,16 @@ def _show_config(session: Session, as_json: bool) -> None:
 
     Raises ConfigError if the file has a problem.
     """
-    from archiver.config.schema import values_of
-    from archiver.config.settings import TABLES
+    from archiver.config.schema import setting_values
+    from archiver.config.settings import TABLE_SUMMARIES
 
     checked_file = session.check_config()
-    session.use_config(checked_file.require())
-    table_order, console = list(TABLES), session.console
+    session.use_config(checked_file.require_config())
+    table_order, console = list(TABLE_SUMMARIES), session.console
     # The first member of each is the full key: TABLE.KEY.
     settings_in_order = sorted(
-        values_of(checked_file.require()), key=lambda setting: table_order.index(setting[0].partition(".")[0])
+        setting_values(checked_file.require_config()),
+        key=lambda setting: table_order.index(setting[0].partition(".")[0]),
     )
     shown_settings = [
         {

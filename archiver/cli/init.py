@@ -15,11 +15,11 @@ from archiver import profiles
 from archiver.cli.parameters import ReadableFile, RecordedText
 from archiver.cli.session import Session, command
 from archiver.config import template
-from archiver.config.loader import check_not_nested, load
-from archiver.config.location import HERE
+from archiver.config.loader import check_paths_not_nested, load_config
+from archiver.config.location import CURRENT_FOLDER_FILE
 from archiver.config.settings import CEILING_YEARS, LAYOUT_SUBMISSION, LAYOUTS, Config
 from archiver.errors import ConfigError, StorageError, UsageError
-from archiver.intake.folder.enclosure import check_separate
+from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.path_existence import is_folder, is_plain_file, is_there
 from archiver.store.events.archive_events import ArchiveAdopted, ArchiveCreated
 from archiver.store.events.attached_files import ROOTS_FILE
@@ -80,7 +80,7 @@ def init_command(
     from archiver.store.creation import new_archive
 
     settings = Config(
-        source=Path(session.config_file or HERE),
+        source=Path(session.config_file or CURRENT_FOLDER_FILE),
         archive=Path(os.path.abspath(archive)),
         watch=Path(os.path.abspath(watch)),
         layout=layout,
@@ -159,7 +159,7 @@ def _create_archive_and_config(
     from archiver.store.creation.adoption import adopt as adopt_clone
 
     if not has_config:
-        template.write_new(settings.source, template.render(settings))
+        template.write_new_config(settings.source, template.render_config(settings))
     try:
         if isinstance(first_event, ArchiveAdopted):
             opened_archive = adopt_clone(settings.archive, first_event)
@@ -180,7 +180,7 @@ def _load_existing_config(session: Session, typed_settings: Config) -> Config | 
     """
     if not is_there(typed_settings.source, follow_links=False):
         return None
-    file_settings = load(typed_settings.source, is_found=session.config_file is None)
+    file_settings = load_config(typed_settings.source, must_be_trusted=session.config_file is None)
     parameter_source = click.get_current_context().get_parameter_source
     repeated_settings = [
         _RepeatedSetting("archive.path", file_settings.archive, typed_settings.archive),
@@ -284,5 +284,5 @@ def _check_settings(settings: Config) -> None:
             "The folder to watch, {path}, does not exist. Nothing was made. Make it first, or mend the name.",
             path=settings.watch,
         )
-    check_not_nested(settings.archive, settings.watch)
-    check_separate(settings.archive, settings.watch, is_new=True)
+    check_paths_not_nested(settings.archive, settings.watch)
+    check_folders_not_nested(settings.archive, settings.watch, is_archive_new=True)

@@ -193,7 +193,9 @@ def _list_notices(session: Session, as_json: bool) -> None:
     deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers_without_notice = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
+    papers_without_notice = unrecorded_papers(
+        archive, session.config.desk.notice_folder_name, filing_by_name.values()
+    )
     notice_documents = [
         _notice_as_json(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)

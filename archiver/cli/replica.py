@@ -130,7 +130,9 @@ def _rebuild_archive(
     from archiver.replica.rebuild import rebuild_from_url
 
     console = session.console
-    bucket_access = BucketAccess(endpoint=endpoint, region=region, style=style, credentials=credentials_file)
+    bucket_access = BucketAccess(
+        endpoint=endpoint, region=region, addressing_style=style, credentials_file=credentials_file
+    )
     rebuild_result, config_file = rebuild_from_url(
         url,
         bucket_access,

@@ -117,14 +117,14 @@ def _wait_for_running_daemon(session: Session, report: Reporter) -> bool:
     cannot be read.
     """
     from archiver import clock
-    from archiver.intake.capture_now import scan_beside_daemon
+    from archiver.intake.capture_now import scan_read_only
     from archiver.intake.scan import is_unreadable
     from archiver.store import lock
 
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
     while holder := lock.describe_holder(archive.root / "daemon.lock"):
-        scan_result = scan_beside_daemon(archive, session.config)
+        scan_result = scan_read_only(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
         if not scan_result.changed and unreadable_paths:
             _report_unreadable(session, report, unreadable_paths)

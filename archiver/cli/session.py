@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from archiver.actions.request_fields import Request
-    from archiver.config.loader import CheckedFile
+    from archiver.config.loader import CheckedConfigFile
     from archiver.config.settings import Config
     from archiver.retention.policy import Policy
     from archiver.store.archive import Archive
@@ -68,7 +68,7 @@ class Session:
 
         Raises ConfigError for the first problem in the file, and whatever :meth:`check_config` raises.
         """
-        config = self.check_config().require()
+        config = self.check_config().require_config()
         # self.console does not know the language of the new settings yet.
         console = Console(choose_language(self.typed_language or config.lang, os.environ), self.is_quiet)
         for warning in config.warnings:
@@ -79,14 +79,14 @@ class Session:
         """Make ``config`` the session's settings.  Consoles created from now on use its language."""
         self._config = config
 
-    def check_config(self) -> CheckedFile:
+    def check_config(self) -> CheckedConfigFile:
         """Read and check the configuration file; the result holds the settings, or every problem in the file.
 
         Raises UsageError if the file of ``--config`` does not exist, ConfigError if no file is found or it is not
         TOML, and StorageError if it cannot be read.
         """
-        from archiver.config.loader import check_in_force
-        from archiver.config.location import unreadable_config
+        from archiver.config.loader import find_and_check_config
+        from archiver.config.location import unreadable_config_error
         from archiver.path_existence import is_there
 
         try:
@@ -96,8 +96,8 @@ class Session:
                     path=self.config_file,
                 )
         except OSError as error:
-            raise unreadable_config(Path(self.config_file or ""), error) from None
-        return check_in_force(self.config_file, os.environ)
+            raise unreadable_config_error(Path(self.config_file or ""), error) from None
+        return find_and_check_config(self.config_file, os.environ)
 
     def open_archive(self, *, restores_settings: bool = False) -> Archive:
         """Open the archive that the settings name; :meth:`close` closes it.

@@ -14,7 +14,8 @@ from archiver.errors import LazyMessage
 class BucketAccess:
     """How to reach the bucket.
 
-    The bucket itself and its prefix are not settings: ``archiver replica init`` journals them.
+    The bucket itself and its prefix are not settings: ``archiver replica init`` journals them. Some fields are
+    named more precisely than their keys in the file.
     """
 
     endpoint: str = setting(
@@ -31,7 +32,7 @@ class BucketAccess:
         summary=LazyMessage("Region of the bucket."),
         example="cn-north-1",
     )
-    style: str = setting(
+    addressing_style: str = setting(
         "replica.style",
         types.choice(
             ("auto", "path", "virtual"), LazyMessage('must be "auto", "path" or "virtual"'), when_empty="auto"
@@ -42,7 +43,7 @@ class BucketAccess:
         ),
     )
     #: None: boto3 searches its usual places, such as the environment.
-    credentials: Path | None = setting(
+    credentials_file: Path | None = setting(
         "replica.credentials",
         types.OPTIONAL_FILE,
         default=None,
@@ -51,7 +52,7 @@ class BucketAccess:
         ),
         example="bucket-keys",
     )
-    ca: Path | None = setting(
+    ca_file: Path | None = setting(
         "replica.ca",
         types.OPTIONAL_FILE,
         default=None,
@@ -65,13 +66,13 @@ class BucketAccess:
         summary=LazyMessage("Address of a proxy in front of the bucket."),
         example="http://proxy.example.com:3128",
     )
-    bandwidth_mb: float = setting(
+    max_mb_per_second: float = setting(
         "replica.bandwidth_mb",
         types.number(0),
         default=0.0,
         summary=LazyMessage("Most MB sent in a second; 0: no limit."),
     )
-    parallel: int = setting(
+    max_transfers: int = setting(
         "replica.parallel", types.TRANSFERS, default=8, summary=LazyMessage("Transfers at once, 64 at most.")
     )
     alert_hours: float = setting(

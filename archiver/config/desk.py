@@ -1,4 +1,4 @@
-"""Settings of the desk, where people follow a filing: reminders, changes, the public display, notices."""
+"""Settings of the desk: reminders, changes of filed algorithms, the public display, the regulator's notices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ CHANGE_KINDS = ("model", "logic", "data", "mechanism")
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """Settings of the desk, where people follow a filing."""
+    """Settings of the desk, as the manual calls everything that people do about a filing after its submission.
+
+    Some fields are named more precisely than their keys in the file.
+    """
 
     reminder_hour: int = setting(
         "reminders.hour",
@@ -25,7 +28,7 @@ class DeskSettings:
         summary=LazyMessage("Hour of the day at which reminders are sent."),
     )
     #: Only its owner may read the file, because the addresses hold passwords.
-    targets: Path | None = setting(
+    reminder_addresses_file: Path | None = setting(
         "reminders.targets",
         types.FILE,
         default=None,
@@ -35,8 +38,8 @@ class DeskSettings:
         ),
         example="targets.toml",
     )
-    #: Patterns of file names by kind of change, one of ``CHANGE_KINDS``.
-    changes: Mapping[str, tuple[str, ...]] = setting(
+    #: Kind of change, one of ``CHANGE_KINDS`` -> patterns of the names of files that show such a change.
+    change_patterns: Mapping[str, tuple[str, ...]] = setting(
         "changes",
         types.lists_by_key(types.TEXTS, CHANGE_KINDS),
         default={},
@@ -48,20 +51,19 @@ class DeskSettings:
             "mechanism": ["*算法机制*", "*拟公示内容*"],
         },
     )
-    #: Days between two checks of a page; 0: never.
-    display_days: int = setting(
+    display_check_days: int = setting(
         "display.every_days",
         types.whole_number(0, 366),
         default=7,
         summary=LazyMessage("Days between two checks; 0: never."),
     )
-    allow_private: bool = setting(
+    allow_private_addresses: bool = setting(
         "display.allow_private",
         types.SWITCH,
         default=False,
         summary=LazyMessage("Also check pages on addresses that are not public."),
     )
-    notice_folder: str = setting(
+    notice_folder_name: str = setting(
         "notices.folder",
         types.FOLDER_NAME,
         default="通知",

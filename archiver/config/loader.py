@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.config.location import HERE, find_config_file, read_text
+from archiver.config.location import CURRENT_FOLDER_FILE, find_config_file, read_config_text
 from archiver.config.settings import Config
 from archiver.config.toml_document import SettingProblem, TomlDocument
 from archiver.config.value_types import InvalidValueError, decode_file_name
@@ -17,7 +17,7 @@ from archiver.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFile:
+class CheckedConfigFile:
     """The outcome of reading a configuration file."""
 
     document: TomlDocument
@@ -25,56 +25,57 @@ class CheckedFile:
     config: Config | None
     #: Every problem of the file, unknown keys first.
     problems: tuple[SettingProblem, ...]
-    #: Full keys of the settings that the file contains, such as ``watch.path``. All others have their default.
+    #: Full keys, such as ``watch.path``, of the settings that the file contains. All others have their default.
     keys_in_file: frozenset[str]
 
-    def require(self) -> Config:
+    def require_config(self) -> Config:
         """Return the settings. Raises ConfigError for the first problem."""
         if self.config is None:
-            raise self.document.error(self.problems[0])
+            raise self.document.problem_error(self.problems[0])
         return self.config
 
 
-def load_in_force(option_value: str | None, environment: Mapping[str, str]) -> Config:
-    """Find the configuration file as :func:`check_in_force` does, and return its settings.
+def find_and_load_config(option_value: str | None, environment: Mapping[str, str]) -> Config:
+    """Find the configuration file as :func:`find_and_check_config` does, and return its settings.
 
     Raises ConfigError for the first problem, and StorageError if a file cannot be read.
     """
-    return check_in_force(option_value, environment).require()
+    return find_and_check_config(option_value, environment).require_config()
 
 
-def check_in_force(option_value: str | None, environment: Mapping[str, str]) -> CheckedFile:
-    """Find and check the configuration file.
+def find_and_check_config(option_value: str | None, environment: Mapping[str, str]) -> CheckedConfigFile:
+    """Find the configuration file, read it, and collect every problem of its settings.
 
-    ``option_value`` is the value of ``--config``, None without the option. A file that the user did not name, but
-    that lies in the current folder, must belong to a trusted user: see ``owner``.
+    ``option_value`` is the value of ``--config``, None without the option. A file in the current folder that the
+    user did not name must belong to a trusted user: see :mod:`archiver.config.owner`.
 
-    Raises ConfigError if there is no file, or as :func:`check` does, and StorageError if a file cannot be read.
+    Raises ConfigError if there is no file, or as :func:`check_config_file` does, and StorageError if a file cannot
+    be read.
     """
     named_file = option_value or environment.get("ARCHIVER_CONFIG")
     config_file = find_config_file(option_value, environment)
-    return check(config_file, is_found=not named_file and config_file == HERE)
+    return check_config_file(config_file, must_be_trusted=not named_file and config_file == CURRENT_FOLDER_FILE)
 
 
-def load(source: Path, *, is_found: bool = False) -> Config:
-    """Read and validate ``source``, and return its settings.
+def load_config(source: Path, *, must_be_trusted: bool = False) -> Config:
+    """Read and check the file ``source``, and return its settings.
 
-    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+    ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 
     Raises ConfigError for the first problem, and StorageError if the file cannot be read.
     """
-    return check(source, is_found=is_found).require()
+    return check_config_file(source, must_be_trusted=must_be_trusted).require_config()
 
 
-def check(source: Path, *, is_found: bool = False) -> CheckedFile:
-    """Read ``source`` and collect every problem of its settings, so that one check shows all of them.
+def check_config_file(source: Path, *, must_be_trusted: bool = False) -> CheckedConfigFile:
+    """Read the file ``source`` and collect every problem of its settings, so that one check shows all of them.
 
-    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+    ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 
     Raises ConfigError if the file is missing, not trusted or not TOML, or if the archive and the watched folder
-    contain one another. Raises StorageError if the file cannot be read.
+    are the same folder or one contains the other. Raises StorageError if the file cannot be read.
     """
-    file_text = read_text(source, is_found=is_found)
+    file_text = read_config_text(source, must_be_trusted=must_be_trusted)
     try:
         document = TomlDocument(source, tomllib.loads(file_text))
     except tomllib.TOMLDecodeError as error:
@@ -85,11 +86,12 @@ def check(source: Path, *, is_found: bool = False) -> CheckedFile:
         ) from None
     value_reader = _ValueReader(document)
     setting_values = value_reader.read(Config, document.tables)
-    problems, config = tuple(value_reader.problems), None
+    problems = tuple(value_reader.problems)
+    config = None
     if not problems:
-        config = Config(source=source, warnings=document.warnings(), **setting_values)
-        check_not_nested(config.archive, config.watch)
-    return CheckedFile(document, config, problems, frozenset(value_reader.keys_in_file))
+        config = Config(source=source, warnings=document.removed_table_warnings(), **setting_values)
+        check_paths_not_nested(config.archive, config.watch)
+    return CheckedConfigFile(document, config, problems, frozenset(value_reader.keys_in_file))
 
 
 class _ValueReader:
@@ -100,7 +102,7 @@ class _ValueReader:
 
     def __init__(self, document: TomlDocument) -> None:
         """Prepare to read a document; the problems of its keys are collected at once."""
-        # Relative paths in the file start here.
+        #: The folder in which relative paths of the file start.
         self._base_folder = document.source.parent
         self.problems = list(document.find_wrong_keys())
         self.keys_in_file: set[str] = set()
@@ -113,10 +115,10 @@ class _ValueReader:
         setting_values: dict[str, Any] = {}
         for declared_field in fields(settings_class):
             if setting := declared_field.metadata.get("setting"):
-                value = _look_up(tables, setting.key)
-                is_no_table = setting.value_type.members and not isinstance(value, dict)
-                if is_no_table or (value is None and not setting.is_required):
-                    # The default is in force. find_wrong_keys has reported a value that should be a table.
+                value = _find_value(tables, setting.key)
+                is_not_a_table = setting.value_type.members and not isinstance(value, dict)
+                if is_not_a_table or (value is None and not setting.is_required):
+                    # The default applies. find_wrong_keys has reported a value that should be a table.
                     continue
                 self.keys_in_file.add(_full_key(decode_file_name(filing_name), setting.key))
                 try:
@@ -128,7 +130,7 @@ class _ValueReader:
                 setting_values[declared_field.name] = part_class(**self.read(part_class, tables))
             elif "tables" in declared_field.metadata:
                 setting_values[declared_field.name] = self._read_filing_tables(
-                    declared_field.metadata["group"], tables.get(declared_field.metadata["tables"])
+                    declared_field.metadata["settings_class"], tables.get(declared_field.metadata["tables"])
                 )
         return setting_values
 
@@ -149,7 +151,7 @@ def _full_key(filing_name: str, key: str) -> str:
     return f"filings.{filing_name}.{key}" if filing_name else key
 
 
-def _look_up(tables: Mapping[str, Any], key: str) -> Any:
+def _find_value(tables: Mapping[str, Any], key: str) -> Any:
     """Return the value of TABLE.KEY, or of TABLE alone; None if the key or the table is missing."""
     table_name, _, key_name = key.partition(".")
     table_content = tables.get(table_name)
@@ -159,10 +161,12 @@ def _look_up(tables: Mapping[str, Any], key: str) -> Any:
     return table_content.get(key_name) if isinstance(table_content, dict) else None
 
 
-def check_not_nested(archive: Path, watch: Path) -> None:
-    """Raise ConfigError if one of the two folders contains the other.
+def check_paths_not_nested(archive: Path, watch: Path) -> None:
+    """Raise ConfigError if the paths of the two folders are equal, or one lies below the other.
 
-    The archive would archive itself, or the program would write into the watched folder.
+    The archive would archive itself, or the program would write into the watched folder. Links in the paths are
+    resolved. :func:`archiver.intake.folder.nesting.check_folders_not_nested` also finds other paths to the same
+    folder, such as bind mounts.
     """
     archive_path, watched_path = _resolve_links(archive), _resolve_links(watch)
     is_nested = watched_path in archive_path.parents or archive_path in watched_path.parents

@@ -11,7 +11,7 @@ from archiver.path_existence import is_there
 
 #: The first place to search for a file that the user did not name, because a folder may have an archive of its
 #: own.
-HERE = Path("archiver.toml")
+CURRENT_FOLDER_FILE = Path("archiver.toml")
 _SYSTEM_FILE = Path("/etc/archiver/archiver.toml")
 
 
@@ -27,20 +27,20 @@ def find_config_file(option_value: str | None, environment: Mapping[str, str]) -
         return Path(option_value)
     if named_file := environment.get("ARCHIVER_CONFIG"):
         return Path(named_file)
-    for usual_file in (HERE, _SYSTEM_FILE):
+    for usual_file in (CURRENT_FOLDER_FILE, _SYSTEM_FILE):
         try:
-            if _has_entry(usual_file):
+            if _is_present(usual_file):
                 return usual_file
         except OSError as error:
-            raise unreadable_config(usual_file, error) from None
+            raise unreadable_config_error(usual_file, error) from None
     raise ConfigError(
         "No archiver.toml was found in this folder or in /etc/archiver. Nothing was changed. "
         "Name it with --config FILE, or make an archive with: archiver init --archive DIR --watch DIR"
     )
 
 
-def _has_entry(path: Path) -> bool:
-    """Return True if ``path`` exists. Raises OSError if it cannot be examined."""
+def _is_present(path: Path) -> bool:
+    """Return True if something is at ``path``, perhaps a link that must not be followed; raises OSError."""
     try:
         return is_there(path)
     except OSError:
@@ -51,16 +51,16 @@ def _has_entry(path: Path) -> bool:
         raise
 
 
-def read_text(source: Path, *, is_found: bool) -> str:
+def read_config_text(source: Path, *, must_be_trusted: bool) -> str:
     """Return the text of the configuration file ``source``.
 
-    ``is_found`` means that the user did not name the file, so that its owner has to be trusted.
+    ``must_be_trusted`` is True for a file that the user did not name: its owner must be a trusted user.
 
     Raises ConfigError if the file is missing, not trusted or not UTF-8 text, and StorageError if it cannot be
     read.
     """
     try:
-        if is_found:
+        if must_be_trusted:
             found_file = open_found_file(source)
             found_file.check_trust()
             file_bytes = found_file.data
@@ -81,11 +81,11 @@ def read_text(source: Path, *, is_found: bool) -> str:
             reason=error,
         ) from None
     except OSError as error:
-        raise unreadable_config(source, error) from None
+        raise unreadable_config_error(source, error) from None
 
 
-def unreadable_config(path: Path, error: OSError) -> StorageError:
-    """Return the error for a configuration file that the caller cannot read, with the reason in ``error``."""
+def unreadable_config_error(path: Path, error: OSError) -> StorageError:
+    """Return the error to raise for a configuration file that the caller cannot read, because of ``error``."""
     return StorageError(
         "The configuration file {path} cannot be read ({reason}). Nothing was changed. Run this as a user who may "
         "read it, or mend the permissions of the file and of its folders.",

@@ -39,9 +39,9 @@ class Setting:
     #: Help text for the file, and for docs/settings.md.
     summary: LazyMessage
     effect: Effect
-    #: A value in the form of the file, for the template; the default unless that shows nothing.
+    #: A value as the file would hold it, for the template: the default, or one that says more.
     example: object
-    #: In the form of the file. None if there is no default.
+    #: As the file would hold it. None if there is no default.
     default: object
     is_required: bool
 
@@ -51,7 +51,7 @@ class Setting:
         return self.key.partition(".")[0]
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def keys_in_table(self) -> tuple[str, ...]:
         """Return the keys that the setting occupies within its table."""
         return self.value_type.members or (self.key.rpartition(".")[2],)
 
@@ -62,7 +62,7 @@ class SettingValue(NamedTuple):
     #: With the table of the filing in front, if it is a setting of a filing.
     full_key: str
     setting: Setting
-    #: In the form for the program; ``setting.value_type.to_toml`` converts it.
+    #: As the program uses it; ``setting.value_type.to_toml`` converts it to the form in the file.
     value: Any
 
 
@@ -77,8 +77,9 @@ def setting(
 ) -> T | D:
     """Declare the field of a dataclass as a setting with a default.
 
-    ``default`` is in the form for the program, and ``example`` in the form of the file. Without an example, the
-    template shows the default. The type of the field must be that of ``value_type``, or of ``default``.
+    ``default`` is a value as the program uses it, and ``example`` a value as the file holds it. Without an
+    example, the template shows the default. The field must be annotated with the type of ``value_type``, or, for
+    a default of None, with that type or None.
     """
     default_in_file = None if default is None else value_type.to_toml(default)  # type: ignore[arg-type]
     declared_setting = Setting(
@@ -96,7 +97,9 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def required(key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect) -> T:
+def required_setting(
+    key: str, value_type: ValueType[T], *, summary: LazyMessage, example: object, effect: Effect
+) -> T:
     """Declare the field of a dataclass as a setting that every file must contain."""
     declared_setting = Setting(
         key=key,
@@ -111,27 +114,28 @@ def required(key: str, value_type: ValueType[T], *, summary: LazyMessage, exampl
     return declared_field
 
 
-def table_of(key: str, settings_class: type) -> Any:
+def tables_by_name(key: str, settings_class: type) -> Any:
     """Declare the field of a dataclass as a table of tables: [KEY.NAME] holds the settings of ``settings_class``.
 
     The value of the field maps each name to an object of ``settings_class``.
     """
-    return field(default_factory=dict, metadata={"tables": key, "group": settings_class})
+    return field(default_factory=dict, metadata={"tables": key, "settings_class": settings_class})
 
 
-def settings_of(settings_class: type) -> Iterator[Setting]:
+def declared_settings(settings_class: type) -> Iterator[Setting]:
     """Yield the settings of a class and of its parts, in the order of their declaration.
 
-    A part is a field whose default is made by another class of settings. Settings of single filings are left out.
+    A part is a field whose default factory is another class of settings, such as ``Config.desk``. Settings of
+    single filings are left out.
     """
     for declared_field in fields(settings_class):
         if "setting" in declared_field.metadata:
             yield declared_field.metadata["setting"]
         elif is_dataclass(part_class := declared_field.default_factory):
-            yield from settings_of(part_class)
+            yield from declared_settings(part_class)
 
 
-def values_of(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
+def setting_values(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
     """Yield every setting of an object, of its parts and of single filings, with its value.
 
     The order is that of the declaration. ``prefix`` is put in front of each key, such as ``filings.NAME.``.
@@ -142,7 +146,7 @@ def values_of(settings_object: Any, prefix: str = "") -> Iterator[SettingValue]:
             setting: Setting = declared_field.metadata["setting"]
             yield SettingValue(f"{prefix}{setting.key}", setting, field_value)
         elif is_dataclass(field_value):
-            yield from values_of(field_value, prefix)
+            yield from setting_values(field_value, prefix)
         elif "tables" in declared_field.metadata:
             for table_name, table in field_value.items():
-                yield from values_of(table, f"{declared_field.metadata['tables']}.{table_name}.")
+                yield from setting_values(table, f"{declared_field.metadata['tables']}.{table_name}.")

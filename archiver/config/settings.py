@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from archiver.config import value_types as types
 from archiver.config.bucket_access import BucketAccess
 from archiver.config.desk import DeskSettings
-from archiver.config.schema import Effect, Setting, required, setting, settings_of, table_of
+from archiver.config.schema import Effect, Setting, declared_settings, required_setting, setting, tables_by_name
 from archiver.errors import LazyMessage
 from archiver.model import KINDS
 from archiver.profiles import DEFAULT, FLOOR_YEARS, PERMANENT, PROFILES
@@ -35,7 +35,7 @@ DEFAULT_IGNORE = (
 )
 
 #: Table -> its help text, in the order of a new file.
-TABLES: Mapping[str, LazyMessage] = {
+TABLE_SUMMARIES: Mapping[str, LazyMessage] = {
     "archive": LazyMessage("The archive itself."),
     "watch": LazyMessage("The watched folder, and when a change in it becomes a version."),
     "timestamp": LazyMessage("The time-stamp authority; its certificates were pinned when the archive was made."),
@@ -60,7 +60,7 @@ TABLES: Mapping[str, LazyMessage] = {
 
 @dataclass(frozen=True, slots=True)
 class FilingSettings:
-    """Settings of a single filing."""
+    """Settings of a single filing. Some fields are named more precisely than their keys in the file."""
 
     #: None: ``Config.min_version_interval_minutes`` applies.
     min_version_interval_minutes: float | None = setting(
@@ -77,7 +77,7 @@ class FilingSettings:
         summary=LazyMessage("Retention profiles for this filing, on top of retention.profiles."),
         example=["cn-archive-10"],
     )
-    #: Names of profiles by the name of the submission's folder.
+    #: Name of the submission's folder -> names of its retention profiles.
     submissions: Mapping[str, tuple[str, ...]] = setting(
         "submissions",
         types.lists_by_key(types.PROFILE_NAMES),
@@ -85,7 +85,7 @@ class FilingSettings:
         summary=LazyMessage("Retention profiles for single submissions, by the name of their folder."),
         example={"2026-03-首次备案": ["cn-archive-30"]},
     )
-    signals: tuple[str, ...] = setting(
+    release_sources: tuple[str, ...] = setting(
         "signals",
         types.FILE_NAMES,
         default=(),
@@ -94,7 +94,7 @@ class FilingSettings:
         ),
         example=["/srv/models/VERSION", "git:/srv/code/recommender.git"],
     )
-    pages: tuple[str, ...] = setting(
+    display_pages: tuple[str, ...] = setting(
         "pages",
         types.TEXTS,
         default=(),
@@ -105,11 +105,14 @@ class FilingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of a file."""
+    """All settings of a file, checked, with absolute paths.
+
+    Some fields are named more precisely than their keys in the file.
+    """
 
     #: Path of the file.
     source: Path
-    archive: Path = required(
+    archive: Path = required_setting(
         "archive.path",
         types.FOLDER,
         summary=LazyMessage(
@@ -118,7 +121,7 @@ class Config:
         example="/var/lib/archiver/archive",
         effect=Effect.RESTART,
     )
-    watch: Path = required(
+    watch: Path = required_setting(
         "watch.path",
         types.FOLDER,
         summary=LazyMessage("Folder to watch; it is only ever read."),
@@ -185,7 +188,7 @@ class Config:
         default=DEFAULT_IGNORE,
         summary=LazyMessage("Patterns of file names that are not archived; archiver status lists each such file."),
     )
-    #: The signatures of its tokens must chain to the certificates that were pinned by ``archiver init``.
+    #: Its tokens must be signed under a certificate that ``archiver init`` pinned.
     timestamp_url: str = setting(
         "timestamp.url",
         types.WEB_ADDRESS,
@@ -296,7 +299,7 @@ class Config:
         summary=LazyMessage("Address on loopback at which the service answers Prometheus."),
         example="127.0.0.1:9750",
     )
-    filings: Mapping[str, FilingSettings] = table_of("filings", FilingSettings)
+    filings: Mapping[str, FilingSettings] = tables_by_name("filings", FilingSettings)
     #: A message for each table of the file that this release does not use.
     warnings: tuple[LazyMessage, ...] = ()
 
@@ -316,8 +319,8 @@ class Config:
 
 
 def settings_by_table() -> dict[str, list[Setting]]:
-    """Return all settings by table, in the order of ``TABLES``; "filings" holds those of a single filing."""
-    result: dict[str, list[Setting]] = {table: [] for table in TABLES}
-    for declared_setting in settings_of(Config):
-        result[declared_setting.table].append(declared_setting)
-    return result | {"filings": list(settings_of(FilingSettings))}
+    """Return the settings of each table, in the order of ``TABLE_SUMMARIES``; "filings": those of one filing."""
+    settings_of_table: dict[str, list[Setting]] = {table: [] for table in TABLE_SUMMARIES}
+    for declared_setting in declared_settings(Config):
+        settings_of_table[declared_setting.table].append(declared_setting)
+    return settings_of_table | {"filings": list(declared_settings(FilingSettings))}

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from archiver.config.schema import Setting, values_of
-from archiver.config.settings import TABLES, Config, settings_by_table
+from archiver.config.schema import Setting, setting_values
+from archiver.config.settings import TABLE_SUMMARIES, Config, settings_by_table
 from archiver.errors import ConfigError, LazyMessage
 
 #: Tables whose settings are all written into a new file, because people change them most. In the other tables, a
@@ -21,12 +21,12 @@ _WRITTEN_TABLES = ("watch", "retention")
 _TABLE_HEADINGS = {"filings": 'filings."NAME"'}
 _COMMENT_WIDTH = 110
 #: Characters that TOML does not allow in a text are those below the space, and DEL.
-_SPACE, _DEL = 0x20, 0x7F
+_SPACE, _DEL = 0x20, 0x7F  # code points
 #: Errors of network filesystems and of systems without /proc, where a file cannot be written before it has a name.
 _UNNAMED_FILE_ERRORS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
-def write_new(path: Path, text: str) -> None:
+def write_new_config(path: Path, text: str) -> None:
     """Write ``text`` to a new file, durably, and completely or not at all.
 
     Only on a filesystem without unnamed files, a killed process may leave an incomplete file.
@@ -74,18 +74,18 @@ def _write_durably(new_file: TextIO, text: str) -> None:
     os.fsync(new_file.fileno())
 
 
-def render(config: Config) -> str:
+def render_config(config: Config) -> str:
     """Return the text of a new ``archiver.toml`` with the settings of ``config``, and with comments.
 
     Each setting has its help text above it. A setting that is not written appears as a comment with an example;
-    its line begins with "#" and no space, so that removing the "#" puts it in force. ``config`` must have no
-    settings of single filings; there are none when an archive is created.
+    its line begins with "#" and no space, so that removing the "#" activates it. ``config`` must have no settings
+    of single filings; there are none when an archive is created.
 
     Raises ConfigError if a name is not UTF-8, and so cannot be written in TOML.
     """
     value_by_key = {
         setting_value.full_key: setting_value.setting.value_type.to_toml(setting_value.value)
-        for setting_value in values_of(config)
+        for setting_value in setting_values(config)
     }
     text_lines = ["# Settings of this archive. Every key but the two paths may be left out."]
     for table, settings in settings_by_table().items():
@@ -95,7 +95,7 @@ def render(config: Config) -> str:
             if table in _WRITTEN_TABLES or value_by_key.get(setting.key, setting.default) != setting.default
         }
         heading = f"{'' if written_keys else '#'}[{_TABLE_HEADINGS.get(table, table)}]"
-        text_lines += ["", *_comment_lines(TABLES[table]), heading]
+        text_lines += ["", *_comment_lines(TABLE_SUMMARIES[table]), heading]
         for setting in settings:
             text_lines += _comment_lines(setting.summary)
             if setting.key in written_keys:
@@ -108,10 +108,10 @@ def render(config: Config) -> str:
 def _assignment_lines(setting: Setting, value: Any) -> list[str]:
     """Return a line KEY = VALUE for a setting, or a line for each key if the setting is a whole table.
 
-    ``value`` is in the form of the file. Raises ConfigError for a text that is not UTF-8.
+    ``value`` is as the file holds it. Raises ConfigError for a text that is not UTF-8.
     """
-    value_by_name = value if setting.value_type.members else {setting.names[0]: value}
-    return [f"{name} = {_format_toml(item)}" for name, item in value_by_name.items()]
+    value_by_key = value if setting.value_type.members else {setting.keys_in_table[0]: value}
+    return [f"{key} = {_format_toml(key_value)}" for key, key_value in value_by_key.items()]
 
 
 def _comment_lines(text: LazyMessage) -> list[str]:

@@ -21,7 +21,8 @@ _REMOVED_TABLES = {
 _NOT_A_TABLE = LazyMessage("must be a table in square brackets")
 #: Table -> the keys that it may contain.
 _KEYS_BY_TABLE = {
-    table: [name for setting in group for name in setting.names] for table, group in settings_by_table().items()
+    table: [key for setting in table_settings for key in setting.keys_in_table]
+    for table, table_settings in settings_by_table().items()
 }
 
 
@@ -45,7 +46,7 @@ class TomlDocument:
     #: Every top-level key; a wrong file may have a value there that is not a table.
     tables: Mapping[str, Any]
 
-    def error(self, problem: SettingProblem) -> ConfigError:
+    def problem_error(self, problem: SettingProblem) -> ConfigError:
         """Return the error for a problem of this file, for the caller to raise."""
         return ConfigError(
             "{path}: {key} {reason}. Nothing was changed. Mend the file and start again.",
@@ -64,17 +65,18 @@ class TomlDocument:
                 # Only worth a warning, so that an old file stays usable.
                 continue
             if table not in _KEYS_BY_TABLE:
-                yield _unknown_setting(table, _KEYS_BY_TABLE)
+                yield _unknown_setting_problem(table, _KEYS_BY_TABLE)
             elif table != "filings":
-                yield from _find_wrong_keys(table, table_content, _KEYS_BY_TABLE[table])
+                yield from _find_wrong_keys_in_table(table, table_content, _KEYS_BY_TABLE[table])
             elif not isinstance(table_content, dict):
                 yield SettingProblem("not-a-table", table, _NOT_A_TABLE)
             else:
                 for filing_name, filing_table in table_content.items():
-                    yield from _find_wrong_keys(f"{table}.{filing_name}", filing_table, _KEYS_BY_TABLE[table])
+                    full_name = f"{table}.{filing_name}"
+                    yield from _find_wrong_keys_in_table(full_name, filing_table, _KEYS_BY_TABLE[table])
 
-    def warnings(self) -> tuple[LazyMessage, ...]:
-        """Return a warning for each table of the file that this release does not use."""
+    def removed_table_warnings(self) -> tuple[LazyMessage, ...]:
+        """Return a warning for each table of the file that only an earlier release used."""
         return tuple(
             LazyMessage("{path}: [{table}] {reason}.", path=self.source, table=table, reason=reason)
             for table, reason in _REMOVED_TABLES.items()
@@ -82,19 +84,22 @@ class TomlDocument:
         )
 
 
-def _find_wrong_keys(table: str, content: object, known_names: Collection[str]) -> Iterator[SettingProblem]:
-    """Yield a problem if ``content`` is not a table, else a problem for each of its unknown keys."""
-    if not isinstance(content, dict):
+def _find_wrong_keys_in_table(
+    table: str, table_content: object, known_keys: Collection[str]
+) -> Iterator[SettingProblem]:
+    """Yield a problem if ``table_content`` is not a table, else a problem for each of its unknown keys."""
+    if not isinstance(table_content, dict):
         yield SettingProblem("not-a-table", table, _NOT_A_TABLE)
         return
-    for name in content:
-        if name not in known_names:
-            yield _unknown_setting(f"{table}.{name}", [f"{table}.{known_name}" for known_name in known_names])
+    for key in table_content:
+        if key not in known_keys:
+            known_full_keys = [f"{table}.{known_key}" for known_key in known_keys]
+            yield _unknown_setting_problem(f"{table}.{key}", known_full_keys)
 
 
-def _unknown_setting(key: str, known_keys: Collection[str]) -> SettingProblem:
+def _unknown_setting_problem(full_key: str, known_full_keys: Collection[str]) -> SettingProblem:
     """Return the problem of an unknown key, with the most similar known key, if any is similar."""
     reason = LazyMessage("is not a known setting")
-    if similar_keys := difflib.get_close_matches(key, known_keys, 1):
+    if similar_keys := difflib.get_close_matches(full_key, known_full_keys, 1):
         reason = LazyMessage("is not a known setting; did you mean {near}", near=similar_keys[0])
-    return SettingProblem("unknown-setting", key, reason)
+    return SettingProblem("unknown-setting", full_key, reason)

@@ -43,7 +43,7 @@ class InvalidValueError(Exception):
 class ValueType(Generic[T]):
     """Check a value of the file, and convert it to the value for the program and back."""
 
-    #: Completes a sentence that begins with the key, in the error message and in docs/settings.md.
+    #: Completes a sentence that begins with the key, such as "must be a text", in errors and docs/settings.md.
     requirement: LazyMessage
     #: Return True if a value, of any type, is valid. May raise InvalidValueError to give a more precise reason.
     accepts: Callable[[Any], bool]
@@ -78,12 +78,12 @@ def _keep_value(value: T, _folder: Path) -> T:
     return value
 
 
-def _as_path(value: str, folder: Path) -> Path:
+def _parse_path(value: str, folder: Path) -> Path:
     return Path(os.path.abspath(folder / decode_file_name(value)))
 
 
-def _as_optional_path(value: str, folder: Path) -> Path | None:
-    return _as_path(value, folder) if value else None
+def _parse_optional_path(value: str, folder: Path) -> Path | None:
+    return _parse_path(value, folder) if value else None
 
 
 def _path_to_toml(path: Path | None) -> str | None:
@@ -94,17 +94,17 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole_number(value: object) -> bool:
     # In Python, True is an int; in the file, true is not a number.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, float) or _is_whole(value)
+    return isinstance(value, float) or _is_whole_number(value)
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) and text for text in value)
 
 
 def _is_web_address(value: object) -> bool:
@@ -142,7 +142,7 @@ def whole_number(at_least: int, at_most: int, requirement: LazyMessage | None = 
     usual_requirement = LazyMessage("must be a whole number from {least} to {most}", least=at_least, most=at_most)
     return ValueType(
         requirement or usual_requirement,
-        lambda value: _is_whole(value) and at_least <= value <= at_most,
+        lambda value: _is_whole_number(value) and at_least <= value <= at_most,
         _keep_value,
     )
 
@@ -157,7 +157,7 @@ def retention_years(at_most: int) -> ValueType[int]:
 
     def check_years(value: Any) -> bool:
         """Return True if the value is valid. Raises InvalidValueError for a period below the legal minimum."""
-        if _is_whole(value) and value < FLOOR_YEARS:
+        if _is_whole_number(value) and value < FLOOR_YEARS:
             raise InvalidValueError(
                 LazyMessage(
                     "is {value}, but filing materials are kept at least {floor} years",
@@ -165,7 +165,7 @@ def retention_years(at_most: int) -> ValueType[int]:
                     floor=FLOOR_YEARS,
                 )
             )
-        return _is_whole(value) and value <= at_most
+        return _is_whole_number(value) and value <= at_most
 
     return ValueType(
         LazyMessage("must be a whole number of years, {floor} or more", floor=FLOOR_YEARS),
@@ -187,12 +187,12 @@ WEB_ADDRESS = ValueType[str](
     LazyMessage("must be an address that begins with http:// or https://"), _is_web_address, _keep_value
 )
 TEXTS = ValueType[tuple[str, ...]](
-    LazyMessage("must be a list of texts"), _is_texts, lambda value, _: tuple(value), list
+    LazyMessage("must be a list of texts"), _is_text_list, lambda value, _: tuple(value), list
 )
 
 
 def choice(choices: Sequence[str], requirement: LazyMessage, when_empty: str | None = None) -> ValueType[str]:
-    """Return the type of a text in ``choices``; empty means ``when_empty``, and is refused if that is None."""
+    """Return the type of a text in ``choices``; an empty text stands for ``when_empty``, unless that is None."""
     return ValueType(
         requirement,
         lambda value: value in choices or (value == "" and when_empty is not None),
@@ -246,7 +246,7 @@ def _is_loopback(value: object) -> bool:
     return host in ("127.0.0.1", "localhost", "[::1]") and port.isdigit() and 0 < int(port) < 65536
 
 
-def _as_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
+def _parse_host_and_port(value: str, _folder: Path) -> HostAndPort | None:
     host, _, port = value.rpartition(":")
     return HostAndPort(host.strip("[]"), int(port))
 
@@ -261,7 +261,7 @@ def _host_and_port_to_toml(address: HostAndPort | None) -> str | None:
 LOOPBACK = ValueType[HostAndPort | None](
     LazyMessage("must be a loopback address and a port, as in 127.0.0.1:9750"),
     _is_loopback,
-    _as_host_and_port,
+    _parse_host_and_port,
     _host_and_port_to_toml,
 )
 
@@ -271,19 +271,22 @@ LOOPBACK = ValueType[HostAndPort | None](
 FOLDER = ValueType[Path](
     LazyMessage("must name a folder"),
     lambda value: isinstance(value, str) and value != "" and "\0" not in value,
-    _as_path,
+    _parse_path,
     _path_to_toml,
 )
 FILE = ValueType[Path | None](
-    LazyMessage("must name a file"), lambda value: isinstance(value, str) and value != "", _as_path, _path_to_toml
+    LazyMessage("must name a file"),
+    lambda value: isinstance(value, str) and value != "",
+    _parse_path,
+    _path_to_toml,
 )
 #: An empty text means no file.
-OPTIONAL_FILE = ValueType[Path | None](TEXT.requirement, _is_text, _as_optional_path, _path_to_toml)
+OPTIONAL_FILE = ValueType[Path | None](TEXT.requirement, _is_text, _parse_optional_path, _path_to_toml)
 #: The textfile collector of node_exporter ignores files with another suffix.
 METRICS_FILE = ValueType[Path | None](
     LazyMessage("must name a file that ends in .prom"),
     lambda value: isinstance(value, str) and value.endswith(".prom"),
-    _as_path,
+    _parse_path,
     _path_to_toml,
 )
 FOLDER_NAME = ValueType[str](
@@ -293,7 +296,7 @@ FOLDER_NAME = ValueType[str](
 )
 FILE_NAMES = ValueType[tuple[str, ...]](
     TEXTS.requirement,
-    _is_texts,
+    _is_text_list,
     lambda value, _: tuple(map(decode_file_name, value)),
     lambda names: list(map(encode_file_name, names)),
 )
@@ -326,12 +329,12 @@ PROFILE_NAMES = ValueType[tuple[str, ...]](
 
 
 def lists_by_key(
-    item_type: ValueType[tuple[str, ...]], members: tuple[str, ...] = ()
+    list_type: ValueType[tuple[str, ...]], members: tuple[str, ...] = ()
 ) -> ValueType[Mapping[str, tuple[str, ...]]]:
-    """Return the type of a table whose values are all lists of ``item_type``.
+    """Return the type of a table whose values are all lists of ``list_type``.
 
-    Its keys are ``members``, and the value for the program has them in the same order. Without ``members``, the
-    keys are any names of folders. A wrong list is refused with its key.
+    Its keys are ``members``, and the value for the program has them in the same order; other keys are dropped.
+    Without ``members``, the keys are any names of folders. A wrong list is refused with its key.
     """
 
     def convert_table(table: Mapping[str, object], folder: Path) -> Mapping[str, tuple[str, ...]]:
@@ -340,15 +343,15 @@ def lists_by_key(
         keys = [member for member in members if member in table] if members else list(table)
         for key in keys:
             try:
-                converted_lists[decode_file_name(key)] = item_type.parse(table[key], folder)
+                converted_lists[decode_file_name(key)] = list_type.parse(table[key], folder)
             except InvalidValueError as error:
                 raise InvalidValueError(error.reason, f".{key}") from None
         return converted_lists
 
     return ValueType(
-        item_type.requirement if members else LazyMessage("must be a table in square brackets"),
+        list_type.requirement if members else LazyMessage("must be a table in square brackets"),
         lambda value: isinstance(value, dict),
         convert_table,
-        lambda lists: {encode_file_name(key): list(items) for key, items in lists.items()},
+        lambda lists: {encode_file_name(key): list(texts) for key, texts in lists.items()},
         members,
     )

@@ -8,50 +8,48 @@ from collections.abc import Callable
 
 from archiver import clock
 from archiver.config.settings import Config
+from archiver.daemon import upkeep
+from archiver.daemon.daily_events import journal_clock_daily, sign_checkpoint_daily
+from archiver.daemon.failures import FailureState, report_system_error
 from archiver.daemon.jobs import JobRunner
-from archiver.daemon.metrics import Gauges, measure
+from archiver.daemon.metrics import Gauges, measure_gauges
 from archiver.daemon.pending_list import PendingList
 from archiver.daemon.refusals import journal_refusals
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
 from archiver.daemon.replication import Replication
 from archiver.daemon.socket_server import grant_group_access
-from archiver.daemon.ticks import journal_tick, sign_daily
-from archiver.daemon.trouble import FailureState, report_system_error
-from archiver.daemon.upkeep import MemoryReleaser, apply_sensitive_patterns
 from archiver.daemon.watched_folder import WatchedFolder
 from archiver.errors import ArchiverError, LazyMessage, Reporter, StorageError
 from archiver.filings.change_detection import journal_new_questions
 from archiver.intake.capture import Capturer
-from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.ignore import IgnoreRules
 from archiver.intake.layout import check_layout
 from archiver.intake.pipeline import Pipeline, Remainder
 from archiver.intake.scan import Scanner
 from archiver.intake.seed_snapshot import seed_snapshot
 from archiver.intake.settle import Settler
-from archiver.intake.snapshot import is_foreign, open_snapshot
+from archiver.intake.snapshot import is_from_other_history, open_snapshot
 from archiver.intake.staging import ReadingStopped
-from archiver.retention import unread
-from archiver.retention.policy import new_promises, policy_in_force
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git import hooks
 from archiver.store.sqlite import is_damage
 from archiver.store.writer import Draft
 
-#: The shortest pause between two turns. Shorter, and a file that is about to settle costs processor time.
-_TICK_SECONDS = 0.05
+#: The shortest pause between two turns. Shorter, and a file that is about to be captured costs processor time.
+_SHORTEST_PAUSE_SECONDS = 0.05
 #: The longest pause between two turns. Longer, and a missing folder or a change of the mounts is noticed late.
-_IDLE_SECONDS = 1.0
-#: Events arrive much earlier, so a change that a scan finds and that is older than this had no event.
-_EVENT_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 1.0
+#: Events arrive within this time. Shorter, and the event of a change that a scan finds may still be on its way.
+_EVENT_DELAY_SECONDS = 10.0
 
 
 class Daemon:
     """Capture from one watched folder into one archive until told to stop.
 
-    Owns the watch, the capturer's threads and children, the side jobs, the replication, and its connection to
-    ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  The caller
+    Owns the watch, the capturer's threads and child processes, the side jobs, the replication, and its connection
+    to ``state.db``.  They end with :meth:`run` or :meth:`run_once`; call one of these, and only once.  The caller
     closes the archive.
     """
 
@@ -66,8 +64,9 @@ class Daemon:
     ) -> None:
         """Open ``state.db`` and access to the folder; the work begins with :meth:`run` or :meth:`run_once`.
 
-        ``settle_seconds`` replaces the configured quiet period; None keeps it.  Each write waits for the writer's
-        lock for at most ``lock_timeout`` seconds.  ``heartbeat`` is called repeatedly while the work progresses.
+        ``settle_seconds`` replaces the configured quiet period, in which a path must not change before it is
+        captured.  Each write waits at most ``lock_timeout`` seconds for the lock.  ``heartbeat`` is called again
+        and again while the work progresses.
 
         Raises ConfigError, Busy, StorageError, OSError or sqlite3.Error.
         """
@@ -77,25 +76,25 @@ class Daemon:
         self._lock_timeout = lock_timeout
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
-        #: Device and inode of the repository, to notice that another one has taken its place.
+        #: Device and inode of the repository, to notice that another one is at its path.
         self._archive_identity = archive.identity()
         self._snapshot = open_snapshot(archive, lock_timeout)
         self._failures = FailureState(archive, self._snapshot, self._stopping)
-        self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
+        self._watched_folder = WatchedFolder(
+            config, self._snapshot, archive.root / "canary", report, self._journal_event
+        )
         quiet_seconds = config.settle_seconds if settle_seconds is None else settle_seconds
-        self._scanner = Scanner(self._folder.access, IgnoreRules(config.ignore))
-        self._capturer = Capturer(archive, self._snapshot, self._folder.access, config, self._stopping)
-        apply_sensitive_patterns(archive, config, self._snapshot)
+        self._capturer = Capturer(archive, self._snapshot, self._watched_folder.access, config, self._stopping)
+        upkeep.apply_sensitive_patterns(archive, config, self._snapshot)
         self._jobs = JobRunner(config, report, lock_timeout)
         self._replication = Replication(config, report)
-        self._settler = Settler(quiet_seconds, config.maximum_delay_seconds)
-        self.pipeline = Pipeline(
-            self._scanner, self._snapshot, self._settler, self._capturer, config, report, heartbeat
-        )
+        scanner = Scanner(self._watched_folder.access, IgnoreRules(config.ignore))
+        settler = Settler(quiet_seconds, config.maximum_delay_seconds)
+        self.pipeline = Pipeline(scanner, self._snapshot, settler, self._capturer, config, report, heartbeat)
         self._pending_list = PendingList(self._snapshot, self.pipeline)
-        self._memory_releaser = MemoryReleaser(self.pipeline)
-        #: The monotonic time of the last scan of everything; None makes the next one due at once.
-        self._last_scan: float | None = None
+        self._memory_releaser = upkeep.MemoryReleaser(self.pipeline)
+        #: The monotonic time of the last full scan; None makes the next one due at once.
+        self._last_scan_at: float | None = None
         self._is_interrupted = False
         self._is_folder_accepted = False
 
@@ -105,7 +104,7 @@ class Daemon:
         Call this from another thread, never in a signal handler.
         """
         self._stopping.set()
-        self._folder.wake()
+        self._watched_folder.wake()
 
     def interrupt(self) -> None:
         """Ask the daemon to end after the current turn; return at once.
@@ -113,15 +112,15 @@ class Daemon:
         Call this from another thread, never in a signal handler.
         """
         self._is_interrupted = True
-        self._folder.wake()
+        self._watched_folder.wake()
 
-    def gauges(self) -> Gauges:
+    def measure_gauges(self) -> Gauges:
         """Measure the figures for the metrics; raises OSError or sqlite3.Error if the archive cannot be read."""
-        return measure(self._archive, self._snapshot, self.pipeline, self._folder.state)
+        return measure_gauges(self._archive, self._snapshot, self.pipeline, self._watched_folder.state)
 
     def remember_problem(self, code: str, message: LazyMessage) -> None:
-        """Keep a problem for ``archiver status``; safe on every thread."""
-        self._failures.remember(code, message)
+        """Keep a problem, with its code, for ``archiver status``; safe on every thread."""
+        self._failures.remember_problem(code, message)
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until :meth:`stop` or :meth:`interrupt`; ``ready`` is called once everything is open.
@@ -131,17 +130,17 @@ class Daemon:
         reported, and the daemon tries again.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
-            self._prepare()
+            self._prepare_run()
             ready()
             try:
                 while not self._stopping.is_set() and not self._is_interrupted:
                     self._heartbeat()
-                    self._turn()
+                    self._run_turn()
             except ReadingStopped:
                 # stop() ended the reading of a large file, and the copy was discarded.
                 pass
             finally:
-                self._finish()
+                self._finish_run()
 
     def run_once(self) -> Remainder:
         """Capture all changes once they have settled; return the paths that are still not archived.
@@ -152,21 +151,21 @@ class Daemon:
         to another state meanwhile, and ArchiverError, OSError or sqlite3.Error for other failures.
         """
         with lock.hold(self._archive.root / "daemon.lock", 0):
-            self._prepare()
+            self._prepare_run()
             try:
-                if not self._folder.is_present():
+                if not self._watched_folder.is_present():
                     raise StorageError(
                         "The watched folder {path} is missing. Nothing archived was lost. Mount it, or mend "
                         "watch.path in the configuration, and start again.",
                         path=self._config.watch,
                     )
                 deadline = clock.monotonic() + self._config.maximum_delay_seconds
-                self._scan()
+                self._scan_folder()
                 while not self.pipeline.is_idle and not self._stopping.is_set():
                     self.pipeline.capture_due(self._lock_timeout, gather=False)
                     if clock.monotonic() > deadline or self.pipeline.is_hopeless:
                         break
-                    self._stopping.wait(_TICK_SECONDS)
+                    self._stopping.wait(_SHORTEST_PAUSE_SECONDS)
                 if self.pipeline.refusal is None:
                     journal_new_questions(self._archive, self._config, self._lock_timeout)
                 return self.pipeline.remainder()
@@ -179,153 +178,154 @@ class Daemon:
             except ReadingStopped:
                 return self.pipeline.remainder()
             finally:
-                self._finish()
+                self._finish_run()
 
     # --- start and end
 
-    def _prepare(self) -> None:
-        """Check the archive and the folder before a run, and journal what the configuration promises anew.
+    def _prepare_run(self) -> None:
+        """Check the archive and the folder before a run, and journal promises and the time.
 
         Raises ConfigError for a layout or a folder of another archive, and ArchiverError, OSError or sqlite3.Error
         if the archive cannot be used.
         """
         check_layout(self._config, self._archive.index.layout)
         self._archive.check_owner()
-        self._failures.prepare()
+        self._failures.create_alarm_file()
         grant_group_access(self._config, self._report)
         with self._archive.writing(self._lock_timeout):
             # Before a file is read, writing() refuses refs that contradict the journal.
             self._archive.content.clear_spool()
-        for reason in unread.describe_problems(self._archive.index.unread()):
-            self._report("Attention: {reason}.", problem="journal", reason=reason)
+        upkeep.report_unread_events(self._archive, self._report)
         self._accept_folder()
-        promises = self._archive.index.promises()
-        if promised := new_promises(policy_in_force(self._config, promises), self._config, promises):
-            self._append(Draft("retention", promised))
-        journal_tick(self._archive, self._append)
+        upkeep.journal_new_promises(self._archive, self._config, self._journal_event)
+        journal_clock_daily(self._archive, self._journal_event)
 
     def _accept_folder(self) -> None:
-        """Check once that the watched folder belongs to this archive, as soon as the folder is present.
+        """Check, once the folder is present, that it may be watched for this archive; journal a new path.
 
-        Raises ConfigError if it does not.
+        Does nothing after the first success.  Raises ConfigError for the folder of another archive.
         """
         if self._is_folder_accepted:
             return
-        if move_event := changed_watch_path(self._archive, self._config, self._folder.access):
-            self._append(move_event)
-            self._folder.allow_other_mount()
-        self._is_folder_accepted = self._folder.is_present()
+        if move_event := check_watch_path_change(self._archive, self._config, self._watched_folder.access):
+            self._journal_event(move_event)
+            self._watched_folder.allow_other_mount()
+        self._is_folder_accepted = self._watched_folder.is_present()
 
-    def _finish(self) -> None:
-        """End threads, children and the watch, and close ``state.db``, even if the archive's disk is full."""
+    def _finish_run(self) -> None:
+        """End threads, child processes and the watch; close ``state.db``, even if the archive's disk is full."""
         self._replication.stop()
         self._capturer.close()
         try:
             self._pending_list.update()
-            self._folder.close()
+            self._watched_folder.close()
         except (sqlite3.Error, OSError):
             # The archive's disk is full, read-only or gone.  The next start makes a new list of pending paths.
-            self._folder.unwatch()
+            self._watched_folder.stop_watching()
         self._failures.close()
         self._snapshot.close()
 
-    def _append(self, draft: Draft) -> None:
+    def _journal_event(self, draft: Draft) -> None:
         """Journal an event; raises Busy or StorageError as :meth:`Archive.writing` does."""
         with self._archive.writing(self._lock_timeout) as writer:
             writer.append(draft)
 
     # --- one turn
 
-    def _turn(self) -> None:
-        """Do one turn of the work; report a failure, and pause, because most failures need a person to fix them.
+    def _run_turn(self) -> None:
+        """Do the work once; report a failure, and pause, because most failures need a person to fix them.
 
         Raises ArchiveGone, FolderRemounted, HistoryReplaced or ReadingStopped, which end the run.
         """
         if self._archive.identity() != self._archive_identity:
             raise ArchiveGone
         try:
-            self._work()
-            self._failures.reset_pause()
+            self._do_work()
+            self._failures.reset_retry_pause()
         except ArchiverError as error:
             self._report(error.message, problem=error.code)
-            self._pause(error)
+            self._pause_after_failure(error)
         except sqlite3.DatabaseError as error:
             self._handle_database_error(error)
         except OSError as error:
             # If the watched folder vanished during a scan, the next turn notices that, and nothing has failed.
-            if self._folder.is_present():
+            if self._watched_folder.is_present():
                 report_system_error(self._report, error, self._archive.root, problem="storage")
-                self._pause(error)
+                self._pause_after_failure(error)
 
-    def _work(self) -> None:
-        """Watch the folder, scan it if that is due, start side jobs, capture settled changes, and wait for more.
+    def _do_work(self) -> None:
+        """Find changes, start side jobs, capture the changes that are finished, and wait for more.
 
         Raises FolderRemounted, HistoryReplaced, ReadingStopped, ArchiverError, OSError or sqlite3.Error.
         """
-        if not self._folder.is_present():
-            self._folder.report_missing()
-            self._last_scan = None
-            self._stopping.wait(_IDLE_SECONDS)
+        if not self._watched_folder.is_present():
+            self._watched_folder.handle_missing_folder()
+            self._last_scan_at = None
+            self._stopping.wait(_LONGEST_PAUSE_SECONDS)
             return
-        if not self._folder.is_reached_as_before:
+        if not self._watched_folder.is_access_still_suitable:
             raise FolderRemounted
         self._accept_folder()
         self._failures.write_queued_problems()
         # Before this turn runs git: git would execute hooks that somebody else put there.
         hooks.check(self._archive.repository_path)
         now = clock.monotonic()
-        if self._folder.ensure_watched() or self._folder.check_for_lost_events(now):
-            self._last_scan = None
-        self.pipeline.process_hints(self._folder.take_hints(), now)
-        if self._last_scan is None or now >= self._last_scan + self._folder.scan_seconds:
-            self._scan()
-            journal_tick(self._archive, self._append)
-            self._try_side_task(
-                "checkpoint", lambda: sign_daily(self._archive, self._snapshot, self._lock_timeout)
-            )
-        self._try_side_task("errands", lambda: self._jobs.start_due_job(self._archive))
-        self._try_side_task("replica", lambda: self._replication.start_if_due(self._archive))
+        if self._watched_folder.ensure_watched() or self._watched_folder.check_for_lost_events(now):
+            self._last_scan_at = None
+        self.pipeline.process_hints(self._watched_folder.take_hints(), now)
+        self._scan_if_due(now)
+        self._try_optional_task("errands", lambda: self._jobs.start_due_job(self._archive))
+        self._try_optional_task("replica", lambda: self._replication.start_if_due(self._archive))
         self.pipeline.capture_due(self._lock_timeout)
         self._failures.update_alarm(self.pipeline.refusal)
         self._pending_list.update_if_due()
-        self._memory_releaser.release_if_idle()
-        self._try_side_task("refusals", lambda: journal_refusals(self._archive, self._append))
-        pause = max(self.pipeline.pause(_IDLE_SECONDS), _TICK_SECONDS)
-        if not self._folder.wait(pause):
+        self._memory_releaser.release_memory_if_idle()
+        self._try_optional_task("refusals", lambda: journal_refusals(self._archive, self._journal_event))
+        pause = max(self.pipeline.pause(_LONGEST_PAUSE_SECONDS), _SHORTEST_PAUSE_SECONDS)
+        if not self._watched_folder.wait(pause):
             self._stopping.wait(pause)
 
-    def _scan(self) -> None:
+    def _scan_if_due(self, now: float) -> None:
+        """If a full scan is due at the time ``now``, scan; then journal the clock and sign a checkpoint if due."""
+        if self._last_scan_at is None or now >= self._last_scan_at + self._watched_folder.scan_interval_seconds:
+            self._scan_folder()
+            journal_clock_daily(self._archive, self._journal_event)
+            self._try_optional_task(
+                "checkpoint", lambda: sign_checkpoint_daily(self._archive, self._snapshot, self._lock_timeout)
+            )
+
+    def _scan_folder(self) -> None:
         """Compare the whole folder with the archive, and start a new watch if a change had no event.
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
         self._archive.put_settings_back(self._lock_timeout)
-        if self._snapshot.is_replaced or is_foreign(self._archive, self._snapshot):
+        if self._snapshot.is_file_replaced or is_from_other_history(self._archive, self._snapshot):
             raise HistoryReplaced
-        # Only a regular scan shows whether events are missing: any other is due because they are, or at the start.
-        is_regular_scan = self._last_scan is not None
+        # Other scans, at the start or after lost events, are expected to find changes without an event.
+        is_regular_scan = self._last_scan_at is not None
         pending_before = self.pipeline.pending_paths()
-        # A new snapshot is empty, and a process may have died after it wrote a version, before its entries.
+        # A new snapshot is empty, and a process may have died after it wrote a version, but before its entries.
         seed_snapshot(self._snapshot, self._archive.index)
-        scan = self.pipeline.scan(clock.monotonic())
-        self._last_scan = clock.monotonic()
-        self._folder.note_unwatched_folders(scan, clock.monotonic())
-        self._folder.remember()
-        if is_regular_scan and self._folder.expects_events:
-            missed_paths = self.pipeline.missed(scan, pending_before, _EVENT_SECONDS)
-            if missed_paths:
-                self._folder.rewatch_after_silence(missed_paths[0], len(missed_paths))
+        full_scan = self.pipeline.scan(clock.monotonic())
+        self._last_scan_at = clock.monotonic()
+        self._watched_folder.note_unwatched_folders(full_scan, clock.monotonic())
+        self._watched_folder.record_scanned_folder()
+        if not is_regular_scan or not self._watched_folder.expects_events:
+            return
+        if missed_paths := self.pipeline.missed(full_scan, pending_before, _EVENT_DELAY_SECONDS):
+            self._watched_folder.restart_stalled_watch(missed_paths[0], len(missed_paths))
 
     # --- failures
 
-    def _try_side_task(self, problem_code: str, work: Callable[[], object]) -> None:
-        """Run ``work``, which capturing does not need; report a failure as a problem with ``problem_code``.
+    def _try_optional_task(self, problem_code: str, task: Callable[[], object]) -> None:
+        """Run ``task``, which capturing does not need; report a failure as a problem with ``problem_code``.
 
         The next turn tries again.  Raises only the sqlite3.DatabaseError of a damaged index, which has to be
         rebuilt because capturing reads it too.
         """
         try:
-            work()
+            task()
         except ArchiverError as error:
             self._report(error.message, problem=problem_code)
         except Exception as error:
@@ -333,27 +333,27 @@ class Daemon:
                 raise
             report_system_error(self._report, error, self._archive.root, problem=problem_code)
 
-    def _pause(self, error: Exception) -> None:
-        """Wait before the next turn, longer after each failure, and raise the alarm if ``error`` is the archive's.
+    def _pause_after_failure(self, error: Exception) -> None:
+        """Wait before the next turn, longer after each failure; raise the alarm unless the archive is only busy.
 
-        The next turn scans everything, because this one may have lost hints.
+        The next turn scans the whole folder, because this one may have lost hints.
         """
-        self._last_scan = None
+        self._last_scan_at = None
         self._failures.update_alarm(error)
-        self._failures.pause()
+        self._failures.wait_before_retry()
 
     def _handle_database_error(self, error: sqlite3.DatabaseError) -> None:
-        """Rebuild a damaged index from the journal; treat other errors of SQLite as errors of the disk.
+        """Rebuild a damaged index from the journal; treat any other error of SQLite as an error of the disk.
 
         Raises ArchiverError, OSError or sqlite3.Error if the index cannot be rebuilt.
         """
         if not is_damage(error):
             report_system_error(self._report, error, self._archive.root, problem="storage")
-            self._pause(error)
+            self._pause_after_failure(error)
             return
         self._report(
             "The index is damaged ({reason}) and is rebuilt from the journal.", problem="database", reason=error
         )
-        self._last_scan = None
+        self._last_scan_at = None
         with self._archive.writing(self._lock_timeout):
             self._archive.reindex()

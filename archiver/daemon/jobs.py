@@ -17,7 +17,7 @@ from archiver.actions.context import ActionContext
 from archiver.actions.display_actions import check_due_displays
 from archiver.actions.reminder_actions import SendReminders, send_reminders
 from archiver.config.settings import Config
-from archiver.daemon.trouble import report_system_error
+from archiver.daemon.failures import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import journal_new_questions
@@ -26,11 +26,11 @@ from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
 from archiver.store.archive import Archive
 
-#: Between two attempts of a job that failed, and between two checks of things that change without notice, such as
-#: web pages. Shorter, and a server that is down is asked too often; longer, and reminders come late.
+#: Between two attempts of a failed job, and between two checks of what changes without an event, such as web
+#: pages. Shorter, and a server that is down is asked too often; longer, and reminders come late.
 _RETRY_SECONDS = 900.0
 #: Between two checks for changes to report to the regulator. Shorter, and many small captures cost a check each.
-_CHANGE_REST_SECONDS = 30.0
+_CHANGE_CHECK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class SideJob:
     """A kind of work that the daemon does in addition to capturing."""
 
     name: str  # the name of the thread, and the code of a reported problem
-    is_due: Callable[[Archive], bool]  # has to be quick, because the daemon calls it at every turn
+    is_due: Callable[[Archive], bool]  # must be quick, because the daemon calls it in every turn of its loop
     run: Callable[[Archive], object]  # gets the thread's own archive; may raise ArchiverError or OSError
-    rest_seconds: float = 0.0  # the shortest time between two successful runs
+    min_interval_seconds: float = 0.0  # between a successful run and the next run
 
 
 class JobRunner:
@@ -56,20 +56,20 @@ class JobRunner:
         self._report = report
         self._lock_timeout = lock_timeout
         self._thread: threading.Thread | None = None
-        #: The journal commit and the monotonic time of the last check for changes to report.
-        self._examined_head: str | None = None
-        self._examined_at = 0.0
+        #: The journal's newest commit, and the monotonic time, at the last check for changes to report.
+        self._checked_head: str | None = None
+        self._checked_at = 0.0
         #: In order of precedence: of several jobs that are due, the first one runs.
         self._jobs = (
-            SideJob("timestamp", self._lacks_token, self._request_timestamp),
-            SideJob("changes", self._may_have_changed, self._detect_changes, _CHANGE_REST_SECONDS),
-            SideJob("display", self._has_pages, self._check_displays, _RETRY_SECONDS),
-            SideJob("remind", self._is_reminder_time, self._send_reminders, _RETRY_SECONDS),
-            SideJob("maintain", self._needs_maintenance, self._maintain),
-            SideJob("drill", self._lacks_drill, self._run_drill),
+            SideJob("timestamp", self._is_token_due, self._request_timestamp),
+            SideJob("changes", self._is_change_check_due, self._journal_change_questions, _CHANGE_CHECK_SECONDS),
+            SideJob("display", self._has_pages_to_check, self._check_pages, _RETRY_SECONDS),
+            SideJob("remind", self._are_reminders_due, self._send_reminders, _RETRY_SECONDS),
+            SideJob("maintain", self._is_maintenance_due, self._maintain),
+            SideJob("drill", self._is_restore_drill_due, self._run_restore_drill),
         )
         #: Job name -> the monotonic time before which the job does not run again.
-        self._not_before = dict.fromkeys((job.name for job in self._jobs), 0.0)
+        self._earliest_start_by_job = dict.fromkeys((job.name for job in self._jobs), 0.0)
 
     def start_due_job(self, archive: Archive) -> None:
         """Start the first job that is due, unless a job is running; return at once.
@@ -81,19 +81,19 @@ class JobRunner:
             return
         now = clock.monotonic()
         for job in self._jobs:
-            if now >= self._not_before[job.name] and job.is_due(archive):
-                self._not_before[job.name] = now + _RETRY_SECONDS
-                self._thread = threading.Thread(target=self._run, args=(job,), name=job.name, daemon=True)
+            if now >= self._earliest_start_by_job[job.name] and job.is_due(archive):
+                self._earliest_start_by_job[job.name] = now + _RETRY_SECONDS
+                self._thread = threading.Thread(target=self._run_job, args=(job,), name=job.name, daemon=True)
                 self._thread.start()
                 return
 
-    def _run(self, job: SideJob) -> None:
-        """Run a job on this thread.  A failure is reported, and the job tried again after ``_RETRY_SECONDS``."""
+    def _run_job(self, job: SideJob) -> None:
+        """Run a job on this thread; report a failure, after which it runs again in ``_RETRY_SECONDS``."""
         try:
             archive = Archive(self._config.archive)
             try:
                 job.run(archive)
-                self._not_before[job.name] = clock.monotonic() + job.rest_seconds
+                self._earliest_start_by_job[job.name] = clock.monotonic() + job.min_interval_seconds
             finally:
                 archive.close()
         except ArchiverError as error:
@@ -106,65 +106,67 @@ class JobRunner:
 
     # --- time-stamp tokens
 
-    def _lacks_token(self, archive: Archive) -> bool:
+    def _is_token_due(self, archive: Archive) -> bool:
         return bool(self._config.timestamp_url) and request_timestamp.is_token_due(archive)
 
     def _request_timestamp(self, archive: Archive) -> None:
         request_timestamp.journal_token(archive, self._config.timestamp_url, self._lock_timeout)
 
-    # --- changes that the law may ask about
+    # --- changes that may have to be filed
 
-    def _may_have_changed(self, archive: Archive) -> bool:
+    def _is_change_check_due(self, archive: Archive) -> bool:
         """Return True if something was journalled since the last check, or releases have to be checked again.
 
-        No event announces a new release of the company's program, so its version file is read every
-        ``_RETRY_SECONDS`` if a filing has ``signals``.
+        No event announces a new release of the company's program, so the ``release_sources`` of the filings, if
+        there are any, are read every ``_RETRY_SECONDS``.
         """
-        watches_releases = any(filing.signals for filing in self._config.filings.values())
-        is_release_check_due = watches_releases and clock.monotonic() >= self._examined_at + _RETRY_SECONDS
-        return archive.index.head != self._examined_head or is_release_check_due
+        has_release_sources = any(filing.release_sources for filing in self._config.filings.values())
+        is_release_check_due = has_release_sources and clock.monotonic() >= self._checked_at + _RETRY_SECONDS
+        return archive.index.head != self._checked_head or is_release_check_due
 
-    def _detect_changes(self, archive: Archive) -> None:
-        """Journal the questions that recent changes raise."""
-        # Noted first: an event that is journalled during the check leads to another check.
-        self._examined_head, self._examined_at = archive.index.head, clock.monotonic()
+    def _journal_change_questions(self, archive: Archive) -> None:
+        """Journal a question for each recent change that may have to be filed."""
+        # Noted before the check: an event that is journalled during the check leads to another check.
+        self._checked_head, self._checked_at = archive.index.head, clock.monotonic()
         journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number
 
-    def _has_pages(self, _archive: Archive) -> bool:
-        """Return True if page checks are switched on, and a filing names pages to check."""
-        has_pages = any(filing.pages for filing in self._config.filings.values())
-        return has_pages and self._config.desk.display_days > 0
+    def _has_pages_to_check(self, _archive: Archive) -> bool:
+        """Return True if page checks are switched on, and a filing has pages; the check decides which are due."""
+        has_pages = any(filing.display_pages for filing in self._config.filings.values())
+        return has_pages and self._config.desk.display_check_days > 0
 
-    def _check_displays(self, archive: Archive) -> None:
+    def _check_pages(self, archive: Archive) -> None:
         check_due_displays(self._action_context(archive))
 
     # --- reminders
 
-    def _is_reminder_time(self, _archive: Archive) -> bool:
-        """Return True if there are recipients, from the configured hour until midnight in the archive's time zone.
+    def _are_reminders_due(self, _archive: Archive) -> bool:
+        """Return True from the configured hour until midnight, if the configuration or environment has addresses.
 
-        The recipients are in the configuration or in the environment.
+        The hour is in the archive's time zone.
         """
         desk = self._config.desk
         local_time = clock.read().wall.astimezone(self._config.zone)
-        since_hour = local_time - local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
-        return since_hour >= timedelta(0) and bool(desk.targets or load_targets(None, os.environ))
+        reminder_time = local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
+        return local_time - reminder_time >= timedelta(0) and bool(
+            desk.reminder_addresses_file or load_targets(None, os.environ)
+        )
 
     def _send_reminders(self, archive: Archive) -> None:
         send_reminders(self._action_context(archive), SendReminders())
 
     # --- upkeep
 
-    def _needs_maintenance(self, archive: Archive) -> bool:
+    def _is_maintenance_due(self, archive: Archive) -> bool:
         return maintenance.is_wanted(archive.repository_path)
 
     def _maintain(self, archive: Archive) -> None:
         maintenance.maintain(archive, self._lock_timeout)
 
-    def _lacks_drill(self, archive: Archive) -> bool:
+    def _is_restore_drill_due(self, archive: Archive) -> bool:
         return bool(self._config.drill_days) and is_drill_due(archive, self._config.drill_days)
 
-    def _run_drill(self, archive: Archive) -> None:
+    def _run_restore_drill(self, archive: Archive) -> None:
         run_drill(archive, self._config.drill_files, self._lock_timeout)

@@ -11,7 +11,7 @@ LOG_LOST = LazyMessage.define(
 
 
 class Log:
-    """Pass messages on to another reporter, and count those that could not be written."""
+    """A reporter that passes messages on to another reporter, and counts those that could not be written."""
 
     def __init__(self, report: Reporter) -> None:
         """``report`` writes the log, and raises OSError or ValueError if that fails."""

@@ -1,4 +1,4 @@
-"""Publish figures for Prometheus, in a file for node_exporter or on an endpoint on loopback."""
+"""Publish metrics for Prometheus, in a file for node_exporter or on an endpoint on loopback."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from archiver.intake.snapshot import Snapshot
 from archiver.replica.replica_status import read_replication_lag
 from archiver.store.archive import Archive
 
-#: Readable by all: the collector runs as another user, and the figures are not secret.
+#: Readable by all: the collector runs as another user, and the metrics are not secret.
 _FILE_MODE = 0o644
-#: Between two updates. Shorter, and the queries for the figures take time from capturing. Longer, and Prometheus,
-#: which usually asks every 15 s, gets old figures.
+#: Between two updates. Shorter, and the queries for the gauges take time from capturing. Longer, and Prometheus,
+#: which usually asks every 15 s, gets old values.
 UPDATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The daemon's figures at one moment; times are Unix seconds, 0 for never.
+    """The daemon's measured values at one moment; times are Unix seconds, 0 for never.
 
     Most fields have the name of the metric without its prefix ``archiver_``.
     """
@@ -44,10 +44,10 @@ class Gauges:
     replica_behind_since: float
 
 
-def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_state: str) -> Gauges:
-    """Measure the current figures; raises OSError or sqlite3.Error if the archive cannot be read.
+def measure_gauges(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_state_code: str) -> Gauges:
+    """Measure the current gauges; raises OSError or sqlite3.Error if the archive cannot be read.
 
-    ``watch_state`` is one of the states in :mod:`archiver.daemon.watch_state`.
+    ``watch_state_code`` is one of the states in :mod:`archiver.daemon.watch_state`.
     """
     index = archive.index
     filesystem = os.statvfs(archive.root)
@@ -65,7 +65,7 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_stat
         last_scan=_unix_seconds(snapshot.meta("last_scan")),
         last_event=_unix_seconds(newest_event.at if newest_event else None),
         last_checkpoint=_unix_seconds(last_checkpoint_time),
-        watching=watch_state,
+        watching=watch_state_code,
         free_bytes=filesystem.f_bavail * filesystem.f_frsize,
         replica_behind_materials=replication_lag.material_count,
         replica_behind_bytes=replication_lag.byte_count,
@@ -73,13 +73,13 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_stat
     )
 
 
-def _unix_seconds(stamp: str | None) -> float:
-    """Return a time (RFC 3339) as Unix seconds; 0 for None and for an empty text, which mean "never"."""
-    return clock.parse(stamp).timestamp() if stamp else 0.0
+def _unix_seconds(time_text: str | None) -> float:
+    """Return a time in RFC 3339 as Unix seconds; 0 for None and for an empty text, which both mean "never"."""
+    return clock.parse(time_text).timestamp() if time_text else 0.0
 
 
 #: Field of :class:`Gauges` -> help text of its metric; the name is published, with the prefix ``archiver_``.
-_HELP = {
+_HELP_TEXTS = {
     "versions": "Versions in the archive.",
     "bytes": "Bytes of the content objects in the archive.",
     "pending": "Changes of the watched folder that are not archived yet.",
@@ -96,7 +96,7 @@ _HELP = {
 
 
 class Metrics:
-    """Publish the newest figures, in a file or on an endpoint, as configured.
+    """Publish the newest gauges, and the numbers of problems, in a file or on an endpoint, as configured.
 
     Owns the endpoint's server and its thread; :meth:`close` ends both.
     """
@@ -111,17 +111,17 @@ class Metrics:
         self._registry: Any = None
         self._gauges: Gauges | None = None
         self._problem_counts: dict[str, int] = {}
-        self._next_update = 0.0
+        self._next_update_at = 0.0
 
     def configure(self, config: Config) -> None:
-        """Adopt the settings, at the start and after a reload; :meth:`listen` and :meth:`write` use them.
+        """Adopt the settings, at the start and after a reload, and close an endpoint at another address.
 
-        Closes an endpoint that is open at another address.
+        :meth:`open_endpoint` and :meth:`write_textfile` use the settings.
         """
         if config.metrics_listen != self._endpoint:
             self.close()
         self._textfile, self._endpoint = config.metrics_textfile, config.metrics_listen
-        self._next_update = 0.0
+        self._next_update_at = 0.0
         if self._registry is None and (self._textfile or self._endpoint):
             import prometheus_client
 
@@ -134,26 +134,26 @@ class Metrics:
         return self._textfile
 
     @property
-    def address(self) -> str:
+    def endpoint_address(self) -> str:
         """Return host and port of the endpoint, for messages; empty if none is configured."""
         return ":".join(map(str, self._endpoint)) if self._endpoint else ""
 
-    def is_due(self) -> bool:
-        """Return True if a file or an endpoint is configured, and the figures are older than their period."""
-        return bool(self._textfile or self._endpoint) and clock.monotonic() >= self._next_update
+    def is_update_due(self) -> bool:
+        """Return True if a file or an endpoint is configured, and the time of the next update has come."""
+        return bool(self._textfile or self._endpoint) and clock.monotonic() >= self._next_update_at
 
-    def postpone(self) -> None:
-        """Make the next figures due after a whole period, whether or not the update that follows succeeds."""
-        self._next_update = clock.monotonic() + UPDATE_SECONDS
+    def schedule_next_update(self) -> None:
+        """Make the next update due in ``UPDATE_SECONDS``, whether or not the present one succeeds."""
+        self._next_update_at = clock.monotonic() + UPDATE_SECONDS
 
-    def update(self, gauges: Gauges, problem_counts: Mapping[str, int]) -> None:
-        """Replace the figures to publish.
+    def replace_gauges(self, gauges: Gauges, problem_counts: Mapping[str, int]) -> None:
+        """Replace the gauges and the numbers of problems to publish.
 
         ``problem_counts`` maps a problem code to the number of problems since the start of the service.
         """
         self._gauges, self._problem_counts = gauges, dict(problem_counts)
 
-    def listen(self) -> None:
+    def open_endpoint(self) -> None:
         """Open the configured endpoint, unless it is open; raises OSError, for example if the port is taken."""
         if self._endpoint is not None and self._server is None:
             import prometheus_client
@@ -161,15 +161,15 @@ class Metrics:
             host, port = self._endpoint
             self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
 
-    def write(self) -> None:
-        """Write the figures to the configured file, if there is one; raises OSError."""
+    def write_textfile(self) -> None:
+        """Write the metrics to the configured file, if there is one; raises OSError."""
         if self._textfile is not None:
             import prometheus_client
 
-            _write_for_all(self._textfile, prometheus_client.generate_latest(self._registry))
+            _replace_public_file(self._textfile, prometheus_client.generate_latest(self._registry))
 
     def collect(self) -> Iterator[Any]:
-        """Yield the figures as metrics of the Prometheus library; nothing before the first :meth:`update`.
+        """Yield the metrics as objects of the Prometheus library; nothing before :meth:`replace_gauges`.
 
         The library calls this for each file and each request, for the endpoint on the server's thread.
         """
@@ -178,28 +178,29 @@ class Metrics:
         gauges = self._gauges
         if gauges is None:
             return
-        for name, help_text in _HELP.items():
-            yield GaugeMetricFamily(f"archiver_{name}", help_text, value=getattr(gauges, name))
+        for field_name, help_text in _HELP_TEXTS.items():
+            yield GaugeMetricFamily(f"archiver_{field_name}", help_text, value=getattr(gauges, field_name))
         watch_metric = GaugeMetricFamily("archiver_watching", "How changes become known.", labels=["mode"])
         watch_metric.add_metric([gauges.watching], 1)
         yield watch_metric
         problem_metric = CounterMetricFamily("archiver_problems", "Problems since the start.", labels=["kind"])
-        for kind, count in sorted(self._problem_counts.items()):
-            problem_metric.add_metric([kind], count)
+        # The label has an older name for the problem's code.
+        for problem_code, count in sorted(self._problem_counts.items()):
+            problem_metric.add_metric([problem_code], count)
         yield problem_metric
 
     def close(self) -> None:
-        """Close the endpoint; the file stays, with the last figures."""
+        """Close the endpoint; the file stays, with the last metrics."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
 
 
-def _write_for_all(path: Path, data: bytes) -> None:
-    """Replace a file at once, so that no reader sees half of it.  Raises OSError, with the old file in place.
+def _replace_public_file(path: Path, data: bytes) -> None:
+    """Replace a file by one that all users may read, in one step, so that no reader sees half of it.
 
-    The new file is readable by all users, regardless of the umask.
+    Raises OSError, with the old file in place.
     """
     temporary_path = path.with_name(f"{path.name}.{os.getpid()}")
     try:

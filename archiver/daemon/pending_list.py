@@ -1,4 +1,4 @@
-"""Keep a list of the pending paths in ``state.db``, for ``archiver status``."""
+"""Keep a list of the pending paths, which differ from the archive, in ``state.db`` for ``archiver status``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import SkippedPath, Snapshot
 
 #: Between two updates. Shorter, and with 100,000 pending files the list takes time from capturing at every turn.
-_PERIOD_SECONDS = 0.5
-#: People read the list, and nobody reads more. The number of all pending paths is stored separately.
+_UPDATE_SECONDS = 0.5
+#: The most paths in the list. People read it, and nobody reads more. The number of all pending paths is stored
+#: separately.
 _MAX_LISTED = 1000
 
 
@@ -19,25 +20,25 @@ class PendingList:
         """Write the pending paths of ``pipeline`` to ``snapshot``; the caller closes both."""
         self._snapshot = snapshot
         self._pipeline = pipeline
-        #: The last list, for comparison: each path with the time (RFC 3339) since when it is pending.
-        self._written_list: list[tuple[SkippedPath, str]] = []
-        self._next_update = 0.0
+        #: The list as written last, for comparison: each path with the time (RFC 3339) since which it is pending.
+        self._written_entries: list[tuple[SkippedPath, str]] = []
+        self._next_update_at = 0.0
 
     def update_if_due(self) -> None:
         """Update the list if its period is over, or at once if nothing is pending; raises sqlite3.Error."""
-        if self._pipeline.is_idle or clock.monotonic() >= self._next_update:
+        if self._pipeline.is_idle or clock.monotonic() >= self._next_update_at:
             self.update()
 
     def update(self) -> None:
         """Write the list if a path or a reason has changed; raises sqlite3.Error.
 
-        First, paths that another process has captured in the meantime are no longer pending.
+        Paths that another process has captured in the meantime are dropped from the pending paths first.
         """
         self._pipeline.drop_captured_elsewhere()
-        pending = self._pipeline.pending(_MAX_LISTED)
+        entries = self._pipeline.pending(_MAX_LISTED)
         # The times are left out: they are computed anew for each list, and would always differ a little.
-        if [item for item, _ in pending] != [item for item, _ in self._written_list]:
-            self._snapshot.note_pending(pending)
+        if [path for path, _ in entries] != [path for path, _ in self._written_entries]:
+            self._snapshot.replace_pending_entries(entries)
             self._snapshot.set_meta("pending_count", str(self._pipeline.pending_count))
-        self._written_list = pending
-        self._next_update = clock.monotonic() + _PERIOD_SECONDS
+        self._written_entries = entries
+        self._next_update_at = clock.monotonic() + _UPDATE_SECONDS

@@ -1,4 +1,8 @@
-"""Journal attempts that a git hook or the socket refused: neither can journal, so both write to the spool."""
+"""Journal the attempts that a git hook or the socket refused.
+
+Neither can write to the journal, so both add a line to a file in ``spool/``, the archive's folder for temporary
+files.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,14 @@ from archiver.store.writer import Draft
 _MAX_LISTED = 100
 
 
-def journal_refusals(archive: Archive, append: Callable[[Draft], None]) -> None:
-    """Journal the attempts since the last call as one event, through ``append``; do nothing without an attempt.
+def journal_refusals(archive: Archive, journal: Callable[[Draft], None]) -> None:
+    """Journal the attempts since the last call as one event, through ``journal``; do nothing if there were none.
 
-    The file with the attempts is renamed first, and removed once the event is written.  So a crash in between can
-    make an attempt appear twice in the journal, but never loses one.
+    At most ``_MAX_LISTED`` attempts are listed, and all are counted.  The file with the attempts is renamed first,
+    and removed once the event is written.  So a crash in between can journal an attempt twice, but never loses
+    one.
 
-    Raises OSError, and whatever ``append`` raises.  The attempts are journalled by a later call then.
+    Raises OSError, and whatever ``journal`` raises.  A later call journals the attempts then.
     """
     refusals_path = archive.spool / "refused"
     taken_path = archive.spool / "refused.taken"
@@ -30,5 +35,5 @@ def journal_refusals(archive: Archive, append: Callable[[Draft], None]) -> None:
         refusals_path.rename(taken_path)
     # An event cannot hold a NUL. A NUL in the file would make this call, and every later one, fail.
     attempts = taken_path.read_bytes().decode("utf-8", "replace").replace("\0", "%00").splitlines()
-    append(Draft("git", ActRefused(attempts=attempts[:_MAX_LISTED], count=len(attempts))))
+    journal(Draft("git", ActRefused(attempts=attempts[:_MAX_LISTED], count=len(attempts))))
     taken_path.unlink()

@@ -8,18 +8,18 @@ from contextlib import suppress
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.trouble import report_system_error
+from archiver.daemon.failures import report_system_error
 from archiver.errors import ArchiverError, Busy, Reporter
 from archiver.replica.bucket import Bucket, TransferStopped
 from archiver.replica.connect import open_replica, sync_replica
 from archiver.retention.policy import policy_in_force
 from archiver.store.archive import Archive
 
-#: Between two runs. Shorter, and captures that follow each other closely are not sent together.
-_REST_SECONDS = 10.0
-#: Between two runs without a new event: retention dates move and locks run out without anything being journalled.
-_CHECK_SECONDS = 3600.0
-#: After the first failure; each further failure doubles the pause, up to the longest.
+#: The shortest time between two runs. Shorter, and captures that follow each other closely are not sent together.
+_MIN_INTERVAL_SECONDS = 10.0
+#: The longest time between two runs. Retention dates move, and object locks run out, without any new event.
+_MAX_INTERVAL_SECONDS = 3600.0
+#: The pause after the first failure; each further failure doubles it, up to the longest.
 _FIRST_PAUSE_SECONDS = 30.0
 #: Longer, and replication resumes late after the bucket is back.
 _LONGEST_PAUSE_SECONDS = 1800.0
@@ -42,9 +42,9 @@ class Replication:
         self._bucket: Bucket | None = None
         #: The journal commit up to which everything is in the bucket; None before the first complete run.
         self._replicated_head: str | None = None
-        #: Monotonic times: of the earliest next run, and of the next run without a new event.
-        self._not_before = 0.0
-        self._check_at = 0.0
+        #: The monotonic time before which no run starts, and that of the next run without a new event.
+        self._earliest_run_at = 0.0
+        self._next_check_at = 0.0
         self._failure_count = 0
 
     def start_if_due(self, archive: Archive) -> None:
@@ -54,12 +54,16 @@ class Replication:
         RuntimeError if no thread can be started.
         """
         now = clock.monotonic()
-        if now < self._not_before or (self._thread is not None and self._thread.is_alive()):
+        if now < self._earliest_run_at or (self._thread is not None and self._thread.is_alive()):
             return
-        head = archive.index.head
-        if archive.index.replica() is None or (head == self._replicated_head and now < self._check_at):
+        journal_head = archive.index.head
+        if archive.index.replica() is None or (
+            journal_head == self._replicated_head and now < self._next_check_at
+        ):
             return
-        self._thread = threading.Thread(target=self._run, args=(head,), name="replica", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run_replication, args=(journal_head,), name="replica", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,23 +72,23 @@ class Replication:
         if self._bucket is not None:
             self._bucket.stop_transfers()
 
-    def _run(self, head: str | None) -> None:
+    def _run_replication(self, journal_head: str | None) -> None:
         """Replicate once, report a failure, and schedule the next run; the target of the thread.
 
-        ``head`` is the journal commit at the start of the run: events that follow during the run need another one.
+        ``journal_head`` is the newest commit of the journal at the start: later events need another run.
         """
         try:
-            self._replicate()
-            self._replicated_head, self._failure_count = head, 0
-            self._not_before = clock.monotonic() + _REST_SECONDS
-            self._check_at = clock.monotonic() + _CHECK_SECONDS
+            self._replicate_once()
+            self._replicated_head, self._failure_count = journal_head, 0
+            self._earliest_run_at = clock.monotonic() + _MIN_INTERVAL_SECONDS
+            self._next_check_at = clock.monotonic() + _MAX_INTERVAL_SECONDS
             return
         except TransferStopped:
             # The daemon stops.  The first run after the next start continues from here.
             return
         except Busy:
             # Another process is replicating, for example a command.
-            self._not_before = clock.monotonic() + _REST_SECONDS
+            self._earliest_run_at = clock.monotonic() + _MIN_INTERVAL_SECONDS
             return
         except ArchiverError as error:
             if not self._stopping.is_set():
@@ -93,9 +97,9 @@ class Replication:
             report_system_error(self._report, error, self._config.archive, problem="replica")
         self._failure_count += 1
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS)
-        self._not_before = clock.monotonic() + pause
+        self._earliest_run_at = clock.monotonic() + pause
 
-    def _replicate(self) -> None:
+    def _replicate_once(self) -> None:
         """Bring the bucket up to date, with an archive and a connection that are closed again.
 
         Raises Busy at once if another process replicates, TransferStopped after :meth:`stop`, and ArchiverError,

@@ -12,22 +12,22 @@ from archiver import clock
 from archiver.actions.protocol import SOCKET_NAME
 from archiver.config.settings import Config
 from archiver.daemon.capture_loop import Daemon
+from archiver.daemon.failures import report_system_error
 from archiver.daemon.log import LOG_LOST, Log
 from archiver.daemon.metrics import UPDATE_SECONDS, Metrics
 from archiver.daemon.reopen_reasons import ArchiveGone, FolderRemounted, HistoryReplaced
-from archiver.daemon.sd_notify import Notifier
+from archiver.daemon.sd_notify import SystemdNotifier
 from archiver.daemon.socket_server import SocketServer
-from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, ConfigError, LazyMessage, Reporter, StorageError, message_from
 from archiver.intake.folder.access import open_access
-from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.layout import check_layout
 from archiver.store.archive import Archive
 
 #: Between two attempts to open the archive. Longer, and capture resumes late after the volume is back.
 _RETRY_SECONDS = 1.0
 #: The same problem is logged once in this period. Shorter, and attempts, which come every second, flood the log.
-_REPEAT_SECONDS = 60.0
+_REPEAT_PAUSE_SECONDS = 60.0
 #: Limit for the remembered problems: many of them name a path each, and their number would grow without end.
 _MAX_REMEMBERED = 1000
 
@@ -58,20 +58,20 @@ class Service:
         self._lock_timeout = lock_timeout
         self._stopping = threading.Event()
         self._reloading = False
-        self._has_started = False
+        self._has_daemon_started = False
         self._daemon: Daemon | None = None
-        #: Problem, with the fields of its message -> the monotonic time at which it was logged last.
-        self._reported_at: dict[str, float] = {}
+        #: Template and fields of a problem's message -> the monotonic time at which it was logged last.
+        self._last_logged_at: dict[str, float] = {}
         #: Problem code -> number of problems since the start.
         self._problem_counts: Counter[str] = Counter()
-        self._notifier = Notifier()
+        self._notifier = SystemdNotifier()
         self._metrics = Metrics()
         self._socket_server: SocketServer | None = None
         #: The configuration of the running daemon; None while no requests of other users are accepted.
         self._config: Config | None = None
         self._next_socket_check = 0.0
-        #: Name of each accessory that fails at present -> the reason that was reported.
-        self._failed_accessories: dict[str, str] = {}
+        #: Name of each optional feature that fails at present -> the reason that was reported.
+        self._failure_reasons: dict[str, str] = {}
 
     def stop(self) -> None:
         """Ask the service to end after the work in hand; return at once.
@@ -101,10 +101,10 @@ class Service:
         the service tries again.
         """
         config = self._load_config()
-        archive: Archive | None = self._open(config)
+        archive: Archive | None = self._open_archive(config)
         try:
             while not self._stopping.is_set():
-                archive = archive or self._await_archive(config)
+                archive = archive or self._wait_for_archive(config)
                 if archive is not None:
                     self._run_daemon(archive, config)
                     archive.close()
@@ -115,17 +115,17 @@ class Service:
             if archive is not None:
                 archive.close()
             self._metrics.close()
-            self._notifier.stopping()
+            self._notifier.notify_stopping()
 
-    def _open(self, config: Config) -> Archive:
-        """Open the configured archive, and report each repair; the caller closes the archive.
+    def _open_archive(self, config: Config) -> Archive:
+        """Open the configured archive, and report each repair that this made; the caller closes the archive.
 
         Raises ArchiverError, OSError or sqlite3.Error if the archive cannot be opened.
         """
         return Archive(config.archive, notify=lambda text: self._report("{text}", text=text))
 
     def _run_daemon(self, archive: Archive, config: Config) -> None:
-        """Run a daemon on an open archive until the daemon ends; report why, unless it was told to end.
+        """Run a daemon on an open archive until it ends, and report why it ended, unless it was told to.
 
         Raises the daemon's ArchiverError, OSError or sqlite3.Error if no daemon of this service has started yet.
         """
@@ -147,10 +147,10 @@ class Service:
         except FolderRemounted:
             self._report("What is mounted at {path} has changed.", path=config.watch)
         except ArchiverError as error:
-            self._wait_or_raise(error)
+            self._wait_unless_first_start(error)
             self._report(error.message, problem=error.code)
         except (OSError, sqlite3.Error) as error:
-            self._wait_or_raise(error)
+            self._wait_unless_first_start(error)
             report_system_error(self._report, error, config.archive, problem="storage")
         finally:
             self._daemon = None
@@ -158,7 +158,7 @@ class Service:
     def _create_daemon(self, archive: Archive, config: Config) -> Daemon:
         """Create the daemon that :meth:`stop` and :meth:`reload` reach from now on; the caller runs it."""
         daemon = Daemon(
-            archive, config, self._report, self._settle_seconds, self._lock_timeout, self._report_progress
+            archive, config, self._report, self._settle_seconds, self._lock_timeout, self._on_heartbeat
         )
         self._daemon = daemon
         # A request that arrived before the daemon existed has not reached it.
@@ -176,34 +176,34 @@ class Service:
         # The daemon holds its lock by now, so the socket that is replaced belongs to no other running daemon.
         open_resources.callback(self._close_socket)
         self._config = config
-        self._try_socket()
-        self._has_started = True
-        self._notifier.ready(f"Watching {config.watch}")
+        self._try_to_open_socket()
+        self._has_daemon_started = True
+        self._notifier.notify_ready(f"Watching {config.watch}")
 
-    def _wait_or_raise(self, error: Exception) -> None:
+    def _wait_unless_first_start(self, error: Exception) -> None:
         """Pause before the next attempt to run a daemon.  Raises ``error`` if no daemon has started yet.
 
         At the first start an administrator is there to read the error.  A later failure may be temporary.
         """
-        if not self._has_started:
+        if not self._has_daemon_started:
             raise error
         self._stopping.wait(_RETRY_SECONDS)
 
-    def _await_archive(self, config: Config) -> Archive | None:
+    def _wait_for_archive(self, config: Config) -> Archive | None:
         """Open the archive once its volume is back; return None if a stop or a reload comes first.
 
         The caller closes the archive.
         """
         while not self._stopping.is_set() and not self._reloading:
             try:
-                return self._open(config)
+                return self._open_archive(config)
             except StorageError as error:
                 # The archive is back, but damaged or replaced: a person has to look.
                 self._report(error.message, problem=error.code)
             except (ArchiverError, OSError, sqlite3.Error):
                 # The volume is still missing.  That was reported when it vanished.
                 pass
-            self._notifier.alive()
+            self._notifier.notify_watchdog()
             self._stopping.wait(_RETRY_SECONDS)
         return None
 
@@ -213,7 +213,7 @@ class Service:
         If the new configuration is unusable, the reason is reported and ``old_config`` is returned.
         """
         self._reloading = False
-        self._notifier.reloading()
+        self._notifier.notify_reloading()
         try:
             new_config = self._load_config()
             if new_config.archive != old_config.archive:
@@ -242,39 +242,44 @@ class Service:
             return
         folder_access = open_access(new_config.watch, new_config.archive)
         try:
-            with contextlib.closing(self._open(new_config)) as archive:
-                changed_watch_path(archive, new_config, folder_access)
+            with contextlib.closing(self._open_archive(new_config)) as archive:
+                check_watch_path_change(archive, new_config, folder_access)
         except (OSError, sqlite3.Error):
             # The archive cannot be read.  The next daemon fails for the same reason, and reports it.
             return
         finally:
             folder_access.close()
 
-    def _report_progress(self) -> None:
-        """Notify systemd's watchdog; update the metrics and check the socket when they are due.
+    def _on_heartbeat(self) -> None:
+        """Notify systemd's watchdog; publish the metrics and check the socket, each if it is due.
 
         The daemon calls this again and again while its work makes progress.
         """
-        self._notifier.alive()
+        self._notifier.notify_watchdog()
         daemon = self._daemon
-        if daemon is not None and self._metrics.is_due():
-            self._metrics.postpone()
+        if daemon is not None and self._metrics.is_update_due():
+            self._metrics.schedule_next_update()
             metrics = self._metrics
-            self._try_accessory(
-                "metrics", "figures", "", lambda: metrics.update(daemon.gauges(), self._problem_counts)
+            self._try_optional_feature(
+                "metrics",
+                "figures",
+                "",
+                lambda: metrics.replace_gauges(daemon.measure_gauges(), self._problem_counts),
             )
-            self._try_accessory("metrics", "metrics.listen", metrics.address, metrics.listen)
-            self._try_accessory("metrics", "metrics.textfile", metrics.textfile, metrics.write)
+            self._try_optional_feature(
+                "metrics", "metrics.listen", metrics.endpoint_address, metrics.open_endpoint
+            )
+            self._try_optional_feature("metrics", "metrics.textfile", metrics.textfile, metrics.write_textfile)
         if self._config is not None and clock.monotonic() >= self._next_socket_check:
-            self._try_socket()
+            self._try_to_open_socket()
 
-    # --- accessories: archiving goes on without them
+    # --- optional features: archiving goes on without the metrics and the socket
 
-    def _try_socket(self) -> None:
-        """Serve requests of other users if possible, and schedule the next check of the socket; never raises."""
+    def _try_to_open_socket(self) -> None:
+        """Ensure that other users' requests are served, and schedule the next check; reports a failure."""
         self._next_socket_check = clock.monotonic() + UPDATE_SECONDS
         socket_path = self._config and self._config.archive / SOCKET_NAME
-        self._try_accessory("socket", "socket", socket_path, self._ensure_socket_server)
+        self._try_optional_feature("socket", "socket", socket_path, self._ensure_socket_server)
 
     def _ensure_socket_server(self) -> None:
         """Serve requests of other users while a daemon runs; raises OSError if no socket can be opened.
@@ -294,42 +299,42 @@ class Service:
             self._socket_server.close()
         self._socket_server = self._config = None
 
-    def _try_accessory(
-        self, problem_code: str, accessory_name: str, address: object, work: Callable[[], object]
+    def _try_optional_feature(
+        self, problem_code: str, feature_name: str, address: object, task: Callable[[], object]
     ) -> None:
-        """Run ``work`` for an accessory.  Never raises, because archiving goes on without accessories.
+        """Run ``task`` for an optional feature.  Never raises, because archiving goes on without the feature.
 
         A failure is reported when it begins, when its reason changes, and when it is over.  In between it is only
-        counted under ``problem_code``.  ``address``, for the message, is the path or endpoint of the accessory.
-        The caller tries again in a few seconds.
+        counted under ``problem_code``.  ``address``, for the message, is the path or endpoint of the feature.  The
+        caller tries again in a few seconds.
         """
         try:
-            work()
+            task()
         except Exception as error:
             # The Prometheus library raises errors of any class.
             reason = str(getattr(error, "strerror", None) or error)
-            if self._failed_accessories.get(accessory_name) == reason:
+            if self._failure_reasons.get(feature_name) == reason:
                 self._problem_counts[problem_code] += 1
                 return
-            self._failed_accessories[accessory_name] = reason
+            self._failure_reasons[feature_name] = reason
             self._report(
                 "Archiving goes on without {what} {where} ({reason}). Nothing was lost. It is tried again every "
                 "{seconds:g} s.",
                 problem=problem_code,
-                what=accessory_name,
+                what=feature_name,
                 where=address,
                 reason=reason,
                 seconds=UPDATE_SECONDS,
             )
         else:
-            if self._failed_accessories.pop(accessory_name, None):
-                self._report("Again with {what}.", what=accessory_name)
+            if self._failure_reasons.pop(feature_name, None):
+                self._report("Again with {what}.", what=feature_name)
 
     def _report(self, template: str | LazyMessage, /, *, problem: str = "", **fields: object) -> None:
         """Log a message, as a :class:`~archiver.errors.Reporter`; safe on every thread.
 
         ``problem`` is the code of a problem, empty for any other message.  Each problem is counted.  It is logged,
-        and remembered for ``archiver status``, unless the same message was logged in the last _REPEAT_SECONDS.
+        and remembered for ``archiver status``, unless it was logged in the last ``_REPEAT_PAUSE_SECONDS``.
         """
         message = message_from(template, fields)
         if problem:
@@ -338,11 +343,11 @@ class Service:
                 sorted((name, str(value)) for name, value in message.fields.items())
             )
             now = clock.monotonic()
-            if now - self._reported_at.get(report_key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
+            if now - self._last_logged_at.get(report_key, -_REPEAT_PAUSE_SECONDS) < _REPEAT_PAUSE_SECONDS:
                 return
-            if len(self._reported_at) > _MAX_REMEMBERED:
-                self._reported_at.clear()
-            self._reported_at[report_key] = now
+            if len(self._last_logged_at) > _MAX_REMEMBERED:
+                self._last_logged_at.clear()
+            self._last_logged_at[report_key] = now
             if self._daemon is not None:
                 self._daemon.remember_problem(problem, message)
         self._log(message, problem=problem)

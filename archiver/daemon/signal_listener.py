@@ -23,12 +23,12 @@ class SignalListener:
     The handlers that do nothing stay after the context: a second Ctrl-C must not interrupt the end of the program.
     """
 
-    def __init__(self, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
+    def __init__(self, signal_actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
         """Open the pipe, which the context closes.
 
-        Each of ``actions`` is called on the listening thread, once for each delivery of its signal.
+        Each of ``signal_actions`` is called on the listening thread, once for each delivery of its signal.
         """
-        self._actions = {int(number): action for number, action in actions.items()}
+        self._signal_actions = {int(signal_number): action for signal_number, action in signal_actions.items()}
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
         self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
 
@@ -38,12 +38,12 @@ class SignalListener:
         os.set_blocking(self._write_end, False)
         self._thread.start()
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
-        for number in self._actions:
-            signal.signal(number, _do_nothing)
+        for signal_number in self._signal_actions:
+            signal.signal(signal_number, _do_nothing)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Act on the signals that have arrived, then end the thread and close the pipe."""
         signal.set_wakeup_fd(-1)
@@ -55,11 +55,11 @@ class SignalListener:
     def _listen(self) -> None:
         """Call the action of each signal until the pipe is closed; the target of the thread."""
         while signal_numbers := os.read(self._read_end, _READ_BYTES):
-            for number in signal_numbers:
+            for signal_number in signal_numbers:
                 # Signals with handlers of other modules arrive too, for example a change of the terminal's size.
-                if number in self._actions:
-                    self._actions[number]()
+                if signal_number in self._signal_actions:
+                    self._signal_actions[signal_number]()
 
 
-def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+def _do_nothing(_signal_number: int, _frame: FrameType | None) -> None:
     """Handle a signal by doing nothing: without a handler, the interpreter does not write the signal's number."""

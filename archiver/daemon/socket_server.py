@@ -41,7 +41,7 @@ _CLOSING_CHECK_SECONDS = 0.5
 _MAX_LOCK_TIMEOUT = 300.0
 #: ``struct ucred`` of unix(7), which SO_PEERCRED fills: pid, uid and gid.
 _PEER_CREDENTIALS = struct.Struct("3i")
-#: The socket option for the peer's supplementary groups, unix(7); the module ``socket`` has no name for it.
+#: The socket option for a caller's supplementary groups, unix(7); the module ``socket`` has no name for it.
 _SO_PEERGROUPS = 59
 #: getsockopt(2) fails for a caller with more groups, and the user database is read instead.
 _MAX_GROUPS = 256
@@ -51,7 +51,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def grant_group_access(config: Config, report: Reporter) -> None:
-    """Let the owner and the reading group, and nobody else, read the archive's files.
+    """Let the owner and the group access.read_group, and nobody else, read the archive's files.
 
     Sets the umask of the process, so that its future files get the same permissions.  A failure is reported, and
     archiving goes on with the old permissions.
@@ -101,11 +101,11 @@ class SocketServer:
         # Import all actions now: an upgrade of the package must not mix with the running release.
         all_actions()
         self._is_closing = threading.Event()
-        self._listening_socket = _open_socket(config.archive)
+        self._listening_socket = _open_listening_socket(config.archive)
         self._socket_inode = os.lstat(config.archive / protocol.SOCKET_NAME).st_ino
         self._thread_pool = ThreadPoolExecutor(_THREAD_COUNT, "reception")
         self._free_threads = threading.Semaphore(_THREAD_COUNT)
-        self._accepting_thread = threading.Thread(target=self._accept_callers, name="reception", daemon=True)
+        self._accepting_thread = threading.Thread(target=self._accept_connections, name="reception", daemon=True)
         self._accepting_thread.start()
 
     def close(self) -> None:
@@ -127,40 +127,40 @@ class SocketServer:
             # The socket was removed, or the disk is gone.  The service opens a new socket as soon as it can.
             return False
 
-    def _accept_callers(self) -> None:
-        """Hand each caller to a free thread until the server closes; the target of the accepting thread."""
+    def _accept_connections(self) -> None:
+        """Hand each connection to a free thread until the server closes; the target of the accepting thread."""
         while not self._is_closing.is_set():
             if not self._free_threads.acquire(timeout=_CLOSING_CHECK_SECONDS):
                 continue
             try:
-                peer, _ = self._listening_socket.accept()
+                connection, _ = self._listening_socket.accept()
             except OSError:
                 # No caller came before the timeout, or the caller went away again.
                 self._free_threads.release()
                 continue
-            self._thread_pool.submit(self._serve_caller, peer)
+            self._thread_pool.submit(self._serve_connection, connection)
 
-    def _serve_caller(self, peer: socket.socket) -> None:
+    def _serve_connection(self, connection: socket.socket) -> None:
         """Answer one request, close the connection, and mark the thread as free again."""
         try:
-            with peer:
-                _send_reply(peer, self._answer_request(peer))
+            with connection:
+                _send_reply(connection, self._answer_request(connection))
         except OSError:
             # The caller went away before the reply.  The action is done all the same, and journalled.
             return
         finally:
             self._free_threads.release()
 
-    def _answer_request(self, peer: socket.socket) -> dict[str, Any]:
+    def _answer_request(self, connection: socket.socket) -> dict[str, Any]:
         """Read a request and carry it out; return the reply, with a result or an encoded error.
 
         Never raises: whatever goes wrong is part of the reply.
         """
         try:
-            actor = self._admit(peer)
-            read_exactly = _request_reader(peer)
+            actor = self._authorize_caller(connection)
+            read_exactly = _request_reader(connection)
             message = protocol.ActionMessage.decode(protocol.read_message(read_exactly))
-            return {"result": self._perform(actor, message, read_exactly)}
+            return {"result": self._perform_action(actor, message, read_exactly)}
         except ArchiverError as error:
             return protocol.encode_error(error)
         except (protocol.BadMessage, UnicodeError) as error:
@@ -180,16 +180,19 @@ class SocketServer:
                 )
             )
 
-    def _admit(self, peer: socket.socket) -> Actor:
-        """Return the user at the other end of the connection, if this user may act on the archive.
+    def _authorize_caller(self, connection: socket.socket) -> Actor:
+        """Return the user at the other end of the connection; raises StorageError unless this user may act.
 
-        Root, the service's own user and the members of access.act_group may.  For anyone else the refusal is noted
-        for the journal, and StorageError is raised.
+        Root, the service's own user and the members of access.act_group may act on the archive.  The refusal of
+        anyone else is noted for the journal.
         """
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
         _, uid, gid = _PEER_CREDENTIALS.unpack(credentials)
         actor = users.user_with_id(uid)
-        if uid in (0, os.geteuid()) or self._allowed_group_id() in {gid, *_peer_groups(peer, uid, gid)}:
+        if uid in (0, os.geteuid()) or self._act_group_id() in {
+            gid,
+            *_supplementary_group_ids(connection, uid, gid),
+        }:
             return actor
         _note_refusal(self._config.archive, uid)
         raise StorageError(
@@ -199,15 +202,15 @@ class SocketServer:
             path=self._config.archive,
         )
 
-    def _allowed_group_id(self) -> int:
-        """Return the id of access.act_group; -1, which is no group's id, without a group that exists."""
+    def _act_group_id(self) -> int:
+        """Return the id of access.act_group; -1, which no group has, if the setting is empty or names no group."""
         try:
             return grp.getgrnam(self._config.act_group).gr_gid if self._config.act_group else -1
         except KeyError:
             # The group does not exist, so no caller is a member.
             return -1
 
-    def _perform(
+    def _perform_action(
         self, actor: Actor, message: protocol.ActionMessage, read_exactly: Callable[[int], bytes]
     ) -> dict[str, Any]:
         """Carry out a request in the name of ``actor``, and return the result for the reply.
@@ -220,7 +223,8 @@ class SocketServer:
         archive = Archive(self._config.archive, actor=actor)
         try:
             with _received_attachment(message.attachment_size, read_exactly, archive.spool) as attachment:
-                # The caller chose the number.  The comparison is false for NaN too, as it has to be.
+                # The caller chose the number, which may even be NaN: the comparison is false for that, as it must
+                # be.
                 is_acceptable = 0 <= message.lock_timeout <= _MAX_LOCK_TIMEOUT
                 lock_timeout = float(message.lock_timeout) if is_acceptable else _MAX_LOCK_TIMEOUT
                 context = ActionContext(archive, self._config, lock_timeout, attachment)
@@ -229,17 +233,17 @@ class SocketServer:
             archive.close()
 
 
-def _open_socket(archive: Path) -> socket.socket:
-    """Return a new listening socket in the archive's folder, in place of an old one; raises OSError.
+def _open_listening_socket(archive_folder: Path) -> socket.socket:
+    """Replace the socket in the archive's folder by a new one, and return it, listening; raises OSError.
 
     accept() raises TimeoutError after ``_CLOSING_CHECK_SECONDS`` without a caller.  The caller of this function
     closes the socket, and removes its file.
     """
-    socket_path = archive / protocol.SOCKET_NAME
+    socket_path = archive_folder / protocol.SOCKET_NAME
     socket_path.unlink(missing_ok=True)
     listening_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with protocol.short_socket_path(archive) as short_path:
+        with protocol.short_socket_path(archive_folder) as short_path:
             listening_socket.bind(short_path)
         # Every user may connect, because the server checks the user of each connection itself.
         socket_path.chmod(0o666)
@@ -251,13 +255,13 @@ def _open_socket(archive: Path) -> socket.socket:
     return listening_socket
 
 
-def _peer_groups(peer: socket.socket, uid: int, gid: int) -> set[int]:
-    """Return the ids of a caller's supplementary groups, from the kernel or else from the user database.
+def _supplementary_group_ids(connection: socket.socket, uid: int, gid: int) -> set[int]:
+    """Return the ids of a caller's supplementary groups: from the kernel or, failing that, the user database.
 
     ``uid`` and ``gid`` are the caller's user and primary group.
     """
     try:
-        encoded_ids = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUP_ID_BYTES * _MAX_GROUPS)
+        encoded_ids = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUP_ID_BYTES * _MAX_GROUPS)
         return set(struct.unpack(f"{len(encoded_ids) // _GROUP_ID_BYTES}I", encoded_ids))
     except OSError:
         # The kernel is older than the option, or the caller has too many groups: read the user database below.
@@ -269,10 +273,11 @@ def _peer_groups(peer: socket.socket, uid: int, gid: int) -> set[int]:
         return set()
 
 
-def _request_reader(peer: socket.socket) -> Callable[[int], bytes]:
-    """Return a function that reads exactly as many bytes as it is told, with one deadline for all of its calls.
+def _request_reader(connection: socket.socket) -> Callable[[int], bytes]:
+    """Return a function that reads exactly the given number of bytes of a request.
 
-    The function raises BadMessage if the deadline passes or the caller goes away.
+    All calls together have ``_REQUEST_SECONDS``.  The function raises BadMessage if that time is over, or if the
+    caller goes away.
     """
     deadline = clock.monotonic() + _REQUEST_SECONDS
 
@@ -281,9 +286,9 @@ def _request_reader(peer: socket.socket) -> Callable[[int], bytes]:
         remaining_seconds = deadline - clock.monotonic()
         if remaining_seconds <= 0:
             raise protocol.BadMessage("it came too slowly")
-        peer.settimeout(remaining_seconds)
+        connection.settimeout(remaining_seconds)
         try:
-            return peer.recv(byte_count)
+            return connection.recv(byte_count)
         except TimeoutError:
             raise protocol.BadMessage("it came too slowly") from None
         except OSError as error:
@@ -296,7 +301,9 @@ def _request_reader(peer: socket.socket) -> Callable[[int], bytes]:
 def _received_attachment(
     size: int | None, read_exactly: Callable[[int], bytes], spool: Path
 ) -> Iterator[IO[bytes] | None]:
-    """Receive an attachment of ``size`` bytes, and yield it as an open file at its beginning; None if ``size`` is.
+    """Receive an attachment of ``size`` bytes, and yield it as an open file, at its beginning.
+
+    Yields None if ``size`` is None, because the request has no attachment.
 
     The file is in the folder ``spool`` without a name, so that it vanishes at the end of the block and in a crash.
 
@@ -315,15 +322,15 @@ def _received_attachment(
         yield attachment_file
 
 
-def _send_reply(peer: socket.socket, reply: dict[str, Any]) -> None:
-    """Send a reply; raises OSError if the caller does not receive it.  A result that is too long is left out."""
-    peer.settimeout(_REQUEST_SECONDS)
+def _send_reply(connection: socket.socket, reply: dict[str, Any]) -> None:
+    """Send a reply; raises OSError if the caller does not receive it.  A result too long to send is left out."""
+    connection.settimeout(_REQUEST_SECONDS)
     try:
         encoded_reply = protocol.encode_message(reply)
     except protocol.BadMessage:
         # The result is too long for a message.  The action is done, so the reply must not be an error.
         encoded_reply = protocol.encode_message({"result": {}})
-    peer.sendall(encoded_reply)
+    connection.sendall(encoded_reply)
 
 
 def _note_refusal(archive: Path, uid: int) -> None:

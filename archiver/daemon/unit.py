@@ -13,23 +13,29 @@ _OPTIONAL = "-"
 
 
 def render_unit(
-    program: Path, config_file: Path, archive: Path, watch: Path, user_name: str, writable_folders: list[Path]
+    program: Path,
+    config_file: Path,
+    archive_folder: Path,
+    watched_folder: Path,
+    user_name: str,
+    writable_folders: list[Path],
 ) -> str:
     """Return the text of the unit that runs ``program`` with ``config_file``, as the user ``user_name``.
 
-    The service may write the archive and those of ``writable_folders`` that exist, and only read ``watch``.
+    The service may write the archive and those of ``writable_folders`` that exist, and only read
+    ``watched_folder``.
 
     Raises ConfigError for a path that a unit file cannot hold.
     """
     unit_template = resources.files("archiver.daemon").joinpath("archiver.service").read_text("utf-8")
-    writable_paths = [_quote_path(archive), *(_quote_path(path, _OPTIONAL) for path in writable_folders)]
+    writable_paths = [_quote_path(archive_folder), *(_quote_path(path, _OPTIONAL) for path in writable_folders)]
     return unit_template.format(
         command=_quote_argument(program),
         config=_quote_argument(config_file),
         writes=" ".join(writable_paths),
         # The service starts without the watched folder, and waits for it.
-        watch=_quote_path(watch, _OPTIONAL),
-        mounts=" ".join(_quote_path(path) for path in (archive, watch)),
+        watch=_quote_path(watched_folder, _OPTIONAL),
+        mounts=" ".join(_quote_path(path) for path in (archive_folder, watched_folder)),
         user=user_name,
     )
 

@@ -1,24 +1,45 @@
-"""Look after the daemon's own process and archive: apply [sensitive] patterns, and return memory."""
+"""Small tasks at the daemon's start and in its idle times: promises, [sensitive] patterns, and memory."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from archiver.config.settings import Config
+from archiver.errors import Reporter
 from archiver.intake.pipeline import Pipeline
 from archiver.intake.snapshot import Snapshot
+from archiver.retention import unread
+from archiver.retention.policy import new_promises, policy_in_force
 from archiver.store import sensitive
 from archiver.store.archive import Archive
 from archiver.store.fsync import release_memory
+from archiver.store.writer import Draft
 
 #: With more pending files than this, the allocator keeps enough memory afterwards to make returning it worthwhile.
 _MEMORY_RELEASE_PATHS = 5000
 
 
-def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:
-    """Apply the [sensitive] patterns, if they have changed, to materials that are archived already.
+def report_unread_events(archive: Archive, report: Reporter) -> None:
+    """Report each problem that follows from events of the journal that cannot be read; raises sqlite3.Error."""
+    for reason in unread.describe_problems(archive.index.unread()):
+        report("Attention: {reason}.", problem="journal", reason=reason)
 
-    The patterns that were applied last are in ``state.db``.
+
+def journal_new_promises(archive: Archive, config: Config, journal: Callable[[Draft], None]) -> None:
+    """Journal, through ``journal``, the retention that the configuration promises beyond the journalled promises.
+
+    A promise is a journalled retention period, which can be made longer but never shorter.
+    """
+    promises = archive.index.promises()
+    if promised := new_promises(policy_in_force(config, promises), config, promises):
+        journal(Draft("retention", promised))
+
+
+def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapshot) -> None:
+    """If the [sensitive] patterns have changed, let only the owner read the archived materials that match them.
+
+    ``state.db`` holds the patterns that were applied last.
     """
     encoded_patterns = json.dumps(config.sensitive)
     if encoded_patterns != (snapshot.meta("sensitive") or "[]"):
@@ -32,10 +53,10 @@ class MemoryReleaser:
     def __init__(self, pipeline: Pipeline) -> None:
         """Watch the number of pending paths of ``pipeline``."""
         self._pipeline = pipeline
-        #: Many paths were pending since memory was returned last.
+        #: True if many paths have been pending since memory was returned last.
         self._had_many_paths = False
 
-    def release_if_idle(self) -> None:
+    def release_memory_if_idle(self) -> None:
         """Return memory once nothing is pending any more.  The daemon calls this at every turn."""
         if self._pipeline.pending_count > _MEMORY_RELEASE_PATHS:
             self._had_many_paths = True

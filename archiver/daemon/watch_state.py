@@ -1,4 +1,7 @@
-"""The states of the watch on the folder, and the reasons for missing events, as ``state.db`` keeps them."""
+"""The states of the watch on the folder, and the reasons for missing events, as ``state.db`` keeps them.
+
+A *watch* is a request to the kernel (inotify) to report each change in a folder as an event.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,24 @@ from dataclasses import dataclass
 
 from archiver.errors import LazyMessage
 
-# The states, as ``state.db`` and the metrics hold them.
+# The states.  The values are stored in ``state.db`` and published as metrics, so they keep older words.
 EVENTS = "events"  # every change raises an event
-PARTLY = "partly"  # some folders are not watched, and are only scanned
+PARTIAL = "partly"  # some folders are not watched, and are only scanned
 POLLING = "polling"  # the filesystem gives no events, so the folder is scanned often
-SCANS = "scans"  # the kernel grants no watch, so the folder is scanned often
-DEAF = "deaf"  # there is a watch, but events stopped arriving
+SCANS_ONLY = "scans"  # the kernel grants no watch, so the folder is scanned often
+STALLED = "deaf"  # there is a watch, but its events no longer arrive
 MISSING = "missing"  # there is no folder
 
 NO_EVENTS = LazyMessage.define("{value} gives no events", code="watch.no-events")
-NO_WATCH = LazyMessage.define("the kernel grants no watch: {value}", code="watch.no-watch")
-NOT_ALL = LazyMessage.define(
+WATCH_REFUSED = LazyMessage.define("the kernel grants no watch: {value}", code="watch.no-watch")
+FOLDERS_UNWATCHED = LazyMessage.define(
     "{value} folders are not watched; raise fs.inotify.max_user_watches", code="watch.folders-unwatched"
 )
-TOO_FAR = LazyMessage.define("{value} folders lie too deep to be watched", code="watch.folders-too-deep")
-NOT_HEARD = LazyMessage.define("events do not arrive", code="watch.events-lost")
-_REASONS = {reason.code: reason for reason in (NO_EVENTS, NO_WATCH, NOT_ALL, TOO_FAR, NOT_HEARD)}
+FOLDERS_TOO_DEEP = LazyMessage.define("{value} folders lie too deep to be watched", code="watch.folders-too-deep")
+EVENTS_LOST = LazyMessage.define("events do not arrive", code="watch.events-lost")
+_REASONS = {
+    reason.code: reason for reason in (NO_EVENTS, WATCH_REFUSED, FOLDERS_UNWATCHED, FOLDERS_TOO_DEEP, EVENTS_LOST)
+}
 #: Sentence that an earlier release left in ``state.db`` -> code of the reason; these sentences never change.
 _FORMER_SENTENCES = {
     "{value} gives no events": "watch.no-events",
@@ -34,23 +39,23 @@ _FORMER_SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """How changes of the folder become known, and the reason if events are missing."""
+    """How the daemon learns of changes in the folder, and the reason if events are missing."""
 
     code: str  # one of the states above; empty while nothing is watched
-    reason: LazyMessage | None = None  # one of the reasons above; None without missing events
-    value: str = ""  # for the field ``{value}`` of the reason
+    reason: LazyMessage | None = None  # one of the reasons above; None if no events are missing
+    reason_value: str = ""  # for the field ``{value}`` of the reason
 
 
-def watch_reason(stored_reason: str, value: str) -> LazyMessage:
-    """Return the sentence for a reason in ``state.db``, with ``value`` in its field.
+def watch_reason_message(stored_reason: str, reason_value: str) -> LazyMessage:
+    """Return the sentence for a reason in ``state.db``, with ``reason_value`` in its field ``{value}``.
 
-    ``stored_reason`` is a code, or the sentence that an earlier release stored.  A code that only a newer release
-    knows stands for itself.
+    ``stored_reason`` is a code, or the sentence that an earlier release stored.  A code that this release does not
+    know, because a newer one stored it, is returned as "CODE: VALUE".
     """
     code = _FORMER_SENTENCES.get(stored_reason, stored_reason)
     reason = _REASONS.get(code)
     return (
-        LazyMessage("{code}: {value}", code=code, value=value)
+        LazyMessage("{code}: {value}", code=code, value=reason_value)
         if reason is None
-        else reason.with_fields(value=value)
+        else reason.with_fields(value=reason_value)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from archiver.config.settings import Config
@@ -12,30 +12,30 @@ from archiver.daemon.watch_state import WatchState
 from archiver.errors import LazyMessage, Reporter
 from archiver.intake.folder import mounts
 from archiver.intake.folder.access import ChildAccess, open_access
-from archiver.intake.folder.canary import Canary
 from archiver.intake.folder.presence import FolderPresence
-from archiver.intake.folder.watcher import Hint, Watcher
+from archiver.intake.folder.probe_schedule import ProbeSchedule
+from archiver.intake.folder.watcher import Hint, Watcher, read_watch_limit
 from archiver.intake.path_reasons import UNREADABLE_FOLDER
 from archiver.intake.scan import ScanResult
 from archiver.intake.snapshot import Snapshot
 from archiver.store import names
-from archiver.store.events.capture_events import WatchedFolderLost, WatchWentDeaf
+from archiver.store.events.capture_events import WatchedFolderLost, WatchStalled
 from archiver.store.writer import Draft
 
-_WATCH_LIMIT_FILE = Path("/proc/sys/fs/inotify/max_user_watches")
 #: A watch is requested by path, and the kernel refuses a longer path: PATH_MAX without the slash and the NUL.
 _MAX_PATH_BYTES = 4094
 #: The limit to suggest if the present one is lower: the default of recent kernels on machines with much memory.
 _SUGGESTED_WATCHES = 524_288
-#: Shorter, and a folder created during a scan, whose watch begins a moment later, is reported as not watched.
-_GRACE_SECONDS = 2.0
+#: From a scan to the report of the folders that it found unwatched. Shorter, and a folder created during the scan,
+#: whose watch begins a moment later, is reported. Longer, and the administrator hears of the kernel's limit late.
+_UNWATCHED_GRACE_SECONDS = 2.0
 
 
 class WatchedFolder:
-    """Watch one folder: detect its absence, lost events, and a *deaf* watch, whose events stopped arriving.
+    """Watch one folder: detect its absence, lost events, and a *stalled* watch, whose events no longer arrive.
 
-    Owns the watch, and the children that read a network mount; :meth:`close` ends them.  ``state`` is one of the
-    codes in :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
+    Owns the watch, and the child processes that read a remote mount; :meth:`close` ends them.  ``state`` is one of
+    the codes in :mod:`archiver.daemon.watch_state`, and empty before the first watch; ``state.db`` keeps it for
     ``archiver status``.  Times are monotonic seconds.
     """
 
@@ -45,12 +45,12 @@ class WatchedFolder:
         snapshot: Snapshot,
         probe_folder: Path,
         report: Reporter,
-        append: Callable[[Draft], None],
+        journal: Callable[[Draft], None],
     ) -> None:
         """Open access to the folder, which may be missing; nothing is watched before :meth:`ensure_watched`.
 
-        ``probe_folder`` is a folder in the archive, created if missing, in which events are made to test the
-        watch.  ``append`` journals an event.
+        ``probe_folder`` is a folder in the archive, created if missing, in which probe events are made: changes
+        whose events show that events arrive.  ``journal`` writes an event to the journal.
 
         Raises ConfigError if the folder and the archive lie inside one another.
         """
@@ -58,36 +58,36 @@ class WatchedFolder:
         self._snapshot = snapshot
         self._probe_folder = probe_folder
         self._report = report
-        self._append = append
+        self._journal = journal
         self.access = open_access(config.watch, config.archive)
         self._presence = FolderPresence(os.fsencode(config.watch), self.access, snapshot)
-        self._network_mount = self._find_network_mount()
+        self._remote_mount = self._find_remote_mount()
         self._watcher: Watcher | None = None
-        self._canary = Canary()
+        self._probe_schedule = ProbeSchedule()
         #: The identity of the folder at the start of the watch; None before.
         self._watched_identity: str | None = None
         #: The kernel's limit at the start of the watch, as text; empty if it cannot be read.
         self._watch_limit = ""
-        #: Inode -> path of folders that a scan met without a watch, and that are not reported yet.
+        #: Inode -> path of folders that a scan found unwatched, and that are not reported yet.
         self._unwatched_folders: dict[int, bytes] = {}
-        #: The time at which these folders are checked once more.
+        #: The time at which these folders are checked again, and reported if they are still unwatched.
         self._unwatched_check_at = 0.0
         self.state = ""
 
     @property
-    def scan_seconds(self) -> float:
-        """Return the seconds between two scans of everything: fewer where events cannot be trusted."""
-        return self._config.scan_minutes * 60 if self.state == watch_state.EVENTS else self._config.poll_seconds
+    def scan_interval_seconds(self) -> float:
+        """Return the seconds between two full scans: few, unless every change raises an event."""
+        return self._config.scan_minutes * 60 if self.expects_events else self._config.poll_seconds
 
     @property
     def expects_events(self) -> bool:
-        """Return True if every change should raise an event."""
+        """Return True if every change raises an event, as far as is known."""
         return self.state == watch_state.EVENTS
 
     @property
-    def is_reached_as_before(self) -> bool:
-        """Return True if the folder still has to be read as chosen at the start: directly, or by children."""
-        return (self._find_network_mount() is not None) == isinstance(self.access, ChildAccess)
+    def is_access_still_suitable(self) -> bool:
+        """Return False once a remote filesystem was mounted or unmounted, so that another access is needed."""
+        return (self._find_remote_mount() is not None) == isinstance(self.access, ChildAccess)
 
     # --- presence
 
@@ -99,40 +99,42 @@ class WatchedFolder:
         """Accept the folder on another mount than before, because it has moved on purpose."""
         self._presence.allow_other_mount()
 
-    def remember(self) -> None:
-        """Record the folder, which was just scanned, as the watched folder from now on."""
-        self._presence.remember()
+    def record_scanned_folder(self) -> None:
+        """Record that the folder was just scanned, so that it is the watched folder from now on."""
+        self._presence.record_scanned_folder()
 
-    def report_missing(self) -> None:
-        """Stop watching a folder that has vanished; report and journal that, but only once."""
+    def handle_missing_folder(self) -> None:
+        """Stop watching the vanished folder, and report and journal that, unless this was done before."""
         if self.state == watch_state.MISSING:
             return
-        self.unwatch()
+        self.stop_watching()
         self._report(
             "The watched folder {path} is missing. Nothing archived was lost. Waiting until it is back.",
             problem="folder",
             path=self._config.watch,
         )
-        self._append(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
-        self._set_state(WatchState(watch_state.MISSING))
+        self._journal(Draft("watch", WatchedFolderLost(path=names.text(os.fsencode(self._config.watch)))))
+        self._store_state(WatchState(watch_state.MISSING))
 
     # --- events
 
     def ensure_watched(self) -> bool:
-        """Start watching the folder, or a folder that replaced it; return True if a scan of everything is due.
+        """Start watching the folder, or a folder that replaced it; return True if a full scan is due.
 
         Does nothing, and returns False, while the same folder is watched.  A folder that replaced it needs a new
         watch: inotify follows the inode, so after a rename it would go on watching the old folder.
         """
         if self.state not in ("", watch_state.MISSING) and self._presence.identity() == self._watched_identity:
             return False
-        self.unwatch()
+        self.stop_watching()
         self._watched_identity = self._presence.identity()
-        self._watch_limit = _read_watch_limit()
-        if self._network_mount is not None:
-            self._set_state(WatchState(watch_state.POLLING, watch_state.NO_EVENTS, self._network_mount.filesystem))
+        self._watch_limit = read_watch_limit()
+        if self._remote_mount is not None:
+            self._store_state(
+                WatchState(watch_state.POLLING, watch_state.NO_EVENTS, self._remote_mount.filesystem)
+            )
         else:
-            self._set_state(self._start_watcher())
+            self._store_state(self._start_watcher())
         self._report("Watching {path}.", path=self._config.watch)
         return True
 
@@ -153,29 +155,29 @@ class WatchedFolder:
                 reason=error.strerror,
                 seconds=self._config.poll_seconds,
             )
-            return WatchState(watch_state.SCANS, watch_state.NO_WATCH, error.strerror or "")
+            return WatchState(watch_state.SCANS_ONLY, watch_state.WATCH_REFUSED, error.strerror or "")
         self._watcher = watcher
-        # After a deaf watch, a new one counts as deaf too, until a probe event arrives.
+        # After a stalled watch, a new one counts as stalled too, until a probe event arrives.
         return (
-            WatchState(watch_state.DEAF, watch_state.NOT_HEARD)
-            if self._canary.is_deaf
+            WatchState(watch_state.STALLED, watch_state.EVENTS_LOST)
+            if self._probe_schedule.is_watch_stalled
             else WatchState(watch_state.EVENTS)
         )
 
-    def unwatch(self) -> None:
+    def stop_watching(self) -> None:
         """Stop watching; ``state`` stays unchanged."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
 
     def close(self) -> None:
-        """Stop watching, and end the children; raises sqlite3.Error, with the children not ended."""
-        self.unwatch()
-        self._set_state(WatchState(""))
+        """Stop watching, and end the child processes; raises sqlite3.Error, and they do not end then."""
+        self.stop_watching()
+        self._store_state(WatchState(""))
         self.access.close()
 
     def take_hints(self) -> set[Hint]:
-        """Return the hints since the last call; empty if nothing is watched."""
+        """Return the paths that events named since the last call; empty if nothing is watched."""
         return self._watcher.take_hints() if self._watcher is not None else set()
 
     def wait(self, seconds: float) -> bool:
@@ -197,15 +199,15 @@ class WatchedFolder:
     # --- lost events
 
     def check_for_lost_events(self, now: float) -> bool:
-        """Return True if events were lost or stopped arriving, so that a scan of everything is due.
+        """Return True if events were lost or no longer arrive, so that a full scan is due.
 
-        Makes a probe event if one is due, and starts a new watch if the old one has lost events.  ``now`` is the
-        present time.
+        Makes a probe event if one is due, and starts a new watch if the old one has lost events or is stalled.
+        ``now`` is the present time.
         """
         watcher = self._watcher
         if watcher is None:
             return False
-        if reason := watcher.loss_reason():
+        if reason := watcher.take_loss_reason():
             self._report(
                 "Events from {path} were lost ({reason}). Nothing is lost: the folder is scanned now. If this "
                 "comes often, raise fs.inotify.max_queued_events with sysctl.",
@@ -213,15 +215,15 @@ class WatchedFolder:
                 path=self._config.watch,
                 reason=reason,
             )
-            self._rewatch()
+            self._restart_watch()
             return True
-        if self._canary.notices_deafness(watcher.has_probe_arrived, now):
-            self.rewatch_after_silence()
+        if self._probe_schedule.notice_missed_probe(watcher.has_probe_arrived, now):
+            self.restart_stalled_watch()
             return True
-        if self._canary.is_probe_due(now) and not self._send_probe(watcher, now):
+        if self._probe_schedule.is_probe_due(now) and not self._send_probe(watcher, now):
             return True
-        if self.state == watch_state.DEAF and not self._canary.is_deaf:
-            self._set_state(WatchState(watch_state.EVENTS))
+        if self.state == watch_state.STALLED and not self._probe_schedule.is_watch_stalled:
+            self._store_state(WatchState(watch_state.EVENTS))
         return self._check_unwatched_folders(now)
 
     def _send_probe(self, watcher: Watcher, now: float) -> bool:
@@ -231,12 +233,12 @@ class WatchedFolder:
         """
         try:
             watcher.send_probe()
-            self._canary.note_probe_sent(now)
+            self._probe_schedule.note_probe_sent(now)
         except OSError as error:
-            # Other events do not need the probe, but a deaf watch goes unnoticed until the next scan.
-            self._canary.postpone(now)
+            # Other events do not need the probe, but a stalled watch goes unnoticed until the next scan.
+            self._probe_schedule.note_probe_failed(now)
             if isinstance(error, FileNotFoundError) and self._ensure_probe_folder() is not None:
-                self._rewatch()
+                self._restart_watch()
                 return False
             self._report_probe_problem(error)
         return True
@@ -251,7 +253,7 @@ class WatchedFolder:
         return self._probe_folder
 
     def _report_probe_problem(self, error: OSError) -> None:
-        """Report that no probe event can be made, so that a deaf watch may go unnoticed for longer."""
+        """Report that no probe event can be made, so that a stalled watch may go unnoticed for longer."""
         self._report(
             "Whether events arrive cannot be tried in {path} ({reason}). Nothing is lost: the folder is scanned "
             "all the same. Remove what lies there.",
@@ -260,65 +262,74 @@ class WatchedFolder:
             reason=error.strerror,
         )
 
-    def rewatch_after_silence(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
-        """Start a new watch because events stopped arriving; report that, and journal it the first time.
+    def restart_stalled_watch(self, missed_path: bytes | None = None, missed_count: int = 0) -> None:
+        """Replace the stalled watch by a new one; report that, and journal it unless it was stalled before.
 
-        ``missed_path`` is one of ``missed_count`` changes that a scan found although no event named them; None if
-        only a probe event is missing.
+        ``missed_path`` is a changed path that a scan found but no event named, and ``missed_count`` is the number
+        of such paths.  ``missed_path`` is None if only a probe event was missed.
         """
         self._report(
             "The watch of {path} is deaf. Nothing is lost: the folder is scanned and watched anew.",
             problem="deaf",
             path=self._config.watch,
         )
-        if self.state != watch_state.DEAF:
-            details = WatchWentDeaf()
+        if self.state != watch_state.STALLED:
+            event_details = WatchStalled()
             if missed_path is not None:
-                details = WatchWentDeaf(path=names.text(missed_path), missed=missed_count)
-            self._append(Draft("watch", details))
-        self._rewatch()
+                event_details = WatchStalled(path=names.text(missed_path), missed=missed_count)
+            self._journal(Draft("watch", event_details))
+        self._restart_watch()
 
-    def _rewatch(self) -> None:
-        """Replace the watch by a new one; events in between are lost, so a scan of everything is due."""
-        self.unwatch()
-        self._set_state(self._start_watcher())
+    def _restart_watch(self) -> None:
+        """Replace the watch by a new one; events in between are lost, so a full scan is due."""
+        self.stop_watching()
+        self._store_state(self._start_watcher())
 
-    def note_unwatched_folders(self, scan: ScanResult, now: float) -> None:
-        """Note the unwatched folders after a scan of everything; :meth:`check_for_lost_events` reports them later.
+    def note_unwatched_folders(self, full_scan: ScanResult, now: float) -> None:
+        """Note the folders without a watch after a full scan; :meth:`check_for_lost_events` reports them later.
 
-        Some of them are new, and watched a moment later.
+        They are not reported at once, because a new folder gets its watch a moment later.  Folders that cannot be
+        read are left out.
         """
         self._unwatched_folders = {}
         if self._watcher is None:
             return
-        unreadable = {item.path for item in scan.skipped if item.code == UNREADABLE_FOLDER.code}
+        unreadable = {item.path for item in full_scan.skipped if item.code == UNREADABLE_FOLDER.code}
         self._unwatched_folders = {
-            inode: path for inode, path in Watcher.without_watch(scan.folders).items() if path not in unreadable
+            inode: path
+            for inode, path in Watcher.find_unwatched(full_scan.folders).items()
+            if path not in unreadable
         }
-        self._unwatched_check_at = now + _GRACE_SECONDS
-        if not self._unwatched_folders and self.state == watch_state.PARTLY:
-            self._set_state(WatchState(watch_state.EVENTS))
+        self._unwatched_check_at = now + _UNWATCHED_GRACE_SECONDS
+        if not self._unwatched_folders and self.state == watch_state.PARTIAL:
+            self._store_state(WatchState(watch_state.EVENTS))
 
     def _check_unwatched_folders(self, now: float) -> bool:
-        """Report the noted folders that are still unwatched; return True if a scan of everything is due.
+        """Report the noted folders that are still unwatched; return True if a full scan is due.
 
-        A scan is due after a new watch, which is started once the administrator has changed the kernel's limit.
+        A full scan is due after a new watch, which is started once the kernel's limit for watches has changed.
         """
-        if self.state == watch_state.PARTLY and _read_watch_limit() != self._watch_limit:
-            self._watch_limit = _read_watch_limit()
-            self._rewatch()
+        if self.state == watch_state.PARTIAL and read_watch_limit() != self._watch_limit:
+            self._watch_limit = read_watch_limit()
+            self._restart_watch()
             return True
         if not self._unwatched_folders or now < self._unwatched_check_at:
             return False
-        unwatched = Watcher.without_watch(self._unwatched_folders)
+        unwatched_paths = Watcher.find_unwatched(self._unwatched_folders).values()
         self._unwatched_folders = {}
+        if unwatched_paths:
+            self._report_unwatched_folders(unwatched_paths)
+        return False
+
+    def _report_unwatched_folders(self, unwatched_paths: Collection[bytes]) -> None:
+        """Store that some folders are unwatched; report it once, and only if a higher limit would help."""
         max_relative_bytes = _MAX_PATH_BYTES - len(self._presence.real_path)
-        if unwatched and all(len(path) >= max_relative_bytes for path in unwatched.values()):
+        unwatched_count = str(len(unwatched_paths))
+        if all(len(path) >= max_relative_bytes for path in unwatched_paths):
             # A higher limit does not help these folders, so the advice below would be wrong.
-            self._set_state(WatchState(watch_state.PARTLY, watch_state.TOO_FAR, str(len(unwatched))))
-        elif unwatched and self.state != watch_state.PARTLY:
-            first_path = min(unwatched.values())
-            self._set_state(WatchState(watch_state.PARTLY, watch_state.NOT_ALL, str(len(unwatched))))
+            self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_TOO_DEEP, unwatched_count))
+        elif self.state != watch_state.PARTIAL:
+            self._store_state(WatchState(watch_state.PARTIAL, watch_state.FOLDERS_UNWATCHED, unwatched_count))
             self._report(
                 LazyMessage.define(
                     "{count} folders below {path} are not watched, the first is {first}. Nothing is lost: "
@@ -328,30 +339,20 @@ class WatchedFolder:
                     "every {seconds:g} s. Raise the limit: sysctl -w fs.inotify.max_user_watches={enough!q}",
                 ),
                 problem="watch",
-                count=len(unwatched),
+                count=len(unwatched_paths),
                 path=self._config.watch,
-                first=first_path,
+                first=min(unwatched_paths),
                 seconds=self._config.poll_seconds,
                 enough=max(2 * int(self._watch_limit or 0), _SUGGESTED_WATCHES),
             )
-        return False
 
-    def _find_network_mount(self) -> mounts.Mount | None:
-        """Return the mount, at or below the folder, whose events cannot be trusted; None if there is none."""
-        return mounts.untrusted_mount(self._presence.real_path, mounts.read_mounts())
+    def _find_remote_mount(self) -> mounts.Mount | None:
+        """Return a mount at or below the folder whose files can change without an event; None if there is none."""
+        return mounts.find_remote_mount(self._presence.real_path, mounts.read_mounts())
 
-    def _set_state(self, new_state: WatchState) -> None:
-        """Keep the state, in ``state.db`` too; raises sqlite3.Error."""
+    def _store_state(self, new_state: WatchState) -> None:
+        """Keep the state here and in ``state.db``; raises sqlite3.Error."""
         self.state = new_state.code
         self._snapshot.set_meta("watching", new_state.code)
         self._snapshot.set_meta("watching_why", new_state.reason.code if new_state.reason else "")
-        self._snapshot.set_meta("watching_value", new_state.value)
-
-
-def _read_watch_limit() -> str:
-    """Return the kernel's limit for watches, as text; empty if it cannot be read."""
-    try:
-        return _WATCH_LIMIT_FILE.read_text("ascii").strip()
-    except OSError:
-        # A kernel without inotify, or a container without /proc: there is no limit to compare.
-        return ""
+        self._snapshot.set_meta("watching_value", new_state.reason_value)

@@ -145,7 +145,7 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     paths = sorted(
         {path for version in newest_versions.values() for path in _changed_paths(archive, version, since)}
     )
-    notice_folder = config.desk.notice_folder.encode("utf-8")
+    notice_folder = config.desk.notice_folder_name.encode("utf-8")
     paths = [path for path in paths if notice_folder not in path.split(b"/")]
     if not paths:
         return None
@@ -187,7 +187,7 @@ def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, 
     """Return the kinds of changes whose patterns match any of the paths, in the order of the configuration."""
     return tuple(
         kind
-        for kind, patterns in config.desk.changes.items()
+        for kind, patterns in config.desk.change_patterns.items()
         if any(matching_pattern(path, patterns) for path in changed_paths)
     )
 
@@ -202,7 +202,7 @@ def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
     value.
     """
     settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
-    signals = settings.signals if settings else ()
+    signals = settings.release_sources if settings else ()
     drafts = []
     release = None
     for signal in signals:

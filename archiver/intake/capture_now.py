@@ -1,4 +1,7 @@
-"""Compare and capture a submission at once for a command, whether or not a daemon is running."""
+"""Compare and capture a submission at once for a command, whether or not a daemon is running.
+
+A submission's *group* is the set of paths in the watched folder that are captured together as its versions.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from archiver.errors import LazyMessage, SubmissionRefused
 from archiver.intake.capture import Capturer
 from archiver.intake.folder.access import FolderAccess, open_access
 from archiver.intake.folder.presence import FolderPresence
-from archiver.intake.folder.watch_path import changed_watch_path
+from archiver.intake.folder.watch_path import check_watch_path_change
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.layout import Group, group_of, locate_path
+from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.path_reasons import UNREADABLE_FILE, UNREADABLE_FOLDER
 from archiver.intake.pipeline import groups_of
 from archiver.intake.scan import Scanner, ScanResult, is_unreadable
@@ -28,7 +31,7 @@ from archiver.store.archive import Archive
 from archiver.store.content.source import SourceChanged, StatData
 
 
-def find_differences(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
+def find_changed_paths(archive: Archive, config: Config, submission: Submission) -> list[bytes]:
     """Return the paths of a submission that differ from the archive at this moment; nothing is written.
 
     Paths are relative to the watched folder.  Empty if the watched folder is missing.
@@ -39,18 +42,18 @@ def find_differences(archive: Archive, config: Config, submission: Submission) -
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
-        group = group_of(submission)
+        group = group_of_submission(submission)
         scan_result = _scan_group(snapshot, access, config, group)
-        return list(_group_differences(snapshot, scan_result, config, group))
+        return list(_changed_states(snapshot, scan_result, config, group))
     finally:
         snapshot.close()
         access.close()
 
 
-def scan_beside_daemon(archive: Archive, config: Config) -> ScanResult:
-    """Compare the whole watched folder with ``state.db``, which a running daemon keeps; nothing is written.
+def scan_read_only(archive: Archive, config: Config) -> ScanResult:
+    """Compare the whole watched folder with ``state.db``; nothing is written, so a daemon may be running.
 
-    Raises FileNotFoundError if the watched folder is missing, and otherwise as :func:`find_differences`.
+    Raises FileNotFoundError if the watched folder is missing, and otherwise as :func:`find_changed_paths`.
     """
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
@@ -61,22 +64,17 @@ def scan_beside_daemon(archive: Archive, config: Config) -> ScanResult:
         access.close()
 
 
-def check_all_readable(archive: Archive, config: Config, submission: Submission) -> None:
-    """Check that every path of a submission can be read: a version lacks the files that cannot.
+def check_submission_readable(archive: Archive, config: Config, submission: Submission) -> None:
+    """Check that every path of a submission can be read, because a version lacks the files that cannot.
 
     A missing folder is accepted, because the versions were made while it was there.
 
-    Raises SubmissionRefused if a path cannot be read, and otherwise as :func:`find_differences`.
+    Raises SubmissionRefused if a path cannot be read, and otherwise as :func:`find_changed_paths`.
     """
-    group = group_of(submission)
     access = open_access(config.watch, archive.root)
     snapshot = Snapshot(archive.root / "state.db", read_only=True)
     try:
-        scan_result = _scan_group(snapshot, access, config, group)
-        states = _group_differences(snapshot, scan_result, config, group)
-        _check_readable(
-            [*_unreadable_paths(scan_result, config, group), *_unopenable_files(access, states)], submission
-        )
+        _readable_changes(snapshot, access, config, submission)
     finally:
         snapshot.close()
         access.close()
@@ -85,22 +83,22 @@ def check_all_readable(archive: Archive, config: Config, submission: Submission)
 def capture_now(archive: Archive, config: Config, submission: Submission, lock_timeout: float) -> None:
     """Archive a submission's changes at once, even if the daemon still waits for more of them.
 
-    All changed files have to be finished: by their ctime, they have not changed for the quiet period.  Otherwise
-    nothing is captured.  Nothing is captured either if the newest version has no files and the submission's
-    folder is missing.
+    Nothing is captured unless all changed files are finished: by their ctime, they have not changed for the quiet
+    period (``watch.settle_seconds``).  Nothing is captured either if the newest version has no files and the
+    submission's folder is missing, because its deletion is archived already.
 
     Raises SubmissionRefused if a folder is missing, all files have vanished, or a path cannot be read.  Raises
     ConfigError if the watched folder belongs to another archive, Busy and StorageError as :meth:`Archive.writing`
     does.  Nothing is captured then.  ``lock_timeout`` is in seconds.
     """
-    group = group_of(submission)
+    group = group_of_submission(submission)
     access = open_access(config.watch, archive.root)
     snapshot = open_snapshot(archive, lock_timeout)
     capturer = Capturer(archive, snapshot, access, config, threading.Event())
     try:
-        path_change = changed_watch_path(archive, config, access)
+        path_change_event = check_watch_path_change(archive, config, access)
         presence = FolderPresence(os.fsencode(config.watch), access, snapshot)
-        if path_change is not None:
+        if path_change_event is not None:
             presence.allow_other_mount()
         _check_watched_folder(presence, config, submission)
         newest_version = capturer.newest(group)
@@ -109,27 +107,19 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
             and not newest_version.files
             and not _has_submission_folder(access, group, submission)
         ):
-            # The newest version has no files, so the deletion of the folder is archived already.
             return
         _check_submission_folder(access, group, submission)
         seed_snapshot(snapshot, archive.index)
-        scan_result = _scan_group(snapshot, access, config, group)
-        states = _group_differences(snapshot, scan_result, config, group)
-        _check_readable(
-            [*_unreadable_paths(scan_result, config, group), *_unopenable_files(access, states)], submission
-        )
+        changed_states = _readable_changes(snapshot, access, config, submission)
         if newest_version is not None:
-            _check_not_emptied(archive.index.materials(newest_version.submission), states, submission)
-        if path_change is not None:
+            _check_not_emptied(archive.index.materials(newest_version.submission), changed_states, submission)
+        if path_change_event is not None:
             with archive.writing(lock_timeout) as writer:
-                writer.append(path_change)
-        quiet_since_ns = clock.wall_ns() - int(config.settle_seconds * 1e9)
-        if states and all(
-            not isinstance(state, StatData) or state.ctime_ns <= quiet_since_ns for state in states.values()
-        ):
-            capture_job = capturer.stage(group, states)
+                writer.append(path_change_event)
+        if changed_states and _are_finished(changed_states, config):
+            capture_job = capturer.stage(group, changed_states)
             # A file that can be opened may still fail to be read, for example on a damaged disk.
-            _check_readable(capture_job.read.result().unreadable, submission)
+            _refuse_unreadable(capture_job.read.result().unreadable, submission)
             capturer.finish(capture_job, lock_timeout)
     finally:
         capturer.close()
@@ -137,7 +127,15 @@ def capture_now(archive: Archive, config: Config, submission: Submission, lock_t
         access.close()
 
 
-# --- reasons to refuse a signature
+def _are_finished(changed_states: Mapping[bytes, State], config: Config) -> bool:
+    """Return True if no file among the changed paths has changed, by its ctime, during the last quiet period."""
+    quiet_since_ns = clock.wall_ns() - int(config.settle_seconds * 1e9)
+    return all(
+        not isinstance(state, StatData) or state.ctime_ns <= quiet_since_ns for state in changed_states.values()
+    )
+
+
+# --- reasons to refuse a submission
 
 
 def _check_watched_folder(presence: FolderPresence, config: Config, submission: Submission) -> None:
@@ -155,7 +153,7 @@ def _check_watched_folder(presence: FolderPresence, config: Config, submission: 
 def _check_submission_folder(access: FolderAccess, group: Group, submission: Submission) -> None:
     """Raise SubmissionRefused if the submission's folder is missing.
 
-    Its files need not be deleted: the folder may have been moved or unmounted.
+    That does not mean that its files were deleted: the folder may have been moved or unmounted.
     """
     if not _has_submission_folder(access, group, submission):
         raise SubmissionRefused(
@@ -181,13 +179,13 @@ def _has_submission_folder(access: FolderAccess, group: Group, submission: Submi
             # There is no folder, or a file in place of one.  Other errors leave the question open.
             return False
         except OSError as error:
-            _check_readable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
+            _refuse_unreadable([SkippedPath(path, UNREADABLE_FOLDER.code, error.strerror or "")], submission)
     return True
 
 
-def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> None:
-    """Raise SubmissionRefused, with the first path and its reason, unless ``unreadable`` is empty."""
-    if unreadable:
+def _refuse_unreadable(unreadable_paths: list[SkippedPath], submission: Submission) -> None:
+    """Raise SubmissionRefused, with the first path and its reason, unless ``unreadable_paths`` is empty."""
+    if unreadable_paths:
         raise SubmissionRefused(
             LazyMessage.define(
                 "{count} paths of {submission} cannot be read, the first is {path}: {reason}. Nothing "
@@ -197,28 +195,28 @@ def _check_readable(unreadable: list[SkippedPath], submission: Submission) -> No
                 "Mend that and submit again, or sign a version all the same, and say why: --version N "
                 "--reason TEXT",
             ),
-            count=len(unreadable),
+            count=len(unreadable_paths),
             submission=str(submission),
-            path=names.text(unreadable[0].path),
-            reason=unreadable[0].reason,
+            path=names.text(unreadable_paths[0].path),
+            reason=unreadable_paths[0].reason,
         )
 
 
 def _check_not_emptied(
-    materials: Iterable[Material], states: Mapping[bytes, State], submission: Submission
+    materials: Iterable[Material], changed_states: Mapping[bytes, State], submission: Submission
 ) -> None:
-    """Raise SubmissionRefused if all files have vanished from the submission's folder, and no other file is new.
+    """Raise SubmissionRefused if all archived files have changed or vanished, and no changed path is a file now.
 
-    ``materials`` are those of the newest version, and ``states`` the present states of the changed paths.  An
-    unmounted share in the submission's folder looks as if everything had been deleted.
+    An unmounted share in the submission's folder looks as if everything had been deleted.  ``materials`` are those
+    of the newest version, and ``changed_states`` are the present states of the changed paths.
     """
     prefix = submission.prefix + b"/" if submission.prefix else b""
     # ``sha256`` is None for a folder.
     archived_paths = [prefix + material.path for material in materials if material.sha256]
     if (
         archived_paths
-        and all(path in states for path in archived_paths)
-        and not any(map(_is_file, states.values()))
+        and all(path in changed_states for path in archived_paths)
+        and not any(map(_is_file, changed_states.values()))
     ):
         raise SubmissionRefused(
             "None of the {count} materials of {submission} is in the watched folder any more. Nothing was "
@@ -229,36 +227,51 @@ def _check_not_emptied(
 
 
 def _is_file(state: State) -> bool:
-    """Return True for the state of a file; False for a folder, and for a path where nothing is."""
+    """Return True for the state of a file; False for that of a folder, or of a path where nothing is."""
     return isinstance(state, StatData)
 
 
 def _unreadable_paths(scan_result: ScanResult, config: Config, group: Group) -> list[SkippedPath]:
     """Return the paths of a group that a scan could not read; one may be the group's own folder."""
-    unreadable = []
-    for item in filter(is_unreadable, scan_result.skipped):
-        is_folder = item.code != UNREADABLE_FILE.code
-        item_group = locate_path(item.path, config.layout, is_folder).group
-        if item.path == group.prefix or item_group == group:
-            unreadable.append(item)
-    return unreadable
+    unreadable_paths = []
+    for skipped_path in filter(is_unreadable, scan_result.skipped):
+        is_folder = skipped_path.code != UNREADABLE_FILE.code
+        path_group = locate_path(skipped_path.path, config.layout, is_folder).group
+        if skipped_path.path == group.prefix or path_group == group:
+            unreadable_paths.append(skipped_path)
+    return unreadable_paths
 
 
-def _unopenable_files(access: FolderAccess, states: dict[bytes, State]) -> list[SkippedPath]:
+def _unopenable_files(access: FolderAccess, changed_states: dict[bytes, State]) -> list[SkippedPath]:
     """Return the files among the changed paths that cannot be opened."""
-    unopenable = []
-    for path, state in states.items():
+    unopenable_files = []
+    for path, state in changed_states.items():
         if _is_file(state):
             try:
                 # A file that was deleted or replaced after the scan is another change, and no reason to refuse.
                 with suppress(FileNotFoundError, NotADirectoryError, SourceChanged):
                     access.open(path).close()
             except OSError as error:
-                unopenable.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))
-    return unopenable
+                unopenable_files.append(SkippedPath(path, UNREADABLE_FILE.code, error.strerror or ""))
+    return unopenable_files
 
 
 # --- the comparison
+
+
+def _readable_changes(
+    snapshot: Snapshot, access: FolderAccess, config: Config, submission: Submission
+) -> dict[bytes, State]:
+    """Compare a submission's folder with the snapshot; return the present state of each changed path, by path.
+
+    Raises SubmissionRefused if a path of the submission cannot be read.
+    """
+    group = group_of_submission(submission)
+    scan_result = _scan_group(snapshot, access, config, group)
+    changed_states = _changed_states(snapshot, scan_result, config, group)
+    unreadable_paths = _unreadable_paths(scan_result, config, group)
+    _refuse_unreadable([*unreadable_paths, *_unopenable_files(access, changed_states)], submission)
+    return changed_states
 
 
 def _scan_group(snapshot: Snapshot, access: FolderAccess, config: Config, group: Group) -> ScanResult:
@@ -270,7 +283,7 @@ def _scan_group(snapshot: Snapshot, access: FolderAccess, config: Config, group:
         return ScanResult()
 
 
-def _group_differences(
+def _changed_states(
     snapshot: Snapshot, scan_result: ScanResult, config: Config, group: Group
 ) -> dict[bytes, State]:
     """Return the present state of each changed path of a group, by path; None for a deleted path.

@@ -11,9 +11,9 @@ from archiver.store.changes import MaterialPair, addition_of, changes_between
 
 
 class FileTotals(NamedTuple):
-    """The size of a version."""
+    """The number of files in a version, and their size."""
 
-    file_count: int  # without empty folders
+    file_count: int  # empty folders are not counted
     byte_count: int
 
 
@@ -38,7 +38,7 @@ class Changeset:
         self._materials_before = archive.index.newest_materials_at(submission, materials_after)
 
     def changes(self) -> list[Change]:
-        """Return the changes from the newest version; empty if the capture would only repeat that version."""
+        """Return the changes since the newest version; empty if the capture would only repeat that version."""
         return changes_between(
             MaterialPair(self._materials_before.get(path), after) for path, after in self._materials_after.items()
         )
@@ -58,8 +58,8 @@ class Changeset:
     def totals_after(self, latest: Version | None) -> FileTotals:
         """Return the number of files and of bytes after the capture.
 
-        Adds the changes to the totals of ``latest``, the newest version, so that a million materials are not
-        counted for a single changed file.  None: every material is counted.
+        Adds the changes to the totals of ``latest``, the newest version, so that a single changed file does not
+        require counting a million materials.  If ``latest`` is None, every material is counted.
         """
         if latest is None:
             # ``sha256`` is None for an empty folder.

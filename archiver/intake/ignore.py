@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 
 class IgnoreRules:
-    """Shell patterns for file names, as in :mod:`fnmatch`, compared as bytes and regardless of ASCII case."""
+    """Patterns for file names, as in :mod:`fnmatch`, compared as bytes; the case of ASCII letters is ignored."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """``patterns`` are the values of a setting, in the order of precedence; without any, no name matches."""
+        """Compile the patterns, the first of which takes precedence; without any, no name matches."""
         expressions = [fnmatch.translate(pattern).encode("utf-8") for pattern in patterns]
-        # A scan checks a million names, and most match no pattern: a single expression rules all patterns out. The
-        # expression "(?!)" matches nothing.
-        self._any_pattern = re.compile(b"|".join(expressions) or b"(?!)", re.IGNORECASE)
+        # A scan checks a million names, and most match no pattern: a single expression rules all patterns out.
+        # The expression "(?!)" matches nothing.
+        self._any_expression = re.compile(b"|".join(expressions) or b"(?!)", re.IGNORECASE)
         #: Pattern, as in the setting -> its compiled expression.
-        self._expressions = {
+        self._expressions_by_pattern = {
             pattern: re.compile(expression, re.IGNORECASE)
             for pattern, expression in zip(patterns, expressions, strict=True)
         }
 
     def matching_pattern(self, name: bytes) -> str | None:
         """Return the first pattern that ``name`` matches, as in the setting; None if it matches none."""
-        if self._any_pattern.match(name) is None:
+        if self._any_expression.match(name) is None:
             return None
-        for pattern, expression in self._expressions.items():
+        for pattern, expression in self._expressions_by_pattern.items():
             if expression.match(name):
                 return pattern
         return None

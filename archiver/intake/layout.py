@@ -13,12 +13,12 @@ from archiver.store.names import ref_component
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The key of the paths that are captured together, as a version of one submission."""
+    """The paths that are captured together, as a version of one submission; named by the folders above them."""
 
     #: The name of the filing's folder; empty for files directly in the watched folder.
     filing_folder: bytes
     #: The name of the submission's folder; empty for files directly in the filing's folder.  None if submissions
-    #: are numbered (layout ``{filing}``): only the archive knows which number is open.
+    #: are numbered (layout ``{filing}``), because only the archive knows which number still receives materials.
     submission_folder: bytes | None
 
     @property
@@ -45,7 +45,7 @@ class MaterialLocation(NamedTuple):
     material_path: bytes  # relative to the group's folder; empty for the group's folder itself
 
 
-def group_of(submission: Submission) -> Group:
+def group_of_submission(submission: Submission) -> Group:
     """Return the group whose paths are a submission's materials."""
     return Group(submission.filing_folder, submission.folder if submission.number is None else None)
 
@@ -56,21 +56,21 @@ def locate_path(path: bytes, layout: str, is_folder: bool = False) -> MaterialLo
     Every path has a group, so that a file in an unexpected place is archived too: a file directly in a filing's
     folder belongs to the submission ``_common``, a file directly in the watched folder to the filing ``_unfiled``.
     """
-    names = path.split(b"/")
-    if len(names) == 1 and not is_folder:
+    path_parts = path.split(b"/")
+    if len(path_parts) == 1 and not is_folder:
         return MaterialLocation(Group(b"", b""), path)
     if layout == LAYOUT_FILING:
-        return MaterialLocation(Group(names[0], None), b"/".join(names[1:]))
-    if len(names) == 2 and not is_folder:
-        return MaterialLocation(Group(names[0], b""), names[1])
-    submission_folder = names[1] if len(names) > 1 else b""
-    return MaterialLocation(Group(names[0], submission_folder), b"/".join(names[2:]))
+        return MaterialLocation(Group(path_parts[0], None), b"/".join(path_parts[1:]))
+    if len(path_parts) == 2 and not is_folder:
+        return MaterialLocation(Group(path_parts[0], b""), path_parts[1])
+    submission_folder = path_parts[1] if len(path_parts) > 1 else b""
+    return MaterialLocation(Group(path_parts[0], submission_folder), b"/".join(path_parts[2:]))
 
 
 def check_layout(config: Config, archive_layout: str) -> None:
-    """Check that the configured layout is the archive's, which is ``archive_layout``.
+    """Raise ConfigError if the configured layout is not ``archive_layout``, with which the archive was created.
 
-    Another layout would assign the same paths to other submissions.  Raises ConfigError.
+    Another layout would assign the same paths to other submissions.
     """
     if config.layout != archive_layout:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The reasons why a path is not archived: each is a code for ``state.db`` and JSON, and a sentence for people."""
+"""The reasons why a path is not archived, or not yet: each has a code for programs and a sentence for people."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ _FORMER_SENTENCES: Mapping[str, str] = {
 }
 
 
-def code_of_stored(stored_reason: str) -> str:
-    """Return the code of a reason in ``state.db``, where an earlier release may have stored a sentence instead."""
+def reason_code(stored_reason: str) -> str:
+    """Return the code of a reason in ``state.db``, which is that code or the sentence of an earlier release."""
     return _FORMER_SENTENCES.get(stored_reason, stored_reason)
 
 
 def reason_message(code: str, value: str) -> LazyMessage:
     """Return the sentence for a code, with ``value`` in its field ``{value}``, if it has one.
 
-    A code that only a newer release knows stands for itself.
+    A code that this release does not know, because a newer one stored it, is returned as "CODE: VALUE".
     """
     reason = REASONS.get(code)
     return (

@@ -1,4 +1,7 @@
-"""Compare the watched folder with the snapshot in a single walk, without reading a file."""
+"""Compare the watched folder with the snapshot in a single walk, without reading a file.
+
+The *snapshot* is ``state.db``: the state of each path when it was last archived.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,9 @@ _MAX_PATH_BYTES = 1 << 16
 _TYPE_BITS = 0o170000
 
 
-def is_unreadable(item: SkippedPath) -> bool:
+def is_unreadable(skipped_path: SkippedPath) -> bool:
     """Return True if the path should be archived but cannot be read; False for example for an ignored name."""
-    return item.code in _UNREADABLE_CODES
+    return skipped_path.code in _UNREADABLE_CODES
 
 
 @dataclass(slots=True)
@@ -61,40 +64,40 @@ class Scanner:
         self._access = access
         self._ignore_rules = ignore_rules
 
-    def scan(self, snapshot: Snapshot, start: bytes = b"") -> ScanResult:
-        """Compare everything at or below the folder ``start`` with the snapshot.
+    def scan(self, snapshot: Snapshot, start_folder: bytes = b"") -> ScanResult:
+        """Compare everything at or below ``start_folder`` with the snapshot; empty is the whole watched folder.
 
-        An empty ``start`` is the whole watched folder.
         Paths below a folder that cannot be read count as unchanged, never as deleted.
 
         Raises FileNotFoundError if the watched folder is missing.
         """
-        result = ScanResult()
+        scan_result = ScanResult()
         visited_folders: set[bytes] = set()
-        unvisited_folders = [start]
+        unvisited_folders = [start_folder]
         while unvisited_folders:
             folder = unvisited_folders.pop()
             try:
-                unvisited_folders += self._compare_folder(folder, snapshot, result)
+                unvisited_folders += self._compare_folder(folder, snapshot, scan_result)
             except (FileNotFoundError, NotADirectoryError):
                 if not folder:
                     raise
                 # The folder was deleted after its parent was listed.  Its files are added as deleted later.
                 continue
             except OwnFile as error:
-                result.skipped.append(SkippedPath(error.path, OWN.code))
+                scan_result.skipped.append(SkippedPath(error.path, OWN.code))
                 continue
             except OSError as error:
-                result.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or ""))
+                scan_result.skipped.append(SkippedPath(folder, UNREADABLE_FOLDER.code, error.strerror or ""))
                 continue
             visited_folders.add(folder)
-        self._add_deleted_folders(snapshot, start, visited_folders, result)
-        return result
+        self._add_deleted_folders(snapshot, start_folder, visited_folders, scan_result)
+        return scan_result
 
     def read_state(self, path: bytes) -> State:
-        """Return the present state of a path, which is FOLDER also for a folder that is not empty.
+        """Return the present state of a path; for a folder FOLDER, even if it is not empty.
 
-        Returns None if nothing is there, or nothing that is archived, such as a link or an ignored file.
+        Returns None if nothing is at the path, or something that is not archived, such as a link or an ignored
+        file.
 
         Raises OSError if the path cannot be looked at, or is too deep or too long to be archived.
         """
@@ -112,27 +115,28 @@ class Scanner:
         return None
 
     def is_empty_folder(self, path: bytes) -> bool:
-        """Return True if there is a folder at the path with nothing in it; raises OSError."""
+        """Return True if a folder is at the path and nothing is in it; raises OSError."""
         try:
             return next(self._access.list_folder(path), None) is None
         except (FileNotFoundError, NotADirectoryError):
-            # There is no folder any more, so there is no empty one.
+            # There is no folder any more.
             return False
 
-    def _compare_folder(self, folder: bytes, snapshot: Snapshot, result: ScanResult) -> list[bytes]:
-        """Compare the entries of a folder with the snapshot, and add the differences to ``result``.
+    def _compare_folder(self, folder: bytes, snapshot: Snapshot, scan_result: ScanResult) -> list[bytes]:
+        """Compare the entries of a folder with the snapshot, and add the differences to ``scan_result``.
 
         Returns the paths of the folders directly below, which are still to be compared.
 
-        Raises OSError if the folder cannot be read to the end; nothing is added to ``result.changed`` then.
+        Raises OSError if the folder cannot be read to the end; nothing is added to ``scan_result.changed`` then.
         """
         entries = self._access.list_folder(folder)
+        # By name; those of names that are not in the folder any more remain.
         unseen_states = snapshot.folder_entries(folder)
         prefix = folder + b"/" if folder else b""
         subfolders = []
         changed_states: dict[bytes, State] = {}
         is_empty = True
-        # Local names save time: a scan compares a million files.
+        # Local names save time, because a scan compares a million files.
         matching_pattern, take_archived_state = self._ignore_rules.matching_pattern, unseen_states.pop
         for name, mode, stat_data, is_own in entries:
             is_empty = False
@@ -143,15 +147,15 @@ class Scanner:
                 continue
             path = prefix + name
             if not stat.S_ISDIR(mode) or is_own:
-                result.skipped.append(self._skipped_path(path, name, mode, is_own))
+                scan_result.skipped.append(self._skipped_path(path, name, mode, is_own))
                 if archived_state is not None and not is_own:
                     # The archived file or folder was replaced by something that is not archived.
                     changed_states[path] = None
             elif (skipped_folder := _exceeded_limit(path)) is not None:
-                result.skipped.append(skipped_folder)
+                scan_result.skipped.append(skipped_folder)
             else:
                 subfolders.append(path)
-                result.folders[stat_data.inode] = path
+                scan_result.folders[stat_data.inode] = path
                 if isinstance(archived_state, StatData):
                     # The archived file was replaced by a folder.
                     changed_states[path] = FOLDER
@@ -159,7 +163,7 @@ class Scanner:
             changed_states[folder] = FOLDER
         changed_states.update((prefix + name, None) for name in unseen_states)
         # Only now, because a folder that cannot be read to the end counts as not read at all.
-        result.changed.update(changed_states)
+        scan_result.changed.update(changed_states)
         return subfolders
 
     def _skipped_path(self, path: bytes, name: bytes, mode: int, is_own: bool) -> SkippedPath:
@@ -175,18 +179,18 @@ class Scanner:
         return SkippedPath(path, IGNORED.code, self._ignore_rules.matching_pattern(name) or "")
 
     def _add_deleted_folders(
-        self, snapshot: Snapshot, start: bytes, visited_folders: set[bytes], result: ScanResult
+        self, snapshot: Snapshot, start_folder: bytes, visited_folders: set[bytes], scan_result: ScanResult
     ) -> None:
-        """Add the archived entries of deleted folders at or below ``start`` to ``result``, as deleted.
+        """Add the archived entries of deleted folders at or below ``start_folder`` to ``scan_result``, as deleted.
 
         A folder is deleted if it was not visited, unless it is at or below a folder that could not be entered.
         """
-        not_entered = [item.path for item in result.skipped if item.code in _NOT_ENTERED_CODES]
-        for folder in snapshot.folders_below(start):
-            if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered):
+        not_entered_paths = [item.path for item in scan_result.skipped if item.code in _NOT_ENTERED_CODES]
+        for folder in snapshot.folders_below(start_folder):
+            if folder in visited_folders or any(_is_at_or_below(folder, path) for path in not_entered_paths):
                 continue
             for name in snapshot.folder_entries(folder):
-                result.changed[folder + b"/" + name if folder else name] = None
+                scan_result.changed[folder + b"/" + name if folder else name] = None
 
 
 def _is_at_or_below(path: bytes, folder: bytes) -> bool:

@@ -1,15 +1,15 @@
-"""Add entries for archived files that ``state.db`` lacks, so that no deletion goes unnoticed.
+"""Add entries for archived files that the snapshot, ``state.db``, lacks, so that no deletion goes unnoticed.
 
-A new ``state.db`` has no entries.  An older one lacks some after a crash, because a version is durable before its
-entries are written.  If a file without an entry is then deleted, a scan finds neither the file nor the entry, and
-the file would stay in the archive's newest version.
+A new ``state.db`` has no entries.  An existing one lacks some after a crash, because a version is durable before
+its entries are written.  If a file without an entry is then deleted, a scan finds neither the file nor the entry,
+and the file would stay in the archive's newest version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from archiver.intake.layout import Group, group_of
+from archiver.intake.layout import Group, group_of_submission
 from archiver.intake.snapshot import FOLDER, Snapshot, State
 from archiver.model import Submission
 from archiver.store.content.source import StatData
@@ -19,17 +19,18 @@ from archiver.store.index.queries import Index
 def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
     """Add entries for the newest version of each open submission, unless the snapshot recorded that version.
 
-    Existing entries stay as they are.  If the index does not know the version that was captured last from a
-    folder, the content of that version is unknown, so every file in the folder will be read again.
+    An open submission is one that still receives materials.  Existing entries stay as they are.  If the index does
+    not know the version that was captured last from a folder, the content of that version is unknown, so the next
+    scan reads every file in the folder again.
 
     Raises sqlite3.Error if index or snapshot cannot be used.
     """
     for prefix, captured_tag in snapshot.captured_tags().items():
         if index.version(captured_tag) is None:
-            snapshot.distrust(prefix)
+            snapshot.mark_contents_unknown(prefix)
     for submission in open_submissions(index):
         newest_version = index.latest(submission)
-        prefix = group_of(submission).prefix
+        prefix = group_of_submission(submission).prefix
         previous_tag = snapshot.captured_tag(prefix)
         if newest_version is not None and previous_tag != newest_version.tag:
             missing_entries = {
@@ -43,10 +44,10 @@ def seed_snapshot(snapshot: Snapshot, index: Index) -> None:
 
 
 def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[bytes, State]]:
-    """Yield the path, relative to the watched folder, and a state of each material in the newest version.
+    """Yield the path and a state of each material in the submission's newest version.
 
-    The state of a file fits no existing file.  So a file that still exists is read again, and a missing file
-    counts as deleted.
+    Paths are relative to the watched folder.  The state of a file is one that no existing file can have.  So a
+    file that still exists is read again, and a missing file counts as deleted.
     """
     prefix = submission.prefix
     for material in index.materials(submission):
@@ -57,11 +58,11 @@ def _archived_states(submission: Submission, index: Index) -> Iterator[tuple[byt
 def open_submissions(index: Index) -> list[Submission]:
     """Return the submissions that still receive materials, one for each group.
 
-    Numbered submissions of a filing share a folder; of these, only the one with the highest number is open.
+    The numbered submissions of a filing share a folder, and only the one with the highest number is open.
     """
     open_by_group: dict[Group, Submission] = {}
     for submission in index.submissions():
-        group = group_of(submission)
+        group = group_of_submission(submission)
         open_submission = open_by_group.setdefault(group, submission)
         if (submission.number or 0) > (open_submission.number or 0):
             open_by_group[group] = submission

@@ -1,7 +1,8 @@
-"""Decide when changed paths are finished, so that they can be captured.  Pure: callers pass the time in.
+"""Decide when changed paths have settled, so that they can be captured.  Pure: callers pass the time in.
 
 Times are monotonic seconds.  A path is *quiet* once nothing has happened to it for the quiet period, and *overdue*
-once its oldest change is older than the maximum delay.
+once its oldest change is older than the maximum delay.  These rules decide when a group is *due* to be captured,
+and which of its paths are finished, or have *settled*:
 
 - A group is due when all of its paths are quiet, so that files that are saved together become one version.
 - Under constant writing, a group is due when a path is overdue.  Only the quiet and the overdue paths are finished
@@ -55,9 +56,9 @@ class DueGroup(NamedTuple):
 class _PendingGroup:
     """The pending paths of one group."""
 
-    wake_at: float  # a lower bound: nothing is due before this time, but nothing need be due at it
+    not_due_before: float  # nothing is due before this time, but perhaps nothing is due at it either
     paths: dict[bytes, PendingPath] = field(default_factory=dict)
-    gather_until: float = 0.0  # the group is held back until this time
+    held_back_until: float = 0.0  # until this time, changes are gathered for one version
 
 
 class Settler:
@@ -76,7 +77,7 @@ class Settler:
     def observe_change(
         self, group_key: Hashable, path: bytes, state: State, now: float, has_event: bool = False
     ) -> None:
-        """Note that a path, whose present state is ``state``, differs from the archive.
+        """Note that a path, whose present state is ``state``, differs from the archive, so that it is pending.
 
         The quiet period starts again if the state has changed since the last call.  With ``has_event``, something
         has just happened to the path, for example a file was closed and opened again, so the period starts again
@@ -84,7 +85,7 @@ class Settler:
         """
         group = self._groups.setdefault(group_key, _PendingGroup(now))
         # A lower bound is enough: due_groups() sets a later time if it finds that the group is not due yet.
-        group.wake_at = min(group.wake_at, now + min(self.quiet_seconds, self.maximum_seconds))
+        group.not_due_before = min(group.not_due_before, now + min(self.quiet_seconds, self.maximum_seconds))
         pending = group.paths.get(path)
         if pending is None:
             group.paths[path] = PendingPath(state, first_change=now, last_change=now)
@@ -131,7 +132,7 @@ class Settler:
     def overdue_paths(self, group_key: Hashable, now: float) -> frozenset[bytes]:
         """Return the group's overdue paths, without those that wait for another attempt."""
         group = self._groups.get(group_key)
-        return frozenset() if group is None else frozenset(self._overdue_in(group, now))
+        return frozenset() if group is None else frozenset(self._overdue_pending_paths(group, now))
 
     def defer(
         self, group_key: Hashable, path: bytes, now: float, is_held_open: bool = False, is_unstable: bool = False
@@ -153,57 +154,60 @@ class Settler:
         """Hold a pending group back until the time ``until``, so that frequent saves become one version."""
         group = self._groups.get(group_key)
         if group is not None:
-            group.wake_at = group.gather_until = until
+            group.not_due_before = group.held_back_until = until
 
     def is_gathering(self, group_key: Hashable, now: float) -> bool:
         """Return True if the group is held back, to be captured together with later changes."""
         group = self._groups.get(group_key)
-        return group is not None and now < group.gather_until
+        return group is not None and now < group.held_back_until
 
     def gathering_paths(self, now: float) -> list[GroupedPath]:
         """Return the pending paths of all groups that are held back."""
         return [
             GroupedPath(group_key, path, pending)
             for group_key, group in self._groups.items()
-            if now < group.gather_until
+            if now < group.held_back_until
             for path, pending in group.paths.items()
         ]
 
     def next_due(self) -> float | None:
-        """Return a time before which no group is due unless more happens; None if nothing is pending."""
-        return min((max(group.wake_at, group.gather_until) for group in self._groups.values()), default=None)
+        """Return a time before which no group is due; None if nothing is pending.  A new change may move it."""
+        return min(
+            (max(group.not_due_before, group.held_back_until) for group in self._groups.values()), default=None
+        )
 
     def due_groups(self, now: float) -> list[DueGroup]:
         """Return the groups to capture now, each with its finished paths; they stay pending until discarded."""
         return [
             DueGroup(group_key, finished_states)
             for group_key, group in self._groups.items()
-            if now >= max(group.wake_at, group.gather_until)
+            if now >= max(group.not_due_before, group.held_back_until)
             and (finished_states := self._finished_states(group, now))
         ]
 
     def _finished_states(self, group: _PendingGroup, now: float) -> dict[bytes, State]:
-        """Return the states of the group's paths that can be captured now; without any, set the wake-up time.
+        """Return the states of the group's paths that can be captured now; if none can, set ``not_due_before``.
 
         A path that is still being written holds the whole group back, until a path is overdue.  Then the quiet and
         the overdue paths are finished, so that a file that is never quiet does not delay the others any longer.
         """
-        triable_paths = {path: pending for path, pending in group.paths.items() if now >= pending.retry_at}
+        attemptable_paths = {path: pending for path, pending in group.paths.items() if now >= pending.retry_at}
         finished_states = {
             path: pending.state
-            for path, pending in triable_paths.items()
+            for path, pending in attemptable_paths.items()
             if now - pending.last_change >= self.quiet_seconds
         }
-        if len(finished_states) < len(triable_paths):
-            overdue_paths = self._overdue_in(group, now)
-            finished_states |= {path: pending.state for path, pending in overdue_paths.items()}
-            if not overdue_paths:
+        if len(finished_states) < len(attemptable_paths):
+            overdue_paths = self._overdue_pending_paths(group, now)
+            if overdue_paths:
+                finished_states |= {path: pending.state for path, pending in overdue_paths.items()}
+            else:
                 finished_states = {}
         if not finished_states:
-            group.wake_at = self._next_wake(group, triable_paths)
+            group.not_due_before = self._next_due_time(group, attemptable_paths)
         return finished_states
 
-    def _overdue_in(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
+    def _overdue_pending_paths(self, group: _PendingGroup, now: float) -> dict[bytes, PendingPath]:
         """Return the overdue paths of a group, without those that wait for another attempt."""
         latest_first_change = now - self.maximum_seconds
         return {
@@ -212,19 +216,19 @@ class Settler:
             if pending.first_change <= latest_first_change and now >= pending.retry_at
         }
 
-    def _next_wake(self, group: _PendingGroup, triable_paths: dict[bytes, PendingPath]) -> float:
+    def _next_due_time(self, group: _PendingGroup, attemptable_paths: dict[bytes, PendingPath]) -> float:
         """Return the first time at which the group can be due if nothing more happens to it.
 
-        ``triable_paths`` are the paths of the group that do not wait for another attempt.
+        ``attemptable_paths`` are the paths of the group that do not wait for another attempt.
         """
-        wake_times = [
+        due_times = [
             max(pending.retry_at, pending.first_change + self.maximum_seconds) for pending in group.paths.values()
         ]
-        wake_times += [pending.retry_at for path, pending in group.paths.items() if path not in triable_paths]
-        if triable_paths:
-            newest_change = max(pending.last_change for pending in triable_paths.values())
-            wake_times.append(newest_change + self.quiet_seconds)
-        return min(wake_times)
+        due_times += [pending.retry_at for path, pending in group.paths.items() if path not in attemptable_paths]
+        if attemptable_paths:
+            newest_change = max(pending.last_change for pending in attemptable_paths.values())
+            due_times.append(newest_change + self.quiet_seconds)
+        return min(due_times)
 
     def pending_paths(self) -> list[GroupedPath]:
         """Return the pending paths of all groups."""

@@ -1,6 +1,6 @@
-"""Keep ``state.db``: the state of each file of the watched folder when the file was last archived.
+"""Keep ``state.db``: the state of each path of the watched folder when it was last archived.
 
-If the database is lost, every file is read again, and nothing else happens.  The daemon also leaves information
+If the database is lost, every file is read again, and nothing else happens.  The daemon also stores information
 for ``archiver status`` in it: pending paths, and skipped paths with the reason.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.intake.path_reasons import code_of_stored, reason_message
+from archiver.intake.path_reasons import reason_code, reason_message
 from archiver.model import JournalPoint
 from archiver.store.archive import Archive
 from archiver.store.content.source import StatData
@@ -27,7 +27,7 @@ from archiver.store.sqlite import (
     write_point,
 )
 
-#: The state of an empty folder, whose figures of ``stat`` are not compared.
+#: The state of an empty folder, whose size and times are not compared.
 FOLDER: Literal["folder"] = "folder"
 #: The state of a path: the StatData of a file, FOLDER for an empty folder, or None if neither is there.
 State = StatData | Literal["folder"] | None
@@ -62,7 +62,7 @@ class SkippedPath:
 class PendingEntry(NamedTuple):
     """A path that is still to be archived, as ``state.db`` lists it."""
 
-    item: SkippedPath  # with the reason why the path is not archived yet
+    skipped_path: SkippedPath  # with the reason why the path is not archived yet
     since: str  # the time (RFC 3339) of the oldest change that is not archived
 
 
@@ -92,15 +92,15 @@ class Snapshot:
         self._file_identity = file_identity(path)
 
     @property
-    def point(self) -> JournalPoint | None:
-        """Return the newest journal event when entries were last recorded; None if none ever were.
+    def journal_point(self) -> JournalPoint | None:
+        """Return the journal's newest event as of the last recording of entries; None if nothing was recorded.
 
         The entries are valid only for a journal that contains this event.
         """
         return read_point(self._database)
 
     @property
-    def is_replaced(self) -> bool:
+    def is_file_replaced(self) -> bool:
         """Return True if another process has moved away, or replaced, the file that is open here."""
         return file_identity(self._path) != self._file_identity
 
@@ -108,10 +108,10 @@ class Snapshot:
         """Close the file."""
         self._database.close()
 
-    def folder_entries(self, path: bytes) -> dict[bytes, State]:
-        """Return the archived state of each name directly in the folder ``path``, by name."""
+    def folder_entries(self, folder: bytes) -> dict[bytes, State]:
+        """Return the archived state of each name directly in a folder, by name."""
         rows = self._database.execute(
-            "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (path,)
+            "select name, folder, size, mtime_ns, ctime_ns, inode from entries where dir = ?", (folder,)
         )
         return {row[0]: FOLDER if row[1] else _stat_data(row[2:]) for row in rows}
 
@@ -125,32 +125,32 @@ class Snapshot:
             return None
         return FOLDER if row[0] else _stat_data(row[1:])
 
-    def folders_below(self, path: bytes) -> list[bytes]:
-        """Return every folder at or below ``path`` with archived entries directly in it, in any order."""
-        if not path:
+    def folders_below(self, top_folder: bytes) -> list[bytes]:
+        """Return every folder at or below ``top_folder`` with archived entries directly in it, in any order."""
+        if not top_folder:
             rows = self._database.execute("select distinct dir from entries")
         else:
             # The byte after a slash is "0", so every path below the folder is between the last two values.
             rows = self._database.execute(
                 "select distinct dir from entries where dir = ? or (dir > ? and dir < ?)",
-                (path, path + b"/", path + b"0"),
+                (top_folder, top_folder + b"/", top_folder + b"0"),
             )
         return [row[0] for row in rows]
 
     def captured_tag(self, prefix: bytes) -> str:
-        """Return the tag of the newest version whose paths all have entries, for the submission folder ``prefix``.
+        """Return the tag of the newest version all of whose paths have entries; empty without such a version.
 
-        Empty if there is no such version.
+        ``prefix`` is the path of the submission's folder.
         """
         row = self._database.execute("select tag from captured where prefix = ?", (prefix,)).fetchone()
         return "" if row is None else str(row[0])
 
     def captured_tags(self) -> dict[bytes, str]:
-        """Return the tag of :meth:`captured_tag` for each submission folder, by the folder's path."""
+        """Return the :meth:`captured_tag` of each submission's folder that has one, by the folder's path."""
         return dict(self._database.execute("select prefix, tag from captured"))
 
-    def distrust(self, prefix: bytes) -> None:
-        """Make the next scan read every file below ``prefix`` again, because its archived content is not known."""
+    def mark_contents_unknown(self, prefix: bytes) -> None:
+        """Make the next scan read every file below ``prefix`` again, because the archived content is unknown."""
         states: dict[bytes, State] = {}
         for folder in self.folders_below(prefix):
             for name, state in self.folder_entries(folder).items():
@@ -171,12 +171,12 @@ class Snapshot:
     ) -> None:
         """Record the archived state of paths, in one transaction; the state None removes a path.
 
-        ``tag`` and ``commit`` belong to the version in the submission folder ``prefix`` that the states complete;
-        empty if they complete none.  They are recorded only if :meth:`captured_tag` is ``previous_tag``.
-        Otherwise entries of an earlier version are missing, and
-        :func:`archiver.intake.seed_snapshot.seed_snapshot` adds them later.
+        If the states are those of a whole new version, ``tag`` and ``commit`` are its tag and commit, and
+        ``prefix`` is the path of its submission's folder; otherwise all three are empty.  The tag becomes the
+        :meth:`captured_tag` only if that is ``previous_tag`` now.  If it is not, entries of an earlier version are
+        missing, and :func:`archiver.intake.seed_snapshot.seed_snapshot` adds them later.
 
-        ``point`` is the journal's newest event, and replaces :attr:`point`; None keeps it.
+        ``point`` is the journal's newest event, and replaces :attr:`journal_point`; None keeps it.
         """
         with self._database:
             if point is not None:
@@ -201,15 +201,17 @@ class Snapshot:
 
     # --- messages for status
 
-    def note_scan(self, start: bytes, skipped: Iterable[SkippedPath], changed: Container[bytes]) -> None:
-        """Replace the skipped paths at or below the folder ``start`` with those of a scan.
+    def note_scan(
+        self, start_folder: bytes, skipped: Iterable[SkippedPath], changed_paths: Container[bytes]
+    ) -> None:
+        """Replace the skipped paths at or below ``start_folder`` with those of a scan.
 
-        Also removes unreadable files that are not in ``changed``, the paths that the scan found to differ from the
-        archive: they were deleted.
+        ``changed_paths`` are the paths that the scan found to differ from the archive.  A file that could not be
+        read before and is not among them has been deleted, and is removed from the skipped paths too.
         """
         at_or_below_start = "(? = x'' or path = ? or (path > ? and path < ?))"
         # The byte after a slash is "0", so every path below the folder is between the last two values.
-        start_bounds = (start, start, start + b"/", start + b"0")
+        start_bounds = (start_folder, start_folder, start_folder + b"/", start_folder + b"0")
         with self._database:
             self._database.execute(
                 f"delete from skipped where source = 'scan' and {at_or_below_start}", start_bounds
@@ -219,7 +221,7 @@ class Snapshot:
             )
             self._database.executemany(
                 "delete from skipped where path = ?",
-                [row for row in unreadable_rows.fetchall() if row[0] not in changed],
+                [row for row in unreadable_rows.fetchall() if row[0] not in changed_paths],
             )
             self._add_skipped(skipped, "scan")
 
@@ -235,28 +237,28 @@ class Snapshot:
         """
         self._database.executemany(
             "insert or replace into skipped (path, template, value, source) values (?, ?, ?, ?)",
-            ((item.path, item.code, item.value, source) for item in skipped),
+            ((skipped_path.path, skipped_path.code, skipped_path.value, source) for skipped_path in skipped),
         )
 
     def skipped(self) -> list[SkippedPath]:
         """Return the skipped paths with their reasons, sorted by path."""
         rows = self._database.execute("select path, template, value from skipped order by path")
-        return [SkippedPath(path, code_of_stored(stored_reason), value) for path, stored_reason, value in rows]
+        return [SkippedPath(path, reason_code(stored_reason), value) for path, stored_reason, value in rows]
 
-    def note_pending(self, pending: Iterable[tuple[SkippedPath, str]]) -> None:
-        """Replace the list of pending paths; each member has the fields of a :class:`PendingEntry`."""
+    def replace_pending_entries(self, entries: Iterable[tuple[SkippedPath, str]]) -> None:
+        """Replace the list of pending paths; each tuple has the fields of a :class:`PendingEntry`."""
         with self._database:
             self._database.execute("delete from pending")
             self._database.executemany(
                 "insert into pending (path, since, template, value) values (?, ?, ?, ?)",
-                ((item.path, since, item.code, item.value) for item, since in pending),
+                ((path.path, since, path.code, path.value) for path, since in entries),
             )
 
-    def pending(self) -> list[PendingEntry]:
+    def pending_entries(self) -> list[PendingEntry]:
         """Return the list of pending paths, sorted by path."""
         rows = self._database.execute("select path, template, value, since from pending order by path")
         return [
-            PendingEntry(SkippedPath(path, code_of_stored(stored_reason), value), since)
+            PendingEntry(SkippedPath(path, reason_code(stored_reason), value), since)
             for path, stored_reason, value, since in rows
         ]
 
@@ -274,16 +276,16 @@ class Snapshot:
 def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     """Open the archive's ``state.db`` for writing; the caller closes it.
 
-    If the entries belong to another history than the journal's, the database is set aside, and an empty one is
-    opened, so that the whole folder is read again.  Otherwise files that only the lost history archived would
-    count as archived.
+    If the archive was restored to another state, so that the entries belong to another history than the journal's,
+    the database is moved to ``set-aside/``, and an empty one is opened.  The whole folder is read again then.
+    Otherwise files that only the lost history archived would count as archived.
 
     Raises Busy and StorageError as :meth:`Archive.writing` does, JournalDamaged for a damaged journal, and
     sqlite3.Error; nothing is set aside then.
     """
     path = archive.root / "state.db"
     snapshot = Snapshot(path)
-    if not is_foreign(archive, snapshot):
+    if not is_from_other_history(archive, snapshot):
         return snapshot
     snapshot.close()
     with archive.writing(lock_timeout):
@@ -291,27 +293,29 @@ def open_snapshot(archive: Archive, lock_timeout: float) -> Snapshot:
     return Snapshot(path)
 
 
-def is_foreign(archive: Archive, snapshot: Snapshot) -> bool:
-    """Return True if the journal lacks the newest event of the entries, so that they belong to another history.
+def is_from_other_history(archive: Archive, snapshot: Snapshot) -> bool:
+    """Return True if the journal lacks the event after which the entries were recorded.
+
+    The entries then belong to another history, for example because the repository was restored from a backup.
 
     Raises JournalDamaged if the journal is too damaged to find out.
     """
     if (damage := archive.journal_damage()) is not None:
         raise damage
-    point = snapshot.point
+    point = snapshot.journal_point
     return point is not None and not archive.has_event(point)
 
 
-def _stat_data(stored_figures: tuple[int | bytes, ...]) -> StatData:
+def _stat_data(stored_columns: tuple[int | bytes, ...]) -> StatData:
     """Return the StatData of the columns size, mtime_ns, ctime_ns and inode, in this order.
 
     A number that is too large for SQLite is stored as bytes.
     """
     # Such numbers are rare.  The test, and tuple.__new__ instead of the class, save time: a scan makes a million
     # StatData.
-    if bytes in map(type, stored_figures):
-        stored_figures = tuple(map(read_integer, stored_figures))
-    return tuple.__new__(StatData, stored_figures)
+    if bytes in map(type, stored_columns):
+        stored_columns = tuple(map(read_integer, stored_columns))
+    return tuple.__new__(StatData, stored_columns)
 
 
 def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object, ...]:
@@ -319,5 +323,5 @@ def _entry_row(path: bytes, state: StatData | Literal["folder"]) -> tuple[object
     folder, name = split_path(path)
     if isinstance(state, StatData):
         return (folder, name, 0, *map(stored_integer, state))
-    # For an empty folder, the column ``folder`` is 1, and the figures of StatData mean nothing.
+    # For an empty folder, the column ``folder`` is 1, and the columns of StatData mean nothing.
     return (folder, name, 1, 0, 0, 0, 0)

@@ -70,12 +70,12 @@ def settings_from_url(url: str, access: BucketAccess, *, has_lock: bool = True) 
         prefix=f"{prefix}/" if prefix else "",
         endpoint_url=access.endpoint,
         region_name=access.region,
-        addressing_style=access.style,
-        credentials_file=access.credentials,
-        ca_file=str(access.ca) if access.ca else "",
+        addressing_style=access.addressing_style,
+        credentials_file=access.credentials_file,
+        ca_file=str(access.ca_file) if access.ca_file else "",
         proxy_url=access.proxy,
-        bytes_per_second=access.bandwidth_mb * 1e6,
-        thread_count=access.parallel,
+        bytes_per_second=access.max_mb_per_second * 1e6,
+        thread_count=access.max_transfers,
         has_lock=has_lock,
     )
 
@@ -91,12 +91,12 @@ def settings_from_journal(details: ReplicaCreated, access: BucketAccess) -> Buck
     combined_access = BucketAccess(
         endpoint=access.endpoint or details.endpoint or "",
         region=access.region or details.region or "",
-        style=access.style if access.style != "auto" else details.style or "auto",
-        credentials=access.credentials,
-        ca=access.ca,
+        addressing_style=access.addressing_style if access.addressing_style != "auto" else details.style or "auto",
+        credentials_file=access.credentials_file,
+        ca_file=access.ca_file,
         proxy=access.proxy,
-        bandwidth_mb=access.bandwidth_mb,
-        parallel=access.parallel,
+        max_mb_per_second=access.max_mb_per_second,
+        max_transfers=access.max_transfers,
     )
     return settings_from_url(details.url, combined_access, has_lock=bool(details.lock))
 

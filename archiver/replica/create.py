@@ -34,7 +34,7 @@ def settings_from_options(
         configured_access,
         endpoint=endpoint or configured_access.endpoint,
         region=region or configured_access.region,
-        style=style if style != "auto" else configured_access.style,
+        addressing_style=style if style != "auto" else configured_access.addressing_style,
     )
     return settings_from_url(url, access, has_lock=has_lock)
 

@@ -134,7 +134,9 @@ def _write_config(root: Path, access: BucketAccess) -> Path:
     """
     path = root.with_name(f"{root.name}.toml")
     if not is_there(path):
-        path.write_text(template.render(_config_of_archive(root, path)) + _replica_table(access), encoding="utf-8")
+        path.write_text(
+            template.render_config(_config_of_archive(root, path)) + _replica_table(access), encoding="utf-8"
+        )
     return path
 
 
@@ -163,7 +165,7 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
 
 def _replica_table(access: BucketAccess) -> str:
     """Return the TOML table ``[replica]`` with the settings that are not empty, to append to a configuration."""
-    credentials = os.path.abspath(access.credentials) if access.credentials else ""
+    credentials = os.path.abspath(access.credentials_file) if access.credentials_file else ""
     values = {"endpoint": access.endpoint, "region": access.region, "credentials": credentials}
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value]
     return "\n".join(["", "[replica]", *lines, ""])

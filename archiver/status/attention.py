@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.watch_state import DEAF, MISSING, PARTLY, SCANS
+from archiver.daemon.watch_state import MISSING, PARTIAL, SCANS_ONLY, STALLED
 from archiver.errors import LazyMessage
 from archiver.intake.path_reasons import FAILED, GATHERING, OWN
 from archiver.intake.scan import is_unreadable
@@ -45,7 +45,7 @@ def find_status_problems(
         yield LazyMessage.define("the daemon is not running", code="status.no-daemon")
     if watch_state == MISSING:
         yield LazyMessage.define("the watched folder is missing", code="status.folder-missing")
-    if watch_state in (PARTLY, SCANS, DEAF):
+    if watch_state in (PARTIAL, SCANS_ONLY, STALLED):
         yield LazyMessage.define("not every change raises an event", code="status.events-incomplete")
     yield from _journal_problems(health)
     if health.has_altered_guard:

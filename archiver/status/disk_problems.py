@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from archiver.daemon.trouble import ALARM
+from archiver.daemon.failures import ALARM_FILE_NAME
 from archiver.errors import LazyMessage
 from archiver.store import lock
 
@@ -25,7 +25,7 @@ def find_disk_problems(archive: Path, is_scarce: bool) -> Iterator[LazyMessage]:
 
     Raises OSError if the archive's folder cannot be read.
     """
-    if lock.describe_holder(archive / ALARM):
+    if lock.describe_holder(archive / ALARM_FILE_NAME):
         yield LazyMessage.define("the daemon cannot write to the archive", code="status.not-writable")
     if not all(_accepts_new_files(archive, folder_name) for folder_name in _WRITTEN_FOLDERS):
         yield LazyMessage.define(

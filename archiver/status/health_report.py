@@ -11,9 +11,17 @@ from typing import Any
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.daemon.ticks import UNSIGNED
-from archiver.daemon.trouble import LastProblem, read_last_problem
-from archiver.daemon.watch_state import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
+from archiver.daemon.daily_events import UNSIGNED_SINCE_KEY
+from archiver.daemon.failures import LastProblem, read_last_problem
+from archiver.daemon.watch_state import (
+    EVENTS,
+    MISSING,
+    PARTIAL,
+    POLLING,
+    SCANS_ONLY,
+    STALLED,
+    watch_reason_message,
+)
 from archiver.errors import LazyMessage
 from archiver.filings.due.deadlines import Deadline, open_deadlines
 from archiver.filings.due.reminders import display_alerts
@@ -38,10 +46,10 @@ from archiver.store.repair.set_aside import LostRecord, LostVersion
 #: State of the watch -> how changes are detected.  The state is empty while no daemon runs.
 WATCH_STATES: Mapping[str, LazyMessage] = {
     EVENTS: LazyMessage.define("watched by events and scans", code="watching.events"),
-    PARTLY: LazyMessage.define("watched by events in part, and by scans", code="watching.partly"),
+    PARTIAL: LazyMessage.define("watched by events in part, and by scans", code="watching.partly"),
     POLLING: LazyMessage.define("watched by polling", code="watching.polling"),
-    SCANS: LazyMessage.define("watched by scans only", code="watching.scans"),
-    DEAF: LazyMessage.define("watched by scans only", code="watching.deaf"),
+    SCANS_ONLY: LazyMessage.define("watched by scans only", code="watching.scans"),
+    STALLED: LazyMessage.define("watched by scans only", code="watching.deaf"),
     MISSING: LazyMessage.define("missing", code="watching.missing", context="folder"),
     "": LazyMessage.define("not watched now", code="watching.none"),
 }
@@ -249,7 +257,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         watch_state = MISSING
     time_reading = clock.read()
     compliance_time = archive.compliance_time()
-    pending_paths = snapshot.pending()
+    pending_paths = snapshot.pending_entries()
     filings = list(register(archive.index.life()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
@@ -270,7 +278,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         doubtful_materials=overview.doubtful_materials(archive.index),
         open_deadlines=open_deadlines(filings),
         display_alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
-        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder, filings),
+        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder_name, filings),
         today=clock.today(config.zone),
         protection_level=protection_level(archive, replica),
         outer_hooks_path=archive.repository.outer_hooks_path(),
@@ -285,7 +293,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         set_aside_count=len(set_aside.databases(archive.root)),
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
-        unsigned_since=snapshot.meta(UNSIGNED) or _missing_key_time(archive),
+        unsigned_since=snapshot.meta(UNSIGNED_SINCE_KEY) or _missing_key_time(archive),
         unread_events=archive.index.unread(),
         problems=[],
     )
@@ -315,7 +323,7 @@ def _missing_key_time(archive: Archive) -> str:
 def _noted_watch_reason(snapshot: Snapshot) -> LazyMessage | None:
     """Return why the watch is in its state, as the daemon noted it; None if the daemon noted no reason."""
     reason_code = snapshot.meta("watching_why")
-    return watch_reason(reason_code, snapshot.meta("watching_value")) if reason_code else None
+    return watch_reason_message(reason_code, snapshot.meta("watching_value")) if reason_code else None
 
 
 def _forecast_archive_disk(archive: Archive, now: datetime) -> DiskForecast:

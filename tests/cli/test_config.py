@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from archiver.config.schema import settings_of
+from archiver.config.schema import declared_settings
 from archiver.config.settings import Config
 from tests.support.site import Site
 
@@ -115,7 +115,7 @@ def test_each_setting_is_shown_with_its_source(site: Site) -> None:
         display={"every_days": 7}, metrics={"listen": "[::1]:9750"}, filings={"推荐": {"pages": ["https://a"]}}
     )
     settings = shown_settings(site)
-    assert {setting.key for setting in settings_of(Config)} <= settings.keys()
+    assert {setting.key for setting in declared_settings(Config)} <= settings.keys()
     assert settings["evidence.drill_days"] == {
         "key": "evidence.drill_days",
         "value": 30,

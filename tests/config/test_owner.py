@@ -64,7 +64,7 @@ def read(caller: int, monkeypatch: pytest.MonkeyPatch) -> str:
     """Why the file is not used; empty: it is."""
     monkeypatch.setattr(os, "geteuid", lambda: caller)
     try:
-        loader.load_in_force(None, {})
+        loader.find_and_load_config(None, {})
     except ConfigError as problem:
         return str(problem)
     return ""

@@ -15,7 +15,7 @@ BASE = '[archive]\npath = "a"\n[watch]\npath = "w"\n'
 def load(tmp_path: Path, text: str) -> settings.Config:
     file = tmp_path / "archiver.toml"
     file.write_text(text, encoding="utf-8")
-    return loader.load(file)
+    return loader.load_config(file)
 
 
 def test_paths_count_from_the_file(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_what_is_rendered_is_read_back(tmp_path: Path) -> None:
         retention_years=7,
         layout="{filing}",
     )
-    assert load(tmp_path, template.render(given)) == given
+    assert load(tmp_path, template.render_config(given)) == given
 
 
 def test_a_folder_name_that_toml_cannot_hold_is_refused(tmp_path: Path) -> None:
     given = settings.Config(tmp_path / "c", tmp_path / os.fsdecode(b"\xb1\xb8"), tmp_path / "w")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        template.render(given)
+        template.render_config(given)
 
 
 def test_a_table_that_was_removed_is_a_warning(site: Site) -> None:

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archiver.config import loader, template
-from archiver.config.schema import Setting, settings_of, values_of
-from archiver.config.settings import TABLES, Config, FilingSettings, settings_by_table
+from archiver.config.schema import Setting, declared_settings, setting_values
+from archiver.config.settings import TABLE_SUMMARIES, Config, FilingSettings, settings_by_table
 from archiver.errors import ConfigError
 from tests.support.settings_page import PAGES, render
 from tests.support.toml_text import dump_value
@@ -42,7 +42,7 @@ KEYS = [
     pytest.param(table, name, setting, id=f"{table}.{name}")
     for table, group in settings_by_table().items()
     for setting in group
-    for name in setting.names
+    for name in setting.keys_in_table
 ]
 
 
@@ -60,13 +60,13 @@ def every_group(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("table", "name", "setting"), KEYS)
 def test_a_default_in_the_file_changes_nothing(tmp_path: Path, table: str, name: str, setting: Setting) -> None:
-    checked = loader.check(write(tmp_path, table, name, default_of(table, name, setting)))
+    checked = loader.check_config_file(write(tmp_path, table, name, default_of(table, name, setting)))
     assert checked.problems == ()
-    config = checked.require()
+    config = checked.require_config()
     if table != "filings" and not setting.is_required and setting.default is not None:
         untouched = Config(config.source, config.archive, config.watch)
-        values = {key: value for key, _, value in values_of(config)}
-        expected = {key: value for key, _, value in values_of(untouched)}
+        values = {key: value for key, _, value in setting_values(config)}
+        expected = {key: value for key, _, value in setting_values(untouched)}
         # A table of lists has what stands in it, although an empty list is what a missing one means.
         assert values == expected | ({table: {name: ()}} if setting.value_type.members else {})
 
@@ -87,12 +87,12 @@ def test_a_value_of_another_type_is_refused_with_its_key(
     wrong = [value for value in OF_EACH_TYPE if not is_accepted(setting, value)]
     assert len(wrong) >= 4
     for value in wrong:
-        checked = loader.check(write(tmp_path, table, name, value))
+        checked = loader.check_config_file(write(tmp_path, table, name, value))
         (problem,) = checked.problems
         key = f"filings.{FILING}.{name}" if table == "filings" else f"{table}.{name}"
         assert problem.key.startswith(key), (value, problem)
         with pytest.raises(ConfigError, match=re.escape(key)) as caught:
-            checked.require()
+            checked.require_config()
         assert "Nothing was changed" in str(caught.value)
 
 
@@ -115,7 +115,7 @@ def test_a_value_beyond_its_bounds_is_refused_with_its_key(
     beyond = [limits["least"] - distance, limits["least"] - whole] if "least" in limits else []
     beyond += [limits["most"] + distance, limits["most"] + whole] if "most" in limits else []
     for value in beyond:
-        (problem,) = loader.check(write(tmp_path, table, name, value)).problems
+        (problem,) = loader.check_config_file(write(tmp_path, table, name, value)).problems
         assert problem.key.endswith(name)
         assert problem.reason == setting.value_type.requirement
 
@@ -124,9 +124,9 @@ def test_a_value_beyond_its_bounds_is_refused_with_its_key(
 def test_only_values_of_a_choice_are_accepted(tmp_path: Path, table: str, name: str, setting: Setting) -> None:
     choices = re.findall(r'"([^"]+)"', str(setting.value_type.requirement))
     for value in choices:
-        assert loader.check(write(tmp_path, table, name, value)).problems == ()
+        assert loader.check_config_file(write(tmp_path, table, name, value)).problems == ()
     if choices:
-        assert loader.check(write(tmp_path, table, name, "nonsense")).problems
+        assert loader.check_config_file(write(tmp_path, table, name, "nonsense")).problems
 
 
 def test_all_problems_are_found_at_once(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_all_problems_are_found_at_once(tmp_path: Path) -> None:
         '[retention]\nyears = 2\n[filings.f]\nprofiles = ["x"]\n[filings.f.submissions]\ns = 1\n',
         "utf-8",
     )
-    problems = {(problem.code, problem.key) for problem in loader.check(path).problems}
+    problems = {(problem.code, problem.key) for problem in loader.check_config_file(path).problems}
     assert problems == {
         ("not-a-table", "archive"),
         ("invalid-value", "archive.path"),
@@ -152,17 +152,17 @@ def test_all_problems_are_found_at_once(tmp_path: Path) -> None:
 def test_a_new_file_shows_every_setting_as_it_may_be_written(tmp_path: Path) -> None:
     """Without the marks of its comments, all of it is in force."""
     path = tmp_path / "archiver.toml"
-    text = template.render(Config(path, tmp_path / "a", tmp_path / "w"))
+    text = template.render_config(Config(path, tmp_path / "a", tmp_path / "w"))
     path.write_text(re.sub(r"^#(?! )", "", text, flags=re.MULTILINE), "utf-8")
-    checked = loader.check(path)
+    checked = loader.check_config_file(path)
     assert checked.problems == ()
-    names = {setting.key for setting in settings_of(Config)}
-    names |= {f"filings.NAME.{setting.key}" for setting in settings_of(FilingSettings)}
+    names = {setting.key for setting in declared_settings(Config)}
+    names |= {f"filings.NAME.{setting.key}" for setting in declared_settings(FilingSettings)}
     assert checked.keys_in_file == names
 
 
 def test_every_key_has_a_table_with_a_subject() -> None:
-    assert {setting.table for setting in settings_of(Config)} | {"filings"} == TABLES.keys()
+    assert {setting.table for setting in declared_settings(Config)} | {"filings"} == TABLE_SUMMARIES.keys()
     for group in settings_by_table().values():
         keys = [setting.key for setting in group]
         assert len(keys) == len(set(keys)) > 0

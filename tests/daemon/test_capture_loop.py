@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.config.loader import load
+from archiver.config.loader import load_config
 from archiver.store.content.source import StatData
 from tests.support.site import SAMPLES, Site, tree, wait_until
 
@@ -281,7 +281,7 @@ def test_a_second_write_within_one_tick_of_the_clock_is_not_missed(site: Site) -
             patch.setattr("archiver.intake.scan.StatData.of", lambda s: _without_ctime(s))
             patch.setattr("archiver.store.content.source.StatData.of", lambda s: _without_ctime(s))
             patch.setattr("archiver.store.content.objects._TICK_NS", 10**20)
-            Daemon(archive, load(site.config), lambda *_, **__: None, 0.0).run_once()
+            Daemon(archive, load_config(site.config), lambda *_, **__: None, 0.0).run_once()
     finally:
         archive.close()
     assert len(site.tags()) == 2

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from archiver import clock
-from archiver.config.loader import load
+from archiver.config.loader import load_config
 from archiver.daemon import unit
 from tests.support.site import CHECKOUT, COMMAND, Site, free_port, wait_until
 
@@ -247,6 +247,6 @@ def test_the_configuration_is_validated(site: Site) -> None:
         site.run("status", code=3)
     site.config.write_text(text, encoding="utf-8")
     site.configure(filings={"推荐": {"min_version_interval_minutes": 1.5}})
-    settings = load(site.config)
+    settings = load_config(site.config)
     assert settings.min_version_interval_seconds("推荐".encode()) == 90
     assert settings.min_version_interval_seconds(b"other") == 0

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from archiver.config.loader import load
+from archiver.config.loader import load_config
 from archiver.daemon import service as service_module
 from archiver.daemon.service import Service
 from tests.support.site import Site, wait_until
@@ -73,7 +73,7 @@ def test_a_reload_is_not_lost_while_a_daemon_is_being_made(site: Site, monkeypat
     def count_and_load():
         nonlocal loaded
         loaded += 1
-        return load(site.config)
+        return load_config(site.config)
 
     made = service_module.Daemon
 

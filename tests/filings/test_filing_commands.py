@@ -476,7 +476,8 @@ def test_what_would_be_in_the_way_for_good_is_not_journalled(
     archive = site.open()
     with pytest.raises(UsageError):
         perform_action(
-            ActionContext(archive, loader.load(site.config), 5), decode_action_request(action, whole | arguments)
+            ActionContext(archive, loader.load_config(site.config), 5),
+            decode_action_request(action, whole | arguments),
         )
     archive.close()
     site.run("status")

@@ -38,14 +38,14 @@ TABLES = Path(__file__).parent / "mount_tables"
     ],
 )
 def test_recorded_mount_tables(table: str, path: bytes, filesystem: str | None, point: bytes | None) -> None:
-    found = mounts.untrusted_mount(path, mounts.parse_mounts((TABLES / table).read_bytes()))
+    found = mounts.find_remote_mount(path, mounts.parse_mounts((TABLES / table).read_bytes()))
     assert (found.filesystem, found.point) == (filesystem, point) if found else filesystem is None
 
 
 def test_the_table_of_this_machine_is_read() -> None:
     table = mounts.read_mounts()
-    assert mounts.mount_of(b"/proc/self", table).filesystem == "proc"
-    assert mounts.mount_of(b"/", table).point == b"/"
+    assert mounts.find_mount(b"/proc/self", table).filesystem == "proc"
+    assert mounts.find_mount(b"/", table).point == b"/"
 
 
 @pytest.mark.needs("processes")

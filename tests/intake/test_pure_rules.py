@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archiver.config.settings import DEFAULT_IGNORE, LAYOUT_FILING, LAYOUT_SUBMISSION
 from archiver.intake.ignore import IgnoreRules
-from archiver.intake.layout import Group, group_of, locate_path
+from archiver.intake.layout import Group, group_of_submission, locate_path
 from archiver.intake.settle import Settler
 from archiver.store.content.source import StatData
 
@@ -205,7 +205,7 @@ def test_every_file_has_exactly_one_place(parts: list[bytes], layout: str) -> No
     prefix = group.prefix
     assert path == (prefix + b"/" + material if prefix else material)
     submission = group.submission()
-    assert group_of(submission) == group
+    assert group_of_submission(submission) == group
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from archiver.intake.folder.canary import PATIENCE_SECONDS, PERIOD_SECONDS, Canary
+from archiver.intake.folder.probe_schedule import ARRIVAL_SECONDS, PERIOD_SECONDS, ProbeSchedule
 from tests.support.site import Site, wait_until
 
 
@@ -69,7 +69,7 @@ def test_folders_that_cannot_be_watched_are_named_and_scanned(site: Site, tmp_pa
         site.write(f"f/s/d{number:02d}/a", "1")
     limit = tmp_path / "limit"
     limit.write_text("8\n")
-    patch = f"import archiver.daemon.watched_folder as f\nfrom pathlib import Path\nf._WATCH_LIMIT_FILE = Path({os.fspath(limit)!r})"
+    patch = f"import archiver.intake.folder.watcher as f\nfrom pathlib import Path\nf._WATCH_LIMIT_FILE = Path({os.fspath(limit)!r})"
     own = "/proc/sys/user/max_inotify_watches"
     wrapper = ["unshare", "-Ur", "sh", "-c", f'echo 8 > {own}; exec "$@"', "sh"]
     daemon = start(site, patch, *wrapper)
@@ -113,7 +113,7 @@ def test_a_canary_that_is_not_heard_makes_the_watch_anew(site: Site) -> None:
     site.set("watch", "poll_seconds", 0.5)
     patch = (
         f"{DEAF}w._ProbeHandler.on_any_event = lambda *_: None\n"
-        "import archiver.intake.folder.canary as c\nc.PATIENCE_SECONDS = 0.5"
+        "import archiver.intake.folder.probe_schedule as c\nc.ARRIVAL_SECONDS = 0.5"
     )
     daemon = start(site, patch)
     wait_until(lambda: site.json("status")["watching_reason"] == "events do not arrive")
@@ -128,7 +128,7 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
     """The canary sings, and still the folder is deaf."""
     site.set("watch", "scan_minutes", 0.02)
     # Below zero, so that it does not matter how shortly before the scan the file was written.
-    daemon = start(site, f"{DEAF}import archiver.daemon.capture_loop as d\nd._EVENT_SECONDS = -5")
+    daemon = start(site, f"{DEAF}import archiver.daemon.capture_loop as d\nd._EVENT_DELAY_SECONDS = -5")
     time.sleep(2)
     site.write("f/s/a", "1")
     wait_until(lambda: site.tags() == ["f/s/v1"])
@@ -140,7 +140,7 @@ def test_a_scan_that_finds_what_no_event_told_makes_the_watch_anew(site: Site) -
 
 def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
     site.set("watch", "scan_minutes", 0.01)
-    patch = "import archiver.daemon.capture_loop as d\nd._EVENT_SECONDS = 0.3\nimport archiver.intake.folder.canary as c\nc.PERIOD_SECONDS = 0.2"
+    patch = "import archiver.daemon.capture_loop as d\nd._EVENT_DELAY_SECONDS = 0.3\nimport archiver.intake.folder.probe_schedule as c\nc.PERIOD_SECONDS = 0.2"
     daemon = start(site, patch)
     for number in range(20):
         site.write(f"f/s/d{number}/a", str(number))
@@ -152,25 +152,25 @@ def test_a_healthy_watch_raises_no_alarm(site: Site) -> None:
 
 
 def test_the_canary_beats_listens_and_gives_up_ever_more_slowly() -> None:
-    canary = Canary()
-    assert canary.is_probe_due(0)
-    canary.note_probe_sent(0)
-    assert not canary.is_probe_due(1)
-    assert not canary.notices_deafness(True, 1)
-    assert not canary.is_deaf
-    assert not canary.is_probe_due(1 + PERIOD_SECONDS - 0.1)
+    probes = ProbeSchedule()
+    assert probes.is_probe_due(0)
+    probes.note_probe_sent(0)
+    assert not probes.is_probe_due(1)
+    assert not probes.notice_missed_probe(True, 1)
+    assert not probes.is_watch_stalled
+    assert not probes.is_probe_due(1 + PERIOD_SECONDS - 0.1)
     now, pauses = 1 + PERIOD_SECONDS, []
     for _ in range(10):
-        assert canary.is_probe_due(now)
-        canary.note_probe_sent(now)
-        assert not canary.notices_deafness(False, now + PATIENCE_SECONDS - 0.1)
-        assert canary.notices_deafness(False, now + PATIENCE_SECONDS)
-        assert not canary.notices_deafness(False, now + PATIENCE_SECONDS)
-        assert canary.is_deaf
-        pauses.append(canary.next_probe - now)
-        now = canary.next_probe
+        assert probes.is_probe_due(now)
+        probes.note_probe_sent(now)
+        assert not probes.notice_missed_probe(False, now + ARRIVAL_SECONDS - 0.1)
+        assert probes.notice_missed_probe(False, now + ARRIVAL_SECONDS)
+        assert not probes.notice_missed_probe(False, now + ARRIVAL_SECONDS)
+        assert probes.is_watch_stalled
+        pauses.append(probes.next_probe_at - now)
+        now = probes.next_probe_at
     assert pauses == sorted(pauses)
     assert pauses[-1] == pauses[-2]
-    canary.note_probe_sent(now)
-    assert not canary.notices_deafness(True, now)
-    assert not canary.is_deaf
+    probes.note_probe_sent(now)
+    assert not probes.notice_missed_probe(True, now)
+    assert not probes.is_watch_stalled

@@ -93,6 +93,6 @@ def replicated(plain: Site, server: Server, url: str) -> Site:
 @pytest.fixture
 def bucket_of(server: Server, keys: Path) -> Callable[[str], S3Bucket]:
     def make(url: str) -> S3Bucket:
-        return S3Bucket(settings_from_url(url, BucketAccess(endpoint=server.endpoint, credentials=keys)))
+        return S3Bucket(settings_from_url(url, BucketAccess(endpoint=server.endpoint, credentials_file=keys)))
 
     return make

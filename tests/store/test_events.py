@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from archiver.config.loader import load
+from archiver.config.loader import load_config
 from archiver.errors import UsageError
 from archiver.evidence.checkpoint import make_checkpoint
 from archiver.filings.register import register
@@ -173,7 +173,7 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         assert [hold.name for hold in archive.index.holds()] == ["n"]
         make_checkpoint(archive, 5)
         register(archive.index.life())
-        config = load(site.config)
+        config = load_config(site.config)
         assert any(
             f"event {seq} cannot be read" in str(each) for each in collect_health_report(archive, config).problems
         )

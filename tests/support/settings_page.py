@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver.config.schema import Effect, Setting
-from archiver.config.settings import TABLES, settings_by_table
+from archiver.config.settings import TABLE_SUMMARIES, settings_by_table
 from archiver.i18n import translator
 from tests.support.sentence_lines import reflow
 from tests.support.site import CHECKOUT
@@ -93,9 +93,16 @@ def render(page: Path) -> str:
     parts = [words.head]
     for table, settings in settings_by_table().items():
         name = 'filings."NAME"' if table == "filings" else table
-        lines = [f"## [{name}]", "", translate(TABLES[table]), "", words.columns, "| --- | --- | --- | --- |"]
+        lines = [
+            f"## [{name}]",
+            "",
+            translate(TABLE_SUMMARIES[table]),
+            "",
+            words.columns,
+            "| --- | --- | --- | --- |",
+        ]
         for setting in settings:
-            names = ", ".join(f"`{name}`" for name in setting.names)
+            names = ", ".join(f"`{name}`" for name in setting.keys_in_table)
             meaning = translate(setting.summary) + words.effects[setting.effect]
             requirement = translate(setting.value_type.requirement)
             lines.append(f"| {names} | {_default(setting, words)} | {requirement} | {meaning} |")

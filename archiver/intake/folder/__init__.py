@@ -1,6 +1,6 @@
 """The watched folder itself: how to reach it, how to know that it is the right one, and how to notice changes.
 
-*Access* reads the folder without following links, by child processes if a network mount may hang.  A *watcher*
-turns inotify events into hints.  The *canary* decides when to make an event of our own, which shows whether events
-arrive.
+*Access* reads the folder without following links, by child processes if a remote mount may hang.  A *watcher*
+turns inotify events into hints.  The *probe schedule* decides when to make an event of our own, a *probe event*,
+which shows whether events arrive.
 """

@@ -1,8 +1,8 @@
 """Read the watched folder: directly, or through a child process that may hang in place of this one.
 
-On a network filesystem a ``stat`` can wait for ever, and nothing ends a process that waits in it.  So child
-processes read such a folder.  If a child does not answer, it is left behind, and its filing counts as unreadable
-until the child ends.  The other filings are still read.
+On a network filesystem a ``stat`` can wait for ever, and nothing can end a process that waits in it.  So child
+processes read such a folder.  A child that does not answer is abandoned, and the top-level folder that it reads
+counts as unreadable until the child ends.  The other top-level folders are still read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from archiver.intake.folder import mounts
-from archiver.intake.folder.enclosure import check_separate
 from archiver.intake.folder.entries import (
     DirectoryEntry,
     OpenedFile,
@@ -31,6 +30,7 @@ from archiver.intake.folder.entries import (
     decode_outcome,
     decode_root,
 )
+from archiver.intake.folder.nesting import check_folders_not_nested
 from archiver.store.content.own_files import OwnFile, OwnFiles
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, Source, SourceChanged, StatData
@@ -52,28 +52,28 @@ class FolderAccess(Protocol):
     Paths are relative to the watched folder, which itself is the empty path.  No link is followed, except in the
     path of the watched folder itself.  Every method but :meth:`close` may raise OSError.
 
-    Files and folders of the archive appear in a listing, but cannot be looked up or opened: OwnFile, which is an
-    OSError, is raised instead.
+    Files and folders of the archive itself, which must not be archived, appear in a listing.  To look up or to
+    open one raises OwnFile, which is an OSError.
     """
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
         """Yield the entries of a folder, in any order, without those of the folders below."""
 
     def look_up(self, path: bytes) -> DirectoryEntry:
-        """Return the entry of a single path, of a link itself; raises FileNotFoundError if there is none."""
+        """Return the entry of a single path, not following a link; raises FileNotFoundError if there is none."""
 
     def open(self, path: bytes) -> Source:
-        """Open a file, which the caller closes; raises SourceChanged if the path no longer leads to a file."""
+        """Open a file, which the caller closes; raises SourceChanged if the path does not lead to a file."""
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a context of a function that opens files as :meth:`open` does.
+        """Return a context manager whose value is a function that opens files as :meth:`open` does.
 
-        It is faster for successive files of the same folder.  Only one file may be open at a time, and the context
-        should be short: meanwhile a folder of the last file may be open.
+        The function is faster for successive files of the same folder, because it may keep that folder open.  So
+        the context should be short.  Only one file may be open at a time.
         """
 
     def close(self) -> None:
-        """Release folders, and end children."""
+        """Close folders, and end child processes."""
 
 
 class DirectAccess:
@@ -100,8 +100,8 @@ class DirectAccess:
             self._root_folder.opened_folder(path) as folder_descriptor,
             _open_listing(folder_descriptor) as listing,
         ):
-            for listed in listing:
-                name = listed.name
+            for dir_entry in listing:
+                name = dir_entry.name
                 try:
                     status = stat_of(name, dir_fd=folder_descriptor, follow_symlinks=False)
                 except FileNotFoundError:
@@ -116,16 +116,16 @@ class DirectAccess:
             self._root_folder.opened_folder(path) as folder_descriptor,
             _open_listing(folder_descriptor) as listing,
         ):
-            return [listed.name for listed in listing]
+            return [dir_entry.name for dir_entry in listing]
 
     def look_up(self, path: bytes) -> DirectoryEntry:
-        """Return the entry of a single path, of a link itself."""
+        """Return the entry of a single path; a link is not followed."""
         status = self._root_folder.stat_path(path)
         self._root_folder.own_files.refuse(status, path)
         return DirectoryEntry(os.path.basename(path), status.st_mode, StatData.of(status))
 
     def open(self, path: bytes) -> Source:
-        """Open a file for reading; raises SourceChanged if the path no longer leads to a file."""
+        """Open a file for reading; raises SourceChanged if the path does not lead to a file."""
         return FileSource(self._root_folder, path)
 
     @contextmanager
@@ -154,14 +154,15 @@ def _open_listing(folder_descriptor: int) -> AbstractContextManager[Iterator[os.
 class ChildAccess:
     """Read the watched folder by child processes, for filesystems that may hang; see :class:`FolderAccess`.
 
-    A filesystem that hangs blocks a child, and this process only for ``patience_seconds``.  Such a child is left
-    behind, and until the kernel lets it end, each request about its filing raises TimeoutError at once.
+    A filesystem that hangs blocks a child process, and this process only for ``patience_seconds``.  Such a child
+    is abandoned, and until the kernel lets it end, each request about the same top-level folder raises
+    TimeoutError at once.  A :class:`~archiver.workers.Worker` is a child process as this process sees it.
 
-    Several threads may call; each call has a child of its own.  The owner ends all children with :meth:`close`.
+    Several threads may call; each call has a worker of its own.  The owner ends all of them with :meth:`close`.
     """
 
     def __init__(self, root: Path | bytes, patience_seconds: float, archive: Path | bytes | None = None) -> None:
-        """Give access to the folder ``root``; children are started when they are needed.
+        """Give access to the folder ``root``; workers are started when they are needed.
 
         ``archive`` is the folder of the archive, whose files must not be archived; None if there is none to avoid.
         """
@@ -173,7 +174,7 @@ class ChildAccess:
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._idle_workers: list[Worker] = []
-        #: First folder of a path (empty for the watched folder itself) -> the child that hangs in it.
+        #: Top-level folder (empty for the watched folder itself) -> the worker that hangs in it.
         self._hanging_workers: dict[bytes, Worker] = {}
 
     def list_folder(self, path: bytes) -> Iterator[DirectoryEntry]:
@@ -181,12 +182,12 @@ class ChildAccess:
         if path:
             yield from self._call_free_worker(decode_entries, "entries", path)
         else:
-            yield from self._list_filings()
+            yield from self._list_watched_folder()
 
-    def _list_filings(self) -> Iterator[DirectoryEntry]:
-        """Yield the entries of the watched folder, with a call for each name.
+    def _list_watched_folder(self) -> Iterator[DirectoryEntry]:
+        """Yield the entries of the watched folder, with a request for each name.
 
-        If one call returned all entries, the mount point of a single share that hangs would make it fail.
+        A single request for all entries would fail if one of them is the mount point of a share that hangs.
         """
         for name in self._call_free_worker(decode_names, "names", b""):
             try:
@@ -201,7 +202,7 @@ class ChildAccess:
                 yield DirectoryEntry(name, stat.S_IFDIR, StatData.unknown())
 
     def look_up(self, path: bytes) -> DirectoryEntry:
-        """Return the entry of a single path, of a link itself."""
+        """Return the entry of a single path; a link is not followed."""
         return self._call_free_worker(decode_entry, "entry", path)
 
     def root_identity(self) -> RootIdentity:
@@ -209,47 +210,47 @@ class ChildAccess:
         return self._call_free_worker(decode_root, "root", b"")
 
     def open(self, path: bytes) -> Source:
-        """Open a file for reading, with a child that serves no other call until the file is closed."""
+        """Open a file for reading, with a worker that serves no other request until the file is closed."""
         worker = self._take_worker(path)
         try:
             opened_file = self.call_worker(worker, path, decode_opened, "open", name_to_text(path))
         except (OSError, SourceChanged):
             self.return_worker(worker)
             raise
-        return _RemoteSource(self, worker, path, opened_file)
+        return _WorkerSource(self, worker, path, opened_file)
 
     def opened_in_turn(self) -> AbstractContextManager[Callable[[bytes], Source]]:
-        """Return a context of :meth:`open`: each file has a child, so an open folder would save nothing."""
+        """Return a context manager whose value is :meth:`open`: an open folder cannot be shared by workers."""
         return nullcontext(self.open)
 
     def close(self) -> None:
-        """End the children; a child that hangs in the kernel ends as soon as the kernel lets it."""
+        """End the workers; one that hangs in the kernel ends as soon as the kernel lets it."""
         with self._lock:
             for worker in (*self._idle_workers, *self._hanging_workers.values()):
                 worker.kill()
             self._idle_workers.clear()
 
-    def _call_free_worker(self, decode: Callable[[Any], _Answer], kind: str, path: bytes) -> _Answer:
-        """Send a request about ``path`` to a free child, and return the decoded answer.
+    def _call_free_worker(self, decode: Callable[[Any], _Answer], request_name: str, path: bytes) -> _Answer:
+        """Send a request about ``path`` to a free worker, and return the decoded answer.
 
-        ``kind`` is a request of :class:`archiver.intake.folder.access_worker.FolderReader`.
+        ``request_name`` is that of a request of :class:`archiver.intake.folder.access_worker.FolderReader`.
 
-        Raises the OSError or SourceChanged that the child met, and TimeoutError if its filesystem hangs.
+        Raises the OSError or SourceChanged that the worker reports, and TimeoutError if its filesystem hangs.
         """
         worker = self._take_worker(path)
         try:
-            return self.call_worker(worker, path, decode, kind, name_to_text(path))
+            return self.call_worker(worker, path, decode, request_name, name_to_text(path))
         finally:
             self.return_worker(worker)
 
     def call_worker(
-        self, worker: Worker, path: bytes, decode: Callable[[Any], _Answer], kind: str, *values: object
+        self, worker: Worker, path: bytes, decode: Callable[[Any], _Answer], request_name: str, *arguments: object
     ) -> _Answer:
-        """Send a request about ``path`` to this child, and return the decoded answer.
+        """Send a request about ``path`` to a taken worker, and return the decoded answer.
 
-        Raises as :meth:`call_for_content` does.
+        ``arguments`` are those of the request.  Raises as :meth:`call_for_content` does.
         """
-        return self.call_for_content(worker, path, memoryview(b""), decode, kind, *values)[0]
+        return self.call_for_content(worker, path, memoryview(b""), decode, request_name, *arguments)[0]
 
     def call_for_content(
         self,
@@ -257,22 +258,23 @@ class ChildAccess:
         path: bytes,
         buffer: memoryview,
         decode: Callable[[Any], _Answer],
-        kind: str,
-        *values: object,
+        request_name: str,
+        *arguments: object,
     ) -> tuple[_Answer, int]:
-        """Send a request about ``path`` to this child, and receive content into ``buffer``.
+        """Send a request about ``path`` to a taken worker, and receive content into ``buffer``.
 
-        Returns the decoded answer, and the length of the content in bytes.
+        ``arguments`` are those of the request.  Returns the decoded answer, and the length of the content in
+        bytes.
 
-        Raises the OSError or SourceChanged that the child met, WorkerHung, which is a TimeoutError, if it does not
-        answer, and another WorkerProblem if it gives no usable answer.
+        Raises the OSError or SourceChanged that the worker reports, WorkerHung, which is a TimeoutError, if it
+        does not answer, and another WorkerProblem if it gives no usable answer.
         """
         try:
             outcome, content_length = worker.call_for_content(
-                [kind, *values], partial(decode_outcome, decode), buffer, self._patience_seconds
+                [request_name, *arguments], partial(decode_outcome, decode), buffer, self._patience_seconds
             )
         except WorkerHung:
-            # The next request about the same filing fails at once.
+            # The next request about the same top-level folder fails at once.
             with self._lock:
                 self._hanging_workers[path.partition(b"/")[0]] = worker
             raise
@@ -281,40 +283,40 @@ class ChildAccess:
         return outcome, content_length
 
     def _take_worker(self, path: bytes) -> Worker:
-        """Return a free child for a request about ``path``; the caller gives it back with :meth:`return_worker`.
+        """Return a free worker for a request about ``path``; the caller gives it back with :meth:`return_worker`.
 
-        Raises TimeoutError if another child still hangs in the same filing, or in the watched folder itself.
+        Raises TimeoutError if a worker still hangs in the same top-level folder, or in the watched folder itself.
         """
         with self._lock:
-            for filing in {b"", path.partition(b"/")[0]}:
-                if filing in self._hanging_workers and not self._hanging_workers[filing].is_gone:
+            for top_folder in {b"", path.partition(b"/")[0]}:
+                if top_folder in self._hanging_workers and not self._hanging_workers[top_folder].is_gone:
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-                self._hanging_workers.pop(filing, None)
+                self._hanging_workers.pop(top_folder, None)
             return self._idle_workers.pop() if self._idle_workers else Worker(self._program)
 
     def return_worker(self, worker: Worker) -> None:
-        """Let a child serve other requests, unless it was ended because it hung or misbehaved."""
+        """Let a worker serve other requests, unless it was ended because it hung or misbehaved."""
         with self._lock:
             if worker.is_ready:
                 self._idle_workers.append(worker)
 
 
 def open_access(root: Path, archive: Path) -> FolderAccess:
-    """Return access to the folder ``root``, through children if a mount at or below it may hang.
+    """Return access to the folder ``root``, by child processes if a remote mount holds it or lies below it.
 
-    The files of ``archive`` are left out.  The caller closes the access.
+    The access does not read the files of ``archive``.  The caller closes it.
 
-    Raises ConfigError if the two folders are the same, or one lies inside the other and is not passed over.
+    Raises ConfigError as :func:`~archiver.intake.folder.nesting.check_folders_not_nested` does.
     """
-    check_separate(archive, root)
-    untrusted_mount = mounts.untrusted_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
-    if untrusted_mount is None:
+    check_folders_not_nested(archive, root)
+    remote_mount = mounts.find_remote_mount(os.path.realpath(os.fsencode(root)), mounts.read_mounts())
+    if remote_mount is None:
         return DirectAccess(root, archive)
     return ChildAccess(root, PATIENCE_SECONDS, archive)
 
 
-class _RemoteSource:
-    """A file that a child holds open; the child serves nobody else until :meth:`close`."""
+class _WorkerSource:
+    """A file that a worker holds open; the worker serves no other request until :meth:`close`."""
 
     def __init__(self, access: ChildAccess, worker: Worker, path: bytes, opened_file: OpenedFile) -> None:
         """Take over ``worker``, which has opened the file at ``path``."""
@@ -329,13 +331,13 @@ class _RemoteSource:
         return self._access.call_for_content(self._worker, self._path, buffer, bool, "read", len(buffer))[1]
 
     def is_unchanged(self) -> bool:
-        """Return True if the file is as at opening, and the path still leads to it; raises OSError."""
+        """Return True if the file has not changed since opening, and the path leads to it; raises OSError."""
         return self._access.call_worker(self._worker, self._path, bool, "check")
 
     def close(self) -> None:
-        """Let the child close the file, and serve other requests; never raises OSError."""
+        """Let the worker close the file, and serve other requests; never raises OSError."""
         if self._worker.is_ready:
-            # A child that does not answer is ended, and that closes the file too.
+            # A worker that does not answer is ended, and that closes the file too.
             with suppress(OSError):
                 self._access.call_worker(self._worker, self._path, bool, "close")
         self._access.return_worker(self._worker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from archiver.intake.folder.access import DirectAccess
@@ -17,7 +18,7 @@ from archiver.workers import WithContent, name_to_text, serve, text_to_name
 class FolderReader:
     """Answer requests about a folder, one after the other; at most one file is open.
 
-    A request is a kind and values.  The method ``_entries`` answers a request of the kind ``entries``, and so on.
+    A request is a name and arguments; paths are texts, as :func:`archiver.workers.name_to_text` makes them.
     :mod:`archiver.intake.folder.entries` describes the answers.
     """
 
@@ -25,17 +26,26 @@ class FolderReader:
         """Read the folder ``root``.  ``archive`` is the folder of the archive; empty if there is none to avoid."""
         self._access = DirectAccess(root, archive or None)
         self._open_source: Source | None = None
+        #: Name of a request -> the method that answers it.
+        self._methods_by_request: dict[str, Callable[..., object]] = {
+            "entries": self._list_entries,
+            "names": self._list_names,
+            "entry": self._look_up,
+            "root": self._identify_root,
+            "open": self._open_file,
+            "check": self._is_file_unchanged,
+            "close": self._close_file,
+        }
 
-    def answer_request(self, kind: str, *values: Any) -> object:
+    def answer_request(self, request_name: str, *arguments: Any) -> object:
         """Return the answer for the parent to decode: a value, or an error for the parent to raise.
 
         Never raises OSError or SourceChanged; other errors mean that the request itself is wrong.
         """
         try:
-            if kind == "read":
-                return self._read(*values)
-            answer_method = getattr(self, f"_{kind}")
-            return ["ok", answer_method(*values)]
+            if request_name == "read":
+                return self._read_content(*arguments)
+            return ["ok", self._methods_by_request[request_name](*arguments)]
         except SourceChanged:
             return ["unstable"]
         except OwnFile as error:
@@ -43,40 +53,40 @@ class FolderReader:
         except OSError as error:
             return ["error", error.errno or errno.EIO, error.strerror or str(error)]
 
-    def _entries(self, path: str) -> list[tuple[Any, ...]]:
+    def _list_entries(self, path: str) -> list[tuple[Any, ...]]:
         """Return the encoded entries of a folder."""
         return [encode_entry(entry) for entry in self._access.list_folder(text_to_name(path))]
 
-    def _names(self, path: str) -> list[str]:
+    def _list_names(self, path: str) -> list[str]:
         """Return the names in a folder."""
         return [name_to_text(name) for name in self._access.list_names(text_to_name(path))]
 
-    def _entry(self, path: str) -> tuple[Any, ...]:
+    def _look_up(self, path: str) -> tuple[Any, ...]:
         """Return the encoded entry of a single path."""
         return encode_entry(self._access.look_up(text_to_name(path)))
 
-    def _root(self, _path: str) -> RootIdentity:
+    def _identify_root(self, _path: str) -> RootIdentity:
         """Return the identity of the watched folder itself, which is at the end of any links."""
         status = os.stat(self._access.root)
         return RootIdentity(status.st_dev, status.st_ino, status.st_mode)
 
-    def _open(self, path: str) -> tuple[Any, ...]:
-        """Open a file in place of any other; return is_being_written, and the figures of its StatData."""
-        self._close()
+    def _open_file(self, path: str) -> tuple[Any, ...]:
+        """Close any open file and open another; return is_being_written, and the fields of its StatData."""
+        self._close_file()
         self._open_source = self._access.open(text_to_name(path))
         return (self._open_source.is_being_written, *self._open_source.stat_data)
 
-    def _read(self, count: int) -> WithContent:
-        """Return at most ``count`` bytes of the open file as content; none at the end, or without an open file."""
-        buffer = memoryview(bytearray(count))
-        length = self._open_source.readinto(buffer) if self._open_source else 0
-        return WithContent(["ok", True], buffer[:length])
+    def _read_content(self, byte_count: int) -> WithContent:
+        """Return at most ``byte_count`` bytes of the open file; none at its end, or without an open file."""
+        buffer = memoryview(bytearray(byte_count))
+        content_length = self._open_source.readinto(buffer) if self._open_source else 0
+        return WithContent(["ok", True], buffer[:content_length])
 
-    def _check(self) -> bool:
+    def _is_file_unchanged(self) -> bool:
         """Return True if the open file is unchanged; False without an open file."""
         return self._open_source is not None and self._open_source.is_unchanged()
 
-    def _close(self) -> None:
+    def _close_file(self) -> None:
         """Close the open file, if there is one."""
         if self._open_source is not None:
             self._open_source.close()

@@ -1,4 +1,4 @@
-"""What access to the watched folder returns besides content, and its form in the answers of a child.
+"""What access to the watched folder returns besides content, and its form in the answers of a child process.
 
 An answer is a JSON array: ``["ok", value]``, ``["error", errno, reason]``, ``["own", path]`` for a file of the
 archive, or ``["unstable"]`` for a file that changed.  Each decoder raises TypeError, ValueError, LookupError or
@@ -28,7 +28,7 @@ class DirectoryEntry(NamedTuple):
 
 
 class RootIdentity(NamedTuple):
-    """The figures of ``stat`` that tell the watched folder from every other folder."""
+    """The fields of ``stat`` that tell the watched folder from every other folder."""
 
     device: int
     inode: int
@@ -49,15 +49,15 @@ class ReportedError(NamedTuple):
 
 
 def encode_entry(entry: DirectoryEntry) -> tuple[Any, ...]:
-    """Return an entry as :func:`decode_entry` reads it: name, mode, is_own, and the figures of the StatData."""
+    """Return an entry as :func:`decode_entry` reads it: name, mode, is_own, and the fields of the StatData."""
     return (name_to_text(entry.name), entry.mode, entry.is_own, *entry.stat_data)
 
 
-def decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | ReportedError:
-    """Return the value of an answer, read by ``decode``, or the error that the child reports."""
-    match reply:
+def decode_outcome(decode_value: Callable[[Any], _Answer], answer: Any) -> _Answer | ReportedError:
+    """Return the value in an answer, decoded by ``decode_value``, or the error that the child reports."""
+    match answer:
         case ["ok", value]:
-            return decode(value)
+            return decode_value(value)
         case ["error", int(number), str(reason)]:
             return ReportedError(OSError(number, reason))
         case ["own", str(path)]:
@@ -67,35 +67,35 @@ def decode_outcome(decode: Callable[[Any], _Answer], reply: Any) -> _Answer | Re
     raise ValueError("no answer about a folder")
 
 
-def decode_names(value: Any) -> list[bytes]:
+def decode_names(encoded_names: Any) -> list[bytes]:
     """Return the names in a folder."""
-    return [text_to_name(name) for name in value]
+    return [text_to_name(name) for name in encoded_names]
 
 
-def decode_entry(value: Any) -> DirectoryEntry:
+def decode_entry(encoded_entry: Any) -> DirectoryEntry:
     """Return an entry that :func:`encode_entry` encoded."""
-    name, mode, is_own, *stat_figures = value
-    return DirectoryEntry(text_to_name(name), index(mode), _decode_stat_data(stat_figures), bool(is_own))
+    name, mode, is_own, *stat_fields = encoded_entry
+    return DirectoryEntry(text_to_name(name), index(mode), _decode_stat_data(stat_fields), bool(is_own))
 
 
-def decode_entries(value: Any) -> list[DirectoryEntry]:
+def decode_entries(encoded_entries: Any) -> list[DirectoryEntry]:
     """Return the entries of a folder, each encoded by :func:`encode_entry`."""
-    return [decode_entry(entry) for entry in value]
+    return [decode_entry(encoded_entry) for encoded_entry in encoded_entries]
 
 
-def decode_opened(value: Any) -> OpenedFile:
-    """Return the answer about a file that the child has opened: is_being_written, and the figures of StatData."""
-    is_being_written, *stat_figures = value
-    return OpenedFile(bool(is_being_written), _decode_stat_data(stat_figures))
+def decode_opened(encoded_file: Any) -> OpenedFile:
+    """Return the answer about a file that the child has opened: is_being_written, and the fields of StatData."""
+    is_being_written, *stat_fields = encoded_file
+    return OpenedFile(bool(is_being_written), _decode_stat_data(stat_fields))
 
 
-def decode_root(value: Any) -> RootIdentity:
+def decode_root(encoded_identity: Any) -> RootIdentity:
     """Return the identity of the watched folder: device, inode and mode."""
-    device, inode, mode = map(index, value)
+    device, inode, mode = map(index, encoded_identity)
     return RootIdentity(device, inode, mode)
 
 
-def _decode_stat_data(stat_figures: list[Any]) -> StatData:
-    """Return StatData of its figures in their order; raises TypeError unless they are four integers."""
+def _decode_stat_data(stat_fields: list[Any]) -> StatData:
+    """Return the StatData with these fields, in their order; raises TypeError unless they are four integers."""
     # operator.index, because int would accept a text and round a float.
-    return StatData(*map(index, stat_figures))
+    return StatData(*map(index, stat_fields))

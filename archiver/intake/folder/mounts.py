@@ -1,7 +1,7 @@
-"""Read the mount table, and decide by the filesystem whether inotify events of a folder can be trusted.
+"""Read the mount table, and find the remote mounts of a folder, whose changes may raise no inotify event.
 
-A change made by another machine raises no inotify event here, and neither does a change behind a FUSE filesystem
-(docs/traps.md).
+A mount counts as *remote* if another machine, or the program behind a FUSE filesystem, can change its files: such
+a change raises no inotify event here (docs/traps.md).  A remote filesystem may also hang.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_TABLE = Path("/proc/self/mountinfo")
+_MOUNT_TABLE_FILE = Path("/proc/self/mountinfo")
 #: Types of filesystems whose files other machines or programs can change without the knowledge of this kernel.
-_REMOTE = frozenset(
+_REMOTE_FILESYSTEMS = frozenset(
     {
         *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "fuse", "fuseblk", "gfs"),
         *("gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs"),
@@ -21,7 +21,7 @@ _REMOTE = frozenset(
     }
 )
 #: A byte of a path in the mount table that stands there as three octal digits, for example a space.
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
+_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,15 @@ class Mount:
 
     @property
     def is_remote(self) -> bool:
-        """Return True if files of this mount can change without an event on this machine."""
+        """Return True if files of this mount can change without an inotify event on this machine."""
         filesystem_family = self.filesystem.partition(".")[0]
-        return filesystem_family in _REMOTE
+        return filesystem_family in _REMOTE_FILESYSTEMS
 
 
 def read_mounts() -> list[Mount]:
     """Return the mounts that this process sees, in the table's order; empty if /proc is not mounted."""
     try:
-        return parse_mounts(_TABLE.read_bytes())
+        return parse_mounts(_MOUNT_TABLE_FILE.read_bytes())
     except OSError:
         # For example a container without /proc.  Every path then lies on a mount of the filesystem "unknown".
         return []
@@ -61,12 +61,12 @@ def parse_mounts(table: bytes) -> list[Mount]:
             continue
         # From the seventh field on, there may be optional fields, then a hyphen and the filesystem's type.
         filesystem = fields[fields.index(b"-", 6) + 1]
-        root, point = (_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field) for field in fields[3:5])
+        root, point = (_OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field) for field in fields[3:5])
         mounts.append(Mount(point, filesystem.decode("ascii", "replace"), fields[2], root))
     return mounts
 
 
-def mount_of(path: Path | bytes, mounts: list[Mount]) -> Mount:
+def find_mount(path: Path | bytes, mounts: list[Mount]) -> Mount:
     """Return the mount that holds ``path``, which is absolute and free of links.
 
     If the table has no such mount, a mount of the filesystem "unknown" at ``/`` is returned.
@@ -77,16 +77,15 @@ def mount_of(path: Path | bytes, mounts: list[Mount]) -> Mount:
     return max(reversed(enclosing_mounts), key=lambda mount: len(mount.point), default=Mount(b"/", "unknown"))
 
 
-def untrusted_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
-    """Return a mount that holds ``path`` or lies below it, and whose events cannot be trusted.
+def find_remote_mount(path: Path | bytes, mounts: list[Mount]) -> Mount | None:
+    """Return the mount that holds ``path`` if it is remote, else a remote mount below ``path``; None without one.
 
-    ``path`` is absolute and free of links.  The mount that holds it comes first.  Returns None if the events of
-    all these mounts can be trusted.
+    ``path`` is absolute and free of links.
     """
     path_bytes = os.fsencode(path)
     # Of several mounts on one point, the dict keeps the last one, which hides the others.
     visible_mounts = {mount.point: mount for mount in mounts if _is_at_or_below(mount.point, path_bytes)}
-    candidates = [mount_of(path_bytes, mounts), *visible_mounts.values()]
+    candidates = [find_mount(path_bytes, mounts), *visible_mounts.values()]
     return next((mount for mount in candidates if mount.is_remote), None)
 
 

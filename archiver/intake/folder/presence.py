@@ -1,4 +1,4 @@
-"""Tell the watched folder from anything else that may be at its path: an empty mount point, or another folder."""
+"""Tell the watched folder from whatever else may be at its path: an empty mount point, or another folder."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class FolderPresence:
     def is_present(self) -> bool:
         """Return True if the folder at the path can be trusted to be the watched folder.
 
-        It can if it is the folder that was scanned before, if none was, or if it replaced that folder and is not
-        suspicious.  Suspicious are an empty folder, unless nothing is archived, and a folder on an outer mount: an
-        unmounted share leaves its mount point behind, and that must not count as a deletion of everything.
+        It is trusted if it is the folder that was scanned before, or if none was scanned before.  A folder that
+        replaced the scanned one is trusted too, with two exceptions: it lies on an outer mount, or it is empty
+        although something is archived.  An unmounted share leaves such a folder behind, its mount point, and that
+        must not count as a deletion of everything.
         """
         identity = self.identity()
         if identity is None:
@@ -45,7 +46,7 @@ class FolderPresence:
             return False
 
     def identity(self) -> str | None:
-        """Return mount point and inode, separated by a colon, which differ for a folder that replaces this one.
+        """Return MOUNT_POINT:INODE of the folder, which tells it from another folder at the same path.
 
         Returns None if there is no folder, or if it cannot be looked at.
         """
@@ -56,7 +57,7 @@ class FolderPresence:
             return None
         return f"{self._mount_point()}:{entry.stat_data.inode}" if stat.S_ISDIR(entry.mode) else None
 
-    def remember(self) -> None:
+    def record_scanned_folder(self) -> None:
         """Record that the folder has been scanned, and so is the watched folder from now on.
 
         Raises sqlite3.Error if ``state.db`` cannot be written.
@@ -70,4 +71,4 @@ class FolderPresence:
 
     def _mount_point(self) -> str:
         """Return the readable form of the path where the folder's filesystem is mounted."""
-        return names.text(mounts.mount_of(self.real_path, mounts.read_mounts()).point)
+        return names.text(mounts.find_mount(self.real_path, mounts.read_mounts()).point)

@@ -1,7 +1,7 @@
 """Check a changed ``watch.path``: it may name the same folder in another place, its successor, or another folder.
 
-Another folder is refused: two configurations with different folders on one archive would each record the deletion
-of the other's files.
+A *successor* is a folder with enough of the archived files.  Any other folder is refused: two configurations with
+different folders for one archive would each record the deletion of the other's files.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _REQUIRED_SHARE = 0.5
 
 
 class _FolderIdentity(NamedTuple):
-    """The figures of ``stat`` that a folder keeps when it is renamed."""
+    """The fields of ``stat`` that a folder keeps when it is renamed."""
 
     device: int
     inode: int
 
 
-#: The identity of no folder.
+#: Stands for a folder that cannot be looked at: no folder has this identity.
 _UNKNOWN_FOLDER = _FolderIdentity(0, 0)
 
 
-def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
+def check_watch_path_change(archive: Archive, config: Config, access: FolderAccess) -> Draft | None:
     """Check that this archive may watch the folder at ``watch.path``; return the event to journal if it changed.
 
     A folder at another path is accepted if it is the recorded folder itself, if the recorded folder no longer
@@ -73,11 +73,12 @@ def changed_watch_path(archive: Archive, config: Config, access: FolderAccess) -
 def _check_successor(
     archive: Archive, config: Config, access: FolderAccess, recorded_path: bytes, recorded_state: LazyMessage
 ) -> None:
-    """Check that the folder that ``access`` reads holds at least half of the archived paths; raises ConfigError.
+    """Raise ConfigError unless the folder that ``access`` reads holds at least half of the archived files.
 
-    ``recorded_state`` completes the sentence "the folder at ``recorded_path`` ...".
+    At most ``_MAX_SAMPLE_SIZE`` files are looked for.  For the message, ``recorded_state`` completes a sentence
+    that begins with "the folder at ``recorded_path``".
     """
-    sampled_paths = list(_archived_path_sample(archive.index))
+    sampled_paths = list(_sample_archived_paths(archive.index))
     present_count = sum(_is_file(access, path) for path in sampled_paths)
     if present_count >= _REQUIRED_SHARE * len(sampled_paths):
         return
@@ -96,20 +97,21 @@ def _check_successor(
     )
 
 
-def _archived_path_sample(index: Index) -> Iterator[bytes]:
-    """Yield paths of files in the newest versions, relative to the watched folder.
+def _sample_archived_paths(index: Index) -> Iterator[bytes]:
+    """Yield the paths of files in the newest versions, relative to the watched folder.
 
-    These are all paths, or every n-th one if there are ``_MAX_SAMPLE_SIZE`` or more.
+    If there are ``_MAX_SAMPLE_SIZE`` files or more, only every n-th path is yielded, so that there are at most as
+    many.
     """
     newest_versions = [version for version in map(index.latest, open_submissions(index)) if version is not None]
-    step = sum(version.files for version in newest_versions) // _MAX_SAMPLE_SIZE + 1
+    sampling_step = sum(version.files for version in newest_versions) // _MAX_SAMPLE_SIZE + 1
     file_number = 0
     for version in newest_versions:
         prefix = version.submission.prefix + b"/" if version.submission.prefix else b""
         for material in index.materials(version.submission):
             # ``sha256`` is None for a folder.
             if material.sha256 is not None:
-                if file_number % step == 0:
+                if file_number % sampling_step == 0:
                     yield prefix + material.path
                 file_number += 1
 

@@ -1,7 +1,7 @@
-"""Turn inotify events into hints; the only module that imports watchdog.
+"""Turn inotify events into hints, which are paths to look at; the only module that imports watchdog.
 
 Events may be lost (docs/traps.md).  They make archiving quick, and the scans make it complete.
-:meth:`Watcher.loss_reason` reports a loss that can be detected.
+:meth:`Watcher.take_loss_reason` reports a loss that can be detected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-_EVENTS: list[type[FileSystemEvent]] = [
+_EVENT_TYPES: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
@@ -47,7 +47,10 @@ _STOP_SECONDS = 5.0
 #: A line of proc_pid_fdinfo(5) about one watch, with the inode as a hexadecimal number.
 _WATCH_LINE = re.compile(r"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) ", re.MULTILINE)
 
-#: A path that an event named, relative to the watched folder, and True if the event was about a folder.
+_WATCH_LIMIT_FILE = Path("/proc/sys/fs/inotify/max_user_watches")
+
+
+#: A hint: a path that an event named, relative to the watched folder, and True if the event was about a folder.
 Hint = tuple[bytes, bool]
 
 
@@ -65,8 +68,9 @@ class Watcher(FileSystemEventHandler):
     def __init__(self, root: Path, probe_folder: Path | None) -> None:
         """Prepare to watch the folder ``root``, and everything below it.
 
-        The events in ``probe_folder`` show that events arrive; None if it cannot be created.  Its watch is
-        requested first, because the folders below the root may use up all watches that the kernel grants.
+        ``probe_folder`` is an existing folder in which :meth:`send_probe` makes events; None if there is none.
+        Its watch is requested first, because the folders below the root may use up all watches that the kernel
+        grants.
         """
         self._root = os.fsencode(root)
         self._lock = threading.Lock()
@@ -78,7 +82,7 @@ class Watcher(FileSystemEventHandler):
         self._observer = Observer()
         if probe_folder is not None:
             probe_handler = _ProbeHandler(self._probe_arrived)
-            self._observer.schedule(probe_handler, os.fspath(probe_folder), event_filter=_EVENTS)
+            self._observer.schedule(probe_handler, os.fspath(probe_folder), event_filter=_EVENT_TYPES)
 
     def start(self) -> None:
         """Start watching.  Raises OSError if the kernel grants no watch, with nothing watched.
@@ -88,9 +92,9 @@ class Watcher(FileSystemEventHandler):
         logging.getLogger("watchdog").addHandler(self._warnings)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
         try:
-            # The probe was scheduled before, so that it gets its watch first.
+            # The probe folder was scheduled before, so that it gets its watch first.
             self._observer.start()
-            self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENTS)
+            self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_EVENT_TYPES)
         except OSError:
             self.stop()
             raise
@@ -129,15 +133,15 @@ class Watcher(FileSystemEventHandler):
         self._has_hints.set()
 
     def take_hints(self) -> set[Hint]:
-        """Return the hints since the last call."""
+        """Return the paths that events named since the last call."""
         with self._lock:
             hints, self._hints = self._hints, set()
             self._has_hints.clear()
         return hints
 
-    def loss_reason(self) -> str:
-        """Return why events may have been lost since the last call, for people; empty without a sign of a loss."""
-        if warning := self._warnings.take_first():
+    def take_loss_reason(self) -> str:
+        """Return why events were lost since the last call, for people; empty if no loss was detected."""
+        if warning := self._warnings.take_message():
             return warning
         # Deleting the watched folder, for example, ends the thread that reads its events, and nothing is logged.
         return "" if all(emitter.is_alive() for emitter in self._observer.emitters) else "a watching thread ended"
@@ -173,8 +177,10 @@ class Watcher(FileSystemEventHandler):
         return inodes
 
     @classmethod
-    def without_watch(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
+    def find_unwatched(cls, folders: dict[int, bytes]) -> dict[int, bytes]:
         """Return those of the folders (inode -> path) that this process does not watch.
+
+        Empty if that cannot be decided, because the kernel shows other inode numbers for the watches.
 
         Raises OSError if /proc is not mounted.
         """
@@ -189,12 +195,12 @@ class Watcher(FileSystemEventHandler):
 class _ProbeHandler(FileSystemEventHandler):
     """Note that an event of the probe folder has arrived."""
 
-    def __init__(self, has_arrived: threading.Event) -> None:
-        """``has_arrived`` is set on a thread of watchdog."""
-        self._has_arrived = has_arrived
+    def __init__(self, probe_arrived: threading.Event) -> None:
+        """Set ``probe_arrived``, on a thread of watchdog, at each event."""
+        self._probe_arrived = probe_arrived
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        self._has_arrived.set()
+        self._probe_arrived.set()
 
 
 class _FirstWarning(logging.Handler):
@@ -207,7 +213,16 @@ class _FirstWarning(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._message = self._message or record.getMessage()
 
-    def take_first(self) -> str:
+    def take_message(self) -> str:
         """Return the first warning since the last call; empty without one."""
         message, self._message = self._message, ""
         return message
+
+
+def read_watch_limit() -> str:
+    """Return the number of watches that the kernel grants a user, as text; empty if it cannot be read."""
+    try:
+        return _WATCH_LIMIT_FILE.read_text("ascii").strip()
+    except OSError:
+        # A kernel without inotify, or a container without /proc: there is no limit to compare.
+        return ""

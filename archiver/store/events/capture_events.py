@@ -54,7 +54,7 @@ class WatchedFolderLost(EventDetails):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchWentDeaf(EventDetails):
+class WatchStalled(EventDetails):
     """Written when the kernel stops reporting changes; the daemon scans the folder and renews the watch."""
 
     action: ClassVar = Action.WATCH_DEAF

@@ -20,7 +20,7 @@ _CLASSES: tuple[type[EventDetails], ...] = (
     capture_events.VersionCaptured,
     capture_events.WatchPathChanged,
     capture_events.WatchedFolderLost,
-    capture_events.WatchWentDeaf,
+    capture_events.WatchStalled,
     filing_events.VersionSubmitted,
     filing_events.FilingUpdated,
     filing_events.FilingEnded,

@@ -1,4 +1,7 @@
-"""Pass the daemon's failures on to ``archiver status``, even if the archive's disk cannot be written."""
+"""Pass the daemon's failures on to ``archiver status``, even if the archive's disk cannot be written.
+
+A *problem* is what a failure is reported as: a message with a code, for people and metrics.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from archiver.store import lock
 from archiver.store.archive import Archive
 
 #: The name of a file in the archive's folder, which is locked while the daemon cannot write the archive.
-ALARM = "failing"
-#: After the first failure; each further failure doubles the pause, up to the longest.
+ALARM_FILE_NAME = "failing"
+#: The pause after the first failure; each further failure doubles it, up to the longest.
 _FIRST_PAUSE_SECONDS = 1.0
 #: Longer, and capture resumes late after an administrator has freed the disk.
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -40,18 +43,18 @@ class LastProblem:
 
 
 def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
-    """Return the problem that :meth:`FailureState.remember` stored last; None if there is none.
+    """Return the problem that :meth:`FailureState.remember_problem` stored last; None if there is none.
 
-    Raises ValueError or KeyError for a stored text of another form.
+    Raises ValueError or KeyError if the stored text has another form.
     """
     stored_json = snapshot.meta("last_problem")
     if not stored_json:
         return None
-    document = protocol.decode_value(json.loads(stored_json))
-    if "message" not in document:
+    problem = protocol.decode_value(json.loads(stored_json))
+    if "message" not in problem:
         # An earlier release stored the template and the fields of the message, and no code.
-        return LastProblem(document["at"], "", LazyMessage.revive(document["template"], document["fields"]))
-    return LastProblem(document["at"], document["code"], document["message"])
+        return LastProblem(problem["at"], "", LazyMessage.revive(problem["template"], problem["fields"]))
+    return LastProblem(problem["at"], problem["code"], problem["message"])
 
 
 def report_system_error(report: Reporter, error: Exception, default_path: object, problem: str) -> None:
@@ -68,40 +71,41 @@ def report_system_error(report: Reporter, error: Exception, default_path: object
 
 
 class FailureState:
-    """Keep the last problem for ``status``, raise an alarm while the archive cannot be written, pace the attempts.
+    """Keep the last problem and the alarm for ``status``, and decide how long to wait before a retry.
 
-    The alarm is a lock on a file that is opened at the start, so ``status`` sees it even if the disk is full.  The
-    owner calls :meth:`prepare` before the work, and :meth:`close` after it.
+    The *alarm* is on while the archive cannot be written.  It is a lock on a file that is created at the start, so
+    ``status`` sees it even if the disk is full.  The owner calls :meth:`create_alarm_file` before the work, and
+    :meth:`close` after it.
     """
 
     def __init__(self, archive: Archive, snapshot: Snapshot, stopping: threading.Event) -> None:
-        """Use ``snapshot``, which belongs to the calling thread.  ``stopping`` ends a :meth:`pause`."""
+        """Use ``snapshot`` on the calling thread only.  Setting ``stopping`` ends a :meth:`wait_before_retry`."""
         self._snapshot = snapshot
         self._stopping = stopping
         #: Problems as JSON, oldest first, which are not written to the snapshot yet.
         self._queued_problems: deque[str] = deque(maxlen=_MAX_QUEUED)
-        self._database_thread_id = threading.get_ident()
+        self._snapshot_thread_id = threading.get_ident()
         self._failure_count = 0
-        self._alarm = lock.LockFlag(archive.root / ALARM)
+        self._alarm = lock.LockFlag(archive.root / ALARM_FILE_NAME)
 
-    def prepare(self) -> None:
+    def create_alarm_file(self) -> None:
         """Create the alarm's file while the disk can be written; raises StorageError."""
         self._alarm.open()
 
     def close(self) -> None:
-        """End the alarm, and close its file."""
+        """Switch the alarm off, and close its file."""
         self._alarm.close()
 
-    def remember(self, code: str, message: LazyMessage) -> None:
+    def remember_problem(self, code: str, message: LazyMessage) -> None:
         """Keep a problem for ``status``; safe on every thread.
 
-        ``code`` is the problem's code, as in the metrics.  On other threads than the snapshot's, the problem is
-        only queued, and :meth:`write_queued_problems` writes it.
+        ``code`` is the problem's code, as in the metrics.  On any thread but the snapshot's, the problem is only
+        queued, and :meth:`write_queued_problems` writes it later.
         """
         problem = {"at": clock.stamp(clock.read().wall), "code": code, "message": message}
         self._queued_problems.append(json.dumps(problem, default=protocol.encode_value))
         # Side jobs and replication report on their own threads, but an SQLite connection serves one thread only.
-        if threading.get_ident() == self._database_thread_id:
+        if threading.get_ident() == self._snapshot_thread_id:
             self.write_queued_problems()
 
     def write_queued_problems(self) -> None:
@@ -115,7 +119,7 @@ class FailureState:
                 self._snapshot.set_meta("last_problem", self._queued_problems.popleft())
 
     def update_alarm(self, error: Exception | None) -> None:
-        """Raise the alarm if writing the archive failed with ``error``; end the alarm if ``error`` is None.
+        """Switch the alarm on if the archive could not be written, because of ``error``; off if ``error`` is None.
 
         The alarm stays as it is if the archive is only busy: another writer will finish, so nobody has to act.
         """
@@ -124,12 +128,15 @@ class FailureState:
         elif error is None:
             self._alarm.hide()
 
-    def reset_pause(self) -> None:
-        """Note a turn without a failure, so that the pause after the next failure is the shortest again."""
+    def reset_retry_pause(self) -> None:
+        """Note a success, so that the pause after the next failure is the shortest again."""
         self._failure_count = 0
 
-    def pause(self) -> None:
-        """Wait before the next attempt, twice as long after each failure; end early if the daemon has to stop."""
+    def wait_before_retry(self) -> None:
+        """Wait before the next attempt, twice as long after each failure in a row, up to the longest pause.
+
+        Returns early if the daemon has to stop.
+        """
         self._failure_count += 1
         self._stopping.wait(min(_FIRST_PAUSE_SECONDS * 2 ** (self._failure_count - 1), _LONGEST_PAUSE_SECONDS))
 

@@ -19,34 +19,33 @@ from archiver.store.content.own_files import OwnFiles
 class _Location(NamedTuple):
     """A folder's place within its filesystem, which does not depend on how the filesystem is mounted."""
 
-    device: bytes  # major:minor of the filesystem
+    device: bytes  # of the filesystem, as MAJOR:MINOR
     path: bytes  # from the root of the filesystem, without a slash at the end
 
 
-def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
-    """Check that the archive and the watched folder are separate.  Raises ConfigError if they are not.
+def check_folders_not_nested(archive: Path, watch: Path, *, is_archive_new: bool = False) -> None:
+    """Raise ConfigError if the archive and the watched folder are the same folder, or one lies inside the other.
 
-    The watched folder must not be the archive, and must not lie in it.  The reverse, an archive in the watched
-    folder, is refused if a folder above the archive has the identity of the watched folder.  An archive that is
-    there by another mount is refused only if it ``is_new``: a running service leaves it out when a scan meets it,
-    and the other filings stay archived.
+    An archive inside the watched folder is always refused if a folder above it has the identity of the watched
+    folder.  If only a mount puts it there, it is refused if ``is_archive_new``.  An existing archive is accepted
+    then: scans skip its files, and refusing it would stop a running service.
     """
     archive_path, watch_path = (os.path.realpath(os.fsencode(path)) for path in (archive, watch))
     mount_table = mounts.read_mounts()
     # A stat of a folder on a remote filesystem may hang, so only the folders above it are examined.
-    may_hang = mounts.untrusted_mount(watch_path, mount_table) is not None
+    may_hang = mounts.find_remote_mount(watch_path, mount_table) is not None
     examined_path = os.path.dirname(watch_path) if may_hang else watch_path
-    watch_identities, archive_identities = _identities(examined_path), _identities(archive_path)
+    watch_identities, archive_identities = _identities_of(examined_path), _identities_of(archive_path)
     is_watch_inside = bool(OwnFiles(archive_path).identities & watch_identities)
     is_archive_inside = not may_hang and not archive_identities.isdisjoint(
-        _identities(watch_path, with_parents=False)
+        _identities_of(watch_path, with_parents=False)
     )
-    archive_location, watch_location = _location(archive_path, mount_table), _location(watch_path, mount_table)
+    archive_location, watch_location = _locate(archive_path, mount_table), _locate(watch_path, mount_table)
     is_watch_inside = is_watch_inside or _is_at_or_below(watch_location, archive_location)
-    if is_new:
+    if is_archive_new:
         # A scan would walk the watched folder and everything that is mounted in it.
-        inner_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
-        scanned_locations = [watch_location, *(_location(point, mount_table) for point in inner_points)]
+        inner_mount_points = [mount.point for mount in mount_table if mount.point.startswith(watch_path + b"/")]
+        scanned_locations = [watch_location, *(_locate(point, mount_table) for point in inner_mount_points)]
         is_archive_inside = is_archive_inside or any(
             _is_at_or_below(archive_location, location) for location in scanned_locations
         )
@@ -59,8 +58,8 @@ def check_separate(archive: Path, watch: Path, *, is_new: bool = False) -> None:
         )
 
 
-def _identities(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
-    """Return device and inode of a folder and of all folders above it, as far as they can be read.
+def _identities_of(path: bytes, *, with_parents: bool = True) -> set[tuple[int, int]]:
+    """Return device and inode of a folder and, ``with_parents``, of all folders above it, if they can be read.
 
     ``path`` is absolute and free of links.
     """
@@ -85,9 +84,9 @@ def _parents(path: bytes) -> list[bytes]:
     return parents
 
 
-def _location(path: bytes, mount_table: list[Mount]) -> _Location | None:
+def _locate(path: bytes, mount_table: list[Mount]) -> _Location | None:
     """Return the place of a path within its filesystem; None if the mount table does not identify it."""
-    mount = mounts.mount_of(path, mount_table)
+    mount = mounts.find_mount(path, mount_table)
     if not mount.device or mount.is_remote:
         # Two exports of one NFS server have the same device number, and the root of each is "/".
         return None

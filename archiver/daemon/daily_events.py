@@ -1,0 +1,58 @@
+"""Journal the compliance clock and sign a checkpoint every day, even if nothing is captured.
+
+The *compliance clock* decides when retention periods end.  It advances from one event of the journal to the next
+by the kernel's clock since boot, or to the time in a time-stamp token, so setting the wall clock does not move it.
+A *checkpoint* signs the state of the archive, and so everything before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from archiver import clock
+from archiver.errors import ArchiverError
+from archiver.evidence.checkpoint import is_checkpoint_due, make_checkpoint
+from archiver.intake.snapshot import Snapshot
+from archiver.store.archive import Archive
+from archiver.store.events.evidence_events import ClockTicked
+from archiver.store.writer import Draft
+
+#: Key in ``state.db``; the value is the time (RFC 3339) at which signing began to fail, empty after a success.
+UNSIGNED_SINCE_KEY = "unsigned_since"
+_DAY_NS = 86_400 * 10**9
+
+
+def journal_clock_daily(archive: Archive, journal: Callable[[Draft], None]) -> None:
+    """Journal a clock event, through ``journal``, if the newest event is a day old or of an earlier boot.
+
+    Retention counts only the time between two events of the same boot.  Without clock events, a period in which
+    nothing is captured would not count.  Does nothing for an archive without any event.
+    """
+    newest_event = archive.journal.head()
+    if newest_event is None:
+        return
+    time_reading = clock.read()
+    _, last_time_reading = clock.from_evidence(newest_event.clock)
+    has_rebooted = last_time_reading.boot_id != time_reading.boot_id
+    if has_rebooted or time_reading.boottime_ns - last_time_reading.boottime_ns > _DAY_NS:
+        journal(Draft("clock", ClockTicked()))
+
+
+def sign_checkpoint_daily(archive: Archive, snapshot: Snapshot, lock_timeout: float) -> None:
+    """Sign a checkpoint if one is due; while signing fails, keep the time of the first failure in ``state.db``.
+
+    The caller may go on capturing after a failure, for example if the key cannot be used: the next checkpoint
+    covers all earlier events.  ``lock_timeout`` is in seconds.
+
+    Raises ArchiverError if the checkpoint cannot be signed.
+    """
+    if not is_checkpoint_due(archive):
+        return
+    try:
+        make_checkpoint(archive, lock_timeout)
+    except ArchiverError:
+        if not snapshot.meta(UNSIGNED_SINCE_KEY):
+            snapshot.set_meta(UNSIGNED_SINCE_KEY, clock.stamp(clock.read().wall))
+        raise
+    if snapshot.meta(UNSIGNED_SINCE_KEY):
+        snapshot.set_meta(UNSIGNED_SINCE_KEY, "")
