@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import unicodedata
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,16 +37,16 @@ def _damage_index(site: Site) -> None:
         file.write_bytes(b"this is no database" * 500)
 
 
-def _damage_index_inside(site: Site) -> None:
-    """A whole header and schema, and damaged pages behind."""
+def damage_index_inside(site: Site) -> None:
+    """Damage the table of versions alone: the index can be opened, and the command fails when it reads them."""
     path = site.archive / "index.db"
-    database = sqlite3.connect(path)
-    database.execute("pragma wal_checkpoint(truncate)")
-    database.close()
-    data = bytearray(path.read_bytes())
-    for page in range(2, len(data) // 4096):
-        data[page * 4096 : page * 4096 + 16] = b"\xff" * 16
-    path.write_bytes(bytes(data))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("pragma wal_checkpoint(truncate)")
+        (page,) = database.execute("select rootpage from sqlite_master where name = 'versions'").fetchone()
+        (page_size,) = database.execute("pragma page_size").fetchone()
+    with open(path, "r+b") as stream:
+        stream.seek((page - 1) * page_size)
+        stream.write(b"\xff" * 16)
 
 
 CASES = [
@@ -107,7 +108,8 @@ CASES = [
          "watched"], 3, ["inside one another"]),
     Case("init over a configuration", ["init", "--archive", "n", "--watch", "watched"], 2, ["already there"]),
     Case("damaged index", ["log"], 0, ["cannot be used", "rebuilt"], _damage_index),
-    Case("index damaged inside", ["log"], 0, ["rebuilt"], _damage_index_inside),
+    Case("index damaged inside", ["reindex"], 0, ["index.db cannot be used", "rebuilt"], damage_index_inside),
+    Case("index damaged inside, read only", ["log"], 0, ["The index is damaged", "rebuilt"], damage_index_inside),
 ]  # fmt: skip
 
 
