@@ -61,6 +61,11 @@ class Session:
             self._config = self.read_config()
         return self._config
 
+    @property
+    def archive_path(self) -> Path | None:
+        """Return the path of the archive, None if the settings have not been read; they are not read for this."""
+        return self._config.archive if self._config else None
+
     def read_config(self) -> Config:
         """Read the settings from the file, print warnings about them, and return them.
 
