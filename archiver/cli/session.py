@@ -174,14 +174,17 @@ class Session:
     def parse_time(self, text: str, end_of_day: bool = True) -> datetime:
         """Parse a time that the user typed in ISO 8601; the result always has a time zone.
 
-        A time without a zone is in the configured zone.  A date alone means the last microsecond of that day, or
-        its first one if ``end_of_day`` is False.  Raises UsageError for any other text.
+        Its day is typed as YYYY-MM-DD.  A time without a zone is in the configured zone.  A day alone means its
+        last microsecond, or its first one if ``end_of_day`` is False.  Raises UsageError for any other text.
         """
         from datetime import datetime, time
 
+        from archiver.filings.typed_days import read_day
+
         try:
-            if len(text) == len("2026-05-01"):
-                day = datetime.fromisoformat(text).date()
+            day_text = text[: len("2026-05-01")]
+            day = read_day(day_text)
+            if text == day_text:
                 time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
                 return datetime.combine(day, time_of_day, self.config.zone)
             typed_time = datetime.fromisoformat(text)
