@@ -175,6 +175,38 @@ def test_changes_with_manifests_that_fit_are_caught_too(
     assert any(said in what for _, what in found), found
 
 
+#: Deeper than Python reads.
+DEEP = "[" * 100_000
+
+
+@pytest.mark.needs("processes")
+@pytest.mark.parametrize(
+    "name", ["data/versions.json", "data/versions/g/s/v1.jsonl", "data/journal/*/changes.jsonl"]
+)
+def test_json_that_is_nested_too_deep_is_a_finding(copied: Path, verifier: ModuleType, name: str) -> None:
+    name = first(copied, name) if "*" in name else name
+    (copied / name).write_text(DEEP + "\n")
+    rehash(copied, name)
+    assert [where for where, _ in wrong(verifier)] != []
+
+
+@pytest.mark.needs("processes")
+def test_a_version_that_the_journal_does_not_know_is_a_finding(copied: Path, verifier: ModuleType) -> None:
+    """Its list is read by no other check."""
+    entries = json.loads((copied / "data/versions.json").read_text("utf-8"))
+    entries.append({**entries[0], "tag": "g/s/v9", "list": "data/versions/g/s/v9.jsonl", "submitted": []})
+    (copied / "data/versions.json").write_text(json.dumps(entries) + "\n", "utf-8")
+    rehash(copied, "data/versions.json")
+    assert "data/versions/g/s/v9.jsonl" in {where for where, _ in wrong(verifier)}
+
+
+@pytest.mark.needs("processes")
+def test_a_path_that_no_system_knows_is_a_finding(copied: Path, verifier: ModuleType) -> None:
+    with open(copied / "manifest-sha256.txt", "a", encoding="utf-8") as manifest:
+        manifest.write(f"{'0' * 64}  data/a\0b\n")
+    assert ("manifest-sha256.txt", "a line of the manifest cannot be read") in wrong(verifier)
+
+
 @pytest.mark.needs("processes")
 def test_a_witness_line_tells_this_archive_from_a_forgery(package: Path, tmp_path: Path) -> None:
     line = next(each for each in run(package).stdout.splitlines() if "archiver-witness" in each).strip()

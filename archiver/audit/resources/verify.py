@@ -217,7 +217,8 @@ def check_files(checker):
 def read_manifest(checker, name, algorithm, expected):
     """Add the digests of the manifest "name" to "expected": path -> algorithm -> digest.
 
-    A line is a digest, two spaces and a path.  A path that leads out of the package is a finding, and is not read.
+    A line is a digest, two spaces and a path.  A path that leads out of the package, or that no file can have, is a
+    finding, and is not read.
     """
     try:
         hashlib.new(algorithm)
@@ -231,7 +232,7 @@ def read_manifest(checker, name, algorithm, expected):
         except UnicodeDecodeError:
             path = ""
             separator = b""
-        if not separator or ".." in path.split("/") or path.startswith("/"):
+        if not separator or ".." in path.split("/") or path.startswith("/") or "\0" in path:
             checker.add_finding(name, "manifest")
             continue
         expected.setdefault(path, {})[algorithm] = digest.decode("ascii", "replace")
@@ -737,18 +738,8 @@ BASE = decode_point(BASE_Y.to_bytes(32, "little"))
 # --- the way through
 
 
-def check(checker, witness):
-    """Make all checks in their order.  witness: a witness line, or None."""
-    check_files(checker)
-    try:
-        check_journal(checker)
-        list_digests = check_versions(checker)
-        check_tags(checker, list_digests)
-        check_receipts(checker)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        # A file is missing or has another form. check_files has found it already, unless the manifest fits it.
-        checker.add_finding("data", "unreadable", "%s: %s" % (type(error).__name__, error))
-        return
+def count_reasons(checker):
+    """Count the materials that are not in the package, by the reasons that the lists give."""
     omitted_count = disposed_count = 0
     for entry in read_versions():
         for line in read_lines(entry["list"]):
@@ -759,6 +750,22 @@ def check(checker, witness):
         checker.add_unchecked("left out", omitted_count)
     if disposed_count:
         checker.add_unchecked("disposed", disposed_count)
+
+
+def check(checker, witness):
+    """Make all checks in their order.  witness: a witness line, or None."""
+    check_files(checker)
+    try:
+        check_journal(checker)
+        list_digests = check_versions(checker)
+        check_tags(checker, list_digests)
+        check_receipts(checker)
+        count_reasons(checker)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        # A file is missing or has another form. check_files has found it already, unless the manifest fits it.
+        # RecursionError: JSON that is nested too deep.
+        checker.add_finding("data", "unreadable", "%s: %s" % (type(error).__name__, error))
+        return
     checker.add_unchecked("bundle")
     if witness is not None:
         check_witness(checker, witness)
