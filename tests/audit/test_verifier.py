@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.site import CHECKOUT, SAMPLES, Site
+from tests.verify.test_disposals import forge
 
 SOURCE = CHECKOUT / "archiver/audit/resources/verify.py"
 
@@ -205,6 +206,45 @@ def test_a_path_that_no_system_knows_is_a_finding(copied: Path, verifier: Module
     with open(copied / "manifest-sha256.txt", "a", encoding="utf-8") as manifest:
         manifest.write(f"{'0' * 64}  data/a\0b\n")
     assert ("manifest-sha256.txt", "a line of the manifest cannot be read") in wrong(verifier)
+
+
+@pytest.fixture
+def disposed(site: Site) -> Site:
+    """Its first version can be disposed of by ``forge``."""
+    for text in ("old", "new"):
+        site.write("f/s/gone", text)
+        site.catch_up()
+    return site
+
+
+def test_a_signed_certificate_explains_what_its_versions_lack(disposed: Site) -> None:
+    forge(disposed)
+    disposed.run("audit", "--to", "package")
+    done = run(disposed.root / "package", "--lang", "en")
+    assert done.returncode == 0, done.stdout
+    assert "1 materials were disposed of under certificate" in done.stdout
+
+
+@pytest.mark.parametrize("flaw", ["uncertified", "unsigned", "other version"])
+def test_no_other_certificate_explains_missing_content(disposed: Site, flaw: str) -> None:
+    """The list of a version is not signed: whoever makes a package writes any reason into it."""
+    forge(disposed, **({} if flaw == "other version" else {flaw: True}))
+    disposed.run("audit", "--to", "package")
+    package = disposed.root / "package"
+    name = "data/versions/f/s/v1.jsonl"
+    if flaw == "other version":
+        name = "data/versions/f/s/v2.jsonl"
+        (row,) = map(json.loads, (package / name).read_text("utf-8").splitlines())
+        (package / row["file"]).unlink()
+        manifest = package / "manifest-sha256.txt"
+        lines = manifest.read_text("utf-8").splitlines(keepends=True)
+        manifest.write_text("".join(line for line in lines if row["file"] not in line), "utf-8")
+        row |= {"file": None, "why": "disposed of under certificate D1"}
+        (package / name).write_text(json.dumps(row) + "\n", "utf-8")
+        rehash(package, name)
+    done = run(package, "--lang", "en")
+    assert done.returncode == 1, done.stdout
+    assert f"{name}: no valid certificate of a disposal explains why a material is missing: gone" in done.stdout
 
 
 @pytest.mark.needs("processes")
