@@ -276,12 +276,12 @@ class PackageWriter:
         try:
             self._bag_writer.finish_copies()
         except FileNotFoundError as error:
-            # The missing file is a content object, which is named by its digest.
+            # The missing file may be a content object, which is named by its digest, or a folder of the package.
             missing_sha256 = os.path.basename(error.filename or "")
-            copied_materials = self._copied_materials.values()
-            raise self._content_problem(
-                next(material for material in copied_materials if material.sha256 == missing_sha256)
-            ) from None
+            for material in self._copied_materials.values():
+                if material.sha256 == missing_sha256:
+                    raise self._content_problem(material) from None
+            raise
         for payload_name, material in self._copied_materials.items():
             if self._bag_writer.payload_sha256(payload_name) != material.sha256:
                 raise self._content_problem(material)

@@ -11,7 +11,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import click
 
@@ -157,10 +158,22 @@ def _run_command(arguments: list[str], session: Session) -> int:
     Raises _DamagedIndexError if the index has a damaged page, because the caller can rebuild the index and
     repeat the command.
     """
-    try:
+
+    def run_command() -> int:
         result = cli.main(list(arguments), prog_name="archiver", standalone_mode=False, obj=session)
         _flush_output()
         return result if isinstance(result, int) else 0
+
+    return _report_failure(run_command, arguments, session)
+
+
+def _report_failure(function: Callable[[], int], arguments: list[str], session: Session) -> int:
+    """Call a function and return its exit code; for any failure, print a message and return that of the failure.
+
+    Raises _IndexDamagedInside as :func:`_run_command` does.
+    """
+    try:
+        return function()
     except click.ClickException as error:
         click_message = io.StringIO()
         error.show(click_message)
@@ -220,7 +233,8 @@ def _report_database_error(error: Exception, session: Session) -> int:
         raise _DamagedIndexError(str(error)) from error
     _make_error_console(session).warn(
         "{path}: {reason}. Nothing archived was lost. Check the disk and the permissions.",
-        path=session.config.archive,
+        # Without settings the command was making an archive, whose path only the command knows.
+        path=session.archive_path or "SQLite",
         reason=error,
     )
     return StorageError.exit_code
@@ -232,17 +246,19 @@ def _rebuild_and_repeat(arguments: list[str], session: Session, index_error: _Da
     If the index is found damaged again, that is reported as an unexpected error, so that the command is not
     repeated endlessly.
     """
-    console = _make_error_console(session)
-    console.warn("The index is damaged ({reason}) and is rebuilt from the journal.", reason=index_error)
+
+    def rebuild_index() -> int:
+        _make_error_console(session).warn(
+            "The index is damaged ({reason}) and is rebuilt from the journal.", reason=index_error
+        )
+        with closing(session):
+            archive = session.open_archive()
+            with archive.writing(session.lock_timeout):
+                archive.reindex()
+        return 0
+
     try:
-        archive = session.open_archive()
-        with archive.writing(session.lock_timeout):
-            archive.reindex()
-        session.close()
-        return _run_command(arguments, session)
-    except ArchiverError as repair_error:
-        console.warn(repair_error.message)
-        return repair_error.exit_code
+        return _report_failure(rebuild_index, arguments, session) or _run_command(arguments, session)
     except _DamagedIndexError:
         return _report_unexpected_error(arguments, session)
 

@@ -6,6 +6,7 @@ import codecs
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -57,20 +58,21 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the filings, submissions and tags that begin with ``incomplete``, sorted.
 
-        Returns nothing if the configuration cannot be read or the index cannot be opened.  Never prints.
+        Returns nothing if the configuration or the index cannot be read.  Never prints.
         """
         from archiver.store.index.queries import Index
 
         try:
-            config = ctx.ensure_object(Session).config
-            index = Index(config.archive / "index.db", read_only=True)
+            # Session.config would print the warnings about the settings.
+            config = ctx.ensure_object(Session).check_config().require()
+            with closing(Index(config.archive / "index.db", read_only=True)) as index:
+                submission_names = [str(submission) for submission in index.submissions()]
+                tags = index.tags()
         except Exception:
             # A message would appear in the middle of the line that the user is typing.
             return []
-        submission_names = [str(submission) for submission in index.submissions()]
         filing_names = {name.split("/")[0] for name in submission_names}
-        candidates = {*filing_names, *submission_names, *index.tags()}
-        index.close()
+        candidates = {*filing_names, *submission_names, *tags}
         return [CompletionItem(name) for name in sorted(candidates) if name.startswith(incomplete)]
 
 

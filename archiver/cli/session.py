@@ -61,6 +61,11 @@ class Session:
             self._config = self.read_config()
         return self._config
 
+    @property
+    def archive_path(self) -> Path | None:
+        """Return the path of the archive, None if the settings have not been read; they are not read for this."""
+        return self._config.archive if self._config else None
+
     def read_config(self) -> Config:
         """Read the settings from the file, print warnings about them, and return them.
 
@@ -170,14 +175,17 @@ class Session:
     def parse_time(self, typed_time: str, end_of_day: bool = True) -> datetime:
         """Parse a time that the user typed in ISO 8601; the result always has a time zone.
 
-        A time without a zone is in the configured zone.  A date alone means the last microsecond of that day, or
-        its first one if ``end_of_day`` is False.  Raises UsageError for any other text.
+        Its day is typed as YYYY-MM-DD.  A time without a zone is in the configured zone.  A day alone means its
+        last microsecond, or its first one if ``end_of_day`` is False.  Raises UsageError for any other text.
         """
         from datetime import datetime, time
 
+        from archiver.filings.typed_days import read_day
+
         try:
-            if len(typed_time) == len("2026-05-01"):
-                day = datetime.fromisoformat(typed_time).date()
+            day_text = typed_time[: len("2026-05-01")]
+            day = read_day(day_text)
+            if typed_time == day_text:
                 time_of_day = time(23, 59, 59, 999999) if end_of_day else time(0)
                 return datetime.combine(day, time_of_day, self.config.zone)
             parsed_time = datetime.fromisoformat(typed_time)

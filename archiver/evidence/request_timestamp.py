@@ -16,15 +16,13 @@ from archiver.verify import rfc3161
 
 
 def is_token_due(archive: Archive) -> bool:
-    """Return True if no token was journalled since the newest checkpoint, and the archive has an authority.
+    """Return True if no token covers the newest checkpoint, and the archive has an authority.
 
-    A token over a later event also covers the checkpoint, because the events form a hash chain.
+    A token over a later event also covers the checkpoint, because the events form a hash chain.  A token that is
+    only recorded after the checkpoint may have been requested before it.
     """
-    last_checkpoint, last_token = archive.index.last_checkpoint(), archive.index.last_token()
-    if last_checkpoint is None:
-        return False
-    checkpoint_seq, _ = last_checkpoint
-    if last_token is not None and last_token[0] >= checkpoint_seq:
+    last_checkpoint = archive.index.last_checkpoint()
+    if last_checkpoint is None or archive.index.last_stamped_seq() >= last_checkpoint.seq:
         return False
     return bool(pinned_roots(archive))
 

@@ -48,7 +48,7 @@ _GIT_TIMEOUT_SECONDS = 30.0
 class DetectedChange:
     """The changes of a filing since the last submission to the regulator or the last decision."""
 
-    first_day: date  # of the first change, in the archive's time zone
+    first_day: date  # of the first change of a material or signal, in the archive's time zone
     materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
     kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
     signal: str = ""  # the release, as describe_release() writes it; empty if materials changed
@@ -142,16 +142,23 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     newest_versions: dict[str, Version] = {}
     for version in later_versions:
         newest_versions.setdefault(version.submission.name, version)
-    paths = sorted(
-        {path for version in newest_versions.values() for path in _changed_paths(archive, version, since)}
-    )
     notice_folder = config.desk.notice_folder_name.encode("utf-8")
-    paths = [path for path in paths if notice_folder not in path.split(b"/")]
+    changed_paths = {
+        name: {path for path in _changed_paths(archive, version, since) if notice_folder not in path.split(b"/")}
+        for name, version in newest_versions.items()
+    }
+    paths = sorted(set().union(*changed_paths.values()))
     if not paths:
         return None
-    first_captured_at = min(clock.parse(version.captured_at) for version in later_versions)
+    oldest_first = sorted(later_versions, key=lambda version: clock.parse(version.captured_at))
+    # The oldest of them may differ in the notice folder alone, or in a material that was changed back since.
+    first_changed_version = next(
+        version
+        for version in oldest_first
+        if not changed_paths[version.submission.name].isdisjoint(_changed_paths(archive, version, since))
+    )
     return DetectedChange(
-        first_day=first_captured_at.astimezone(config.zone).date(),
+        first_day=clock.parse(first_changed_version.captured_at).astimezone(config.zone).date(),
         materials=tuple(map(names.text, paths)),
         kinds=_change_kinds(paths, config),
     )

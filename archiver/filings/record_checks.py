@@ -56,7 +56,7 @@ def check_field_values(filing: Filing, fields: Mapping[str, Any], number_overrid
         detect_scheme(number)
     if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
         raise unknown_code_error(scheme, SCHEMES)
-    days = {name: _parse_optional_day(fields.get(name) or filing.fields.get(name)) for name in _DAY_FIELDS}
+    days = {name: parse_day(fields[name]) if fields.get(name) else filing.sheet_day(name) for name in _DAY_FIELDS}
     service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
@@ -125,7 +125,3 @@ def before_submission_error(day: date, submitted_on: date, tag: str) -> UsageErr
         submitted=submitted_on,
         tag=tag,
     )
-
-
-def _parse_optional_day(text: str | None) -> date | None:
-    return parse_day(text) if text else None

@@ -151,7 +151,7 @@ class Filing:
         self.state, self.state_on, self.portal_text = state, on, portal_text
 
     def sheet_day(self, field_name: str) -> date | None:
-        """Return the day in a field of the sheet, None if it is empty.  Raises ValueError for another text."""
+        """Return the day in a field of the sheet, in any form of ISO 8601, or None; may raise ValueError."""
         field_value = self.fields.get(field_name)
         return date.fromisoformat(field_value) if field_value else None
 

@@ -11,13 +11,25 @@ from archiver.errors import UsageError
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
+def read_day(text: str) -> date:
+    """Return the day that ``text`` names as YYYY-MM-DD; raises ValueError for any other text.
+
+    Python also reads 20260501 and the week date 2026-W18-5.  Several forms of one day would be recorded as
+    different texts, and a mistyped number could pass for a day.
+    """
+    day = date.fromisoformat(text)
+    if day.isoformat() != text:
+        raise ValueError(f"not YYYY-MM-DD: {text}")
+    return day
+
+
 def parse_day(text: str) -> date:
-    """Return the day that ``text`` names in ISO 8601, such as 2026-05-01.
+    """Return the day that ``text`` names, such as 2026-05-01.
 
     Raises UsageError for any other text, and for a year before 2000 or after 9000.
     """
     try:
-        day = date.fromisoformat(text)
+        day = read_day(text)
     except ValueError:
         # Refused below, with the same message as a day in an impossible year.
         day = None

@@ -123,8 +123,7 @@ class Archive:
         index_path = self.root / "index.db"
         # Root is not the owner, and so only reads: files that root makes would lock the service out.
         is_writable = os.stat(self.root).st_uid == os.geteuid() and os.access(self.root, os.W_OK)
-        damage = self.journal_damage()
-        if damage is not None:
+        if (damage := self.journal_damage()) is not None:
             self._notify(damage.message)
             return self._readable_index(index_path)
         self._index = (
@@ -149,8 +148,7 @@ class Archive:
         If the file is not usable, build an index in memory from the events up to the last whole one.  Raises
         JournalDamaged if no event is whole.
         """
-        index = index_files.open_usable(index_path)
-        if index is not None:
+        if (index := index_files.open_usable(index_path)) is not None:
             return index
         last_event = self.last_whole_event()
         if last_event is None:
@@ -286,7 +284,8 @@ class Archive:
     def writing(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock during the block, and yield the writer.
 
-        Before the block, the work of a process that crashed is completed, and the index catches up.
+        Before the block, the work of a process that crashed is completed, and the index catches up.  An index with
+        a damaged page is rebuilt.
 
         Raises Busy if another process holds the lock after ``wait_seconds``, StorageError if nothing can be
         written, JournalDamaged if refs contradict the journal.
@@ -294,13 +293,10 @@ class Archive:
         with self._write_lock(wait_seconds) as was_clean:
             if not self._is_new and (damage := self.journal_damage()) is not None:
                 raise damage
-            if not was_clean:
-                moved_refs = interrupted_write.recover(self.repository, self.journal.head())
-                if moved_refs:
-                    self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
-            self.catch_up()
-            if not was_clean or not self._are_refs_compared:
-                self._compare_refs()
+            if not was_clean and (moved := interrupted_write.recover(self.repository, self.journal.head())):
+                self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved)))
+            self._are_refs_compared &= was_clean
+            index_files.update(self.root / "index.db", self._update_index, self.reindex, self._notify)
             if not was_clean and self.index.key_commit:
                 keys.install_next_key(self.keys, self.signers())
             writer = Writer(self)
@@ -342,8 +338,11 @@ class Archive:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
             yield was_clean
 
-    def _compare_refs(self) -> None:
-        """Check that the refs agree with the journal, and remember that they do; raises JournalDamaged."""
+    def _update_index(self) -> None:
+        """Catch up, and check once that the refs agree with the journal; raises JournalDamaged, sqlite3.Error."""
+        self.catch_up()
+        if self._are_refs_compared:
+            return
         problem = journal_repair.compare_refs(self.repository.refs(), self.index).problem
         if problem is not None:
             raise self._damage_error(problem)

@@ -18,6 +18,8 @@ from archiver.store.permissions import umask_for
 #: process hangs with a transaction open.
 _BUSY_SECONDS = 30.0
 _RETRY_SECONDS = 0.02
+#: SQLite's own name for a database without a file.
+IN_MEMORY = Path(":memory:")
 #: Suffixes of the files that SQLite keeps next to a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -25,9 +27,10 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 def connect(path: Path) -> sqlite3.Connection:
     """Open a derived database with a write-ahead log; create an empty one if the file is missing.
 
-    The caller closes the connection.  Raises sqlite3.Error.
+    For IN_MEMORY there is no file.  The caller closes the connection.  Raises sqlite3.Error.
     """
-    _make_file(path)
+    if path != IN_MEMORY:
+        _make_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
         deadline = clock.monotonic() + _BUSY_SECONDS
@@ -119,7 +122,7 @@ def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
             # A damaged database is left alone here: a process that may write replaces it.
             if not is_damage(error):
                 raise
-    empty_database = sqlite3.connect(":memory:")
+    empty_database = sqlite3.connect(IN_MEMORY)
     empty_database.executescript(schema)
     return empty_database
 

@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.site import CHECKOUT, SAMPLES, Site
+from tests.verify.test_disposals import forge
 
 SOURCE = CHECKOUT / "archiver/audit/resources/verify.py"
 
@@ -173,6 +174,77 @@ def test_changes_with_manifests_that_fit_are_caught_too(
     edit(copied, name, old, new)
     found = wrong(verifier)
     assert any(said in what for _, what in found), found
+
+
+#: Deeper than Python reads.
+DEEP = "[" * 100_000
+
+
+@pytest.mark.needs("processes")
+@pytest.mark.parametrize(
+    "name", ["data/versions.json", "data/versions/g/s/v1.jsonl", "data/journal/*/changes.jsonl"]
+)
+def test_json_that_is_nested_too_deep_is_a_finding(copied: Path, verifier: ModuleType, name: str) -> None:
+    name = first(copied, name) if "*" in name else name
+    (copied / name).write_text(DEEP + "\n")
+    rehash(copied, name)
+    assert [where for where, _ in wrong(verifier)] != []
+
+
+@pytest.mark.needs("processes")
+def test_a_version_that_the_journal_does_not_know_is_a_finding(copied: Path, verifier: ModuleType) -> None:
+    """Its list is read by no other check."""
+    entries = json.loads((copied / "data/versions.json").read_text("utf-8"))
+    entries.append({**entries[0], "tag": "g/s/v9", "list": "data/versions/g/s/v9.jsonl", "submitted": []})
+    (copied / "data/versions.json").write_text(json.dumps(entries) + "\n", "utf-8")
+    rehash(copied, "data/versions.json")
+    assert "data/versions/g/s/v9.jsonl" in {where for where, _ in wrong(verifier)}
+
+
+@pytest.mark.needs("processes")
+def test_a_path_that_no_system_knows_is_a_finding(copied: Path, verifier: ModuleType) -> None:
+    with open(copied / "manifest-sha256.txt", "a", encoding="utf-8") as manifest:
+        manifest.write(f"{'0' * 64}  data/a\0b\n")
+    assert ("manifest-sha256.txt", "a line of the manifest cannot be read") in wrong(verifier)
+
+
+@pytest.fixture
+def disposed(site: Site) -> Site:
+    """Its first version can be disposed of by ``forge``."""
+    for text in ("old", "new"):
+        site.write("f/s/gone", text)
+        site.catch_up()
+    return site
+
+
+def test_a_signed_certificate_explains_what_its_versions_lack(disposed: Site) -> None:
+    forge(disposed)
+    disposed.run("audit", "--to", "package")
+    done = run(disposed.root / "package", "--lang", "en")
+    assert done.returncode == 0, done.stdout
+    assert "1 materials were disposed of under certificate" in done.stdout
+
+
+@pytest.mark.parametrize("flaw", ["uncertified", "unsigned", "other version"])
+def test_no_other_certificate_explains_missing_content(disposed: Site, flaw: str) -> None:
+    """The list of a version is not signed: whoever makes a package writes any reason into it."""
+    forge(disposed, **({} if flaw == "other version" else {flaw: True}))
+    disposed.run("audit", "--to", "package")
+    package = disposed.root / "package"
+    name = "data/versions/f/s/v1.jsonl"
+    if flaw == "other version":
+        name = "data/versions/f/s/v2.jsonl"
+        (row,) = map(json.loads, (package / name).read_text("utf-8").splitlines())
+        (package / row["file"]).unlink()
+        manifest = package / "manifest-sha256.txt"
+        lines = manifest.read_text("utf-8").splitlines(keepends=True)
+        manifest.write_text("".join(line for line in lines if row["file"] not in line), "utf-8")
+        row |= {"file": None, "why": "disposed of under certificate D1"}
+        (package / name).write_text(json.dumps(row) + "\n", "utf-8")
+        rehash(package, name)
+    done = run(package, "--lang", "en")
+    assert done.returncode == 1, done.stdout
+    assert f"{name}: no valid certificate of a disposal explains why a material is missing: gone" in done.stdout
 
 
 @pytest.mark.needs("processes")

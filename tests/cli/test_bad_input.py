@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 import sqlite3
 import subprocess
 import unicodedata
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,16 +38,22 @@ def _damage_index(site: Site) -> None:
         file.write_bytes(b"this is no database" * 500)
 
 
-def _damage_index_inside(site: Site) -> None:
-    """A whole header and schema, and damaged pages behind."""
+def damage_index_inside(site: Site, table: str = "versions") -> None:
+    """Damage one table: the index can be opened, and a command fails when it reads the table."""
     path = site.archive / "index.db"
-    database = sqlite3.connect(path)
-    database.execute("pragma wal_checkpoint(truncate)")
-    database.close()
-    data = bytearray(path.read_bytes())
-    for page in range(2, len(data) // 4096):
-        data[page * 4096 : page * 4096 + 16] = b"\xff" * 16
-    path.write_bytes(bytes(data))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("pragma wal_checkpoint(truncate)")
+        (page,) = database.execute("select rootpage from sqlite_master where name = ?", (table,)).fetchone()
+        (page_size,) = database.execute("pragma page_size").fetchone()
+    with open(path, "r+b") as stream:
+        stream.seek((page - 1) * page_size)
+        stream.write(b"\xff" * 16)
+
+
+def _block_rebuild(site: Site) -> None:
+    """A damaged index, and a folder where the rebuild makes the new one: not even root can replace that."""
+    damage_index_inside(site)
+    (site.archive / "index.db.new").mkdir()
 
 
 CASES = [
@@ -107,7 +115,10 @@ CASES = [
          "watched"], 3, ["inside one another"]),
     Case("init over a configuration", ["init", "--archive", "n", "--watch", "watched"], 2, ["already there"]),
     Case("damaged index", ["log"], 0, ["cannot be used", "rebuilt"], _damage_index),
-    Case("index damaged inside", ["log"], 0, ["rebuilt"], _damage_index_inside),
+    Case("index damaged inside", ["reindex"], 0, ["index.db cannot be used", "rebuilt"], damage_index_inside),
+    Case("index damaged inside, read only", ["log"], 0, ["The index is damaged", "rebuilt"], damage_index_inside),
+    Case("index that cannot be rebuilt", ["log"], 8, ["rebuilt", "index.db.new", "Nothing archived was lost"],
+         _block_rebuild),
 ]  # fmt: skip
 
 
@@ -127,9 +138,43 @@ def test_bad_input(site: Site, case: Case) -> None:
         assert fragment in done.stderr
     assert tree(site.watch) == before
     site.config.write_bytes(good)
+    if case.arrange is _block_rebuild:
+        (site.archive / "index.db.new").rmdir()
     assert site.tags() == ["f/s/v2", "f/s/v1"]
     site.verified()
     assert not (site.root / "n").exists()
+
+
+def test_a_full_disk_during_the_rebuild_is_named(site: Site) -> None:
+    """A file cannot grow beyond the limit, which is less than the new index needs: SQLite fails, as on a full disk."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    damage_index_inside(site)
+    done = subprocess.run(
+        [COMMAND, "--config", site.config, "log"],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10)),
+    )
+    assert done.returncode == 8, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{site.archive}: " in done.stderr
+    assert site.tags() == ["f/s/v1"]
+    site.verified()
+
+
+def test_a_database_error_without_settings_is_named(bare_site: Site) -> None:
+    """``init`` has no settings to read yet; the limit is less than the index needs."""
+    done = subprocess.run(
+        [COMMAND, "init", "--archive", bare_site.archive, "--watch", bare_site.watch],
+        cwd=bare_site.root,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10)),
+    )
+    assert done.returncode == 8, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Nothing archived was lost" in done.stderr
 
 
 UNUSUAL = [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from tests.cli.test_bad_input import damage_index_inside
 from tests.support.site import COMMAND, Site
 
 
@@ -36,3 +37,18 @@ def test_filings_submissions_and_tags_are_completed(site: Site) -> None:
 
 def test_without_an_archive_nothing_is_said(bare_site: Site) -> None:
     assert complete(bare_site, "archiver show x") == []
+
+
+def test_a_damaged_page_of_the_index_shows_nothing(site: Site) -> None:
+    site.write("推荐/首次/a", "1")
+    site.catch_up()
+    damage_index_inside(site, "submissions")
+    assert complete(site, "archiver show 推荐/首") == []
+
+
+def test_warnings_about_the_settings_stay_out_of_the_typed_line(site: Site) -> None:
+    site.write("推荐/首次/a", "1")
+    site.catch_up()
+    site.configure(store={"local": "cache"})
+    assert "[store] is not used" in site.run("log").stderr
+    assert complete(site, "archiver log 推荐/首次/") == ["推荐/首次/v1"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cli.test_bad_input import damage_index_inside
 from tests.cli.test_init import entries, words
 from tests.support.site import COMMAND, Site
 
@@ -62,6 +63,17 @@ def test_run_ends_quietly_while_it_imports(site: Site, form: str, once: bool) ->
         # Imports within the work: it is brought to an end, or was at its end.
         assert {press(site, form, "import", at, "run", *more).returncode for at in range(280, 560, 40)} <= {0, 130}
     site.catch_up()
+    site.verified()
+
+
+def test_the_rebuild_of_a_damaged_index_is_interrupted_quietly(site: Site) -> None:
+    """The first database is the damaged index, which the command opens; the next is made by the rebuild."""
+    site.write("f/s/a", "1")
+    site.catch_up()
+    damage_index_inside(site)
+    for at in (2, 3):
+        assert press(site, FORMS[0], "sqlite3.connect", at, "log").returncode == 130, at
+    site.run("log")
     site.verified()
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from archiver.actions.registry import decode_action_request, perform_action
 from archiver.config import loader
 from archiver.errors import UsageError
 from archiver.filings.fetch import PageUnreachable, fetch_page
+from tests.support.other_user import CHECKOUT
 from tests.support.site import COMMAND, SAMPLES, Site, free_port
 
 NUMBER = "网信算备110108823483901230031号"
@@ -194,6 +196,19 @@ def test_a_change_after_filing_opens_one_question(site: Site) -> None:
     assert "hand in the change" not in [each["what"] for each in site.json("deadlines")]
     assert site.json("filing", "show", "推荐")["state"] == "change_pending"
     site.verified()
+
+
+def test_the_first_day_of_a_change_is_that_of_its_first_material(site: Site) -> None:
+    """A letter that was put into the folder of notices the day before is no change of the algorithm."""
+    filed(site)
+    for days, path in ((1, "推荐/首次/通知/补正.txt"), (2, "推荐/首次/模型.txt")):
+        site.write(path, "changed")
+        later = [sys.executable, "-m", "tests.support.later", str(days), "--config", str(site.config)]
+        subprocess.run([*later, "run", "--once", "--settle", "0.05"], cwd=CHECKOUT, check=True)
+    (question,) = site.json("change", "list")
+    captured_at = clock.parse(site.json("log")[0]["captured_at"])
+    assert question["materials"] == ["模型.txt"]
+    assert question["first"] == captured_at.astimezone(ZoneInfo("Asia/Shanghai")).date().isoformat()
 
 
 def test_a_release_elsewhere_opens_a_question_by_itself(site: Site) -> None:

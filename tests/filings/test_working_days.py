@@ -73,3 +73,12 @@ def test_no_days_is_the_day_itself(start: date) -> None:
 def test_between_counts_both_ways(start: date, shift: int) -> None:
     end = start + timedelta(days=shift)
     assert count_working_days(start, end) == -count_working_days(end, start)
+
+
+@pytest.mark.parametrize("start", [date(2100, 12, 31), date(2101, 1, 3), date(9000, 12, 31)])
+def test_a_start_beyond_the_known_holidays_is_counted_in_weekdays(start: date) -> None:
+    """Nobody knows holidays that far ahead; 9000 is the last year that a person may type."""
+    found = add_working_days(start, 20)
+    assert found.provisional
+    assert start + timedelta(days=28) - timedelta(days=2) <= found.on <= start + timedelta(days=30)
+    assert is_working_day(found.on)

@@ -85,3 +85,13 @@ def test_an_index_that_is_just_being_made_is_not_called_damaged(tmp_path: Path) 
         index = index_files.open_foreign(tmp_path / "index.db", archive.journal)
         assert index.head == archive.index.head
         index.close()
+
+
+def test_an_index_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite takes the name ``:memory:`` for no file, whatever the current folder is."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with closing(Index.in_memory()) as index:
+        assert index.head is None
+        assert not index.is_replaced
+    assert os.listdir() == []

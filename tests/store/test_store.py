@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -61,6 +62,32 @@ def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert b"".join(content.chunks(staged.sha256)) == data
     assert list(content.spool.iterdir()) == []
+
+
+def test_deletions_that_cannot_be_made_durable_are_a_storage_error(content: ContentStore, tmp_path: Path) -> None:
+    """Without a free descriptor an object can be deleted, but its folder cannot be opened to be synced."""
+    (tmp_path / "f").write_bytes(b"data")
+    staged = content.stage(opened(tmp_path / "f"))
+    content.publish([staged])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(StorageError) as raised:
+            content.destroy([staged.sha256])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert f"{content.path(staged.sha256).parent} cannot be made durable" in str(raised.value)
+    assert not content.has(staged.sha256, 4)
+    content.destroy([staged.sha256])
+
+
+def test_a_copy_that_vanished_from_the_spool_is_a_storage_error(content: ContentStore, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"data")
+    content.publish([content.stage(opened(tmp_path / "f"))])
+    staged = content.stage(opened(tmp_path / "f"))
+    os.unlink(staged.spool_path or "")
+    with pytest.raises(StorageError, match="cannot be written"):
+        content.publish([staged])
 
 
 def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ The checks, in this order.  Each of them relies on the ones before it:
               material in the package has the SHA-256 in that list
  5. tags:     submissions, checkpoints and changes of the key have valid Ed25519
               signatures, and a checkpoint covers all refs of its time
- 6. disposal: the certificate of each disposal has a valid signature
+ 6. disposal: the certificate of each disposal has a valid signature, and what a list calls
+              disposed of belongs to a version that such a certificate names
 """
 
 import base64
@@ -111,6 +112,10 @@ TEXT = {
     "list": ("the list is not what the journal's changes add up to", "该清单与日志记载的变更累计结果不符"),
     "material": ("a material is not the one of its version's list: {0}", "材料与其版本清单不符：{0}"),
     "absent": ("a material is not in the package and nothing says why: {0}", "材料不在包中且未说明原因：{0}"),
+    "unexplained": (
+        "no valid certificate of a disposal explains why a material is missing: {0}",
+        "材料缺失，且无有效的销毁证书说明原因：{0}",
+    ),
     "witness": ("this archive does not go on from the witness line", "本档案库并非该见证行的延续"),
     "no witness": (
         "whose archive this is: compare the newest line with one that was kept elsewhere, with --witness:",
@@ -170,6 +175,8 @@ class Checker:
         # The events of the journal, oldest first, and the SHA-256 of each.
         self.events = []
         self.event_digests = []
+        # Name of each disposal with a signed certificate -> tags of the versions that the certificate names.
+        self.certified_tags = {}
         self.version_count = 0
         self.signature_count = 0
 
@@ -217,7 +224,8 @@ def check_files(checker):
 def read_manifest(checker, name, algorithm, expected):
     """Add the digests of the manifest "name" to "expected": path -> algorithm -> digest.
 
-    A line is a digest, two spaces and a path.  A path that leads out of the package is a finding, and is not read.
+    A line is a digest, two spaces and a path.  A path that leads out of the package, or that no file can have, is a
+    finding, and is not read.
     """
     try:
         hashlib.new(algorithm)
@@ -231,7 +239,7 @@ def read_manifest(checker, name, algorithm, expected):
         except UnicodeDecodeError:
             path = ""
             separator = b""
-        if not separator or ".." in path.split("/") or path.startswith("/"):
+        if not separator or ".." in path.split("/") or path.startswith("/") or "\0" in path:
             checker.add_finding(name, "manifest")
             continue
         expected.setdefault(path, {})[algorithm] = digest.decode("ascii", "replace")
@@ -599,12 +607,39 @@ def check_receipts(checker):
 
 
 def check_certificate(checker, event, key):
-    """Check that the certificate of a disposal is signed with "key"."""
+    """Check that the certificate of a disposal is signed with "key", and keep the versions that it names."""
     certificate = read_attachment(event, "certificate.json")
-    if is_signed(certificate, read_attachment(event, "certificate.json.sig"), key):
-        checker.signature_count += 1
-    else:
+    if not is_signed(certificate, read_attachment(event, "certificate.json.sig"), key):
         checker.add_finding("data/journal/%d/certificate.json.sig" % event["seq"], "certificate")
+        return
+    checker.signature_count += 1
+    document = json.loads(certificate)
+    tags = {version["tag"] for version in document["versions"]}
+    checker.certified_tags.setdefault(document["certificate"], set()).update(tags)
+
+
+def check_reasons(checker):
+    """Check the reasons of materials that are not in the package, and count them.
+
+    The lists are not signed, so "disposed of" counts only if a signed certificate names the version.  The
+    certificate lists the objects that were destroyed, but not content that another version still has, so the
+    version decides.  Whether something was left out on purpose, nobody can check.
+    """
+    omitted_count = disposed_count = 0
+    for entry in read_versions():
+        for line in read_lines(entry["list"]):
+            row = json.loads(line)
+            reason = row.get("why") or ""
+            if not reason.startswith("disposed"):
+                omitted_count += bool(reason)
+            elif entry["tag"] in checker.certified_tags.get(reason.rsplit(" ", 1)[-1], ()):
+                disposed_count += 1
+            else:
+                checker.add_finding(entry["list"], "unexplained", row["path"])
+    if omitted_count:
+        checker.add_unchecked("left out", omitted_count)
+    if disposed_count:
+        checker.add_unchecked("disposed", disposed_count)
 
 
 # --- signatures: OpenSSH's SSHSIG (PROTOCOL.sshsig) over Ed25519 (RFC 8032)
@@ -745,20 +780,12 @@ def check(checker, witness):
         list_digests = check_versions(checker)
         check_tags(checker, list_digests)
         check_receipts(checker)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        check_reasons(checker)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         # A file is missing or has another form. check_files has found it already, unless the manifest fits it.
+        # RecursionError: JSON that is nested too deep.
         checker.add_finding("data", "unreadable", "%s: %s" % (type(error).__name__, error))
         return
-    omitted_count = disposed_count = 0
-    for entry in read_versions():
-        for line in read_lines(entry["list"]):
-            reason = json.loads(line).get("why") or ""
-            disposed_count += reason.startswith("disposed")
-            omitted_count += bool(reason) and not reason.startswith("disposed")
-    if omitted_count:
-        checker.add_unchecked("left out", omitted_count)
-    if disposed_count:
-        checker.add_unchecked("disposed", disposed_count)
     checker.add_unchecked("bundle")
     if witness is not None:
         check_witness(checker, witness)

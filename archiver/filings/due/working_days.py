@@ -36,9 +36,9 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     once without, as if every weekday were a working day.  ``CalendarDay.on`` is the earlier result, so that nobody
     is late.
 
-    Returns ``start`` itself if ``count`` is zero or less, or if ``start`` is after _LAST_YEAR.
+    Returns ``start`` itself if ``count`` is zero or less.
     """
-    if count <= 0 or start.year > _LAST_YEAR:
+    if count <= 0:
         return CalendarDay(start)
     if (published_day := _step(start, count, _is_published_workday)) is not None:
         return CalendarDay(published_day)

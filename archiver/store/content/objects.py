@@ -200,19 +200,18 @@ class ContentStore:
         its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
         """
         spool_paths: dict[str, str] = {}
-        for copy in copies:
-            if copy.spool_path is None:
-                continue
-            if copy.is_private:
-                self._restrict_to_owner(copy)
-            if copy.sha256 in spool_paths or self.has(copy.sha256, copy.stat_data.size):
-                os.unlink(copy.spool_path)
-            else:
-                spool_paths[copy.sha256] = copy.spool_path
-        if not spool_paths:
-            return
         try:
-            self._publish_objects(spool_paths)
+            for copy in copies:
+                if copy.spool_path is None:
+                    continue
+                if copy.is_private:
+                    self._restrict_to_owner(copy)
+                if copy.sha256 in spool_paths or self.has(copy.sha256, copy.stat_data.size):
+                    os.unlink(copy.spool_path)
+                else:
+                    spool_paths[copy.sha256] = copy.spool_path
+            if spool_paths:
+                self._publish_objects(spool_paths)
         except OSError as error:
             raise self._disk_problem(error) from error
 
@@ -277,8 +276,8 @@ class ContentStore:
         Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
         object is no error, so that a disposal can be repeated after a crash.
 
-        Raises StorageError for the first object that cannot be deleted, and OSError if the deletions cannot be
-        made durable.
+        Raises StorageError for the first object that cannot be deleted, and if the deletions cannot be made
+        durable.
         """
         folders = set()
         for sha256 in digests:
@@ -298,8 +297,16 @@ class ContentStore:
             reached(Step.CONTENT_DESTROYED)
             folders.add(os.fspath(path.parent))
         for folder in folders:
-            if is_folder(folder):
-                sync_path(folder)
+            try:
+                if is_folder(folder):
+                    sync_path(folder)
+            except OSError as error:
+                raise StorageError(
+                    "The deletions in {path} cannot be made durable ({reason}). The disposal is not finished; "
+                    "nothing else was lost. Mend the disk, then run the disposal again.",
+                    path=folder,
+                    reason=error.strerror,
+                ) from None
 
     def views(self, sha256: str) -> Iterator[memoryview]:
         """Yield an object's bytes, chunk by chunk, as views of a buffer that the next chunk overwrites.

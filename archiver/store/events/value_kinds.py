@@ -134,6 +134,7 @@ FLAG = ValueKind("true or false", lambda value: isinstance(value, bool))
 INTEGER = ValueKind("integer", _is_integer)
 OBJECT = ValueKind("object", lambda value: isinstance(value, dict))
 OBJECTS = list_of(OBJECT, "list of objects")
+#: Other forms of ISO 8601 are read, too: earlier releases journalled the days of a sheet as they were typed.
 DAY = ValueKind(
     "day (YYYY-MM-DD)",
     lambda value: date.fromisoformat(value).year <= _MAX_YEAR,

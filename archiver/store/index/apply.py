@@ -26,6 +26,7 @@ from archiver.store.events.retention_events import (
     HoldLifted,
     HoldPlaced,
 )
+from archiver.store.events.value_kinds import INTEGER
 from archiver.store.index.capture_rows import apply_capture
 
 #: Errors that mean that an event is malformed or contradicts the index. A locked, full or damaged database raises
@@ -199,7 +200,11 @@ class EventApplier:
 
     def _apply_timestamp(self, event: Event) -> None:
         details = TimestampReceived.from_details(event.details)
-        self._db.execute("insert into tokens (seq, time) values (?, ?)", (event.seq, details.time))
+        self._db.execute(
+            "insert into tokens (seq, time, covered_seq) values (?, ?, ?)",
+            # The event may have anything in the place of the number: then the token counts for no event.
+            (event.seq, details.time, details.seq if INTEGER.accepts(details.seq) else 0),
+        )
 
     def _raise_promises(self, promise: RetentionPromise) -> None:
         """Add a promise to the strictest retention that was ever in force.

@@ -12,6 +12,7 @@ from archiver.store.events.event_kinds import ACTIONS
 from archiver.store.index.apply import MISFIT, EventApplier
 from archiver.store.index.index_schema import SCHEMA, SCHEMA_VERSION, IndexDamaged, IndexUnfinished
 from archiver.store.sqlite import (
+    IN_MEMORY,
     close_on_error,
     connect,
     connect_read_only,
@@ -39,7 +40,7 @@ class IndexConnection:
     @classmethod
     def in_memory(cls) -> Self:
         """Create an empty index in memory, for an archive whose own index cannot be written."""
-        return cls(Path(":memory:"))
+        return cls(IN_MEMORY)
 
     def _open_database(self) -> None:
         """Open the database at ``self.path``, check or create its schema, and remember which file it is.

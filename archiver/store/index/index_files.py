@@ -24,15 +24,40 @@ def open_writable(path: Path, notify: Callable[[LazyMessage], None]) -> Index:
     try:
         return Index(path)
     except IndexDamaged as damaged:
-        notify(
-            LazyMessage(
-                "The index {path} cannot be used ({reason}) and is rebuilt from the journal.",
-                path=path,
-                reason=str(damaged),
-            )
-        )
+        notify(_rebuild_message(path, damaged))
         sqlite.remove(path)
         return Index(path)
+
+
+def update(
+    path: Path,
+    bring_up_to_date: Callable[[], None],
+    rebuild: Callable[[], None],
+    notify: Callable[[LazyMessage], None],
+) -> None:
+    """Call ``bring_up_to_date``; if it meets a damaged page of the open index, rebuild, and call it again.
+
+    SQLite reads a page only when a query needs it, so an index with damaged pages can be opened.  ``notify`` is
+    called with the reason of a rebuild of the index at ``path``.
+
+    Raises whatever the two functions raise, except for the first damage.
+    """
+    try:
+        bring_up_to_date()
+    except sqlite3.DatabaseError as error:
+        if not sqlite.is_damage(error):
+            raise
+        notify(_rebuild_message(path, error))
+        rebuild()
+        bring_up_to_date()
+
+
+def _rebuild_message(path: Path, reason: Exception) -> LazyMessage:
+    return LazyMessage(
+        "The index {path} cannot be used ({reason}) and is rebuilt from the journal.",
+        path=path,
+        reason=str(reason),
+    )
 
 
 def open_foreign(path: Path, journal: Journal) -> Index:

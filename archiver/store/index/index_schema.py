@@ -12,7 +12,7 @@ from __future__ import annotations
 from archiver.store.events.event_kinds import Action
 
 #: An index with another number is rebuilt. Increase it with every change of the tables or of their meaning.
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 #: Statements separated by semicolons, none of which contains a semicolon.
 SCHEMA = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -33,7 +33,7 @@ create index submitted_version on submitted (version);
 create table unread (seq integer primary key, "commit" text not null, action text not null);
 create table ended (seq integer primary key, filing text not null, clock text not null);
 create index ended_filing on ended (filing);
-create table tokens (seq integer primary key, time text not null);
+create table tokens (seq integer primary key, time text not null, covered_seq integer not null);
 create table disposals (
     id text primary key, seq integer not null, "commit" text not null, at text not null, uid integer not null,
     user text not null, plan_sha256 text not null, cooling_off_days integer not null,

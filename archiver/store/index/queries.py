@@ -135,6 +135,13 @@ class Index(IndexConnection):
         row = self._db.execute("select seq, time from tokens order by seq desc limit 1").fetchone()
         return None if row is None else EventTime(int(row[0]), str(row[1]))
 
+    def last_stamped_seq(self) -> int:
+        """Return the number of the newest event that a time-stamp token covers; 0 before any token.
+
+        The event that records a token is newer, and events may lie between the two.
+        """
+        return int(self._db.execute("select coalesce(max(covered_seq), 0) from tokens").fetchone()[0])
+
     def disposals(self, disposal_name: str | None = None) -> list[Disposal]:
         """Return the disposal plans, newest first; with ``disposal_name``, that plan only."""
         rows = self._db.execute(

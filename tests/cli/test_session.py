@@ -1,0 +1,21 @@
+"""What a session reads from the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from archiver.cli.session import Session
+from archiver.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "text", ["20260101", "2026-W01-1", "2026W011", "20260101T14:30", "2026-W01-1T14:30", "14:30", "2026-01", ""]
+)
+def test_a_time_begins_with_a_day_in_its_one_form(text: str) -> None:
+    """Python reads most of them; the day 20260101 became its first moment, where a day means its last one."""
+    with pytest.raises(UsageError, match="is not a time such as"):
+        Session().parse_time(text)
+
+
+def test_a_time_with_a_zone_needs_no_settings() -> None:
+    assert Session().parse_time("2026-05-01T14:30+08:00").isoformat() == "2026-05-01T14:30:00+08:00"
