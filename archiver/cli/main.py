@@ -170,7 +170,7 @@ def _run_command(arguments: list[str], session: Session) -> int:
 def _report_failure(function: Callable[[], int], arguments: list[str], session: Session) -> int:
     """Call a function and return its exit code; for any failure, print a message and return that of the failure.
 
-    Raises _IndexDamagedInside as :func:`_run_command` does.
+    Raises _DamagedIndexError as :func:`_run_command` does.
     """
     try:
         return function()

@@ -64,7 +64,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 
         try:
             # Session.config would print the warnings about the settings.
-            config = ctx.ensure_object(Session).check_config().require()
+            config = ctx.ensure_object(Session).check_config().require_config()
             with closing(Index(config.archive / "index.db", read_only=True)) as index:
                 submission_names = [str(submission) for submission in index.submissions()]
                 tags = index.tags()
