@@ -13,9 +13,9 @@ from archiver.actions.filing_actions import make_record_context
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, UsageError
-from archiver.filings.fetch import LARGEST_BYTES, PageUnreachable, fetch_page
-from archiver.filings.public_display import check_page
-from archiver.filings.register import Filing, register
+from archiver.filings.fetch import MAX_PAGE_BYTES, PageUnreachable, fetch_page
+from archiver.filings.public_display import check_display_page
+from archiver.filings.register import Filing, filings_from_events
 from archiver.store import names
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.filing_events import DisplayChecked
@@ -69,7 +69,7 @@ def check_displays(context: ActionContext) -> None:
     result cannot be journalled; earlier results stay journalled.
     """
     today = clock.today(context.config.zone)
-    for filing in register(context.archive.index.life()).values():
+    for filing in filings_from_events(context.archive.index.life()).values():
         if filing.state != "filed" or not filing.number:
             continue
         last_checks = {check.source: check.on for check in filing.displays}
@@ -89,16 +89,16 @@ def _display_addresses(context: ActionContext, filing_name: str) -> tuple[str, .
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
     """Check the attached page, journal the result, and return it.
 
-    Raises UsageError if the page exceeds ``LARGEST_BYTES``, the limit for fetched pages.
+    Raises UsageError if the page exceeds ``MAX_PAGE_BYTES``, the limit for fetched pages.
     """
     assert context.attachment is not None
     # One byte more than allowed shows that the page is too large.
-    data = context.attachment.read(LARGEST_BYTES + 1)
-    if len(data) > LARGEST_BYTES:
+    data = context.attachment.read(MAX_PAGE_BYTES + 1)
+    if len(data) > MAX_PAGE_BYTES:
         raise UsageError(
             "{page} is larger than {size} MB. Nothing was recorded. Save the page without its pictures.",
             page=page_name,
-            size=LARGEST_BYTES >> 20,
+            size=MAX_PAGE_BYTES >> 20,
         )
     display_name = names.text(os.fsencode(os.path.basename(page_name)))
     return _record_check(context, filing, display_name, data, None)
@@ -124,7 +124,7 @@ def _record_check(
     ``source`` is the address of the page, or the name of the saved file. ``problem`` is the reason why the page
     could not be fetched; ``data`` is empty then, and no evidence is attached.
     """
-    page_check = check_page(filing, data)
+    page_check = check_display_page(filing, data)
     details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=source,

@@ -12,8 +12,8 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import LazyMessage, UsageError
 from archiver.filings.due import delivery
-from archiver.filings.due.reminders import ReminderDigest, pending_digests
-from archiver.filings.register import register
+from archiver.filings.due.reminders import ReminderMessage, pending_messages
+from archiver.filings.register import filings_from_events
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writer import Draft
 
@@ -31,7 +31,7 @@ class PendingReminders(NamedTuple):
 
     #: Addresses in apprise's form by role or person. They hold secrets: never print or journal them.
     addresses_by_role: dict[str, list[str]]
-    messages: list[ReminderDigest]
+    messages: list[ReminderMessage]
 
 
 def pending_reminders(context: ActionContext) -> PendingReminders:
@@ -39,10 +39,10 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
 
     Raises ConfigError if the file with the addresses cannot be used.
     """
-    addresses_by_role = delivery.load_targets(context.config.desk.targets, os.environ)
+    addresses_by_role = delivery.load_addresses(context.config.desk.targets, os.environ)
     events = context.archive.index.life()
     today = clock.today(context.config.zone)
-    messages = pending_digests(register(events).values(), events, today, addresses_by_role)
+    messages = pending_messages(filings_from_events(events).values(), events, today, addresses_by_role)
     return PendingReminders(addresses_by_role, messages)
 
 
@@ -79,7 +79,7 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
     return {"sent": sent_item_count, "failed": failed_recipients}
 
 
-def _record_reminder(context: ActionContext, message: ReminderDigest) -> None:
+def _record_reminder(context: ActionContext, message: ReminderMessage) -> None:
     """Journal a message that was sent, so that its items are not sent again."""
     items = [{"uid": item.uid, "step": item.step} for item in message.items]
     details = ReminderSent(recipient=message.role, channel=message.channel, items=items)

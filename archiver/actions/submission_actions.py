@@ -12,10 +12,10 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, NotFoundError, UsageError
-from archiver.filings.submissions import SubmissionFacts, check_complete, submit
+from archiver.filings.submissions import SubmissionFacts, check_version_complete, record_submission
 from archiver.intake.capture_now import capture_now, check_all_readable, find_differences
 from archiver.model import Submission, Version
-from archiver.retention.policy import decide
+from archiver.retention.policy import decide_retention
 from archiver.store import names
 from archiver.store.resolve import find_submission, find_version
 
@@ -68,8 +68,8 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     if not is_newest and exception_reason is None:
         check_all_readable(archive, context.config, submission)
     if is_newest or exception_reason is None:
-        check_complete(archive, version)
-    event = submit(
+        check_version_complete(archive, version)
+    event = record_submission(
         archive,
         version,
         SubmissionFacts(
@@ -86,7 +86,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     )
     problem = sign_checkpoint(context)
     submitted_version = find_version(archive, version.tag)
-    retention = decide(submitted_version, context.disposal_rules.policy, archive.compliance_time())
+    retention = decide_retention(submitted_version, context.disposal_rules.policy, archive.compliance_time())
     return {
         "tag": submitted_version.tag,
         "submitted": event.object,

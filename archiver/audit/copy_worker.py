@@ -62,13 +62,13 @@ def copy_files(
                 target_file = open_targets.enter_context(open(target, "xb", buffering=0))
                 outcomes.append(_copy_file(source, target_file, algorithms, copier))
             except OSError as error:
-                outcomes.append(_failure_of(error, source))
+                outcomes.append(_failure_from_error(error, source))
         try:
             copier.wait()
         except OSError as error:
             # It is unknown which file could not be written. The caller gives up at any failure, so the last
             # outcome stands for all of them.
-            outcomes[-1] = _failure_of(error, target)
+            outcomes[-1] = _failure_from_error(error, target)
     return outcomes
 
 
@@ -90,7 +90,7 @@ def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: C
     )
 
 
-def _failure_of(error: OSError, file: str) -> CopyFailure:
+def _failure_from_error(error: OSError, file: str) -> CopyFailure:
     """Return the failure for ``error``; ``file`` is the path to name if the error names none."""
     return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or file))
 

@@ -20,7 +20,7 @@ from archiver.documents.cache import DocumentCache
 from archiver.documents.reader import DocumentReader
 from archiver.errors import StorageError, UsageError
 from archiver.path_existence import is_folder, is_there
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import PackageExported
@@ -41,7 +41,7 @@ def export_package(
     copy_pool: CopyPool,
     selection: ExportSelection,
     target: Path,
-    policy: Policy,
+    policy: RetentionPolicy,
     export_json: Mapping[str, Any],
     presentation: Presentation,
     *,
@@ -61,7 +61,7 @@ def export_package(
     """
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
-    _check_is_free(final_path, as_zip)
+    _check_target_is_free(final_path, as_zip)
     versions = selection.versions(archive)
     # Most objects that exist by now, such as modules, live until the process ends. This exempts them from garbage
     # collection, which would otherwise walk through all of them again and again.
@@ -97,7 +97,7 @@ def export_package(
     return WrittenPackage(final_path, len(versions), package_writer.counts.files, package_writer.counts.bytes)
 
 
-def _check_is_free(final_path: Path, as_zip: bool) -> None:
+def _check_target_is_free(final_path: Path, as_zip: bool) -> None:
     """Raise UsageError if ``final_path`` exists; an empty folder is accepted unless ``as_zip``."""
     if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
         raise UsageError(

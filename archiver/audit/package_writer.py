@@ -20,12 +20,12 @@ from archiver.audit.package_journal import PackageJournal, WrittenReceipt
 from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import ShownDocuments
-from archiver.documents.integrity import NOTES
+from archiver.documents.integrity import DEFECTS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Event, Material, Version
-from archiver.retention.policy import Policy, decide
+from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.git.repository import JOURNAL
@@ -50,7 +50,7 @@ class PackageWriter:
         archive: Archive,
         bag_writer: BagWriter,
         selection: ExportSelection,
-        policy: Policy,
+        policy: RetentionPolicy,
         presentation: Presentation,
         document_reader: DocumentReader,
     ) -> None:
@@ -86,7 +86,7 @@ class PackageWriter:
         Raises StorageError if content is missing or damaged, OSError if the disk cannot take the package.
         """
         retention_time = self._retention_time()
-        listed_tags = _tags_to_list(versions)
+        listed_tags = _listed_tags(versions)
         version_lines = [
             self._write_version(version, version.tag in listed_tags, retention_time) for version in versions
         ]
@@ -175,7 +175,7 @@ class PackageWriter:
         self._bag_writer.add_payload(self._list_name(version), [list_bytes])
         return VersionLine(
             version,
-            decide(version, self._policy, retention_time),
+            decide_retention(version, self._policy, retention_time),
             material_lines if is_listed else [],
             f"data/{self._list_name(version)}",
         )
@@ -222,7 +222,7 @@ class PackageWriter:
             material.size,
             material.mtime_ns,
             self._content_paths[self._content_key(version, material.sha256)],
-            health=NOTES.get(material.health),
+            health=DEFECTS.get(material.health),
             document=self._shown_documents.describe(material) if is_listed else None,
         )
 
@@ -341,7 +341,7 @@ class PackageWriter:
         }
 
 
-def _tags_to_list(versions: list[Version]) -> set[str]:
+def _listed_tags(versions: list[Version]) -> set[str]:
     """Return the tags of the versions whose materials the report lists.
 
     These are the submitted versions and the newest version of each submission.  ``versions`` are oldest first.

@@ -17,13 +17,13 @@ from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
-from archiver.filings.due.deadlines import Deadline, deadlines
+from archiver.filings.due.deadlines import Deadline, compute_deadlines
 from archiver.filings.expected_materials import ExpectedMaterial, find_expected
-from archiver.filings.register import Filing, register
+from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
-from archiver.filings.version_differences import TextChange, compare_versions, text_changes
+from archiver.filings.version_differences import TextChange, compare_texts, compare_versions
 from archiver.model import Change, Event, Version
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.event_kinds import ACTIONS, Action
@@ -113,7 +113,7 @@ class PackageReport:
     def __init__(
         self,
         archive: Archive,
-        policy: Policy,
+        policy: RetentionPolicy,
         presentation: Presentation,
         omission_reason: OmissionReason,
         document_reader: DocumentReader,
@@ -170,7 +170,7 @@ class PackageReport:
             width=PICTURE_WIDTH,
             label=LABEL_WIDTH,
             row=ROW_HEIGHT,
-            words=code_names,
+            code_names=code_names,
             document_problems=PROBLEMS,
             today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
         )
@@ -189,14 +189,14 @@ class PackageReport:
             shown=lambda raw: names.screen(names.text(raw)),
             size=_format_size,
             chinese=self._presentation.to_chinese,
-            called=code_names.word_for,
+            called=code_names.name_for_code,
         )
 
     def _filing_sections(
         self, version_lines: Sequence[VersionLine], events: Sequence[Event]
     ) -> list[FilingSection]:
         """Return the sections of all filings with a version in the package, by name."""
-        filing_by_name = register(self._archive.index.life())
+        filing_by_name = filings_from_events(self._archive.index.life())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for line in version_lines:
             submission = line.version.submission
@@ -219,7 +219,7 @@ class PackageReport:
             name=filing.name,
             is_live=any(lines[-1].version.live for lines in lines_by_submission.values()),
             sheet=filing,
-            dues=deadlines([filing]),
+            dues=compute_deadlines([filing]),
             submissions=[
                 self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())
             ],
@@ -279,7 +279,7 @@ class PackageReport:
         if old_version.disposed or new_version.disposed:
             return []
         shown_changes = [change for change in changes if not self._omission_reason(change.path)]
-        comparisons = text_changes(
+        comparisons = compare_texts(
             self._archive.index, self._archive.content, self._document_reader, old_version, shown_changes
         )
         return list(islice(comparisons, _MAX_TEXT_CHANGES))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from archiver.documents.document import Document
 from archiver.errors import LazyMessage
 from archiver.model import Version
-from archiver.retention.policy import Decision
+from archiver.retention.policy import RetentionDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class VersionLine:
     """A version, as the report shows it."""
 
     version: Version
-    decision: Decision  # on its retention
+    decision: RetentionDecision  # on its retention
     materials: list[MaterialLine]  # empty if the report does not list the version's materials
     list_file: str  # the path in the package of the list of all materials
 

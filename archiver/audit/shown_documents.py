@@ -17,7 +17,7 @@ from archiver.store.content.objects import ContentStore
 _MAX_THUMBNAILS = 300
 #: The outcome of a document that could be read. The other outcomes are the codes of
 #: :data:`archiver.documents.document.PROBLEMS`.
-READ = "read"
+READ_OUTCOME = "read"
 
 
 class ShownDocuments:
@@ -29,7 +29,7 @@ class ShownDocuments:
         self._document_reader = document_reader
         self._document_by_sha256: dict[str, Document] = {}
         self._thumbnail_count = 0
-        #: READ or a code of PROBLEMS -> number of documents; contents that are not documents do not count.
+        #: READ_OUTCOME or a code of PROBLEMS -> number of documents; contents that are not documents do not count.
         self.outcome_counts: Counter[str] = Counter()
 
     def describe(self, material: Material) -> Document:
@@ -52,7 +52,7 @@ class ShownDocuments:
             return Document("")
         document = self._document_reader.read(self._content.path(sha256), filename, sha256, with_text=False)
         if document.kind:
-            self.outcome_counts[document.problem or READ] += 1
+            self.outcome_counts[document.problem or READ_OUTCOME] += 1
         if document.thumbnail:
             self._thumbnail_count += 1
         return document if self._thumbnail_count <= _MAX_THUMBNAILS else replace(document, thumbnail="")

@@ -89,7 +89,7 @@ def audit_command(
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection, export_record
         from archiver.audit.report_model import Presentation
-        from archiver.filings.expected_materials import EXPECTED
+        from archiver.filings.expected_materials import EXPECTED_MATERIALS
         from archiver.restore import restoration
         from archiver.store.names import typed
         from archiver.store.resolve import find_filing, find_submission
@@ -121,7 +121,7 @@ def audit_command(
             sm3=session.config.sm3,
             sign_journal=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
-                session.lang or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
+                session.lang or "zh", Console("zh").translate, {**EXPECTED_MATERIALS, **session.config.expected}
             ),
         )
     console = session.console

@@ -29,12 +29,12 @@ change_command = command_group("Changes of what was filed, and whether they are 
 @click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
     """List the changes of each filing in the order in which they were recorded."""
-    from archiver.filings.due.deadlines import deadlines
-    from archiver.filings.register import register
+    from archiver.filings.due.deadlines import compute_deadlines
+    from archiver.filings.register import filings_from_events
 
     archive = session.open_archive()
-    filing_by_name = register(archive.index.life())
-    deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    filing_by_name = filings_from_events(archive.index.life())
+    deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     change_rows = [
         _change_row(question, deadline_by_uid.get(f"{question.filing}:change:{question.number}:decide"))
         for filing in filing_by_name.values()
@@ -91,13 +91,15 @@ def _add_later_changes(change_row: dict[str, Any], archive: Archive, filing: Fil
 
 def _print_change(console: Console, change_row: dict[str, Any]) -> None:
     """Print a row of :func:`_change_row` for people, with at most ``_MAX_MATERIALS`` paths."""
-    from archiver.filings.code_names import CHANGE_KINDS, word_for
+    from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
         **{key: change_row[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kind_names = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in change_row["kinds"])
+    kind_names = ", ".join(
+        console.translate(name_for_code(kind, CHANGE_KIND_NAMES)) for kind in change_row["kinds"]
+    )
     if kind_names:
         console.info("  About: {kinds}", kinds=kind_names)
     if change_row["signal"]:

@@ -46,13 +46,13 @@ def deadlines_command(
     from datetime import timedelta
 
     from archiver import clock
-    from archiver.filings.due.deadlines import deadlines, open_deadlines
-    from archiver.filings.register import register
+    from archiver.filings.due.deadlines import compute_deadlines, compute_open_deadlines
+    from archiver.filings.register import filings_from_events
 
     archive = session.open_archive()
-    known_filings = register(archive.index.life()).values()
+    known_filings = filings_from_events(archive.index.life()).values()
     today = clock.today(session.config.zone)
-    shown_deadlines = deadlines(known_filings) if includes_done else open_deadlines(known_filings)
+    shown_deadlines = compute_deadlines(known_filings) if includes_done else compute_open_deadlines(known_filings)
     if within_days is not None:
         shown_deadlines = [
             deadline for deadline in shown_deadlines if deadline.on <= today + timedelta(days=within_days)
@@ -104,16 +104,16 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
 
     A question mark after the day means that the day is provisional; a last line explains it.
     """
-    from archiver.filings.code_names import DEADLINE_STATES, GROUNDS, PARTIES, word_for
+    from archiver.filings.code_names import BASIS_NAMES, DEADLINE_STATE_NAMES, PARTY_NAMES, name_for_code
 
     deadline_rows = [
         (
             deadline.on.isoformat() + ("?" if deadline.provisional else ""),
-            console.translate(word_for(deadline.state(today), DEADLINE_STATES)),
+            console.translate(name_for_code(deadline.state(today), DEADLINE_STATE_NAMES)),
             deadline.filing,
             console.translate(deadline.what),
-            deadline.owner or console.translate(word_for(deadline.who, PARTIES)),
-            console.translate(word_for(deadline.basis, GROUNDS)),
+            deadline.owner or console.translate(name_for_code(deadline.who, PARTY_NAMES)),
+            console.translate(name_for_code(deadline.basis, BASIS_NAMES)),
         )
         for deadline in shown_deadlines
     ]

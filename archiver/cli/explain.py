@@ -70,7 +70,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
 
     ``shown_name`` is the version's tag, with the material's path after a colon if the user asked about a material.
     """
-    from archiver.retention.policy import RULES
+    from archiver.retention.policy import RULE_NAMES
 
     console, decision = session.console, explanation.decision
     console.info(
@@ -83,7 +83,7 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
         console.info(
             "  {rule} on {anchor}: kept until the end of {until} ({profile})",
             profile=reason.profile,
-            rule=RULES[reason.rule],
+            rule=RULE_NAMES[reason.rule],
             anchor=session.format_time(reason.anchor),
             until=reason.keep_until.date(),
         )

@@ -34,13 +34,13 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
     """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
-    from archiver.filings.code_names import STATES, word_for
-    from archiver.filings.due.deadlines import is_company_duty, open_deadlines
+    from archiver.filings.code_names import STATE_NAMES, name_for_code
+    from archiver.filings.due.deadlines import compute_open_deadlines, is_company_duty
 
     filings = _read_register(session)
     # Deadlines come by date, so that the first one is the next.
     next_deadline_by_filing = {
-        filing.name: next(filter(is_company_duty, open_deadlines([filing])), None) for filing in filings
+        filing.name: next(filter(is_company_duty, compute_open_deadlines([filing])), None) for filing in filings
     }
     console = session.console
     if as_json:
@@ -57,7 +57,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
         filing_rows.append(
             (
                 filing.name,
-                console.translate(word_for(filing.state, STATES)),
+                console.translate(name_for_code(filing.state, STATE_NAMES)),
                 filing.number or "-",
                 filing.fields.get("responsible") or "-",
                 f"{next_deadline.on.isoformat()} {console.translate(next_deadline.what)}"
@@ -101,11 +101,11 @@ def _read_register(
     made later are ignored.  None means all records.  Raises UsageError for a text that is no time.
     """
     from archiver import clock
-    from archiver.filings.register import Filing, register
+    from archiver.filings.register import Filing, filings_from_events
 
     archive_index = session.open_archive().index
     last_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
-    filing_by_name = register(archive_index.life(only_filing_name, last_time))
+    filing_by_name = filings_from_events(archive_index.life(only_filing_name, last_time))
     if only_filing_name is None:
         filing_names = {submission.filing for submission in archive_index.submissions()}
     else:
@@ -181,40 +181,42 @@ def _print_filing(session: Session, filing: Filing) -> None:
 
 def _print_sheet(console: Console, filing: Filing) -> None:
     """Print the filing's name, its state, and the fields that have a value."""
-    from archiver.filings.code_names import FIELDS, SCHEMES, STATES, word_for
+    from archiver.filings.code_names import FIELD_NAMES, SCHEME_NAMES, STATE_NAMES, name_for_code
 
     console.print_line(filing.name)
     state_since = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
-    state_name = console.translate(word_for(filing.state, STATES))
+    state_name = console.translate(name_for_code(filing.state, STATE_NAMES))
     console.print_line(
         f"  {console.translate(LazyMessage('State'))}: {state_name}{state_since} {filing.portal_text}".rstrip()
     )
-    for field_name, label in FIELDS.items():
+    for field_name, label in FIELD_NAMES.items():
         value = filing.fields.get(field_name)
         if value:
             shown_value = ", ".join(value) if isinstance(value, list) else str(value)
             shown_value = (
-                console.translate(word_for(shown_value, SCHEMES)) if field_name == "scheme" else shown_value
+                console.translate(name_for_code(shown_value, SCHEME_NAMES))
+                if field_name == "scheme"
+                else shown_value
             )
             console.print_line(f"  {console.translate(label)}: {shown_value}")
 
 
 def _print_records(console: Console, filing: Filing) -> None:
     """Print the filing's records, each kind in the journal's order; of the display checks only the last one."""
-    from archiver.filings.code_names import NOTICE_KINDS, SUBMISSION_KINDS, word_for
+    from archiver.filings.code_names import NOTICE_KIND_NAMES, SUBMISSION_KIND_NAMES, name_for_code
 
     for submission_record in filing.submissions:
         console.info(
             "  Handed in on {on}: {tag} ({kind})",
             on=_format_day(submission_record.submitted_on),
             tag=submission_record.tag,
-            kind=word_for(submission_record.kind, SUBMISSION_KINDS),
+            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
         )
     for notice in filing.notices:
         console.info(
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
-            kind=word_for(notice.kind, NOTICE_KINDS),
+            kind=name_for_code(notice.kind, NOTICE_KIND_NAMES),
             on=_format_day(notice.received),
             answer=notice.answer or LazyMessage("not answered yet"),
         )

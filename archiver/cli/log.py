@@ -12,7 +12,7 @@ from archiver.errors import LazyMessage
 
 if TYPE_CHECKING:
     from archiver.model import Version
-    from archiver.retention.policy import Decision
+    from archiver.retention.policy import RetentionDecision
     from archiver.store.archive import Archive
 
 
@@ -24,14 +24,14 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
 
     Raises NotFoundError if ``name`` is neither a filing nor a submission.
     """
-    from archiver.retention.policy import decide
+    from archiver.retention.policy import decide_retention
 
     archive = session.open_archive()
     scope = _find_scope(archive, name)
     versions = archive.index.versions(scope.filing_name, scope.submission_name)
     compliance_time = archive.compliance_time()
     policy = session.retention_policy(archive)
-    decisions = [(version, decide(version, policy, compliance_time)) for version in versions]
+    decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
     console = session.console
     if as_json:
         console.print_json([_as_json(version, decision) for version, decision in decisions])
@@ -88,7 +88,7 @@ def _find_scope(archive: Archive, name: str | None) -> _Scope:
     return _Scope(resolve.find_filing(archive, name), None)
 
 
-def _as_json(version: Version, decision: Decision) -> dict[str, Any]:
+def _as_json(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Return a version and the decision on its retention as a JSON object; times are ISO 8601."""
     return {
         "tag": version.tag,

@@ -176,16 +176,16 @@ def _answer_notice(
 def _list_notices(session: Session, as_json: bool) -> None:
     """List the notices by number, then the unrecorded papers."""
     from archiver import clock
-    from archiver.filings.due.deadlines import deadlines
-    from archiver.filings.register import register
-    from archiver.filings.unrecorded_papers import unrecorded_papers
+    from archiver.filings.due.deadlines import compute_deadlines
+    from archiver.filings.register import filings_from_events
+    from archiver.filings.unrecorded_papers import find_unrecorded_papers
 
     archive = session.open_archive()
-    filing_by_name = register(archive.index.life())
-    deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    filing_by_name = filings_from_events(archive.index.life())
+    deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers = unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
+    papers = find_unrecorded_papers(archive, session.config.desk.notice_folder, filing_by_name.values())
     notice_rows = [
         _notice_row(notice, deadline_by_uid.get(f"{notice.filing}:notice:{notice.number}"), today)
         for notice in sorted(notices, key=lambda notice: notice.number)
@@ -255,12 +255,12 @@ def _print_notices(
 
 def _cell_text(console: Console, key: str, value: Any) -> str:
     """Return the value of a notice row's ``key`` for people: codes translated, a dash for None."""
-    from archiver.filings.code_names import DEADLINE_STATES, NOTICE_KINDS, word_for
+    from archiver.filings.code_names import DEADLINE_STATE_NAMES, NOTICE_KIND_NAMES, name_for_code
 
     if value is None:
         return "-"
-    word_by_code = {"kind": NOTICE_KINDS, "state": DEADLINE_STATES}.get(key)
-    return str(value) if word_by_code is None else console.translate(word_for(value, word_by_code))
+    word_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(key)
+    return str(value) if word_by_code is None else console.translate(name_for_code(value, word_by_code))
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

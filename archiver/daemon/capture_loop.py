@@ -196,7 +196,7 @@ class Daemon:
         with self._archive.writing(self._lock_timeout):
             # Before a file is read, writing() refuses refs that contradict the journal.
             self._archive.content.clear_spool()
-        for reason in unread.describe_problems(self._archive.index.unread()):
+        for reason in unread.describe_unread_events(self._archive.index.unread()):
             self._report("Attention: {reason}.", problem="journal", reason=reason)
         self._accept_folder()
         promises = self._archive.index.promises()

@@ -21,7 +21,7 @@ from archiver.daemon.trouble import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import journal_new_questions
-from archiver.filings.due.delivery import load_targets
+from archiver.filings.due.delivery import load_addresses
 from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
 from archiver.store.archive import Archive
@@ -150,7 +150,7 @@ class JobRunner:
         desk = self._config.desk
         local_time = clock.read().wall.astimezone(self._config.zone)
         since_hour = local_time - local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
-        return since_hour >= timedelta(0) and bool(desk.targets or load_targets(None, os.environ))
+        return since_hour >= timedelta(0) and bool(desk.targets or load_addresses(None, os.environ))
 
     def _send_reminders(self, archive: Archive) -> None:
         send_reminders(self._action_context(archive), SendReminders())

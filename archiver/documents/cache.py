@@ -20,7 +20,7 @@ from pathlib import Path
 from archiver.documents.document import Document
 from archiver.path_existence import is_there
 
-FOLDER = "documents"
+CACHE_FOLDER = "documents"
 #: Part of each file name. Raised when a release reads documents differently, so that old entries are not found.
 _FORMAT_VERSION = 1
 #: The fastest level of zlib: most entries are read only a few times, so a smaller file saves little.
@@ -37,7 +37,7 @@ class DocumentCache:
     def __init__(self, archive_folder: Path) -> None:
         """Use the cache below ``archive_folder``; :meth:`put` creates it."""
         self._archive_folder = archive_folder
-        self._cache_folder = archive_folder / FOLDER
+        self._cache_folder = archive_folder / CACHE_FOLDER
 
     def get(self, sha256: str, kind: str, with_text: bool) -> Document | None:
         """Return the document cached for the content ``sha256``; None if there is no entry that can be trusted.

@@ -57,7 +57,7 @@ def may_be_document(name: str) -> bool:
     return os.path.splitext(name)[1].lower() not in _OTHER_SUFFIXES
 
 
-def detect_type(path: Path, filename: str) -> str:
+def detect_document_type(path: Path, filename: str) -> str:
     """Return the type of the file at ``path`` (``PDF``, ``DOCX`` and so on); empty if it is not a document.
 
     Plain text has no header.  Therefore the suffix of ``filename``, the name that people know, decides whether it

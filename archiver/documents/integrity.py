@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from archiver.errors import LazyMessage
 
 #: Doubts about a material: code, as in the journal -> sentence for people.
-NOTES: Mapping[str, LazyMessage] = {
+DEFECTS: Mapping[str, LazyMessage] = {
     "empty": LazyMessage("it is empty"),
     "cut": LazyMessage("it is cut short: its end is missing"),
     "misnamed": LazyMessage("its content is not what its name says"),
@@ -35,8 +35,8 @@ _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
 
 
-def find_doubt(path: str | None, name: bytes) -> str:
-    """Return a code of NOTES if a material looks damaged; empty if it does not, or if its type is not checked.
+def find_defect(path: str | None, name: bytes) -> str:
+    """Return a code of DEFECTS if a material looks damaged; empty if it does not, or if its type is not checked.
 
     ``path`` is the file with its content, None for an empty material.  ``name`` is the name that people know; its
     suffix decides the type to check for.  Raises OSError if the file cannot be read.

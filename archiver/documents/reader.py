@@ -10,12 +10,12 @@ from types import TracebackType
 
 from archiver.documents.cache import DocumentCache
 from archiver.documents.document import NO_READER, TOO_HEAVY, TOO_LARGE, TOO_SLOW, Document
-from archiver.documents.document_types import PICTURE, detect_type
+from archiver.documents.document_types import PICTURE, detect_document_type
 from archiver.workers import Worker, WorkerDied, WorkerHung, WorkerProblem, WorkerProgram, name_to_text
 
 #: Real time for one document: twice the worker's limit of processor time, because the machine may be busy. With
 #: more, a few bad documents would delay a report for long. With less, good documents on a busy machine would fail.
-_PATIENCE_SECONDS = 40.0
+_ANSWER_TIMEOUT_SECONDS = 40.0
 #: Larger files are hardly ever documents, and would only exceed the worker's limit of memory after a long time.
 _MAX_DOCUMENT_BYTES = 256 << 20
 #: More than the worker's 20,000 lines of 2,000 characters, even if JSON takes six bytes for each.  Only a worker
@@ -60,7 +60,7 @@ class DocumentReader:
         Bad content raises nothing: ``Document.problem`` states why it could not be read, and ``Document.kind`` is
         empty for a file that is not a document.  Raises OSError if a document's size cannot be read.
         """
-        kind = detect_type(path, filename)
+        kind = detect_document_type(path, filename)
         if not kind:
             return Document("")
         cache = self._cache if sha256 else None
@@ -86,7 +86,7 @@ class DocumentReader:
             return Document(kind, problem=NO_READER)
         request = [name_to_text(os.fsencode(path)), kind, with_text]
         try:
-            document = self._worker.call(request, Document.from_json, _PATIENCE_SECONDS)
+            document = self._worker.call(request, Document.from_json, _ANSWER_TIMEOUT_SECONDS)
         except WorkerHung:
             # ``call`` has killed the worker already.
             return Document(kind, problem=TOO_SLOW)
@@ -98,7 +98,7 @@ class DocumentReader:
         return replace(document, kind=kind)
 
 
-def line_differences(old: Document, new: Document, max_lines: int = 200) -> list[str]:
+def compare_lines(old: Document, new: Document, max_lines: int = 200) -> list[str]:
     """Return the lines of a unified diff from ``old`` to ``new``, with one line of context and no file header.
 
     At most ``max_lines`` lines are returned.  If there are more, one line such as ``... 57`` with the number of

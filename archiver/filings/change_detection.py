@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.filings.register import ChangeQuestion, Filing, describe_release, register
+from archiver.filings.register import ChangeQuestion, Filing, describe_release, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import compare_versions
 from archiver.model import Op, Version
@@ -54,7 +54,7 @@ class DetectedChange:
     signal: str = ""  # the release, as describe_release() writes it; empty if materials changed
 
 
-class _SignalCheck(NamedTuple):
+class _SignalReadings(NamedTuple):
     """The result of reading all signals of a filing."""
 
     drafts: list[Draft]  # one for each signal with a new value, to be journalled
@@ -71,12 +71,12 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     journalled before that remain.
     """
     new_numbers = []
-    filings = register(archive.index.life())
+    filings = filings_from_events(archive.index.life())
     last_number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
     for filing in filings.values():
         if filing.state != "filed":
             continue
-        signal_check = _check_signals(filing, config)
+        signal_check = _read_signals(filing, config)
         change = signal_check.release or detect_change(archive, filing, config)
         question_drafts = []
         if change is not None and not _has_pending_question(filing):
@@ -195,7 +195,7 @@ def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, 
 # --- signals from outside
 
 
-def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
+def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
     """Read the signals of a filing, and return the new values and the first release among them.
 
     The first value of a signal is journalled, but it is not a release.  A signal that cannot be read keeps its old
@@ -208,7 +208,7 @@ def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
     for signal in signals:
         new_value, signal_name = _read_signal(signal), names.text(os.fsencode(signal))
         old_value = filing.signal_values.get(signal_name)
-        if new_value is None or (old_value is not None and _digest_of(new_value) == _digest_of(old_value)):
+        if new_value is None or (old_value is not None and _signal_digest(new_value) == _signal_digest(old_value)):
             continue
         drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
         if old_value is not None and release is None:
@@ -218,10 +218,10 @@ def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
                 kinds=("model",),
                 signal=describe_release(signal_name, new_value),
             )
-    return _SignalCheck(drafts, release)
+    return _SignalReadings(drafts, release)
 
 
-def _digest_of(signal_value: str) -> str:
+def _signal_digest(signal_value: str) -> str:
     """Return the digest in the value of a signal.
 
     Only digests are compared: earlier releases of archiver chose the word after the digest differently.

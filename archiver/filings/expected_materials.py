@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 #: Kind of submission -> names of the materials that the portal asks for.
-EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+EXPECTED_MATERIALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "subject": ("营业执照", "身份证", "算法备案承诺书", "落实算法安全主体责任基本情况"),
         "first": ("算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"),

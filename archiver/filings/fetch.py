@@ -17,7 +17,7 @@ from archiver.errors import LazyMessage
 #: delays the other jobs.
 _MAX_SECONDS = 20.0
 #: The page is journalled, and the journal is kept for ever.
-LARGEST_BYTES = 4 << 20
+MAX_PAGE_BYTES = 4 << 20
 #: A site needs two or three redirects, from http to https and to its own path; more are probably a loop.
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
@@ -32,7 +32,7 @@ class FetchedPage:
     """A page as fetched."""
 
     address: str  # its URL, after redirects
-    data: bytes  # at most LARGEST_BYTES
+    data: bytes  # at most MAX_PAGE_BYTES
 
 
 class _PageResponse(NamedTuple):
@@ -62,7 +62,7 @@ def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
     """
     deadline = time.monotonic() + _MAX_SECONDS
     for _ in range(_MAX_REDIRECTS + 1):
-        response = _request(address, allow_private, deadline)
+        response = _request_page(address, allow_private, deadline)
         if response.status in _REDIRECT_STATUSES and response.location:
             address = urljoin(address, response.location)
         elif response.status == http.client.OK:
@@ -72,7 +72,7 @@ def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
     raise PageUnreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
 
 
-def _request(address: str, allow_private: bool, deadline: float) -> _PageResponse:
+def _request_page(address: str, allow_private: bool, deadline: float) -> _PageResponse:
     """Send one GET request, and return the response.  ``deadline`` is a time of ``time.monotonic()``.
 
     Raises PageUnreachable for a peer that is not allowed, a failed or slow connection, or a body that is too
@@ -131,13 +131,13 @@ def _read_body(
     The timeout of a socket applies to each read, so a server that sends single bytes could go on without end.  The
     timeout is therefore shortened after each chunk to the time that remains until ``deadline``.
 
-    Raises PageUnreachable if the body is larger than LARGEST_BYTES, or takes longer than the deadline allows.
+    Raises PageUnreachable if the body is larger than MAX_PAGE_BYTES, or takes longer than the deadline allows.
     """
     data = bytearray()
     while chunk := response.read1(_CHUNK_BYTES):
         data += chunk
-        if len(data) > LARGEST_BYTES:
-            raise PageUnreachable("it is larger than {size} MB", size=LARGEST_BYTES >> 20)
+        if len(data) > MAX_PAGE_BYTES:
+            raise PageUnreachable("it is larger than {size} MB", size=MAX_PAGE_BYTES >> 20)
         remaining_seconds = deadline - time.monotonic()
         if remaining_seconds <= 0:
             raise PageUnreachable("it takes longer than {seconds} s", seconds=round(_MAX_SECONDS))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.filings.filing_numbers import ALGORITHM
+from archiver.filings.filing_numbers import ALGORITHM_NUMBER
 
 #: The first kind with a keyword in the text counts, so the order matters.
 _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
@@ -57,7 +57,7 @@ def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticePro
     due_day = next((day for match in _DUE_DATE.finditer(text) if (day := _parse_date(match))), None)
     other_days = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
     days_match = _WORKING_DAYS.search(text)
-    number_match = ALGORITHM.search(text)
+    number_match = ALGORITHM_NUMBER.search(text)
     return NoticeProposal(
         kind=_guess_kind(text),
         received=max(other_days, default=None),

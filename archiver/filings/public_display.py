@@ -11,8 +11,8 @@ from typing import Any
 from archiver.errors import UsageError
 from archiver.filings.register import Filing
 
-#: The names of the formats that :func:`display_text` can render.
-FORMATS = ("html", "markdown", "text", "json")
+#: The names of the formats that :func:`render_display_text` can render.
+DISPLAY_FORMATS = ("html", "markdown", "text", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class PageCheck:
     link: bool  # True if the page has the address of the regulator's publication
 
 
-def check_page(filing: Filing, page_bytes: bytes) -> PageCheck:
+def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
     """Search an HTML page for the filing's number and for the link to the regulator's publication.
 
     The number may be interrupted by tags and spaces; the link counts anywhere in the source.  A number or link
     that the filing does not have yet is reported as not shown.
     """
-    page_source = html.unescape(_decode(page_bytes))
+    page_source = html.unescape(_decode_page(page_bytes))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_source))
     publication_link = str(filing.fields.get("published_at") or "")
     filing_number = re.sub(r"\s", "", filing.number)
@@ -39,7 +39,7 @@ def check_page(filing: Filing, page_bytes: bytes) -> PageCheck:
     )
 
 
-def display_text(filing: Filing, format_name: str) -> str:
+def render_display_text(filing: Filing, format_name: str) -> str:
     """Return the notice with the filing number (art. 26) for a website, an app or a privacy policy.
 
     ``format_name`` is one of FORMATS.  The text ends with a newline.  Raises UsageError if the filing has no
@@ -100,7 +100,7 @@ def _render_json(fields: dict[str, Any]) -> str:
     return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
-def _decode(page_bytes: bytes) -> str:
+def _decode_page(page_bytes: bytes) -> str:
     """Decode a page as UTF-8 or GB 18030, whatever encoding it declares; other bytes are replaced."""
     for encoding in ("utf-8", "gb18030"):
         try:

@@ -69,7 +69,7 @@ def check_field_values(filing: Filing, fields: Mapping[str, Any], number_overrid
         raise before_submission_error(issued_on, first_submission.submitted_on, first_submission.tag)
 
 
-def check_after_submission(filing: Filing, checked_on: date) -> None:
+def check_status_day(filing: Filing, checked_on: date) -> None:
     """Check that a review status was seen on or after the day of the newest submission, if there is one.
 
     An older status would replace the state that the submission led to.  Raises UsageError if it is older.
@@ -79,7 +79,7 @@ def check_after_submission(filing: Filing, checked_on: date) -> None:
         raise before_submission_error(checked_on, newest_submission.submitted_on, newest_submission.tag)
 
 
-def check_answer(notice: Notice, answered_on: date) -> None:
+def check_notice_answer(notice: Notice, answered_on: date) -> None:
     """Check that ``notice`` has no answer yet, and was received by ``answered_on``.  Raises UsageError if not."""
     if notice.answer is not None:
         raise UsageError(
@@ -99,7 +99,7 @@ def check_answer(notice: Notice, answered_on: date) -> None:
         )
 
 
-def check_undecided(question: ChangeQuestion) -> None:
+def check_change_undecided(question: ChangeQuestion) -> None:
     """Check that nobody has decided on the change yet.  Raises UsageError if somebody has."""
     if question.material is not None:
         raise UsageError(

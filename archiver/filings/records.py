@@ -17,15 +17,15 @@ from archiver.errors import NotFoundError, UsageError
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.record_checks import (
     before_submission_error,
-    check_after_submission,
-    check_answer,
+    check_change_undecided,
     check_field_types,
     check_field_values,
     check_not_future,
-    check_undecided,
+    check_notice_answer,
+    check_status_day,
     unknown_code_error,
 )
-from archiver.filings.register import ChangeQuestion, Filing, Notice, register
+from archiver.filings.register import ChangeQuestion, Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.model import Event
 from archiver.store.archive import Archive
@@ -50,7 +50,7 @@ class RecordContext:
 
     def read_filing(self, filing_name: str) -> Filing:
         """Return the state of a filing, or an empty filing if nothing was recorded about it yet."""
-        return register(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
+        return filings_from_events(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
 
     @contextmanager
     def locked_recorder(self) -> Iterator[Callable[[str, EventDetails], Event]]:
@@ -109,7 +109,7 @@ def update_sheet(
         filing = context.read_filing(filing_name)
         check_field_values(filing, changed_fields, number_override_reason)
         if review_status is not None and checked_on is not None:
-            check_after_submission(filing, checked_on)
+            check_status_day(filing, checked_on)
         return record(filing_name, details)
 
 
@@ -191,7 +191,7 @@ def answer_notice(
     check_not_future(answered_on, context.today)
     with context.locked_recorder() as record:
         notice = find_notice(context.archive, notice_number)
-        check_answer(notice, answered_on)
+        check_notice_answer(notice, answered_on)
         details = NoticeAnswered(
             number=notice_number, submission=submission_name, answered_on=answered_on, reported_by=reported_by
         )
@@ -220,7 +220,7 @@ def decide_change(
     )
     with context.locked_recorder() as record:
         question = find_question(context.archive, question_number)
-        check_undecided(question)
+        check_change_undecided(question)
         record(question.filing, details)
     return question
 
@@ -254,7 +254,7 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
 
 
 def _all_filings(archive: Archive) -> Iterable[Filing]:
-    return register(archive.index.life()).values()
+    return filings_from_events(archive.index.life()).values()
 
 
 def _hash_stream(stream: IO[bytes]) -> str:

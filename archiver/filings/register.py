@@ -164,16 +164,16 @@ class Filing:
         return next((record for record in newest_first if not kinds or record.kind in kinds), None)
 
 
-def register(events: Iterable[LifeEvent]) -> dict[str, Filing]:
+def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
     """Apply the events of filings, oldest first, and return the resulting filings by name.
 
     Events of other actions, such as reminders, do not affect the register and are ignored.
     """
     filings: dict[str, Filing] = {}
     for event in events:
-        if event.action in _APPLIERS:
+        if event.action in _APPLY_FUNCTIONS:
             filing = filings.setdefault(event.filing, Filing(event.filing))
-            _APPLIERS[event.action](filing, event)
+            _APPLY_FUNCTIONS[event.action](filing, event)
     return filings
 
 
@@ -186,7 +186,7 @@ def describe_release(signal_name: str, signal_value: str) -> str:
     return f"{signal_name} {word}".strip()
 
 
-def _apply_update(filing: Filing, event: LifeEvent) -> None:
+def _apply_sheet_update(filing: Filing, event: LifeEvent) -> None:
     """Set fields of the sheet, and the review status if the event has one.
 
     The first filing number moves a draft or pending filing to the state ``filed``, unless a deregistration is
@@ -276,7 +276,7 @@ def _apply_notice(filing: Filing, event: LifeEvent) -> None:
         filing.enter_state("revoked", details.received_on)
 
 
-def _apply_answer(filing: Filing, event: LifeEvent) -> None:
+def _apply_notice_answer(filing: Filing, event: LifeEvent) -> None:
     """Set the answer of the notice with the number in the event."""
     details = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
@@ -284,7 +284,7 @@ def _apply_answer(filing: Filing, event: LifeEvent) -> None:
             notice.answer, notice.answered_on = details.submission, details.answered_on
 
 
-def _apply_question(filing: Filing, event: LifeEvent) -> None:
+def _apply_change_question(filing: Filing, event: LifeEvent) -> None:
     """Add an undecided question about a change."""
     details = ChangeNoticed.from_details(event.details)
     filing.questions.append(
@@ -301,7 +301,7 @@ def _apply_question(filing: Filing, event: LifeEvent) -> None:
     )
 
 
-def _apply_decision(filing: Filing, event: LifeEvent) -> None:
+def _apply_change_decision(filing: Filing, event: LifeEvent) -> None:
     """Set the decision of the question with the number in the event."""
     details = ChangeDecided.from_details(event.details)
     for question in filing.questions:
@@ -329,7 +329,7 @@ def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
     )
 
 
-def _apply_signal(filing: Filing, event: LifeEvent) -> None:
+def _apply_signal_value(filing: Filing, event: LifeEvent) -> None:
     """Set the value of a signal, and add a release to the newest question if that is undecided.
 
     The first value of a signal is only a basis for comparison, and no release.
@@ -344,14 +344,14 @@ def _apply_signal(filing: Filing, event: LifeEvent) -> None:
     filing.signal_values[details.signal] = details.value
 
 
-_APPLIERS: Mapping[str, Callable[[Filing, LifeEvent], None]] = {
+_APPLY_FUNCTIONS: Mapping[str, Callable[[Filing, LifeEvent], None]] = {
     Action.SUBMIT: _apply_submission,
-    Action.FILING_SET: _apply_update,
+    Action.FILING_SET: _apply_sheet_update,
     Action.FILING_END: _apply_end,
     Action.NOTICE: _apply_notice,
-    Action.NOTICE_ANSWER: _apply_answer,
-    Action.CHANGE_QUESTION: _apply_question,
-    Action.CHANGE_DECISION: _apply_decision,
+    Action.NOTICE_ANSWER: _apply_notice_answer,
+    Action.CHANGE_QUESTION: _apply_change_question,
+    Action.CHANGE_DECISION: _apply_change_decision,
     Action.DISPLAY_CHECK: _apply_display_check,
-    Action.SIGNAL: _apply_signal,
+    Action.SIGNAL: _apply_signal_value,
 }

@@ -23,7 +23,7 @@ class UnrecordedPaper:
     path: str  # readable, relative to the folder of the submission
 
 
-def unrecorded_papers(archive: Archive, folder_name: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
+def find_unrecorded_papers(archive: Archive, folder_name: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
     """Return the materials of newest versions below any folder named ``folder_name`` that no notice has attached.
 
     Papers are compared by content, so a paper that was renamed still counts as recorded.  The order is that of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
-from archiver.documents.reader import DocumentReader, line_differences
+from archiver.documents.reader import DocumentReader, compare_lines
 from archiver.errors import LazyMessage
 from archiver.model import Change, Op, Version
 from archiver.store import names
@@ -16,7 +16,7 @@ from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
 #: The problem of a comparison if a document was too long to be read to its end.
-PARTIAL = LazyMessage("only the beginning was compared")
+PARTIAL_COMPARISON = LazyMessage("only the beginning was compared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TextChange:
     problem: LazyMessage | None  # why the comparison is missing or incomplete; None if it is complete
 
 
-def text_changes(
+def compare_texts(
     index: Index,
     content_store: ContentStore,
     reader: DocumentReader,
@@ -64,7 +64,7 @@ def _compare_documents(change: Change, old: Document, new: Document) -> TextChan
     """Return the differing lines of two states of a document, or the problem if one could not be read."""
     if problem := old.problem_message or new.problem_message:
         return TextChange(change, [], problem)
-    return TextChange(change, line_differences(old, new), PARTIAL if old.partial or new.partial else None)
+    return TextChange(change, compare_lines(old, new), PARTIAL_COMPARISON if old.partial or new.partial else None)
 
 
 def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:

@@ -25,7 +25,7 @@ from archiver.retention.disposal_selection import (
     needed_content,
     select_disposable,
 )
-from archiver.retention.policy import Policy, decide
+from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import PLAN_FILE
 from archiver.store.events.retention_events import (
@@ -50,7 +50,7 @@ _MAX_NAMED_VERSIONS = 3
 class DisposalRules:
     """The conditions of a disposal."""
 
-    policy: Policy
+    policy: RetentionPolicy
     cooling_off_days: int  # days between the last approval and the deletion
 
 
@@ -100,14 +100,16 @@ def journal_plan(
     raise refusal
 
 
-def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> ArchiverError:
+def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
     """Return the error for ``versions`` of which none is disposable, with the earliest date of all.
 
     The error is a NotFoundError if all versions are disposed of already.
     """
     now = archive.compliance_time()
     remaining = [
-        VersionDecision(version, decide(version, policy, now)) for version in versions if version.disposed is None
+        VersionDecision(version, decide_retention(version, policy, now))
+        for version in versions
+        if version.disposed is None
     ]
     if not remaining:
         return NotFoundError("The archive holds no such version any more, so there is nothing to plan.")
@@ -237,7 +239,7 @@ def find_plan(archive: Archive, plan_id: str) -> Disposal:
     return disposals[0]
 
 
-def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Disposal:
+def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
     """Return the plan with this name.
 
     Raises RetentionRefused if there is no such plan, so that the attempt to delete is journalled. If the name is
@@ -247,7 +249,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Dispo
         return find_plan(archive, plan_id)
     except NotFoundError:
         version = archive.index.version(plan_id)
-        if version is not None and not decide(version, policy, archive.compliance_time()).disposable:
+        if version is not None and not decide_retention(version, policy, archive.compliance_time()).disposable:
             raise _explain_refusal(archive, [version], policy) from None
         raise RetentionRefused(
             "dispose run {identity} is refused: no approved disposal plan of that name allows it. Nothing was "
@@ -321,7 +323,7 @@ def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     return latest_approval_at + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
 
 
-def _check_unchanged(archive: Archive, disposal: Disposal, policy: Policy) -> DisposalSelection:
+def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
     """Select from the planned versions again, and return the selection if it equals the plan.
 
     Raises RetentionRefused if not: people approved the deletion of something else.

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from archiver.model import Submission, Version
-from archiver.retention.policy import Decision, Policy, decide
+from archiver.retention.policy import RetentionDecision, RetentionPolicy, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
 from archiver.store.journal import canonical
@@ -21,7 +21,7 @@ class VersionDecision(NamedTuple):
     """A version, and the decision on how long it is kept."""
 
     version: Version
-    decision: Decision
+    decision: RetentionDecision
 
 
 class _ContentDivision(NamedTuple):
@@ -75,7 +75,7 @@ class DisposalSelection:
 
 
 def select_disposable(
-    index: Index, versions: Iterable[Version], policy: Policy, now: datetime
+    index: Index, versions: Iterable[Version], policy: RetentionPolicy, now: datetime
 ) -> DisposalSelection:
     """Divide ``versions`` into disposable and retained ones at ``now`` by the compliance clock.
 
@@ -86,7 +86,7 @@ def select_disposable(
     retained: list[VersionDecision] = []
     for version in versions:
         if version.disposed is None and version.files:
-            decision = decide(version, policy, now)
+            decision = decide_retention(version, policy, now)
             part = disposable if decision.disposable else retained
             part.append(VersionDecision(version, decision))
     content = _divide_content(index, [version for version, _ in disposable])
@@ -132,7 +132,7 @@ def _has_number_between(sorted_numbers: list[int], first: int, end: int | None) 
     return position < len(sorted_numbers) and (end is None or sorted_numbers[position] < end)
 
 
-def _describe_decision(version: Version, decision: Decision) -> dict[str, Any]:
+def _describe_decision(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Return the entry of the plan for one version; times are ISO 8601."""
     return {
         "tag": version.tag,

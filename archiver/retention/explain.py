@@ -7,7 +7,12 @@ from datetime import datetime
 
 from archiver.errors import NotFoundError
 from archiver.model import Version
-from archiver.retention.policy import Decision, Policy, decide, decide_content
+from archiver.retention.policy import (
+    RetentionDecision,
+    RetentionPolicy,
+    decide_content_retention,
+    decide_retention,
+)
 from archiver.store import names
 from archiver.store.index.queries import Index
 
@@ -16,12 +21,12 @@ from archiver.store.index.queries import Index
 class RetentionExplanation:
     """The explanation of how long a version or a content is kept."""
 
-    decision: Decision
+    decision: RetentionDecision
     holders: tuple[Version, ...]  # all versions with the content; the version itself if no content was asked for
 
 
 def explain_retention(
-    index: Index, version: Version, path_text: str, policy: Policy, now: datetime
+    index: Index, version: Version, path_text: str, policy: RetentionPolicy, now: datetime
 ) -> RetentionExplanation:
     """Explain how long ``version`` is kept or, with ``path_text``, the content of its material at that path.
 
@@ -43,5 +48,5 @@ def explain_retention(
             )
         if material.sha256:
             holders = index.holding(material.sha256)
-            return RetentionExplanation(decide_content(holders, policy, now), tuple(holders))
-    return RetentionExplanation(decide(version, policy, now), (version,))
+            return RetentionExplanation(decide_content_retention(holders, policy, now), tuple(holders))
+    return RetentionExplanation(decide_retention(version, policy, now), (version,))

@@ -18,7 +18,7 @@ from archiver.config.settings import Config
 from archiver.errors import LazyMessage
 from archiver.model import Hold, Promises, Submission, UnreadEvent, Version
 from archiver.profiles import BASIS, BASIS_PROMISED, PROFILES, Profile
-from archiver.retention.unread import format_events
+from archiver.retention.unread import format_event_numbers
 from archiver.store import names
 from archiver.store.events.archive_events import RetentionPromised
 
@@ -34,7 +34,7 @@ _UNREAD = LazyMessage.define(
 )
 
 #: Rule, as JSON and journalled plans call it -> the name for people of the event from which a period counts.
-RULES: Mapping[str, LazyMessage] = {
+RULE_NAMES: Mapping[str, LazyMessage] = {
     "captured": LazyMessage("captured"),
     "submitted": LazyMessage.define("submitted", context="rule"),
     "superseded": LazyMessage("superseded"),
@@ -43,7 +43,7 @@ RULES: Mapping[str, LazyMessage] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetentionPolicy:
     """The retention rules in force, as configured now or promised before.
 
     Raises ValueError without a profile that applies to everything, or without a time zone: nothing would be kept
@@ -71,7 +71,7 @@ class Policy:
         return tuple(dict.fromkeys(profile for scope in scope_names for profile in self.scopes.get(scope, ())))
 
 
-def policy_in_force(config: Config, promises: Promises) -> Policy:
+def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
     """Return the policy that results from the configuration and from earlier promises.
 
     A promise applies even if the configuration now asks for less.
@@ -80,11 +80,11 @@ def policy_in_force(config: Config, promises: Promises) -> Policy:
         scope: [PROFILES[profile_name] for profile_name in profile_names]
         for scope, profile_names in _configured_profiles(config).items()
     }
-    _add_if_longer(scopes, "", Profile("years", config.retention_years, BASIS))
+    _add_longer_profile(scopes, "", Profile("years", config.retention_years, BASIS))
     for scope, years in promises.years.items():
-        _add_if_longer(scopes, scope, Profile("promised", years, BASIS_PROMISED))
+        _add_longer_profile(scopes, scope, Profile("promised", years, BASIS_PROMISED))
     zone_names = dict.fromkeys((config.timezone, *promises.zones))
-    return Policy(
+    return RetentionPolicy(
         {scope: tuple(profiles) for scope, profiles in scopes.items()},
         tuple(ZoneInfo(zone_name) for zone_name in zone_names),
         config.hold_while_live or promises.live,
@@ -92,7 +92,7 @@ def policy_in_force(config: Config, promises: Promises) -> Policy:
     )
 
 
-def _add_if_longer(scopes: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
+def _add_longer_profile(scopes: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
     """Add ``profile`` to a scope, unless a profile there is as long: the same date needs no second reason."""
     scope_profiles = scopes.setdefault(scope, [])
     if profile.years > max((other.years for other in scope_profiles), default=0):
@@ -110,7 +110,7 @@ def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     return {scope: profile_names for scope, profile_names in scopes.items() if profile_names}
 
 
-def new_promises(policy: Policy, config: Config, promises: Promises) -> RetentionPromised | None:
+def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
     """Return the event that journals the promises of ``policy`` beyond ``promises``, None if there are none.
 
     Of the scopes, the event lists those with a longer period than before.
@@ -136,7 +136,7 @@ def new_promises(policy: Policy, config: Config, promises: Promises) -> Retentio
 class RetentionReason:
     """A period of retention for a version, by rule and profile."""
 
-    #: A key of :data:`RULES`.
+    #: A key of :data:`RULE_NAMES`.
     rule: str
     #: The time from which the period counts, by the compliance clock (RFC 3339, UTC).
     anchor: str
@@ -149,7 +149,7 @@ class RetentionReason:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RetentionDecision:
     """The policy applied to a version or a content: a date, and conditions without a date."""
 
     #: The latest end of all periods; :data:`FOREVER` if there are none.
@@ -177,7 +177,7 @@ class Decision:
             messages.append(_PRESENT_STATE)
         messages += [_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
         if self.unread:
-            messages.append(_UNREAD.with_fields(events=format_events(self.unread)))
+            messages.append(_UNREAD.with_fields(events=format_event_numbers(self.unread)))
         return tuple(messages)
 
     @property
@@ -199,7 +199,8 @@ class Decision:
         )
         unread_clause = (
             LazyMessage(
-                ", and not while journal event {events} is not understood", events=format_events(self.unread)
+                ", and not while journal event {events} is not understood",
+                events=format_event_numbers(self.unread),
             )
             if self.unread
             else ""
@@ -207,53 +208,55 @@ class Decision:
         return LazyMessage("{live}{held}{unread}", live=live_clause, held=hold_clause, unread=unread_clause)
 
 
-class _Anchor(NamedTuple):
+class _PeriodStart(NamedTuple):
     """An event from which periods count."""
 
-    rule: str  # a key of RULES
+    rule: str  # a key of RULE_NAMES
     time: str  # by the compliance clock (RFC 3339, UTC)
 
 
-def decide(version: Version, policy: Policy, now: datetime) -> Decision:
+def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -> RetentionDecision:
     """Decide how long ``version`` is kept, and whether it is disposable at ``now`` by the compliance clock.
 
     Each profile counts its period from each anchor: the capture, every submission, the capture of the next
     version, and every end of the filing.  The latest date counts.
     """
-    anchors = [_Anchor("captured", version.clock)]
-    anchors += [_Anchor("submitted", submission_record.clock) for submission_record in version.submitted]
+    anchors = [_PeriodStart("captured", version.clock)]
+    anchors += [_PeriodStart("submitted", submission_record.clock) for submission_record in version.submitted]
     if version.superseded is not None:
-        anchors.append(_Anchor("superseded", version.superseded))
-    anchors += [_Anchor("ended", end_time) for end_time in version.ended]
+        anchors.append(_PeriodStart("superseded", version.superseded))
+    anchors += [_PeriodStart("ended", end_time) for end_time in version.ended]
     profiles = policy.profiles(version.submission)
     reasons = [_apply_profile(anchor, profile, policy) for anchor in anchors for profile in profiles]
     return _combine_reasons(reasons, [version], policy, now)
 
 
-def decide_content(holders: Iterable[Version], policy: Policy, now: datetime) -> Decision:
+def decide_content_retention(
+    holders: Iterable[Version], policy: RetentionPolicy, now: datetime
+) -> RetentionDecision:
     """Decide how long a content is kept that the versions ``holders`` share.
 
     The reasons and conditions of all versions count.  Content without a version is never disposable, because the
     index may lack a version.
     """
     versions = list(holders)
-    reasons = [reason for version in versions for reason in decide(version, policy, now).reasons]
+    reasons = [reason for version in versions for reason in decide_retention(version, policy, now).reasons]
     return _combine_reasons(reasons, versions, policy, now)
 
 
 def _combine_reasons(
-    reasons: list[RetentionReason], versions: Sequence[Version], policy: Policy, now: datetime
-) -> Decision:
+    reasons: list[RetentionReason], versions: Sequence[Version], policy: RetentionPolicy, now: datetime
+) -> RetentionDecision:
     """Return the decision for the content of ``versions``: the latest of all dates, and every condition."""
     keep_until = max((reason.keep_until for reason in reasons), default=FOREVER)
     is_live = policy.hold_while_live and any(version.live for version in versions)
     # The files of the newest version are still in the watched folder, and will be part of the next version.
     is_present = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
-    return Decision(keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread)
+    return RetentionDecision(keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread)
 
 
-def _apply_profile(anchor: _Anchor, profile: Profile, policy: Policy) -> RetentionReason:
+def _apply_profile(anchor: _PeriodStart, profile: Profile, policy: RetentionPolicy) -> RetentionReason:
     """Return the period of ``profile`` from ``anchor``; a period that cannot be computed ends at FOREVER."""
     try:
         anchor_time = clock.parse(anchor.time)

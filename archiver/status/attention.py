@@ -56,7 +56,7 @@ def find_problems(health: HealthReport, watch_state: str, config: Config, now: d
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
     if health.daemon and health.last_scan and now - clock.parse(health.last_scan) > max_scan_age:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
-    yield from unread.describe_problems(health.unread)
+    yield from unread.describe_unread_events(health.unread)
     yield from disk_problems(health.archive, health.space.is_scarce)
     yield from _permission_problems(health, config)
 

@@ -15,10 +15,10 @@ from archiver.daemon.ticks import UNSIGNED
 from archiver.daemon.trouble import LastProblem, read_last_problem
 from archiver.daemon.watch_state import DEAF, EVENTS, MISSING, PARTLY, POLLING, SCANS, watch_reason
 from archiver.errors import LazyMessage
-from archiver.filings.due.deadlines import Deadline, open_deadlines
+from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import display_alerts
-from archiver.filings.register import register
-from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
+from archiver.filings.register import filings_from_events
+from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
@@ -238,7 +238,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
     reading = clock.read()
     compliance_time = archive.compliance_time()
     pending = snapshot.pending()
-    filings = list(register(archive.index.life()).values())
+    filings = list(filings_from_events(archive.index.life()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     report = HealthReport(
@@ -256,9 +256,9 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         submissions=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful=overview.doubtful_materials(archive.index),
-        open_deadlines=open_deadlines(filings),
+        open_deadlines=compute_open_deadlines(filings),
         alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
-        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder, filings),
+        unrecorded_papers=find_unrecorded_papers(archive, config.desk.notice_folder, filings),
         today=clock.today(config.zone),
         protection=protection_level(archive, replica),
         hooks_path=archive.repository.outer_hooks_path(),

@@ -8,11 +8,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Deadline, deadlines, open_deadlines
-from archiver.filings.due.reminders import MANAGER, OWNER, pending_digests
-from archiver.filings.due.rules import RULES, SENTENCES, rule_in_force
+from archiver.filings.due.deadlines import (
+    DONE,
+    LATE,
+    OVERDUE,
+    TODAY,
+    Deadline,
+    compute_deadlines,
+    compute_open_deadlines,
+)
+from archiver.filings.due.reminders import MANAGER, OWNER, pending_messages
+from archiver.filings.due.rules import DEADLINE_RULES, DUTY_SENTENCES, rule_in_force
 from archiver.filings.notice_parser import parse_notice
-from archiver.filings.register import Filing, register
+from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.register_codes import STATES
 from archiver.model import LifeEvent
 
@@ -46,11 +54,11 @@ def notice(
 
 
 def states(*events: LifeEvent) -> list[str]:
-    return [register(events[: n + 1])[NAME].state for n in range(len(events))]
+    return [filings_from_events(events[: n + 1])[NAME].state for n in range(len(events))]
 
 
 def dues(*events: LifeEvent) -> dict[str, Deadline]:
-    return {due.uid.partition(":")[2]: due for due in deadlines(register(events).values())}
+    return {due.uid.partition(":")[2]: due for due in compute_deadlines(filings_from_events(events).values())}
 
 
 def test_the_states_of_a_life() -> None:
@@ -154,25 +162,25 @@ def test_any_order_of_events_gives_a_register(actions: list[str], on: list[date]
         "reminder": lambda n: event(n, "reminder", to="owner", channel=0, items=[]),
         "unknown": lambda n: event(n, "unknown"),
     }
-    filings = register([made[action](n) for n, action in enumerate(actions)])
+    filings = filings_from_events([made[action](n) for n, action in enumerate(actions)])
     for filing in filings.values():
         assert filing.state in STATES
-    uids = [due.uid for due in deadlines(filings.values())]
+    uids = [due.uid for due in compute_deadlines(filings.values())]
     assert len(uids) == len(set(uids)), "a calendar would lose one of two with the same name"
 
 
 def test_the_rules_are_whole() -> None:
-    assert {each.key for each in RULES} <= set(SENTENCES)
+    assert {each.key for each in DEADLINE_RULES} <= set(DUTY_SENTENCES)
     assert rule_in_force("change", date(2020, 1, 1)).days == 10
 
 
 def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
-    filing = register([notice(1, 1, "correction", "2026-09-28", due="2026-10-16")])[NAME]
+    filing = filings_from_events([notice(1, 1, "correction", "2026-09-28", due="2026-10-16")])[NAME]
     sent: list[LifeEvent] = []
     told = []
     for n in range(30):
         today = date(2026, 9, 28) + timedelta(days=n)
-        for message in pending_digests([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
+        for message in pending_messages([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
             items = [{"uid": item.uid, "step": item.step} for item in message.items]
             sent.append(event(10 + len(sent), "reminder", to=message.role, channel=message.channel, items=items))
             told.append((today.isoformat()[5:], message.role, message.items[0].step.partition(":")[0]))
@@ -190,15 +198,15 @@ def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
 
 def test_a_person_with_an_address_gets_their_own_matters() -> None:
     filing = Filing(NAME, {"responsible": "张三"})
-    filing.notices = register([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
+    filing.notices = filings_from_events([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
     roles = {
         message.role
-        for message in pending_digests(
+        for message in pending_messages(
             [filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]}
         )
     }
     assert roles == {"张三", MANAGER}
-    assert len(open_deadlines([filing])) == 1
+    assert len(compute_open_deadlines([filing])) == 1
 
 
 def test_what_a_notice_seems_to_say() -> None:

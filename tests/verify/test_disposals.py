@@ -70,10 +70,10 @@ def _decision(archive: Archive, version: Any) -> Any:
     from zoneinfo import ZoneInfo
 
     from archiver.profiles import DEFAULT, PROFILES
-    from archiver.retention.policy import Policy, decide
+    from archiver.retention.policy import RetentionPolicy, decide_retention
 
-    policy = Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False)
-    return decide(version, policy, archive.compliance_time())
+    policy = RetentionPolicy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False)
+    return decide_retention(version, policy, archive.compliance_time())
 
 
 @pytest.fixture

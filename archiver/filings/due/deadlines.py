@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from archiver.errors import LazyMessage
-from archiver.filings.code_names import NOTICE_KINDS, word_for
-from archiver.filings.due.rules import COMPANY, REGULATOR, SENTENCES, STATED, rule_in_force
+from archiver.filings.code_names import NOTICE_KIND_NAMES, name_for_code
+from archiver.filings.due.rules import COMPANY, DUTY_SENTENCES, REGULATOR, STATED, rule_in_force
 from archiver.filings.due.working_days import CalendarDay, add_working_days, count_working_days
 from archiver.filings.register import ChangeQuestion, Filing, Notice
 from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
@@ -47,18 +47,18 @@ class Deadline:
         return SOON if count_working_days(today, self.on) <= _SOON_DAYS else OPEN
 
 
-def deadlines(filings: Iterable[Filing]) -> list[Deadline]:
+def compute_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     """Return every deadline of ``filings``, done and open, ordered by day, then by filing and uid."""
-    all_deadlines = [deadline for filing in filings for deadline in _deadlines_of(filing)]
+    all_deadlines = [deadline for filing in filings for deadline in _filing_deadlines(filing)]
     return sorted(all_deadlines, key=lambda deadline: (deadline.on, deadline.filing, deadline.uid))
 
 
-def open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
-    """Return the deadlines whose duty is not done yet, in the same order as :func:`deadlines`."""
-    return [deadline for deadline in deadlines(filings) if deadline.done is None]
+def compute_open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
+    """Return the deadlines whose duty is not done yet, in the same order as :func:`compute_deadlines`."""
+    return [deadline for deadline in compute_deadlines(filings) if deadline.done is None]
 
 
-def _deadlines_of(filing: Filing) -> Iterator[Deadline]:
+def _filing_deadlines(filing: Filing) -> Iterator[Deadline]:
     """Yield every deadline of a filing.  A revocation needs no answer, so it has no deadline."""
     yield from _service_deadlines(filing)
     if filing.state in PENDING_STATES:
@@ -127,7 +127,7 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
         f"{uid}:decide",
         "change",
         question.first,
-        sentence=SENTENCES["decide"],
+        sentence=DUTY_SENTENCES["decide"],
         done_on=question.decided_on,
     )
     if question.material:
@@ -145,8 +145,8 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     A notice that states neither has the period of the rule.
     """
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
-    kind = word_for(notice.kind, NOTICE_KINDS)
-    sentence = SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
+    kind = name_for_code(notice.kind, NOTICE_KIND_NAMES)
+    sentence = DUTY_SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
     stated_day = None
     if notice.due_on:
         stated_day = CalendarDay(notice.due_on)
@@ -187,7 +187,7 @@ def _make_deadline(
     return Deadline(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
-        what=sentence or SENTENCES[rule_key],
+        what=sentence or DUTY_SENTENCES[rule_key],
         on=due_day.on,
         who=rule.who,
         basis=STATED if stated_day else rule.basis,

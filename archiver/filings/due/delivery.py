@@ -18,7 +18,7 @@ from archiver.filings.due.reminders import MANAGER, OWNER
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
-def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
+def load_addresses(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the addresses (URLs of apprise) of each role or person.
 
     They come from the TOML file at ``path``, None for no file.  The variables ARCHIVER_TARGET_OWNER and
@@ -27,15 +27,15 @@ def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str,
     Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.  No error
     quotes an address.
     """
-    addresses = _read_addresses(path) if path else {}
+    addresses = _read_address_file(path) if path else {}
     for role in (OWNER, MANAGER):
         if value := environment.get(_VARIABLE_PREFIX + role.upper()):
             addresses[role] = value.split()
     return addresses
 
 
-def _read_addresses(path: Path) -> dict[str, list[str]]:
-    """Return the addresses in the file at ``path``.  Raises ConfigError as :func:`load_targets` does."""
+def _read_address_file(path: Path) -> dict[str, list[str]]:
+    """Return the addresses in the file at ``path``.  Raises ConfigError as :func:`load_addresses` does."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & 0o077:

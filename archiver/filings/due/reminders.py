@@ -13,8 +13,8 @@ from datetime import date
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.filings.code_names import DEADLINE_STATES, word_for
-from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadlines
+from archiver.filings.code_names import DEADLINE_STATE_NAMES, name_for_code
+from archiver.filings.due.deadlines import Deadline, compute_open_deadlines, is_company_duty
 from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import Filing
 from archiver.filings.register_codes import PENDING_STATES
@@ -31,7 +31,7 @@ _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 
 @dataclass(frozen=True, slots=True)
-class ReminderItem:
+class Reminder:
     """A line of a message.  An item with the same ``uid`` and ``step`` is sent once to each address."""
 
     uid: str  # of the deadline or alert
@@ -39,11 +39,11 @@ class ReminderItem:
     line: LazyMessage
 
 
-class _AddressedItem(NamedTuple):
+class _AddressedReminder(NamedTuple):
     """An item, and who receives it."""
 
     recipient: str  # a role, or the name of a person
-    item: ReminderItem
+    item: Reminder
 
 
 class _ReminderStep(NamedTuple):
@@ -62,20 +62,20 @@ class DisplayAlert(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ReminderDigest:
+class ReminderMessage:
     """A message to one address of a role or person."""
 
     role: str  # the role, or the name of the person
     channel: int  # index of the address among those of the role or person
-    items: tuple[ReminderItem, ...]  # not empty
+    items: tuple[Reminder, ...]  # not empty
 
 
-def pending_digests(
+def pending_messages(
     filings: Iterable[Filing],
     events: Iterable[LifeEvent],
     today: date,
     addresses_by_role: Mapping[str, Sequence[str]],
-) -> list[ReminderDigest]:
+) -> list[ReminderMessage]:
     """Return the messages to send today, ordered by recipient and address.
 
     ``events`` are events of the journal; items that they record as sent are left out.  ``addresses_by_role`` has
@@ -89,8 +89,8 @@ def pending_digests(
         for reminder in (ReminderSent.from_details(event.details),)
         for item in reminder.items
     }
-    items_by_role: dict[str, list[ReminderItem]] = defaultdict(list)
-    for recipient, item in _addressed_items(list(filings), today):
+    items_by_role: dict[str, list[Reminder]] = defaultdict(list)
+    for recipient, item in _addressed_reminders(list(filings), today):
         role = recipient if recipient in addresses_by_role or recipient == MANAGER else OWNER
         if item not in items_by_role[role]:
             items_by_role[role].append(item)
@@ -99,21 +99,23 @@ def pending_digests(
         for channel in range(len(addresses_by_role.get(role, ()))):
             unsent_items = tuple(item for item in items if (role, channel, item.uid, item.step) not in sent_steps)
             if unsent_items:
-                digests.append(ReminderDigest(role, channel, unsent_items))
+                digests.append(ReminderMessage(role, channel, unsent_items))
     return digests
 
 
-def _addressed_items(filings: list[Filing], today: date) -> Iterator[_AddressedItem]:
+def _addressed_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
     """Yield the items of today's step of every open deadline, then those of every display alert."""
-    for deadline in open_deadlines(filings):
+    for deadline in compute_open_deadlines(filings):
         step = _current_step(deadline, today)
         for role in step.roles:
             recipient = deadline.owner if role == OWNER and deadline.owner else role
-            yield _AddressedItem(recipient, ReminderItem(deadline.uid, step.name, deadline_line(deadline, today)))
+            yield _AddressedReminder(
+                recipient, Reminder(deadline.uid, step.name, describe_deadline(deadline, today))
+            )
     for filing in filings:
         for alert in display_alerts(filing):
             step_name = f"missing:{alert.checked_on.isoformat()}"
-            yield _AddressedItem(OWNER, ReminderItem(alert.uid, step_name, alert.message))
+            yield _AddressedReminder(OWNER, Reminder(alert.uid, step_name, alert.message))
 
 
 def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
@@ -137,7 +139,7 @@ def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
     return no_step
 
 
-def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
+def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
     """Return a line of a message that names a deadline, its last day and its state today."""
     if deadline.provisional:
         return LazyMessage(
@@ -146,14 +148,14 @@ def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
             filing=deadline.filing,
             what=deadline.what,
             on=deadline.on.isoformat(),
-            state=word_for(deadline.state(today), DEADLINE_STATES),
+            state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
         )
     return LazyMessage(
         "{filing}: {what}, by {on} [{state}]",
         filing=deadline.filing,
         what=deadline.what,
         on=deadline.on.isoformat(),
-        state=word_for(deadline.state(today), DEADLINE_STATES),
+        state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
     )
 
 

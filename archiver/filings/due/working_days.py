@@ -40,10 +40,10 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     """
     if count <= 0 or start.year > _LAST_YEAR:
         return CalendarDay(start)
-    if (published_day := _step(start, count, _is_published_workday)) is not None:
+    if (published_day := _find_nth_working_day(start, count, _is_published_workday)) is not None:
         return CalendarDay(published_day)
-    guessed_day = _step(start, count, _is_guessed_workday)
-    weekday_count_day = _step(start, count, _is_weekday_or_published_workday)
+    guessed_day = _find_nth_working_day(start, count, _is_guessed_workday)
+    weekday_count_day = _find_nth_working_day(start, count, _is_weekday_or_published_workday)
     # Both functions have an answer for every day.
     assert guessed_day is not None
     assert weekday_count_day is not None
@@ -71,7 +71,7 @@ def count_working_days(start: date, end: date) -> int:
     return sum(1 for day in days if _is_guessed_workday(day))
 
 
-def _step(start: date, count: int, is_workday: Callable[[date], bool | None]) -> date | None:
+def _find_nth_working_day(start: date, count: int, is_workday: Callable[[date], bool | None]) -> date | None:
     """Return the day ``count`` working days after ``start``, None if ``is_workday`` returns None on the way."""
     day = start
     while count:
