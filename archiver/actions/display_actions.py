@@ -72,7 +72,7 @@ def check_displays(context: ActionContext) -> None:
     for filing in filings_from_events(context.archive.index.life()).values():
         if filing.state != "filed" or not filing.number:
             continue
-        last_checks = {check.source: check.on for check in filing.displays}
+        last_checks = {check.source: check.checked_on for check in filing.display_checks}
         for address in _display_addresses(context, filing.name):
             last_check = last_checks.get(address)
             if last_check is None or (today - last_check).days >= context.config.desk.display_days:
@@ -113,7 +113,7 @@ def _check_address(context: ActionContext, filing: Filing, address: str) -> dict
         page = fetch_page(address, allow_private=context.config.desk.allow_private)
     except PageUnreachable as error:
         return _record_check(context, filing, address, b"", error.reason)
-    return _record_check(context, filing, address, page.data, None)
+    return _record_check(context, filing, address, page.body, None)
 
 
 def _record_check(
@@ -128,11 +128,11 @@ def _record_check(
     details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=source,
-        number_found=page_check.number,
-        link_found=page_check.link,
+        number_found=page_check.number_found,
+        link_found=page_check.link_found,
         problem=str(problem) if problem else "",
     )
     attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(data)}
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(filing.name, details, attachments))
-    return {"source": source, "number": page_check.number, "link": page_check.link, "problem": problem}
+    return {"source": source, "number": page_check.number_found, "link": page_check.link_found, "problem": problem}

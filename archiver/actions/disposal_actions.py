@@ -63,17 +63,17 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
                 "bytes": version.bytes,
                 "keep_until": decision.keep_until.isoformat(),
             }
-            for version, decision in selection.disposable
+            for version, decision in selection.disposable_decisions
         ],
         "staying": [
             {
                 "tag": version.tag,
                 "keep_until": decision.keep_until.isoformat(),
-                "open": [str(reason) for reason in decision.open],
-                "open_codes": [reason.code for reason in decision.open],
-                "conditions": decision.conditions,
+                "open": [str(reason) for reason in decision.open_conditions],
+                "open_codes": [reason.code for reason in decision.open_conditions],
+                "conditions": decision.conditions_clause,
             }
-            for version, decision in selection.retained
+            for version, decision in selection.retained_decisions
         ],
         "objects": len(selection.object_sizes),
         "bytes": sum(selection.object_sizes.values()),

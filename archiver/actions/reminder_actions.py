@@ -68,20 +68,20 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
         title = translate(
             LazyMessage.define(
                 "archiver: {count} matters need you", singular="archiver: {count} matter needs you"
-            ).with_fields(count=len(message.items))
+            ).with_fields(count=len(message.reminders))
         )
-        body = "\n".join(translate(item.line) for item in message.items)
-        if delivery.send_message(addresses_by_role[message.role][message.channel], title, body):
+        body = "\n".join(translate(item.text) for item in message.reminders)
+        if delivery.send_message(addresses_by_role[message.recipient][message.address_index], title, body):
             _record_reminder(context, message)
-            sent_item_count += len(message.items)
+            sent_item_count += len(message.reminders)
         else:
-            failed_recipients.append(f"{message.role} ({message.channel + 1})")
+            failed_recipients.append(f"{message.recipient} ({message.address_index + 1})")
     return {"sent": sent_item_count, "failed": failed_recipients}
 
 
 def _record_reminder(context: ActionContext, message: ReminderMessage) -> None:
     """Journal a message that was sent, so that its items are not sent again."""
-    items = [{"uid": item.uid, "step": item.step} for item in message.items]
-    details = ReminderSent(recipient=message.role, channel=message.channel, items=items)
+    items = [{"uid": item.uid, "step": item.step} for item in message.reminders]
+    details = ReminderSent(recipient=message.recipient, channel=message.address_index, items=items)
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(_REMINDERS, details))

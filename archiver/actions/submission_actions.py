@@ -91,7 +91,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
         "tag": submitted_version.tag,
         "submitted": event.object,
         "keep_until": retention.keep_until.date().isoformat(),
-        "conditions": retention.conditions,
+        "conditions": retention.conditions_clause,
         "problem": problem,
     }
 

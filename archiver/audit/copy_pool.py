@@ -37,7 +37,7 @@ class _StartedBatch(NamedTuple):
 
 
 class FinishedCopy(NamedTuple):
-    """A copy that was made, under the name given to :meth:`CopyPool.add`."""
+    """A copy that was made, under the name given to :meth:`CopyPool.queue_copy`."""
 
     name: str
     file: CopiedFile
@@ -69,7 +69,7 @@ class CopyPool:
         self._thread_pool.shutdown(cancel_futures=True)
         self._worker_pool.close()
 
-    def add(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
+    def queue_copy(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
         """Queue a copy of the file ``source``, of ``size`` bytes, to the new file ``target``.
 
         The bytes are hashed with ``algorithms``, names of :mod:`hashlib`.  :meth:`finish` returns the copy under
@@ -107,7 +107,7 @@ class CopyPool:
                     os.unlink(paths.target)
             return copy_files(path_pairs, algorithms, Copier())
 
-    def finish(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
+    def finish_copies(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
         """Yield each copy when it is made, batch by batch.  Nothing may be added afterwards.
 
         ``algorithms`` must be those of :meth:`add`.  Raises OSError, with the reason and the file, for the first

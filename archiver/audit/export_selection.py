@@ -28,14 +28,14 @@ class ExportSelection:
     captured_until: str = ""
     omitted_patterns: Sequence[str] = ()  # patterns of materials to list without their content
     sensitive_patterns: Sequence[str] = ()  # the same, but from the configuration file
-    expand: bool = False  # True: each version has all of its files; False: a filing has each content once
+    repeats_content: bool = False  # True: each version has all of its files; False: a filing has each content once
 
     @property
     def includes_every_filing(self) -> bool:
         """True if the choice names no filings, submissions or kinds; it may still restrict the time of capture."""
         return not (self.filings or self.submissions or self.kinds)
 
-    def versions(self, archive: Archive) -> list[Version]:
+    def select_versions(self, archive: Archive) -> list[Version]:
         """Return the selected versions, oldest first.  Raises NotFoundError if there are none."""
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
@@ -76,7 +76,7 @@ class ExportSelection:
             "until": self.captured_until,
             "without": list(self.omitted_patterns),
             "sensitive": list(self.sensitive_patterns),
-            "expand": self.expand,
+            "expand": self.repeats_content,
         }
 
 

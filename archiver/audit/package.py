@@ -62,7 +62,7 @@ def export_package(
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
     _check_target_is_free(final_path, as_zip)
-    versions = selection.versions(archive)
+    versions = selection.select_versions(archive)
     # Most objects that exist by now, such as modules, live until the process ends. This exempts them from garbage
     # collection, which would otherwise walk through all of them again and again.
     gc.freeze()
@@ -94,7 +94,9 @@ def export_package(
         copy_pool.close()
         shutil.rmtree(partial_path, ignore_errors=True)
         partial_zip_path.unlink(missing_ok=True)
-    return WrittenPackage(final_path, len(versions), package_writer.counts.files, package_writer.counts.bytes)
+    return WrittenPackage(
+        final_path, len(versions), package_writer.counts.content_count, package_writer.counts.content_bytes
+    )
 
 
 def _check_target_is_free(final_path: Path, as_zip: bool) -> None:

@@ -70,13 +70,13 @@ class PackageWriter:
         self._content_paths: dict[_ContentKey, str] = {}
         #: Name of each copied payload, without ``data/`` -> a material with the content.
         self._copied_materials: dict[str, Material] = {}
-        self.counts = ExportCounts(outcomes=self._shown_documents.outcome_counts)
+        self.counts = ExportCounts(reading_outcomes=self._shown_documents.outcome_counts)
 
     def start_copies(self, versions: list[Version]) -> None:
         """Begin to copy the contents of ``versions``, oldest first; :meth:`write` waits for the copies."""
         for version in versions:
             for material in self._archive.index.materials(version.submission, version.number):
-                self._assign_place(version, material)
+                self._start_first_copy(version, material)
 
     def write(self, versions: list[Version], export_json: Mapping[str, Any]) -> None:
         """Write everything except the contents, wait for the copies, and finish the bag.
@@ -91,7 +91,7 @@ class PackageWriter:
             self._write_version(version, version.tag in listed_tags, retention_time) for version in versions
         ]
         journal = PackageJournal(
-            self._archive, self._bag_writer, self._selection, self._portable_names, self.counts.papers
+            self._archive, self._bag_writer, self._selection, self._portable_names, self.counts.paper_paths
         )
         events = journal.write({str(version.submission) for version in versions})
         submitted_tags = {record.tag for version in versions for record in version.submitted}
@@ -108,7 +108,7 @@ class PackageWriter:
             resource_bytes = resources.files("archiver.audit").joinpath("resources", resource_name).read_bytes()
             self._bag_writer.add_tag_file(resource_name, resource_bytes)
         self._bag_writer.add_tag_file("export.json", canonical(dict(export_json)))
-        self._check_copies()
+        self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
 
     def _retention_time(self) -> datetime:
@@ -156,7 +156,7 @@ class PackageWriter:
         The report describes materials only if ``is_listed``.  Retention is decided as of ``retention_time``.
         """
         material_lines = [
-            self._material_line(version, material, is_listed)
+            self._describe_material(version, material, is_listed)
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
@@ -166,8 +166,8 @@ class PackageWriter:
                     "sha256": line.sha256,
                     "size": line.size,
                     "mtime_ns": line.mtime_ns,
-                    "file": line.file,
-                    "why": str(line.why) if line.why else None,
+                    "file": line.content_path,
+                    "why": str(line.omission_reason) if line.omission_reason else None,
                 }
             )
             for line in material_lines
@@ -208,7 +208,7 @@ class PackageWriter:
             ],
         }
 
-    def _material_line(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
+    def _describe_material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
         """Return a material as the package lists it; its document is read only if ``is_listed``."""
         path = names.text(material.path)
         if material.sha256 is None:
@@ -222,8 +222,8 @@ class PackageWriter:
             material.size,
             material.mtime_ns,
             self._content_paths[self._content_key(version, material.sha256)],
-            health=DEFECTS.get(material.health),
-            document=self._shown_documents.describe(material) if is_listed else None,
+            defect=DEFECTS.get(material.health),
+            document=self._shown_documents.describe_document(material) if is_listed else None,
         )
 
     def _omission_reason(self, version: Version, material: Material) -> LazyMessage | None:
@@ -236,10 +236,10 @@ class PackageWriter:
         return self._selection.omission_reason(material.path)
 
     def _content_key(self, version: Version, sha256: str) -> _ContentKey:
-        owner = version.tag if self._selection.expand else version.submission.filing
+        owner = version.tag if self._selection.repeats_content else version.submission.filing
         return _ContentKey(owner, sha256)
 
-    def _assign_place(self, version: Version, material: Material) -> None:
+    def _start_first_copy(self, version: Version, material: Material) -> None:
         """Begin to copy a content to its first place in the package.
 
         Does nothing for an empty folder, a content that is left out, and a content that has a place already: the
@@ -265,10 +265,10 @@ class PackageWriter:
             content_path = os.fspath(self._archive.content.path(sha256))
             self._bag_writer.copy_payload(payload_name, content_path, material.size)
         self._copied_materials[payload_name] = material
-        self.counts.files += 1
-        self.counts.bytes += material.size
+        self.counts.content_count += 1
+        self.counts.content_bytes += material.size
 
-    def _check_copies(self) -> None:
+    def _finish_and_check_copies(self) -> None:
         """Wait for the copies, and compare their digests with those in the journal.
 
         Raises StorageError for a content that is missing or differs, OSError for any other copy that failed.
@@ -279,14 +279,14 @@ class PackageWriter:
             # The missing file is a content object, which is named by its digest.
             missing_sha256 = os.path.basename(error.filename or "")
             copied_materials = self._copied_materials.values()
-            raise self._content_problem(
+            raise self._content_error(
                 next(material for material in copied_materials if material.sha256 == missing_sha256)
             ) from None
         for payload_name, material in self._copied_materials.items():
             if self._bag_writer.payload_sha256(payload_name) != material.sha256:
-                raise self._content_problem(material)
+                raise self._content_error(material)
 
-    def _content_problem(self, material: Material) -> StorageError:
+    def _content_error(self, material: Material) -> StorageError:
         """Return the error for a material whose content is missing or damaged."""
         return StorageError(
             "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
@@ -311,7 +311,7 @@ class PackageWriter:
         bundle_path = self._bag_writer.payload_path("repository/archive.bundle")
         bundle_path.parent.mkdir(parents=True, exist_ok=True)
         self._archive.repository.bundle(bundle_path, sorted(bundled_refs))
-        self._bag_writer.adopt_payload("repository/archive.bundle")
+        self._bag_writer.add_written_payload("repository/archive.bundle")
 
     def _coverage_record(self) -> dict[str, Any]:
         """Return the content of ``coverage.json``: the paths that are not archived, and when that was determined.
@@ -322,16 +322,16 @@ class PackageWriter:
         try:
             return {
                 "compared_at": snapshot.meta("last_scan") or None,
-                "not_archived": [self._path_entry(skipped_path) for skipped_path in snapshot.skipped()],
+                "not_archived": [self._skipped_path_entry(skipped_path) for skipped_path in snapshot.skipped()],
                 "pending": [
-                    {**self._path_entry(pending_path), "since": pending_since}
+                    {**self._skipped_path_entry(pending_path), "since": pending_since}
                     for pending_path, pending_since in snapshot.pending()
                 ],
             }
         finally:
             snapshot.close()
 
-    def _path_entry(self, skipped_path: SkippedPath) -> dict[str, str]:
+    def _skipped_path_entry(self, skipped_path: SkippedPath) -> dict[str, str]:
         """Return a path that is not archived, with the reason in English and in Chinese."""
         reason = skipped_path.reason
         return {

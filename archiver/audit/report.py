@@ -80,15 +80,15 @@ class SubmissionSection:
     name: str
     kind: str  # code of a kind of submission
     versions: list[VersionLine]  # newest first
-    expected: list[ExpectedMaterial]
+    expected_materials: list[ExpectedMaterial]
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionDifference:
     """The changes between two consecutive submissions to the regulator."""
 
-    old: str  # signed tags of the two submissions
-    new: str
+    old_tag: str  # signed tags of the two submissions
+    new_tag: str
     changes: list[Change]  # at most _MAX_CHANGES, by path
     omitted_count: int  # the number of further changes
     text_changes: list[TextChange]  # at most _MAX_TEXT_CHANGES
@@ -100,8 +100,8 @@ class FilingSection:
 
     name: str
     is_live: bool  # the filing has not ended
-    sheet: Filing  # what was recorded about the filing
-    dues: list[Deadline]
+    filing: Filing  # what was recorded about the filing
+    deadlines: list[Deadline]
     submissions: list[SubmissionSection]  # by name
     differences: list[SubmissionDifference]  # in the order of recording
     timeline: Timeline
@@ -151,7 +151,7 @@ class PackageReport:
             lang=self._presentation.opening_language,
             archive=archive_index.archive_id,
             head=newest_event,
-            zone=self._policy.zones[0].key,
+            zone=self._policy.time_zones[0].key,
             policy=self._policy,
             filings=self._filing_sections(version_lines, events),
             lines=version_lines,
@@ -172,7 +172,7 @@ class PackageReport:
             row=ROW_HEIGHT,
             code_names=code_names,
             document_problems=PROBLEMS,
-            today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
+            today=clock.parse(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
         )
         return page
 
@@ -180,7 +180,7 @@ class PackageReport:
         """Return the template with its filters."""
         from archiver.templating import template
 
-        zone = self._policy.zones[0]
+        zone = self._policy.time_zones[0]
         return template(
             "archiver.audit",
             "report.html.j2",
@@ -218,8 +218,8 @@ class PackageReport:
         return FilingSection(
             name=filing.name,
             is_live=any(lines[-1].version.live for lines in lines_by_submission.values()),
-            sheet=filing,
-            dues=compute_deadlines([filing]),
+            filing=filing,
+            deadlines=compute_deadlines([filing]),
             submissions=[
                 self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())
             ],
@@ -242,7 +242,9 @@ class PackageReport:
             name=name,
             kind=submission_kind,
             versions=lines[::-1],
-            expected=find_expected(submission_kind, material_paths, self._presentation.expected_materials),
+            expected_materials=find_expected(
+                submission_kind, material_paths, self._presentation.expected_materials
+            ),
         )
 
     def _compare_submissions(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
@@ -260,8 +262,8 @@ class PackageReport:
             changes = compare_versions(self._archive.index, old_version, new_version)
             differences.append(
                 SubmissionDifference(
-                    old=old_record.tag,
-                    new=new_record.tag,
+                    old_tag=old_record.tag,
+                    new_tag=new_record.tag,
                     changes=changes[:_MAX_CHANGES],
                     omitted_count=max(0, len(changes) - _MAX_CHANGES),
                     text_changes=self._text_changes(old_version, new_version, changes),

@@ -32,7 +32,7 @@ class ShownDocuments:
         #: READ_OUTCOME or a code of PROBLEMS -> number of documents; contents that are not documents do not count.
         self.outcome_counts: Counter[str] = Counter()
 
-    def describe(self, material: Material) -> Document:
+    def describe_document(self, material: Material) -> Document:
         """Return the facts of a material's document, without its text.
 
         ``kind`` is empty if the material is not a document.  Bad content raises nothing: ``problem`` states why it
@@ -42,11 +42,11 @@ class ShownDocuments:
         """
         sha256 = material.sha256 or ""
         if sha256 not in self._document_by_sha256:
-            document = self._open(sha256, names.text(material.path)) if material.size else Document("")
+            document = self._read_document(sha256, names.text(material.path)) if material.size else Document("")
             self._document_by_sha256[sha256] = document
         return self._document_by_sha256[sha256]
 
-    def _open(self, sha256: str, filename: str) -> Document:
+    def _read_document(self, sha256: str, filename: str) -> Document:
         """Read a stored content known as ``filename``, and count the outcome."""
         if not may_be_document(filename):
             return Document("")

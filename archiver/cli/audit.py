@@ -106,7 +106,7 @@ def audit_command(
             captured_until=clock.stamp(session.parse_time(until)) if until else "",
             omitted_patterns=omitted_patterns,
             sensitive_patterns=() if with_sensitive else session.config.sensitive,
-            expand=expand,
+            repeats_content=expand,
         )
         export_details = export_record(archive, export_selection, recipient, reason)
         retention_policy = session.retention_policy(archive)

@@ -38,8 +38,8 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     change_rows = [
         _change_row(question, deadline_by_uid.get(f"{question.filing}:change:{question.number}:decide"))
         for filing in filing_by_name.values()
-        for question in filing.questions
-        if includes_decided or question.material is None
+        for question in filing.change_questions
+        if includes_decided or question.is_material is None
     ]
     for row in change_rows:
         if row["material"] is None:
@@ -64,15 +64,15 @@ def _change_row(question: ChangeQuestion, decision_deadline: Deadline | None) ->
         "number": question.number,
         "filing": question.filing,
         "since": question.last_submission,
-        "first": question.first.isoformat(),
-        "kinds": list(question.kinds),
-        "materials": list(question.materials),
-        "signal": question.signal or None,
-        "due": None if decision_deadline is None else decision_deadline.on.isoformat(),
-        "material": question.material,
+        "first": question.first_changed_on.isoformat(),
+        "kinds": list(question.change_kinds),
+        "materials": list(question.changed_materials),
+        "signal": question.releases or None,
+        "due": None if decision_deadline is None else decision_deadline.due_on.isoformat(),
+        "material": question.is_material,
         "reason": question.reason or None,
         "decided_on": question.decided_on.isoformat() if question.decided_on else None,
-        "by": question.by or None,
+        "by": question.decided_by or None,
     }
 
 
@@ -85,8 +85,8 @@ def _add_later_changes(change_row: dict[str, Any], archive: Archive, filing: Fil
 
     all_changes = detect_change(archive, filing, config)
     if all_changes is not None:
-        change_row["materials"] = list(all_changes.materials)
-        change_row["kinds"] = sorted({*change_row["kinds"], *all_changes.kinds})
+        change_row["materials"] = list(all_changes.changed_materials)
+        change_row["kinds"] = sorted({*change_row["kinds"], *all_changes.change_kinds})
 
 
 def _print_change(console: Console, change_row: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def deadlines_command(
     shown_deadlines = compute_deadlines(known_filings) if includes_done else compute_open_deadlines(known_filings)
     if within_days is not None:
         shown_deadlines = [
-            deadline for deadline in shown_deadlines if deadline.on <= today + timedelta(days=within_days)
+            deadline for deadline in shown_deadlines if deadline.due_on <= today + timedelta(days=within_days)
         ]
     console = session.console
     if calendar_file is not None:
@@ -84,18 +84,18 @@ def _as_json(deadline: Deadline, today: date) -> dict[str, Any]:
     return {
         "uid": deadline.uid,
         "filing": deadline.filing,
-        "what": str(deadline.what),
-        "code": deadline.what.code,
-        "due": deadline.on.isoformat(),
+        "what": str(deadline.duty),
+        "code": deadline.duty.code,
+        "due": deadline.due_on.isoformat(),
         "state": deadline.state(today),
-        "provisional": deadline.provisional,
-        "latest": deadline.latest.isoformat() if deadline.latest else None,
-        "who": deadline.who,
+        "provisional": deadline.is_provisional,
+        "latest": deadline.latest_due_on.isoformat() if deadline.latest_due_on else None,
+        "who": deadline.party,
         "basis": deadline.basis,
-        "source": str(deadline.source or ""),
-        "started": deadline.started.isoformat(),
+        "source": str(deadline.article or ""),
+        "started": deadline.counted_from.isoformat(),
         "owner": deadline.owner or None,
-        "done": deadline.done.isoformat() if deadline.done else None,
+        "done": deadline.done_on.isoformat() if deadline.done_on else None,
     }
 
 
@@ -108,11 +108,11 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
 
     deadline_rows = [
         (
-            deadline.on.isoformat() + ("?" if deadline.provisional else ""),
+            deadline.due_on.isoformat() + ("?" if deadline.is_provisional else ""),
             console.translate(name_for_code(deadline.state(today), DEADLINE_STATE_NAMES)),
             deadline.filing,
-            console.translate(deadline.what),
-            deadline.owner or console.translate(name_for_code(deadline.who, PARTY_NAMES)),
+            console.translate(deadline.duty),
+            deadline.owner or console.translate(name_for_code(deadline.party, PARTY_NAMES)),
             console.translate(name_for_code(deadline.basis, BASIS_NAMES)),
         )
         for deadline in shown_deadlines
@@ -128,5 +128,5 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
         ),
         deadline_rows,
     )
-    if any(deadline.provisional for deadline in shown_deadlines):
+    if any(deadline.is_provisional for deadline in shown_deadlines):
         console.info("? provisional: the holidays of that year are not published yet; the earlier date is shown.")

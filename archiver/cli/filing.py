@@ -47,7 +47,7 @@ def _list_filings(session: Session, as_json: bool) -> None:
         filing_documents = []
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
-            next_due = {"next_due": next_deadline.on.isoformat() if next_deadline else None}
+            next_due = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
             filing_documents.append(_as_json(filing) | next_due)
         console.print_json(filing_documents)
         return
@@ -59,8 +59,8 @@ def _list_filings(session: Session, as_json: bool) -> None:
                 filing.name,
                 console.translate(name_for_code(filing.state, STATE_NAMES)),
                 filing.number or "-",
-                filing.fields.get("responsible") or "-",
-                f"{next_deadline.on.isoformat()} {console.translate(next_deadline.what)}"
+                filing.sheet_fields.get("responsible") or "-",
+                f"{next_deadline.due_on.isoformat()} {console.translate(next_deadline.duty)}"
                 if next_deadline
                 else "-",
             )
@@ -122,7 +122,7 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         "state": filing.state,
         "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
-        **{name: filing.fields.get(name) for name in FIELDS},
+        **{name: filing.sheet_fields.get(name) for name in FIELDS},
         "ended": _format_day(filing.ended_on),
         "submitted": [
             {
@@ -136,33 +136,34 @@ def _as_json(filing: Filing) -> dict[str, Any]:
         "checks": [
             {
                 "status": review_check.status,
-                "on": _format_day(review_check.on),
+                "on": _format_day(review_check.seen_on),
                 "portal_text": review_check.portal_text,
-                "evidence": review_check.evidence,
+                "evidence": review_check.evidence_name,
                 "by": review_check.user,
             }
-            for review_check in filing.checks
+            for review_check in filing.review_checks
         ],
         "notices": [
-            {"number": notice.number, "kind": notice.kind, "answer": notice.answer} for notice in filing.notices
+            {"number": notice.number, "kind": notice.kind, "answer": notice.answer_submission}
+            for notice in filing.notices
         ],
         "changes": [
             {
                 "number": question.number,
-                "first": _format_day(question.first),
-                "material": question.material,
+                "first": _format_day(question.first_changed_on),
+                "material": question.is_material,
             }
-            for question in filing.questions
+            for question in filing.change_questions
         ],
         "displays": [
             {
                 "source": display_check.source,
-                "on": _format_day(display_check.on),
-                "number": display_check.number,
-                "link": display_check.link,
+                "on": _format_day(display_check.checked_on),
+                "number": display_check.number_found,
+                "link": display_check.link_found,
                 "problem": display_check.problem,
             }
-            for display_check in filing.displays
+            for display_check in filing.display_checks
         ],
     }
 
@@ -190,7 +191,7 @@ def _print_sheet(console: Console, filing: Filing) -> None:
         f"  {console.translate(LazyMessage('State'))}: {state_name}{state_since} {filing.portal_text}".rstrip()
     )
     for field_name, label in FIELD_NAMES.items():
-        value = filing.fields.get(field_name)
+        value = filing.sheet_fields.get(field_name)
         if value:
             shown_value = ", ".join(value) if isinstance(value, list) else str(value)
             shown_value = (
@@ -217,21 +218,21 @@ def _print_records(console: Console, filing: Filing) -> None:
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
             kind=name_for_code(notice.kind, NOTICE_KIND_NAMES),
-            on=_format_day(notice.received),
-            answer=notice.answer or LazyMessage("not answered yet"),
+            on=_format_day(notice.received_on),
+            answer=notice.answer_submission or LazyMessage("not answered yet"),
         )
-    for question in filing.questions:
+    for question in filing.change_questions:
         console.info(
             "  Change {number} of {on}: {decision}",
             number=question.number,
-            on=_format_day(question.first),
-            decision=_decision_text(question.material),
+            on=_format_day(question.first_changed_on),
+            decision=_decision_text(question.is_material),
         )
-    for display_check in filing.displays[-1:]:
-        is_displayed = not display_check.problem and display_check.number and display_check.link
+    for display_check in filing.display_checks[-1:]:
+        is_displayed = not display_check.problem and display_check.number_found and display_check.link_found
         console.info(
             "  Display looked at on {on}: {result}",
-            on=_format_day(display_check.on),
+            on=_format_day(display_check.checked_on),
             result=LazyMessage("number and link are there")
             if is_displayed
             else LazyMessage("number or link is missing"),

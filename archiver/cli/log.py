@@ -47,7 +47,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
             f"+{version.added} ~{version.modified} -{version.deleted}",
             " ".join(record.on for record in version.submitted) or "-",
             # The plus sign, explained below the table, stands for conditions without a date.
-            decision.keep_until.date().isoformat() + ("+" if decision.open else ""),
+            decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
         )
         for version, decision in decisions
     ]
@@ -62,7 +62,7 @@ def log_command(session: Session, name: str | None, as_json: bool) -> None:
         ),
         version_rows,
     )
-    if any(decision.open for _, decision in decisions):
+    if any(decision.open_conditions for _, decision in decisions):
         console.info("+ and not while the filing is live, or before a hold is lifted")
 
 
@@ -108,6 +108,6 @@ def _as_json(version: Version, decision: RetentionDecision) -> dict[str, Any]:
             for record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(condition) for condition in decision.open],
-        "open_codes": [condition.code for condition in decision.open],
+        "open": [str(condition) for condition in decision.open_conditions],
+        "open_codes": [condition.code for condition in decision.open_conditions],
     }

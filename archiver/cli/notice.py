@@ -106,11 +106,11 @@ def _add_notice(
     )
     console = session.console
     console.info("Notice {number} of {filing} is recorded.", number=added["number"], filing=added["filing"])
-    if proposal and proposal.due and due_on is None and working_days is None:
+    if proposal and proposal.due_on and due_on is None and working_days is None:
         console.warn(
             "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
             "program's advice. To set it, record the notice with --due.",
-            due=proposal.due.isoformat(),
+            due=proposal.due_on.isoformat(),
         )
 
 
@@ -135,16 +135,16 @@ def _propose_command(filing: str, notice_file: Path, proposal: NoticeProposal) -
     The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
     placeholder in capitals, which the command refuses, so that a person has to fill it in.
     """
-    named_filing = proposal.filings[0] if len(proposal.filings) == 1 else filing
+    named_filing = proposal.filing_names[0] if len(proposal.filing_names) == 1 else filing
     command_words: list[object] = ["archiver", "notice", "add", named_filing]
     command_words += ["--kind", proposal.kind or "KIND"]
-    command_words += ["--received", proposal.received.isoformat() if proposal.received else "DATE"]
-    if proposal.due:
-        command_words += ["--due", proposal.due.isoformat()]
-    elif proposal.days:
-        command_words += ["--days", str(proposal.days)]
-    if proposal.document:
-        command_words += ["--document", proposal.document]
+    command_words += ["--received", proposal.received_on.isoformat() if proposal.received_on else "DATE"]
+    if proposal.due_on:
+        command_words += ["--due", proposal.due_on.isoformat()]
+    elif proposal.working_days:
+        command_words += ["--days", str(proposal.working_days)]
+    if proposal.document_number:
+        command_words += ["--document", proposal.document_number]
     return " ".join(map(shell_word, [*command_words, "--file", notice_file]))
 
 
@@ -211,16 +211,16 @@ def _notice_row(notice: Notice, deadline: Deadline | None, today: date) -> dict[
         "filing": notice.filing,
         "kind": notice.kind,
         "issuer": notice.issuer,
-        "document": notice.document,
-        "received": notice.received.isoformat(),
-        "due": deadline.on.isoformat() if deadline else None,
+        "document": notice.document_number,
+        "received": notice.received_on.isoformat(),
+        "due": deadline.due_on.isoformat() if deadline else None,
         "basis": deadline.basis if deadline else None,
-        "provisional": deadline.provisional if deadline else False,
+        "provisional": deadline.is_provisional if deadline else False,
         "state": deadline.state(today) if deadline else "done",
         "owner": notice.owner,
-        "answer": notice.answer,
+        "answer": notice.answer_submission,
         "answered_on": notice.answered_on.isoformat() if notice.answered_on else None,
-        "file": notice.file,
+        "file": notice.paper_name,
     }
 
 

@@ -70,7 +70,7 @@ class DocumentCache:
                 self._make_private(folder)
             descriptor, temporary_path = tempfile.mkstemp(dir=entry_path.parent)
             with os.fdopen(descriptor, "wb") as entry_file:
-                entry_file.write(zlib.compress(json.dumps(document.as_json()).encode("ascii"), _COMPRESSION_LEVEL))
+                entry_file.write(zlib.compress(json.dumps(document.to_json()).encode("ascii"), _COMPRESSION_LEVEL))
             os.rename(temporary_path, entry_path)
             if not _certainly_exists(content_path):
                 # A disposal may have deleted the content, and its entries, while the document was read.
@@ -105,7 +105,7 @@ class DocumentCache:
     def _owner_uid(self) -> int:
         return os.stat(self._archive_folder).st_uid
 
-    def drop(self, sha256_digests: Iterable[str]) -> None:
+    def remove_entries(self, sha256_digests: Iterable[str]) -> None:
         """Remove all entries of these contents; raises OSError if one cannot be removed.
 
         Contents without an entry are skipped.

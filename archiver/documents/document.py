@@ -54,7 +54,7 @@ class Document:
     #: A small JPEG of a picture, in base64; empty for other types.
     thumbnail: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields for :meth:`from_json`, as the worker sends and the cache stores them."""
         return asdict(self)
 

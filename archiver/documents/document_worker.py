@@ -54,7 +54,7 @@ def _answer_request(request: list[Any]) -> dict[str, Any]:
     path_text, kind, with_text = request
     # RLIMIT_CPU counts from the start of the process, and earlier documents used some of that time.
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
-    return _read_document(os.fsdecode(text_to_name(path_text)), kind, with_text).as_json()
+    return _read_document(os.fsdecode(text_to_name(path_text)), kind, with_text).to_json()
 
 
 def _read_document(path: str, kind: str, with_text: bool) -> Document:

@@ -48,17 +48,17 @@ _GIT_TIMEOUT_SECONDS = 30.0
 class DetectedChange:
     """The changes of a filing since the last submission to the regulator or the last decision."""
 
-    first_day: date  # of the first change, in the archive's time zone
-    materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
-    kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
-    signal: str = ""  # the release, as describe_release() writes it; empty if materials changed
+    first_changed_on: date  # of the first change, in the archive's time zone
+    changed_materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
+    change_kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
+    release: str = ""  # the release, as describe_release() writes it; empty if materials changed
 
 
 class _SignalReadings(NamedTuple):
     """The result of reading all signals of a filing."""
 
-    drafts: list[Draft]  # one for each signal with a new value, to be journalled
-    release: DetectedChange | None  # the first release; None if no signal has changed
+    value_drafts: list[Draft]  # one for each signal with a new value, to be journalled
+    first_release: DetectedChange | None  # the first release; None if no signal has changed
 
 
 def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
@@ -72,12 +72,14 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     """
     new_numbers = []
     filings = filings_from_events(archive.index.life())
-    last_number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
+    last_number = max(
+        (question.number for filing in filings.values() for question in filing.change_questions), default=0
+    )
     for filing in filings.values():
         if filing.state != "filed":
             continue
         signal_check = _read_signals(filing, config)
-        change = signal_check.release or detect_change(archive, filing, config)
+        change = signal_check.first_release or detect_change(archive, filing, config)
         question_drafts = []
         if change is not None and not _has_pending_question(filing):
             last_number += 1
@@ -85,7 +87,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
             question_drafts.append(Draft(filing.name, _question_details(last_number, filing, change)))
         # The question comes first: after a crash between the two, a signal value that is already journalled would
         # no longer count as new, and nobody would be asked about it.
-        for draft in [*question_drafts, *signal_check.drafts]:
+        for draft in [*question_drafts, *signal_check.value_drafts]:
             with archive.writing(lock_timeout) as writer:
                 writer.append(draft)
     return new_numbers
@@ -93,12 +95,12 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
 
 def _has_pending_question(filing: Filing) -> bool:
     """Return True if the newest question is undecided, or its material change has not been submitted yet."""
-    if not filing.questions:
+    if not filing.change_questions:
         return False
-    newest_question = filing.questions[-1]
-    if newest_question.material is None:
+    newest_question = filing.change_questions[-1]
+    if newest_question.is_material is None:
         return True
-    return newest_question.material and not _is_change_submitted(filing, newest_question)
+    return newest_question.is_material and not _is_change_submitted(filing, newest_question)
 
 
 def _is_change_submitted(filing: Filing, question: ChangeQuestion) -> bool:
@@ -112,10 +114,10 @@ def _question_details(question_number: int, filing: Filing, change: DetectedChan
     return ChangeNoticed(
         number=question_number,
         last_submission=newest_submission.tag if newest_submission else "",
-        first_changed_on=change.first_day,
-        kinds=change.kinds,
-        materials=change.materials[:_MAX_MATERIALS],
-        signal=change.signal,
+        first_changed_on=change.first_changed_on,
+        kinds=change.change_kinds,
+        materials=change.changed_materials[:_MAX_MATERIALS],
+        signal=change.release,
     )
 
 
@@ -131,7 +133,7 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     Returns None if nothing has changed.
     """
     submission_times = [record.recorded_at for record in filing.submissions]
-    decision_times = [question.decided_at for question in filing.questions]  # "" for an undecided question
+    decision_times = [question.decided_at for question in filing.change_questions]  # "" for an undecided question
     since = max(submission_times + decision_times, default="")
     later_versions = [
         version
@@ -151,9 +153,9 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
         return None
     first_captured_at = min(clock.parse(version.captured_at) for version in later_versions)
     return DetectedChange(
-        first_day=first_captured_at.astimezone(config.zone).date(),
-        materials=tuple(map(names.text, paths)),
-        kinds=_change_kinds(paths, config),
+        first_changed_on=first_captured_at.astimezone(config.zone).date(),
+        changed_materials=tuple(map(names.text, paths)),
+        change_kinds=_change_kinds(paths, config),
     )
 
 
@@ -213,10 +215,10 @@ def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
         drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
         if old_value is not None and release is None:
             release = DetectedChange(
-                first_day=clock.today(config.zone),
-                materials=(),
-                kinds=("model",),
-                signal=describe_release(signal_name, new_value),
+                first_changed_on=clock.today(config.zone),
+                changed_materials=(),
+                change_kinds=("model",),
+                release=describe_release(signal_name, new_value),
             )
     return _SignalReadings(drafts, release)
 

@@ -82,7 +82,7 @@ BASIS_NAMES: Mapping[str, LazyMessage] = {
     "policy": LazyMessage("policy"),
     "stated": LazyMessage("stated"),
 }
-#: The party that has a duty, ``Deadline.who``.
+#: The party that has a duty, ``Deadline.party``.
 PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
 
 

@@ -31,8 +31,8 @@ _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 class FetchedPage:
     """A page as fetched."""
 
-    address: str  # its URL, after redirects
-    data: bytes  # at most MAX_PAGE_BYTES
+    url: str  # its URL, after redirects
+    body: bytes  # at most MAX_PAGE_BYTES
 
 
 class _PageResponse(NamedTuple):
@@ -40,7 +40,7 @@ class _PageResponse(NamedTuple):
 
     status: int  # of HTTP
     location: str  # the target of a redirect, possibly relative; empty without one
-    data: bytes
+    body: bytes
 
 
 class PageUnreachable(Exception):
@@ -66,7 +66,7 @@ def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
         if response.status in _REDIRECT_STATUSES and response.location:
             address = urljoin(address, response.location)
         elif response.status == http.client.OK:
-            return FetchedPage(address, response.data)
+            return FetchedPage(address, response.body)
         else:
             raise PageUnreachable("the server answers with status {status}", status=response.status)
     raise PageUnreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)

@@ -19,8 +19,8 @@ DISPLAY_FORMATS = ("html", "markdown", "text", "json")
 class PageCheck:
     """The result of a search in a page."""
 
-    number: bool  # True if the page shows the filing number
-    link: bool  # True if the page has the address of the regulator's publication
+    number_found: bool  # True if the page shows the filing number
+    link_found: bool  # True if the page has the address of the regulator's publication
 
 
 def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
@@ -31,11 +31,11 @@ def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
     """
     page_source = html.unescape(_decode_page(page_bytes))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_source))
-    publication_link = str(filing.fields.get("published_at") or "")
+    publication_link = str(filing.sheet_fields.get("published_at") or "")
     filing_number = re.sub(r"\s", "", filing.number)
     return PageCheck(
-        number=bool(filing_number) and filing_number in visible_text,
-        link=bool(publication_link) and publication_link.rstrip("/") in page_source,
+        number_found=bool(filing_number) and filing_number in visible_text,
+        link_found=bool(publication_link) and publication_link.rstrip("/") in page_source,
     )
 
 
@@ -59,7 +59,7 @@ def _display_fields(filing: Filing) -> dict[str, str]:
 
     An algorithm without a recorded name is displayed under the name of the filing.
     """
-    fields = filing.fields
+    fields = filing.sheet_fields
     return {
         "name": str(fields.get("algorithm") or filing.name),
         "company": str(fields.get("company") or ""),

@@ -56,7 +56,7 @@ def check_field_values(filing: Filing, fields: Mapping[str, Any], number_overrid
         detect_scheme(number)
     if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
         raise unknown_code_error(scheme, SCHEMES)
-    days = {name: _parse_optional_day(fields.get(name) or filing.fields.get(name)) for name in _DAY_FIELDS}
+    days = {name: _parse_optional_day(fields.get(name) or filing.sheet_fields.get(name)) for name in _DAY_FIELDS}
     service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
@@ -81,27 +81,27 @@ def check_status_day(filing: Filing, checked_on: date) -> None:
 
 def check_notice_answer(notice: Notice, answered_on: date) -> None:
     """Check that ``notice`` has no answer yet, and was received by ``answered_on``.  Raises UsageError if not."""
-    if notice.answer is not None:
+    if notice.answer_submission is not None:
         raise UsageError(
             "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
             "is a notice of its own: archiver notice add",
             number=notice.number,
             on=notice.answered_on,
-            submission=notice.answer,
+            submission=notice.answer_submission,
         )
-    if answered_on < notice.received:
+    if answered_on < notice.received_on:
         raise UsageError(
             "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
             "Mend the date.",
             on=answered_on,
             number=notice.number,
-            received=notice.received,
+            received=notice.received_on,
         )
 
 
 def check_change_undecided(question: ChangeQuestion) -> None:
     """Check that nobody has decided on the change yet.  Raises UsageError if somebody has."""
-    if question.material is not None:
+    if question.is_material is not None:
         raise UsageError(
             "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
             "change, or into the filing's materials.",

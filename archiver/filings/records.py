@@ -245,7 +245,7 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
     Raises NotFoundError if there is no such change.
     """
     for filing in _all_filings(archive):
-        for question in filing.questions:
+        for question in filing.change_questions:
             if question.number == question_number:
                 return question
     raise NotFoundError(

@@ -83,7 +83,7 @@ def _rules_by_submission(
         if version.disposed is None:
             decision = decide_retention(version, policy, compliance_time)
             # A hold does not make the end open. It becomes a legal hold in the bucket, which can be lifted.
-            is_open_ended = decision.live or decision.present
+            is_open_ended = decision.is_live or decision.is_present_state
             rules = _VersionRules(decision.keep_until, is_open_ended, bool(decision.holds))
             rules_by_submission[version.submission][version.number] = rules
     return rules_by_submission

@@ -81,19 +81,19 @@ def journal_plan(
     journalled.
     """
     check_holds_are_known(archive, "dispose plan", lock_timeout)
-    if select_disposable(archive.index, versions, rules.policy, archive.compliance_time()).disposable:
+    if select_disposable(archive.index, versions, rules.policy, archive.compliance_time()).disposable_decisions:
         with archive.writing(lock_timeout) as writer:
             # Select again under the lock: another process may have added a version or a hold in the meantime.
             selection = select_disposable(archive.index, versions, rules.policy, archive.compliance_time())
             plan_id = f"D{writer.next_seq}"
             details = DisposalPlanned(
-                plan_sha256=selection.sha256,
-                versions=len(selection.disposable),
+                plan_sha256=selection.plan_sha256,
+                versions=len(selection.disposable_decisions),
                 objects=len(selection.object_sizes),
                 bytes=sum(selection.object_sizes.values()),
                 cooling_off_days=rules.cooling_off_days,
             )
-            writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.plan_document())}))
+            writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.encode_plan())}))
             return JournalledPlan(plan_id, selection)
     refusal = _explain_refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refusal, lock_timeout)
@@ -121,7 +121,7 @@ def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Rete
         names=tags + (", ..." if len(remaining) > _MAX_NAMED_VERSIONS else ""),
         first=first_version.tag,
         until=decision.keep_until.date().isoformat(),
-        open=decision.conditions,
+        open=decision.conditions_clause,
     )
 
 
@@ -171,7 +171,7 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
             if disposal.begun is None:
                 _check_approvals(archive, disposal, rules)
                 selection = _check_unchanged(archive, disposal, rules.policy)
-                tags = [version.tag for version, _ in selection.disposable]
+                tags = [version.tag for version, _ in selection.disposable_decisions]
                 # The commit point: once this event is durable, objects may be missing, and verify knows why.
                 writer.append(Draft(plan_id, DisposalBegun(plan_sha256=disposal.plan_sha256, versions=tags)))
             return _delete_and_certify(archive, writer, plan_id)
@@ -189,7 +189,7 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in all_needed}
     needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in all_needed]
     archive.content.destroy(deleted_sizes)
-    DocumentCache(archive.root).drop(deleted_sizes)
+    DocumentCache(archive.root).remove_entries(deleted_sizes)
     certificate_files = build_certificate(archive, disposal, plan, needed_objects)
     byte_count = sum(deleted_sizes.values())
     details = DisposalCertified(
@@ -249,7 +249,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
         return find_plan(archive, plan_id)
     except NotFoundError:
         version = archive.index.version(plan_id)
-        if version is not None and not decide_retention(version, policy, archive.compliance_time()).disposable:
+        if version is not None and not decide_retention(version, policy, archive.compliance_time()).is_disposable:
             raise _explain_refusal(archive, [version], policy) from None
         raise RetentionRefused(
             "dispose run {identity} is refused: no approved disposal plan of that name allows it. Nothing was "
@@ -259,7 +259,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy)
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
-    """Return the plan as journalled: the JSON that :meth:`DisposalSelection.plan_document` wrote.
+    """Return the plan as journalled: the JSON that :meth:`DisposalSelection.encode_plan` wrote.
 
     Raises StorageError if the event or its attachment is damaged.
     """
@@ -331,11 +331,11 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPoli
     tags = read_plan(archive, disposal)["versions"]
     versions = [version for tag in tags if (version := archive.index.version(str(tag))) is not None]
     selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
-    if selection.sha256 == disposal.plan_sha256:
+    if selection.plan_sha256 == disposal.plan_sha256:
         return selection
     reason = (
-        LazyMessage("{tag} may not go now", tag=selection.retained[0][0].tag)
-        if selection.retained
+        LazyMessage("{tag} may not go now", tag=selection.retained_decisions[0][0].tag)
+        if selection.retained_decisions
         else LazyMessage("other versions share or shared their content")
     )
     raise RetentionRefused(

@@ -35,15 +35,15 @@ class _ContentDivision(NamedTuple):
 class DisposalSelection:
     """The versions and content objects that a disposal deletes, and the versions that it keeps."""
 
-    disposable: tuple[VersionDecision, ...]
-    retained: tuple[VersionDecision, ...]
+    disposable_decisions: tuple[VersionDecision, ...]
+    retained_decisions: tuple[VersionDecision, ...]
     #: SHA-256 -> bytes, of each object to delete.
     object_sizes: Mapping[str, int]
     #: The number of objects of disposable versions that are kept, because another version needs them.
     shared_count: int
 
     @property
-    def sha256(self) -> str:
+    def plan_sha256(self) -> str:
         """The digest of the versions and objects to delete.
 
         People approve the digest.  A plan whose selection has another digest by now is refused.
@@ -56,18 +56,18 @@ class DisposalSelection:
         Each object is a list of its SHA-256 and its size in bytes.
         """
         return {
-            "versions": sorted(version.tag for version, _ in self.disposable),
+            "versions": sorted(version.tag for version, _ in self.disposable_decisions),
             "objects": [[sha256, size] for sha256, size in sorted(self.object_sizes.items())],
         }
 
-    def plan_document(self) -> bytes:
+    def encode_plan(self) -> bytes:
         """Return the plan as canonical JSON, to be attached to the event that journals it."""
         return canonical(
             {
                 **self._deleted_content(),
                 "decisions": [
                     _describe_decision(version, decision)
-                    for version, decision in (*self.disposable, *self.retained)
+                    for version, decision in (*self.disposable_decisions, *self.retained_decisions)
                 ],
                 "shared_objects": self.shared_count,
             }
@@ -87,7 +87,7 @@ def select_disposable(
     for version in versions:
         if version.disposed is None and version.files:
             decision = decide_retention(version, policy, now)
-            part = disposable if decision.disposable else retained
+            part = disposable if decision.is_disposable else retained
             part.append(VersionDecision(version, decision))
     content = _divide_content(index, [version for version, _ in disposable])
     object_sizes = {
@@ -136,13 +136,13 @@ def _describe_decision(version: Version, decision: RetentionDecision) -> dict[st
     """Return the entry of the plan for one version; times are ISO 8601."""
     return {
         "tag": version.tag,
-        "goes": decision.disposable,
+        "goes": decision.is_disposable,
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(condition) for condition in decision.open],
+        "open": [str(condition) for condition in decision.open_conditions],
         "reasons": [
             {
                 "rule": reason.rule,
-                "anchor": reason.anchor,
+                "anchor": reason.counted_from,
                 "keep_until": reason.keep_until.isoformat(),
                 "profile": reason.profile,
                 "basis": str(reason.basis),

@@ -22,7 +22,9 @@ class RetentionExplanation:
     """The explanation of how long a version or a content is kept."""
 
     decision: RetentionDecision
-    holders: tuple[Version, ...]  # all versions with the content; the version itself if no content was asked for
+    holding_versions: tuple[
+        Version, ...
+    ]  # all versions with the content; the version itself if no content was asked for
 
 
 def explain_retention(

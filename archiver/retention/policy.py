@@ -52,23 +52,25 @@ class RetentionPolicy:
 
     #: Scope -> profiles.  A scope is empty for everything, else a filing's folder or FILING/SUBMISSION, in
     #: readable form.
-    scopes: Mapping[str, tuple[Profile, ...]]
+    profiles_by_scope: Mapping[str, tuple[Profile, ...]]
     #: All time zones ever in force.  A period ends with its last day in the zone in which that day ends latest.
-    zones: tuple[ZoneInfo, ...]
+    time_zones: tuple[ZoneInfo, ...]
     #: True if versions are kept until their filing has ended.
     hold_while_live: bool
     #: Events that are not understood; each may be a hold, so nothing is disposable.
-    unread: tuple[UnreadEvent, ...] = ()
+    unread_events: tuple[UnreadEvent, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.zones or not self.scopes.get(""):
+        if not self.time_zones or not self.profiles_by_scope.get(""):
             raise ValueError("a policy without a period for everything")
 
-    def profiles(self, submission: Submission) -> tuple[Profile, ...]:
+    def profiles_for(self, submission: Submission) -> tuple[Profile, ...]:
         """Return all profiles that apply to a submission, of which the longest period counts."""
         filing_name = names.text(submission.filing_folder)
         scope_names = ("", filing_name, f"{filing_name}/{names.text(submission.folder)}")
-        return tuple(dict.fromkeys(profile for scope in scope_names for profile in self.scopes.get(scope, ())))
+        return tuple(
+            dict.fromkeys(profile for scope in scope_names for profile in self.profiles_by_scope.get(scope, ()))
+        )
 
 
 def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
@@ -116,7 +118,7 @@ def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) ->
     Of the scopes, the event lists those with a longer period than before.
     """
     years_by_scope = {
-        scope: max(profile.years for profile in profiles) for scope, profiles in policy.scopes.items()
+        scope: max(profile.years for profile in profiles) for scope, profiles in policy.profiles_by_scope.items()
     }
     longer_years = {
         scope: years for scope, years in years_by_scope.items() if years > promises.years.get(scope, 0)
@@ -139,7 +141,7 @@ class RetentionReason:
     #: A key of :data:`RULE_NAMES`.
     rule: str
     #: The time from which the period counts, by the compliance clock (RFC 3339, UTC).
-    anchor: str
+    counted_from: str
     #: The end of the period.
     keep_until: datetime
     #: The name of the profile.
@@ -155,9 +157,9 @@ class RetentionDecision:
     #: The latest end of all periods; :data:`FOREVER` if there are none.
     keep_until: datetime
     #: True if the filing has not ended, and the policy holds versions until then.
-    live: bool
+    is_live: bool
     #: True if the version is the newest of its submission and has files.
-    present: bool
+    is_present_state: bool
     #: The holds in force.
     holds: tuple[Hold, ...]
     #: All periods that were applied.
@@ -165,33 +167,33 @@ class RetentionDecision:
     #: The compliance clock at the decision.
     now: datetime
     #: Events that are not understood; each may be a hold.
-    unread: tuple[UnreadEvent, ...] = ()
+    unread_events: tuple[UnreadEvent, ...] = ()
 
     @property
-    def open(self) -> tuple[LazyMessage, ...]:
+    def open_conditions(self) -> tuple[LazyMessage, ...]:
         """The conditions without a date.  Nothing is deleted while any of them applies."""
         messages = []
-        if self.live:
+        if self.is_live:
             messages.append(_FILING_LIVE)
-        elif self.present:
+        elif self.is_present_state:
             messages.append(_PRESENT_STATE)
         messages += [_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
-        if self.unread:
-            messages.append(_UNREAD.with_fields(events=format_event_numbers(self.unread)))
+        if self.unread_events:
+            messages.append(_UNREAD.with_fields(events=format_event_numbers(self.unread_events)))
         return tuple(messages)
 
     @property
-    def disposable(self) -> bool:
+    def is_disposable(self) -> bool:
         """True if all periods are over, and no condition without a date is left."""
-        return self.now > self.keep_until and not self.open
+        return self.now > self.keep_until and not self.open_conditions
 
     @property
-    def conditions(self) -> LazyMessage:
+    def conditions_clause(self) -> LazyMessage:
         """The conditions of :attr:`open`, as a clause that follows a date in a sentence; empty without any."""
         live_clause: LazyMessage | str = ""
-        if self.live:
+        if self.is_live:
             live_clause = LazyMessage(", and not while the filing is live")
-        elif self.present:
+        elif self.is_present_state:
             live_clause = LazyMessage(", and not while it is the present state of its folder")
         hold_names = ", ".join(hold.name for hold in self.holds)
         hold_clause = (
@@ -200,9 +202,9 @@ class RetentionDecision:
         unread_clause = (
             LazyMessage(
                 ", and not while journal event {events} is not understood",
-                events=format_event_numbers(self.unread),
+                events=format_event_numbers(self.unread_events),
             )
-            if self.unread
+            if self.unread_events
             else ""
         )
         return LazyMessage("{live}{held}{unread}", live=live_clause, held=hold_clause, unread=unread_clause)
@@ -226,7 +228,7 @@ def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -
     if version.superseded is not None:
         anchors.append(_PeriodStart("superseded", version.superseded))
     anchors += [_PeriodStart("ended", end_time) for end_time in version.ended]
-    profiles = policy.profiles(version.submission)
+    profiles = policy.profiles_for(version.submission)
     reasons = [_apply_profile(anchor, profile, policy) for anchor in anchors for profile in profiles]
     return _combine_reasons(reasons, [version], policy, now)
 
@@ -253,14 +255,16 @@ def _combine_reasons(
     # The files of the newest version are still in the watched folder, and will be part of the next version.
     is_present = any(version.superseded is None and version.files for version in versions)
     holds = dict.fromkeys(hold for version in versions for hold in version.holds)
-    return RetentionDecision(keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread)
+    return RetentionDecision(
+        keep_until, is_live, is_present, tuple(holds), tuple(reasons), now, policy.unread_events
+    )
 
 
 def _apply_profile(anchor: _PeriodStart, profile: Profile, policy: RetentionPolicy) -> RetentionReason:
     """Return the period of ``profile`` from ``anchor``; a period that cannot be computed ends at FOREVER."""
     try:
         anchor_time = clock.parse(anchor.time)
-        keep_until = max(end_of_period(anchor_time, profile.years, zone) for zone in policy.zones)
+        keep_until = max(end_of_period(anchor_time, profile.years, zone) for zone in policy.time_zones)
     except (ValueError, TypeError, OverflowError):
         # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.
         keep_until = FOREVER

@@ -163,9 +163,9 @@ class HealthReport:
             "next": [
                 {
                     "filing": deadline.filing,
-                    "what": str(deadline.what),
-                    "code": deadline.what.code,
-                    "due": deadline.on.isoformat(),
+                    "what": str(deadline.duty),
+                    "code": deadline.duty.code,
+                    "due": deadline.due_on.isoformat(),
                     "state": deadline.state(self.today),
                 }
                 for deadline in self.open_deadlines

@@ -239,7 +239,7 @@ def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest
     with monkeypatch.context() as patched, DocumentReader(cache) as reader:
         patched.setattr(DocumentReader, "_extract_in_worker", None)
         assert reader.read(path, path.name, sha256) == first
-    cache.drop([sha256])
+    cache.remove_entries([sha256])
     assert not list((tmp_path / "documents").rglob("*.1"))
     cache.put(sha256, True, first, tmp_path / "gone")
     assert cache.get(sha256, "docx", True) is None

@@ -93,7 +93,7 @@ def test_a_hold_blocks_whatever_the_date() -> None:
     held = replace(free, holds=(hold,))
     policy = RetentionPolicy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("Asia/Shanghai"),), False)
     now = datetime(2990, 1, 1, tzinfo=UTC)
-    assert decide_retention(free, policy, now).disposable
-    assert not decide_retention(held, policy, now).disposable
-    assert not decide_content_retention([free, held], policy, now).disposable
+    assert decide_retention(free, policy, now).is_disposable
+    assert not decide_retention(held, policy, now).is_disposable
+    assert not decide_content_retention([free, held], policy, now).is_disposable
     assert decide_retention(held, policy, now).keep_until == decide_retention(free, policy, now).keep_until

@@ -75,36 +75,36 @@ def test_the_longest_rule_wins_and_a_submission_never_shortens(
     latest = max([captured, *submitted])
     assert not decide_retention(
         version(clock.stamp(captured), *stamps), policy(), latest + timedelta(days=1095)
-    ).disposable
+    ).is_disposable
 
 
 @given(moments, st.integers(0, 4000))
 def test_disposable_only_after_three_true_years(captured: datetime, days: int) -> None:
     decision = decide_retention(version(clock.stamp(captured)), policy(), captured + timedelta(days=days))
-    assert not decision.disposable or days >= 1095
+    assert not decision.is_disposable or days >= 1095
 
 
 @pytest.mark.parametrize("captured", ["", "soon", "2026-01-01", "2026-01-01T00:00:00", "9999-12-31T00:00:00Z"])
 def test_what_cannot_be_read_means_keep(captured: str) -> None:
     decision = decide_retention(version(captured), policy(), FOREVER - timedelta(days=1))
     assert decision.keep_until >= FOREVER - timedelta(days=3)
-    assert not decision.disposable
+    assert not decision.is_disposable
 
 
 def test_a_live_filing_is_never_disposable() -> None:
     decision = decide_retention(
         version("2020-01-01T00:00:00Z"), policy(hold=True), datetime(2099, 1, 1, tzinfo=UTC)
     )
-    assert [str(each) for each in decision.open] == ["the filing is live"]
-    assert not decision.disposable
+    assert [str(each) for each in decision.open_conditions] == ["the filing is live"]
+    assert not decision.is_disposable
 
 
 def test_content_is_as_locked_as_the_strictest_version_that_holds_it() -> None:
     old, new = version("2026-01-01T00:00:00Z"), version("2028-01-01T00:00:00Z")
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    assert decide_retention(old, policy(), now).disposable
-    assert not decide_content_retention([old, new], policy(), now).disposable
-    assert not decide_content_retention([], policy(), now).disposable
+    assert decide_retention(old, policy(), now).is_disposable
+    assert not decide_content_retention([old, new], policy(), now).is_disposable
+    assert not decide_content_retention([], policy(), now).is_disposable
 
 
 @pytest.mark.parametrize("years", [2, 0, -1])
@@ -156,7 +156,7 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
         decision = decide_retention(facts, policy, captured)
         if last is not None:
             assert decision.keep_until >= last.keep_until
-            assert decision.live or not last.live
+            assert decision.is_live or not last.is_live
         assert decision.keep_until >= end_of_period(captured, 3, SHANGHAI) - timedelta(days=1)
         wanted = max(
             [changes["retention_years"]]
@@ -212,8 +212,8 @@ def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tup
         after = decide_retention(facts, policy(), moment)
         assert after.keep_until >= before.keep_until
         before = after
-    assert not decide_retention(facts, policy(), latest + timedelta(days=3 * 365)).disposable
-    assert decide_retention(facts, policy(), latest + timedelta(days=3 * 366 + 2)).disposable is (
+    assert not decide_retention(facts, policy(), latest + timedelta(days=3 * 365)).is_disposable
+    assert decide_retention(facts, policy(), latest + timedelta(days=3 * 366 + 2)).is_disposable is (
         superseded and not facts.holds
     )
 

@@ -25,37 +25,37 @@ class Deadline:
 
     uid: str  # never changes, even if the day moves: calendars and reminders refer to it
     filing: str  # the filing's name
-    what: LazyMessage  # the duty, such as "answer notice 3"
-    on: date  # the last day; the earlier candidate of a provisional date
-    who: str  # COMPANY or REGULATOR
+    duty: LazyMessage  # the duty, such as "answer notice 3"
+    due_on: date  # the last day; the earlier candidate of a provisional date
+    party: str  # COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
-    source: LazyMessage | None  # the article; None without one
-    started: date  # the day from which the period counts
+    article: LazyMessage | None  # the article; None without one
+    counted_from: date  # the day from which the period counts
     owner: str  # the role or person in charge; empty if none is recorded
-    provisional: bool = False  # True if a year in the period has no published calendar yet
-    latest: date | None = None  # the later candidate of a provisional date
-    done: date | None = None  # the day on which the duty was done; None while it is open
+    is_provisional: bool = False  # True if a year in the period has no published calendar yet
+    latest_due_on: date | None = None  # the later candidate of a provisional date
+    done_on: date | None = None  # the day on which the duty was done; None while it is open
 
     def state(self, today: date) -> str:
         """Return the state on the day ``today``: DONE, LATE, OVERDUE, TODAY, SOON or OPEN."""
-        if self.done is not None:
-            return DONE if self.done <= self.on else LATE
-        if self.on < today:
+        if self.done_on is not None:
+            return DONE if self.done_on <= self.due_on else LATE
+        if self.due_on < today:
             return OVERDUE
-        if self.on == today:
+        if self.due_on == today:
             return TODAY
-        return SOON if count_working_days(today, self.on) <= _SOON_DAYS else OPEN
+        return SOON if count_working_days(today, self.due_on) <= _SOON_DAYS else OPEN
 
 
 def compute_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     """Return every deadline of ``filings``, done and open, ordered by day, then by filing and uid."""
     all_deadlines = [deadline for filing in filings for deadline in _filing_deadlines(filing)]
-    return sorted(all_deadlines, key=lambda deadline: (deadline.on, deadline.filing, deadline.uid))
+    return sorted(all_deadlines, key=lambda deadline: (deadline.due_on, deadline.filing, deadline.uid))
 
 
 def compute_open_deadlines(filings: Iterable[Filing]) -> list[Deadline]:
     """Return the deadlines whose duty is not done yet, in the same order as :func:`compute_deadlines`."""
-    return [deadline for deadline in compute_deadlines(filings) if deadline.done is None]
+    return [deadline for deadline in compute_deadlines(filings) if deadline.done_on is None]
 
 
 def _filing_deadlines(filing: Filing) -> Iterator[Deadline]:
@@ -64,7 +64,7 @@ def _filing_deadlines(filing: Filing) -> Iterator[Deadline]:
     if filing.state in PENDING_STATES:
         yield from _review_deadlines(filing)
     yield from _display_deadline(filing)
-    for question in filing.questions:
+    for question in filing.change_questions:
         yield from _change_deadlines(filing, question)
     for notice in filing.notices:
         if notice.kind != "revocation":
@@ -94,7 +94,7 @@ def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
     submission = filing.newest_submission("subject", "first", "correction", "change", "deregistration")
     if submission is not None:
         yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.submitted_on)
-    check_days = [day for day in (filing.state_on, *(check.on for check in filing.checks)) if day]
+    check_days = [day for day in (filing.state_on, *(check.seen_on for check in filing.review_checks)) if day]
     if check_days:
         # The whole review has one such deadline, with one uid.  Each check moves it on.
         yield _make_deadline(filing, f"check:{submission.tag if submission else ''}", "check", max(check_days))
@@ -108,7 +108,11 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
     issued_on = filing.sheet_day("issued_on")
     if not filing.number or issued_on is None or filing.state in ENDED_STATES:
         return
-    display_days = [check.on for check in filing.displays if check.number and check.link and check.on >= issued_on]
+    display_days = [
+        check.checked_on
+        for check in filing.display_checks
+        if check.number_found and check.link_found and check.checked_on >= issued_on
+    ]
     yield _make_deadline(
         filing, f"display:{filing.number}", "display", issued_on, done_on=min(display_days, default=None)
     )
@@ -120,23 +124,25 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
     Both count from the first change.  Once the filing has ended, a change needs no decision any more.
     """
     uid = f"change:{question.number}"
-    if filing.state in ENDED_STATES and question.material is None:
+    if filing.state in ENDED_STATES and question.is_material is None:
         return
     yield _make_deadline(
         filing,
         f"{uid}:decide",
         "change",
-        question.first,
+        question.first_changed_on,
         sentence=DUTY_SENTENCES["decide"],
         done_on=question.decided_on,
     )
-    if question.material:
+    if question.is_material:
         submission_days = [
             record.submitted_on
             for record in filing.submissions
             if record.kind == "change" and record.recorded_at > question.asked_at
         ]
-        yield _make_deadline(filing, uid, "change", question.first, done_on=min(submission_days, default=None))
+        yield _make_deadline(
+            filing, uid, "change", question.first_changed_on, done_on=min(submission_days, default=None)
+        )
 
 
 def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
@@ -151,13 +157,13 @@ def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
     if notice.due_on:
         stated_day = CalendarDay(notice.due_on)
     elif notice.working_days:
-        stated_day = add_working_days(notice.received, notice.working_days)
+        stated_day = add_working_days(notice.received_on, notice.working_days)
     uid = f"notice:{notice.number}"
     return _make_deadline(
         filing,
         uid,
         rule_key,
-        notice.received,
+        notice.received_on,
         stated_day,
         sentence=sentence,
         done_on=notice.answered_on,
@@ -183,23 +189,23 @@ def _make_deadline(
     ``owner`` stands for the filing's responsible person, if the duty is the company's.
     """
     rule = rule_in_force(rule_key, started)
-    due_day = stated_day or add_working_days(started, rule.days)
+    due_day = stated_day or add_working_days(started, rule.working_days)
     return Deadline(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
-        what=sentence or DUTY_SENTENCES[rule_key],
-        on=due_day.on,
-        who=rule.who,
+        duty=sentence or DUTY_SENTENCES[rule_key],
+        due_on=due_day.earliest,
+        party=rule.party,
         basis=STATED if stated_day else rule.basis,
-        source=rule.source,
-        started=started,
-        owner=owner or (str(filing.fields.get("responsible") or "") if rule.who == COMPANY else ""),
-        provisional=due_day.provisional,
-        latest=due_day.latest,
-        done=done_on,
+        article=rule.article,
+        counted_from=started,
+        owner=owner or (str(filing.sheet_fields.get("responsible") or "") if rule.party == COMPANY else ""),
+        is_provisional=due_day.is_provisional,
+        latest_due_on=due_day.latest,
+        done_on=done_on,
     )
 
 
 def is_company_duty(deadline: Deadline) -> bool:
     """Return True if the duty is the company's, False if it is the regulator's."""
-    return deadline.who != REGULATOR
+    return deadline.party != REGULATOR

@@ -36,14 +36,14 @@ class Reminder:
 
     uid: str  # of the deadline or alert
     step: str  # name of the step, with the day to which it belongs
-    line: LazyMessage
+    text: LazyMessage
 
 
 class _AddressedReminder(NamedTuple):
     """An item, and who receives it."""
 
     recipient: str  # a role, or the name of a person
-    item: Reminder
+    reminder: Reminder
 
 
 class _ReminderStep(NamedTuple):
@@ -65,9 +65,9 @@ class DisplayAlert(NamedTuple):
 class ReminderMessage:
     """A message to one address of a role or person."""
 
-    role: str  # the role, or the name of the person
-    channel: int  # index of the address among those of the role or person
-    items: tuple[Reminder, ...]  # not empty
+    recipient: str  # the role, or the name of the person
+    address_index: int  # index of the address among those of the role or person
+    reminders: tuple[Reminder, ...]  # not empty
 
 
 def pending_messages(
@@ -126,35 +126,35 @@ def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
     """
     no_step = _ReminderStep("", ())
     if not is_company_duty(deadline):
-        return _ReminderStep("passed", (OWNER,)) if deadline.on < today else no_step
-    remaining_days = count_working_days(today, deadline.on)
-    if deadline.on < today:
+        return _ReminderStep("passed", (OWNER,)) if deadline.due_on < today else no_step
+    remaining_days = count_working_days(today, deadline.due_on)
+    if deadline.due_on < today:
         return _ReminderStep(f"overdue:{today.isoformat()}", (OWNER, MANAGER))
     if remaining_days <= _LAST_DAYS:
-        return _ReminderStep(f"last:{deadline.on.isoformat()}", (OWNER, MANAGER))
+        return _ReminderStep(f"last:{deadline.due_on.isoformat()}", (OWNER, MANAGER))
     if remaining_days <= _SOON_DAYS:
-        return _ReminderStep(f"soon:{deadline.on.isoformat()}", (OWNER,))
+        return _ReminderStep(f"soon:{deadline.due_on.isoformat()}", (OWNER,))
     if remaining_days <= _EARLY_DAYS:
-        return _ReminderStep(f"early:{deadline.on.isoformat()}", (OWNER,))
+        return _ReminderStep(f"early:{deadline.due_on.isoformat()}", (OWNER,))
     return no_step
 
 
 def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
     """Return a line of a message that names a deadline, its last day and its state today."""
-    if deadline.provisional:
+    if deadline.is_provisional:
         return LazyMessage(
             "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
             "[{state}]",
             filing=deadline.filing,
-            what=deadline.what,
-            on=deadline.on.isoformat(),
+            what=deadline.duty,
+            on=deadline.due_on.isoformat(),
             state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
         )
     return LazyMessage(
         "{filing}: {what}, by {on} [{state}]",
         filing=deadline.filing,
-        what=deadline.what,
-        on=deadline.on.isoformat(),
+        what=deadline.duty,
+        on=deadline.due_on.isoformat(),
         state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
     )
 
@@ -168,16 +168,16 @@ def display_alerts(filing: Filing) -> list[DisplayAlert]:
     if filing.state not in PENDING_STATES | {"filed"}:
         return []
     # Later checks of a page replace the earlier ones.
-    last_checks = {check.source: check for check in filing.displays}
+    last_checks = {check.source: check for check in filing.display_checks}
     return [
         DisplayAlert(
             f"{filing.name}:display:{check.source}",
             LazyMessage.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",
                 code="alert.display-missing",
-            ).with_fields(filing=filing.name, source=check.source, on=check.on.isoformat()),
-            check.on,
+            ).with_fields(filing=filing.name, source=check.source, on=check.checked_on.isoformat()),
+            check.checked_on,
         )
         for check in last_checks.values()
-        if not check.problem and not (check.number and check.link)
+        if not check.problem and not (check.number_found and check.link_found)
     ]

@@ -24,10 +24,10 @@ class DeadlineRule:
     """A duty, the period for it, and the source of both."""
 
     key: str  # names the duty, and its sentence in DUTY_SENTENCES
-    days: int  # working days after the day from which the period counts; 0: that very day
-    who: str  # COMPANY or REGULATOR
+    working_days: int  # working days after the day from which the period counts; 0: that very day
+    party: str  # COMPANY or REGULATOR
     basis: str  # STATUTE or POLICY
-    source: LazyMessage | None  # the article of the statute behind the duty; None without one
+    article: LazyMessage | None  # the article of the statute behind the duty; None without one
     effective_from: date = _IN_FORCE  # the first day of periods that the rule applies to
 
 

@@ -24,8 +24,8 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 class CalendarDay:
     """A date counted in working days, exact or provisional."""
 
-    on: date  # the earlier candidate of a provisional date
-    provisional: bool = False  # True if a year in the counted period is not published yet
+    earliest: date  # the earlier candidate of a provisional date
+    is_provisional: bool = False  # True if a year in the counted period is not published yet
     latest: date | None = None  # the later candidate of a provisional date; None for an exact one
 
 
@@ -33,8 +33,8 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     """Return the working day that is ``count`` working days after ``start``, which itself does not count.
 
     If a year in the period has no published calendar, the day is counted twice: once with guessed holidays, and
-    once without, as if every weekday were a working day.  ``CalendarDay.on`` is the earlier result, so that nobody
-    is late.
+    once without, as if every weekday were a working day.  ``CalendarDay.earliest`` is the earlier result, so that
+    nobody is late.
 
     Returns ``start`` itself if ``count`` is zero or less, or if ``start`` is after _LAST_YEAR.
     """
@@ -52,7 +52,7 @@ def add_working_days(start: date, count: int) -> CalendarDay:
         weekday_count_day -= _DAY
     # Stepping back must not lead to a day before the first working day of the period.
     earlier_day = max(min(guessed_day, weekday_count_day), _first_working_day(start))
-    return CalendarDay(earlier_day, provisional=True, latest=max(guessed_day, earlier_day))
+    return CalendarDay(earlier_day, is_provisional=True, latest=max(guessed_day, earlier_day))
 
 
 def is_working_day(day: date) -> bool:
