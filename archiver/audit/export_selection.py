@@ -16,7 +16,7 @@ from archiver.store.sensitive import matching_pattern
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """The choice made on the command line.
+    """The versions to put into a package, as chosen on the command line.
 
     A version is selected if it satisfies every field.  An empty field restricts nothing.
     """
@@ -28,7 +28,8 @@ class ExportSelection:
     captured_until: str = ""
     omitted_patterns: Sequence[str] = ()  # patterns of materials to list without their content
     sensitive_patterns: Sequence[str] = ()  # the same, but from the configuration file
-    repeats_content: bool = False  # True: each version has all of its files; False: a filing has each content once
+    #: True: the folder of each version has all of its files.  False: a filing has each content only once.
+    repeats_content: bool = False  # ``expand`` on the command line and in ``export.json``
 
     @property
     def includes_every_filing(self) -> bool:

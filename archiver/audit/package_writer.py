@@ -36,9 +36,9 @@ _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class _ContentKey(NamedTuple):
-    """What the versions that share one copy of a content have in common."""
+    """A content, and the filing or version that has one copy of it in the package."""
 
-    owner: str  # the name of a filing; with "expand", the tag of a version
+    owner: str  # the name of a filing; the tag of a version if the selection repeats contents
     sha256: str
 
 
@@ -68,7 +68,7 @@ class PackageWriter:
         self._shown_documents = ShownDocuments(archive.content, document_reader)
         #: Path in the package of each content, with ``data/``.
         self._content_paths: dict[_ContentKey, str] = {}
-        #: Name of each copied payload, without ``data/`` -> a material with the content.
+        #: Name of each copied content, without ``data/`` -> a material with the content.
         self._copied_materials: dict[str, Material] = {}
         self.counts = ExportCounts(reading_outcomes=self._shown_documents.outcome_counts)
 
@@ -104,9 +104,7 @@ class PackageWriter:
         self._add_json("names.json", {portable: names.text(original) for portable, original in replaced_names})
         report_page = self._render_report(version_lines, events, coverage_record)
         self._bag_writer.add_tag_file("report.html", report_page.encode("utf-8"))
-        for resource_name in _RESOURCES:
-            resource_bytes = resources.files("archiver.audit").joinpath("resources", resource_name).read_bytes()
-            self._bag_writer.add_tag_file(resource_name, resource_bytes)
+        self._add_resources()
         self._bag_writer.add_tag_file("export.json", canonical(dict(export_json)))
         self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
@@ -134,6 +132,11 @@ class PackageWriter:
 
     def _add_json(self, payload_name: str, document: Any) -> None:
         self._bag_writer.add_payload(payload_name, [canonical(document)])
+
+    def _add_resources(self) -> None:
+        resource_folder = resources.files("archiver.audit").joinpath("resources")
+        for resource_name in _RESOURCES:
+            self._bag_writer.add_tag_file(resource_name, resource_folder.joinpath(resource_name).read_bytes())
 
     def _finish_bag(self, version_count: int, newest_event: Event) -> None:
         """Finish the bag, whose identifier and date are those of the newest event."""
@@ -187,7 +190,7 @@ class PackageWriter:
     def _version_entry(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:
         """Return the entry of a version in ``versions.json``, which the verifier reads.
 
-        ``receipt_by_tag`` has a value for the signed tag of every submission to the regulator.
+        ``receipt_by_tag`` must have a value for the signed tag of every submission of the version.
         """
         return {
             "tag": version.tag,
@@ -240,10 +243,10 @@ class PackageWriter:
         return _ContentKey(owner, sha256)
 
     def _start_first_copy(self, version: Version, material: Material) -> None:
-        """Begin to copy a content to its first place in the package.
+        """Begin to copy a content into the package, unless a copy of it was begun before.
 
-        Does nothing for an empty folder, a content that is left out, and a content that has a place already: the
-        lists of later versions refer to the first place.
+        Does nothing for an empty folder, and for a content that is left out.  The lists of all versions refer to
+        the first copy.
         """
         if material.sha256 is None:
             return

@@ -90,7 +90,7 @@ def _join_names(names: list[str], original: bytes) -> str:
 
 
 def _insert_digest(path: str, original: bytes) -> str:
-    """Insert a digest of ``original`` before the suffix of a path; append it to a path without a suffix."""
+    """Return ``path`` with a digest of ``original`` before its suffix, or at its end if it has no suffix."""
     stem, dot, suffix = path.rpartition(".")
     mark = _digest_mark(original)
     return f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else path + mark

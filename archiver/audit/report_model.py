@@ -32,7 +32,7 @@ class MaterialLine:
     content_path: str | None  # the content's path in the package; None if the package does not hold the content
     #: Why the package does not hold the content; None if it does, and for an empty folder.
     omission_reason: LazyMessage | None = None
-    defect: LazyMessage | None = None  # the damage noted at capture, such as a truncated PDF
+    defect: LazyMessage | None = None  # the defect found at capture, such as a PDF cut short
     document: Document | None = None  # None if the report does not list the version's materials
 
 
@@ -48,10 +48,10 @@ class VersionLine:
 
 @dataclass(slots=True)
 class ExportCounts:
-    """Counts made while the package was written."""
+    """Counts and paths collected while the package is written."""
 
-    content_count: int = 0  # contents in the package, and their bytes
-    content_bytes: int = 0
+    content_count: int = 0  # contents in the package
+    content_bytes: int = 0  # their size in all
     reading_outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
     #: Number of an event -> path in the package of its notice, screenshot or page.
     paper_paths: dict[int, str] = field(default_factory=dict)

@@ -21,7 +21,7 @@ READ_OUTCOME = "read"
 
 
 class ShownDocuments:
-    """Opens each content once, and counts the outcomes."""
+    """Reads the documents that a report shows, each content once, and counts the outcomes."""
 
     def __init__(self, content: ContentStore, document_reader: DocumentReader) -> None:
         """Open contents of ``content`` with ``document_reader``, which the caller closes."""
@@ -47,7 +47,11 @@ class ShownDocuments:
         return self._document_by_sha256[sha256]
 
     def _read_document(self, sha256: str, filename: str) -> Document:
-        """Read a stored content known as ``filename``, and count the outcome."""
+        """Read the document in a stored content whose material is named ``filename``, and count the outcome.
+
+        Nothing is read if the name shows that it is no document.  After _MAX_THUMBNAILS pictures, the thumbnail is
+        left out.
+        """
         if not may_be_document(filename):
             return Document("")
         document = self._document_reader.read(self._content.path(sha256), filename, sha256, with_text=False)

@@ -84,30 +84,30 @@ def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Tim
     first_time -= shown_duration * _MARGIN_SHARE
     shown_duration *= 1 + 2 * _MARGIN_SHARE
 
-    def x_of(time: datetime) -> float:
+    def x_position(time: datetime) -> float:
         return round(
             LABEL_WIDTH + (PICTURE_WIDTH - LABEL_WIDTH - _RIGHT_MARGIN) * ((time - first_time) / shown_duration), 1
         )
 
     rows = tuple(
-        TimelineRow(label, _TICKS_HEIGHT + ROW_HEIGHT * number, _place_marks(marks, x_of, last_time))
+        TimelineRow(label, _TICKS_HEIGHT + ROW_HEIGHT * number, _place_marks(marks, x_position, last_time))
         for number, (label, marks) in enumerate(mark_rows)
     )
     ticks = tuple(
-        Tick(x_of(tick_time.time), tick_time.label)
+        Tick(x_position(tick_time.time), tick_time.label)
         for tick_time in _choose_tick_times(first_time, first_time + shown_duration)
     )
     return Timeline(rows, ticks, _TICKS_HEIGHT + ROW_HEIGHT * len(rows) + _BOTTOM_MARGIN)
 
 
 def _place_marks(
-    marks: Sequence[TimelineMark], x_of: Callable[[datetime], float], last_time: datetime
+    marks: Sequence[TimelineMark], x_position: Callable[[datetime], float], last_time: datetime
 ) -> tuple[PlacedMark, ...]:
     """Return the marks of a row with their positions; a hold still in force ends at ``last_time``."""
     mark_by_pixel: dict[tuple[str, int], PlacedMark] = {}
     for mark in marks:
-        left_edge = x_of(mark.time)
-        mark_width = round(x_of(mark.end_time or last_time) - left_edge, 1) if mark.kind == "hold" else 0.0
+        left_edge = x_position(mark.time)
+        mark_width = round(x_position(mark.end_time or last_time) - left_edge, 1) if mark.kind == "hold" else 0.0
         mark_by_pixel.setdefault(
             (mark.kind, round(left_edge)), PlacedMark(mark.kind, left_edge, mark_width, mark.title)
         )

@@ -34,7 +34,7 @@ _FORMER_SENTENCES = {
 class Document:
     """The text and facts of a content.  The cache and the worker use the same field names in JSON."""
 
-    #: A type of :mod:`archiver.documents.document_types`; empty if the content is not a document.
+    #: The type, see :mod:`archiver.documents.document_types`; empty if the content is not a document.
     kind: str
     #: The text without line ends; empty if only the facts were requested.
     lines: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Document:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Document:
-        """Return the document that :meth:`as_json` made ``fields`` from.
+        """Return the document that :meth:`to_json` made ``fields`` from.
 
         Checks the type of every value: a malicious document may control the worker, and a cache file may be
         damaged.  Raises TypeError or KeyError if ``fields`` is not a document.

@@ -98,13 +98,15 @@ class DocumentReader:
         return replace(document, kind=kind)
 
 
-def compare_lines(old: Document, new: Document, max_lines: int = 200) -> list[str]:
-    """Return the lines of a unified diff from ``old`` to ``new``, with one line of context and no file header.
+def compare_lines(old_document: Document, new_document: Document, max_lines: int = 200) -> list[str]:
+    """Return the lines of a unified diff from the old document to the new one, without the header of file names.
 
-    At most ``max_lines`` lines are returned.  If there are more, one line such as ``... 57`` with the number of
-    omitted lines follows them.  Equal texts give an empty list.
+    Each difference has one line of context before and after it.
+
+    At most ``max_lines`` lines are returned.  If there are more, one further line such as ``... 57`` states how
+    many were left out.  Equal texts give an empty list.
     """
     # The first two lines of a unified diff name the files.
-    diff_lines = list(difflib.unified_diff(old.lines, new.lines, lineterm="", n=1))[2:]
+    diff_lines = list(difflib.unified_diff(old_document.lines, new_document.lines, lineterm="", n=1))[2:]
     omitted_count = len(diff_lines) - max_lines
     return diff_lines if omitted_count <= 0 else [*diff_lines[:max_lines], f"... {omitted_count}"]

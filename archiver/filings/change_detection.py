@@ -46,7 +46,7 @@ _GIT_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DetectedChange:
-    """The changes of a filing since the last submission to the regulator or the last decision."""
+    """All changes of a filing since the last submission to the regulator or the last decision on a change."""
 
     first_changed_on: date  # of the first change, in the archive's time zone
     changed_materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
@@ -55,17 +55,18 @@ class DetectedChange:
 
 
 class _SignalReadings(NamedTuple):
-    """The result of reading all signals of a filing."""
+    """The new values of all signals of a filing."""
 
     value_drafts: list[Draft]  # one for each signal with a new value, to be journalled
     first_release: DetectedChange | None  # the first release; None if no signal has changed
 
 
 def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
-    """Journal a question about each filing in the state ``filed`` that has changed, and new values of signals.
+    """Ask about each filing that has changed since it was filed: is the change material?  Journal the questions.
 
-    A filing with a pending question gets no second one.  Each event is durable on its own: after a crash, a
-    repeated call journals what is missing.  ``lock_timeout`` is in seconds and applies to each event.
+    Journals new values of signals too.  Only filings in the state ``filed`` are looked at, and a filing with a
+    pending question gets no second one.  Each event is durable on its own: after a crash, a repeated call journals
+    what is missing.  ``lock_timeout`` is in seconds and applies to each event.
 
     Returns the numbers of the new questions.  Raises Busy and StorageError as :meth:`Archive.writing` does; events
     journalled before that remain.
@@ -78,8 +79,8 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     for filing in filings.values():
         if filing.state != "filed":
             continue
-        signal_check = _read_signals(filing, config)
-        change = signal_check.first_release or detect_change(archive, filing, config)
+        signal_readings = _read_signals(filing, config)
+        change = signal_readings.first_release or detect_change(archive, filing, config)
         question_drafts = []
         if change is not None and not _has_pending_question(filing):
             last_number += 1
@@ -87,7 +88,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
             question_drafts.append(Draft(filing.name, _question_details(last_number, filing, change)))
         # The question comes first: after a crash between the two, a signal value that is already journalled would
         # no longer count as new, and nobody would be asked about it.
-        for draft in [*question_drafts, *signal_check.value_drafts]:
+        for draft in [*question_drafts, *signal_readings.value_drafts]:
             with archive.writing(lock_timeout) as writer:
                 writer.append(draft)
     return new_numbers
@@ -134,18 +135,19 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     """
     submission_times = [record.recorded_at for record in filing.submissions]
     decision_times = [question.decided_at for question in filing.change_questions]  # "" for an undecided question
-    since = max(submission_times + decision_times, default="")
+    baseline_time = max(submission_times + decision_times, default="")
     later_versions = [
         version
         for version in archive.index.versions(filing.name)
-        if version.captured_at > since and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
+        if version.captured_at > baseline_time
+        and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
     ]
     # The index returns the newest version first, so the first version of each submission is its newest.
     newest_versions: dict[str, Version] = {}
     for version in later_versions:
         newest_versions.setdefault(version.submission.name, version)
     paths = sorted(
-        {path for version in newest_versions.values() for path in _changed_paths(archive, version, since)}
+        {path for version in newest_versions.values() for path in _changed_paths(archive, version, baseline_time)}
     )
     notice_folder = config.desk.notice_folder.encode("utf-8")
     paths = [path for path in paths if notice_folder not in path.split(b"/")]
@@ -159,18 +161,19 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     )
 
 
-def _changed_paths(archive: Archive, version: Version, since: str) -> list[bytes]:
-    """Return the paths of the files that differ between ``version`` and the newest version captured by ``since``.
+def _changed_paths(archive: Archive, version: Version, baseline_time: str) -> list[bytes]:
+    """Return the paths of the files that have changed in ``version`` since ``baseline_time`` (ISO 8601, UTC).
 
-    ``since`` is a time in ISO 8601, UTC; it may be empty.  If no version is that old, returns the paths of all
-    files of ``version``.  Folders are left out.
+    ``version`` is compared with the newest version of its submission captured at or before that time.  If there is
+    none, a numbered submission is compared with the submission before it.  If there is none either, or if
+    ``baseline_time`` is empty, all files of ``version`` are returned.  Folders are left out.
     """
     submission = version.submission
-    old_versions = _versions_until(archive, submission.filing, submission.name, since)
+    old_versions = _versions_until(archive, submission.filing, submission.name, baseline_time)
     if not old_versions and submission.number is not None:
         # A numbered submission starts as a full copy of the previous one, so compare it with that.
         previous_name = f"{submission.number - 1:02}"
-        old_versions = _versions_until(archive, submission.filing, previous_name, since)
+        old_versions = _versions_until(archive, submission.filing, previous_name, baseline_time)
     if not old_versions:
         materials = archive.index.materials(version.submission, version.number)
         # ``sha256`` is None for an empty folder.
@@ -179,17 +182,22 @@ def _changed_paths(archive: Archive, version: Version, since: str) -> list[bytes
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
 
 
-def _versions_until(archive: Archive, filing_name: str, submission_name: str, until: str) -> list[Version]:
-    """Return the versions of a submission captured at or before ``until`` (ISO 8601, UTC), newest first."""
+def _versions_until(
+    archive: Archive, filing_name: str, submission_name: str, latest_capture: str
+) -> list[Version]:
+    """Return the versions of a submission that were captured by ``latest_capture``, inclusive, newest first.
+
+    ``latest_capture`` is a time in ISO 8601, UTC.
+    """
     versions = archive.index.versions(filing_name, submission_name)
-    return [version for version in versions if version.captured_at <= until]
+    return [version for version in versions if version.captured_at <= latest_capture]
 
 
 def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, ...]:
     """Return the kinds of changes whose patterns match any of the paths, in the order of the configuration."""
     return tuple(
-        kind
-        for kind, patterns in config.desk.changes.items()
+        change_kind
+        for change_kind, patterns in config.desk.changes.items()
         if any(matching_pattern(path, patterns) for path in changed_paths)
     )
 
@@ -203,24 +211,24 @@ def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
     The first value of a signal is journalled, but it is not a release.  A signal that cannot be read keeps its old
     value.
     """
-    settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
-    signals = settings.signals if settings else ()
-    drafts = []
-    release = None
+    filing_settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
+    signals = filing_settings.signals if filing_settings else ()
+    value_drafts = []
+    first_release = None
     for signal in signals:
         new_value, signal_name = _read_signal(signal), names.text(os.fsencode(signal))
         old_value = filing.signal_values.get(signal_name)
         if new_value is None or (old_value is not None and _signal_digest(new_value) == _signal_digest(old_value)):
             continue
-        drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
-        if old_value is not None and release is None:
-            release = DetectedChange(
+        value_drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
+        if old_value is not None and first_release is None:
+            first_release = DetectedChange(
                 first_changed_on=clock.today(config.zone),
                 changed_materials=(),
                 change_kinds=("model",),
                 release=describe_release(signal_name, new_value),
             )
-    return _SignalReadings(drafts, release)
+    return _SignalReadings(value_drafts, first_release)
 
 
 def _signal_digest(signal_value: str) -> str:
@@ -248,7 +256,7 @@ def _read_signal(signal: str) -> str | None:
 
 
 def _read_file_signal(path: str) -> str:
-    """Return the SHA-256 of a file, followed by a space and the file's first line if that is a version word.
+    """Return the SHA-256 of a file, followed by a space and the file's first line if that looks like a version.
 
     A symbolic link as the last component of the path is refused, because it could reveal a file that only the
     service may read.  For the same reason, no other text of a file gets into the journal.  The folders above may
@@ -257,12 +265,12 @@ def _read_file_signal(path: str) -> str:
     Raises OSError if the file cannot be read, or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:
+    with open(descriptor, "rb") as signal_file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a file")
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        stream.seek(0)
-        first_line_bytes = stream.read(_MAX_FIRST_LINE_BYTES).split(b"\n", 1)[0]
+        digest = hashlib.file_digest(signal_file, "sha256").hexdigest()
+        signal_file.seek(0)
+        first_line_bytes = signal_file.read(_MAX_FIRST_LINE_BYTES).split(b"\n", 1)[0]
     first_line = first_line_bytes.decode("utf-8", "replace").strip()
     return f"{digest} {first_line}" if _VERSION_WORD.fullmatch(first_line) else digest
 
@@ -274,7 +282,7 @@ def _read_repository_signal(path: str) -> str:
 
     Raises OSError or SubprocessError if git cannot be run, fails, or takes longer than _GIT_TIMEOUT_SECONDS.
     """
-    command = [
+    git_command = [
         # Trust the path, because it comes from the configuration.  It may belong to a bare repository.
         *("git", "-c", f"safe.directory={path}", "-c", "safe.bareRepository=all"),
         # The repository's own configuration could name a program for git to run as file system monitor.
@@ -289,8 +297,8 @@ def _read_repository_signal(path: str) -> str:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_OPTIONAL_LOCKS": "0",
     }
-    result = subprocess.run(
-        command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
+    git_result = subprocess.run(
+        git_command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
     )
-    tag_names = result.stdout.decode("utf-8", "replace").split("\n")[:-1]
-    return f"{hashlib.sha256(result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()
+    tag_names = git_result.stdout.decode("utf-8", "replace").split("\n")[:-1]
+    return f"{hashlib.sha256(git_result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()

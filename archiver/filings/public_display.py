@@ -24,7 +24,7 @@ class PageCheck:
 
 
 def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
-    """Search an HTML page for the filing's number and for the link to the regulator's publication.
+    """Return whether an HTML page shows the filing's number, and the link to the regulator's publication.
 
     The number may be interrupted by tags and spaces; the link counts anywhere in the source.  A number or link
     that the filing does not have yet is reported as not shown.
@@ -59,45 +59,49 @@ def _display_fields(filing: Filing) -> dict[str, str]:
 
     An algorithm without a recorded name is displayed under the name of the filing.
     """
-    fields = filing.sheet_fields
+    sheet_fields = filing.sheet_fields
     return {
-        "name": str(fields.get("algorithm") or filing.name),
-        "company": str(fields.get("company") or ""),
+        "name": str(sheet_fields.get("algorithm") or filing.name),
+        "company": str(sheet_fields.get("company") or ""),
         "number": filing.number,
-        "link": str(fields.get("published_at") or ""),
+        "link": str(sheet_fields.get("published_at") or ""),
     }
 
 
-def _render_html(fields: dict[str, str]) -> str:
+def _render_html(display_fields: dict[str, str]) -> str:
     """Return an HTML paragraph; the number links to the regulator's publication if the link is known."""
-    escaped = {key: html.escape(value, quote=True) for key, value in fields.items()}
+    escaped_fields = {key: html.escape(value, quote=True) for key, value in display_fields.items()}
     linked_number = (
-        f'<a href="{escaped["link"]}" rel="noopener">{escaped["number"]}</a>'
-        if fields["link"]
-        else escaped["number"]
+        f'<a href="{escaped_fields["link"]}" rel="noopener">{escaped_fields["number"]}</a>'
+        if display_fields["link"]
+        else escaped_fields["number"]
     )
-    company = f"（{escaped['company']}）" if fields["company"] else ""
-    name = f"{escaped['name']}{company}"
-    return f'<p class="algorithm-filing" lang="zh-CN">{name} 算法备案编号：{linked_number}</p>\n'
+    company_note = f"（{escaped_fields['company']}）" if display_fields["company"] else ""
+    name_and_company = f"{escaped_fields['name']}{company_note}"
+    return f'<p class="algorithm-filing" lang="zh-CN">{name_and_company} 算法备案编号：{linked_number}</p>\n'
 
 
-def _render_markdown(fields: dict[str, str]) -> str:
+def _render_markdown(display_fields: dict[str, str]) -> str:
     """Return a line of Markdown; the number is a link as in HTML."""
-    escaped = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in fields.items()}
-    linked_number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
-    company = f"（{escaped['company']}）" if fields["company"] else ""
-    return f"{escaped['name']}{company} 算法备案编号：{linked_number}\n"
+    escaped_fields = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in display_fields.items()}
+    linked_number = (
+        f"[{escaped_fields['number']}](<{display_fields['link']}>)"
+        if display_fields["link"]
+        else escaped_fields["number"]
+    )
+    company_note = f"（{escaped_fields['company']}）" if display_fields["company"] else ""
+    return f"{escaped_fields['name']}{company_note} 算法备案编号：{linked_number}\n"
 
 
-def _render_text(fields: dict[str, str]) -> str:
+def _render_text(display_fields: dict[str, str]) -> str:
     """Return a line of plain text, which ends with the link if it is known."""
-    company = f"（{fields['company']}）" if fields["company"] else ""
-    link_note = f"，公示信息：{fields['link']}" if fields["link"] else ""
-    return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link_note}\n"
+    company_note = f"（{display_fields['company']}）" if display_fields["company"] else ""
+    link_note = f"，公示信息：{display_fields['link']}" if display_fields["link"] else ""
+    return f"{display_fields['name']}{company_note} 算法备案编号：{display_fields['number']}{link_note}\n"
 
 
-def _render_json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
+def _render_json(display_fields: dict[str, Any]) -> str:
+    return json.dumps(display_fields, ensure_ascii=False, indent=2) + "\n"
 
 
 def _decode_page(page_bytes: bytes) -> str:

@@ -27,36 +27,41 @@ def check_not_future(day: date, today: date) -> None:
         raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
 
 
-def check_field_types(fields: Mapping[str, Any]) -> None:
+def check_field_types(changed_fields: Mapping[str, Any]) -> None:
     """Check the names of fields, and the types and lengths of their values.
 
     The journal is never changed, so a value of a wrong type would break every later reader of the register.
 
     Raises UsageError for the first field that is not valid.
     """
-    for name, value in fields.items():
-        texts = value if name == "products" and isinstance(value, list) else [value]
-        if name not in FIELDS or not all(
+    for field_name, field_value in changed_fields.items():
+        texts = field_value if field_name == "products" and isinstance(field_value, list) else [field_value]
+        if field_name not in FIELDS or not all(
             isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in texts
         ):
             raise UsageError(
                 "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
-                name=str(name)[:100],
+                name=str(field_name)[:100],
             )
 
 
-def check_field_values(filing: Filing, fields: Mapping[str, Any], number_override_reason: str | None) -> None:
+def check_field_values(
+    filing: Filing, changed_fields: Mapping[str, Any], number_override_reason: str | None
+) -> None:
     """Check the form of the number, the scheme, and the order of the days.
 
-    A day that is not in ``fields`` keeps its recorded value, which is used for the comparison.
+    A day that is not in ``changed_fields`` keeps its recorded value, which is used for the comparison.
 
     Raises UsageError for the first value that is not valid.
     """
-    if (number := fields.get("number")) and not number_override_reason:
+    if (number := changed_fields.get("number")) and not number_override_reason:
         detect_scheme(number)
-    if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
+    if (scheme := changed_fields.get("scheme")) and scheme not in SCHEMES:
         raise unknown_code_error(scheme, SCHEMES)
-    days = {name: _parse_optional_day(fields.get(name) or filing.sheet_fields.get(name)) for name in _DAY_FIELDS}
+    days = {
+        field_name: _parse_optional_day(changed_fields.get(field_name) or filing.sheet_fields.get(field_name))
+        for field_name in _DAY_FIELDS
+    }
     service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
@@ -117,13 +122,13 @@ def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
     )
 
 
-def before_submission_error(day: date, submitted_on: date, tag: str) -> UsageError:
-    """Return the error for a day before the submission to the regulator with the signed tag ``tag``."""
+def before_submission_error(day: date, submitted_on: date, submission_tag: str) -> UsageError:
+    """Return the error for a day before the submission to the regulator with the signed tag ``submission_tag``."""
     return UsageError(
         "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
         day=day,
         submitted=submitted_on,
-        tag=tag,
+        tag=submission_tag,
     )
 
 

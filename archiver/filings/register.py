@@ -93,7 +93,7 @@ class Notice:
 class ChangeQuestion:
     """A change after filing, and a person's decision: material (重大变更) or not.
 
-    The program never decides: the question stays open until somebody answers.
+    The program never decides: the question stays open until a person does.
     """
 
     number: int  # unique in the archive
@@ -139,7 +139,7 @@ class Filing:
     notices: list[Notice] = field(default_factory=list)
     change_questions: list[ChangeQuestion] = field(default_factory=list)
     display_checks: list[DisplayCheck] = field(default_factory=list)
-    signal_values: dict[str, str] = field(default_factory=dict)  # signal -> last journalled value
+    signal_values: dict[str, str] = field(default_factory=dict)  # name of a signal -> last journalled value
     ended_on: date | None = None  # None while the filing is live
 
     @property
@@ -157,18 +157,15 @@ class Filing:
         return date.fromisoformat(field_value) if field_value else None
 
     def newest_submission(self, *kinds: str) -> RecordedSubmission | None:
-        """Return the submission to the regulator that was recorded last, None without one.
-
-        With ``kinds``, other kinds are ignored.
-        """
+        """Return the submission recorded last, None without one.  With ``kinds``, other kinds are ignored."""
         newest_first = reversed(self.submissions)
         return next((record for record in newest_first if not kinds or record.kind in kinds), None)
 
 
 def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
-    """Apply the events of filings, oldest first, and return the resulting filings by name.
+    """Return the filings that result from ``events``, which are oldest first, by name.
 
-    Events of other actions, such as reminders, do not affect the register and are ignored.
+    Events of other actions, such as reminders, do not change a filing and are ignored.
     """
     filings: dict[str, Filing] = {}
     for event in events:
@@ -278,7 +275,7 @@ def _apply_notice(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_notice_answer(filing: Filing, event: LifeEvent) -> None:
-    """Set the answer of the notice with the number in the event."""
+    """Record in the notice with the event's number which submission answered it, and when."""
     details = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
         if notice.number == details.number:
@@ -286,7 +283,7 @@ def _apply_notice_answer(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_change_question(filing: Filing, event: LifeEvent) -> None:
-    """Add an undecided question about a change."""
+    """Add the open question that a detected change raises: is it material, so that it must be submitted?"""
     details = ChangeNoticed.from_details(event.details)
     filing.change_questions.append(
         ChangeQuestion(
@@ -303,7 +300,7 @@ def _apply_change_question(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_change_decision(filing: Filing, event: LifeEvent) -> None:
-    """Set the decision of the question with the number in the event."""
+    """Record in the question with the event's number what was decided, when, by whom and why."""
     details = ChangeDecided.from_details(event.details)
     for question in filing.change_questions:
         if question.number == details.number:
@@ -331,9 +328,9 @@ def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
 
 
 def _apply_signal_value(filing: Filing, event: LifeEvent) -> None:
-    """Set the value of a signal, and add a release to the newest question if that is undecided.
+    """Set the value of a signal: a file or repository whose changes announce releases of the algorithm.
 
-    The first value of a signal is only a basis for comparison, and no release.
+    Adds the release to the newest question if that is undecided.  The first value of a signal is no release.
     """
     details = ReleaseSignalled.from_details(event.details)
     newest_question = filing.change_questions[-1] if filing.change_questions else None

@@ -56,10 +56,10 @@ def record_submission(
     with archive.writing(lock_timeout) as writer:
         submission_tag = _next_submission_tag(archive, version.submission)
         manifest = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
-        details = _submission_details(archive, version, facts, submission_tag, manifest)
-        tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({details.kind})\n"
+        submission_details = _submission_details(archive, version, facts, submission_tag, manifest)
+        tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
         attachments = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
-        draft = Draft(submission_tag, details, attachments)
+        draft = Draft(submission_tag, submission_details, attachments)
         return writer.append(draft, (submission_tag, version.commit, tag_message))
 
 
@@ -188,10 +188,10 @@ def _next_submission_tag(archive: Archive, submission: Submission) -> str:
     """
     indexed_tags = set(archive.index.tags())
     submission_tag = f"{submission}/submitted"
-    number = 1
+    tag_number = 1
     while submission_tag in indexed_tags or _has_git_tag(archive, submission_tag):
-        number += 1
-        submission_tag = f"{submission}/submitted-{number}"
+        tag_number += 1
+        submission_tag = f"{submission}/submitted-{tag_number}"
     return submission_tag
 
 

@@ -82,19 +82,19 @@ def select_disposable(
     Versions without files, and versions disposed of before, are in neither part.  An object of a disposable
     version is only selected if no other version of the archive needs it.
     """
-    disposable: list[VersionDecision] = []
-    retained: list[VersionDecision] = []
+    disposable_decisions: list[VersionDecision] = []
+    retained_decisions: list[VersionDecision] = []
     for version in versions:
         if version.disposed is None and version.files:
             decision = decide_retention(version, policy, now)
-            part = disposable if decision.is_disposable else retained
-            part.append(VersionDecision(version, decision))
-    content = _divide_content(index, [version for version, _ in disposable])
+            decisions = disposable_decisions if decision.is_disposable else retained_decisions
+            decisions.append(VersionDecision(version, decision))
+    content = _divide_content(index, [version for version, _ in disposable_decisions])
     object_sizes = {
         sha256: size for sha256, size in content.candidate_sizes.items() if sha256 not in content.needed_objects
     }
     shared_count = len(content.candidate_sizes) - len(object_sizes)
-    return DisposalSelection(tuple(disposable), tuple(retained), object_sizes, shared_count)
+    return DisposalSelection(tuple(disposable_decisions), tuple(retained_decisions), object_sizes, shared_count)
 
 
 def needed_content(index: Index) -> set[str]:
@@ -126,10 +126,15 @@ def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _Co
     return _ContentDivision(candidate_sizes, needed_objects)
 
 
-def _has_number_between(sorted_numbers: list[int], first: int, end: int | None) -> bool:
-    """Return True if any of the ascending numbers is at least ``first`` and less than ``end`` (None: no limit)."""
-    position = bisect_left(sorted_numbers, first)
-    return position < len(sorted_numbers) and (end is None or sorted_numbers[position] < end)
+def _has_number_between(sorted_numbers: list[int], first_number: int, end_number: int | None) -> bool:
+    """Return True if any of the ascending numbers lies from ``first_number`` up to, but not at, ``end_number``.
+
+    Without ``end_number`` there is no upper limit.
+    """
+    candidate_index = bisect_left(sorted_numbers, first_number)
+    return candidate_index < len(sorted_numbers) and (
+        end_number is None or sorted_numbers[candidate_index] < end_number
+    )
 
 
 def _describe_decision(version: Version, decision: RetentionDecision) -> dict[str, Any]:

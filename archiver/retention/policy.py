@@ -78,38 +78,38 @@ def policy_in_force(config: Config, promises: Promises) -> RetentionPolicy:
 
     A promise applies even if the configuration now asks for less.
     """
-    scopes = {
+    profiles_by_scope = {
         scope: [PROFILES[profile_name] for profile_name in profile_names]
         for scope, profile_names in _configured_profiles(config).items()
     }
-    _add_longer_profile(scopes, "", Profile("years", config.retention_years, BASIS))
+    _add_longer_profile(profiles_by_scope, "", Profile("years", config.retention_years, BASIS))
     for scope, years in promises.years.items():
-        _add_longer_profile(scopes, scope, Profile("promised", years, BASIS_PROMISED))
+        _add_longer_profile(profiles_by_scope, scope, Profile("promised", years, BASIS_PROMISED))
     zone_names = dict.fromkeys((config.timezone, *promises.zones))
     return RetentionPolicy(
-        {scope: tuple(profiles) for scope, profiles in scopes.items()},
+        {scope: tuple(profiles) for scope, profiles in profiles_by_scope.items()},
         tuple(ZoneInfo(zone_name) for zone_name in zone_names),
         config.hold_while_live or promises.live,
         promises.unread,
     )
 
 
-def _add_longer_profile(scopes: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
+def _add_longer_profile(profiles_by_scope: dict[str, list[Profile]], scope: str, profile: Profile) -> None:
     """Add ``profile`` to a scope, unless a profile there is as long: the same date needs no second reason."""
-    scope_profiles = scopes.setdefault(scope, [])
+    scope_profiles = profiles_by_scope.setdefault(scope, [])
     if profile.years > max((other.years for other in scope_profiles), default=0):
         scope_profiles.append(profile)
 
 
 def _configured_profiles(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the names of the configured profiles by scope; a scope without profiles is left out."""
-    scopes = {"": config.profiles}
-    for filing_folder, settings in config.filings.items():
+    profiles_by_scope = {"": config.profiles}
+    for filing_folder, filing_settings in config.filings.items():
         filing_name = names.text(os.fsencode(filing_folder))
-        scopes[filing_name] = settings.profiles
-        for submission_folder, profile_names in settings.submissions.items():
-            scopes[f"{filing_name}/{names.text(os.fsencode(submission_folder))}"] = profile_names
-    return {scope: profile_names for scope, profile_names in scopes.items() if profile_names}
+        profiles_by_scope[filing_name] = filing_settings.profiles
+        for submission_folder, profile_names in filing_settings.submissions.items():
+            profiles_by_scope[f"{filing_name}/{names.text(os.fsencode(submission_folder))}"] = profile_names
+    return {scope: profile_names for scope, profile_names in profiles_by_scope.items() if profile_names}
 
 
 def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) -> RetentionPromised | None:
@@ -136,11 +136,11 @@ def new_promises(policy: RetentionPolicy, config: Config, promises: Promises) ->
 
 @dataclass(frozen=True, slots=True)
 class RetentionReason:
-    """A period of retention for a version, by rule and profile."""
+    """A period for which a version is kept: from an event, for the years of a profile."""
 
     #: A key of :data:`RULE_NAMES`.
     rule: str
-    #: The time from which the period counts, by the compliance clock (RFC 3339, UTC).
+    #: The time of the event, by the compliance clock (RFC 3339, UTC); ``anchor`` in JSON.
     counted_from: str
     #: The end of the period.
     keep_until: datetime
@@ -152,11 +152,11 @@ class RetentionReason:
 
 @dataclass(frozen=True, slots=True)
 class RetentionDecision:
-    """The policy applied to a version or a content: a date, and conditions without a date."""
+    """How long a version or a content is kept: until a date, and while any condition without a date applies."""
 
     #: The latest end of all periods; :data:`FOREVER` if there are none.
     keep_until: datetime
-    #: True if the filing has not ended, and the policy holds versions until then.
+    #: True if the filing has not ended, and the policy keeps versions until it has.
     is_live: bool
     #: True if the version is the newest of its submission and has files.
     is_present_state: bool
@@ -172,15 +172,15 @@ class RetentionDecision:
     @property
     def open_conditions(self) -> tuple[LazyMessage, ...]:
         """The conditions without a date.  Nothing is deleted while any of them applies."""
-        messages = []
+        conditions = []
         if self.is_live:
-            messages.append(_FILING_LIVE)
+            conditions.append(_FILING_LIVE)
         elif self.is_present_state:
-            messages.append(_PRESENT_STATE)
-        messages += [_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
+            conditions.append(_PRESENT_STATE)
+        conditions += [_HELD.with_fields(name=hold.name, reason=hold.reason) for hold in self.holds]
         if self.unread_events:
-            messages.append(_UNREAD.with_fields(events=format_event_numbers(self.unread_events)))
-        return tuple(messages)
+            conditions.append(_UNREAD.with_fields(events=format_event_numbers(self.unread_events)))
+        return tuple(conditions)
 
     @property
     def is_disposable(self) -> bool:
@@ -189,7 +189,7 @@ class RetentionDecision:
 
     @property
     def conditions_clause(self) -> LazyMessage:
-        """The conditions of :attr:`open`, as a clause that follows a date in a sentence; empty without any."""
+        """The :attr:`open_conditions`, as a clause that follows a date in a sentence; empty without any."""
         live_clause: LazyMessage | str = ""
         if self.is_live:
             live_clause = LazyMessage(", and not while the filing is live")
@@ -211,7 +211,7 @@ class RetentionDecision:
 
 
 class _PeriodStart(NamedTuple):
-    """An event from which periods count."""
+    """An event in the life of a version from which periods of retention count."""
 
     rule: str  # a key of RULE_NAMES
     time: str  # by the compliance clock (RFC 3339, UTC)
@@ -220,28 +220,32 @@ class _PeriodStart(NamedTuple):
 def decide_retention(version: Version, policy: RetentionPolicy, now: datetime) -> RetentionDecision:
     """Decide how long ``version`` is kept, and whether it is disposable at ``now`` by the compliance clock.
 
-    Each profile counts its period from each anchor: the capture, every submission, the capture of the next
-    version, and every end of the filing.  The latest date counts.
+    A profile states a number of years.  They are counted from each of these events: the capture, every submission
+    to the regulator, the capture of the next version, and every end of the filing.  The latest date counts.
     """
-    anchors = [_PeriodStart("captured", version.clock)]
-    anchors += [_PeriodStart("submitted", submission_record.clock) for submission_record in version.submitted]
+    period_starts = [_PeriodStart("captured", version.clock)]
+    period_starts += [
+        _PeriodStart("submitted", submission_record.clock) for submission_record in version.submitted
+    ]
     if version.superseded is not None:
-        anchors.append(_PeriodStart("superseded", version.superseded))
-    anchors += [_PeriodStart("ended", end_time) for end_time in version.ended]
+        period_starts.append(_PeriodStart("superseded", version.superseded))
+    period_starts += [_PeriodStart("ended", end_time) for end_time in version.ended]
     profiles = policy.profiles_for(version.submission)
-    reasons = [_apply_profile(anchor, profile, policy) for anchor in anchors for profile in profiles]
+    reasons = [
+        _apply_profile(period_start, profile, policy) for period_start in period_starts for profile in profiles
+    ]
     return _combine_reasons(reasons, [version], policy, now)
 
 
 def decide_content_retention(
-    holders: Iterable[Version], policy: RetentionPolicy, now: datetime
+    versions_with_content: Iterable[Version], policy: RetentionPolicy, now: datetime
 ) -> RetentionDecision:
-    """Decide how long a content is kept that the versions ``holders`` share.
+    """Decide how long a content is kept, given all versions that contain it.
 
-    The reasons and conditions of all versions count.  Content without a version is never disposable, because the
-    index may lack a version.
+    The reasons and conditions of all these versions count.  Content without a version is never disposable, because
+    the index may lack a version.
     """
-    versions = list(holders)
+    versions = list(versions_with_content)
     reasons = [reason for version in versions for reason in decide_retention(version, policy, now).reasons]
     return _combine_reasons(reasons, versions, policy, now)
 
@@ -260,25 +264,28 @@ def _combine_reasons(
     )
 
 
-def _apply_profile(anchor: _PeriodStart, profile: Profile, policy: RetentionPolicy) -> RetentionReason:
-    """Return the period of ``profile`` from ``anchor``; a period that cannot be computed ends at FOREVER."""
+def _apply_profile(period_start: _PeriodStart, profile: Profile, policy: RetentionPolicy) -> RetentionReason:
+    """Return the period of ``profile`` that begins with ``period_start``.
+
+    It ends at the latest end in any time zone of the policy.  A period that cannot be computed ends at FOREVER.
+    """
     try:
-        anchor_time = clock.parse(anchor.time)
-        keep_until = max(end_of_period(anchor_time, profile.years, zone) for zone in policy.time_zones)
+        start_time = clock.parse(period_start.time)
+        keep_until = max(end_of_period(start_time, profile.years, zone) for zone in policy.time_zones)
     except (ValueError, TypeError, OverflowError):
         # The time is damaged, or the period ends after the year 9999.  To keep too long is safe; too short is not.
         keep_until = FOREVER
-    return RetentionReason(anchor.rule, anchor.time, keep_until, profile.name, profile.basis)
+    return RetentionReason(period_start.rule, period_start.time, keep_until, profile.name, profile.basis)
 
 
-def end_of_period(anchor_time: datetime, years: int, zone: ZoneInfo) -> datetime:
-    """Return 23:59:59 of the day in ``zone`` that is ``years`` calendar years after ``anchor_time``.
+def end_of_period(start_time: datetime, years: int, zone: ZoneInfo) -> datetime:
+    """Return 23:59:59 of the day in ``zone`` that is ``years`` calendar years after ``start_time``.
 
     A period from 29 February ends on 1 March in a year that is not a leap year, so that it is never too short.
 
     Raises ValueError or OverflowError if the period ends after the year 9999.
     """
-    first_day = anchor_time.astimezone(zone).date()
+    first_day = start_time.astimezone(zone).date()
     try:
         last_day = first_day.replace(year=first_day.year + years)
     except ValueError:

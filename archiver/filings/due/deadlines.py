@@ -26,14 +26,14 @@ class Deadline:
     uid: str  # never changes, even if the day moves: calendars and reminders refer to it
     filing: str  # the filing's name
     duty: LazyMessage  # the duty, such as "answer notice 3"
-    due_on: date  # the last day; the earlier candidate of a provisional date
-    party: str  # COMPANY or REGULATOR
+    due_on: date  # the last day; of a provisional deadline, the earliest day that it may turn out to be
+    party: str  # who has the duty: COMPANY or REGULATOR
     basis: str  # STATUTE, POLICY or STATED
-    article: LazyMessage | None  # the article; None without one
+    article: LazyMessage | None  # the article of the statute; None without one
     counted_from: date  # the day from which the period counts
     owner: str  # the role or person in charge; empty if none is recorded
-    is_provisional: bool = False  # True if a year in the period has no published calendar yet
-    latest_due_on: date | None = None  # the later candidate of a provisional date
+    is_provisional: bool = False  # True if the holidays of a year in the period are not published yet
+    latest_due_on: date | None = None  # the latest day that a provisional deadline may turn out to be; else None
     done_on: date | None = None  # the day on which the duty was done; None while it is open
 
     def state(self, today: date) -> str:
@@ -72,7 +72,10 @@ def _filing_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
-    """Yield the deadlines that start and end of the service cause: first submission and deregistration."""
+    """Yield the deadline of the first submission, and that of the deregistration.
+
+    They count from the days on which the service starts and ends.  Without such a day, a deadline is left out.
+    """
     if service_start := filing.sheet_day("service_start"):
         submitted_on = next(
             (record.submitted_on for record in filing.submissions if record.kind in ("first", "subject")), None
@@ -90,7 +93,11 @@ def _service_deadlines(filing: Filing) -> Iterator[Deadline]:
 
 
 def _review_deadlines(filing: Filing) -> Iterator[Deadline]:
-    """Yield the regulator's deadline for a pending filing, and the company's for the next look at the portal."""
+    """Yield the regulator's deadline to decide on a pending filing, and the company's to look at the portal again.
+
+    The first counts from the newest submission that the regulator has to decide on, the second from the newest day
+    on which the state is known.  Without such a day, a deadline is left out.
+    """
     submission = filing.newest_submission("subject", "first", "correction", "change", "deregistration")
     if submission is not None:
         yield _make_deadline(filing, f"review:{submission.tag}", "review", submission.submitted_on)
@@ -121,17 +128,18 @@ def _display_deadline(filing: Filing) -> Iterator[Deadline]:
 def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Deadline]:
     """Yield the deadlines for deciding on a change and, if it is material, for submitting it.
 
-    Both count from the first change.  Once the filing has ended, a change needs no decision any more.
+    Both count from the day of the first change.  An undecided change of a filing that has ended needs no decision
+    any more, and has no deadlines.
     """
-    uid = f"change:{question.number}"
+    change_uid = f"change:{question.number}"
     if filing.state in ENDED_STATES and question.is_material is None:
         return
     yield _make_deadline(
         filing,
-        f"{uid}:decide",
+        f"{change_uid}:decide",
         "change",
         question.first_changed_on,
-        sentence=DUTY_SENTENCES["decide"],
+        duty=DUTY_SENTENCES["decide"],
         done_on=question.decided_on,
     )
     if question.is_material:
@@ -141,31 +149,32 @@ def _change_deadlines(filing: Filing, question: ChangeQuestion) -> Iterator[Dead
             if record.kind == "change" and record.recorded_at > question.asked_at
         ]
         yield _make_deadline(
-            filing, uid, "change", question.first_changed_on, done_on=min(submission_days, default=None)
+            filing, change_uid, "change", question.first_changed_on, done_on=min(submission_days, default=None)
         )
 
 
 def _notice_deadline(filing: Filing, notice: Notice) -> Deadline:
-    """Return the deadline for answering a notice: the day that the notice states, else the time that it states.
+    """Return the deadline for answering a notice.
 
-    A notice that states neither has the period of the rule.
+    It is the day that the notice states.  Without one, it is counted in the working days that the notice states,
+    and without those, in the working days of the rule.
     """
     rule_key = "inspection" if notice.kind == "inspection" else "notice"
-    kind = name_for_code(notice.kind, NOTICE_KIND_NAMES)
-    sentence = DUTY_SENTENCES[rule_key].with_fields(number=notice.number, kind=kind)
+    kind_name = name_for_code(notice.kind, NOTICE_KIND_NAMES)
+    duty = DUTY_SENTENCES[rule_key].with_fields(number=notice.number, kind=kind_name)
     stated_day = None
     if notice.due_on:
         stated_day = CalendarDay(notice.due_on)
     elif notice.working_days:
         stated_day = add_working_days(notice.received_on, notice.working_days)
-    uid = f"notice:{notice.number}"
+    notice_uid = f"notice:{notice.number}"
     return _make_deadline(
         filing,
-        uid,
+        notice_uid,
         rule_key,
         notice.received_on,
         stated_day,
-        sentence=sentence,
+        duty=duty,
         done_on=notice.answered_on,
         owner=notice.owner,
     )
@@ -175,30 +184,30 @@ def _make_deadline(
     filing: Filing,
     uid: str,
     rule_key: str,
-    started: date,
+    counted_from: date,
     stated_day: CalendarDay | None = None,
     *,
-    sentence: LazyMessage | None = None,
+    duty: LazyMessage | None = None,
     done_on: date | None = None,
     owner: str = "",
 ) -> Deadline:
-    """Return a deadline by the rule in force on ``started``, the first day of the period.
+    """Return a deadline by the rule for ``rule_key`` that was in force on ``counted_from``.
 
     ``uid`` is unique in the filing.  ``stated_day`` replaces the day of the rule, even if the rule would give more
-    time.  ``sentence`` replaces the sentence of the rule.  ``done_on`` is None while the duty is open.  An empty
-    ``owner`` stands for the filing's responsible person, if the duty is the company's.
+    time.  ``duty`` replaces the rule's sentence for the duty.  ``done_on`` is None while the duty is open.  If
+    ``owner`` is empty and the duty is the company's, the owner is the filing's responsible person.
     """
-    rule = rule_in_force(rule_key, started)
-    due_day = stated_day or add_working_days(started, rule.working_days)
+    rule = rule_in_force(rule_key, counted_from)
+    due_day = stated_day or add_working_days(counted_from, rule.working_days)
     return Deadline(
         uid=f"{filing.name}:{uid}",
         filing=filing.name,
-        duty=sentence or DUTY_SENTENCES[rule_key],
+        duty=duty or DUTY_SENTENCES[rule_key],
         due_on=due_day.earliest,
         party=rule.party,
         basis=STATED if stated_day else rule.basis,
         article=rule.article,
-        counted_from=started,
+        counted_from=counted_from,
         owner=owner or (str(filing.sheet_fields.get("responsible") or "") if rule.party == COMPANY else ""),
         is_provisional=due_day.is_provisional,
         latest_due_on=due_day.latest,

@@ -1,7 +1,8 @@
 """Decide which reminders are due.  Pure.
 
-A deadline passes through *steps*, such as ``soon:2026-05-01``.  Each step is sent once to each address; all steps
-that are due at an address go into one message.
+A deadline passes through *steps*: early, soon, last, overdue.  A *reminder* is one line about a step; a *message*
+holds all reminders for one address.  The journal records which steps were sent to which address, so that each is
+sent there once.
 """
 
 from __future__ import annotations
@@ -32,25 +33,34 @@ _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """A line of a message.  An item with the same ``uid`` and ``step`` is sent once to each address."""
+    """A line of a message.  A reminder with the same ``uid`` and ``step`` is sent once to each address."""
 
     uid: str  # of the deadline or alert
-    step: str  # name of the step, with the day to which it belongs
+    step: str  # name of the step and the day to which it belongs, such as "soon:2026-05-01"
     text: LazyMessage
 
 
 class _AddressedReminder(NamedTuple):
-    """An item, and who receives it."""
+    """A reminder, and who receives it."""
 
     recipient: str  # a role, or the name of a person
     reminder: Reminder
 
 
 class _ReminderStep(NamedTuple):
-    """A step of a deadline."""
+    """A step of a deadline, and who is reminded at that step."""
 
-    name: str  # empty without a step
+    name: str  # empty while it is too early for a reminder
     roles: tuple[str, ...]  # the roles to remind; empty if nobody has to be reminded
+
+
+class _SentStep(NamedTuple):
+    """A step that was sent to an address."""
+
+    recipient: str
+    address_index: int
+    uid: str  # of the deadline or alert
+    step: str
 
 
 class DisplayAlert(NamedTuple):
@@ -66,7 +76,7 @@ class ReminderMessage:
     """A message to one address of a role or person."""
 
     recipient: str  # the role, or the name of the person
-    address_index: int  # index of the address among those of the role or person
+    address_index: int  # among the addresses of the recipient; the journal calls it ``channel``
     reminders: tuple[Reminder, ...]  # not empty
 
 
@@ -74,37 +84,51 @@ def pending_messages(
     filings: Iterable[Filing],
     events: Iterable[LifeEvent],
     today: date,
-    addresses_by_role: Mapping[str, Sequence[str]],
+    addresses_by_recipient: Mapping[str, Sequence[str]],
 ) -> list[ReminderMessage]:
     """Return the messages to send today, ordered by recipient and address.
 
-    ``events`` are events of the journal; items that they record as sent are left out.  ``addresses_by_role`` has
-    the addresses of roles and persons.  A person or role without an address is replaced by OWNER, except that
-    MANAGER remains MANAGER: without an address for it, the manager gets no messages.
+    ``events`` are events of the journal; reminders that they record as sent are left out.
+    ``addresses_by_recipient`` has the addresses of roles and persons.  The reminders of a person or role without
+    an address go to OWNER.  Only those of MANAGER do not: without an address, the manager gets no messages.
+
+    Sends nothing.
     """
-    sent_steps = {
-        (reminder.recipient, reminder.channel, item["uid"], item["step"])
-        for event in events
-        if event.action == Action.REMINDER
-        for reminder in (ReminderSent.from_details(event.details),)
-        for item in reminder.items
-    }
-    items_by_role: dict[str, list[Reminder]] = defaultdict(list)
-    for recipient, item in _addressed_reminders(list(filings), today):
-        role = recipient if recipient in addresses_by_role or recipient == MANAGER else OWNER
-        if item not in items_by_role[role]:
-            items_by_role[role].append(item)
-    digests = []
-    for role, items in sorted(items_by_role.items()):
-        for channel in range(len(addresses_by_role.get(role, ()))):
-            unsent_items = tuple(item for item in items if (role, channel, item.uid, item.step) not in sent_steps)
-            if unsent_items:
-                digests.append(ReminderMessage(role, channel, unsent_items))
-    return digests
+    sent_steps = _sent_steps(events)
+    reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
+    for intended_recipient, reminder in _addressed_reminders(list(filings), today):
+        has_address = intended_recipient in addresses_by_recipient
+        recipient = intended_recipient if has_address or intended_recipient == MANAGER else OWNER
+        if reminder not in reminders_by_recipient[recipient]:
+            reminders_by_recipient[recipient].append(reminder)
+    messages = []
+    for recipient, reminders in sorted(reminders_by_recipient.items()):
+        for address_index in range(len(addresses_by_recipient.get(recipient, ()))):
+            unsent_reminders = tuple(
+                reminder
+                for reminder in reminders
+                if _SentStep(recipient, address_index, reminder.uid, reminder.step) not in sent_steps
+            )
+            if unsent_reminders:
+                messages.append(ReminderMessage(recipient, address_index, unsent_reminders))
+    return messages
+
+
+def _sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
+    """Return the steps that were sent before, as the journal records them."""
+    sent_steps = set()
+    for event in events:
+        if event.action == Action.REMINDER:
+            sent_message = ReminderSent.from_details(event.details)
+            sent_steps |= {
+                _SentStep(sent_message.recipient, sent_message.channel, item["uid"], item["step"])
+                for item in sent_message.items
+            }
+    return sent_steps
 
 
 def _addressed_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
-    """Yield the items of today's step of every open deadline, then those of every display alert."""
+    """Yield the reminders for today's step of every open deadline, then those for every display alert."""
     for deadline in compute_open_deadlines(filings):
         step = _current_step(deadline, today)
         for role in step.roles:

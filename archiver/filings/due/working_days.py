@@ -43,15 +43,15 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     if (published_day := _find_nth_working_day(start, count, _is_published_workday)) is not None:
         return CalendarDay(published_day)
     guessed_day = _find_nth_working_day(start, count, _is_guessed_workday)
-    weekday_count_day = _find_nth_working_day(start, count, _is_weekday_or_published_workday)
+    unguessed_day = _find_nth_working_day(start, count, _is_weekday_or_published_workday)
     # Both functions have an answer for every day.
     assert guessed_day is not None
-    assert weekday_count_day is not None
+    assert unguessed_day is not None
     # The result may be a holiday: step back to a day on which people work.
-    while not _is_guessed_workday(weekday_count_day):
-        weekday_count_day -= _DAY
+    while not _is_guessed_workday(unguessed_day):
+        unguessed_day -= _DAY
     # Stepping back must not lead to a day before the first working day of the period.
-    earlier_day = max(min(guessed_day, weekday_count_day), _first_working_day(start))
+    earlier_day = max(min(guessed_day, unguessed_day), _first_working_day(start))
     return CalendarDay(earlier_day, is_provisional=True, latest=max(guessed_day, earlier_day))
 
 
@@ -71,16 +71,21 @@ def count_working_days(start: date, end: date) -> int:
     return sum(1 for day in days if _is_guessed_workday(day))
 
 
-def _find_nth_working_day(start: date, count: int, is_workday: Callable[[date], bool | None]) -> date | None:
-    """Return the day ``count`` working days after ``start``, None if ``is_workday`` returns None on the way."""
+def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], bool | None]) -> date | None:
+    """Return the day on which ``count`` working days after ``start`` are complete.
+
+    ``is_counted`` decides which days are working days.  If it returns None for a day on the way, so does this
+    function.
+    """
     day = start
-    while count:
+    remaining_count = count
+    while remaining_count:
         day += _DAY
-        is_counted = is_workday(day)
-        if is_counted is None:
+        is_working_day_or_unknown = is_counted(day)
+        if is_working_day_or_unknown is None:
             return None
-        if is_counted:
-            count -= 1
+        if is_working_day_or_unknown:
+            remaining_count -= 1
     return day
 
 
