@@ -80,9 +80,7 @@ def export_package(
             _write_zip(partial_path, partial_zip_path, target.name)
             os.rename(partial_zip_path, final_path)
         else:
-            if is_there(final_path):
-                final_path.rmdir()
-            os.rename(partial_path, final_path)
+            _replace_empty_folder(final_path, partial_path)
     except OSError as error:
         raise StorageError(
             "The package {target} cannot be written ({reason}). Nothing archived was lost and no half package "
@@ -106,6 +104,13 @@ def _check_target_is_free(final_path: Path, as_zip: bool) -> None:
             "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
             target=final_path,
         )
+
+
+def _replace_empty_folder(final_path: Path, finished_path: Path) -> None:
+    """Move the folder ``finished_path`` to ``final_path``, where an empty folder may be; raises OSError."""
+    if is_there(final_path):
+        final_path.rmdir()
+    os.rename(finished_path, final_path)
 
 
 def note_arguments_for_export(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:

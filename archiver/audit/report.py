@@ -79,7 +79,7 @@ class SubmissionSection:
 
     name: str
     kind: str  # code of a kind of submission
-    versions: list[VersionLine]  # newest first
+    version_lines: list[VersionLine]  # newest first
     expected_materials: list[ExpectedMaterial]
 
 
@@ -241,7 +241,7 @@ class PackageReport:
         return SubmissionSection(
             name=name,
             kind=submission_kind,
-            versions=lines[::-1],
+            version_lines=lines[::-1],
             expected_materials=find_expected(
                 submission_kind, material_paths, self._presentation.expected_materials
             ),
@@ -289,9 +289,9 @@ class PackageReport:
 
 def _format_size(byte_count: int) -> str:
     """Return a size with its unit in decimal steps, such as ``17 B`` or ``4.2 MB``; the largest unit is GB."""
-    shown_amount = float(byte_count)
+    amount = float(byte_count)
     for unit_name in ("B", "KB", "MB", "GB"):
-        if shown_amount < 1000 or unit_name == "GB":
-            return f"{shown_amount:.0f} {unit_name}" if unit_name == "B" else f"{shown_amount:.1f} {unit_name}"
-        shown_amount /= 1000
+        if amount < 1000 or unit_name == "GB":
+            return f"{amount:.0f} {unit_name}" if unit_name == "B" else f"{amount:.1f} {unit_name}"
+        amount /= 1000
     return ""

@@ -106,11 +106,9 @@ def _place_marks(
     """Return the marks of a row with their positions; a hold still in force ends at ``last_time``."""
     mark_by_pixel: dict[tuple[str, int], PlacedMark] = {}
     for mark in marks:
-        left_edge = x_position(mark.time)
-        mark_width = round(x_position(mark.end_time or last_time) - left_edge, 1) if mark.kind == "hold" else 0.0
-        mark_by_pixel.setdefault(
-            (mark.kind, round(left_edge)), PlacedMark(mark.kind, left_edge, mark_width, mark.title)
-        )
+        left_x = x_position(mark.time)
+        mark_width = round(x_position(mark.end_time or last_time) - left_x, 1) if mark.kind == "hold" else 0.0
+        mark_by_pixel.setdefault((mark.kind, round(left_x)), PlacedMark(mark.kind, left_x, mark_width, mark.title))
     return tuple(mark_by_pixel.values())
 
 

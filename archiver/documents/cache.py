@@ -39,13 +39,13 @@ class DocumentCache:
         self._archive_folder = archive_folder
         self._cache_folder = archive_folder / CACHE_FOLDER
 
-    def get(self, sha256: str, kind: str, with_text: bool) -> Document | None:
+    def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
         """Return the document cached for the content ``sha256``; None if there is no entry that can be trusted.
 
-        ``kind`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an entry with
-        the facts alone are cached separately.
+        ``document_type`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an
+        entry with the facts alone are cached separately.
         """
-        entry_path = self._entry_path(sha256, kind, with_text)
+        entry_path = self._entry_path(sha256, document_type, with_text)
         try:
             if not self._is_trusted(entry_path):
                 return None
@@ -117,9 +117,9 @@ class DocumentCache:
                     if entry_path.name.startswith(f"{sha256}."):
                         entry_path.unlink(missing_ok=True)
 
-    def _entry_path(self, sha256: str, kind: str, with_text: bool) -> Path:
-        scope = "text" if with_text else "facts"
-        return self._cache_folder / sha256[:2] / f"{sha256}.{kind}.{scope}.{_FORMAT_VERSION}"
+    def _entry_path(self, sha256: str, document_type: str, with_text: bool) -> Path:
+        content_part = "text" if with_text else "facts"
+        return self._cache_folder / sha256[:2] / f"{sha256}.{document_type}.{content_part}.{_FORMAT_VERSION}"
 
 
 def _certainly_exists(path: Path) -> bool:

@@ -51,41 +51,41 @@ def find_defect(path: str | None, name: bytes) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
-        tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+        first_bytes = os.pread(descriptor, _HEAD_BYTES, 0)
+        last_bytes = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     finally:
         os.close(descriptor)
-    return check_bytes(head, tail, size)
+    return check_bytes(first_bytes, last_bytes, size)
 
 
-def _check_pdf(head: bytes, tail: bytes, size: int) -> str:
+def _check_pdf(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
     """Return the defect of a PDF of ``size`` bytes; empty for none.
 
     Checks its header and end (ISO 32000-1, 7.5.2 and 7.5.5), and the length that a linearized PDF states.
     """
-    if b"%PDF-" not in head[:_PDF_HEADER_BYTES]:
+    if b"%PDF-" not in first_bytes[:_PDF_HEADER_BYTES]:
         return "misnamed"
-    linearized = _LINEARIZED.search(head)
-    if b"%%EOF" not in tail or (linearized and size < int(linearized[1])):
+    linearized = _LINEARIZED.search(first_bytes)
+    if b"%%EOF" not in last_bytes or (linearized and size < int(linearized[1])):
         return "cut"
-    return "encrypted" if b"/Encrypt" in tail or b"/Encrypt" in head else ""
+    return "encrypted" if b"/Encrypt" in last_bytes or b"/Encrypt" in first_bytes else ""
 
 
-def _check_office(head: bytes, tail: bytes, size: int) -> str:
+def _check_office(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
     """Return the defect of an office file of ``size`` bytes; empty for none.
 
     An office file is a zip file (APPNOTE.TXT, 4.3.16) or, if it is encrypted, an OLE file (MS-OFFCRYPTO).
     """
-    if head.startswith(_OLE_HEADER):
-        return "encrypted" if _ENCRYPTED_PACKAGE in head or _ENCRYPTED_PACKAGE in tail else "misnamed"
-    if not head.startswith((b"PK\x03\x04", _ZIP_END)):
+    if first_bytes.startswith(_OLE_HEADER):
+        return "encrypted" if _ENCRYPTED_PACKAGE in first_bytes or _ENCRYPTED_PACKAGE in last_bytes else "misnamed"
+    if not first_bytes.startswith((b"PK\x03\x04", _ZIP_END)):
         return "misnamed"
-    end_record = tail.rfind(_ZIP_END)
-    if end_record < 0 or len(tail) < end_record + _ZIP_END_BYTES:
+    record_offset = last_bytes.rfind(_ZIP_END)
+    if record_offset < 0 or len(last_bytes) < record_offset + _ZIP_END_BYTES:
         return "cut"
     # Two numbers at byte 12 of the record: size and offset of the directory, which lies before the record.
-    directory_size, directory_offset = struct.unpack("<LL", tail[end_record + 12 : end_record + 20])
-    end_offset = size - len(tail) + end_record
+    directory_size, directory_offset = struct.unpack("<LL", last_bytes[record_offset + 12 : record_offset + 20])
+    end_offset = size - len(last_bytes) + record_offset
     is_zip64 = directory_offset == _ZIP64_OFFSET
     return "" if is_zip64 or directory_offset + directory_size <= end_offset else "cut"
 
@@ -96,10 +96,10 @@ def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, 
     They begin with ``header`` and end with ``end_marker``.  Other bytes may follow, because cameras append data.
     """
 
-    def check_picture(head: bytes, tail: bytes, _size: int) -> str:
-        if not head.startswith(header):
+    def check_picture(first_bytes: bytes, last_bytes: bytes, _size: int) -> str:
+        if not first_bytes.startswith(header):
             return "misnamed"
-        return "" if end_marker in tail[len(header) :] else "cut"
+        return "" if end_marker in last_bytes[len(header) :] else "cut"
 
     return check_picture
 

@@ -60,20 +60,20 @@ class DocumentReader:
         Bad content raises nothing: ``Document.problem`` states why it could not be read, and ``Document.kind`` is
         empty for a file that is not a document.  Raises OSError if a document's size cannot be read.
         """
-        kind = detect_document_type(path, filename)
-        if not kind:
+        document_type = detect_document_type(path, filename)
+        if not document_type:
             return Document("")
         cache = self._cache if sha256 else None
-        if cache and (cached_document := cache.get(sha256, kind, with_text)):
+        if cache and (cached_document := cache.get(sha256, document_type, with_text)):
             return cached_document
         if path.stat().st_size > _MAX_DOCUMENT_BYTES:
-            return Document(kind, problem=TOO_LARGE)
-        document = self._extract_in_worker(path, kind, with_text and kind != PICTURE)
+            return Document(document_type, problem=TOO_LARGE)
+        document = self._extract_in_worker(path, document_type, with_text and document_type != PICTURE)
         if cache and document.problem not in _TRANSIENT_PROBLEMS:
             cache.put(sha256, with_text, document, path)
         return document
 
-    def _extract_in_worker(self, path: Path, kind: str, with_text: bool) -> Document:
+    def _extract_in_worker(self, path: Path, document_type: str, with_text: bool) -> Document:
         """Have the worker read a document; return it, or a document with a problem.
 
         Kills a worker that reached a limit or sent something else than a document, so that the next document gets
@@ -83,19 +83,19 @@ class DocumentReader:
             self._worker.start()
         except WorkerDied:
             # For example, the user's limit of processes is reached.
-            return Document(kind, problem=NO_READER)
-        request = [name_to_text(os.fsencode(path)), kind, with_text]
+            return Document(document_type, problem=NO_READER)
+        request = [name_to_text(os.fsencode(path)), document_type, with_text]
         try:
             document = self._worker.call(request, Document.from_json, _ANSWER_TIMEOUT_SECONDS)
         except WorkerHung:
             # ``call`` has killed the worker already.
-            return Document(kind, problem=TOO_SLOW)
+            return Document(document_type, problem=TOO_SLOW)
         except WorkerProblem:
             # The kernel killed the worker at one of its limits, or the answer was not a document.
-            document = Document(kind, problem=TOO_HEAVY)
+            document = Document(document_type, problem=TOO_HEAVY)
         if document.problem == TOO_HEAVY:
             self._worker.kill()
-        return replace(document, kind=kind)
+        return replace(document, kind=document_type)
 
 
 def compare_lines(old_document: Document, new_document: Document, max_lines: int = 200) -> list[str]:

@@ -63,7 +63,7 @@ class RecordContext:
         Raises Busy and StorageError as :meth:`Archive.writing` does.
         """
         evidence_file = self.evidence_file
-        attachments = {evidence_file.journal_name(EVIDENCE): evidence_file.stream} if evidence_file else {}
+        attachments = {evidence_file.attachment_name(EVIDENCE): evidence_file.stream} if evidence_file else {}
         with self.archive.writing(self.lock_timeout) as writer:
             yield lambda filing_name, details: writer.append(Draft(filing_name, details, attachments))
 

@@ -58,7 +58,7 @@ def record_submission(
         manifest = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
         submission_details = _submission_details(archive, version, facts, submission_tag, manifest)
         tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
-        attachments = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
+        attachments = {} if receipt is None else {receipt.attachment_name(RECEIPT): receipt.stream}
         draft = Draft(submission_tag, submission_details, attachments)
         return writer.append(draft, (submission_tag, version.commit, tag_message))
 
@@ -134,8 +134,8 @@ def _submission_details(
 ) -> VersionSubmitted:
     """Return the details of the VersionSubmitted event.
 
-    They include the latest version of the filing's common materials, the files that lie directly in its folder,
-    because every submission includes those.
+    They name the latest version of the filing's common materials, which every submission includes.  Those are the
+    files that lie directly in the filing's folder.
     """
     common_submission = Submission(version.submission.filing, COMMON)
     is_common = version.submission == common_submission

@@ -15,7 +15,7 @@ from archiver.filings.register_codes import ENDED_STATES, PENDING_STATES
 
 #: The states of a deadline.
 DONE, LATE, OVERDUE, TODAY, SOON, OPEN = "done", "done late", "overdue", "due today", "due soon", "open"
-#: Working days before a deadline from which it is due soon.  The second reminder is sent at the same time.
+#: A deadline is due soon from this number of working days before it.  The second reminder is sent then too.
 _SOON_DAYS = 3
 
 

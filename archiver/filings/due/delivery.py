@@ -15,6 +15,7 @@ from pathlib import Path
 from archiver.errors import ConfigError
 from archiver.filings.due.reminders import MANAGER, OWNER
 
+#: The settings and the environment call an address a target.
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 

@@ -40,15 +40,15 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     """
     if count <= 0 or start.year > _LAST_YEAR:
         return CalendarDay(start)
-    if (published_day := _find_nth_working_day(start, count, _is_published_workday)) is not None:
+    if (published_day := _find_nth_working_day(start, count, _is_published_working_day)) is not None:
         return CalendarDay(published_day)
-    guessed_day = _find_nth_working_day(start, count, _is_guessed_workday)
-    unguessed_day = _find_nth_working_day(start, count, _is_weekday_or_published_workday)
+    guessed_day = _find_nth_working_day(start, count, _is_guessed_working_day)
+    unguessed_day = _find_nth_working_day(start, count, _is_weekday_or_published_working_day)
     # Both functions have an answer for every day.
     assert guessed_day is not None
     assert unguessed_day is not None
     # The result may be a holiday: step back to a day on which people work.
-    while not _is_guessed_workday(unguessed_day):
+    while not _is_guessed_working_day(unguessed_day):
         unguessed_day -= _DAY
     # Stepping back must not lead to a day before the first working day of the period.
     earlier_day = max(min(guessed_day, unguessed_day), _first_working_day(start))
@@ -57,7 +57,7 @@ def add_working_days(start: date, count: int) -> CalendarDay:
 
 def is_working_day(day: date) -> bool:
     """Return True if ``day`` is a working day.  In a year without a published calendar, the result is a guess."""
-    return _is_guessed_workday(day)
+    return _is_guessed_working_day(day)
 
 
 def count_working_days(start: date, end: date) -> int:
@@ -68,7 +68,7 @@ def count_working_days(start: date, end: date) -> int:
     if end < start:
         return -count_working_days(end, start)
     days = (start + _DAY * offset for offset in range(1, (end - start).days + 1))
-    return sum(1 for day in days if _is_guessed_workday(day))
+    return sum(1 for day in days if _is_guessed_working_day(day))
 
 
 def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], bool | None]) -> date | None:
@@ -81,10 +81,10 @@ def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], 
     remaining_count = count
     while remaining_count:
         day += _DAY
-        is_working_day_or_unknown = is_counted(day)
-        if is_working_day_or_unknown is None:
+        day_counts = is_counted(day)
+        if day_counts is None:
             return None
-        if is_working_day_or_unknown:
+        if day_counts:
             remaining_count -= 1
     return day
 
@@ -92,13 +92,13 @@ def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], 
 def _first_working_day(start: date) -> date:
     """Return the first working day after ``start``, guessed in a year without a published calendar."""
     day = start + _DAY
-    while not _is_guessed_workday(day):
+    while not _is_guessed_working_day(day):
         day += _DAY
     return day
 
 
 @cache
-def _is_published_workday(day: date) -> bool | None:
+def _is_published_working_day(day: date) -> bool | None:
     """Return whether ``day`` is a working day by the published calendar, None in a year without one."""
     import chinese_calendar
 
@@ -110,18 +110,18 @@ def _is_published_workday(day: date) -> bool | None:
 
 
 @cache
-def _is_guessed_workday(day: date) -> bool:
+def _is_guessed_working_day(day: date) -> bool:
     """Return True for a working day by the published calendar, else for a weekday without a guessed holiday."""
-    is_published_workday = _is_published_workday(day)
-    if is_published_workday is not None:
-        return is_published_workday
+    is_published_working_day = _is_published_working_day(day)
+    if is_published_working_day is not None:
+        return is_published_working_day
     return day.weekday() < _SATURDAY and day not in _holidays(day.year)
 
 
-def _is_weekday_or_published_workday(day: date) -> bool:
+def _is_weekday_or_published_working_day(day: date) -> bool:
     """Return True for a working day by the published calendar, else for any weekday."""
-    is_published_workday = _is_published_workday(day)
-    return day.weekday() < _SATURDAY if is_published_workday is None else is_published_workday
+    is_published_working_day = _is_published_working_day(day)
+    return day.weekday() < _SATURDAY if is_published_working_day is None else is_published_working_day
 
 
 @cache
