@@ -73,7 +73,7 @@ class Material:
     size: int
     #: Modification time in nanoseconds since 1970.
     mtime_ns: int
-    #: Damage that the capture noticed, a key of :data:`archiver.documents.integrity.NOTES`. Empty: none.
+    #: Damage that the capture noticed, a key of :data:`archiver.documents.integrity.DEFECTS`. Empty: none.
     health: str = field(compare=False, default="")
 
 

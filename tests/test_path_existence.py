@@ -184,9 +184,9 @@ def test_what_cannot_be_listed_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "ab").symlink_to("ab")
     with pytest.raises(OSError, match="symbolic links"):
-        DocumentCache(tmp_path).drop(["ab" * 32])
-    DocumentCache(tmp_path).drop(["cd" * 32])
-    DocumentCache(tmp_path / "none").drop(["ab" * 32])
+        DocumentCache(tmp_path).remove_entries(["ab" * 32])
+    DocumentCache(tmp_path).remove_entries(["cd" * 32])
+    DocumentCache(tmp_path / "none").remove_entries(["ab" * 32])
     with pytest.raises(OSError, match="symbolic links"):
         package._write_zip(tmp_path / "documents", tmp_path / "documents.zip", "documents")
 

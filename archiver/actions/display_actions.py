@@ -13,9 +13,9 @@ from archiver.actions.filing_actions import make_record_context
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, UsageError
-from archiver.filings.fetch import LARGEST_BYTES, PageUnreachable, fetch_page
-from archiver.filings.public_display import check_page
-from archiver.filings.register import Filing, register
+from archiver.filings.fetch import MAX_PAGE_BYTES, PageUnreachable, fetch_page
+from archiver.filings.public_display import check_display_page
+from archiver.filings.register import Filing, filings_from_events
 from archiver.store import names
 from archiver.store.events.attached_files import EVIDENCE
 from archiver.store.events.filing_events import DisplayChecked
@@ -73,10 +73,10 @@ def check_due_displays(context: ActionContext) -> None:
     journalled; earlier results stay journalled.
     """
     today = clock.today(context.config.zone)
-    for filing in register(context.archive.index.life()).values():
+    for filing in filings_from_events(context.archive.index.life()).values():
         if filing.state != "filed" or not filing.number:
             continue
-        last_check_days = {check.source: check.on for check in filing.displays}
+        last_check_days = {check.source: check.checked_on for check in filing.display_checks}
         for page_address in _page_addresses(context, filing.name):
             last_check_day = last_check_days.get(page_address)
             if last_check_day is None or (today - last_check_day).days >= context.config.desk.display_check_days:
@@ -93,16 +93,16 @@ def _page_addresses(context: ActionContext, filing_name: str) -> tuple[str, ...]
 def _check_saved_page(context: ActionContext, filing: Filing, page_name: str) -> dict[str, Any]:
     """Check the attached page, journal the result, and return it.
 
-    Raises UsageError if the page exceeds ``LARGEST_BYTES``, the limit for fetched pages.
+    Raises UsageError if the page exceeds ``MAX_PAGE_BYTES``, the limit for fetched pages.
     """
     assert context.attachment is not None
     # One byte more than allowed shows that the page is too large.
-    page_bytes = context.attachment.read(LARGEST_BYTES + 1)
-    if len(page_bytes) > LARGEST_BYTES:
+    page_bytes = context.attachment.read(MAX_PAGE_BYTES + 1)
+    if len(page_bytes) > MAX_PAGE_BYTES:
         raise UsageError(
             "{page} is larger than {size} MB. Nothing was recorded. Save the page without its pictures.",
             page=page_name,
-            size=LARGEST_BYTES >> 20,
+            size=MAX_PAGE_BYTES >> 20,
         )
     display_name = names.text(os.fsencode(os.path.basename(page_name)))
     return _journal_page_check(context, filing, display_name, page_bytes, None)
@@ -117,7 +117,7 @@ def _check_fetched_page(context: ActionContext, filing: Filing, page_address: st
         page = fetch_page(page_address, allow_private=context.config.desk.allow_private_addresses)
     except PageUnreachable as error:
         return _journal_page_check(context, filing, page_address, b"", error.reason)
-    return _journal_page_check(context, filing, page_address, page.data, None)
+    return _journal_page_check(context, filing, page_address, page.body, None)
 
 
 def _journal_page_check(
@@ -128,15 +128,20 @@ def _journal_page_check(
     ``page_source`` is the address of the page, or the name of the saved file. ``problem`` is the reason why the
     page could not be fetched; ``page_bytes`` is empty then, and no evidence is attached.
     """
-    page_findings = check_page(filing, page_bytes)
+    page_findings = check_display_page(filing, page_bytes)
     details = DisplayChecked(
         checked_on=clock.today(context.config.zone),
         source=page_source,
-        number_found=page_findings.number,
-        link_found=page_findings.link,
+        number_found=page_findings.number_found,
+        link_found=page_findings.link_found,
         problem=str(problem) if problem else "",
     )
     attachments = {} if problem else {f"{EVIDENCE}.html": io.BytesIO(page_bytes)}
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(filing.name, details, attachments))
-    return {"source": page_source, "number": page_findings.number, "link": page_findings.link, "problem": problem}
+    return {
+        "source": page_source,
+        "number": page_findings.number_found,
+        "link": page_findings.link_found,
+        "problem": problem,
+    }

@@ -18,7 +18,7 @@ from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import RetentionRefused
 from archiver.model import Version
 from archiver.retention import disposal
-from archiver.retention.policy import Decision
+from archiver.retention.policy import RetentionDecision
 from archiver.store.resolve import find_version
 from archiver.verify.disposals import UNFINISHED
 from archiver.verify.whole_archive import verify
@@ -63,15 +63,15 @@ def plan_disposal(context: ActionContext, request: PlanDisposal) -> dict[str, An
     plan_id, selection = disposal.journal_plan(archive, versions, context.disposal_rules, context.lock_timeout)
     return {
         "plan": plan_id,
-        "going": [_describe_disposable(version, decision) for version, decision in selection.disposable],
-        "staying": [_describe_retained(version, decision) for version, decision in selection.retained],
+        "going": [_describe_disposable(version, decision) for version, decision in selection.disposable_decisions],
+        "staying": [_describe_retained(version, decision) for version, decision in selection.retained_decisions],
         "objects": len(selection.object_sizes),
         "bytes": sum(selection.object_sizes.values()),
         "shared_objects": selection.shared_count,
     }
 
 
-def _describe_disposable(version: Version, decision: Decision) -> dict[str, Any]:
+def _describe_disposable(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Return the member of ``going`` for a version that the plan deletes."""
     return {
         "tag": version.tag,
@@ -81,7 +81,7 @@ def _describe_disposable(version: Version, decision: Decision) -> dict[str, Any]
     }
 
 
-def _describe_retained(version: Version, decision: Decision) -> dict[str, Any]:
+def _describe_retained(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Return the member of ``staying`` for a version that the plan does not delete.
 
     ``open`` are the conditions without a date that keep the version, such as a hold; ``conditions`` is the clause
@@ -90,9 +90,9 @@ def _describe_retained(version: Version, decision: Decision) -> dict[str, Any]:
     return {
         "tag": version.tag,
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(condition) for condition in decision.open],
-        "open_codes": [condition.code for condition in decision.open],
-        "conditions": decision.conditions,
+        "open": [str(condition) for condition in decision.open_conditions],
+        "open_codes": [condition.code for condition in decision.open_conditions],
+        "conditions": decision.conditions_clause,
     }
 
 

@@ -16,7 +16,7 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import UsageError
 from archiver.filings import end_of_filing, records
-from archiver.filings.register import register
+from archiver.filings.register import filings_from_events
 from archiver.store import names
 from archiver.store.resolve import find_filing, find_submission
 
@@ -187,7 +187,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     archive = context.archive
     notice = records.find_notice(archive, request.notice_number)
     submission = find_submission(archive, request.submission_name)
-    filing = register(archive.index.life(notice.filing))[notice.filing]
+    filing = filings_from_events(archive.index.life(notice.filing))[notice.filing]
     # A submission to the regulator has a tag such as FILING/SUBMISSION/submitted-2.
     submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submission_records:

@@ -16,8 +16,8 @@ from archiver.actions.registry import action
 from archiver.actions.request_fields import Request
 from archiver.errors import LazyMessage, UsageError
 from archiver.filings.due import delivery
-from archiver.filings.due.reminders import ReminderDigest, pending_digests
-from archiver.filings.register import register
+from archiver.filings.due.reminders import ReminderMessage, pending_messages
+from archiver.filings.register import filings_from_events
 from archiver.store.events.filing_events import ReminderSent
 from archiver.store.writer import Draft
 
@@ -35,7 +35,7 @@ class PendingReminders(NamedTuple):
 
     #: Addresses in apprise's form by role or person. They hold secrets: never print or journal them.
     addresses_by_role: dict[str, list[str]]
-    reminders: list[ReminderDigest]
+    reminders: list[ReminderMessage]
 
 
 def pending_reminders(context: ActionContext) -> PendingReminders:
@@ -43,11 +43,11 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
 
     Raises ConfigError if the file with the addresses cannot be used.
     """
-    addresses_by_role = delivery.load_targets(context.config.desk.reminder_addresses_file, os.environ)
+    addresses_by_role = delivery.load_addresses(context.config.desk.reminder_addresses_file, os.environ)
     filing_events = context.archive.index.life()
-    filings = register(filing_events).values()
+    filings = filings_from_events(filing_events).values()
     today = clock.today(context.config.zone)
-    reminders = pending_digests(filings, filing_events, today, addresses_by_role)
+    reminders = pending_messages(filings, filing_events, today, addresses_by_role)
     return PendingReminders(addresses_by_role, reminders)
 
 
@@ -73,20 +73,22 @@ def send_reminders(context: ActionContext, _: SendReminders) -> dict[str, Any]:
         title = translate(
             LazyMessage.define(
                 "archiver: {count} matters need you", singular="archiver: {count} matter needs you"
-            ).with_fields(count=len(reminder.items))
+            ).with_fields(count=len(reminder.reminders))
         )
-        reminder_text = "\n".join(translate(item.line) for item in reminder.items)
-        if delivery.send_message(addresses_by_role[reminder.role][reminder.channel], title, reminder_text):
+        reminder_text = "\n".join(translate(item.text) for item in reminder.reminders)
+        if delivery.send_message(
+            addresses_by_role[reminder.recipient][reminder.address_index], title, reminder_text
+        ):
             _record_reminder(context, reminder)
-            sent_item_count += len(reminder.items)
+            sent_item_count += len(reminder.reminders)
         else:
-            failed_recipients.append(f"{reminder.role} ({reminder.channel + 1})")
+            failed_recipients.append(f"{reminder.recipient} ({reminder.address_index + 1})")
     return {"sent": sent_item_count, "failed": failed_recipients}
 
 
-def _record_reminder(context: ActionContext, reminder: ReminderDigest) -> None:
+def _record_reminder(context: ActionContext, reminder: ReminderMessage) -> None:
     """Journal a reminder that was sent, so that its items are not sent to this address again."""
-    sent_items = [{"uid": item.uid, "step": item.step} for item in reminder.items]
-    details = ReminderSent(recipient=reminder.role, channel=reminder.channel, items=sent_items)
+    sent_items = [{"uid": item.uid, "step": item.step} for item in reminder.reminders]
+    details = ReminderSent(recipient=reminder.recipient, channel=reminder.address_index, items=sent_items)
     with context.archive.writing(context.lock_timeout) as writer:
         writer.append(Draft(_REMINDERS, details))

@@ -12,10 +12,10 @@ from archiver.actions.context import ActionContext
 from archiver.actions.registry import action
 from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import LazyMessage, NotFoundError, UsageError
-from archiver.filings.submissions import SubmissionFacts, check_complete, submit
+from archiver.filings.submissions import SubmissionFacts, check_version_complete, record_submission
 from archiver.intake.capture_now import capture_now, check_submission_readable, find_changed_paths
 from archiver.model import Submission, Version
-from archiver.retention.policy import decide
+from archiver.retention.policy import decide_retention
 from archiver.store import names
 from archiver.store.resolve import find_submission, find_version
 
@@ -61,7 +61,7 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     submission = find_submission(archive, request.submission_name)
     exception_reason = (request.exception_reason or "").strip() or None
     version = _choose_version(context, request, submission, exception_reason)
-    event = submit(
+    event = record_submission(
         archive,
         version,
         SubmissionFacts(
@@ -78,12 +78,12 @@ def submit_version(context: ActionContext, request: SubmitVersion) -> dict[str, 
     )
     checkpoint_problem = try_make_checkpoint(context)
     submitted_version = find_version(archive, version.tag)
-    retention = decide(submitted_version, context.disposal_rules.policy, archive.compliance_time())
+    retention = decide_retention(submitted_version, context.disposal_rules.policy, archive.compliance_time())
     return {
         "tag": submitted_version.tag,
         "submitted": event.object,
         "keep_until": retention.keep_until.date().isoformat(),
-        "conditions": retention.conditions,
+        "conditions": retention.conditions_clause,
         "problem": checkpoint_problem,
     }
 
@@ -99,12 +99,12 @@ def _choose_version(
     archive = context.archive
     if request.version_number is None:
         version = _capture_newest_version(context, submission)
-        check_complete(archive, version)
+        check_version_complete(archive, version)
         return version
     version = find_version(archive, submission.tag(request.version_number))
     if exception_reason is None:
         check_submission_readable(archive, context.config, submission)
-        check_complete(archive, version)
+        check_version_complete(archive, version)
     return version
 
 

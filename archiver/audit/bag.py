@@ -46,11 +46,11 @@ class BagWriter:
         Returns before the copy is made: :meth:`finish_copies` waits for all copies.
         """
         bag_path = f"data/{payload_name}"
-        self._copy_pool.add(bag_path, source_path, self._path_on_disk(bag_path), size, self._algorithms)
+        self._copy_pool.queue_copy(bag_path, source_path, self._path_on_disk(bag_path), size, self._algorithms)
 
     def finish_copies(self) -> None:
         """Wait for all copies of :meth:`copy_payload`; raises the OSError of the first copy that failed."""
-        for finished_copy in self._copy_pool.finish(self._algorithms):
+        for finished_copy in self._copy_pool.finish_copies(self._algorithms):
             self._expected_sizes[finished_copy.name] = finished_copy.file.size
             self._payload_digests[finished_copy.name] = finished_copy.file.digests
 
@@ -59,7 +59,7 @@ class BagWriter:
         bag_path = f"data/{payload_name}"
         self._payload_digests[bag_path] = self._write_file(bag_path, chunks)
 
-    def adopt_payload(self, payload_name: str) -> None:
+    def add_written_payload(self, payload_name: str) -> None:
         """Add ``data/<payload_name>`` to the manifests, after the caller wrote it to :meth:`payload_path`."""
         bag_path = f"data/{payload_name}"
         running_digests = self._new_digests()

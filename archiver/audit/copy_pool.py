@@ -24,8 +24,8 @@ class _PendingCopy(NamedTuple):
     """A copy to be made.  ``size`` is the first field because a batch is sorted by size."""
 
     size: int
-    name: str
-    source: str
+    name: str  # as given to CopyPool.queue_copy
+    source: str  # paths of files
     target: str
 
 
@@ -37,7 +37,7 @@ class _StartedBatch(NamedTuple):
 
 
 class FinishedCopy(NamedTuple):
-    """A copy that was made, under the name given to :meth:`CopyPool.add`."""
+    """A copy that was made, under the name given to :meth:`CopyPool.queue_copy`."""
 
     name: str
     file: CopiedFile
@@ -46,8 +46,8 @@ class FinishedCopy(NamedTuple):
 class CopyPool:
     """Makes the copies of one package.
 
-    Call :meth:`add` for each file, then :meth:`finish` once.  The owner ends all threads and processes with
-    :meth:`close`.
+    Call :meth:`queue_copy` for each file, then :meth:`finish_copies` once.  The owner ends all threads and
+    processes with :meth:`close`.
     """
 
     def __init__(self) -> None:
@@ -69,13 +69,15 @@ class CopyPool:
         self._thread_pool.shutdown(cancel_futures=True)
         self._worker_pool.close()
 
-    def add(self, name: str, source: str, target: str, size: int, algorithms: Sequence[str]) -> None:
-        """Queue a copy of the file ``source``, of ``size`` bytes, to the new file ``target``.
+    def queue_copy(
+        self, copy_name: str, source_path: str, target_path: str, size: int, algorithms: Sequence[str]
+    ) -> None:
+        """Queue a copy of the file ``source_path``, of ``size`` bytes, to the new file ``target_path``.
 
-        The bytes are hashed with ``algorithms``, names of :mod:`hashlib`.  :meth:`finish` returns the copy under
-        ``name``.
+        The bytes are hashed with ``algorithms``, names of :mod:`hashlib`.  :meth:`finish_copies` yields the copy
+        under ``copy_name``.
         """
-        self._unsent_copies.append(_PendingCopy(size, name, source, target))
+        self._unsent_copies.append(_PendingCopy(size, copy_name, source_path, target_path))
         self._unsent_bytes += size
         if len(self._unsent_copies) >= _BATCH_FILES or self._unsent_bytes >= _BATCH_BYTES:
             self._start_batch(algorithms)
@@ -95,7 +97,8 @@ class CopyPool:
         path_pairs = [CopyPaths(copy.source, copy.target) for copy in copies]
 
         def decode_reply(reply: Any) -> list[CopiedFile | CopyFailure]:
-            return [decode_outcome(value) for _, value in zip(path_pairs, reply, strict=True)]
+            # Raises ValueError if the process answered with too few outcomes, or too many.
+            return [decode_outcome(encoded) for _, encoded in zip(path_pairs, reply, strict=True)]
 
         timeout_seconds = _BATCH_SECONDS + sum(copy.size for copy in copies) / _SLOWEST_BYTES_PER_SECOND
         try:
@@ -107,11 +110,11 @@ class CopyPool:
                     os.unlink(paths.target)
             return copy_files(path_pairs, algorithms, Copier())
 
-    def finish(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
-        """Yield each copy when it is made, batch by batch.  Nothing may be added afterwards.
+    def finish_copies(self, algorithms: Sequence[str]) -> Iterator[FinishedCopy]:
+        """Send the last batch, then yield each copy when it is made.  No copy may be queued afterwards.
 
-        ``algorithms`` must be those of :meth:`add`.  Raises OSError, with the reason and the file, for the first
-        copy that failed.
+        ``algorithms`` must be those of :meth:`queue_copy`.  Raises OSError, with the reason and the file, for the
+        first copy that failed.
         """
         self._start_batch(algorithms)
         for batch in self._started_batches:

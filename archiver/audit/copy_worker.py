@@ -62,13 +62,13 @@ def copy_files(
                 target_file = open_targets.enter_context(open(target, "xb", buffering=0))
                 outcomes.append(_copy_file(source, target_file, algorithms, copier))
             except OSError as error:
-                outcomes.append(_failure_of(error, source))
+                outcomes.append(_failure_from_error(error, source))
         try:
             copier.wait()
         except OSError as error:
             # It is unknown which file could not be written. The caller gives up at any failure, so the last
             # outcome stands for all of them.
-            outcomes[-1] = _failure_of(error, target)
+            outcomes[-1] = _failure_from_error(error, target)
     return outcomes
 
 
@@ -90,9 +90,9 @@ def _copy_file(source: str, target: FileIO, algorithms: Sequence[str], copier: C
     )
 
 
-def _failure_of(error: OSError, file: str) -> CopyFailure:
-    """Return the failure for ``error``; ``file`` is the path to name if the error names none."""
-    return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or file))
+def _failure_from_error(error: OSError, default_path: str) -> CopyFailure:
+    """Return the failure for ``error``; ``default_path`` is the path to name if the error names none."""
+    return CopyFailure(error.errno or EIO, error.strerror or str(error), str(error.filename or default_path))
 
 
 def encode_outcome(outcome: CopiedFile | CopyFailure) -> list[object]:
@@ -100,12 +100,12 @@ def encode_outcome(outcome: CopiedFile | CopyFailure) -> list[object]:
     return [isinstance(outcome, CopiedFile), *outcome]
 
 
-def decode_outcome(value: Any) -> CopiedFile | CopyFailure:
+def decode_outcome(encoded_outcome: Any) -> CopiedFile | CopyFailure:
     """Return the outcome that :func:`encode_outcome` encoded.
 
-    Raises TypeError, ValueError or AttributeError if ``value`` is not an outcome.
+    Raises TypeError, ValueError or AttributeError if ``encoded_outcome`` is not an outcome.
     """
-    is_copied, *outcome_fields = value
+    is_copied, *outcome_fields = encoded_outcome
     if is_copied:
         size, digests = outcome_fields
         return CopiedFile(index(size), {algorithm: expect_text(digest) for algorithm, digest in digests.items()})

@@ -16,7 +16,7 @@ from archiver.store.sensitive import matching_pattern
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """The choice made on the command line.
+    """The versions to put into a package, as chosen on the command line.
 
     A version is selected if it satisfies every field.  An empty field restricts nothing.
     """
@@ -28,14 +28,15 @@ class ExportSelection:
     captured_until: str = ""
     omitted_patterns: Sequence[str] = ()  # patterns of materials to list without their content
     sensitive_patterns: Sequence[str] = ()  # the same, but from the configuration file
-    expand: bool = False  # True: each version has all of its files; False: a filing has each content once
+    #: True: the folder of each version has all of its files.  False: a filing has each content only once.
+    repeats_content: bool = False  # ``expand`` on the command line and in ``export.json``
 
     @property
     def includes_every_filing(self) -> bool:
         """True if the choice names no filings, submissions or kinds; it may still restrict the time of capture."""
         return not (self.filings or self.submissions or self.kinds)
 
-    def versions(self, archive: Archive) -> list[Version]:
+    def select_versions(self, archive: Archive) -> list[Version]:
         """Return the selected versions, oldest first.  Raises NotFoundError if there are none."""
         selected_versions = [version for version in reversed(archive.index.versions()) if self._includes(version)]
         if not selected_versions:
@@ -76,7 +77,7 @@ class ExportSelection:
             "until": self.captured_until,
             "without": list(self.omitted_patterns),
             "sensitive": list(self.sensitive_patterns),
-            "expand": self.expand,
+            "expand": self.repeats_content,
         }
 
 

@@ -54,7 +54,7 @@ def _submission_marks(version_lines: Sequence[VersionLine]) -> list[TimelineMark
 def _filing_marks(filing: Filing, events: Sequence[Event]) -> list[TimelineMark]:
     """Return the marks of a filing: its notices and ends, and the checkpoints and tokens of the whole archive."""
     notice_marks = [
-        TimelineMark("notice", _noon_in_china(notice.received), f"{notice.kind} {notice.document}")
+        TimelineMark("notice", _noon_in_china(notice.received_on), f"{notice.kind} {notice.document_number}")
         for notice in filing.notices
     ]
     end_marks = [

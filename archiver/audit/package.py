@@ -20,7 +20,7 @@ from archiver.documents.cache import DocumentCache
 from archiver.documents.reader import DocumentReader
 from archiver.errors import StorageError, UsageError
 from archiver.path_existence import is_folder, is_there
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.evidence_events import PackageExported
@@ -41,7 +41,7 @@ def export_package(
     copy_pool: CopyPool,
     selection: ExportSelection,
     target: Path,
-    policy: Policy,
+    policy: RetentionPolicy,
     export_json: Mapping[str, Any],
     presentation: Presentation,
     *,
@@ -61,8 +61,8 @@ def export_package(
     """
     target = Path(os.path.abspath(target))
     final_path = target.with_name(f"{target.name}.zip") if as_zip else target
-    _check_is_free(final_path, as_zip)
-    versions = selection.versions(archive)
+    _check_target_is_free(final_path, as_zip)
+    versions = selection.select_versions(archive)
     # Most objects that exist by now, such as modules, live until the process ends. This exempts them from garbage
     # collection, which would otherwise walk through all of them again and again.
     gc.freeze()
@@ -80,9 +80,7 @@ def export_package(
             _write_zip(partial_path, partial_zip_path, target.name)
             os.rename(partial_zip_path, final_path)
         else:
-            if is_there(final_path):
-                final_path.rmdir()
-            os.rename(partial_path, final_path)
+            _replace_empty_folder(final_path, partial_path)
     except OSError as error:
         raise StorageError(
             "The package {target} cannot be written ({reason}). Nothing archived was lost and no half package "
@@ -94,16 +92,25 @@ def export_package(
         copy_pool.close()
         shutil.rmtree(partial_path, ignore_errors=True)
         partial_zip_path.unlink(missing_ok=True)
-    return WrittenPackage(final_path, len(versions), package_writer.counts.files, package_writer.counts.bytes)
+    return WrittenPackage(
+        final_path, len(versions), package_writer.counts.content_count, package_writer.counts.content_bytes
+    )
 
 
-def _check_is_free(final_path: Path, as_zip: bool) -> None:
+def _check_target_is_free(final_path: Path, as_zip: bool) -> None:
     """Raise UsageError if ``final_path`` exists; an empty folder is accepted unless ``as_zip``."""
     if is_there(final_path) and (as_zip or not is_folder(final_path) or any(final_path.iterdir())):
         raise UsageError(
             "{target} is already there. Nothing was written. Name a new or empty folder with --to.",
             target=final_path,
         )
+
+
+def _replace_empty_folder(final_path: Path, finished_path: Path) -> None:
+    """Move the folder ``finished_path`` to ``final_path``, where an empty folder may be; raises OSError."""
+    if is_there(final_path):
+        final_path.rmdir()
+    os.rename(finished_path, final_path)
 
 
 def note_arguments_for_export(written_package: WrittenPackage, export_json: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,13 +92,13 @@ class PackageJournal:
         self._bag_writer.add_payload("allowed_signers", [self._archive.signers()])
         return events
 
-    def _event_lines(self, on_event: Callable[[Event], object]) -> Iterator[bytes]:
-        """Yield the lines of ``journal.jsonl``, oldest first, and call ``on_event`` with each event.
+    def _event_lines(self, handle_event: Callable[[Event], object]) -> Iterator[bytes]:
+        """Yield the lines of ``journal.jsonl``, oldest first, and call ``handle_event`` with each event.
 
         The SHA-256 of a line is ``prev`` of the next event.
         """
         for event, line in self._archive.journal.lines_since(None):
-            on_event(event)
+            handle_event(event)
             # An unreadable event may contain line breaks. Its bytes go into a file of its own, named by this line.
             is_readable = event.action != UNREADABLE
             yield line if is_readable else canonical({"seq": event.seq, "unreadable": event.sha256})

@@ -20,12 +20,12 @@ from archiver.audit.package_journal import PackageJournal, WrittenReceipt
 from archiver.audit.portable import PortableNames
 from archiver.audit.report_model import ExportCounts, MaterialLine, Presentation, VersionLine
 from archiver.audit.shown_documents import ShownDocuments
-from archiver.documents.integrity import NOTES
+from archiver.documents.integrity import DEFECTS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage, StorageError
 from archiver.intake.snapshot import SkippedPath, Snapshot
 from archiver.model import Event, Material, Version
-from archiver.retention.policy import Policy, decide
+from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.git.repository import JOURNAL
@@ -36,9 +36,9 @@ _RESOURCES = ("verify.py", "verify.bat", "README.txt")
 
 
 class _ContentKey(NamedTuple):
-    """What the versions that share one copy of a content have in common."""
+    """A content, and the filing or version that has one copy of it in the package."""
 
-    owner: str  # the name of a filing; with "expand", the tag of a version
+    owner: str  # the name of a filing; the tag of a version if the selection repeats contents
     sha256: str
 
 
@@ -50,7 +50,7 @@ class PackageWriter:
         archive: Archive,
         bag_writer: BagWriter,
         selection: ExportSelection,
-        policy: Policy,
+        policy: RetentionPolicy,
         presentation: Presentation,
         document_reader: DocumentReader,
     ) -> None:
@@ -68,15 +68,15 @@ class PackageWriter:
         self._shown_documents = ShownDocuments(archive.content, document_reader)
         #: Path in the package of each content, with ``data/``.
         self._content_paths: dict[_ContentKey, str] = {}
-        #: Name of each copied payload, without ``data/`` -> a material with the content.
+        #: Name of each copied content, without ``data/`` -> a material with the content.
         self._copied_materials: dict[str, Material] = {}
-        self.counts = ExportCounts(outcomes=self._shown_documents.outcome_counts)
+        self.counts = ExportCounts(reading_outcomes=self._shown_documents.outcome_counts)
 
     def start_copies(self, versions: list[Version]) -> None:
         """Begin to copy the contents of ``versions``, oldest first; :meth:`write` waits for the copies."""
         for version in versions:
             for material in self._archive.index.materials(version.submission, version.number):
-                self._assign_place(version, material)
+                self._start_first_copy(version, material)
 
     def write(self, versions: list[Version], export_json: Mapping[str, Any]) -> None:
         """Write everything except the contents, wait for the copies, and finish the bag.
@@ -86,12 +86,12 @@ class PackageWriter:
         Raises StorageError if content is missing or damaged, OSError if the disk cannot take the package.
         """
         retention_time = self._retention_time()
-        listed_tags = _tags_to_list(versions)
+        listed_tags = _listed_tags(versions)
         version_lines = [
             self._write_version(version, version.tag in listed_tags, retention_time) for version in versions
         ]
         journal = PackageJournal(
-            self._archive, self._bag_writer, self._selection, self._portable_names, self.counts.papers
+            self._archive, self._bag_writer, self._selection, self._portable_names, self.counts.paper_paths
         )
         events = journal.write({str(version.submission) for version in versions})
         submitted_tags = {record.tag for version in versions for record in version.submitted}
@@ -104,11 +104,9 @@ class PackageWriter:
         self._add_json("names.json", {portable: names.text(original) for portable, original in replaced_names})
         report_page = self._render_report(version_lines, events, coverage_record)
         self._bag_writer.add_tag_file("report.html", report_page.encode("utf-8"))
-        for resource_name in _RESOURCES:
-            resource_bytes = resources.files("archiver.audit").joinpath("resources", resource_name).read_bytes()
-            self._bag_writer.add_tag_file(resource_name, resource_bytes)
+        self._add_resources()
         self._bag_writer.add_tag_file("export.json", canonical(dict(export_json)))
-        self._check_copies()
+        self._finish_and_check_copies()
         self._finish_bag(len(versions), events[-1])
 
     def _retention_time(self) -> datetime:
@@ -135,6 +133,11 @@ class PackageWriter:
     def _add_json(self, payload_name: str, document: Any) -> None:
         self._bag_writer.add_payload(payload_name, [canonical(document)])
 
+    def _add_resources(self) -> None:
+        resource_folder = resources.files("archiver.audit").joinpath("resources")
+        for resource_name in _RESOURCES:
+            self._bag_writer.add_tag_file(resource_name, resource_folder.joinpath(resource_name).read_bytes())
+
     def _finish_bag(self, version_count: int, newest_event: Event) -> None:
         """Finish the bag, whose identifier and date are those of the newest event."""
         self._bag_writer.finish(
@@ -156,7 +159,7 @@ class PackageWriter:
         The report describes materials only if ``is_listed``.  Retention is decided as of ``retention_time``.
         """
         material_lines = [
-            self._material_line(version, material, is_listed)
+            self._describe_material(version, material, is_listed)
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
@@ -166,8 +169,8 @@ class PackageWriter:
                     "sha256": line.sha256,
                     "size": line.size,
                     "mtime_ns": line.mtime_ns,
-                    "file": line.file,
-                    "why": str(line.why) if line.why else None,
+                    "file": line.content_path,
+                    "why": str(line.omission_reason) if line.omission_reason else None,
                 }
             )
             for line in material_lines
@@ -175,7 +178,7 @@ class PackageWriter:
         self._bag_writer.add_payload(self._list_name(version), [list_bytes])
         return VersionLine(
             version,
-            decide(version, self._policy, retention_time),
+            decide_retention(version, self._policy, retention_time),
             material_lines if is_listed else [],
             f"data/{self._list_name(version)}",
         )
@@ -187,7 +190,7 @@ class PackageWriter:
     def _version_entry(self, version: Version, receipt_by_tag: Mapping[str, WrittenReceipt]) -> dict[str, Any]:
         """Return the entry of a version in ``versions.json``, which the verifier reads.
 
-        ``receipt_by_tag`` has a value for the signed tag of every submission to the regulator.
+        ``receipt_by_tag`` must have a value for the signed tag of every submission of the version.
         """
         return {
             "tag": version.tag,
@@ -208,7 +211,7 @@ class PackageWriter:
             ],
         }
 
-    def _material_line(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
+    def _describe_material(self, version: Version, material: Material, is_listed: bool) -> MaterialLine:
         """Return a material as the package lists it; its document is read only if ``is_listed``."""
         path = names.text(material.path)
         if material.sha256 is None:
@@ -222,8 +225,8 @@ class PackageWriter:
             material.size,
             material.mtime_ns,
             self._content_paths[self._content_key(version, material.sha256)],
-            health=NOTES.get(material.health),
-            document=self._shown_documents.describe(material) if is_listed else None,
+            defect=DEFECTS.get(material.health),
+            document=self._shown_documents.describe_document(material) if is_listed else None,
         )
 
     def _omission_reason(self, version: Version, material: Material) -> LazyMessage | None:
@@ -236,14 +239,14 @@ class PackageWriter:
         return self._selection.omission_reason(material.path)
 
     def _content_key(self, version: Version, sha256: str) -> _ContentKey:
-        owner = version.tag if self._selection.expand else version.submission.filing
+        owner = version.tag if self._selection.repeats_content else version.submission.filing
         return _ContentKey(owner, sha256)
 
-    def _assign_place(self, version: Version, material: Material) -> None:
-        """Begin to copy a content to its first place in the package.
+    def _start_first_copy(self, version: Version, material: Material) -> None:
+        """Begin to copy a content into the package, unless a copy of it was begun before.
 
-        Does nothing for an empty folder, a content that is left out, and a content that has a place already: the
-        lists of later versions refer to the first place.
+        Does nothing for an empty folder, and for a content that is left out.  The lists of all versions refer to
+        the first copy.
         """
         if material.sha256 is None:
             return
@@ -265,10 +268,10 @@ class PackageWriter:
             content_path = os.fspath(self._archive.content.path(sha256))
             self._bag_writer.copy_payload(payload_name, content_path, material.size)
         self._copied_materials[payload_name] = material
-        self.counts.files += 1
-        self.counts.bytes += material.size
+        self.counts.content_count += 1
+        self.counts.content_bytes += material.size
 
-    def _check_copies(self) -> None:
+    def _finish_and_check_copies(self) -> None:
         """Wait for the copies, and compare their digests with those in the journal.
 
         Raises StorageError for a content that is missing or differs, OSError for any other copy that failed.
@@ -280,13 +283,13 @@ class PackageWriter:
             missing_sha256 = os.path.basename(error.filename or "")
             for material in self._copied_materials.values():
                 if material.sha256 == missing_sha256:
-                    raise self._content_problem(material) from None
+                    raise self._content_error(material) from None
             raise
         for payload_name, material in self._copied_materials.items():
             if self._bag_writer.payload_sha256(payload_name) != material.sha256:
-                raise self._content_problem(material)
+                raise self._content_error(material)
 
-    def _content_problem(self, material: Material) -> StorageError:
+    def _content_error(self, material: Material) -> StorageError:
         """Return the error for a material whose content is missing or damaged."""
         return StorageError(
             "The archived content of {path} is missing or damaged, so no package was written. Nothing else "
@@ -311,7 +314,7 @@ class PackageWriter:
         bundle_path = self._bag_writer.payload_path("repository/archive.bundle")
         bundle_path.parent.mkdir(parents=True, exist_ok=True)
         self._archive.repository.bundle(bundle_path, sorted(bundled_refs))
-        self._bag_writer.adopt_payload("repository/archive.bundle")
+        self._bag_writer.add_written_payload("repository/archive.bundle")
 
     def _coverage_record(self) -> dict[str, Any]:
         """Return the content of ``coverage.json``: the paths that are not archived, and when that was determined.
@@ -322,16 +325,16 @@ class PackageWriter:
         try:
             return {
                 "compared_at": snapshot.meta("last_scan") or None,
-                "not_archived": [self._path_entry(skipped_path) for skipped_path in snapshot.skipped()],
+                "not_archived": [self._skipped_path_entry(skipped_path) for skipped_path in snapshot.skipped()],
                 "pending": [
-                    {**self._path_entry(pending_path), "since": pending_since}
+                    {**self._skipped_path_entry(pending_path), "since": pending_since}
                     for pending_path, pending_since in snapshot.pending_entries()
                 ],
             }
         finally:
             snapshot.close()
 
-    def _path_entry(self, skipped_path: SkippedPath) -> dict[str, str]:
+    def _skipped_path_entry(self, skipped_path: SkippedPath) -> dict[str, str]:
         """Return a path that is not archived, with the reason in English and in Chinese."""
         reason = skipped_path.reason
         return {
@@ -341,7 +344,7 @@ class PackageWriter:
         }
 
 
-def _tags_to_list(versions: list[Version]) -> set[str]:
+def _listed_tags(versions: list[Version]) -> set[str]:
     """Return the tags of the versions whose materials the report lists.
 
     These are the submitted versions and the newest version of each submission.  ``versions`` are oldest first.

@@ -43,7 +43,7 @@ class PortableNames:
         portable_path = _join_names([_portable_name(name) for name in original.split(b"/")], original)
         if self._original_by_folded.setdefault(_fold_name(portable_path), original) != original:
             # Another original was given this path first.
-            portable_path = _mark_stem(portable_path, original)
+            portable_path = _insert_digest(portable_path, original)
             self._original_by_folded[_fold_name(portable_path)] = original
         if portable_path.encode("utf-8") != original:
             self.original_by_portable[portable_path] = original
@@ -78,7 +78,7 @@ def _join_names(names: list[str], original: bytes) -> str:
     whole_path = "/".join(names)
     if len(names) <= _MAX_FOLDERS and len(whole_path.encode("utf-8")) <= _MAX_PATH_BYTES:
         return whole_path
-    marked_name = _mark_stem(names[-1], original)
+    marked_name = _insert_digest(names[-1], original)
     remaining_bytes = _MAX_PATH_BYTES - len(marked_name.encode("utf-8"))
     kept_folders = []
     for name in names[: _MAX_FOLDERS - 1]:
@@ -89,8 +89,8 @@ def _join_names(names: list[str], original: bytes) -> str:
     return "/".join([*kept_folders, marked_name])
 
 
-def _mark_stem(path: str, original: bytes) -> str:
-    """Insert a digest of ``original`` before the suffix of a path; append it to a path without a suffix."""
+def _insert_digest(path: str, original: bytes) -> str:
+    """Return ``path`` with a digest of ``original`` before its suffix, or at its end if it has no suffix."""
     stem, dot, suffix = path.rpartition(".")
     mark = _digest_mark(original)
     return f"{stem}{mark}.{suffix}" if dot and "/" not in suffix else path + mark

@@ -17,13 +17,13 @@ from archiver.documents.document import PROBLEMS
 from archiver.documents.reader import DocumentReader
 from archiver.errors import LazyMessage
 from archiver.filings import code_names
-from archiver.filings.due.deadlines import Deadline, deadlines
+from archiver.filings.due.deadlines import Deadline, compute_deadlines
 from archiver.filings.expected_materials import ExpectedMaterial, find_expected
-from archiver.filings.register import Filing, register
+from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
-from archiver.filings.version_differences import TextChange, compare_versions, text_changes
+from archiver.filings.version_differences import TextChange, compare_texts, compare_versions
 from archiver.model import Change, Event, Version
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.event_kinds import ACTIONS, Action
@@ -79,16 +79,16 @@ class SubmissionSection:
 
     name: str
     kind: str  # code of a kind of submission
-    versions: list[VersionLine]  # newest first
-    expected: list[ExpectedMaterial]
+    version_lines: list[VersionLine]  # newest first
+    expected_materials: list[ExpectedMaterial]
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionDifference:
     """The changes between two consecutive submissions to the regulator."""
 
-    old: str  # signed tags of the two submissions
-    new: str
+    old_tag: str  # signed tags of the two submissions
+    new_tag: str
     changes: list[Change]  # at most _MAX_CHANGES, by path
     omitted_count: int  # the number of further changes
     text_changes: list[TextChange]  # at most _MAX_TEXT_CHANGES
@@ -100,8 +100,8 @@ class FilingSection:
 
     name: str
     is_live: bool  # the filing has not ended
-    sheet: Filing  # what was recorded about the filing
-    dues: list[Deadline]
+    filing: Filing  # what was recorded about the filing
+    deadlines: list[Deadline]
     submissions: list[SubmissionSection]  # by name
     differences: list[SubmissionDifference]  # in the order of recording
     timeline: Timeline
@@ -113,7 +113,7 @@ class PackageReport:
     def __init__(
         self,
         archive: Archive,
-        policy: Policy,
+        policy: RetentionPolicy,
         presentation: Presentation,
         omission_reason: OmissionReason,
         document_reader: DocumentReader,
@@ -151,7 +151,7 @@ class PackageReport:
             lang=self._presentation.opening_language,
             archive=archive_index.archive_id,
             head=newest_event,
-            zone=self._policy.zones[0].key,
+            zone=self._policy.time_zones[0].key,
             policy=self._policy,
             filings=self._filing_sections(version_lines, events),
             lines=version_lines,
@@ -170,9 +170,9 @@ class PackageReport:
             width=PICTURE_WIDTH,
             label=LABEL_WIDTH,
             row=ROW_HEIGHT,
-            words=code_names,
+            code_names=code_names,
             document_problems=PROBLEMS,
-            today=clock.parse(newest_event.at).astimezone(self._policy.zones[0]).date(),
+            today=clock.parse(newest_event.at).astimezone(self._policy.time_zones[0]).date(),
         )
         return page
 
@@ -180,7 +180,7 @@ class PackageReport:
         """Return the template with its filters."""
         from archiver.templating import template
 
-        zone = self._policy.zones[0]
+        zone = self._policy.time_zones[0]
         return template(
             "archiver.audit",
             "report.html.j2",
@@ -189,14 +189,14 @@ class PackageReport:
             shown=lambda raw: names.screen(names.text(raw)),
             size=_format_size,
             chinese=self._presentation.to_chinese,
-            called=code_names.word_for,
+            called=code_names.name_for_code,
         )
 
     def _filing_sections(
         self, version_lines: Sequence[VersionLine], events: Sequence[Event]
     ) -> list[FilingSection]:
         """Return the sections of all filings with a version in the package, by name."""
-        filing_by_name = register(self._archive.index.life())
+        filing_by_name = filings_from_events(self._archive.index.life())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for line in version_lines:
             submission = line.version.submission
@@ -218,8 +218,8 @@ class PackageReport:
         return FilingSection(
             name=filing.name,
             is_live=any(lines[-1].version.live for lines in lines_by_submission.values()),
-            sheet=filing,
-            dues=deadlines([filing]),
+            filing=filing,
+            deadlines=compute_deadlines([filing]),
             submissions=[
                 self._submission_section(name, lines) for name, lines in sorted(lines_by_submission.items())
             ],
@@ -241,8 +241,10 @@ class PackageReport:
         return SubmissionSection(
             name=name,
             kind=submission_kind,
-            versions=lines[::-1],
-            expected=find_expected(submission_kind, material_paths, self._presentation.expected_materials),
+            version_lines=lines[::-1],
+            expected_materials=find_expected(
+                submission_kind, material_paths, self._presentation.expected_materials
+            ),
         )
 
     def _compare_submissions(self, versions: Sequence[Version]) -> list[SubmissionDifference]:
@@ -260,8 +262,8 @@ class PackageReport:
             changes = compare_versions(self._archive.index, old_version, new_version)
             differences.append(
                 SubmissionDifference(
-                    old=old_record.tag,
-                    new=new_record.tag,
+                    old_tag=old_record.tag,
+                    new_tag=new_record.tag,
                     changes=changes[:_MAX_CHANGES],
                     omitted_count=max(0, len(changes) - _MAX_CHANGES),
                     text_changes=self._text_changes(old_version, new_version, changes),
@@ -279,7 +281,7 @@ class PackageReport:
         if old_version.disposed or new_version.disposed:
             return []
         shown_changes = [change for change in changes if not self._omission_reason(change.path)]
-        comparisons = text_changes(
+        comparisons = compare_texts(
             self._archive.index, self._archive.content, self._document_reader, old_version, shown_changes
         )
         return list(islice(comparisons, _MAX_TEXT_CHANGES))
@@ -287,9 +289,9 @@ class PackageReport:
 
 def _format_size(byte_count: int) -> str:
     """Return a size with its unit in decimal steps, such as ``17 B`` or ``4.2 MB``; the largest unit is GB."""
-    shown_amount = float(byte_count)
+    amount = float(byte_count)
     for unit_name in ("B", "KB", "MB", "GB"):
-        if shown_amount < 1000 or unit_name == "GB":
-            return f"{shown_amount:.0f} {unit_name}" if unit_name == "B" else f"{shown_amount:.1f} {unit_name}"
-        shown_amount /= 1000
+        if amount < 1000 or unit_name == "GB":
+            return f"{amount:.0f} {unit_name}" if unit_name == "B" else f"{amount:.1f} {unit_name}"
+        amount /= 1000
     return ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from archiver.documents.document import Document
 from archiver.errors import LazyMessage
 from archiver.model import Version
-from archiver.retention.policy import Decision
+from archiver.retention.policy import RetentionDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class MaterialLine:
     sha256: str | None  # None for an empty folder
     size: int  # in bytes
     mtime_ns: int
-    file: str | None  # the content's path in the package; None if the package does not hold the content
-    why: LazyMessage | None = None  # why the package does not hold the content; None for an empty folder too
-    health: LazyMessage | None = None  # the damage noted at capture, such as a truncated PDF
+    content_path: str | None  # the content's path in the package; None if the package does not hold the content
+    #: Why the package does not hold the content; None if it does, and for an empty folder.
+    omission_reason: LazyMessage | None = None
+    defect: LazyMessage | None = None  # the defect found at capture, such as a PDF cut short
     document: Document | None = None  # None if the report does not list the version's materials
 
 
@@ -40,17 +41,17 @@ class VersionLine:
     """A version, as the report shows it."""
 
     version: Version
-    decision: Decision  # on its retention
+    decision: RetentionDecision  # on its retention
     materials: list[MaterialLine]  # empty if the report does not list the version's materials
-    list_file: str  # the path in the package of the list of all materials
+    list_path: str  # the path in the package of the list of all materials
 
 
 @dataclass(slots=True)
 class ExportCounts:
-    """Counts made while the package was written."""
+    """Counts and paths collected while the package is written."""
 
-    files: int = 0  # contents in the package, and their bytes
-    bytes: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
+    content_count: int = 0  # contents in the package
+    content_bytes: int = 0  # their size in all
+    reading_outcomes: Counter[str] = field(default_factory=Counter)  # as ShownDocuments.outcome_counts
     #: Number of an event -> path in the package of its notice, screenshot or page.
-    papers: dict[int, str] = field(default_factory=dict)
+    paper_paths: dict[int, str] = field(default_factory=dict)

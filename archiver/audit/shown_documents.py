@@ -17,11 +17,11 @@ from archiver.store.content.objects import ContentStore
 _MAX_THUMBNAILS = 300
 #: The outcome of a document that could be read. The other outcomes are the codes of
 #: :data:`archiver.documents.document.PROBLEMS`.
-READ = "read"
+READ_OUTCOME = "read"
 
 
 class ShownDocuments:
-    """Opens each content once, and counts the outcomes."""
+    """Reads the documents that a report shows, each content once, and counts the outcomes."""
 
     def __init__(self, content: ContentStore, document_reader: DocumentReader) -> None:
         """Open contents of ``content`` with ``document_reader``, which the caller closes."""
@@ -29,10 +29,10 @@ class ShownDocuments:
         self._document_reader = document_reader
         self._document_by_sha256: dict[str, Document] = {}
         self._thumbnail_count = 0
-        #: READ or a code of PROBLEMS -> number of documents; contents that are not documents do not count.
+        #: READ_OUTCOME or a code of PROBLEMS -> number of documents; contents that are not documents do not count.
         self.outcome_counts: Counter[str] = Counter()
 
-    def describe(self, material: Material) -> Document:
+    def describe_document(self, material: Material) -> Document:
         """Return the facts of a material's document, without its text.
 
         ``kind`` is empty if the material is not a document.  Bad content raises nothing: ``problem`` states why it
@@ -42,17 +42,21 @@ class ShownDocuments:
         """
         sha256 = material.sha256 or ""
         if sha256 not in self._document_by_sha256:
-            document = self._open(sha256, names.text(material.path)) if material.size else Document("")
+            document = self._read_document(sha256, names.text(material.path)) if material.size else Document("")
             self._document_by_sha256[sha256] = document
         return self._document_by_sha256[sha256]
 
-    def _open(self, sha256: str, filename: str) -> Document:
-        """Read a stored content known as ``filename``, and count the outcome."""
+    def _read_document(self, sha256: str, filename: str) -> Document:
+        """Read the document in a stored content whose material is named ``filename``, and count the outcome.
+
+        Nothing is read if the name shows that it is no document.  After _MAX_THUMBNAILS pictures, the thumbnail is
+        left out.
+        """
         if not may_be_document(filename):
             return Document("")
         document = self._document_reader.read(self._content.path(sha256), filename, sha256, with_text=False)
         if document.kind:
-            self.outcome_counts[document.problem or READ] += 1
+            self.outcome_counts[document.problem or READ_OUTCOME] += 1
         if document.thumbnail:
             self._thumbnail_count += 1
         return document if self._thumbnail_count <= _MAX_THUMBNAILS else replace(document, thumbnail="")

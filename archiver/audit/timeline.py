@@ -23,9 +23,9 @@ class TimelineMark:
     """An event in the life of a filing, or a hold with its duration."""
 
     kind: str  # also a part of its class in the style sheet; only a "hold" has a duration
-    at: datetime
+    time: datetime
     title: str  # shown when a reader points at the mark
-    until: datetime | None = None  # the end of a hold; None if the hold is still in force
+    end_time: datetime | None = None  # the end of a hold; None if the hold is still in force
 
 
 class MarkRow(NamedTuple):
@@ -76,7 +76,7 @@ def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Tim
     The picture begins before the first mark.  It ends after ``newest_time``, or after the last mark if that is
     later. If several marks of one kind fall on the same pixel of a row, only the first of them is drawn.
     """
-    mark_times = [mark.at for _, marks in mark_rows for mark in marks]
+    mark_times = [mark.time for _, marks in mark_rows for mark in marks]
     first_time = min(mark_times, default=newest_time)
     last_time = max([newest_time, *mark_times])
     # At least one day is shown, so that a single mark does not cause a division by zero.
@@ -84,40 +84,38 @@ def lay_out_timeline(mark_rows: Sequence[MarkRow], newest_time: datetime) -> Tim
     first_time -= shown_duration * _MARGIN_SHARE
     shown_duration *= 1 + 2 * _MARGIN_SHARE
 
-    def x_of(time: datetime) -> float:
+    def x_position(time: datetime) -> float:
         return round(
             LABEL_WIDTH + (PICTURE_WIDTH - LABEL_WIDTH - _RIGHT_MARGIN) * ((time - first_time) / shown_duration), 1
         )
 
     rows = tuple(
-        TimelineRow(label, _TICKS_HEIGHT + ROW_HEIGHT * number, _place_marks(marks, x_of, last_time))
+        TimelineRow(label, _TICKS_HEIGHT + ROW_HEIGHT * number, _place_marks(marks, x_position, last_time))
         for number, (label, marks) in enumerate(mark_rows)
     )
     ticks = tuple(
-        Tick(x_of(tick_time.at), tick_time.label)
+        Tick(x_position(tick_time.time), tick_time.label)
         for tick_time in _choose_tick_times(first_time, first_time + shown_duration)
     )
     return Timeline(rows, ticks, _TICKS_HEIGHT + ROW_HEIGHT * len(rows) + _BOTTOM_MARGIN)
 
 
 def _place_marks(
-    marks: Sequence[TimelineMark], x_of: Callable[[datetime], float], last_time: datetime
+    marks: Sequence[TimelineMark], x_position: Callable[[datetime], float], last_time: datetime
 ) -> tuple[PlacedMark, ...]:
     """Return the marks of a row with their positions; a hold still in force ends at ``last_time``."""
     mark_by_pixel: dict[tuple[str, int], PlacedMark] = {}
     for mark in marks:
-        left_edge = x_of(mark.at)
-        mark_width = round(x_of(mark.until or last_time) - left_edge, 1) if mark.kind == "hold" else 0.0
-        mark_by_pixel.setdefault(
-            (mark.kind, round(left_edge)), PlacedMark(mark.kind, left_edge, mark_width, mark.title)
-        )
+        left_x = x_position(mark.time)
+        mark_width = round(x_position(mark.end_time or last_time) - left_x, 1) if mark.kind == "hold" else 0.0
+        mark_by_pixel.setdefault((mark.kind, round(left_x)), PlacedMark(mark.kind, left_x, mark_width, mark.title))
     return tuple(mark_by_pixel.values())
 
 
 class _TickTime(NamedTuple):
     """A tick before its position is known."""
 
-    at: datetime
+    time: datetime
     label: str
 
 

@@ -89,7 +89,7 @@ def audit_command(
         from archiver.audit import package
         from archiver.audit.export_selection import ExportSelection, export_record
         from archiver.audit.report_model import Presentation
-        from archiver.filings.expected_materials import EXPECTED
+        from archiver.filings.expected_materials import EXPECTED_MATERIALS
         from archiver.restore import restoration
         from archiver.store.names import typed
         from archiver.store.resolve import find_filing, find_submission
@@ -106,7 +106,7 @@ def audit_command(
             captured_until=clock.stamp(session.parse_time(until)) if until else "",
             omitted_patterns=omitted_patterns,
             sensitive_patterns=() if with_sensitive else session.config.sensitive,
-            expand=expand,
+            repeats_content=expand,
         )
         export_details = export_record(archive, export_selection, recipient, reason)
         retention_policy = session.retention_policy(archive)
@@ -121,7 +121,9 @@ def audit_command(
             sm3=session.config.sm3,
             sign_journal=lambda: _sign_newest_event(session, archive),
             presentation=Presentation(
-                session.typed_language or "zh", Console("zh").translate, {**EXPECTED, **session.config.expected}
+                session.typed_language or "zh",
+                Console("zh").translate,
+                {**EXPECTED_MATERIALS, **session.config.expected},
             ),
         )
     _print_and_journal(session, written_package, export_details)

@@ -33,17 +33,17 @@ change_command = command_group("Changes of what was filed, and whether they are 
 @click.option("--all", "includes_decided", is_flag=True, help="Those that were decided too.")
 def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> None:
     """List the changes of each filing in the order in which they were recorded."""
-    from archiver.filings.due.deadlines import deadlines
-    from archiver.filings.register import register
+    from archiver.filings.due.deadlines import compute_deadlines
+    from archiver.filings.register import filings_from_events
 
     archive = session.open_archive()
-    filing_by_name = register(archive.index.life())
-    deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    filing_by_name = filings_from_events(archive.index.life())
+    deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     change_documents = [
         _change_as_json(change, deadline_by_uid.get(f"{change.filing}:change:{change.number}:decide"))
         for filing in filing_by_name.values()
-        for change in filing.questions
-        if includes_decided or change.material is None
+        for change in filing.change_questions
+        if includes_decided or change.is_material is None
     ]
     for change_document in change_documents:
         if change_document["material"] is None:
@@ -68,15 +68,15 @@ def _change_as_json(change: ChangeQuestion, decision_deadline: Deadline | None) 
         "number": change.number,
         "filing": change.filing,
         "since": change.last_submission,
-        "first": change.first.isoformat(),
-        "kinds": list(change.kinds),
-        "materials": list(change.materials),
-        "signal": change.signal or None,
-        "due": None if decision_deadline is None else decision_deadline.on.isoformat(),
-        "material": change.material,
+        "first": change.first_changed_on.isoformat(),
+        "kinds": list(change.change_kinds),
+        "materials": list(change.changed_materials),
+        "signal": change.releases or None,
+        "due": None if decision_deadline is None else decision_deadline.due_on.isoformat(),
+        "material": change.is_material,
         "reason": change.reason or None,
         "decided_on": change.decided_on.isoformat() if change.decided_on else None,
-        "by": change.by or None,
+        "by": change.decided_by or None,
     }
 
 
@@ -89,19 +89,21 @@ def _add_later_changes(change_document: dict[str, Any], archive: Archive, filing
 
     all_changes = detect_change(archive, filing, config)
     if all_changes is not None:
-        change_document["materials"] = list(all_changes.materials)
-        change_document["kinds"] = sorted({*change_document["kinds"], *all_changes.kinds})
+        change_document["materials"] = list(all_changes.changed_materials)
+        change_document["kinds"] = sorted({*change_document["kinds"], *all_changes.change_kinds})
 
 
 def _print_change(console: Console, change_document: dict[str, Any]) -> None:
     """Print a document of :func:`_change_as_json` for people, with at most ``_MAX_MATERIALS`` paths."""
-    from archiver.filings.code_names import CHANGE_KINDS, word_for
+    from archiver.filings.code_names import CHANGE_KIND_NAMES, name_for_code
 
     console.info(
         "Change {number} of {filing}, since {since}: first on {first}, to be decided by {due}",
         **{key: change_document[key] for key in ("number", "filing", "since", "first", "due")},
     )
-    kind_names = ", ".join(console.translate(word_for(kind, CHANGE_KINDS)) for kind in change_document["kinds"])
+    kind_names = ", ".join(
+        console.translate(name_for_code(kind, CHANGE_KIND_NAMES)) for kind in change_document["kinds"]
+    )
     if kind_names:
         console.info("  About: {kinds}", kinds=kind_names)
     if change_document["signal"]:

@@ -46,16 +46,16 @@ def deadlines_command(
     from datetime import timedelta
 
     from archiver import clock
-    from archiver.filings.due.deadlines import deadlines, open_deadlines
-    from archiver.filings.register import register
+    from archiver.filings.due.deadlines import compute_deadlines, compute_open_deadlines
+    from archiver.filings.register import filings_from_events
 
     archive = session.open_archive()
-    filings = register(archive.index.life()).values()
+    filings = filings_from_events(archive.index.life()).values()
     today = clock.today(session.config.zone)
-    shown_deadlines = deadlines(filings) if includes_done else open_deadlines(filings)
+    shown_deadlines = compute_deadlines(filings) if includes_done else compute_open_deadlines(filings)
     if within_days is not None:
         shown_deadlines = [
-            deadline for deadline in shown_deadlines if deadline.on <= today + timedelta(days=within_days)
+            deadline for deadline in shown_deadlines if deadline.due_on <= today + timedelta(days=within_days)
         ]
     console = session.console
     if calendar_file is not None:
@@ -93,18 +93,18 @@ def _deadline_as_json(deadline: Deadline, today: date) -> dict[str, Any]:
     return {
         "uid": deadline.uid,
         "filing": deadline.filing,
-        "what": str(deadline.what),
-        "code": deadline.what.code,
-        "due": deadline.on.isoformat(),
+        "what": str(deadline.duty),
+        "code": deadline.duty.code,
+        "due": deadline.due_on.isoformat(),
         "state": deadline.state(today),
-        "provisional": deadline.provisional,
-        "latest": deadline.latest.isoformat() if deadline.latest else None,
-        "who": deadline.who,
+        "provisional": deadline.is_provisional,
+        "latest": deadline.latest_due_on.isoformat() if deadline.latest_due_on else None,
+        "who": deadline.party,
         "basis": deadline.basis,
-        "source": str(deadline.source or ""),
-        "started": deadline.started.isoformat(),
+        "source": str(deadline.article or ""),
+        "started": deadline.counted_from.isoformat(),
         "owner": deadline.owner or None,
-        "done": deadline.done.isoformat() if deadline.done else None,
+        "done": deadline.done_on.isoformat() if deadline.done_on else None,
     }
 
 
@@ -113,16 +113,16 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
 
     A question mark after the day means that the day is provisional; a last line explains it.
     """
-    from archiver.filings.code_names import DEADLINE_STATES, GROUNDS, PARTIES, word_for
+    from archiver.filings.code_names import BASIS_NAMES, DEADLINE_STATE_NAMES, PARTY_NAMES, name_for_code
 
     deadline_rows = [
         (
-            deadline.on.isoformat() + ("?" if deadline.provisional else ""),
-            console.translate(word_for(deadline.state(today), DEADLINE_STATES)),
+            deadline.due_on.isoformat() + ("?" if deadline.is_provisional else ""),
+            console.translate(name_for_code(deadline.state(today), DEADLINE_STATE_NAMES)),
             deadline.filing,
-            console.translate(deadline.what),
-            deadline.owner or console.translate(word_for(deadline.who, PARTIES)),
-            console.translate(word_for(deadline.basis, GROUNDS)),
+            console.translate(deadline.duty),
+            deadline.owner or console.translate(name_for_code(deadline.party, PARTY_NAMES)),
+            console.translate(name_for_code(deadline.basis, BASIS_NAMES)),
         )
         for deadline in shown_deadlines
     ]
@@ -137,5 +137,5 @@ def _print_deadlines(console: Console, shown_deadlines: Sequence[Deadline], toda
         ),
         deadline_rows,
     )
-    if any(deadline.provisional for deadline in shown_deadlines):
+    if any(deadline.is_provisional for deadline in shown_deadlines):
         console.info("? provisional: the holidays of that year are not published yet; the earlier date is shown.")

@@ -89,11 +89,11 @@ def _print_text_changes(
     """
     from archiver.documents.cache import DocumentCache
     from archiver.documents.reader import DocumentReader
-    from archiver.filings.version_differences import text_changes
+    from archiver.filings.version_differences import compare_texts
     from archiver.store.names import text
 
     with DocumentReader(DocumentCache(archive.root)) as reader:
-        for text_change in text_changes(archive.index, archive.content, reader, old_version, changes):
+        for text_change in compare_texts(archive.index, archive.content, reader, old_version, changes):
             console.print_line("")
             console.print_line(text(text_change.change.path))
             if text_change.problem:

@@ -47,15 +47,15 @@ def _explanation_as_json(tag: str, explanation: RetentionExplanation) -> dict[st
     decision = explanation.decision
     return {
         "tag": tag,
-        "disposable": decision.disposable,
+        "disposable": decision.is_disposable,
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(condition) for condition in decision.open],
-        "open_codes": [condition.code for condition in decision.open],
+        "open": [str(condition) for condition in decision.open_conditions],
+        "open_codes": [condition.code for condition in decision.open_conditions],
         "reasons": [
             {
                 "rule": reason.rule,
                 "profile": reason.profile,
-                "anchor": reason.anchor,
+                "anchor": reason.counted_from,
                 "keep_until": reason.keep_until.isoformat(),
                 "basis": str(reason.basis),
                 "basis_code": reason.basis.code,
@@ -70,21 +70,21 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
 
     ``shown_name`` is the version's tag, with the material's path after a colon if the user asked about a material.
     """
-    from archiver.retention.policy import RULES
+    from archiver.retention.policy import RULE_NAMES
 
     console, decision = session.console, explanation.decision
     console.info(
         "{tag}: not before {until}{open}",
         tag=shown_name,
         until=decision.keep_until.date(),
-        open=decision.conditions,
+        open=decision.conditions_clause,
     )
     for reason in decision.reasons:
         console.info(
             "  {rule} on {anchor}: kept until the end of {until} ({profile})",
             profile=reason.profile,
-            rule=RULES[reason.rule],
-            anchor=session.format_time(reason.anchor),
+            rule=RULE_NAMES[reason.rule],
+            anchor=session.format_time(reason.counted_from),
             until=reason.keep_until.date(),
         )
     for hold in decision.holds:
@@ -95,8 +95,8 @@ def _print_explanation(session: Session, shown_name: str, explanation: Retention
             name=hold.name,
             reason=hold.reason,
         )
-    if len(explanation.holders) > 1:
-        holding_tags = ", ".join(version.tag for version in explanation.holders)
+    if len(explanation.holding_versions) > 1:
+        holding_tags = ", ".join(version.tag for version in explanation.holding_versions)
         console.info("  The same content is held by: {tags}", tags=holding_tags)
     for basis in dict.fromkeys(reason.basis for reason in decision.reasons):
         console.info("  Basis: {basis}", basis=basis)

@@ -41,19 +41,19 @@ filing_command = command_group("The life of a filing: its sheet, its review, its
 @json_option
 def _list_filings(session: Session, as_json: bool) -> None:
     """List the filings by name, each with the next deadline of the company; the regulator's are left out."""
-    from archiver.filings.due.deadlines import is_company_duty, open_deadlines
+    from archiver.filings.due.deadlines import compute_open_deadlines, is_company_duty
 
     filings = _read_filings(session)
     # Deadlines come by date, so that the first one is the next.
     next_deadline_by_filing = {
-        filing.name: next(filter(is_company_duty, open_deadlines([filing])), None) for filing in filings
+        filing.name: next(filter(is_company_duty, compute_open_deadlines([filing])), None) for filing in filings
     }
     console = session.console
     if as_json:
         filing_documents = []
         for filing in filings:
             next_deadline = next_deadline_by_filing[filing.name]
-            next_due = {"next_due": next_deadline.on.isoformat() if next_deadline else None}
+            next_due = {"next_due": next_deadline.due_on.isoformat() if next_deadline else None}
             filing_documents.append(_filing_as_json(filing) | next_due)
         console.print_json(filing_documents)
     else:
@@ -64,7 +64,7 @@ def _print_filings(
     console: Console, filings: Sequence[Filing], next_deadline_by_filing: Mapping[str, Deadline | None]
 ) -> None:
     """Print the filings as a table in the given order, each with its next deadline."""
-    from archiver.filings.code_names import STATES, word_for
+    from archiver.filings.code_names import STATE_NAMES, name_for_code
 
     filing_rows = []
     for filing in filings:
@@ -72,10 +72,10 @@ def _print_filings(
         filing_rows.append(
             (
                 filing.name,
-                console.translate(word_for(filing.state, STATES)),
+                console.translate(name_for_code(filing.state, STATE_NAMES)),
                 filing.number or "-",
-                filing.fields.get("responsible") or "-",
-                f"{next_deadline.on.isoformat()} {console.translate(next_deadline.what)}"
+                filing.sheet_fields.get("responsible") or "-",
+                f"{next_deadline.due_on.isoformat()} {console.translate(next_deadline.duty)}"
                 if next_deadline
                 else "-",
             )
@@ -121,11 +121,11 @@ def _read_filings(
     made later are ignored, and with None, none is ignored.  Raises UsageError for a text that is no time.
     """
     from archiver import clock
-    from archiver.filings.register import Filing, register
+    from archiver.filings.register import Filing, filings_from_events
 
     archive_index = session.open_archive().index
     newest_record_time = clock.stamp(session.parse_time(known_until)) if known_until else ""
-    filing_by_name = register(archive_index.life(only_filing_name, newest_record_time))
+    filing_by_name = filings_from_events(archive_index.life(only_filing_name, newest_record_time))
     if only_filing_name is None:
         filing_names = {submission.filing for submission in archive_index.submissions()}
     else:
@@ -142,7 +142,7 @@ def _filing_as_json(filing: Filing) -> dict[str, Any]:
         "state": filing.state,
         "state_on": _format_day(filing.state_on),
         "portal_text": filing.portal_text,
-        **{name: filing.fields.get(name) for name in FIELDS},
+        **{name: filing.sheet_fields.get(name) for name in FIELDS},
         "ended": _format_day(filing.ended_on),
         "submitted": [
             {
@@ -156,33 +156,34 @@ def _filing_as_json(filing: Filing) -> dict[str, Any]:
         "checks": [
             {
                 "status": review_check.status,
-                "on": _format_day(review_check.on),
+                "on": _format_day(review_check.seen_on),
                 "portal_text": review_check.portal_text,
-                "evidence": review_check.evidence,
+                "evidence": review_check.evidence_name,
                 "by": review_check.user,
             }
-            for review_check in filing.checks
+            for review_check in filing.review_checks
         ],
         "notices": [
-            {"number": notice.number, "kind": notice.kind, "answer": notice.answer} for notice in filing.notices
+            {"number": notice.number, "kind": notice.kind, "answer": notice.answer_submission}
+            for notice in filing.notices
         ],
         "changes": [
             {
                 "number": change.number,
-                "first": _format_day(change.first),
-                "material": change.material,
+                "first": _format_day(change.first_changed_on),
+                "material": change.is_material,
             }
-            for change in filing.questions
+            for change in filing.change_questions
         ],
         "displays": [
             {
                 "source": display_check.source,
-                "on": _format_day(display_check.on),
-                "number": display_check.number,
-                "link": display_check.link,
+                "on": _format_day(display_check.checked_on),
+                "number": display_check.number_found,
+                "link": display_check.link_found,
                 "problem": display_check.problem,
             }
-            for display_check in filing.displays
+            for display_check in filing.display_checks
         ],
     }
 
@@ -194,53 +195,54 @@ def _format_day(day: date | None) -> str | None:
 
 def _print_sheet(console: Console, filing: Filing) -> None:
     """Print the filing's name, its state, and the fields that have a value."""
-    from archiver.filings.code_names import FIELDS, SCHEMES, STATES, word_for
+    from archiver.filings.code_names import FIELD_NAMES, SCHEME_NAMES, STATE_NAMES, name_for_code
 
     console.print_line(filing.name)
     state_day = f" ({filing.state_on.isoformat()})" if filing.state_on else ""
-    state_name = console.translate(word_for(filing.state, STATES))
+    state_name = console.translate(name_for_code(filing.state, STATE_NAMES))
     console.print_line(
         f"  {console.translate(LazyMessage('State'))}: {state_name}{state_day} {filing.portal_text}".rstrip()
     )
-    for field_name, label in FIELDS.items():
-        field_value = filing.fields.get(field_name)
+    for field_name, label in FIELD_NAMES.items():
+        field_value = filing.sheet_fields.get(field_name)
         if field_value:
             value_text = ", ".join(field_value) if isinstance(field_value, list) else str(field_value)
-            value_text = console.translate(word_for(value_text, SCHEMES)) if field_name == "scheme" else value_text
+            if field_name == "scheme":
+                value_text = console.translate(name_for_code(value_text, SCHEME_NAMES))
             console.print_line(f"  {console.translate(label)}: {value_text}")
 
 
 def _print_records(console: Console, filing: Filing) -> None:
     """Print the filing's records, each kind in the journal's order; of the display checks only the last one."""
-    from archiver.filings.code_names import NOTICE_KINDS, SUBMISSION_KINDS, word_for
+    from archiver.filings.code_names import NOTICE_KIND_NAMES, SUBMISSION_KIND_NAMES, name_for_code
 
     for submission_record in filing.submissions:
         console.info(
             "  Handed in on {on}: {tag} ({kind})",
             on=_format_day(submission_record.submitted_on),
             tag=submission_record.tag,
-            kind=word_for(submission_record.kind, SUBMISSION_KINDS),
+            kind=name_for_code(submission_record.kind, SUBMISSION_KIND_NAMES),
         )
     for notice in filing.notices:
         console.info(
             "  Notice {number} ({kind}), received on {on}: {answer}",
             number=notice.number,
-            kind=word_for(notice.kind, NOTICE_KINDS),
-            on=_format_day(notice.received),
-            answer=notice.answer or LazyMessage("not answered yet"),
+            kind=name_for_code(notice.kind, NOTICE_KIND_NAMES),
+            on=_format_day(notice.received_on),
+            answer=notice.answer_submission or LazyMessage("not answered yet"),
         )
-    for change in filing.questions:
+    for change in filing.change_questions:
         console.info(
             "  Change {number} of {on}: {decision}",
             number=change.number,
-            on=_format_day(change.first),
-            decision=_decision_message(change.material),
+            on=_format_day(change.first_changed_on),
+            decision=_decision_message(change.is_material),
         )
-    for display_check in filing.displays[-1:]:
-        is_displayed = not display_check.problem and display_check.number and display_check.link
+    for display_check in filing.display_checks[-1:]:
+        is_displayed = not display_check.problem and display_check.number_found and display_check.link_found
         console.info(
             "  Display looked at on {on}: {result}",
-            on=_format_day(display_check.on),
+            on=_format_day(display_check.checked_on),
             result=LazyMessage("number and link are there")
             if is_displayed
             else LazyMessage("number or link is missing"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from archiver.model import Version
-    from archiver.retention.policy import Decision
+    from archiver.retention.policy import RetentionDecision
     from archiver.store.archive import Archive
 
 
@@ -26,14 +26,14 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
 
     Raises NotFoundError if ``filing_or_submission`` is the name of neither.
     """
-    from archiver.retention.policy import decide
+    from archiver.retention.policy import decide_retention
 
     archive = session.open_archive()
     scope = _find_scope(archive, filing_or_submission)
     versions = archive.index.versions(scope.filing_name, scope.submission_name)
     compliance_time = archive.compliance_time()
     policy = session.retention_policy(archive)
-    decisions = [(version, decide(version, policy, compliance_time)) for version in versions]
+    decisions = [(version, decide_retention(version, policy, compliance_time)) for version in versions]
     if as_json:
         session.console.print_json([_version_as_json(version, decision) for version, decision in decisions])
     elif not decisions:
@@ -42,7 +42,7 @@ def log_command(session: Session, filing_or_submission: str | None, as_json: boo
         _print_versions(session, decisions)
 
 
-def _print_versions(session: Session, decisions: Sequence[tuple[Version, Decision]]) -> None:
+def _print_versions(session: Session, decisions: Sequence[tuple[Version, RetentionDecision]]) -> None:
     """Print the versions as a table in the given order, each with the decision on its retention.
 
     A plus sign after the day means that conditions without a date also keep the version; a last line explains it.
@@ -55,7 +55,7 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Decisio
             version.files,
             f"+{version.added} ~{version.modified} -{version.deleted}",
             " ".join(record.on for record in version.submitted) or "-",
-            decision.keep_until.date().isoformat() + ("+" if decision.open else ""),
+            decision.keep_until.date().isoformat() + ("+" if decision.open_conditions else ""),
         )
         for version, decision in decisions
     ]
@@ -70,7 +70,7 @@ def _print_versions(session: Session, decisions: Sequence[tuple[Version, Decisio
         ),
         version_rows,
     )
-    if any(decision.open for _, decision in decisions):
+    if any(decision.open_conditions for _, decision in decisions):
         console.info("+ and not while the filing is live, or before a hold is lifted")
 
 
@@ -96,7 +96,7 @@ def _find_scope(archive: Archive, filing_or_submission: str | None) -> _Scope:
     return _Scope(resolve.find_filing(archive, filing_or_submission), None)
 
 
-def _version_as_json(version: Version, decision: Decision) -> dict[str, Any]:
+def _version_as_json(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Return a version and the decision on its retention as a JSON object; times are ISO 8601."""
     return {
         "tag": version.tag,
@@ -116,6 +116,6 @@ def _version_as_json(version: Version, decision: Decision) -> dict[str, Any]:
             for record in version.submitted
         ],
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(condition) for condition in decision.open],
-        "open_codes": [condition.code for condition in decision.open],
+        "open": [str(condition) for condition in decision.open_conditions],
+        "open_codes": [condition.code for condition in decision.open_conditions],
     }

@@ -112,11 +112,11 @@ def _add_notice(
     console.info(
         "Notice {number} of {filing} is recorded.", number=added_notice["number"], filing=added_notice["filing"]
     )
-    if proposal and proposal.due and due_on is None and working_days is None:
+    if proposal and proposal.due_on and due_on is None and working_days is None:
         console.warn(
             "The paper seems to ask for an answer by {due}; that was not taken over, and the deadline is the "
             "program's advice. To set it, record the notice with --due.",
-            due=proposal.due.isoformat(),
+            due=proposal.due_on.isoformat(),
         )
 
 
@@ -141,16 +141,16 @@ def _proposed_command(filing: str, notice_file: Path, proposal: NoticeProposal) 
     The command names ``filing`` unless the notice names exactly one filing.  A missing kind or day becomes a
     placeholder in capitals, which the command refuses, so that a person has to fill it in.
     """
-    named_filing = proposal.filings[0] if len(proposal.filings) == 1 else filing
+    named_filing = proposal.filing_names[0] if len(proposal.filing_names) == 1 else filing
     command_words: list[object] = ["archiver", "notice", "add", named_filing]
     command_words += ["--kind", proposal.kind or "KIND"]
-    command_words += ["--received", proposal.received.isoformat() if proposal.received else "DATE"]
-    if proposal.due:
-        command_words += ["--due", proposal.due.isoformat()]
-    elif proposal.days:
-        command_words += ["--days", str(proposal.days)]
-    if proposal.document:
-        command_words += ["--document", proposal.document]
+    command_words += ["--received", proposal.received_on.isoformat() if proposal.received_on else "DATE"]
+    if proposal.due_on:
+        command_words += ["--due", proposal.due_on.isoformat()]
+    elif proposal.working_days:
+        command_words += ["--days", str(proposal.working_days)]
+    if proposal.document_number:
+        command_words += ["--document", proposal.document_number]
     return " ".join(map(shell_word, [*command_words, "--file", notice_file]))
 
 
@@ -184,16 +184,16 @@ def _answer_notice(
 def _list_notices(session: Session, as_json: bool) -> None:
     """List the notices by number, then the unrecorded papers."""
     from archiver import clock
-    from archiver.filings.due.deadlines import deadlines
-    from archiver.filings.register import register
-    from archiver.filings.unrecorded_papers import unrecorded_papers
+    from archiver.filings.due.deadlines import compute_deadlines
+    from archiver.filings.register import filings_from_events
+    from archiver.filings.unrecorded_papers import find_unrecorded_papers
 
     archive = session.open_archive()
-    filing_by_name = register(archive.index.life())
-    deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
+    filing_by_name = filings_from_events(archive.index.life())
+    deadline_by_uid = {deadline.uid: deadline for deadline in compute_deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]
-    papers_without_notice = unrecorded_papers(
+    papers_without_notice = find_unrecorded_papers(
         archive, session.config.desk.notice_folder_name, filing_by_name.values()
     )
     notice_documents = [
@@ -223,16 +223,16 @@ def _notice_as_json(notice: Notice, deadline: Deadline | None, today: date) -> d
         "filing": notice.filing,
         "kind": notice.kind,
         "issuer": notice.issuer,
-        "document": notice.document,
-        "received": notice.received.isoformat(),
-        "due": deadline.on.isoformat() if deadline else None,
+        "document": notice.document_number,
+        "received": notice.received_on.isoformat(),
+        "due": deadline.due_on.isoformat() if deadline else None,
         "basis": deadline.basis if deadline else None,
-        "provisional": deadline.provisional if deadline else False,
+        "provisional": deadline.is_provisional if deadline else False,
         "state": deadline.state(today) if deadline else "done",
         "owner": notice.owner,
-        "answer": notice.answer,
+        "answer": notice.answer_submission,
         "answered_on": notice.answered_on.isoformat() if notice.answered_on else None,
-        "file": notice.file,
+        "file": notice.paper_name,
     }
 
 
@@ -269,12 +269,12 @@ def _print_notices(
 
 def _cell_text(console: Console, key: str, value: Any) -> str:
     """Return the value of ``key`` in a notice's document for people: codes translated, a dash for None."""
-    from archiver.filings.code_names import DEADLINE_STATES, NOTICE_KINDS, word_for
+    from archiver.filings.code_names import DEADLINE_STATE_NAMES, NOTICE_KIND_NAMES, name_for_code
 
     if value is None:
         return "-"
-    word_by_code = {"kind": NOTICE_KINDS, "state": DEADLINE_STATES}.get(key)
-    return str(value) if word_by_code is None else console.translate(word_for(value, word_by_code))
+    word_by_code = {"kind": NOTICE_KIND_NAMES, "state": DEADLINE_STATE_NAMES}.get(key)
+    return str(value) if word_by_code is None else console.translate(name_for_code(value, word_by_code))
 
 
 for _name, _command in (("add", _add_notice), ("answer", _answer_notice), ("list", _list_notices)):

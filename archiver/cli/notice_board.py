@@ -24,11 +24,11 @@ def notice_board_command(session: Session, filing: str, text_format: str) -> Non
 
     Raises NotFoundError for an unknown filing, UsageError for one without a filing number.
     """
-    from archiver.filings.public_display import display_text
-    from archiver.filings.register import Filing, register
+    from archiver.filings.public_display import render_display_text
+    from archiver.filings.register import Filing, filings_from_events
     from archiver.store.resolve import find_filing
 
     archive = session.open_archive()
     filing_name = find_filing(archive, filing)
-    filing_record = register(archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
-    sys.stdout.write(display_text(filing_record, text_format))
+    filing_record = filings_from_events(archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
+    sys.stdout.write(render_display_text(filing_record, text_format))

@@ -42,8 +42,8 @@ def _print_pending_reminders(session: Session) -> None:
     console = session.console
     _, reminders = pending_reminders(ActionContext(session.open_archive(), session.config, session.lock_timeout))
     for reminder in reminders:
-        console.info("To {role}:", role=reminder.role)
-        for item in reminder.items:
-            console.print_line(f"  {console.translate(item.line)}")
+        console.info("To {role}:", role=reminder.recipient)
+        for item in reminder.reminders:
+            console.print_line(f"  {console.translate(item.text)}")
     if not reminders:
         console.info("Nothing is to be sent.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archiver.actions.request_fields import Request
     from archiver.config.loader import CheckedConfigFile
     from archiver.config.settings import Config
-    from archiver.retention.policy import Policy
+    from archiver.retention.policy import RetentionPolicy
     from archiver.store.archive import Archive
 
 
@@ -123,7 +123,7 @@ class Session:
         self._open_archives.append(archive)
         return archive
 
-    def retention_policy(self, archive: Archive) -> Policy:
+    def retention_policy(self, archive: Archive) -> RetentionPolicy:
         """Return the retention policy: the settings, and every retention period that was ever in force.
 
         A shorter period in the settings has no effect, because a promised retention is never shortened.

@@ -89,7 +89,7 @@ def _print_version(session: Session, version: Version) -> None:
 
 def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     """Print the files, then the empty folders, as a table, and then the files that look damaged."""
-    from archiver.documents.integrity import NOTES
+    from archiver.documents.integrity import DEFECTS
     from archiver.store.names import text
 
     material_rows: list[tuple[str, object, str]] = [
@@ -101,5 +101,5 @@ def _print_materials(console: Console, materials: Sequence[Material]) -> None:
     console.print_table((LazyMessage("Material"), LazyMessage("Bytes"), LazyMessage("SHA-256")), material_rows)
     for material in materials:
         if material.health:
-            note = NOTES[material.health]
+            note = DEFECTS[material.health]
             console.info("Doubtful: {path}: {note}", path=text(material.path), note=note)

@@ -124,10 +124,10 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
     At most ``_MAX_DEADLINES`` deadlines are printed; a line with their number and the command for the rest
     follows.
     """
-    from archiver.filings.due.reminders import deadline_line
+    from archiver.filings.due.reminders import describe_deadline
 
     for deadline in health.open_deadlines[:_MAX_DEADLINES]:
-        session.console.info("To do: {line}", line=deadline_line(deadline, health.today))
+        session.console.info("To do: {line}", line=describe_deadline(deadline, health.today))
     if len(health.open_deadlines) > _MAX_DEADLINES:
         session.console.info(
             "To do: {count} matters in all. See: archiver deadlines", count=len(health.open_deadlines)
@@ -145,7 +145,7 @@ def _print_tasks(session: Session, health: HealthReport) -> None:
 
 def _print_doubtful_files(session: Session, health: HealthReport) -> None:
     """Print the files of newest versions that looked damaged when they were captured."""
-    from archiver.documents.integrity import NOTES
+    from archiver.documents.integrity import DEFECTS
     from archiver.store.names import text
 
     for tag, material in health.doubtful_materials:
@@ -153,7 +153,7 @@ def _print_doubtful_files(session: Session, health: HealthReport) -> None:
             "Doubtful: {path} in {tag}: {note}. Ask for a good copy",
             path=text(material.path),
             tag=tag,
-            note=NOTES[material.health],
+            note=DEFECTS[material.health],
         )
 
 

@@ -85,7 +85,7 @@ def _warn_of_damaged_files(session: Session, tag: str) -> None:
 
     The version stays signed, because it was submitted as it is; the user can still send the regulator a good file.
     """
-    from archiver.documents.integrity import NOTES
+    from archiver.documents.integrity import DEFECTS
     from archiver.store.names import text
     from archiver.store.resolve import find_version
 
@@ -97,5 +97,5 @@ def _warn_of_damaged_files(session: Session, tag: str) -> None:
                 "{path} in {tag}: {note}. It was sealed as it is; look at what was handed in.",
                 path=text(material.path),
                 tag=version.tag,
-                note=NOTES[material.health],
+                note=DEFECTS[material.health],
             )

@@ -21,7 +21,7 @@ from archiver.daemon.failures import report_system_error
 from archiver.errors import ArchiverError, Reporter
 from archiver.evidence import request_timestamp
 from archiver.filings.change_detection import journal_new_questions
-from archiver.filings.due.delivery import load_targets
+from archiver.filings.due.delivery import load_addresses
 from archiver.restore.drill import is_drill_due, run_drill
 from archiver.store import maintenance
 from archiver.store.archive import Archive
@@ -151,7 +151,7 @@ class JobRunner:
         local_time = clock.read().wall.astimezone(self._config.zone)
         reminder_time = local_time.replace(hour=desk.reminder_hour, minute=0, second=0, microsecond=0)
         return local_time - reminder_time >= timedelta(0) and bool(
-            desk.reminder_addresses_file or load_targets(None, os.environ)
+            desk.reminder_addresses_file or load_addresses(None, os.environ)
         )
 
     def _send_reminders(self, archive: Archive) -> None:

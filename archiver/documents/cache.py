@@ -20,7 +20,7 @@ from pathlib import Path
 from archiver.documents.document import Document
 from archiver.path_existence import is_there
 
-FOLDER = "documents"
+CACHE_FOLDER = "documents"
 #: Part of each file name. Raised when a release reads documents differently, so that old entries are not found.
 _FORMAT_VERSION = 1
 #: The fastest level of zlib: most entries are read only a few times, so a smaller file saves little.
@@ -37,15 +37,15 @@ class DocumentCache:
     def __init__(self, archive_folder: Path) -> None:
         """Use the cache below ``archive_folder``; :meth:`put` creates it."""
         self._archive_folder = archive_folder
-        self._cache_folder = archive_folder / FOLDER
+        self._cache_folder = archive_folder / CACHE_FOLDER
 
-    def get(self, sha256: str, kind: str, with_text: bool) -> Document | None:
+    def get(self, sha256: str, document_type: str, with_text: bool) -> Document | None:
         """Return the document cached for the content ``sha256``; None if there is no entry that can be trusted.
 
-        ``kind`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an entry with
-        the facts alone are cached separately.
+        ``document_type`` is a type of :mod:`archiver.documents.document_types`.  An entry ``with_text`` and an
+        entry with the facts alone are cached separately.
         """
-        entry_path = self._entry_path(sha256, kind, with_text)
+        entry_path = self._entry_path(sha256, document_type, with_text)
         try:
             if not self._is_trusted(entry_path):
                 return None
@@ -70,7 +70,7 @@ class DocumentCache:
                 self._make_private(folder)
             descriptor, temporary_path = tempfile.mkstemp(dir=entry_path.parent)
             with os.fdopen(descriptor, "wb") as entry_file:
-                entry_file.write(zlib.compress(json.dumps(document.as_json()).encode("ascii"), _COMPRESSION_LEVEL))
+                entry_file.write(zlib.compress(json.dumps(document.to_json()).encode("ascii"), _COMPRESSION_LEVEL))
             os.rename(temporary_path, entry_path)
             if not _certainly_exists(content_path):
                 # A disposal may have deleted the content, and its entries, while the document was read.
@@ -105,7 +105,7 @@ class DocumentCache:
     def _owner_uid(self) -> int:
         return os.stat(self._archive_folder).st_uid
 
-    def drop(self, sha256_digests: Iterable[str]) -> None:
+    def remove_entries(self, sha256_digests: Iterable[str]) -> None:
         """Remove all entries of these contents; raises OSError if one cannot be removed.
 
         Contents without an entry are skipped.
@@ -117,9 +117,9 @@ class DocumentCache:
                     if entry_path.name.startswith(f"{sha256}."):
                         entry_path.unlink(missing_ok=True)
 
-    def _entry_path(self, sha256: str, kind: str, with_text: bool) -> Path:
-        scope = "text" if with_text else "facts"
-        return self._cache_folder / sha256[:2] / f"{sha256}.{kind}.{scope}.{_FORMAT_VERSION}"
+    def _entry_path(self, sha256: str, document_type: str, with_text: bool) -> Path:
+        content_part = "text" if with_text else "facts"
+        return self._cache_folder / sha256[:2] / f"{sha256}.{document_type}.{content_part}.{_FORMAT_VERSION}"
 
 
 def _certainly_exists(path: Path) -> bool:

@@ -34,7 +34,8 @@ _FORMER_SENTENCES = {
 class Document:
     """The text and facts of a content.  The cache and the worker use the same field names in JSON."""
 
-    #: A type of :mod:`archiver.documents.document_types`; empty if the content is not a document.
+    #: The type, see :mod:`archiver.documents.document_types`; empty if the content is not a document.  The cache
+    #: stores it under this name.
     kind: str
     #: The text without line ends; empty if only the facts were requested.
     lines: tuple[str, ...] = ()
@@ -54,28 +55,28 @@ class Document:
     #: A small JPEG of a picture, in base64; empty for other types.
     thumbnail: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields for :meth:`from_json`, as the worker sends and the cache stores them."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Document:
-        """Return the document that :meth:`as_json` made ``fields`` from.
+    def from_json(cls, json_fields: dict[str, Any]) -> Document:
+        """Return the document that :meth:`to_json` made ``json_fields`` from.
 
         Checks the type of every value: a malicious document may control the worker, and a cache file may be
-        damaged.  Raises TypeError or KeyError if ``fields`` is not a document.
+        damaged.  Raises TypeError or KeyError if ``json_fields`` is not a document.
         """
-        if not isinstance(fields["lines"], list):
+        if not isinstance(json_fields["lines"], list):
             raise TypeError("lines")
-        problem = fields.get("problem", "")
-        if isinstance(problem, str):
-            problem = _FORMER_SENTENCES.get(problem, problem)
-        document = cls(**{**fields, "lines": tuple(fields["lines"]), "problem": problem})
-        texts = (document.kind, document.problem, document.title, document.thumbnail, *document.lines)
-        numbers = (document.width, document.height, 0 if document.pages is None else document.pages)
-        flags = (document.partial, document.signed)
-        for values, expected_type in ((texts, str), (numbers, int), (flags, bool)):
-            if not all(isinstance(value, expected_type) for value in values):
+        problem_code = json_fields.get("problem", "")
+        if isinstance(problem_code, str):
+            problem_code = _FORMER_SENTENCES.get(problem_code, problem_code)
+        document = cls(**{**json_fields, "lines": tuple(json_fields["lines"]), "problem": problem_code})
+        text_values = (document.kind, document.problem, document.title, document.thumbnail, *document.lines)
+        number_values = (document.width, document.height, 0 if document.pages is None else document.pages)
+        flag_values = (document.partial, document.signed)
+        for field_values, expected_type in ((text_values, str), (number_values, int), (flag_values, bool)):
+            if not all(isinstance(field_value, expected_type) for field_value in field_values):
                 raise TypeError(f"a field that is no {expected_type.__name__}")
         return document
 

@@ -13,7 +13,7 @@ _OFFICE_PARTS = (("word/document.xml", DOCX), ("xl/workbook.xml", XLSX), ("ppt/p
 #: JPEG, PNG, GIF, BMP, and both byte orders of TIFF.
 _PICTURE_HEADERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 #: PDF readers accept a header anywhere within the first 1,024 bytes (ISO 32000-1, annex H).
-_HEAD_BYTES = 1024
+_SEARCHED_BYTES = 1024
 #: Suffixes of files that are not opened, because they are often large and never documents.
 _OTHER_SUFFIXES = frozenset(
     [
@@ -57,24 +57,26 @@ def may_be_document(name: str) -> bool:
     return os.path.splitext(name)[1].lower() not in _OTHER_SUFFIXES
 
 
-def detect_type(path: Path, filename: str) -> str:
+def detect_document_type(path: Path, filename: str) -> str:
     """Return the type of the file at ``path`` (``PDF``, ``DOCX`` and so on); empty if it is not a document.
 
     Plain text has no header.  Therefore the suffix of ``filename``, the name that people know, decides whether it
     is text.  Never raises OSError: a file that cannot be opened counts as not a document.
     """
     try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
-        if b"%PDF-" in head:
+        with open(path, "rb") as document_file:
+            first_bytes = document_file.read(_SEARCHED_BYTES)
+        if b"%PDF-" in first_bytes:
             return PDF
-        if head.startswith(_PICTURE_HEADERS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        if first_bytes.startswith(_PICTURE_HEADERS) or (
+            first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP"
+        ):
             return PICTURE
-        if head.startswith(b"PK\x03\x04"):
+        if first_bytes.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(path) as zip_file:
                 part_names = set(zip_file.namelist())
             return next((office_type for part, office_type in _OFFICE_PARTS if part in part_names), "")
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError):
         # A damaged zip file is not an office document. A caller that reads the file itself gets any OSError then.
         return ""
-    return TEXT if filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in head else ""
+    return TEXT if filename.lower().endswith(_TEXT_SUFFIXES) and b"\0" not in first_bytes else ""

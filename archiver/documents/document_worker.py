@@ -51,20 +51,20 @@ def _answer_request(request: list[Any]) -> dict[str, Any]:
     ``request`` is a list: the path as :func:`name_to_text` writes it, the type of the document, and True if the
     text is wanted in addition to the facts.
     """
-    path_text, kind, with_text = request
+    path_text, document_type, with_text = request
     # RLIMIT_CPU counts from the start of the process, and earlier documents used some of that time.
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _CPU_SECONDS, resource.RLIM_INFINITY))
-    return _read_document(os.fsdecode(text_to_name(path_text)), kind, with_text).as_json()
+    return _read_document(os.fsdecode(text_to_name(path_text)), document_type, with_text).to_json()
 
 
-def _read_document(path: str, kind: str, with_text: bool) -> Document:
+def _read_document(path: str, document_type: str, with_text: bool) -> Document:
     """Read the facts of a document and, with ``with_text``, its lines up to the limits of this module.
 
     Never raises: ``Document.problem`` states why the document could not be read.
     """
     text_deadline = time.process_time() + _TEXT_SECONDS
     try:
-        extract = _READERS[kind](path)
+        extract = _READERS[document_type](path)
         document_lines: list[str] = []
         is_partial = False
         for line in extract.lines if with_text else ():
@@ -72,12 +72,12 @@ def _read_document(path: str, kind: str, with_text: bool) -> Document:
                 is_partial = True
                 break
             document_lines.append(line[:_MAX_LINE_LENGTH])
-        return Document(kind, tuple(document_lines), partial=is_partial, **extract.facts)
+        return Document(document_type, tuple(document_lines), partial=is_partial, **extract.facts)
     except MemoryError:
-        return Document(kind, problem=TOO_HEAVY)
+        return Document(document_type, problem=TOO_HEAVY)
     except Exception:
         # Third-party parsers raise arbitrary exceptions. Each of them means that the document is damaged.
-        return Document(kind, problem=DAMAGED)
+        return Document(document_type, problem=DAMAGED)
 
 
 def _read_pdf(path: str) -> Extract:
@@ -116,10 +116,10 @@ def _read_text(path: str) -> Extract:
     Raises OSError, and ValueError for any other encoding.
     """
     with open(path, "rb") as text_file:
-        data = text_file.read(_MAX_TEXT_BYTES)
+        text_bytes = text_file.read(_MAX_TEXT_BYTES)
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return Extract({}, iter(data.decode(encoding).splitlines()))
+            return Extract({}, iter(text_bytes.decode(encoding).splitlines()))
         except UnicodeDecodeError:
             # Try the next encoding. After the last one, the file is not a text.
             continue

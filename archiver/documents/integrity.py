@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 
 from archiver.errors import LazyMessage
 
-#: Doubts about a material: code, as in the journal -> sentence for people.
-NOTES: Mapping[str, LazyMessage] = {
+#: The defects that :func:`find_defect` finds: code, as in the journal -> sentence for people.
+DEFECTS: Mapping[str, LazyMessage] = {
     "empty": LazyMessage("it is empty"),
     "cut": LazyMessage("it is cut short: its end is missing"),
     "misnamed": LazyMessage("its content is not what its name says"),
@@ -35,69 +35,71 @@ _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*/L\s+(\d+)")
 
 
-def find_doubt(path: str | None, name: bytes) -> str:
-    """Return a code of NOTES if a material looks damaged; empty if it does not, or if its type is not checked.
+def find_defect(path: str | None, name: bytes) -> str:
+    """Return the first defect found in a material, a code of DEFECTS; empty if none was found.
 
-    ``path`` is the file with its content, None for an empty material.  ``name`` is the name that people know; its
-    suffix decides the type to check for.  Raises OSError if the file cannot be read.
+    ``path`` is the file with its content, None for an empty material.  ``name`` is the name that people know.  Its
+    suffix states the type; a material of a type that is not in _CHECKS has no defects.
+
+    Raises OSError if the file cannot be read.
     """
-    check = _CHECKS.get(os.path.splitext(name)[1].lower())
-    if check is None:
+    check_bytes = _CHECKS.get(os.path.splitext(name)[1].lower())
+    if check_bytes is None:
         return ""
     if path is None:
         return "empty"
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
-        tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+        first_bytes = os.pread(descriptor, _HEAD_BYTES, 0)
+        last_bytes = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     finally:
         os.close(descriptor)
-    return check(head, tail, size)
+    return check_bytes(first_bytes, last_bytes, size)
 
 
-def _check_pdf(head: bytes, tail: bytes, size: int) -> str:
-    """Return a doubt about a PDF of ``size`` bytes; empty for none.
+def _check_pdf(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
+    """Return the defect of a PDF of ``size`` bytes; empty for none.
 
     Checks its header and end (ISO 32000-1, 7.5.2 and 7.5.5), and the length that a linearized PDF states.
     """
-    if b"%PDF-" not in head[:_PDF_HEADER_BYTES]:
+    if b"%PDF-" not in first_bytes[:_PDF_HEADER_BYTES]:
         return "misnamed"
-    linearized = _LINEARIZED.search(head)
-    if b"%%EOF" not in tail or (linearized and size < int(linearized[1])):
+    linearized = _LINEARIZED.search(first_bytes)
+    if b"%%EOF" not in last_bytes or (linearized and size < int(linearized[1])):
         return "cut"
-    return "encrypted" if b"/Encrypt" in tail or b"/Encrypt" in head else ""
+    return "encrypted" if b"/Encrypt" in last_bytes or b"/Encrypt" in first_bytes else ""
 
 
-def _check_office(head: bytes, tail: bytes, size: int) -> str:
-    """Return a doubt about an office file of ``size`` bytes; empty for none.
+def _check_office(first_bytes: bytes, last_bytes: bytes, size: int) -> str:
+    """Return the defect of an office file of ``size`` bytes; empty for none.
 
     An office file is a zip file (APPNOTE.TXT, 4.3.16) or, if it is encrypted, an OLE file (MS-OFFCRYPTO).
     """
-    if head.startswith(_OLE_HEADER):
-        return "encrypted" if _ENCRYPTED_PACKAGE in head or _ENCRYPTED_PACKAGE in tail else "misnamed"
-    if not head.startswith((b"PK\x03\x04", _ZIP_END)):
+    if first_bytes.startswith(_OLE_HEADER):
+        return "encrypted" if _ENCRYPTED_PACKAGE in first_bytes or _ENCRYPTED_PACKAGE in last_bytes else "misnamed"
+    if not first_bytes.startswith((b"PK\x03\x04", _ZIP_END)):
         return "misnamed"
-    end = tail.rfind(_ZIP_END)
-    if end < 0 or len(tail) < end + _ZIP_END_BYTES:
+    record_offset = last_bytes.rfind(_ZIP_END)
+    if record_offset < 0 or len(last_bytes) < record_offset + _ZIP_END_BYTES:
         return "cut"
     # Two numbers at byte 12 of the record: size and offset of the directory, which lies before the record.
-    directory_size, directory_offset = struct.unpack("<LL", tail[end + 12 : end + 20])
-    end_offset = size - len(tail) + end
+    directory_size, directory_offset = struct.unpack("<LL", last_bytes[record_offset + 12 : record_offset + 20])
+    end_offset = size - len(last_bytes) + record_offset
     is_zip64 = directory_offset == _ZIP64_OFFSET
     return "" if is_zip64 or directory_offset + directory_size <= end_offset else "cut"
 
 
 def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, int], str]:
-    """Return a check for pictures that begin with ``header``.
+    """Return a function that checks pictures of one format.
 
-    ``end_marker`` may be followed by other bytes, because cameras append data.
+    They begin with ``header`` and end with ``end_marker``.  Other bytes may follow, because cameras append data.
     """
 
-    def check_picture(head: bytes, tail: bytes, _size: int) -> str:
-        if not head.startswith(header):
+    def check_picture(first_bytes: bytes, last_bytes: bytes, _size: int) -> str:
+        if not first_bytes.startswith(header):
             return "misnamed"
-        return "" if end_marker in tail[len(header) :] else "cut"
+        return "" if end_marker in last_bytes[len(header) :] else "cut"
 
     return check_picture
 
@@ -105,7 +107,7 @@ def _picture_check(header: bytes, end_marker: bytes) -> Callable[[bytes, bytes, 
 _check_jpeg = _picture_check(b"\xff\xd8\xff", b"\xff\xd9")
 _check_png = _picture_check(b"\x89PNG\r\n\x1a\n", b"IEND")
 
-#: Suffix, in lower case -> function of head, tail and size that returns a doubt.
+#: Suffix, in lower case -> function of first bytes, last bytes and size that returns a code of DEFECTS, or "".
 _CHECKS = {
     b".pdf": _check_pdf,
     b".docx": _check_office,

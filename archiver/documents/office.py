@@ -24,7 +24,7 @@ def read_docx(path: str) -> Extract:
 
     document = docx.Document(path)
 
-    def lines() -> Iterator[str]:
+    def text_lines() -> Iterator[str]:
         """Yield the text of the body, of headers and footers, and of notes, with blank lines."""
         for block in document.iter_inner_content():
             if hasattr(block, "rows"):
@@ -37,7 +37,9 @@ def read_docx(path: str) -> Extract:
                 yield from (paragraph.text for paragraph in part.paragraphs)
         yield from _note_lines(document)
 
-    return Extract({"title": document.core_properties.title or ""}, (line for line in lines() if line.strip()))
+    return Extract(
+        {"title": document.core_properties.title or ""}, (line for line in text_lines() if line.strip())
+    )
 
 
 def _note_lines(document: Any) -> Iterator[str]:
@@ -62,7 +64,7 @@ def read_xlsx(path: str) -> Extract:
     # because the rows are read from it later.
     workbook = openpyxl.load_workbook(open(path, "rb"), read_only=True, data_only=True)  # noqa: SIM115
 
-    def lines() -> Iterator[str]:
+    def cell_lines() -> Iterator[str]:
         """Yield a line for each cell with a value, sheet by sheet and row by row."""
         for sheet in workbook.worksheets:
             for row in sheet.iter_rows():
@@ -70,7 +72,7 @@ def read_xlsx(path: str) -> Extract:
                     if cell.value is not None:
                         yield f"{sheet.title}!{cell.coordinate}: {cell.value}"
 
-    return Extract({"title": workbook.properties.title or ""}, lines())
+    return Extract({"title": workbook.properties.title or ""}, cell_lines())
 
 
 def read_pptx(path: str) -> Extract:
@@ -83,7 +85,7 @@ def read_pptx(path: str) -> Extract:
 
     slides = list(pptx.Presentation(path).slides)
 
-    def lines() -> Iterator[str]:
+    def slide_lines() -> Iterator[str]:
         """Yield the number of each slide, then the paragraphs of its shapes."""
         for number, slide in enumerate(slides, 1):
             yield f"[{number}]"
@@ -93,4 +95,4 @@ def read_pptx(path: str) -> Extract:
                         paragraph.text for paragraph in shape.text_frame.paragraphs if paragraph.text.strip()
                     )
 
-    return Extract({"pages": len(slides)}, lines())
+    return Extract({"pages": len(slides)}, slide_lines())

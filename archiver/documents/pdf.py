@@ -21,7 +21,7 @@ def read_pdf(path: str) -> Extract:
     reader = PdfReader(path)
     if reader.is_encrypted and not reader.decrypt(""):
         return Extract({"problem": ENCRYPTED}, iter(()))
-    facts = {"pages": len(reader.pages), "title": _title(reader), "signed": _is_signed(reader)}
+    facts = {"pages": len(reader.pages), "title": _read_title(reader), "signed": _is_signed(reader)}
     return Extract(facts, _page_lines(reader))
 
 
@@ -32,7 +32,7 @@ def _page_lines(reader: PdfReader) -> Iterator[str]:
         yield from page.extract_text().splitlines()
 
 
-def _title(reader: PdfReader) -> str:
+def _read_title(reader: PdfReader) -> str:
     """Return the title in the metadata; empty if there is none, or if the metadata cannot be read."""
     try:
         return str(reader.metadata.title or "") if reader.metadata else ""

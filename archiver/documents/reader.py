@@ -10,12 +10,12 @@ from types import TracebackType
 
 from archiver.documents.cache import DocumentCache
 from archiver.documents.document import NO_READER, TOO_HEAVY, TOO_LARGE, TOO_SLOW, Document
-from archiver.documents.document_types import PICTURE, detect_type
+from archiver.documents.document_types import PICTURE, detect_document_type
 from archiver.workers import Worker, WorkerDied, WorkerHung, WorkerProblem, WorkerProgram, name_to_text
 
 #: Real time for one document: twice the worker's limit of processor time, because the machine may be busy. With
 #: more, a few bad documents would delay a report for long. With less, good documents on a busy machine would fail.
-_PATIENCE_SECONDS = 40.0
+_ANSWER_TIMEOUT_SECONDS = 40.0
 #: Larger files are hardly ever documents, and would only exceed the worker's limit of memory after a long time.
 _MAX_DOCUMENT_BYTES = 256 << 20
 #: More than the worker's 20,000 lines of 2,000 characters, even if JSON takes six bytes for each.  Only a worker
@@ -60,20 +60,20 @@ class DocumentReader:
         Bad content raises nothing: ``Document.problem`` states why it could not be read, and ``Document.kind`` is
         empty for a file that is not a document.  Raises OSError if a document's size cannot be read.
         """
-        kind = detect_type(path, filename)
-        if not kind:
+        document_type = detect_document_type(path, filename)
+        if not document_type:
             return Document("")
         cache = self._cache if sha256 else None
-        if cache and (cached_document := cache.get(sha256, kind, with_text)):
+        if cache and (cached_document := cache.get(sha256, document_type, with_text)):
             return cached_document
         if path.stat().st_size > _MAX_DOCUMENT_BYTES:
-            return Document(kind, problem=TOO_LARGE)
-        document = self._extract_in_worker(path, kind, with_text and kind != PICTURE)
+            return Document(document_type, problem=TOO_LARGE)
+        document = self._extract_in_worker(path, document_type, with_text and document_type != PICTURE)
         if cache and document.problem not in _TRANSIENT_PROBLEMS:
             cache.put(sha256, with_text, document, path)
         return document
 
-    def _extract_in_worker(self, path: Path, kind: str, with_text: bool) -> Document:
+    def _extract_in_worker(self, path: Path, document_type: str, with_text: bool) -> Document:
         """Have the worker read a document; return it, or a document with a problem.
 
         Kills a worker that reached a limit or sent something else than a document, so that the next document gets
@@ -83,28 +83,30 @@ class DocumentReader:
             self._worker.start()
         except WorkerDied:
             # For example, the user's limit of processes is reached.
-            return Document(kind, problem=NO_READER)
-        request = [name_to_text(os.fsencode(path)), kind, with_text]
+            return Document(document_type, problem=NO_READER)
+        request = [name_to_text(os.fsencode(path)), document_type, with_text]
         try:
-            document = self._worker.call(request, Document.from_json, _PATIENCE_SECONDS)
+            document = self._worker.call(request, Document.from_json, _ANSWER_TIMEOUT_SECONDS)
         except WorkerHung:
             # ``call`` has killed the worker already.
-            return Document(kind, problem=TOO_SLOW)
+            return Document(document_type, problem=TOO_SLOW)
         except WorkerProblem:
             # The kernel killed the worker at one of its limits, or the answer was not a document.
-            document = Document(kind, problem=TOO_HEAVY)
+            document = Document(document_type, problem=TOO_HEAVY)
         if document.problem == TOO_HEAVY:
             self._worker.kill()
-        return replace(document, kind=kind)
+        return replace(document, kind=document_type)
 
 
-def line_differences(old: Document, new: Document, max_lines: int = 200) -> list[str]:
-    """Return the lines of a unified diff from ``old`` to ``new``, with one line of context and no file header.
+def compare_lines(old_document: Document, new_document: Document, max_lines: int = 200) -> list[str]:
+    """Return the lines of a unified diff from the old document to the new one, without the header of file names.
 
-    At most ``max_lines`` lines are returned.  If there are more, one line such as ``... 57`` with the number of
-    omitted lines follows them.  Equal texts give an empty list.
+    Each difference has one line of context before and after it.
+
+    At most ``max_lines`` lines are returned.  If there are more, one further line such as ``... 57`` states how
+    many were left out.  Equal texts give an empty list.
     """
     # The first two lines of a unified diff name the files.
-    diff_lines = list(difflib.unified_diff(old.lines, new.lines, lineterm="", n=1))[2:]
+    diff_lines = list(difflib.unified_diff(old_document.lines, new_document.lines, lineterm="", n=1))[2:]
     omitted_count = len(diff_lines) - max_lines
     return diff_lines if omitted_count <= 0 else [*diff_lines[:max_lines], f"... {omitted_count}"]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from archiver import clock
 from archiver.config.settings import Config
-from archiver.filings.register import ChangeQuestion, Filing, describe_release, register
+from archiver.filings.register import ChangeQuestion, Filing, describe_release, filings_from_events
 from archiver.filings.submission_kinds import kind_from_folder
 from archiver.filings.version_differences import compare_versions
 from archiver.model import Op, Version
@@ -46,38 +46,41 @@ _GIT_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DetectedChange:
-    """The changes of a filing since the last submission to the regulator or the last decision."""
+    """All changes of a filing since the last submission to the regulator or the last decision on a change."""
 
-    first_day: date  # of the first change of a material or signal, in the archive's time zone
-    materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
-    kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
-    signal: str = ""  # the release, as describe_release() writes it; empty if materials changed
+    first_changed_on: date  # of the first change of a material or signal, in the archive's time zone
+    changed_materials: tuple[str, ...]  # readable paths of the changed materials; empty for a release
+    change_kinds: tuple[str, ...]  # by the patterns in ``[changes]`` of the configuration; "model" for a release
+    release: str = ""  # the release, as describe_release() writes it; empty if materials changed
 
 
-class _SignalCheck(NamedTuple):
-    """The result of reading all signals of a filing."""
+class _SignalReadings(NamedTuple):
+    """The new values of all signals of a filing."""
 
-    drafts: list[Draft]  # one for each signal with a new value, to be journalled
-    release: DetectedChange | None  # the first release; None if no signal has changed
+    value_drafts: list[Draft]  # one for each signal with a new value, to be journalled
+    first_release: DetectedChange | None  # the first release; None if no signal has changed
 
 
 def journal_new_questions(archive: Archive, config: Config, lock_timeout: float) -> list[int]:
-    """Journal a question about each filing in the state ``filed`` that has changed, and new values of signals.
+    """Ask about each filing that has changed since it was filed: is the change material?  Journal the questions.
 
-    A filing with a pending question gets no second one.  Each event is durable on its own: after a crash, a
-    repeated call journals what is missing.  ``lock_timeout`` is in seconds and applies to each event.
+    Journals new values of signals too.  Only filings in the state ``filed`` are looked at, and a filing with a
+    pending question gets no second one.  Each event is durable on its own: after a crash, a repeated call journals
+    what is missing.  ``lock_timeout`` is in seconds and applies to each event.
 
     Returns the numbers of the new questions.  Raises Busy and StorageError as :meth:`Archive.writing` does; events
     journalled before that remain.
     """
     new_numbers = []
-    filings = register(archive.index.life())
-    last_number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
+    filings = filings_from_events(archive.index.life())
+    last_number = max(
+        (question.number for filing in filings.values() for question in filing.change_questions), default=0
+    )
     for filing in filings.values():
         if filing.state != "filed":
             continue
-        signal_check = _check_signals(filing, config)
-        change = signal_check.release or detect_change(archive, filing, config)
+        signal_readings = _read_signals(filing, config)
+        change = signal_readings.first_release or detect_change(archive, filing, config)
         question_drafts = []
         if change is not None and not _has_pending_question(filing):
             last_number += 1
@@ -85,7 +88,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
             question_drafts.append(Draft(filing.name, _question_details(last_number, filing, change)))
         # The question comes first: after a crash between the two, a signal value that is already journalled would
         # no longer count as new, and nobody would be asked about it.
-        for draft in [*question_drafts, *signal_check.drafts]:
+        for draft in [*question_drafts, *signal_readings.value_drafts]:
             with archive.writing(lock_timeout) as writer:
                 writer.append(draft)
     return new_numbers
@@ -93,12 +96,12 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
 
 def _has_pending_question(filing: Filing) -> bool:
     """Return True if the newest question is undecided, or its material change has not been submitted yet."""
-    if not filing.questions:
+    if not filing.change_questions:
         return False
-    newest_question = filing.questions[-1]
-    if newest_question.material is None:
+    newest_question = filing.change_questions[-1]
+    if newest_question.is_material is None:
         return True
-    return newest_question.material and not _is_change_submitted(filing, newest_question)
+    return newest_question.is_material and not _is_change_submitted(filing, newest_question)
 
 
 def _is_change_submitted(filing: Filing, question: ChangeQuestion) -> bool:
@@ -112,10 +115,10 @@ def _question_details(question_number: int, filing: Filing, change: DetectedChan
     return ChangeNoticed(
         number=question_number,
         last_submission=newest_submission.tag if newest_submission else "",
-        first_changed_on=change.first_day,
-        kinds=change.kinds,
-        materials=change.materials[:_MAX_MATERIALS],
-        signal=change.signal,
+        first_changed_on=change.first_changed_on,
+        kinds=change.change_kinds,
+        materials=change.changed_materials[:_MAX_MATERIALS],
+        signal=change.release,
     )
 
 
@@ -131,12 +134,13 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     Returns None if nothing has changed.
     """
     submission_times = [record.recorded_at for record in filing.submissions]
-    decision_times = [question.decided_at for question in filing.questions]  # "" for an undecided question
-    since = max(submission_times + decision_times, default="")
+    decision_times = [question.decided_at for question in filing.change_questions]  # "" for an undecided question
+    baseline_time = max(submission_times + decision_times, default="")
     later_versions = [
         version
         for version in archive.index.versions(filing.name)
-        if version.captured_at > since and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
+        if version.captured_at > baseline_time
+        and kind_from_folder(version.submission.folder) not in _UNRELATED_KINDS
     ]
     # The index returns the newest version first, so the first version of each submission is its newest.
     newest_versions: dict[str, Version] = {}
@@ -144,7 +148,11 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
         newest_versions.setdefault(version.submission.name, version)
     notice_folder = config.desk.notice_folder_name.encode("utf-8")
     changed_paths = {
-        name: {path for path in _changed_paths(archive, version, since) if notice_folder not in path.split(b"/")}
+        name: {
+            path
+            for path in _changed_paths(archive, version, baseline_time)
+            if notice_folder not in path.split(b"/")
+        }
         for name, version in newest_versions.items()
     }
     paths = sorted(set().union(*changed_paths.values()))
@@ -155,27 +163,28 @@ def detect_change(archive: Archive, filing: Filing, config: Config) -> DetectedC
     first_changed_version = next(
         version
         for version in oldest_first
-        if not changed_paths[version.submission.name].isdisjoint(_changed_paths(archive, version, since))
+        if not changed_paths[version.submission.name].isdisjoint(_changed_paths(archive, version, baseline_time))
     )
     return DetectedChange(
-        first_day=clock.parse(first_changed_version.captured_at).astimezone(config.zone).date(),
-        materials=tuple(map(names.text, paths)),
-        kinds=_change_kinds(paths, config),
+        first_changed_on=clock.parse(first_changed_version.captured_at).astimezone(config.zone).date(),
+        changed_materials=tuple(map(names.text, paths)),
+        change_kinds=_change_kinds(paths, config),
     )
 
 
-def _changed_paths(archive: Archive, version: Version, since: str) -> list[bytes]:
-    """Return the paths of the files that differ between ``version`` and the newest version captured by ``since``.
+def _changed_paths(archive: Archive, version: Version, baseline_time: str) -> list[bytes]:
+    """Return the paths of the files that have changed in ``version`` since ``baseline_time`` (ISO 8601, UTC).
 
-    ``since`` is a time in ISO 8601, UTC; it may be empty.  If no version is that old, returns the paths of all
-    files of ``version``.  Folders are left out.
+    ``version`` is compared with the newest version of its submission captured at or before that time.  If there is
+    none, a numbered submission is compared with the submission before it.  If there is none either, or if
+    ``baseline_time`` is empty, all files of ``version`` are returned.  Folders are left out.
     """
     submission = version.submission
-    old_versions = _versions_until(archive, submission.filing, submission.name, since)
+    old_versions = _versions_until(archive, submission.filing, submission.name, baseline_time)
     if not old_versions and submission.number is not None:
         # A numbered submission starts as a full copy of the previous one, so compare it with that.
         previous_name = f"{submission.number - 1:02}"
-        old_versions = _versions_until(archive, submission.filing, previous_name, since)
+        old_versions = _versions_until(archive, submission.filing, previous_name, baseline_time)
     if not old_versions:
         materials = archive.index.materials(version.submission, version.number)
         # ``sha256`` is None for an empty folder.
@@ -184,17 +193,22 @@ def _changed_paths(archive: Archive, version: Version, since: str) -> list[bytes
     return [change.path for change in changes if change.op not in (Op.MKDIR, Op.RMDIR)]
 
 
-def _versions_until(archive: Archive, filing_name: str, submission_name: str, until: str) -> list[Version]:
-    """Return the versions of a submission captured at or before ``until`` (ISO 8601, UTC), newest first."""
+def _versions_until(
+    archive: Archive, filing_name: str, submission_name: str, latest_capture: str
+) -> list[Version]:
+    """Return the versions of a submission that were captured by ``latest_capture``, inclusive, newest first.
+
+    ``latest_capture`` is a time in ISO 8601, UTC.
+    """
     versions = archive.index.versions(filing_name, submission_name)
-    return [version for version in versions if version.captured_at <= until]
+    return [version for version in versions if version.captured_at <= latest_capture]
 
 
 def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, ...]:
     """Return the kinds of changes whose patterns match any of the paths, in the order of the configuration."""
     return tuple(
-        kind
-        for kind, patterns in config.desk.change_patterns.items()
+        change_kind
+        for change_kind, patterns in config.desk.change_patterns.items()
         if any(matching_pattern(path, patterns) for path in changed_paths)
     )
 
@@ -202,33 +216,33 @@ def _change_kinds(changed_paths: Sequence[bytes], config: Config) -> tuple[str, 
 # --- signals from outside
 
 
-def _check_signals(filing: Filing, config: Config) -> _SignalCheck:
+def _read_signals(filing: Filing, config: Config) -> _SignalReadings:
     """Read the signals of a filing, and return the new values and the first release among them.
 
     The first value of a signal is journalled, but it is not a release.  A signal that cannot be read keeps its old
     value.
     """
-    settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
-    signals = settings.release_sources if settings else ()
-    drafts = []
-    release = None
+    filing_settings = config.filings.get(os.fsdecode(filing.name.encode("utf-8")))
+    signals = filing_settings.release_sources if filing_settings else ()
+    value_drafts = []
+    first_release = None
     for signal in signals:
         new_value, signal_name = _read_signal(signal), names.text(os.fsencode(signal))
         old_value = filing.signal_values.get(signal_name)
-        if new_value is None or (old_value is not None and _digest_of(new_value) == _digest_of(old_value)):
+        if new_value is None or (old_value is not None and _signal_digest(new_value) == _signal_digest(old_value)):
             continue
-        drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
-        if old_value is not None and release is None:
-            release = DetectedChange(
-                first_day=clock.today(config.zone),
-                materials=(),
-                kinds=("model",),
-                signal=describe_release(signal_name, new_value),
+        value_drafts.append(Draft(filing.name, ReleaseSignalled(signal=signal_name, value=new_value)))
+        if old_value is not None and first_release is None:
+            first_release = DetectedChange(
+                first_changed_on=clock.today(config.zone),
+                changed_materials=(),
+                change_kinds=("model",),
+                release=describe_release(signal_name, new_value),
             )
-    return _SignalCheck(drafts, release)
+    return _SignalReadings(value_drafts, first_release)
 
 
-def _digest_of(signal_value: str) -> str:
+def _signal_digest(signal_value: str) -> str:
     """Return the digest in the value of a signal.
 
     Only digests are compared: earlier releases of archiver chose the word after the digest differently.
@@ -253,7 +267,7 @@ def _read_signal(signal: str) -> str | None:
 
 
 def _read_file_signal(path: str) -> str:
-    """Return the SHA-256 of a file, followed by a space and the file's first line if that is a version word.
+    """Return the SHA-256 of a file, followed by a space and the file's first line if that looks like a version.
 
     A symbolic link as the last component of the path is refused, because it could reveal a file that only the
     service may read.  For the same reason, no other text of a file gets into the journal.  The folders above may
@@ -262,12 +276,12 @@ def _read_file_signal(path: str) -> str:
     Raises OSError if the file cannot be read, or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:
+    with open(descriptor, "rb") as signal_file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a file")
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        stream.seek(0)
-        first_line_bytes = stream.read(_MAX_FIRST_LINE_BYTES).split(b"\n", 1)[0]
+        digest = hashlib.file_digest(signal_file, "sha256").hexdigest()
+        signal_file.seek(0)
+        first_line_bytes = signal_file.read(_MAX_FIRST_LINE_BYTES).split(b"\n", 1)[0]
     first_line = first_line_bytes.decode("utf-8", "replace").strip()
     return f"{digest} {first_line}" if _VERSION_WORD.fullmatch(first_line) else digest
 
@@ -279,7 +293,7 @@ def _read_repository_signal(path: str) -> str:
 
     Raises OSError or SubprocessError if git cannot be run, fails, or takes longer than _GIT_TIMEOUT_SECONDS.
     """
-    command = [
+    git_command = [
         # Trust the path, because it comes from the configuration.  It may belong to a bare repository.
         *("git", "-c", f"safe.directory={path}", "-c", "safe.bareRepository=all"),
         # The repository's own configuration could name a program for git to run as file system monitor.
@@ -294,8 +308,8 @@ def _read_repository_signal(path: str) -> str:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_OPTIONAL_LOCKS": "0",
     }
-    result = subprocess.run(
-        command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
+    git_result = subprocess.run(
+        git_command, env=environment, capture_output=True, timeout=_GIT_TIMEOUT_SECONDS, check=True
     )
-    tag_names = result.stdout.decode("utf-8", "replace").split("\n")[:-1]
-    return f"{hashlib.sha256(result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()
+    tag_names = git_result.stdout.decode("utf-8", "replace").split("\n")[:-1]
+    return f"{hashlib.sha256(git_result.stdout).hexdigest()} {tag_names[-1] if tag_names else ''}".strip()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from archiver.errors import LazyMessage
 
-STATES: Mapping[str, LazyMessage] = {
+STATE_NAMES: Mapping[str, LazyMessage] = {
     "draft": LazyMessage("draft"),
     "submitted": LazyMessage("submitted"),
     "under_review": LazyMessage("under_review"),
@@ -22,14 +22,14 @@ STATES: Mapping[str, LazyMessage] = {
     "revoked": LazyMessage("revoked"),
     "withdrawn": LazyMessage("withdrawn"),
 }
-SCHEMES: Mapping[str, LazyMessage] = {
+SCHEME_NAMES: Mapping[str, LazyMessage] = {
     # The context separates this message from the field ``algorithm``, which is the algorithm's name.
     "algorithm": LazyMessage.define("algorithm", context="scheme"),
     "deep_synthesis": LazyMessage("deep_synthesis"),
     "genai_filing": LazyMessage("genai_filing"),
     "genai_registration": LazyMessage("genai_registration"),
 }
-FIELDS: Mapping[str, LazyMessage] = {
+FIELD_NAMES: Mapping[str, LazyMessage] = {
     "company": LazyMessage("company"),
     "responsible": LazyMessage("responsible"),
     "manager": LazyMessage("manager"),
@@ -43,7 +43,7 @@ FIELDS: Mapping[str, LazyMessage] = {
     "service_start": LazyMessage("service_start"),
     "service_end": LazyMessage("service_end"),
 }
-SUBMISSION_KINDS: Mapping[str, LazyMessage] = {
+SUBMISSION_KIND_NAMES: Mapping[str, LazyMessage] = {
     "subject": LazyMessage("subject"),
     "first": LazyMessage("first"),
     "correction": LazyMessage("correction"),
@@ -53,7 +53,7 @@ SUBMISSION_KINDS: Mapping[str, LazyMessage] = {
     "annual": LazyMessage("annual"),
     "other": LazyMessage("other"),
 }
-NOTICE_KINDS: Mapping[str, LazyMessage] = {
+NOTICE_KIND_NAMES: Mapping[str, LazyMessage] = {
     "correction": LazyMessage("correction"),
     "inquiry": LazyMessage("inquiry"),
     "refusal": LazyMessage("refusal"),
@@ -62,13 +62,13 @@ NOTICE_KINDS: Mapping[str, LazyMessage] = {
     "revocation": LazyMessage("revocation"),
 }
 #: The parts of an algorithm that a change can affect.
-CHANGE_KINDS: Mapping[str, LazyMessage] = {
+CHANGE_KIND_NAMES: Mapping[str, LazyMessage] = {
     "model": LazyMessage("model"),
     "logic": LazyMessage("logic"),
     "data": LazyMessage("data"),
     "mechanism": LazyMessage("mechanism"),
 }
-DEADLINE_STATES: Mapping[str, LazyMessage] = {
+DEADLINE_STATE_NAMES: Mapping[str, LazyMessage] = {
     "done": LazyMessage("done"),
     "done late": LazyMessage("done late"),
     "overdue": LazyMessage("overdue"),
@@ -77,15 +77,15 @@ DEADLINE_STATES: Mapping[str, LazyMessage] = {
     "open": LazyMessage.define("open", context="deadline"),
 }
 #: The authority behind a deadline, ``Deadline.basis``.
-GROUNDS: Mapping[str, LazyMessage] = {
+BASIS_NAMES: Mapping[str, LazyMessage] = {
     "statute": LazyMessage("statute"),
     "policy": LazyMessage("policy"),
     "stated": LazyMessage("stated"),
 }
-#: The party that has a duty, ``Deadline.who``.
-PARTIES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
+#: The party that has a duty, ``Deadline.party``.
+PARTY_NAMES: Mapping[str, LazyMessage] = {"company": LazyMessage("company"), "regulator": LazyMessage("regulator")}
 
 
-def word_for(code: str, names_by_code: Mapping[str, LazyMessage]) -> LazyMessage:
+def name_for_code(code: str, names_by_code: Mapping[str, LazyMessage]) -> LazyMessage:
     """Return the name of a code, or the code itself if this release has no name for it."""
     return names_by_code.get(code) or LazyMessage("{code}", code=code)

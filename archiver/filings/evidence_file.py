@@ -21,7 +21,7 @@ class EvidenceFile:
     name: str  # as the person gave it; may contain folders
     stream: IO[bytes]  # seekable; closed by the caller that opened it
 
-    def journal_name(self, stem: str) -> str:
+    def attachment_name(self, stem: str) -> str:
         """Return the attachment's name in the journal: ``stem``, and the file's suffix in lower case if plain.
 
         Only the suffix is taken over, so that no name chosen by a user becomes part of a git tree.

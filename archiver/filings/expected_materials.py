@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 #: Kind of submission -> names of the materials that the portal asks for.
-EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+EXPECTED_MATERIALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "subject": ("营业执照", "身份证", "算法备案承诺书", "落实算法安全主体责任基本情况"),
         "first": ("算法备案承诺书", "落实算法安全主体责任基本情况", "算法安全自评估报告", "拟公示内容"),
@@ -29,14 +29,15 @@ class ExpectedMaterial(NamedTuple):
 
 
 def find_expected(
-    kind: str, paths: Iterable[str], expected_names: Mapping[str, tuple[str, ...]]
+    submission_kind: str, material_paths: Iterable[str], expected_names: Mapping[str, tuple[str, ...]]
 ) -> list[ExpectedMaterial]:
-    """Return each material expected in a submission of ``kind``, with those of ``paths`` that contain its name.
+    """Return each material expected in a submission, with those of ``material_paths`` that contain its name.
 
-    ``expected_names`` maps kinds to names, as EXPECTED does.  Returns an empty list for a kind that is not in it.
+    ``expected_names`` maps kinds of submissions to names, as EXPECTED_MATERIALS does.  Returns an empty list if it
+    does not have ``submission_kind``.
     """
-    all_paths = list(paths)
+    all_paths = list(material_paths)
     return [
-        ExpectedMaterial(name, [path for path in all_paths if name in path])
-        for name in expected_names.get(kind, ())
+        ExpectedMaterial(material_name, [path for path in all_paths if material_name in path])
+        for material_name in expected_names.get(submission_kind, ())
     ]

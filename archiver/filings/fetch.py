@@ -17,7 +17,7 @@ from archiver.errors import LazyMessage
 #: delays the other jobs.
 _MAX_SECONDS = 20.0
 #: The page is journalled, and the journal is kept for ever.
-LARGEST_BYTES = 4 << 20
+MAX_PAGE_BYTES = 4 << 20
 #: A site needs two or three redirects, from http to https and to its own path; more are probably a loop.
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
@@ -31,8 +31,8 @@ _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 class FetchedPage:
     """A page as fetched."""
 
-    address: str  # its URL, after redirects
-    data: bytes  # at most LARGEST_BYTES
+    url: str  # after redirects
+    body: bytes  # at most MAX_PAGE_BYTES
 
 
 class _PageResponse(NamedTuple):
@@ -40,7 +40,7 @@ class _PageResponse(NamedTuple):
 
     status: int  # of HTTP
     location: str  # the target of a redirect, possibly relative; empty without one
-    data: bytes
+    body: bytes
 
 
 class PageUnreachable(Exception):
@@ -52,33 +52,36 @@ class PageUnreachable(Exception):
         self.reason = LazyMessage(template, **fields)
 
 
-def fetch_page(address: str, *, allow_private: bool = False) -> FetchedPage:
-    """Fetch the page at ``address``, an http or https URL, and follow its redirects.
+def fetch_page(url: str, *, allow_private: bool = False) -> FetchedPage:
+    """Fetch the page at ``url``, an http or https URL, and follow its redirects.
 
-    A host that is not on the public internet is refused, unless ``allow_private`` is true.  The address of the
-    connected peer is checked before anything is sent: the host name could resolve to another address later.
+    Unless ``allow_private`` is true, a host whose IP address is not on the public internet is refused.  The
+    address is taken from the open connection, before anything is sent, because the host name could resolve to
+    another address later.
 
     Raises PageUnreachable if the page cannot be fetched within the limits of this module.
     """
     deadline = time.monotonic() + _MAX_SECONDS
     for _ in range(_MAX_REDIRECTS + 1):
-        response = _request(address, allow_private, deadline)
+        response = _request_page(url, allow_private, deadline)
         if response.status in _REDIRECT_STATUSES and response.location:
-            address = urljoin(address, response.location)
+            url = urljoin(url, response.location)
         elif response.status == http.client.OK:
-            return FetchedPage(address, response.data)
+            return FetchedPage(url, response.body)
         else:
             raise PageUnreachable("the server answers with status {status}", status=response.status)
     raise PageUnreachable("it is redirected more than {count} times", count=_MAX_REDIRECTS)
 
 
-def _request(address: str, allow_private: bool, deadline: float) -> _PageResponse:
-    """Send one GET request, and return the response.  ``deadline`` is a time of ``time.monotonic()``.
+def _request_page(url: str, allow_private: bool, deadline: float) -> _PageResponse:
+    """Send one GET request, without following redirects, and return the response.
 
-    Raises PageUnreachable for a peer that is not allowed, a failed or slow connection, or a body that is too
-    large.
+    ``deadline`` is a time of ``time.monotonic()``.
+
+    Raises PageUnreachable if the host's IP address is not allowed, if the connection fails or is too slow, or if
+    the body is too large.
     """
-    connection, path = _prepare_connection(address, deadline)
+    connection, path = _prepare_connection(url, deadline)
     try:
         connection.connect()
         peer_address = ipaddress.ip_address(connection.sock.getpeername()[0])
@@ -100,13 +103,13 @@ def _request(address: str, allow_private: bool, deadline: float) -> _PageRespons
         connection.close()
 
 
-def _prepare_connection(address: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
-    """Return an unconnected connection to the host in ``address``, and the path and query to request from it.
+def _prepare_connection(url: str, deadline: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return an unconnected connection to the host in ``url``, and the path and query to request from it.
 
-    The caller connects and closes the connection.  Raises PageUnreachable if ``address`` is no http or https URL.
+    The caller connects and closes the connection.  Raises PageUnreachable if ``url`` is no http or https URL.
     """
     try:
-        url_parts = urlsplit(address)
+        url_parts = urlsplit(url)
         host, port = url_parts.hostname or "", url_parts.port
     except ValueError:
         raise PageUnreachable("it is no address of a page") from None
@@ -131,16 +134,16 @@ def _read_body(
     The timeout of a socket applies to each read, so a server that sends single bytes could go on without end.  The
     timeout is therefore shortened after each chunk to the time that remains until ``deadline``.
 
-    Raises PageUnreachable if the body is larger than LARGEST_BYTES, or takes longer than the deadline allows.
+    Raises PageUnreachable if the body is larger than MAX_PAGE_BYTES, or takes longer than the deadline allows.
     """
-    data = bytearray()
+    body = bytearray()
     while chunk := response.read1(_CHUNK_BYTES):
-        data += chunk
-        if len(data) > LARGEST_BYTES:
-            raise PageUnreachable("it is larger than {size} MB", size=LARGEST_BYTES >> 20)
+        body += chunk
+        if len(body) > MAX_PAGE_BYTES:
+            raise PageUnreachable("it is larger than {size} MB", size=MAX_PAGE_BYTES >> 20)
         remaining_seconds = deadline - time.monotonic()
         if remaining_seconds <= 0:
             raise PageUnreachable("it takes longer than {seconds} s", seconds=round(_MAX_SECONDS))
         if connection.sock is not None:
             connection.sock.settimeout(remaining_seconds)
-    return bytes(data)
+    return bytes(body)

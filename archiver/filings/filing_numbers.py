@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from archiver.errors import LazyMessage, UsageError
 
-ALGORITHM = re.compile(r"网信算备[::\uff1a]?\s*(\d{21})号?", re.ASCII)
-GENERATIVE = re.compile(r"([A-Z][A-Za-z]+)-(.+)-(20\d{6})(S?\d{4})?", re.ASCII)
+ALGORITHM_NUMBER = re.compile(r"网信算备[::\uff1a]?\s*(\d{21})号?", re.ASCII)
+GENERATIVE_NUMBER = re.compile(r"([A-Z][A-Za-z]+)-(.+)-(20\d{6})(S?\d{4})?", re.ASCII)
 
 
 class _NumberForm(NamedTuple):
@@ -23,10 +23,10 @@ class _NumberForm(NamedTuple):
 
 
 _FORMS = (
-    _NumberForm("algorithm", ALGORITHM, LazyMessage("网信算备, 21 digits, 号")),
+    _NumberForm("algorithm", ALGORITHM_NUMBER, LazyMessage("网信算备, 21 digits, 号")),
     _NumberForm(
         "generative",
-        GENERATIVE,
+        GENERATIVE_NUMBER,
         LazyMessage("Province-Name-YYYYMMDD, then nothing, 4 digits, or S and 4 digits"),
     ),
 )

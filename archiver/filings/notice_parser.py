@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from archiver.filings.filing_numbers import ALGORITHM
+from archiver.filings.filing_numbers import ALGORITHM_NUMBER
 
 #: The first kind with a keyword in the text counts, so the order matters.
 _KEYWORDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
@@ -40,12 +40,12 @@ class NoticeProposal:
     """The guesses; None or empty where the text suggests nothing."""
 
     kind: str | None  # a key of _KEYWORDS_BY_KIND
-    received: date | None  # the latest date in the text other than ``due``
-    due: date | None  # the first date in the text before which something is due
-    days: int | None  # the working days to answer in
-    document: str  # the regulator's number of the document
-    number: str  # the filing number
-    filings: tuple[str, ...]  # known filings whose names are in the text
+    received_on: date | None  # the latest date in the text other than ``due_on``
+    due_on: date | None  # the first date in the text before which something is due
+    working_days: int | None  # the working days to answer in
+    document_number: str  # the regulator's number of the document
+    filing_number: str  # the filing number
+    filing_names: tuple[str, ...]  # known filings whose names are in the text
 
 
 def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticeProposal:
@@ -57,15 +57,15 @@ def parse_notice(lines: Sequence[str], filing_names: Iterable[str]) -> NoticePro
     due_day = next((day for match in _DUE_DATE.finditer(text) if (day := _parse_date(match))), None)
     other_days = [day for match in _DATE.finditer(text) if (day := _parse_date(match)) and day != due_day]
     days_match = _WORKING_DAYS.search(text)
-    number_match = ALGORITHM.search(text)
+    number_match = ALGORITHM_NUMBER.search(text)
     return NoticeProposal(
         kind=_guess_kind(text),
-        received=max(other_days, default=None),
-        due=due_day,
-        days=_parse_count(days_match[1]) if days_match else None,
-        document=_find_document_number(lines),
-        number=number_match[0] if number_match else "",
-        filings=tuple(name for name in filing_names if re.sub(r"\s", "", name) in text),
+        received_on=max(other_days, default=None),
+        due_on=due_day,
+        working_days=_parse_count(days_match[1]) if days_match else None,
+        document_number=_find_document_number(lines),
+        filing_number=number_match[0] if number_match else "",
+        filing_names=tuple(name for name in filing_names if re.sub(r"\s", "", name) in text),
     )
 
 

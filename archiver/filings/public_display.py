@@ -11,35 +11,35 @@ from typing import Any
 from archiver.errors import UsageError
 from archiver.filings.register import Filing
 
-#: The names of the formats that :func:`display_text` can render.
-FORMATS = ("html", "markdown", "text", "json")
+#: The names of the formats that :func:`render_display_text` can render.
+DISPLAY_FORMATS = ("html", "markdown", "text", "json")
 
 
 @dataclass(frozen=True, slots=True)
 class PageCheck:
     """The result of a search in a page."""
 
-    number: bool  # True if the page shows the filing number
-    link: bool  # True if the page has the address of the regulator's publication
+    number_found: bool  # True if the page shows the filing number
+    link_found: bool  # True if the page has the address of the regulator's publication
 
 
-def check_page(filing: Filing, page_bytes: bytes) -> PageCheck:
-    """Search an HTML page for the filing's number and for the link to the regulator's publication.
+def check_display_page(filing: Filing, page_bytes: bytes) -> PageCheck:
+    """Return whether an HTML page shows the filing's number, and the link to the regulator's publication.
 
     The number may be interrupted by tags and spaces; the link counts anywhere in the source.  A number or link
     that the filing does not have yet is reported as not shown.
     """
-    page_source = html.unescape(_decode(page_bytes))
+    page_source = html.unescape(_decode_page(page_bytes))
     visible_text = re.sub(r"\s", "", re.sub(r"<[^>]*>", "", page_source))
-    publication_link = str(filing.fields.get("published_at") or "")
+    publication_link = str(filing.sheet_fields.get("published_at") or "")
     filing_number = re.sub(r"\s", "", filing.number)
     return PageCheck(
-        number=bool(filing_number) and filing_number in visible_text,
-        link=bool(publication_link) and publication_link.rstrip("/") in page_source,
+        number_found=bool(filing_number) and filing_number in visible_text,
+        link_found=bool(publication_link) and publication_link.rstrip("/") in page_source,
     )
 
 
-def display_text(filing: Filing, format_name: str) -> str:
+def render_display_text(filing: Filing, format_name: str) -> str:
     """Return the notice with the filing number (art. 26) for a website, an app or a privacy policy.
 
     ``format_name`` is one of FORMATS.  The text ends with a newline.  Raises UsageError if the filing has no
@@ -59,48 +59,52 @@ def _display_fields(filing: Filing) -> dict[str, str]:
 
     An algorithm without a recorded name is displayed under the name of the filing.
     """
-    fields = filing.fields
+    sheet_fields = filing.sheet_fields
     return {
-        "name": str(fields.get("algorithm") or filing.name),
-        "company": str(fields.get("company") or ""),
+        "name": str(sheet_fields.get("algorithm") or filing.name),
+        "company": str(sheet_fields.get("company") or ""),
         "number": filing.number,
-        "link": str(fields.get("published_at") or ""),
+        "link": str(sheet_fields.get("published_at") or ""),
     }
 
 
-def _render_html(fields: dict[str, str]) -> str:
+def _render_html(display_fields: dict[str, str]) -> str:
     """Return an HTML paragraph; the number links to the regulator's publication if the link is known."""
-    escaped = {key: html.escape(value, quote=True) for key, value in fields.items()}
+    escaped_fields = {key: html.escape(value, quote=True) for key, value in display_fields.items()}
     linked_number = (
-        f'<a href="{escaped["link"]}" rel="noopener">{escaped["number"]}</a>'
-        if fields["link"]
-        else escaped["number"]
+        f'<a href="{escaped_fields["link"]}" rel="noopener">{escaped_fields["number"]}</a>'
+        if display_fields["link"]
+        else escaped_fields["number"]
     )
-    company = f"（{escaped['company']}）" if fields["company"] else ""
-    name = f"{escaped['name']}{company}"
-    return f'<p class="algorithm-filing" lang="zh-CN">{name} 算法备案编号：{linked_number}</p>\n'
+    company_note = f"（{escaped_fields['company']}）" if display_fields["company"] else ""
+    name_and_company = f"{escaped_fields['name']}{company_note}"
+    return f'<p class="algorithm-filing" lang="zh-CN">{name_and_company} 算法备案编号：{linked_number}</p>\n'
 
 
-def _render_markdown(fields: dict[str, str]) -> str:
+def _render_markdown(display_fields: dict[str, str]) -> str:
     """Return a line of Markdown; the number is a link as in HTML."""
-    escaped = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in fields.items()}
-    linked_number = f"[{escaped['number']}](<{fields['link']}>)" if fields["link"] else escaped["number"]
-    company = f"（{escaped['company']}）" if fields["company"] else ""
-    return f"{escaped['name']}{company} 算法备案编号：{linked_number}\n"
+    escaped_fields = {key: re.sub(r"([\\`*_\[\]<>()#|])", r"\\\1", value) for key, value in display_fields.items()}
+    linked_number = (
+        f"[{escaped_fields['number']}](<{display_fields['link']}>)"
+        if display_fields["link"]
+        else escaped_fields["number"]
+    )
+    company_note = f"（{escaped_fields['company']}）" if display_fields["company"] else ""
+    return f"{escaped_fields['name']}{company_note} 算法备案编号：{linked_number}\n"
 
 
-def _render_text(fields: dict[str, str]) -> str:
+def _render_text(display_fields: dict[str, str]) -> str:
     """Return a line of plain text, which ends with the link if it is known."""
-    company = f"（{fields['company']}）" if fields["company"] else ""
-    link_note = f"，公示信息：{fields['link']}" if fields["link"] else ""
-    return f"{fields['name']}{company} 算法备案编号：{fields['number']}{link_note}\n"
+    company_note = f"（{display_fields['company']}）" if display_fields["company"] else ""
+    link_note = f"，公示信息：{display_fields['link']}" if display_fields["link"] else ""
+    return f"{display_fields['name']}{company_note} 算法备案编号：{display_fields['number']}{link_note}\n"
 
 
-def _render_json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
+def _render_json(display_fields: dict[str, Any]) -> str:
+    return json.dumps(display_fields, ensure_ascii=False, indent=2) + "\n"
 
 
-def _decode(page_bytes: bytes) -> str:
+def _decode_page(page_bytes: bytes) -> str:
     """Decode a page as UTF-8 or GB 18030, whatever encoding it declares; other bytes are replaced."""
     for encoding in ("utf-8", "gb18030"):
         try:

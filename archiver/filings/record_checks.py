@@ -27,36 +27,43 @@ def check_not_future(day: date, today: date) -> None:
         raise UsageError("{day} is in the future. Nothing was recorded. Mend --on.", day=day)
 
 
-def check_field_types(fields: Mapping[str, Any]) -> None:
+def check_field_types(changed_fields: Mapping[str, Any]) -> None:
     """Check the names of fields, and the types and lengths of their values.
 
     The journal is never changed, so a value of a wrong type would break every later reader of the register.
 
     Raises UsageError for the first field that is not valid.
     """
-    for name, value in fields.items():
-        texts = value if name == "products" and isinstance(value, list) else [value]
-        if name not in FIELDS or not all(
+    for field_name, field_value in changed_fields.items():
+        texts = field_value if field_name == "products" and isinstance(field_value, list) else [field_value]
+        if field_name not in FIELDS or not all(
             isinstance(text, str) and len(text) <= _MAX_FIELD_LENGTH for text in texts
         ):
             raise UsageError(
                 "{name} is no field of a filing's sheet, or its value cannot be. Nothing was recorded.",
-                name=str(name)[:100],
+                name=str(field_name)[:100],
             )
 
 
-def check_field_values(filing: Filing, fields: Mapping[str, Any], number_override_reason: str | None) -> None:
+def check_field_values(
+    filing: Filing, changed_fields: Mapping[str, Any], number_override_reason: str | None
+) -> None:
     """Check the form of the number, the scheme, and the order of the days.
 
-    A day that is not in ``fields`` keeps its recorded value, which is used for the comparison.
+    A day that is not in ``changed_fields`` keeps its recorded value, which is used for the comparison.
 
     Raises UsageError for the first value that is not valid.
     """
-    if (number := fields.get("number")) and not number_override_reason:
+    if (number := changed_fields.get("number")) and not number_override_reason:
         detect_scheme(number)
-    if (scheme := fields.get("scheme")) and scheme not in SCHEMES:
+    if (scheme := changed_fields.get("scheme")) and scheme not in SCHEMES:
         raise unknown_code_error(scheme, SCHEMES)
-    days = {name: parse_day(fields[name]) if fields.get(name) else filing.sheet_day(name) for name in _DAY_FIELDS}
+    days = {
+        field_name: parse_day(changed_fields[field_name])
+        if changed_fields.get(field_name)
+        else filing.sheet_day(field_name)
+        for field_name in _DAY_FIELDS
+    }
     service_start, service_end, issued_on = days["service_start"], days["service_end"], days["issued_on"]
     if service_start and service_end and service_end < service_start:
         raise UsageError(
@@ -69,7 +76,7 @@ def check_field_values(filing: Filing, fields: Mapping[str, Any], number_overrid
         raise before_submission_error(issued_on, first_submission.submitted_on, first_submission.tag)
 
 
-def check_after_submission(filing: Filing, checked_on: date) -> None:
+def check_status_day(filing: Filing, checked_on: date) -> None:
     """Check that a review status was seen on or after the day of the newest submission, if there is one.
 
     An older status would replace the state that the submission led to.  Raises UsageError if it is older.
@@ -79,29 +86,29 @@ def check_after_submission(filing: Filing, checked_on: date) -> None:
         raise before_submission_error(checked_on, newest_submission.submitted_on, newest_submission.tag)
 
 
-def check_answer(notice: Notice, answered_on: date) -> None:
+def check_notice_answer(notice: Notice, answered_on: date) -> None:
     """Check that ``notice`` has no answer yet, and was received by ``answered_on``.  Raises UsageError if not."""
-    if notice.answer is not None:
+    if notice.answer_submission is not None:
         raise UsageError(
             "Notice {number} was answered on {on} with {submission} already. Nothing was recorded. A later letter "
             "is a notice of its own: archiver notice add",
             number=notice.number,
             on=notice.answered_on,
-            submission=notice.answer,
+            submission=notice.answer_submission,
         )
-    if answered_on < notice.received:
+    if answered_on < notice.received_on:
         raise UsageError(
             "The answer of {on} would be before notice {number}, received on {received}. Nothing was recorded. "
             "Mend the date.",
             on=answered_on,
             number=notice.number,
-            received=notice.received,
+            received=notice.received_on,
         )
 
 
-def check_undecided(question: ChangeQuestion) -> None:
+def check_change_undecided(question: ChangeQuestion) -> None:
     """Check that nobody has decided on the change yet.  Raises UsageError if somebody has."""
-    if question.material is not None:
+    if question.is_material is not None:
         raise UsageError(
             "Change {number} was decided on {on} already. Nothing was recorded. A new opinion belongs to the next "
             "change, or into the filing's materials.",
@@ -117,11 +124,11 @@ def unknown_code_error(code: str, known_codes: tuple[str, ...]) -> UsageError:
     )
 
 
-def before_submission_error(day: date, submitted_on: date, tag: str) -> UsageError:
-    """Return the error for a day before the submission to the regulator with the signed tag ``tag``."""
+def before_submission_error(day: date, submitted_on: date, submission_tag: str) -> UsageError:
+    """Return the error for a day before the submission to the regulator with the signed tag ``submission_tag``."""
     return UsageError(
         "{day} is before {submitted}, when {tag} was handed in. Nothing was recorded. Mend the date.",
         day=day,
         submitted=submitted_on,
-        tag=tag,
+        tag=submission_tag,
     )

@@ -17,15 +17,15 @@ from archiver.errors import NotFoundError, UsageError
 from archiver.filings.evidence_file import EvidenceFile
 from archiver.filings.record_checks import (
     before_submission_error,
-    check_after_submission,
-    check_answer,
+    check_change_undecided,
     check_field_types,
     check_field_values,
     check_not_future,
-    check_undecided,
+    check_notice_answer,
+    check_status_day,
     unknown_code_error,
 )
-from archiver.filings.register import ChangeQuestion, Filing, Notice, register
+from archiver.filings.register import ChangeQuestion, Filing, Notice, filings_from_events
 from archiver.filings.register_codes import NOTICE_KINDS, STATES
 from archiver.model import Event
 from archiver.store.archive import Archive
@@ -50,7 +50,7 @@ class RecordContext:
 
     def read_filing(self, filing_name: str) -> Filing:
         """Return the state of a filing, or an empty filing if nothing was recorded about it yet."""
-        return register(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
+        return filings_from_events(self.archive.index.life(filing_name)).get(filing_name) or Filing(filing_name)
 
     @contextmanager
     def locked_recorder(self) -> Iterator[Callable[[str, EventDetails], Event]]:
@@ -63,7 +63,7 @@ class RecordContext:
         Raises Busy and StorageError as :meth:`Archive.writing` does.
         """
         evidence_file = self.evidence_file
-        attachments = {evidence_file.journal_name(EVIDENCE): evidence_file.stream} if evidence_file else {}
+        attachments = {evidence_file.attachment_name(EVIDENCE): evidence_file.stream} if evidence_file else {}
         with self.archive.writing(self.lock_timeout) as writer:
             yield lambda filing_name, details: writer.append(Draft(filing_name, details, attachments))
 
@@ -96,7 +96,7 @@ def update_sheet(
         raise unknown_code_error(review_status, STATES)
     if not changed_fields and review_status is None:
         raise UsageError("There is nothing to set. Nothing was recorded. See: archiver filing set --help")
-    details = FilingUpdated(
+    update_details = FilingUpdated(
         fields=dict(changed_fields),
         recorded_on=recorded_on,
         reported_by=reported_by,
@@ -109,14 +109,14 @@ def update_sheet(
         filing = context.read_filing(filing_name)
         check_field_values(filing, changed_fields, number_override_reason)
         if review_status is not None and checked_on is not None:
-            check_after_submission(filing, checked_on)
-        return record(filing_name, details)
+            check_status_day(filing, checked_on)
+        return record(filing_name, update_details)
 
 
 def add_notice(
     context: RecordContext,
     filing_name: str,
-    kind: str,
+    notice_kind: str,
     received_on: date,
     *,
     due_on: date | None = None,
@@ -128,15 +128,15 @@ def add_notice(
 ) -> int:
     """Record a notice of the regulator, and return its number: 1 for the first notice of the archive, then 2.
 
-    ``kind`` is one of NOTICE_KINDS.  ``due_on`` (the last day to answer) and ``working_days`` (the time to answer)
-    are recorded as the notice states them; None if it states none.  ``owner`` is the role or person who has to
-    answer; empty for the filing's responsible person.
+    ``notice_kind`` is one of NOTICE_KINDS.  ``due_on`` (the last day to answer) and ``working_days`` (the time to
+    answer) are recorded as the notice states them; None if it states none.  ``owner`` is the role or person who
+    has to answer; empty for the filing's responsible person.
 
     Raises UsageError if the kind is unknown, the number of working days is not valid, or a day is in the future or
     contradicts another.  Nothing is recorded then.
     """
-    if kind not in NOTICE_KINDS:
-        raise unknown_code_error(kind, NOTICE_KINDS)
+    if notice_kind not in NOTICE_KINDS:
+        raise unknown_code_error(notice_kind, NOTICE_KINDS)
     if working_days is not None and not 0 < working_days <= _MAX_WORKING_DAYS:
         raise UsageError(
             "{days} is no number of working days from 1 to {most}. Nothing was recorded.",
@@ -154,12 +154,12 @@ def add_notice(
     paper_sha256 = _hash_stream(context.evidence_file.stream) if context.evidence_file else None
     with context.locked_recorder() as record:
         submissions = context.read_filing(filing_name).submissions
-        if submissions and kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
+        if submissions and notice_kind in ("correction", "refusal") and received_on < submissions[0].submitted_on:
             raise before_submission_error(received_on, submissions[0].submitted_on, submissions[0].tag)
-        number = 1 + sum(len(filing.notices) for filing in _all_filings(context.archive))
+        notice_number = 1 + sum(len(filing.notices) for filing in _all_filings(context.archive))
         notice = NoticeReceived(
-            number=number,
-            kind=kind,
+            number=notice_number,
+            kind=notice_kind,
             issuer=issuer,
             document=document_number,
             received_on=received_on,
@@ -171,7 +171,7 @@ def add_notice(
             paper_sha256=paper_sha256,
         )
         record(filing_name, notice)
-    return number
+    return notice_number
 
 
 def answer_notice(
@@ -191,11 +191,11 @@ def answer_notice(
     check_not_future(answered_on, context.today)
     with context.locked_recorder() as record:
         notice = find_notice(context.archive, notice_number)
-        check_answer(notice, answered_on)
-        details = NoticeAnswered(
+        check_notice_answer(notice, answered_on)
+        answer_details = NoticeAnswered(
             number=notice_number, submission=submission_name, answered_on=answered_on, reported_by=reported_by
         )
-        record(notice.filing, details)
+        record(notice.filing, answer_details)
     return notice
 
 
@@ -211,7 +211,7 @@ def decide_change(
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
-    details = ChangeDecided(
+    decision_details = ChangeDecided(
         number=question_number,
         is_material=is_material,
         reason=reason,
@@ -220,8 +220,8 @@ def decide_change(
     )
     with context.locked_recorder() as record:
         question = find_question(context.archive, question_number)
-        check_undecided(question)
-        record(question.filing, details)
+        check_change_undecided(question)
+        record(question.filing, decision_details)
     return question
 
 
@@ -245,7 +245,7 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
     Raises NotFoundError if there is no such change.
     """
     for filing in _all_filings(archive):
-        for question in filing.questions:
+        for question in filing.change_questions:
             if question.number == question_number:
                 return question
     raise NotFoundError(
@@ -254,7 +254,7 @@ def find_question(archive: Archive, question_number: int) -> ChangeQuestion:
 
 
 def _all_filings(archive: Archive) -> Iterable[Filing]:
-    return register(archive.index.life()).values()
+    return filings_from_events(archive.index.life()).values()
 
 
 def _hash_stream(stream: IO[bytes]) -> str:

@@ -49,11 +49,11 @@ class ReviewCheck:
     """A review status that somebody saw on the portal."""
 
     status: str  # one of STATES
-    on: date  # the day on which it was seen
+    seen_on: date  # the day on which it was seen
     portal_text: str  # the portal's own words; empty if they were not recorded
     user: str  # the user who recorded it
     recorded_at: str
-    evidence: str | None  # the name of the attached screenshot or letter
+    evidence_name: str | None  # the name of the attached screenshot or letter
     seq: int  # number of the journal event
 
 
@@ -76,16 +76,16 @@ class Notice:
     filing: str  # the filing's name
     kind: str  # one of NOTICE_KINDS
     issuer: str  # the authority that sent it
-    document: str  # its document number (文号)
-    received: date  # the day on which it was received
+    document_number: str  # its document number (文号)
+    received_on: date  # the day on which it was received
     due_on: date | None  # the last day to answer, if the notice names one
     working_days: int | None  # the time to answer, if the notice names one
     owner: str  # the role or person who answers; empty: the filing's responsible person
-    file: str | None  # name of the attached paper
+    paper_name: str | None  # name of the attached paper
     paper_sha256: str | None  # of the attached paper
     recorded_at: str
     seq: int  # number of the journal event
-    answer: str | None = None  # the submission that answers it; None while there is none
+    answer_submission: str | None = None  # the submission that answers it; None while there is none
     answered_on: date | None = None
 
 
@@ -93,33 +93,33 @@ class Notice:
 class ChangeQuestion:
     """A change after filing, and a person's decision: material (重大变更) or not.
 
-    The program never decides: the question stays open until somebody answers.
+    The program never decides: the question stays open until a person does.
     """
 
     number: int  # unique in the archive
     filing: str  # the filing's name
     last_submission: str  # signed tag of the last submission before the change; empty without one
-    first: date  # the day of the first change
-    kinds: tuple[str, ...]  # the kinds of changes, by the patterns of the configuration
-    materials: tuple[str, ...]  # readable paths of changed materials, at most 100
-    signal: str  # the releases that were noticed, for people, separated by "; "
+    first_changed_on: date  # the day of the first change
+    change_kinds: tuple[str, ...]  # the kinds of changes, by the patterns of the configuration
+    changed_materials: tuple[str, ...]  # readable paths of changed materials, at most 100
+    releases: str  # the releases that were noticed, for people, separated by "; "
     asked_at: str
-    material: bool | None = None  # the decision; None while there is none
+    is_material: bool | None = None  # the decision; None while there is none
     reason: str = ""  # the reason for the decision
     decided_on: date | None = None
     decided_at: str = ""  # empty while there is no decision
-    by: str = ""  # the person who decided
+    decided_by: str = ""  # the person who decided
 
 
 @dataclass(frozen=True, slots=True)
 class DisplayCheck:
     """A search for the filing number and the link in a page of the company."""
 
-    on: date  # the day of the check
+    checked_on: date  # the day of the check
     recorded_at: str
     source: str  # address of the page, or name of a saved file
-    number: bool  # True if the page shows the filing number
-    link: bool  # True if it links to the regulator's publication
+    number_found: bool  # True if the page shows the filing number
+    link_found: bool  # True if it links to the regulator's publication
     problem: str  # why the page could not be read; empty if it was read
     seq: int  # number of the journal event
 
@@ -129,22 +129,23 @@ class Filing:
     """A filing in its state after the events applied so far.  All lists are in the order of the journal."""
 
     name: str  # as in refs
-    fields: dict[str, Any] = field(default_factory=dict)  # the sheet: FIELDS -> texts, or a list for "products"
+    #: The sheet: a name of FIELDS -> a text, or a list of texts for "products".
+    sheet_fields: dict[str, Any] = field(default_factory=dict)
     state: str = "draft"  # one of STATES
     portal_text: str = ""  # the portal's own words for the state; empty if none were recorded
     state_on: date | None = None  # the day on which the state began or was seen; None for a new draft
-    checks: list[ReviewCheck] = field(default_factory=list)
+    review_checks: list[ReviewCheck] = field(default_factory=list)
     submissions: list[RecordedSubmission] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    questions: list[ChangeQuestion] = field(default_factory=list)
-    displays: list[DisplayCheck] = field(default_factory=list)
-    signal_values: dict[str, str] = field(default_factory=dict)  # signal -> last journalled value
+    change_questions: list[ChangeQuestion] = field(default_factory=list)
+    display_checks: list[DisplayCheck] = field(default_factory=list)
+    signal_values: dict[str, str] = field(default_factory=dict)  # name of a signal -> last journalled value
     ended_on: date | None = None  # None while the filing is live
 
     @property
     def number(self) -> str:
         """The filing number; empty before the regulator has issued one."""
-        return str(self.fields.get("number") or "")
+        return str(self.sheet_fields.get("number") or "")
 
     def enter_state(self, state: str, on: date, portal_text: str = "") -> None:
         """Set the state, the day on which it began or was seen, and the portal's words for it."""
@@ -152,28 +153,25 @@ class Filing:
 
     def sheet_day(self, field_name: str) -> date | None:
         """Return the day in a field of the sheet, in any form of ISO 8601, or None; may raise ValueError."""
-        field_value = self.fields.get(field_name)
+        field_value = self.sheet_fields.get(field_name)
         return date.fromisoformat(field_value) if field_value else None
 
     def newest_submission(self, *kinds: str) -> RecordedSubmission | None:
-        """Return the submission to the regulator that was recorded last, None without one.
-
-        With ``kinds``, other kinds are ignored.
-        """
+        """Return the submission recorded last, None without one.  With ``kinds``, other kinds are ignored."""
         newest_first = reversed(self.submissions)
         return next((record for record in newest_first if not kinds or record.kind in kinds), None)
 
 
-def register(events: Iterable[LifeEvent]) -> dict[str, Filing]:
-    """Apply the events of filings, oldest first, and return the resulting filings by name.
+def filings_from_events(events: Iterable[LifeEvent]) -> dict[str, Filing]:
+    """Return the filings that result from ``events``, which are oldest first, by name.
 
-    Events of other actions, such as reminders, do not affect the register and are ignored.
+    Events of other actions, such as reminders, do not change a filing and are ignored.
     """
     filings: dict[str, Filing] = {}
     for event in events:
-        if event.action in _APPLIERS:
+        if event.action in _APPLY_FUNCTIONS:
             filing = filings.setdefault(event.filing, Filing(event.filing))
-            _APPLIERS[event.action](filing, event)
+            _APPLY_FUNCTIONS[event.action](filing, event)
     return filings
 
 
@@ -186,7 +184,7 @@ def describe_release(signal_name: str, signal_value: str) -> str:
     return f"{signal_name} {word}".strip()
 
 
-def _apply_update(filing: Filing, event: LifeEvent) -> None:
+def _apply_sheet_update(filing: Filing, event: LifeEvent) -> None:
     """Set fields of the sheet, and the review status if the event has one.
 
     The first filing number moves a draft or pending filing to the state ``filed``, unless a deregistration is
@@ -194,20 +192,20 @@ def _apply_update(filing: Filing, event: LifeEvent) -> None:
     """
     details = FilingUpdated.from_details(event.details)
     had_no_number = not filing.number
-    filing.fields |= details.fields
+    filing.sheet_fields |= details.fields
     if had_no_number and filing.number and filing.state in {"draft", *PENDING_STATES} - {"deregistration_pending"}:
         filing.enter_state("filed", details.recorded_on)
     if details.status:
         portal_text = details.portal_text or ""
         filing.enter_state(details.status, details.recorded_on, portal_text)
-        filing.checks.append(
+        filing.review_checks.append(
             ReviewCheck(
                 status=details.status,
-                on=details.recorded_on,
+                seen_on=details.recorded_on,
                 portal_text=portal_text,
                 user=event.user,
                 recorded_at=event.at,
-                evidence=details.evidence,
+                evidence_name=details.evidence,
                 seq=event.seq,
             )
         )
@@ -237,8 +235,8 @@ def _apply_submission(filing: Filing, event: LifeEvent) -> None:
         filing.enter_state(transition.state_after, submitted_on)
     if details.number:
         had_no_number = not filing.number
-        filing.fields["number"] = details.number
-        filing.fields.setdefault("issued_on", submitted_on.isoformat())
+        filing.sheet_fields["number"] = details.number
+        filing.sheet_fields.setdefault("issued_on", submitted_on.isoformat())
         if had_no_number and filing.state != "deregistration_pending":
             filing.enter_state("filed", submitted_on)
 
@@ -259,12 +257,12 @@ def _apply_notice(filing: Filing, event: LifeEvent) -> None:
             filing=filing.name,
             kind=details.kind,
             issuer=details.issuer,
-            document=details.document,
-            received=details.received_on,
+            document_number=details.document,
+            received_on=details.received_on,
             due_on=details.due_on,
             working_days=details.working_days,
             owner=details.owner,
-            file=details.paper_name,
+            paper_name=details.paper_name,
             paper_sha256=details.paper_sha256,
             recorded_at=event.at,
             seq=event.seq,
@@ -276,82 +274,86 @@ def _apply_notice(filing: Filing, event: LifeEvent) -> None:
         filing.enter_state("revoked", details.received_on)
 
 
-def _apply_answer(filing: Filing, event: LifeEvent) -> None:
-    """Set the answer of the notice with the number in the event."""
+def _apply_notice_answer(filing: Filing, event: LifeEvent) -> None:
+    """Record in the notice with the event's number which submission answered it, and when."""
     details = NoticeAnswered.from_details(event.details)
     for notice in filing.notices:
         if notice.number == details.number:
-            notice.answer, notice.answered_on = details.submission, details.answered_on
+            notice.answer_submission, notice.answered_on = details.submission, details.answered_on
 
 
-def _apply_question(filing: Filing, event: LifeEvent) -> None:
-    """Add an undecided question about a change."""
+def _apply_change_question(filing: Filing, event: LifeEvent) -> None:
+    """Add the open question that a detected change raises: is it material, so that it must be submitted?"""
     details = ChangeNoticed.from_details(event.details)
-    filing.questions.append(
+    filing.change_questions.append(
         ChangeQuestion(
             number=details.number,
             filing=filing.name,
             last_submission=details.last_submission,
-            first=details.first_changed_on,
-            kinds=tuple(details.kinds),
-            materials=tuple(details.materials),
-            signal=details.signal,
+            first_changed_on=details.first_changed_on,
+            change_kinds=tuple(details.kinds),
+            changed_materials=tuple(details.materials),
+            releases=details.signal,
             asked_at=event.at,
         )
     )
 
 
-def _apply_decision(filing: Filing, event: LifeEvent) -> None:
-    """Set the decision of the question with the number in the event."""
+def _apply_change_decision(filing: Filing, event: LifeEvent) -> None:
+    """Record in the question with the event's number what was decided, when, by whom and why."""
     details = ChangeDecided.from_details(event.details)
-    for question in filing.questions:
+    for question in filing.change_questions:
         if question.number == details.number:
-            question.material = details.is_material
+            question.is_material = details.is_material
             question.reason = details.reason
             question.decided_at = event.at
             question.decided_on = details.decided_on
-            question.by = details.reported_by or event.user
+            question.decided_by = details.reported_by or event.user
 
 
 def _apply_display_check(filing: Filing, event: LifeEvent) -> None:
     """Add the result of a search for the filing number in a page."""
     details = DisplayChecked.from_details(event.details)
-    filing.displays.append(
+    filing.display_checks.append(
         DisplayCheck(
-            on=details.checked_on,
+            checked_on=details.checked_on,
             recorded_at=event.at,
             source=details.source,
-            number=details.number_found,
-            link=details.link_found,
+            number_found=details.number_found,
+            link_found=details.link_found,
             problem=details.problem,
             seq=event.seq,
         )
     )
 
 
-def _apply_signal(filing: Filing, event: LifeEvent) -> None:
-    """Set the value of a signal, and add a release to the newest question if that is undecided.
+def _apply_signal_value(filing: Filing, event: LifeEvent) -> None:
+    """Set the value of a signal: a file or repository whose changes announce releases of the algorithm.
 
-    The first value of a signal is only a basis for comparison, and no release.
+    Adds the release to the newest question if that is undecided.  The first value of a signal is no release.
     """
     details = ReleaseSignalled.from_details(event.details)
-    newest_question = filing.questions[-1] if filing.questions else None
-    if details.signal in filing.signal_values and newest_question is not None and newest_question.material is None:
+    newest_question = filing.change_questions[-1] if filing.change_questions else None
+    if (
+        details.signal in filing.signal_values
+        and newest_question is not None
+        and newest_question.is_material is None
+    ):
         # The pending decision covers this release too: a filing with a pending question gets no second one.
         release = describe_release(details.signal, details.value)
-        if release not in newest_question.signal:
-            newest_question.signal = "; ".join(filter(None, (newest_question.signal, release)))
+        if release not in newest_question.releases:
+            newest_question.releases = "; ".join(filter(None, (newest_question.releases, release)))
     filing.signal_values[details.signal] = details.value
 
 
-_APPLIERS: Mapping[str, Callable[[Filing, LifeEvent], None]] = {
+_APPLY_FUNCTIONS: Mapping[str, Callable[[Filing, LifeEvent], None]] = {
     Action.SUBMIT: _apply_submission,
-    Action.FILING_SET: _apply_update,
+    Action.FILING_SET: _apply_sheet_update,
     Action.FILING_END: _apply_end,
     Action.NOTICE: _apply_notice,
-    Action.NOTICE_ANSWER: _apply_answer,
-    Action.CHANGE_QUESTION: _apply_question,
-    Action.CHANGE_DECISION: _apply_decision,
+    Action.NOTICE_ANSWER: _apply_notice_answer,
+    Action.CHANGE_QUESTION: _apply_change_question,
+    Action.CHANGE_DECISION: _apply_change_decision,
     Action.DISPLAY_CHECK: _apply_display_check,
-    Action.SIGNAL: _apply_signal,
+    Action.SIGNAL: _apply_signal_value,
 }

@@ -33,13 +33,13 @@ class SubmissionFacts:
     exception_reason: str | None = None  # why a version that is not the newest, or incomplete, is signed
 
 
-def submit(
+def record_submission(
     archive: Archive, version: Version, facts: SubmissionFacts, lock_timeout: float, with_sm3: bool = False
 ) -> Event:
     """Sign a tag for ``version``, and journal the submission with the receipt and the digest of the manifest.
 
-    Call :func:`check_complete` first.  With ``with_sm3``, the SM3 of the manifest is journalled in addition to the
-    SHA-256.  ``lock_timeout`` is in seconds.  Returns the event.
+    Call :func:`check_version_complete` first.  With ``with_sm3``, the SM3 of the manifest is journalled in
+    addition to the SHA-256.  ``lock_timeout`` is in seconds.  Returns the event.
 
     Raises UsageError if the filing number has no known form or the kind is unknown, Busy and StorageError as
     :meth:`Archive.writing` does.  Nothing is recorded then.
@@ -56,14 +56,14 @@ def submit(
     with archive.writing(lock_timeout) as writer:
         submission_tag = _next_submission_tag(archive, version.submission)
         manifest = hash_manifest(archive.index.materials(version.submission, version.number), with_sm3)
-        details = _submission_details(archive, version, facts, submission_tag, manifest)
-        tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({details.kind})\n"
-        attachments = {} if receipt is None else {receipt.journal_name(RECEIPT): receipt.stream}
-        draft = Draft(submission_tag, details, attachments)
+        submission_details = _submission_details(archive, version, facts, submission_tag, manifest)
+        tag_message = f"{version.tag} submitted on {facts.submitted_on.isoformat()} ({submission_details.kind})\n"
+        attachments = {} if receipt is None else {receipt.attachment_name(RECEIPT): receipt.stream}
+        draft = Draft(submission_tag, submission_details, attachments)
         return writer.append(draft, (submission_tag, version.commit, tag_message))
 
 
-def check_complete(archive: Archive, version: Version) -> None:
+def check_version_complete(archive: Archive, version: Version) -> None:
     """Check that ``version`` has materials, and that the archive still holds all of its content undamaged.
 
     A signature cannot be taken back, so all content is read and hashed before the version is signed.
@@ -134,8 +134,8 @@ def _submission_details(
 ) -> VersionSubmitted:
     """Return the details of the VersionSubmitted event.
 
-    They include the latest version of the filing's common materials, the files that lie directly in its folder,
-    because every submission includes those.
+    They name the latest version of the filing's common materials, which every submission includes.  Those are the
+    files that lie directly in the filing's folder.
     """
     common_submission = Submission(version.submission.filing, COMMON)
     is_common = version.submission == common_submission
@@ -188,13 +188,13 @@ def _next_submission_tag(archive: Archive, submission: Submission) -> str:
     """
     indexed_tags = set(archive.index.tags())
     submission_tag = f"{submission}/submitted"
-    number = 1
-    while submission_tag in indexed_tags or _is_in_git(archive, submission_tag):
-        number += 1
-        submission_tag = f"{submission}/submitted-{number}"
+    tag_number = 1
+    while submission_tag in indexed_tags or _has_git_tag(archive, submission_tag):
+        tag_number += 1
+        submission_tag = f"{submission}/submitted-{tag_number}"
     return submission_tag
 
 
-def _is_in_git(archive: Archive, tag: str) -> bool:
+def _has_git_tag(archive: Archive, tag: str) -> bool:
     """Return True if the repository has the tag.  The index lacks tags whose event cannot be read."""
     return archive.repository.resolve(f"refs/tags/{tag}") is not None

@@ -23,15 +23,19 @@ class UnrecordedPaper:
     path: str  # readable, relative to the folder of the submission
 
 
-def unrecorded_papers(archive: Archive, folder_name: str, filings: Iterable[Filing]) -> list[UnrecordedPaper]:
-    """Return the materials of newest versions below any folder named ``folder_name`` that no notice has attached.
+def find_unrecorded_papers(
+    archive: Archive, notice_folder: str, filings: Iterable[Filing]
+) -> list[UnrecordedPaper]:
+    """Return the materials in notice folders that are not attached to any recorded notice.
 
-    Papers are compared by content, so a paper that was renamed still counts as recorded.  The order is that of
-    filings, submissions and paths.
+    A notice folder is any folder named ``notice_folder``, at any depth; only the newest version of each submission
+    is searched.  Papers are compared by content, so a paper that was renamed still counts as recorded.
+
+    The papers are ordered by filing, submission and path.
     """
     recorded_digests = {notice.paper_sha256 for filing in filings for notice in filing.notices}
     return [
         UnrecordedPaper(submission.filing, str(submission), names.text(material.path))
-        for submission, material in overview.materials_in_folder(archive.index, folder_name.encode("utf-8"))
+        for submission, material in overview.materials_in_folder(archive.index, notice_folder.encode("utf-8"))
         if material.sha256 not in recorded_digests
     ]

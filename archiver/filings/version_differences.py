@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archiver.documents.document import Document
 from archiver.documents.document_types import PICTURE
-from archiver.documents.reader import DocumentReader, line_differences
+from archiver.documents.reader import DocumentReader, compare_lines
 from archiver.errors import LazyMessage
 from archiver.model import Change, Op, Version
 from archiver.store import names
@@ -16,7 +16,7 @@ from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
 #: The problem of a comparison if a document was too long to be read to its end.
-PARTIAL = LazyMessage("only the beginning was compared")
+PARTIAL_COMPARISON = LazyMessage("only the beginning was compared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TextChange:
     problem: LazyMessage | None  # why the comparison is missing or incomplete; None if it is complete
 
 
-def text_changes(
+def compare_texts(
     index: Index,
     content_store: ContentStore,
     reader: DocumentReader,
@@ -60,17 +60,28 @@ def text_changes(
             yield _compare_documents(change, old_document, new_document)
 
 
-def _compare_documents(change: Change, old: Document, new: Document) -> TextChange:
-    """Return the differing lines of two states of a document, or the problem if one could not be read."""
-    if problem := old.problem_message or new.problem_message:
+def _compare_documents(change: Change, old_document: Document, new_document: Document) -> TextChange:
+    """Return the differing lines of the old and the new document, or the problem if one could not be read."""
+    if problem := old_document.problem_message or new_document.problem_message:
         return TextChange(change, [], problem)
-    return TextChange(change, line_differences(old, new), PARTIAL if old.partial or new.partial else None)
+    return TextChange(
+        change,
+        compare_lines(old_document, new_document),
+        PARTIAL_COMPARISON if old_document.partial or new_document.partial else None,
+    )
 
 
-def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:
-    """Return the changes from ``old`` to ``new``, by path.  The versions may belong to different submissions."""
-    old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
-    new_materials = {material.path: material for material in index.materials(new.submission, new.number)}
+def compare_versions(index: Index, old_version: Version, new_version: Version) -> list[Change]:
+    """Return the changes from ``old_version`` to ``new_version``, ordered by path.
+
+    The versions may belong to different submissions.
+    """
+    old_materials = {
+        material.path: material for material in index.materials(old_version.submission, old_version.number)
+    }
+    new_materials = {
+        material.path: material for material in index.materials(new_version.submission, new_version.number)
+    }
     paths = sorted(old_materials.keys() | new_materials.keys())
     changes = changes_between(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
     return sorted(changes, key=lambda change: change.path)

@@ -103,5 +103,5 @@ class FileReader:
             staged = self._content.stage(source, self._proceed)
         finally:
             source.close()
-        doubt = integrity.find_doubt(staged.spool_path, path)
-        return replace(staged, health=doubt) if doubt else staged
+        defect = integrity.find_defect(staged.spool_path, path)
+        return replace(staged, health=defect) if defect else staged

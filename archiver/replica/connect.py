@@ -16,7 +16,7 @@ from archiver.replica.known_objects import ReplicaState, state_path
 from archiver.replica.parallel_transfers import Progress
 from archiver.replica.sync import Replicator
 from archiver.replica.sync_result import SyncResult
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
 from archiver.verify.findings import VerifyReport
 
@@ -65,7 +65,7 @@ def open_replica(archive: Archive, config: Config) -> Iterator[Replica]:
 def sync_replica(
     archive: Archive,
     replica: Replica,
-    policy: Policy,
+    policy: RetentionPolicy,
     lock_timeout: float,
     *,
     stopping: threading.Event | None = None,
@@ -91,7 +91,7 @@ def sync_replica(
 
 
 def check_replica(
-    archive: Archive, config: Config, policy: Policy, report: VerifyReport, sample_percent: float
+    archive: Archive, config: Config, policy: RetentionPolicy, report: VerifyReport, sample_percent: float
 ) -> None:
     """Add a finding to ``report`` for each difference between the bucket and the archive.
 

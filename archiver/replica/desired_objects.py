@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from archiver.model import Submission
 from archiver.profiles import FLOOR_YEARS
-from archiver.retention.policy import Policy, decide, end_of_period
+from archiver.retention.policy import RetentionPolicy, decide_retention, end_of_period
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
 
@@ -52,7 +52,7 @@ class _VersionRules(NamedTuple):
     has_hold: bool
 
 
-def desired_objects(index: Index, policy: Policy, compliance_time: datetime) -> dict[str, DesiredObject]:
+def desired_objects(index: Index, policy: RetentionPolicy, compliance_time: datetime) -> dict[str, DesiredObject]:
     """Return the content of all versions except the disposed ones, by SHA-256.
 
     Content that several versions share gets the strictest of their rules. Empty files have no content object, so
@@ -72,7 +72,7 @@ def desired_objects(index: Index, policy: Policy, compliance_time: datetime) -> 
 
 
 def _rules_by_submission(
-    index: Index, policy: Policy, compliance_time: datetime
+    index: Index, policy: RetentionPolicy, compliance_time: datetime
 ) -> defaultdict[Submission, dict[int, _VersionRules]]:
     """Return the rules of all versions except the disposed ones, by submission and then by version number.
 
@@ -81,9 +81,9 @@ def _rules_by_submission(
     rules_by_submission: defaultdict[Submission, dict[int, _VersionRules]] = defaultdict(dict)
     for version in index.versions():
         if version.disposed is None:
-            decision = decide(version, policy, compliance_time)
+            decision = decide_retention(version, policy, compliance_time)
             # A hold does not make the end open. It becomes a legal hold in the bucket, which can be lifted.
-            is_open_ended = decision.live or decision.present
+            is_open_ended = decision.is_live or decision.is_present_state
             rules = _VersionRules(decision.keep_until, is_open_ended, bool(decision.holds))
             rules_by_submission[version.submission][version.number] = rules
     return rules_by_submission

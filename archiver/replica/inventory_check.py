@@ -20,7 +20,7 @@ from archiver.errors import LazyMessage, StorageError
 from archiver.replica import object_names
 from archiver.replica.bucket import Bucket, BucketProblem, ObjectInfo, ObjectMissing, ObjectVersion
 from archiver.replica.desired_objects import DesiredObject, desired_objects
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store.archive import Archive
 from archiver.verify.findings import Finding, VerifyReport
 
@@ -45,7 +45,7 @@ class _ExpectedContent(NamedTuple):
 def check_inventory(
     archive: Archive,
     bucket: Bucket,
-    policy: Policy,
+    policy: RetentionPolicy,
     report: VerifyReport,
     *,
     has_lock: bool,

@@ -29,7 +29,7 @@ from archiver.replica.known_objects import ReplicaState, ReplicatedObject
 from archiver.replica.object_names import EventSpan
 from archiver.replica.parallel_transfers import Progress, run_in_parallel, split_into_batches
 from archiver.replica.sync_result import ExtendedLock, LockedContent, SyncResult
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from archiver.store import lock
 from archiver.store.archive import Archive
 
@@ -89,7 +89,7 @@ class Replicator:
         #: True if holds may be lifted and content may be deleted in the bucket.
         self._may_release = False
 
-    def sync(self, policy: Policy, lock_timeout: float) -> SyncResult:
+    def sync(self, policy: RetentionPolicy, lock_timeout: float) -> SyncResult:
         """Send absent content and history, update locks and legal holds, and delete disposed content.
 
         Only one process syncs at a time. The progress before an error or a crash stays recorded, and the next sync
@@ -102,7 +102,7 @@ class Replicator:
         with lock.hold(self._archive.root / "replica.lock", lock_timeout):
             return self._sync_locked(policy)
 
-    def _sync_locked(self, policy: Policy) -> SyncResult:
+    def _sync_locked(self, policy: RetentionPolicy) -> SyncResult:
         """Take the steps of a sync in their order. The caller holds the lock on ``replica.lock``.
 
         A sync that fails leaves the state marked as unfinished, so the next one begins with a listing of the

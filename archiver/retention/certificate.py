@@ -23,7 +23,7 @@ def build_certificate(
     the SHA-256 of the planned objects that were not destroyed, because a version needs them again. The disposal
     counts as finished now, by the archive's actor.
     """
-    document = {
+    certificate = {
         "certificate": disposal.identity,
         "archive": archive.index.archive_id,
         "program": f"archiver {__version__}",
@@ -47,11 +47,11 @@ def build_certificate(
             for sha256, size in plan["objects"]
         ],
     }
-    json_bytes = canonical(document)
+    json_bytes = canonical(certificate)
     return {
         CERTIFICATE_FILE: json_bytes,
         CERTIFICATE_SIGNATURE_FILE: keys.sign(archive.keys, json_bytes).encode("ascii"),
-        CERTIFICATE_PAGE: _render_page(document).encode("utf-8"),
+        CERTIFICATE_PAGE: _render_page(certificate).encode("utf-8"),
     }
 
 
@@ -73,12 +73,14 @@ def read_certificate(archive: Archive, plan_id: str) -> dict[str, bytes]:
     }
 
 
-def _render_page(document: Mapping[str, Any]) -> str:
+def _render_page(certificate: Mapping[str, Any]) -> str:
     """Return the certificate as an HTML page to print."""
     from archiver.templating import template
 
-    destroyed_objects = [item for item in document["objects"] if item["destroyed"]]
-    destroyed_bytes = sum(item["size"] for item in destroyed_objects)
+    destroyed_objects = [
+        planned_object for planned_object in certificate["objects"] if planned_object["destroyed"]
+    ]
+    destroyed_bytes = sum(planned_object["size"] for planned_object in destroyed_objects)
     return template("archiver.retention", "certificate.html.j2").render(
-        document, destroyed=destroyed_objects, size=destroyed_bytes
+        certificate, destroyed=destroyed_objects, size=destroyed_bytes
     )

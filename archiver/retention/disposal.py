@@ -25,7 +25,7 @@ from archiver.retention.disposal_selection import (
     needed_content,
     select_disposable,
 )
-from archiver.retention.policy import Policy, decide
+from archiver.retention.policy import RetentionPolicy, decide_retention
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import PLAN_FILE
 from archiver.store.events.retention_events import (
@@ -48,16 +48,16 @@ _MAX_NAMED_VERSIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class DisposalRules:
-    """The conditions of a disposal."""
+    """The conditions of a disposal, as configured now."""
 
-    policy: Policy
+    policy: RetentionPolicy
     cooling_off_days: int  # days between the last approval and the deletion
 
 
 class JournalledPlan(NamedTuple):
     """A new disposal plan."""
 
-    plan_id: str  # D and a number
+    plan_id: str  # D and the number of the event that journals it
     selection: DisposalSelection
 
 
@@ -81,45 +81,47 @@ def journal_plan(
     journalled.
     """
     check_holds_are_known(archive, "dispose plan", lock_timeout)
-    if select_disposable(archive.index, versions, rules.policy, archive.compliance_time()).disposable:
+    if select_disposable(archive.index, versions, rules.policy, archive.compliance_time()).disposable_decisions:
         with archive.writing(lock_timeout) as writer:
             # Select again under the lock: another process may have added a version or a hold in the meantime.
             selection = select_disposable(archive.index, versions, rules.policy, archive.compliance_time())
             plan_id = f"D{writer.next_seq}"
             details = DisposalPlanned(
-                plan_sha256=selection.sha256,
-                versions=len(selection.disposable),
+                plan_sha256=selection.plan_sha256,
+                versions=len(selection.disposable_decisions),
                 objects=len(selection.object_sizes),
                 bytes=sum(selection.object_sizes.values()),
                 cooling_off_days=rules.cooling_off_days,
             )
-            writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.plan_document())}))
+            writer.append(Draft(plan_id, details, {PLAN_FILE: io.BytesIO(selection.encode_plan())}))
             return JournalledPlan(plan_id, selection)
     refusal = _explain_refusal(archive, versions, rules.policy)
     journal_refusal(archive, "dispose plan", refusal, lock_timeout)
     raise refusal
 
 
-def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: Policy) -> ArchiverError:
-    """Return the error for ``versions`` of which none is disposable, with the earliest date of all.
+def _explain_refusal(archive: Archive, versions: Sequence[Version], policy: RetentionPolicy) -> ArchiverError:
+    """Return the error for ``versions`` of which none is disposable.
 
-    The error is a NotFoundError if all versions are disposed of already.
+    It names the version whose retention ends first. If all versions are disposed of, it is a NotFoundError.
     """
     now = archive.compliance_time()
-    remaining = [
-        VersionDecision(version, decide(version, policy, now)) for version in versions if version.disposed is None
+    undisposed_decisions = [
+        VersionDecision(version, decide_retention(version, policy, now))
+        for version in versions
+        if version.disposed is None
     ]
-    if not remaining:
+    if not undisposed_decisions:
         return NotFoundError("The archive holds no such version any more, so there is nothing to plan.")
-    first_version, decision = min(remaining, key=lambda pair: pair.decision.keep_until)
-    tags = ", ".join(version.tag for version, _ in remaining[:_MAX_NAMED_VERSIONS])
+    first_version, decision = min(undisposed_decisions, key=lambda pair: pair.decision.keep_until)
+    tags = ", ".join(version.tag for version, _ in undisposed_decisions[:_MAX_NAMED_VERSIONS])
     return RetentionRefused(
         "Disposal of {names} is refused. {first} is kept until {until}{open}. Nothing was deleted. "
         "See why with: archiver explain {first!q}",
-        names=tags + (", ..." if len(remaining) > _MAX_NAMED_VERSIONS else ""),
+        names=tags + (", ..." if len(undisposed_decisions) > _MAX_NAMED_VERSIONS else ""),
         first=first_version.tag,
         until=decision.keep_until.date().isoformat(),
-        open=decision.conditions,
+        open=decision.conditions_clause,
     )
 
 
@@ -129,8 +131,8 @@ def approve_plan(
     """Journal the approval of a plan by the archive's actor, and return the plan with the new approval.
 
     Raises NotFoundError if there is no such plan, and UsageError if ``reason`` is blank. Raises RetentionRefused
-    if the actor made or already approved the plan, if the plan has begun, or if the archive has changed since.
-    That refusal is journalled.
+    if the actor made or already approved the plan, if the deletion has begun, or if the plan would select
+    something else by now. That refusal is journalled.
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
@@ -150,7 +152,7 @@ def approve_plan(
 def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout: float) -> DisposalResult:
     """Delete the objects of an approved plan, except those that other versions need, and journal a certificate.
 
-    Safe to repeat after a crash: a plan that has begun is finished, without checking its approvals again.
+    Safe to repeat after a crash: a deletion that has begun is finished, without checking the approvals again.
 
     Raises RetentionRefused if the plan, its approvals, the time or the state of the archive does not allow the
     deletion; that refusal is journalled. Raises StorageError if the journal cannot be written or an object cannot
@@ -167,9 +169,10 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
                     at=disposal.certified,
                 )
             if disposal.begun is None:
-                _check_approvals(archive, disposal, rules)
+                _check_approvals(disposal)
+                _check_cooling_off(archive, disposal, rules)
                 selection = _check_unchanged(archive, disposal, rules.policy)
-                tags = [version.tag for version, _ in selection.disposable]
+                tags = [version.tag for version, _ in selection.disposable_decisions]
                 # The commit point: once this event is durable, objects may be missing, and verify knows why.
                 writer.append(Draft(plan_id, DisposalBegun(plan_sha256=disposal.plan_sha256, versions=tags)))
             return _delete_and_certify(archive, writer, plan_id)
@@ -179,42 +182,39 @@ def run_plan(archive: Archive, plan_id: str, rules: DisposalRules, lock_timeout:
 
 
 def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> DisposalResult:
-    """Delete the objects of a plan that has begun, and journal the certificate; ``writer`` holds the lock."""
+    """Delete the objects of a plan that has begun, except those needed by now, and journal the certificate."""
     disposal = find_plan(archive, plan_id)
     plan = read_plan(archive, disposal)
     # Since the plan began, a new version may have been captured with the same content.
-    all_needed = needed_content(archive.index)
-    deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in all_needed}
-    needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in all_needed]
+    needed_digests = needed_content(archive.index)
+    deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in needed_digests}
+    needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in needed_digests]
     archive.content.destroy(deleted_sizes)
-    DocumentCache(archive.root).drop(deleted_sizes)
+    DocumentCache(archive.root).remove_entries(deleted_sizes)
     certificate_files = build_certificate(archive, disposal, plan, needed_objects)
     byte_count = sum(deleted_sizes.values())
     details = DisposalCertified(
         plan_sha256=disposal.plan_sha256, objects=len(deleted_sizes), bytes=byte_count, kept=needed_objects
     )
-    attachments = {name: io.BytesIO(data) for name, data in certificate_files.items()}
-    writer.append(Draft(plan_id, details, attachments))
+    writer.append(Draft(plan_id, details, {name: io.BytesIO(data) for name, data in certificate_files.items()}))
     return DisposalResult(plan_id, len(deleted_sizes), byte_count, len(needed_objects))
 
 
-def check_holds_are_known(archive: Archive, action: str, lock_timeout: float) -> None:
-    """Check that the index knows every hold; ``action`` is the name of the command, for the journal.
+def check_holds_are_known(archive: Archive, command_name: str, lock_timeout: float) -> None:
+    """Raise RetentionRefused, and journal that ``command_name`` was refused, if the index may lack a hold.
 
-    An event that this release does not understand may be a hold, and a repository restored from an older copy may
-    have lost one.
-
-    Raises RetentionRefused, which is journalled, if a hold may be unknown.
+    The hold may be in an event that this release does not understand, or lost because the repository was restored
+    from an older copy.
     """
     try:
         _refuse_unknown_holds(archive)
     except RetentionRefused as refusal:
-        journal_refusal(archive, action, refusal, lock_timeout)
+        journal_refusal(archive, command_name, refusal, lock_timeout)
         raise
 
 
 def _refuse_unknown_holds(archive: Archive) -> None:
-    """Raise RetentionRefused, without journalling it, if a hold may be unknown."""
+    """Raise RetentionRefused as :func:`check_holds_are_known` does, without journalling it."""
     unread.refuse_unread_events(archive.index.unread())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
@@ -237,17 +237,17 @@ def find_plan(archive: Archive, plan_id: str) -> Disposal:
     return disposals[0]
 
 
-def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Disposal:
+def _find_runnable_plan(archive: Archive, plan_id: str, policy: RetentionPolicy) -> Disposal:
     """Return the plan with this name.
 
-    Raises RetentionRefused if there is no such plan, so that the attempt to delete is journalled. If the name is
-    that of a version, the refusal says how long the version is kept.
+    Raises RetentionRefused, which is journalled, if there is no such plan. If ``plan_id`` is the tag of a version,
+    the refusal says how long the version is kept.
     """
     try:
         return find_plan(archive, plan_id)
     except NotFoundError:
         version = archive.index.version(plan_id)
-        if version is not None and not decide(version, policy, archive.compliance_time()).disposable:
+        if version is not None and not decide_retention(version, policy, archive.compliance_time()).is_disposable:
             raise _explain_refusal(archive, [version], policy) from None
         raise RetentionRefused(
             "dispose run {identity} is refused: no approved disposal plan of that name allows it. Nothing was "
@@ -257,10 +257,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Dispo
 
 
 def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
-    """Return the plan as journalled: the JSON that :meth:`DisposalSelection.plan_document` wrote.
-
-    Raises StorageError if the event or its attachment is damaged.
-    """
+    """Return the plan that :meth:`DisposalSelection.encode_plan` wrote; raises StorageError if it is damaged."""
     event = archive.journal.event(disposal.commit)
     document: dict[str, Any] = json.loads(archive.journal.attachment(event, PLAN_FILE))
     return document
@@ -289,8 +286,8 @@ def _check_approver(archive: Archive, disposal: Disposal) -> None:
         )
 
 
-def _check_approvals(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
-    """Raise RetentionRefused if approvals by different users are missing, or the cooling-off has not ended."""
+def _check_approvals(disposal: Disposal) -> None:
+    """Raise RetentionRefused if fewer than REQUIRED_APPROVALS users, without the planner, approved the plan."""
     approver_uids = {approval.uid for approval in disposal.approvals} - {disposal.uid}
     missing_count = REQUIRED_APPROVALS - len(approver_uids)
     if missing_count > 0:
@@ -301,6 +298,10 @@ def _check_approvals(archive: Archive, disposal: Disposal, rules: DisposalRules)
             missing=missing_count,
             needed=REQUIRED_APPROVALS,
         )
+
+
+def _check_cooling_off(archive: Archive, disposal: Disposal, rules: DisposalRules) -> None:
+    """Raise RetentionRefused if the cooling-off period, in which anybody may object, has not ended yet."""
     end = cooling_off_end(disposal, rules)
     if archive.compliance_time() < end:
         raise RetentionRefused(
@@ -317,41 +318,41 @@ def cooling_off_end(disposal: Disposal, rules: DisposalRules) -> datetime:
     The period counts from the latest approval. It is the longer of those in the plan and in today's configuration,
     so a shorter setting does not hasten an existing plan. Raises ValueError if the plan has no approval.
     """
-    latest_approval_at = max(clock.parse(approval.clock) for approval in disposal.approvals)
-    return latest_approval_at + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
+    latest_approval_time = max(clock.parse(approval.clock) for approval in disposal.approvals)
+    return latest_approval_time + timedelta(days=max(disposal.cooling_off_days, rules.cooling_off_days))
 
 
-def _check_unchanged(archive: Archive, disposal: Disposal, policy: Policy) -> DisposalSelection:
-    """Select from the planned versions again, and return the selection if it equals the plan.
+def _check_unchanged(archive: Archive, disposal: Disposal, policy: RetentionPolicy) -> DisposalSelection:
+    """Select again from the planned versions, and return the selection.
 
-    Raises RetentionRefused if not: people approved the deletion of something else.
+    Raises RetentionRefused if it differs from the plan: people approved the deletion of something else.
     """
     tags = read_plan(archive, disposal)["versions"]
     versions = [version for tag in tags if (version := archive.index.version(str(tag))) is not None]
     selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
-    if selection.sha256 == disposal.plan_sha256:
+    if selection.plan_sha256 == disposal.plan_sha256:
         return selection
-    reason = (
-        LazyMessage("{tag} may not go now", tag=selection.retained[0][0].tag)
-        if selection.retained
+    change_reason = (
+        LazyMessage("{tag} may not go now", tag=selection.retained_decisions[0].version.tag)
+        if selection.retained_decisions
         else LazyMessage("other versions share or shared their content")
     )
     raise RetentionRefused(
         "The archive has changed since {identity} was made: {why}. Nothing was deleted. Make a new plan with: "
         "archiver dispose plan",
         identity=disposal.identity,
-        why=reason,
+        why=change_reason,
     )
 
 
-def journal_refusal(archive: Archive, action: str, refusal: ArchiverError, lock_timeout: float) -> None:
-    """Journal that ``action`` (the name of the command) was refused, and why.
+def journal_refusal(archive: Archive, command_name: str, refusal: ArchiverError, lock_timeout: float) -> None:
+    """Journal that the command ``command_name``, such as ``dispose run``, was refused, and why.
 
-    If the journal cannot be written, nothing is journalled or raised: the caller raises ``refusal`` in any case.
+    If the journal cannot be written, this raises nothing: the caller raises ``refusal`` in any case.
     """
     try:
         with archive.writing(lock_timeout) as writer:
-            writer.append(Draft(action, ActRefused(reason=screen(str(refusal)))))
+            writer.append(Draft(command_name, ActRefused(reason=screen(str(refusal)))))
     except ArchiverError:
         # A reader without write access must see the refusal, and not the error about the journal.
         return

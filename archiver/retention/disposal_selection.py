@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from archiver.model import Submission, Version
-from archiver.retention.policy import Decision, Policy, decide
+from archiver.retention.policy import RetentionDecision, RetentionPolicy, decide_retention
 from archiver.store.index import overview
 from archiver.store.index.queries import Index
 from archiver.store.journal import canonical
@@ -21,7 +21,7 @@ class VersionDecision(NamedTuple):
     """A version, and the decision on how long it is kept."""
 
     version: Version
-    decision: Decision
+    decision: RetentionDecision
 
 
 class _ContentDivision(NamedTuple):
@@ -35,15 +35,15 @@ class _ContentDivision(NamedTuple):
 class DisposalSelection:
     """The versions and content objects that a disposal deletes, and the versions that it keeps."""
 
-    disposable: tuple[VersionDecision, ...]
-    retained: tuple[VersionDecision, ...]
+    disposable_decisions: tuple[VersionDecision, ...]
+    retained_decisions: tuple[VersionDecision, ...]
     #: SHA-256 -> bytes, of each object to delete.
     object_sizes: Mapping[str, int]
     #: The number of objects of disposable versions that are kept, because another version needs them.
     shared_count: int
 
     @property
-    def sha256(self) -> str:
+    def plan_sha256(self) -> str:
         """The digest of the versions and objects to delete.
 
         People approve the digest.  A plan whose selection has another digest by now is refused.
@@ -56,18 +56,18 @@ class DisposalSelection:
         Each object is a list of its SHA-256 and its size in bytes.
         """
         return {
-            "versions": sorted(version.tag for version, _ in self.disposable),
+            "versions": sorted(version.tag for version, _ in self.disposable_decisions),
             "objects": [[sha256, size] for sha256, size in sorted(self.object_sizes.items())],
         }
 
-    def plan_document(self) -> bytes:
+    def encode_plan(self) -> bytes:
         """Return the plan as canonical JSON, to be attached to the event that journals it."""
         return canonical(
             {
                 **self._deleted_content(),
                 "decisions": [
                     _describe_decision(version, decision)
-                    for version, decision in (*self.disposable, *self.retained)
+                    for version, decision in (*self.disposable_decisions, *self.retained_decisions)
                 ],
                 "shared_objects": self.shared_count,
             }
@@ -75,26 +75,26 @@ class DisposalSelection:
 
 
 def select_disposable(
-    index: Index, versions: Iterable[Version], policy: Policy, now: datetime
+    index: Index, versions: Iterable[Version], policy: RetentionPolicy, now: datetime
 ) -> DisposalSelection:
     """Divide ``versions`` into disposable and retained ones at ``now`` by the compliance clock.
 
     Versions without files, and versions disposed of before, are in neither part.  An object of a disposable
     version is only selected if no other version of the archive needs it.
     """
-    disposable: list[VersionDecision] = []
-    retained: list[VersionDecision] = []
+    disposable_decisions: list[VersionDecision] = []
+    retained_decisions: list[VersionDecision] = []
     for version in versions:
         if version.disposed is None and version.files:
-            decision = decide(version, policy, now)
-            part = disposable if decision.disposable else retained
-            part.append(VersionDecision(version, decision))
-    content = _divide_content(index, [version for version, _ in disposable])
+            decision = decide_retention(version, policy, now)
+            decisions = disposable_decisions if decision.is_disposable else retained_decisions
+            decisions.append(VersionDecision(version, decision))
+    content = _divide_content(index, [version for version, _ in disposable_decisions])
     object_sizes = {
         sha256: size for sha256, size in content.candidate_sizes.items() if sha256 not in content.needed_objects
     }
     shared_count = len(content.candidate_sizes) - len(object_sizes)
-    return DisposalSelection(tuple(disposable), tuple(retained), object_sizes, shared_count)
+    return DisposalSelection(tuple(disposable_decisions), tuple(retained_decisions), object_sizes, shared_count)
 
 
 def needed_content(index: Index) -> set[str]:
@@ -126,23 +126,28 @@ def _divide_content(index: Index, disposable_versions: Iterable[Version]) -> _Co
     return _ContentDivision(candidate_sizes, needed_objects)
 
 
-def _has_number_between(sorted_numbers: list[int], first: int, end: int | None) -> bool:
-    """Return True if any of the ascending numbers is at least ``first`` and less than ``end`` (None: no limit)."""
-    position = bisect_left(sorted_numbers, first)
-    return position < len(sorted_numbers) and (end is None or sorted_numbers[position] < end)
+def _has_number_between(sorted_numbers: list[int], first_number: int, end_number: int | None) -> bool:
+    """Return True if any of the ascending numbers lies from ``first_number`` up to, but not at, ``end_number``.
+
+    Without ``end_number`` there is no upper limit.
+    """
+    candidate_index = bisect_left(sorted_numbers, first_number)
+    return candidate_index < len(sorted_numbers) and (
+        end_number is None or sorted_numbers[candidate_index] < end_number
+    )
 
 
-def _describe_decision(version: Version, decision: Decision) -> dict[str, Any]:
+def _describe_decision(version: Version, decision: RetentionDecision) -> dict[str, Any]:
     """Return the entry of the plan for one version; times are ISO 8601."""
     return {
         "tag": version.tag,
-        "goes": decision.disposable,
+        "goes": decision.is_disposable,
         "keep_until": decision.keep_until.isoformat(),
-        "open": [str(condition) for condition in decision.open],
+        "open": [str(condition) for condition in decision.open_conditions],
         "reasons": [
             {
                 "rule": reason.rule,
-                "anchor": reason.anchor,
+                "anchor": reason.counted_from,
                 "keep_until": reason.keep_until.isoformat(),
                 "profile": reason.profile,
                 "basis": str(reason.basis),

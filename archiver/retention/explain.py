@@ -7,7 +7,12 @@ from datetime import datetime
 
 from archiver.errors import NotFoundError
 from archiver.model import Version
-from archiver.retention.policy import Decision, Policy, decide, decide_content
+from archiver.retention.policy import (
+    RetentionDecision,
+    RetentionPolicy,
+    decide_content_retention,
+    decide_retention,
+)
 from archiver.store import names
 from archiver.store.index.queries import Index
 
@@ -16,32 +21,35 @@ from archiver.store.index.queries import Index
 class RetentionExplanation:
     """The explanation of how long a version or a content is kept."""
 
-    decision: Decision
-    holders: tuple[Version, ...]  # all versions with the content; the version itself if no content was asked for
+    decision: RetentionDecision
+    holding_versions: tuple[
+        Version, ...
+    ]  # all versions with the content; the version itself if no content was asked for
 
 
 def explain_retention(
-    index: Index, version: Version, path_text: str, policy: Policy, now: datetime
+    index: Index, version: Version, material_path: str, policy: RetentionPolicy, now: datetime
 ) -> RetentionExplanation:
-    """Explain how long ``version`` is kept or, with ``path_text``, the content of its material at that path.
+    """Explain how long ``version`` is kept or, with ``material_path``, the content of its material at that path.
 
-    ``path_text`` is a readable path; empty for the version itself. An empty folder has no content, so it is kept
-    as long as the version. Content is kept as long as any version that holds it, so a material may outlast its
-    version. ``now`` is the time by the compliance clock.
+    ``material_path`` is a readable path; empty for the version itself. An empty folder has no content, so it is
+    kept as long as the version. Content is kept as long as any version that contains it, so a material may outlast
+    its version. ``now`` is the time by the compliance clock: the archive's own clock, which never runs backwards.
 
     Raises NotFoundError if the version has no such material.
     """
-    if path_text:
-        path = names.raw(path_text)
+    if material_path:
+        raw_path = names.raw(material_path)
         materials = index.materials(version.submission, version.number)
-        material = next((material for material in materials if material.path == path), None)
+        material = next((material for material in materials if material.path == raw_path), None)
         if material is None:
             raise NotFoundError(
                 "{tag} has no material {path}. See them with: archiver show {tag!q}",
                 tag=version.tag,
-                path=path_text,
+                path=material_path,
             )
         if material.sha256:
-            holders = index.holding(material.sha256)
-            return RetentionExplanation(decide_content(holders, policy, now), tuple(holders))
-    return RetentionExplanation(decide(version, policy, now), (version,))
+            holding_versions = index.holding(material.sha256)
+            decision = decide_content_retention(holding_versions, policy, now)
+            return RetentionExplanation(decision, tuple(holding_versions))
+    return RetentionExplanation(decide_retention(version, policy, now), (version,))

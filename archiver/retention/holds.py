@@ -17,36 +17,38 @@ _MAX_NAME_LENGTH = 100
 
 
 def place_hold(
-    archive: Archive, hold_name: str, target: str, reason: str, reported_by: str | None, lock_timeout: float
+    archive: Archive, hold_name: str, held_object: str, reason: str, reported_by: str | None, lock_timeout: float
 ) -> Event:
-    """Place a hold on ``target``, and return the event.
+    """Place a hold on ``held_object``, and return the event.
 
-    ``target`` is a filing, a submission or a version's tag, as in refs; the caller checks that it exists.
+    ``held_object`` is a filing, a submission or a version's tag, as in refs; the caller checks that it exists.
     ``reported_by`` is the person who wants the hold, if not the archive's actor.
 
-    Raises UsageError if the name is not valid, the reason is blank, or ``target`` already has a hold of this name,
-    Busy and StorageError as :meth:`Archive.writing` does. Nothing is journalled then.
+    Raises UsageError if the name is not valid, the reason is blank, or ``held_object`` already has a hold of this
+    name, Busy and StorageError as :meth:`Archive.writing` does. Nothing is journalled then.
     """
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
-        if any(hold.name == hold_name and hold.object == target for hold in archive.index.holds()):
+        if any(hold.name == hold_name and hold.object == held_object for hold in archive.index.holds()):
             raise UsageError(
                 "{object} is held by {name} already. Nothing was changed. Choose another name for another reason.",
-                object=target,
+                object=held_object,
                 name=hold_name,
             )
-        return writer.append(Draft(target, HoldPlaced(name=hold_name, reason=reason, reported_by=reported_by)))
+        return writer.append(
+            Draft(held_object, HoldPlaced(name=hold_name, reason=reason, reported_by=reported_by))
+        )
 
 
 def lift_hold(
     archive: Archive,
     hold_name: str,
-    target: str | None,
+    held_object: str | None,
     reason: str,
     reported_by: str | None,
     lock_timeout: float,
 ) -> list[Event]:
-    """Lift the hold of this name from ``target``, or from everything it is placed on if None.
+    """Lift the hold of this name from ``held_object``, or from everything it is placed on if None.
 
     Returns an event for each lifted hold. The events are journalled one by one: after a crash, call this again.
 
@@ -56,7 +58,7 @@ def lift_hold(
     _check_name_and_reason(hold_name, reason)
     with archive.writing(lock_timeout) as writer:
         holds_to_lift = [
-            hold for hold in archive.index.holds() if hold.name == hold_name and target in (None, hold.object)
+            hold for hold in archive.index.holds() if hold.name == hold_name and held_object in (None, hold.object)
         ]
         if not holds_to_lift:
             raise NotFoundError(

@@ -17,7 +17,7 @@ _MAX_NAMED_EVENTS = 5
 _MAX_ACTION_LENGTH = 60
 
 
-def format_events(unread_events: Sequence[UnreadEvent]) -> str:
+def format_event_numbers(unread_events: Sequence[UnreadEvent]) -> str:
     """Return the numbers of the first events for a message, such as ``3 (hold), 7, ...``.
 
     An event's action follows in parentheses if it can be read.
@@ -29,7 +29,7 @@ def format_events(unread_events: Sequence[UnreadEvent]) -> str:
     return ", ".join(event_names) + (", ..." if len(unread_events) > _MAX_NAMED_EVENTS else "")
 
 
-def describe_problems(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
+def describe_unread_events(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMessage]:
     """Yield a message for administrators about the events of unknown kinds, and one about the unreadable events.
 
     A generator. A message without events to report is left out.
@@ -39,13 +39,13 @@ def describe_problems(unread_events: Sequence[UnreadEvent]) -> Iterator[LazyMess
             "journal event {events} is of a kind that this release does not know, and may be a hold: "
             "nothing is disposed of; install the newer release that wrote it",
             code="status.unknown-events",
-        ).with_fields(events=format_events(unknown_events))
+        ).with_fields(events=format_event_numbers(unknown_events))
     if damaged_events := [event for event in unread_events if not event.action]:
         yield LazyMessage.define(
             "journal event {events} cannot be read, and may be a hold: nothing is disposed of; "
             "see what is wrong with it: archiver verify",
             code="status.unreadable-events",
-        ).with_fields(events=format_events(damaged_events))
+        ).with_fields(events=format_event_numbers(damaged_events))
 
 
 def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
@@ -58,5 +58,5 @@ def refuse_unread_events(unread_events: Sequence[UnreadEvent]) -> None:
             "Nothing is disposed of while journal event {events} is not understood: it may be a hold. "
             "Nothing was deleted. Install the newer release that wrote it, or see what is wrong with it: "
             "archiver verify",
-            events=format_events(unread_events),
+            events=format_event_numbers(unread_events),
         )

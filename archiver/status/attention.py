@@ -58,7 +58,7 @@ def find_status_problems(
     max_scan_age = timedelta(minutes=_OVERDUE_SCAN_PERIODS * config.scan_minutes, seconds=_SCAN_GRACE_SECONDS)
     if health.daemon_process and health.last_scan_time and now - clock.parse(health.last_scan_time) > max_scan_age:
         yield LazyMessage.define("the watched folder was not compared for too long", code="status.scan-overdue")
-    yield from unread.describe_problems(health.unread_events)
+    yield from unread.describe_unread_events(health.unread_events)
     yield from find_disk_problems(health.archive_folder, health.disk_forecast.is_scarce)
     yield from _permission_problems(health, config)
 

@@ -23,10 +23,10 @@ from archiver.daemon.watch_state import (
     watch_reason_message,
 )
 from archiver.errors import LazyMessage
-from archiver.filings.due.deadlines import Deadline, open_deadlines
+from archiver.filings.due.deadlines import Deadline, compute_open_deadlines
 from archiver.filings.due.reminders import display_alerts
-from archiver.filings.register import register
-from archiver.filings.unrecorded_papers import UnrecordedPaper, unrecorded_papers
+from archiver.filings.register import filings_from_events
+from archiver.filings.unrecorded_papers import UnrecordedPaper, find_unrecorded_papers
 from archiver.intake.snapshot import PendingEntry, SkippedPath, Snapshot
 from archiver.model import UnreadEvent
 from archiver.path_existence import is_folder, is_there
@@ -180,9 +180,9 @@ class HealthReport:
             "next": [
                 {
                     "filing": deadline.filing,
-                    "what": str(deadline.what),
-                    "code": deadline.what.code,
-                    "due": deadline.on.isoformat(),
+                    "what": str(deadline.duty),
+                    "code": deadline.duty.code,
+                    "due": deadline.due_on.isoformat(),
                     "state": deadline.state(self.today),
                 }
                 for deadline in self.open_deadlines
@@ -258,7 +258,7 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
     time_reading = clock.read()
     compliance_time = archive.compliance_time()
     pending_paths = snapshot.pending_entries()
-    filings = list(register(archive.index.life()).values())
+    filings = list(filings_from_events(archive.index.life()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     report = HealthReport(
@@ -276,9 +276,9 @@ def _build_report(archive: Archive, config: Config, snapshot: Snapshot) -> Healt
         submission_count=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful_materials=overview.doubtful_materials(archive.index),
-        open_deadlines=open_deadlines(filings),
+        open_deadlines=compute_open_deadlines(filings),
         display_alerts=[message for filing in filings for _, message, _ in display_alerts(filing)],
-        unrecorded_papers=unrecorded_papers(archive, config.desk.notice_folder_name, filings),
+        unrecorded_papers=find_unrecorded_papers(archive, config.desk.notice_folder_name, filings),
         today=clock.today(config.zone),
         protection_level=protection_level(archive, replica),
         outer_hooks_path=archive.repository.outer_hooks_path(),

@@ -17,7 +17,7 @@ from archiver.documents.cache import DocumentCache
 from archiver.documents.reader import DocumentReader
 from archiver.errors import StorageError
 from archiver.profiles import DEFAULT, PROFILES
-from archiver.retention.policy import Policy
+from archiver.retention.policy import RetentionPolicy
 from tests.support.site import Site
 
 
@@ -31,12 +31,12 @@ def check_copies(site: Site, package_folder: Path) -> None:
             archive,
             BagWriter(package_folder, copy_pool),
             ExportSelection(),
-            Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False),
+            RetentionPolicy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False),
             Presentation("en", str, {}),
             document_reader,
         )
         package_writer.start_copies(archive.index.versions())
-        package_writer._check_copies()
+        package_writer._finish_and_check_copies()
 
 
 def test_a_folder_of_the_package_that_is_missing_is_no_missing_content(site: Site) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.audit.timeline import LABEL_WIDTH, PICTURE_WIDTH, MarkRow, TimelineMark, lay_out_timeline
-from archiver.filings.expected_materials import EXPECTED, find_expected
+from archiver.filings.expected_materials import EXPECTED_MATERIALS, find_expected
 from tests.support.site import SAMPLES, Site
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))
@@ -49,10 +49,10 @@ def test_thousands_of_versions_become_as_many_marks_as_there_are_pixels() -> Non
 
 
 def test_what_is_expected_of_a_submission() -> None:
-    found = dict(find_expected("first", ["算法安全自评估报告.pdf", "拟公示内容（终）.docx"], EXPECTED))
+    found = dict(find_expected("first", ["算法安全自评估报告.pdf", "拟公示内容（终）.docx"], EXPECTED_MATERIALS))
     assert found["算法安全自评估报告"] == ["算法安全自评估报告.pdf"]
     assert found["算法备案承诺书"] == []
-    assert find_expected("other", ["x"], EXPECTED) == []
+    assert find_expected("other", ["x"], EXPECTED_MATERIALS) == []
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfWriter
 
-from archiver.documents.integrity import NOTES, find_doubt
+from archiver.documents.integrity import DEFECTS, find_defect
 from tests.support.site import SAMPLES, Site
 
 FIRST = next(SAMPLES.glob("*/2026-03-首次备案"))
@@ -65,8 +65,8 @@ def empty_zip() -> bytes:
 def test_what_is_noted(tmp_path: Path, name: str, data: bytes, word: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert find_doubt(str(path) if data else None, name.encode()) == word
-    assert word == "" or word in NOTES
+    assert find_defect(str(path) if data else None, name.encode()) == word
+    assert word == "" or word in DEFECTS
 
 
 @pytest.mark.parametrize(("suffix", "data"), [("pdf", PDF), ("docx", DOCX), ("xlsx", XLSX), ("jpg", JPG)])
@@ -78,7 +78,7 @@ def test_a_copy_that_was_cut_off_anywhere_is_noted(
     @given(st.integers(1, len(data) - 40))
     def check(length: int) -> None:
         path.write_bytes(data[:length])
-        assert find_doubt(str(path), f"x.{suffix}".encode()) in ("cut", "misnamed")
+        assert find_defect(str(path), f"x.{suffix}".encode()) in ("cut", "misnamed")
 
     check()
 
@@ -89,7 +89,7 @@ def test_any_bytes_give_a_word_that_is_known(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(data)
-    assert find_doubt(str(path), f"x.{suffix}".encode()) in {"", *NOTES}
+    assert find_defect(str(path), f"x.{suffix}".encode()) in {"", *DEFECTS}
 
 
 def test_somebody_is_told_in_time(site: Site) -> None:

@@ -20,8 +20,8 @@ from pypdf import PdfWriter
 
 from archiver.documents.cache import DocumentCache
 from archiver.documents.document import ENCRYPTED, NO_READER, TOO_HEAVY, Document
-from archiver.documents.document_types import detect_type
-from archiver.documents.reader import DocumentReader, line_differences
+from archiver.documents.document_types import detect_document_type
+from archiver.documents.reader import DocumentReader, compare_lines
 from tests.support.site import SAMPLES, Site
 
 
@@ -51,11 +51,11 @@ def test_the_samples_are_read(name: str, kind: str) -> None:
 def test_the_content_tells_the_kind_not_the_name(tmp_path: Path) -> None:
     wrong = tmp_path / "报告.docx"
     wrong.write_bytes((FIRST / "算法安全自评估报告.pdf").read_bytes())
-    assert detect_type(wrong, wrong.name) == "pdf"
+    assert detect_document_type(wrong, wrong.name) == "pdf"
     other = tmp_path / "other.bin"
     other.write_bytes(b"\0\1\2")
     assert read(other, other.name) == Document("")
-    assert detect_type(tmp_path / "none.pdf", "none.pdf") == ""
+    assert detect_document_type(tmp_path / "none.pdf", "none.pdf") == ""
 
 
 @pytest.mark.needs("processes")
@@ -239,7 +239,7 @@ def test_what_was_read_is_kept_and_forgotten(tmp_path: Path, monkeypatch: pytest
     with monkeypatch.context() as patched, DocumentReader(cache) as reader:
         patched.setattr(DocumentReader, "_extract_in_worker", None)
         assert reader.read(path, path.name, sha256) == first
-    cache.drop([sha256])
+    cache.remove_entries([sha256])
     assert not list((tmp_path / "documents").rglob("*.1"))
     cache.put(sha256, True, first, tmp_path / "gone")
     assert cache.get(sha256, "docx", True) is None
@@ -257,9 +257,9 @@ def test_nobody_leaves_text_in_an_archive_that_is_not_theirs(tmp_path: Path) -> 
 def test_what_differs_is_told_and_bounded() -> None:
     old = Document("text", tuple(f"line {n}" for n in range(1000)))
     new = Document("text", (*old.lines[:500], "changed", *old.lines[501:]))
-    assert [line for line in line_differences(old, new) if line[:1] in "+-"] == ["-line 500", "+changed"]
-    assert line_differences(old, old) == []
-    assert line_differences(Document("text"), old, max_lines=10)[-1] == "... 991"
+    assert [line for line in compare_lines(old, new) if line[:1] in "+-"] == ["-line 500", "+changed"]
+    assert compare_lines(old, old) == []
+    assert compare_lines(Document("text"), old, max_lines=10)[-1] == "... 991"
 
 
 def test_diff_text_and_the_report_show_it_and_broken_ones_stop_nothing(site: Site) -> None:

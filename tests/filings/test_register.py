@@ -8,11 +8,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.filings.due.deadlines import DONE, LATE, OVERDUE, TODAY, Deadline, deadlines, open_deadlines
-from archiver.filings.due.reminders import MANAGER, OWNER, pending_digests
-from archiver.filings.due.rules import RULES, SENTENCES, rule_in_force
+from archiver.filings.due.deadlines import (
+    DONE,
+    LATE,
+    OVERDUE,
+    TODAY,
+    Deadline,
+    compute_deadlines,
+    compute_open_deadlines,
+)
+from archiver.filings.due.reminders import MANAGER, OWNER, pending_messages
+from archiver.filings.due.rules import DEADLINE_RULES, DUTY_SENTENCES, rule_in_force
 from archiver.filings.notice_parser import parse_notice
-from archiver.filings.register import Filing, register
+from archiver.filings.register import Filing, filings_from_events
 from archiver.filings.register_codes import STATES
 from archiver.model import LifeEvent
 
@@ -46,11 +54,11 @@ def notice(
 
 
 def states(*events: LifeEvent) -> list[str]:
-    return [register(events[: n + 1])[NAME].state for n in range(len(events))]
+    return [filings_from_events(events[: n + 1])[NAME].state for n in range(len(events))]
 
 
 def dues(*events: LifeEvent) -> dict[str, Deadline]:
-    return {due.uid.partition(":")[2]: due for due in deadlines(register(events).values())}
+    return {due.uid.partition(":")[2]: due for due in compute_deadlines(filings_from_events(events).values())}
 
 
 def test_the_states_of_a_life() -> None:
@@ -79,10 +87,10 @@ def test_the_states_of_a_life() -> None:
 
 def test_deadlines_of_a_review() -> None:
     found = dues(submit(1, "2026-09-18"))
-    assert found[f"review:{NAME}/1/submitted"].on == date(2026, 11, 5)
-    assert found[f"check:{NAME}/1/submitted"].on == date(2026, 9, 21)
+    assert found[f"review:{NAME}/1/submitted"].due_on == date(2026, 11, 5)
+    assert found[f"check:{NAME}/1/submitted"].due_on == date(2026, 9, 21)
     looked = dues(submit(1, "2026-09-18"), settings(2, "2026-09-21", "under_review"))
-    assert looked[f"check:{NAME}/1/submitted"].on == date(2026, 9, 23)
+    assert looked[f"check:{NAME}/1/submitted"].due_on == date(2026, 9, 23)
     assert not dues(submit(1, "2026-09-18"), settings(2, "2026-10-20", "filed"))
 
 
@@ -95,7 +103,7 @@ def test_deadlines_of_notices() -> None:
         notice(5, 5, "revocation", "2026-09-28"),
         event(6, "notice-answer", number=1, submission=f"{NAME}/x", on="2026-10-13"),
     )
-    assert {uid: (due.on.isoformat(), due.basis) for uid, due in found.items()} == {
+    assert {uid: (due.due_on.isoformat(), due.basis) for uid, due in found.items()} == {
         "notice:1": ("2026-10-10", "policy"),
         "notice:2": ("2026-10-16", "stated"),
         "notice:3": ("2026-10-03", "stated"),
@@ -122,17 +130,17 @@ def test_deadlines_of_a_service_a_number_and_a_change() -> None:
         display,
     ]
     found = dues(*start, question)
-    assert (found["start"].on, found["start"].state(date(2026, 4, 1))) == (date(2026, 3, 2), LATE)
+    assert (found["start"].due_on, found["start"].state(date(2026, 4, 1))) == (date(2026, 3, 2), LATE)
     assert found[f"display:{NUMBER}"].state(date(2026, 5, 30)) == DONE
-    assert found["change:1:decide"].on == date(2026, 5, 14)
+    assert found["change:1:decide"].due_on == date(2026, 5, 14)
     decided = dues(*start, question, decision)
-    assert decided["change:1"].on == date(2026, 5, 14)
-    assert decided["change:1"].done is None
-    assert dues(*start, question, decision, submit(7, "2026-05-12", "change"))["change:1"].done == date(
+    assert decided["change:1"].due_on == date(2026, 5, 14)
+    assert decided["change:1"].done_on is None
+    assert dues(*start, question, decision, submit(7, "2026-05-12", "change"))["change:1"].done_on == date(
         2026, 5, 12
     )
     ended = dues(*start, settings(8, "2026-09-18", service_end="2026-09-18"))
-    assert ended["end"].on == date(2026, 10, 22)
+    assert ended["end"].due_on == date(2026, 10, 22)
 
 
 words = st.sampled_from(["submit", "filing-set", "filing-end", "notice", "change-question", "reminder", "unknown"])
@@ -154,28 +162,30 @@ def test_any_order_of_events_gives_a_register(actions: list[str], on: list[date]
         "reminder": lambda n: event(n, "reminder", to="owner", channel=0, items=[]),
         "unknown": lambda n: event(n, "unknown"),
     }
-    filings = register([made[action](n) for n, action in enumerate(actions)])
+    filings = filings_from_events([made[action](n) for n, action in enumerate(actions)])
     for filing in filings.values():
         assert filing.state in STATES
-    uids = [due.uid for due in deadlines(filings.values())]
+    uids = [due.uid for due in compute_deadlines(filings.values())]
     assert len(uids) == len(set(uids)), "a calendar would lose one of two with the same name"
 
 
 def test_the_rules_are_whole() -> None:
-    assert {each.key for each in RULES} <= set(SENTENCES)
-    assert rule_in_force("change", date(2020, 1, 1)).days == 10
+    assert {each.key for each in DEADLINE_RULES} <= set(DUTY_SENTENCES)
+    assert rule_in_force("change", date(2020, 1, 1)).working_days == 10
 
 
 def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
-    filing = register([notice(1, 1, "correction", "2026-09-28", due="2026-10-16")])[NAME]
+    filing = filings_from_events([notice(1, 1, "correction", "2026-09-28", due="2026-10-16")])[NAME]
     sent: list[LifeEvent] = []
     told = []
     for n in range(30):
         today = date(2026, 9, 28) + timedelta(days=n)
-        for message in pending_digests([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
-            items = [{"uid": item.uid, "step": item.step} for item in message.items]
-            sent.append(event(10 + len(sent), "reminder", to=message.role, channel=message.channel, items=items))
-            told.append((today.isoformat()[5:], message.role, message.items[0].step.partition(":")[0]))
+        for message in pending_messages([filing], sent, today, {"owner": ["o"], "manager": ["m"]}):
+            items = [{"uid": item.uid, "step": item.step} for item in message.reminders]
+            sent.append(
+                event(10 + len(sent), "reminder", to=message.recipient, channel=message.address_index, items=items)
+            )
+            told.append((today.isoformat()[5:], message.recipient, message.reminders[0].step.partition(":")[0]))
     assert told[:8] == [
         ("10-08", OWNER, "early"),
         ("10-13", OWNER, "soon"),
@@ -190,15 +200,15 @@ def test_each_step_is_told_once_to_those_whom_it_concerns() -> None:
 
 def test_a_person_with_an_address_gets_their_own_matters() -> None:
     filing = Filing(NAME, {"responsible": "张三"})
-    filing.notices = register([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
+    filing.notices = filings_from_events([notice(1, 1, "inquiry", "2026-09-28", due="2026-09-30")])[NAME].notices
     roles = {
-        message.role
-        for message in pending_digests(
+        message.recipient
+        for message in pending_messages(
             [filing], [], date(2026, 9, 29), {"owner": ["o"], "manager": ["m"], "张三": ["z"]}
         )
     }
     assert roles == {"张三", MANAGER}
-    assert len(open_deadlines([filing])) == 1
+    assert len(compute_open_deadlines([filing])) == 1
 
 
 def test_what_a_notice_seems_to_say() -> None:
@@ -211,12 +221,12 @@ def test_what_a_notice_seems_to_say() -> None:
         ],
         ["推荐算法", "其他算法"],
     )
-    assert (found.kind, found.received, found.due) == ("correction", date(2026, 9, 28), date(2026, 10, 16))
-    assert found.document == "网信办〔2026〕15号"
-    assert found.number == NUMBER
-    assert found.filings == ("推荐算法",)
-    assert parse_notice(["收到之日起十五个工作日内答复"], []).days == 15
-    assert parse_notice(["5 个工作日内"], []).days == 5
+    assert (found.kind, found.received_on, found.due_on) == ("correction", date(2026, 9, 28), date(2026, 10, 16))
+    assert found.document_number == "网信办〔2026〕15号"
+    assert found.filing_number == NUMBER
+    assert found.filing_names == ("推荐算法",)
+    assert parse_notice(["收到之日起十五个工作日内答复"], []).working_days == 15
+    assert parse_notice(["5 个工作日内"], []).working_days == 5
 
 
 @given(st.lists(st.text(max_size=60), max_size=10))

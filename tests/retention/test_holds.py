@@ -10,7 +10,7 @@ import pytest
 
 from archiver.model import Hold, Submission, Version
 from archiver.profiles import DEFAULT, PROFILES
-from archiver.retention.policy import Policy, decide, decide_content
+from archiver.retention.policy import RetentionPolicy, decide_content_retention, decide_retention
 from tests.support.site import Site
 
 
@@ -91,9 +91,9 @@ def test_a_hold_blocks_whatever_the_date() -> None:
     facts = (Submission("f", "s"), 1, "0" * 40, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 1, 1, 1, 0, 0)
     free = Version(*facts, superseded="2020-01-02T00:00:00Z")
     held = replace(free, holds=(hold,))
-    policy = Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("Asia/Shanghai"),), False)
+    policy = RetentionPolicy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("Asia/Shanghai"),), False)
     now = datetime(2990, 1, 1, tzinfo=UTC)
-    assert decide(free, policy, now).disposable
-    assert not decide(held, policy, now).disposable
-    assert not decide_content([free, held], policy, now).disposable
-    assert decide(held, policy, now).keep_until == decide(free, policy, now).keep_until
+    assert decide_retention(free, policy, now).is_disposable
+    assert not decide_retention(held, policy, now).is_disposable
+    assert not decide_content_retention([free, held], policy, now).is_disposable
+    assert decide_retention(held, policy, now).keep_until == decide_retention(free, policy, now).keep_until

@@ -16,10 +16,10 @@ from archiver.model import Hold, Promises, Submission, SubmissionRecord, Version
 from archiver.profiles import PERMANENT, PROFILES, Profile
 from archiver.retention.policy import (
     FOREVER,
-    Decision,
-    Policy,
-    decide,
-    decide_content,
+    RetentionDecision,
+    RetentionPolicy,
+    decide_content_retention,
+    decide_retention,
     end_of_period,
     new_promises,
     policy_in_force,
@@ -36,8 +36,8 @@ def version(captured: str, *submitted: str) -> Version:
     return Version(Submission("f", "s"), 1, "c", captured, captured, 1, 1, 1, 0, 0, handed_in, superseded=captured)
 
 
-def policy(years: int = 3, hold: bool = False) -> Policy:
-    return Policy({"": (Profile("house", years, "basis"),)}, (SHANGHAI,), hold)
+def policy(years: int = 3, hold: bool = False) -> RetentionPolicy:
+    return RetentionPolicy({"": (Profile("house", years, "basis"),)}, (SHANGHAI,), hold)
 
 
 @given(moments, st.integers(3, 30))
@@ -68,39 +68,43 @@ def test_the_longest_rule_wins_and_a_submission_never_shortens(
     captured: datetime, submitted: list[datetime], more: datetime
 ) -> None:
     stamps = [clock.stamp(each) for each in submitted]
-    before = decide(version(clock.stamp(captured), *stamps), policy(), captured)
-    after = decide(version(clock.stamp(captured), *stamps, clock.stamp(more)), policy(), captured)
+    before = decide_retention(version(clock.stamp(captured), *stamps), policy(), captured)
+    after = decide_retention(version(clock.stamp(captured), *stamps, clock.stamp(more)), policy(), captured)
     assert after.keep_until >= before.keep_until
     assert before.keep_until == max(reason.keep_until for reason in before.reasons)
     latest = max([captured, *submitted])
-    assert not decide(version(clock.stamp(captured), *stamps), policy(), latest + timedelta(days=1095)).disposable
+    assert not decide_retention(
+        version(clock.stamp(captured), *stamps), policy(), latest + timedelta(days=1095)
+    ).is_disposable
 
 
 @given(moments, st.integers(0, 4000))
 def test_disposable_only_after_three_true_years(captured: datetime, days: int) -> None:
-    decision = decide(version(clock.stamp(captured)), policy(), captured + timedelta(days=days))
-    assert not decision.disposable or days >= 1095
+    decision = decide_retention(version(clock.stamp(captured)), policy(), captured + timedelta(days=days))
+    assert not decision.is_disposable or days >= 1095
 
 
 @pytest.mark.parametrize("captured", ["", "soon", "2026-01-01", "2026-01-01T00:00:00", "9999-12-31T00:00:00Z"])
 def test_what_cannot_be_read_means_keep(captured: str) -> None:
-    decision = decide(version(captured), policy(), FOREVER - timedelta(days=1))
+    decision = decide_retention(version(captured), policy(), FOREVER - timedelta(days=1))
     assert decision.keep_until >= FOREVER - timedelta(days=3)
-    assert not decision.disposable
+    assert not decision.is_disposable
 
 
 def test_a_live_filing_is_never_disposable() -> None:
-    decision = decide(version("2020-01-01T00:00:00Z"), policy(hold=True), datetime(2099, 1, 1, tzinfo=UTC))
-    assert [str(each) for each in decision.open] == ["the filing is live"]
-    assert not decision.disposable
+    decision = decide_retention(
+        version("2020-01-01T00:00:00Z"), policy(hold=True), datetime(2099, 1, 1, tzinfo=UTC)
+    )
+    assert [str(each) for each in decision.open_conditions] == ["the filing is live"]
+    assert not decision.is_disposable
 
 
 def test_content_is_as_locked_as_the_strictest_version_that_holds_it() -> None:
     old, new = version("2026-01-01T00:00:00Z"), version("2028-01-01T00:00:00Z")
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    assert decide(old, policy(), now).disposable
-    assert not decide_content([old, new], policy(), now).disposable
-    assert not decide_content([], policy(), now).disposable
+    assert decide_retention(old, policy(), now).is_disposable
+    assert not decide_content_retention([old, new], policy(), now).is_disposable
+    assert not decide_content_retention([], policy(), now).is_disposable
 
 
 @pytest.mark.parametrize("years", [2, 0, -1])
@@ -112,7 +116,7 @@ def test_the_floor_is_in_the_profile_itself(years: int) -> None:
 def test_a_policy_has_a_period_for_everything() -> None:
     for scopes in ({}, {"": ()}, {"f": (PROFILES["eu-ai-act"],)}):
         with pytest.raises(ValueError):
-            Policy(scopes, (SHANGHAI,), False)
+            RetentionPolicy(scopes, (SHANGHAI,), False)
 
 
 def settings(root: Path, **changes: Any) -> Config:
@@ -145,14 +149,14 @@ def test_no_change_of_the_configuration_moves_a_date_earlier(
     promises = Promises({}, (), False)
     facts = version(clock.stamp(captured), *([clock.stamp(captured)] if submits else []))
     facts = replace(facts, submission=Submission("f", "s", b"f", b"s"))
-    last: Decision | None = None
+    last: RetentionDecision | None = None
     for changes in history:
         config = settings(Path("/x"), **changes)
         policy = policy_in_force(config, promises)
-        decision = decide(facts, policy, captured)
+        decision = decide_retention(facts, policy, captured)
         if last is not None:
             assert decision.keep_until >= last.keep_until
-            assert decision.live or not last.live
+            assert decision.is_live or not last.is_live
         assert decision.keep_until >= end_of_period(captured, 3, SHANGHAI) - timedelta(days=1)
         wanted = max(
             [changes["retention_years"]]
@@ -188,7 +192,7 @@ def promised(before: Promises, event: RetentionPromised | None) -> Promises:
 def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tuple[str, int]]) -> None:
     """Against an independent model: three years after the latest anchor, by simple arithmetic."""
     facts, latest = version(clock.stamp(captured)), captured
-    before = decide(facts, policy(), captured)
+    before = decide_retention(facts, policy(), captured)
     moment, superseded = captured, False
     facts = replace(facts, superseded=None)
     for kind, days in events:
@@ -205,11 +209,11 @@ def test_no_event_ever_moves_a_date_earlier(captured: datetime, events: list[tup
             facts, latest = replace(facts, ended=(*facts.ended, clock.stamp(moment))), moment
         elif kind == "hold":
             facts = replace(facts, holds=(*facts.holds, Hold("h", "f", "r", None, "u", "")))
-        after = decide(facts, policy(), moment)
+        after = decide_retention(facts, policy(), moment)
         assert after.keep_until >= before.keep_until
         before = after
-    assert not decide(facts, policy(), latest + timedelta(days=3 * 365)).disposable
-    assert decide(facts, policy(), latest + timedelta(days=3 * 366 + 2)).disposable is (
+    assert not decide_retention(facts, policy(), latest + timedelta(days=3 * 365)).is_disposable
+    assert decide_retention(facts, policy(), latest + timedelta(days=3 * 366 + 2)).is_disposable is (
         superseded and not facts.holds
     )
 

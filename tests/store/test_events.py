@@ -16,7 +16,7 @@ import pytest
 from archiver.config.loader import load_config
 from archiver.errors import UsageError
 from archiver.evidence.checkpoint import make_checkpoint
-from archiver.filings.register import register
+from archiver.filings.register import filings_from_events
 from archiver.replica.bundles import write_bundle
 from archiver.status.health_report import collect_health_report
 from archiver.store.events.event_details import GivenDetails
@@ -172,7 +172,7 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         assert [(each.seq, each.action) for each in archive.index.unread()] == [(seq, "")]
         assert [hold.name for hold in archive.index.holds()] == ["n"]
         make_checkpoint(archive, 5)
-        register(archive.index.life())
+        filings_from_events(archive.index.life())
         config = load_config(site.config)
         assert any(
             f"event {seq} cannot be read" in str(each) for each in collect_health_report(archive, config).problems

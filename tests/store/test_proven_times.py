@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archiver import clock
 from archiver.filings import end_of_filing
-from archiver.filings.submissions import SubmissionFacts, submit
+from archiver.filings.submissions import SubmissionFacts, record_submission
 from archiver.model import Submission
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
@@ -62,7 +62,7 @@ def check(archive: Archive, history: list[str]) -> None:
         elif latest is None:
             continue
         elif what == "submit":
-            event = submit(archive, latest, SubmissionFacts(date(2026, 1, 1)), 5)
+            event = record_submission(archive, latest, SubmissionFacts(date(2026, 1, 1)), 5)
         else:
             event = end_of_filing.end_filing(archive, "f", date(2026, 1, 1), "closed", None, 5)
         known[what] += 1

@@ -21,7 +21,7 @@ from tests.support.other_user import CHECKOUT
 REQUEST_BYTES = 1 << 17
 #: Variables that only the program itself reads, and only when it runs. Others, such as LC_ALL, PATH or LD_PRELOAD,
 #: matter to the interpreter's start or to what is imported.
-_PASSED_VARIABLES = frozenset({"HOME", "TMPDIR", "PYTEST_CURRENT_TEST", "ARCHIVER_CONFIG"})
+_PASSED_VARIABLES = frozenset({"HOME", "TMPDIR", "ARCHIVER_CONFIG"})
 #: The environment of every test that sets nothing itself, whichever test starts the server: see tests/conftest.py.
 _COMMON_ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "ARCHIVER_"))
@@ -68,7 +68,12 @@ class CommandServer:
         """Return True if a process with this environment would start as the server did."""
 
         def relevant(variables: Mapping[str, str]) -> dict[str, str]:
-            return {name: value for name, value in variables.items() if name not in _PASSED_VARIABLES}
+            return {
+                name: value
+                for name, value in variables.items()
+                # pytest and its workers set some of their own, before and after this module is imported.
+                if name not in _PASSED_VARIABLES and not name.startswith("PYTEST_")
+            }
 
         return relevant(environment) == relevant(_COMMON_ENVIRONMENT)
 

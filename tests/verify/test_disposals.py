@@ -38,10 +38,10 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
     if needed:
         object_sizes |= {m.sha256: m.size for m in archive.index.materials(old.submission, 1)}
     selection = DisposalSelection(((old, _decision(archive, old)),), (), object_sizes, 0)  # type: ignore[arg-type]
-    sha256 = selection.sha256 if not flaws.get("other_plan") else "0" * 64
+    sha256 = selection.plan_sha256 if not flaws.get("other_plan") else "0" * 64
     details = {"plan_sha256": sha256, "cooling_off_days": 0 if not flaws.get("hasty") else 7}
     plan = GivenDetails(Action.DISPOSE_PLAN, details)
-    _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(selection.plan_document())}))
+    _append(archive, Draft("D1", plan, {"plan.json": io.BytesIO(selection.encode_plan())}))
     for uid in range(approvals):
         archive.actor = Actor(70000 + uid, "")
         _append(archive, Draft("D1", DisposalApproved(plan_sha256=sha256, reason="r")))
@@ -70,11 +70,11 @@ def _decision(archive: Archive, version: Any) -> Any:
     from zoneinfo import ZoneInfo
 
     from archiver.profiles import DEFAULT, PROFILES
-    from archiver.retention.policy import Policy, decide
+    from archiver.retention.policy import RetentionPolicy, decide_retention
 
-    policy = Policy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False)
+    policy = RetentionPolicy({"": (PROFILES[DEFAULT],)}, (ZoneInfo("UTC"),), False)
     # The plan says of the version that it goes, which is not so before its time.
-    return decide(version, policy, archive.compliance_time() + timedelta(days=4000))
+    return decide_retention(version, policy, archive.compliance_time() + timedelta(days=4000))
 
 
 @pytest.fixture

@@ -15,41 +15,42 @@ from pathlib import Path
 from archiver.errors import ConfigError
 from archiver.filings.due.reminders import MANAGER, OWNER
 
+#: The settings and the environment call an address a target.
 _VARIABLE_PREFIX = "ARCHIVER_TARGET_"
 
 
-def load_targets(path: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
+def load_addresses(address_file: Path | None, environment: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the addresses (URLs of apprise) of each role or person.
 
-    They come from the TOML file at ``path``, None for no file.  The variables ARCHIVER_TARGET_OWNER and
+    They come from the TOML file at ``address_file``, None for no file.  The variables ARCHIVER_TARGET_OWNER and
     ARCHIVER_TARGET_MANAGER, with spaces between addresses, replace those of the file.
 
     Raises ConfigError if the file cannot be read, if other users can read it, or if it is not valid.  No error
     quotes an address.
     """
-    addresses = _read_addresses(path) if path else {}
+    addresses_by_recipient = _read_address_file(address_file) if address_file else {}
     for role in (OWNER, MANAGER):
-        if value := environment.get(_VARIABLE_PREFIX + role.upper()):
-            addresses[role] = value.split()
-    return addresses
+        if variable_value := environment.get(_VARIABLE_PREFIX + role.upper()):
+            addresses_by_recipient[role] = variable_value.split()
+    return addresses_by_recipient
 
 
-def _read_addresses(path: Path) -> dict[str, list[str]]:
-    """Return the addresses in the file at ``path``.  Raises ConfigError as :func:`load_targets` does."""
+def _read_address_file(address_file: Path) -> dict[str, list[str]]:
+    """Return the addresses in the file at ``address_file``.  Raises ConfigError as :func:`load_addresses` does."""
     try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
+        mode = stat.S_IMODE(os.stat(address_file).st_mode)
         if mode & 0o077:
             raise ConfigError(
                 "{path} says where reminders go and is readable for others (mode {mode}). Nothing was sent. Make "
                 "it its owner's alone: chmod 600 {path!q}",
-                path=path,
+                path=address_file,
                 mode=f"{mode:04o}",
             )
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(address_file.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(
             "{path} says where reminders go and cannot be read ({reason}). Nothing was sent. Check the name.",
-            path=path,
+            path=address_file,
             reason=error.strerror,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
@@ -63,7 +64,7 @@ def _read_addresses(path: Path) -> dict[str, list[str]]:
         raise ConfigError(
             "{path} says where reminders go and is not as it should be. Nothing was sent. Each line is: "
             'owner = ["mailto://..."]',
-            path=path,
+            path=address_file,
         )
     return document
 

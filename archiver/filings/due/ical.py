@@ -28,18 +28,18 @@ def render_calendar(
     calendar_file.add("version", "2.0")
     for deadline in deadlines:
         event = icalendar.Event()
-        title = f"{deadline.filing}: {translate(deadline.what)}"
+        title = f"{deadline.filing}: {translate(deadline.duty)}"
         event.add("uid", f"{deadline.uid}@{archive_id}")
         event.add("dtstamp", now)
         # The number rises with time, so the event of a later file replaces that of an earlier one.
         event.add("sequence", int(now.timestamp()) // 60)
-        event.add("dtstart", deadline.on)
-        event.add("dtend", deadline.on + timedelta(days=1))
+        event.add("dtstart", deadline.due_on)
+        event.add("dtend", deadline.due_on + timedelta(days=1))
         event.add("summary", title)
-        event.add("status", "TENTATIVE" if deadline.provisional else "CONFIRMED")
+        event.add("status", "TENTATIVE" if deadline.is_provisional else "CONFIRMED")
         event.add("transp", "TRANSPARENT")
-        if deadline.source:
-            event.add("description", translate(deadline.source))
+        if deadline.article:
+            event.add("description", translate(deadline.article))
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
         alarm.add("description", title)

@@ -1,7 +1,8 @@
 """Decide which reminders are due.  Pure.
 
-A deadline passes through *steps*, such as ``soon:2026-05-01``.  Each step is sent once to each address; all steps
-that are due at an address go into one message.
+A deadline passes through *steps*: early, soon, last, overdue.  A *reminder* is one line about a step; a *message*
+holds all reminders for one address.  The journal records which steps were sent to which address, so that each is
+sent there once.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from datetime import date
 from typing import NamedTuple
 
 from archiver.errors import LazyMessage
-from archiver.filings.code_names import DEADLINE_STATES, word_for
-from archiver.filings.due.deadlines import Deadline, is_company_duty, open_deadlines
+from archiver.filings.code_names import DEADLINE_STATE_NAMES, name_for_code
+from archiver.filings.due.deadlines import Deadline, compute_open_deadlines, is_company_duty
 from archiver.filings.due.working_days import count_working_days
 from archiver.filings.register import Filing
 from archiver.filings.register_codes import PENDING_STATES
@@ -31,26 +32,35 @@ _EARLY_DAYS, _SOON_DAYS, _LAST_DAYS = 7, 3, 1
 
 
 @dataclass(frozen=True, slots=True)
-class ReminderItem:
-    """A line of a message.  An item with the same ``uid`` and ``step`` is sent once to each address."""
+class Reminder:
+    """A line of a message.  A reminder with the same ``uid`` and ``step`` is sent once to each address."""
 
     uid: str  # of the deadline or alert
-    step: str  # name of the step, with the day to which it belongs
-    line: LazyMessage
+    step: str  # name of the step and the day to which it belongs, such as "soon:2026-05-01"
+    text: LazyMessage
 
 
-class _AddressedItem(NamedTuple):
-    """An item, and who receives it."""
+class _AddressedReminder(NamedTuple):
+    """A reminder, and who receives it."""
 
     recipient: str  # a role, or the name of a person
-    item: ReminderItem
+    reminder: Reminder
 
 
 class _ReminderStep(NamedTuple):
-    """A step of a deadline."""
+    """A step of a deadline, and who is reminded at that step."""
 
-    name: str  # empty without a step
+    name: str  # empty while it is too early for a reminder
     roles: tuple[str, ...]  # the roles to remind; empty if nobody has to be reminded
+
+
+class _SentStep(NamedTuple):
+    """A step that was sent to an address."""
+
+    recipient: str
+    address_index: int
+    uid: str  # of the deadline or alert
+    step: str
 
 
 class DisplayAlert(NamedTuple):
@@ -62,58 +72,74 @@ class DisplayAlert(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ReminderDigest:
+class ReminderMessage:
     """A message to one address of a role or person."""
 
-    role: str  # the role, or the name of the person
-    channel: int  # index of the address among those of the role or person
-    items: tuple[ReminderItem, ...]  # not empty
+    recipient: str  # the role, or the name of the person
+    address_index: int  # among the addresses of the recipient; the journal calls it ``channel``
+    reminders: tuple[Reminder, ...]  # not empty
 
 
-def pending_digests(
+def pending_messages(
     filings: Iterable[Filing],
     events: Iterable[LifeEvent],
     today: date,
-    addresses_by_role: Mapping[str, Sequence[str]],
-) -> list[ReminderDigest]:
+    addresses_by_recipient: Mapping[str, Sequence[str]],
+) -> list[ReminderMessage]:
     """Return the messages to send today, ordered by recipient and address.
 
-    ``events`` are events of the journal; items that they record as sent are left out.  ``addresses_by_role`` has
-    the addresses of roles and persons.  A person or role without an address is replaced by OWNER, except that
-    MANAGER remains MANAGER: without an address for it, the manager gets no messages.
+    ``events`` are events of the journal; reminders that they record as sent are left out.
+    ``addresses_by_recipient`` has the addresses of roles and persons.  The reminders of a person or role without
+    an address go to OWNER.  Only those of MANAGER do not: without an address, the manager gets no messages.
+
+    Sends nothing.
     """
-    sent_steps = {
-        (reminder.recipient, reminder.channel, item["uid"], item["step"])
-        for event in events
-        if event.action == Action.REMINDER
-        for reminder in (ReminderSent.from_details(event.details),)
-        for item in reminder.items
-    }
-    items_by_role: dict[str, list[ReminderItem]] = defaultdict(list)
-    for recipient, item in _addressed_items(list(filings), today):
-        role = recipient if recipient in addresses_by_role or recipient == MANAGER else OWNER
-        if item not in items_by_role[role]:
-            items_by_role[role].append(item)
-    digests = []
-    for role, items in sorted(items_by_role.items()):
-        for channel in range(len(addresses_by_role.get(role, ()))):
-            unsent_items = tuple(item for item in items if (role, channel, item.uid, item.step) not in sent_steps)
-            if unsent_items:
-                digests.append(ReminderDigest(role, channel, unsent_items))
-    return digests
+    sent_steps = _sent_steps(events)
+    reminders_by_recipient: dict[str, list[Reminder]] = defaultdict(list)
+    for intended_recipient, reminder in _addressed_reminders(list(filings), today):
+        has_address = intended_recipient in addresses_by_recipient
+        recipient = intended_recipient if has_address or intended_recipient == MANAGER else OWNER
+        if reminder not in reminders_by_recipient[recipient]:
+            reminders_by_recipient[recipient].append(reminder)
+    messages = []
+    for recipient, reminders in sorted(reminders_by_recipient.items()):
+        for address_index in range(len(addresses_by_recipient.get(recipient, ()))):
+            unsent_reminders = tuple(
+                reminder
+                for reminder in reminders
+                if _SentStep(recipient, address_index, reminder.uid, reminder.step) not in sent_steps
+            )
+            if unsent_reminders:
+                messages.append(ReminderMessage(recipient, address_index, unsent_reminders))
+    return messages
 
 
-def _addressed_items(filings: list[Filing], today: date) -> Iterator[_AddressedItem]:
-    """Yield the items of today's step of every open deadline, then those of every display alert."""
-    for deadline in open_deadlines(filings):
+def _sent_steps(events: Iterable[LifeEvent]) -> set[_SentStep]:
+    """Return the steps that were sent before, as the journal records them."""
+    sent_steps = set()
+    for event in events:
+        if event.action == Action.REMINDER:
+            sent_message = ReminderSent.from_details(event.details)
+            sent_steps |= {
+                _SentStep(sent_message.recipient, sent_message.channel, item["uid"], item["step"])
+                for item in sent_message.items
+            }
+    return sent_steps
+
+
+def _addressed_reminders(filings: list[Filing], today: date) -> Iterator[_AddressedReminder]:
+    """Yield the reminders for today's step of every open deadline, then those for every display alert."""
+    for deadline in compute_open_deadlines(filings):
         step = _current_step(deadline, today)
         for role in step.roles:
             recipient = deadline.owner if role == OWNER and deadline.owner else role
-            yield _AddressedItem(recipient, ReminderItem(deadline.uid, step.name, deadline_line(deadline, today)))
+            yield _AddressedReminder(
+                recipient, Reminder(deadline.uid, step.name, describe_deadline(deadline, today))
+            )
     for filing in filings:
         for alert in display_alerts(filing):
             step_name = f"missing:{alert.checked_on.isoformat()}"
-            yield _AddressedItem(OWNER, ReminderItem(alert.uid, step_name, alert.message))
+            yield _AddressedReminder(OWNER, Reminder(alert.uid, step_name, alert.message))
 
 
 def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
@@ -124,36 +150,36 @@ def _current_step(deadline: Deadline, today: date) -> _ReminderStep:
     """
     no_step = _ReminderStep("", ())
     if not is_company_duty(deadline):
-        return _ReminderStep("passed", (OWNER,)) if deadline.on < today else no_step
-    remaining_days = count_working_days(today, deadline.on)
-    if deadline.on < today:
+        return _ReminderStep("passed", (OWNER,)) if deadline.due_on < today else no_step
+    remaining_days = count_working_days(today, deadline.due_on)
+    if deadline.due_on < today:
         return _ReminderStep(f"overdue:{today.isoformat()}", (OWNER, MANAGER))
     if remaining_days <= _LAST_DAYS:
-        return _ReminderStep(f"last:{deadline.on.isoformat()}", (OWNER, MANAGER))
+        return _ReminderStep(f"last:{deadline.due_on.isoformat()}", (OWNER, MANAGER))
     if remaining_days <= _SOON_DAYS:
-        return _ReminderStep(f"soon:{deadline.on.isoformat()}", (OWNER,))
+        return _ReminderStep(f"soon:{deadline.due_on.isoformat()}", (OWNER,))
     if remaining_days <= _EARLY_DAYS:
-        return _ReminderStep(f"early:{deadline.on.isoformat()}", (OWNER,))
+        return _ReminderStep(f"early:{deadline.due_on.isoformat()}", (OWNER,))
     return no_step
 
 
-def deadline_line(deadline: Deadline, today: date) -> LazyMessage:
+def describe_deadline(deadline: Deadline, today: date) -> LazyMessage:
     """Return a line of a message that names a deadline, its last day and its state today."""
-    if deadline.provisional:
+    if deadline.is_provisional:
         return LazyMessage(
             "{filing}: {what}, by {on} at the earliest (provisional: that year's holidays are not published yet) "
             "[{state}]",
             filing=deadline.filing,
-            what=deadline.what,
-            on=deadline.on.isoformat(),
-            state=word_for(deadline.state(today), DEADLINE_STATES),
+            what=deadline.duty,
+            on=deadline.due_on.isoformat(),
+            state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
         )
     return LazyMessage(
         "{filing}: {what}, by {on} [{state}]",
         filing=deadline.filing,
-        what=deadline.what,
-        on=deadline.on.isoformat(),
-        state=word_for(deadline.state(today), DEADLINE_STATES),
+        what=deadline.duty,
+        on=deadline.due_on.isoformat(),
+        state=name_for_code(deadline.state(today), DEADLINE_STATE_NAMES),
     )
 
 
@@ -166,16 +192,16 @@ def display_alerts(filing: Filing) -> list[DisplayAlert]:
     if filing.state not in PENDING_STATES | {"filed"}:
         return []
     # Later checks of a page replace the earlier ones.
-    last_checks = {check.source: check for check in filing.displays}
+    last_checks = {check.source: check for check in filing.display_checks}
     return [
         DisplayAlert(
             f"{filing.name}:display:{check.source}",
             LazyMessage.define(
                 "{filing}: the filing number or its link was missing on {source} on {on}",
                 code="alert.display-missing",
-            ).with_fields(filing=filing.name, source=check.source, on=check.on.isoformat()),
-            check.on,
+            ).with_fields(filing=filing.name, source=check.source, on=check.checked_on.isoformat()),
+            check.checked_on,
         )
         for check in last_checks.values()
-        if not check.problem and not (check.number and check.link)
+        if not check.problem and not (check.number_found and check.link_found)
     ]

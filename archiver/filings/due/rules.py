@@ -21,18 +21,18 @@ STATUTE, POLICY, STATED = "statute", "policy", "stated"
 
 @dataclass(frozen=True, slots=True)
 class DeadlineRule:
-    """A duty, the period for it, and the source of both."""
+    """A duty, the period for it, and the authority behind both."""
 
-    key: str  # names the duty, and its sentence in SENTENCES
-    days: int  # working days after the day from which the period counts; 0: that very day
-    who: str  # COMPANY or REGULATOR
+    key: str  # names the duty, and its sentence in DUTY_SENTENCES
+    working_days: int  # working days after the day from which the period counts; 0: that very day
+    party: str  # COMPANY or REGULATOR
     basis: str  # STATUTE or POLICY
-    source: LazyMessage | None  # the article of the statute behind the duty; None without one
+    article: LazyMessage | None  # the article of the statute behind the duty; None without one
     effective_from: date = _IN_FORCE  # the first day of periods that the rule applies to
 
 
 #: Several rules may have the same key, if a duty changes.
-RULES = (
+DEADLINE_RULES = (
     DeadlineRule("start", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(1)")),
     DeadlineRule("change", 10, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(2)")),
     DeadlineRule("end", 20, COMPANY, STATUTE, LazyMessage("Algorithm Recommendation Provisions, art. 24(3)")),
@@ -44,7 +44,7 @@ RULES = (
 )
 
 #: Key of a rule -> the duty, for people.  "decide" is a second duty with the period of the rule "change".
-SENTENCES: Mapping[str, LazyMessage] = {
+DUTY_SENTENCES: Mapping[str, LazyMessage] = {
     "start": LazyMessage.define("hand in the first filing", code="due.start"),
     "change": LazyMessage.define("hand in the change", code="due.change"),
     "decide": LazyMessage.define("decide whether the change is material", code="due.decide"),
@@ -62,6 +62,8 @@ def rule_in_force(rule_key: str, day: date) -> DeadlineRule:
 
     Raises IndexError for an unknown key.
     """
-    rules_by_age = sorted((rule for rule in RULES if rule.key == rule_key), key=lambda rule: rule.effective_from)
+    rules_by_age = sorted(
+        (rule for rule in DEADLINE_RULES if rule.key == rule_key), key=lambda rule: rule.effective_from
+    )
     rules_in_force = (rule for rule in reversed(rules_by_age) if rule.effective_from <= day)
     return next(rules_in_force, rules_by_age[0])

@@ -24,8 +24,8 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 class CalendarDay:
     """A date counted in working days, exact or provisional."""
 
-    on: date  # the earlier candidate of a provisional date
-    provisional: bool = False  # True if a year in the counted period is not published yet
+    earliest: date  # the earlier candidate of a provisional date
+    is_provisional: bool = False  # True if a year in the counted period is not published yet
     latest: date | None = None  # the later candidate of a provisional date; None for an exact one
 
 
@@ -33,31 +33,31 @@ def add_working_days(start: date, count: int) -> CalendarDay:
     """Return the working day that is ``count`` working days after ``start``, which itself does not count.
 
     If a year in the period has no published calendar, the day is counted twice: once with guessed holidays, and
-    once without, as if every weekday were a working day.  ``CalendarDay.on`` is the earlier result, so that nobody
-    is late.
+    once without, as if every weekday were a working day.  ``CalendarDay.earliest`` is the earlier result, so that
+    nobody is late.
 
     Returns ``start`` itself if ``count`` is zero or less.
     """
     if count <= 0:
         return CalendarDay(start)
-    if (published_day := _step(start, count, _is_published_workday)) is not None:
+    if (published_day := _find_nth_working_day(start, count, _is_published_working_day)) is not None:
         return CalendarDay(published_day)
-    guessed_day = _step(start, count, _is_guessed_workday)
-    weekday_count_day = _step(start, count, _is_weekday_or_published_workday)
+    guessed_day = _find_nth_working_day(start, count, _is_guessed_working_day)
+    unguessed_day = _find_nth_working_day(start, count, _is_weekday_or_published_working_day)
     # Both functions have an answer for every day.
     assert guessed_day is not None
-    assert weekday_count_day is not None
+    assert unguessed_day is not None
     # The result may be a holiday: step back to a day on which people work.
-    while not _is_guessed_workday(weekday_count_day):
-        weekday_count_day -= _DAY
+    while not _is_guessed_working_day(unguessed_day):
+        unguessed_day -= _DAY
     # Stepping back must not lead to a day before the first working day of the period.
-    earlier_day = max(min(guessed_day, weekday_count_day), _first_working_day(start))
-    return CalendarDay(earlier_day, provisional=True, latest=max(guessed_day, earlier_day))
+    earlier_day = max(min(guessed_day, unguessed_day), _first_working_day(start))
+    return CalendarDay(earlier_day, is_provisional=True, latest=max(guessed_day, earlier_day))
 
 
 def is_working_day(day: date) -> bool:
     """Return True if ``day`` is a working day.  In a year without a published calendar, the result is a guess."""
-    return _is_guessed_workday(day)
+    return _is_guessed_working_day(day)
 
 
 def count_working_days(start: date, end: date) -> int:
@@ -68,32 +68,37 @@ def count_working_days(start: date, end: date) -> int:
     if end < start:
         return -count_working_days(end, start)
     days = (start + _DAY * offset for offset in range(1, (end - start).days + 1))
-    return sum(1 for day in days if _is_guessed_workday(day))
+    return sum(1 for day in days if _is_guessed_working_day(day))
 
 
-def _step(start: date, count: int, is_workday: Callable[[date], bool | None]) -> date | None:
-    """Return the day ``count`` working days after ``start``, None if ``is_workday`` returns None on the way."""
+def _find_nth_working_day(start: date, count: int, is_counted: Callable[[date], bool | None]) -> date | None:
+    """Return the day on which ``count`` working days after ``start`` are complete.
+
+    ``is_counted`` decides which days are working days.  If it returns None for a day on the way, so does this
+    function.
+    """
     day = start
-    while count:
+    remaining_count = count
+    while remaining_count:
         day += _DAY
-        is_counted = is_workday(day)
-        if is_counted is None:
+        day_counts = is_counted(day)
+        if day_counts is None:
             return None
-        if is_counted:
-            count -= 1
+        if day_counts:
+            remaining_count -= 1
     return day
 
 
 def _first_working_day(start: date) -> date:
     """Return the first working day after ``start``, guessed in a year without a published calendar."""
     day = start + _DAY
-    while not _is_guessed_workday(day):
+    while not _is_guessed_working_day(day):
         day += _DAY
     return day
 
 
 @cache
-def _is_published_workday(day: date) -> bool | None:
+def _is_published_working_day(day: date) -> bool | None:
     """Return whether ``day`` is a working day by the published calendar, None in a year without one."""
     import chinese_calendar
 
@@ -105,18 +110,18 @@ def _is_published_workday(day: date) -> bool | None:
 
 
 @cache
-def _is_guessed_workday(day: date) -> bool:
+def _is_guessed_working_day(day: date) -> bool:
     """Return True for a working day by the published calendar, else for a weekday without a guessed holiday."""
-    is_published_workday = _is_published_workday(day)
-    if is_published_workday is not None:
-        return is_published_workday
+    is_published_working_day = _is_published_working_day(day)
+    if is_published_working_day is not None:
+        return is_published_working_day
     return day.weekday() < _SATURDAY and day not in _holidays(day.year)
 
 
-def _is_weekday_or_published_workday(day: date) -> bool:
+def _is_weekday_or_published_working_day(day: date) -> bool:
     """Return True for a working day by the published calendar, else for any weekday."""
-    is_published_workday = _is_published_workday(day)
-    return day.weekday() < _SATURDAY if is_published_workday is None else is_published_workday
+    is_published_working_day = _is_published_working_day(day)
+    return day.weekday() < _SATURDAY if is_published_working_day is None else is_published_working_day
 
 
 @cache
