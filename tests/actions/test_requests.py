@@ -115,7 +115,7 @@ def test_a_reason_is_left_out_when_there_is_none() -> None:
     """A daemon of the first release refuses an argument that it does not know."""
     submit = all_actions()["submit"].request_type
     for reason in (None, ""):
-        request = submit(submission="f/s", submitted_on=date(2026, 1, 1), exception_reason=reason)  # type: ignore[call-arg]
+        request = submit(submission_name="f/s", submitted_on=date(2026, 1, 1), exception_reason=reason)  # type: ignore[call-arg]
         assert "reason" not in encode_request(request)
 
 
