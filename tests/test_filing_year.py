@@ -208,7 +208,7 @@ def test_a_year_and_what_comes_after(site: Site) -> None:
         "2026-11-20": [f"{check}, by 2026-11-24 [due soon]"],
     }
     archive = site.open()
-    told = [(event.at[:10], event.action) for event in archive.index.life() if event.action != "reminder"]
+    told = [(event.at[:10], event.action) for event in archive.index.life_events() if event.action != "reminder"]
     archive.close()
     assert told == [
         ("2026-02-10", "submit"),

@@ -69,7 +69,7 @@ def check_displays(context: ActionContext) -> None:
     result cannot be journalled; earlier results stay journalled.
     """
     today = clock.today(context.config.zone)
-    for filing in register(context.archive.index.life()).values():
+    for filing in register(context.archive.index.life_events()).values():
         if filing.state != "filed" or not filing.number:
             continue
         last_checks = {check.source: check.on for check in filing.displays}

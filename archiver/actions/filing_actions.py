@@ -180,7 +180,7 @@ def answer_notice(context: ActionContext, request: AnswerNotice) -> dict[str, An
     archive = context.archive
     notice = records.find_notice(archive, request.notice_number)
     submission = find_submission(archive, request.submission)
-    filing = register(archive.index.life(notice.filing))[notice.filing]
+    filing = register(archive.index.life_events(notice.filing))[notice.filing]
     # A submission to the regulator has a tag such as FILING/SUBMISSION/submitted-2.
     submission_records = [record for record in filing.submissions if record.tag.startswith(f"{submission}/")]
     if submission.filing != notice.filing or not submission_records:

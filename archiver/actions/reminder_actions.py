@@ -40,7 +40,7 @@ def pending_reminders(context: ActionContext) -> PendingReminders:
     Raises ConfigError if the file with the addresses cannot be used.
     """
     addresses_by_role = delivery.load_targets(context.config.desk.targets, os.environ)
-    events = context.archive.index.life()
+    events = context.archive.index.life_events()
     today = clock.today(context.config.zone)
     messages = pending_digests(register(events).values(), events, today, addresses_by_role)
     return PendingReminders(addresses_by_role, messages)

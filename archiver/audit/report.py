@@ -160,7 +160,7 @@ class PackageReport:
             actors=Counter(event.actor["user"] or str(event.actor["uid"]) for event in events),
             log=log_entries[-_MAX_LOG_ENTRIES:][::-1],
             log_left_out=max(0, len(log_entries) - _MAX_LOG_ENTRIES),
-            holds=archive_index.holds(lifted=True),
+            holds=archive_index.holds(include_lifted=True),
             disposals=archive_index.disposals(),
             token=archive_index.last_token(),
             checkpoint=archive_index.last_checkpoint(),
@@ -196,7 +196,7 @@ class PackageReport:
         self, version_lines: Sequence[VersionLine], events: Sequence[Event]
     ) -> list[FilingSection]:
         """Return the sections of all filings with a version in the package, by name."""
-        filing_by_name = register(self._archive.index.life())
+        filing_by_name = register(self._archive.index.life_events())
         lines_by_filing: dict[str, dict[str, list[VersionLine]]] = defaultdict(lambda: defaultdict(list))
         for line in version_lines:
             submission = line.version.submission

@@ -33,7 +33,7 @@ def _list_changes(session: Session, as_json: bool, includes_decided: bool) -> No
     from archiver.filings.register import register
 
     archive = session.open_archive()
-    filing_by_name = register(archive.index.life())
+    filing_by_name = register(archive.index.life_events())
     deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
     change_rows = [
         _change_row(question, deadline_by_uid.get(f"{question.filing}:change:{question.number}:decide"))

@@ -178,7 +178,7 @@ def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
     from archiver.profiles import PERMANENT
     from archiver.retention.policy import new_promises, policy_in_force
 
-    promises = index.promises()
+    promises = index.retention_promises()
     new_promise = new_promises(policy_in_force(config, promises), config, promises)
     years_by_scope = new_promise.years_by_scope if new_promise else {}
     for scope, years in years_by_scope.items():
@@ -189,7 +189,12 @@ def _list_new_promises(config: Config, index: Index) -> Iterator[LazyMessage]:
                 period=LazyMessage("ever") if years >= PERMANENT else LazyMessage("{years} years", years=years),
             )
     # No warning for a new archive: by default, the first run of the service makes this promise.
-    if config.hold_while_live and not promises.live and index.point is not None and index.point.seq > 1:
+    if (
+        config.hold_while_live
+        and not promises.live
+        and index.journal_point is not None
+        and index.journal_point.seq > 1
+    ):
         yield LazyMessage(
             "In force once, this cannot be taken back: a filing is retained for as long as it is live."
         )

@@ -50,7 +50,7 @@ def deadlines_command(
     from archiver.filings.register import register
 
     archive = session.open_archive()
-    known_filings = register(archive.index.life()).values()
+    known_filings = register(archive.index.life_events()).values()
     today = clock.today(session.config.zone)
     shown_deadlines = deadlines(known_filings) if includes_done else open_deadlines(known_filings)
     if within_days is not None:

@@ -181,7 +181,7 @@ def _list_notices(session: Session, as_json: bool) -> None:
     from archiver.filings.unrecorded_papers import unrecorded_papers
 
     archive = session.open_archive()
-    filing_by_name = register(archive.index.life())
+    filing_by_name = register(archive.index.life_events())
     deadline_by_uid = {deadline.uid: deadline for deadline in deadlines(filing_by_name.values())}
     today = clock.today(session.config.zone)
     notices = [notice for filing in filing_by_name.values() for notice in filing.notices]

@@ -69,7 +69,7 @@ class ObjectName(click.ParamType):  # type: ignore[type-arg]  # generic only in 
             return []
         submission_names = [str(submission) for submission in index.submissions()]
         filing_names = {name.split("/")[0] for name in submission_names}
-        candidates = {*filing_names, *submission_names, *index.tags()}
+        candidates = {*filing_names, *submission_names, *index.all_tags()}
         index.close()
         return [CompletionItem(name) for name in sorted(candidates) if name.startswith(incomplete)]
 

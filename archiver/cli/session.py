@@ -125,7 +125,7 @@ class Session:
         """
         from archiver.retention.policy import policy_in_force
 
-        return policy_in_force(self.config, archive.index.promises())
+        return policy_in_force(self.config, archive.index.retention_promises())
 
     def perform(self, request: Request, attachment: Path | None = None) -> dict[str, Any]:
         """Carry out a request on the archive, and return the result of the action.

@@ -196,10 +196,10 @@ class Daemon:
         with self._archive.writing(self._lock_timeout):
             # Before a file is read, writing() refuses refs that contradict the journal.
             self._archive.content.clear_spool()
-        for reason in unread.describe_problems(self._archive.index.unread()):
+        for reason in unread.describe_problems(self._archive.index.unread_events()):
             self._report("Attention: {reason}.", problem="journal", reason=reason)
         self._accept_folder()
-        promises = self._archive.index.promises()
+        promises = self._archive.index.retention_promises()
         if promised := new_promises(policy_in_force(self._config, promises), self._config, promises):
             self._append(Draft("retention", promised))
         journal_tick(self._archive, self._append)

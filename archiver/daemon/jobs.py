@@ -122,12 +122,12 @@ class JobRunner:
         """
         watches_releases = any(filing.signals for filing in self._config.filings.values())
         is_release_check_due = watches_releases and clock.monotonic() >= self._examined_at + _RETRY_SECONDS
-        return archive.index.head != self._examined_head or is_release_check_due
+        return archive.index.head_commit != self._examined_head or is_release_check_due
 
     def _detect_changes(self, archive: Archive) -> None:
         """Journal the questions that recent changes raise."""
         # Noted first: an event that is journalled during the check leads to another check.
-        self._examined_head, self._examined_at = archive.index.head, clock.monotonic()
+        self._examined_head, self._examined_at = archive.index.head_commit, clock.monotonic()
         journal_new_questions(archive, self._config, self._lock_timeout)
 
     # --- the public display of the filing number

@@ -55,10 +55,10 @@ def measure(archive: Archive, snapshot: Snapshot, pipeline: Pipeline, watch_stat
     last_checkpoint = index.last_checkpoint()
     last_checkpoint_time = last_checkpoint[1] if last_checkpoint else None
     replication_lag = read_replication_lag(archive)
-    version_count, _ = index.counts()
+    version_count = index.version_count()
     return Gauges(
         versions=version_count,
-        bytes=index.stored(),
+        bytes=index.new_content_bytes(),
         pending=pipeline.pending_count,
         oldest_pending_seconds=pipeline.oldest_pending_seconds,
         skipped=len(snapshot.skipped()),

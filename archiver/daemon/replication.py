@@ -56,8 +56,8 @@ class Replication:
         now = clock.monotonic()
         if now < self._not_before or (self._thread is not None and self._thread.is_alive()):
             return
-        head = archive.index.head
-        if archive.index.replica() is None or (head == self._replicated_head and now < self._check_at):
+        head = archive.index.head_commit
+        if archive.index.current_replica() is None or (head == self._replicated_head and now < self._check_at):
             return
         self._thread = threading.Thread(target=self._run, args=(head,), name="replica", daemon=True)
         self._thread.start()
@@ -105,7 +105,7 @@ class Replication:
         try:
             with open_replica(archive, self._config) as replica:
                 self._bucket = replica.bucket
-                policy = policy_in_force(self._config, archive.index.promises())
+                policy = policy_in_force(self._config, archive.index.retention_promises())
                 sync_replica(archive, replica, policy, lock_timeout=0, stopping=self._stopping)
         finally:
             self._bucket = None

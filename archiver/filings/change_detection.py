@@ -71,7 +71,7 @@ def journal_new_questions(archive: Archive, config: Config, lock_timeout: float)
     journalled before that remain.
     """
     new_numbers = []
-    filings = register(archive.index.life())
+    filings = register(archive.index.life_events())
     last_number = max((question.number for filing in filings.values() for question in filing.questions), default=0)
     for filing in filings.values():
         if filing.state != "filed":

@@ -139,7 +139,7 @@ def _submission_details(
     """
     common_submission = Submission(version.submission.filing, COMMON)
     is_common = version.submission == common_submission
-    common_version = None if is_common else archive.index.latest(common_submission)
+    common_version = None if is_common else archive.index.newest_version(common_submission)
     receipt = facts.receipt
     return VersionSubmitted(
         version=version.tag,
@@ -186,7 +186,7 @@ def _next_submission_tag(archive: Archive, submission: Submission) -> str:
 
     It is ``FILING/SUBMISSION/submitted``, then ``submitted-2``, ``submitted-3`` and so on.
     """
-    indexed_tags = set(archive.index.tags())
+    indexed_tags = set(archive.index.all_tags())
     submission_tag = f"{submission}/submitted"
     number = 1
     while submission_tag in indexed_tags or _is_in_git(archive, submission_tag):

@@ -144,7 +144,7 @@ class Capturer:
         outcome = CaptureResult(unstable=read.unstable, held=read.held, unreadable=read.unreadable)
         with self._archive.writing(wait_seconds) as writer:
             self._write(writer, attempt.group, settled, read.staged, outcome)
-            outcome.point = self._archive.index.point
+            outcome.point = self._archive.index.journal_point
         outcome.fresh = [path for path, item in read.staged.items() if item.is_racy]
         self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, StatData.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
@@ -284,7 +284,7 @@ class Capturer:
         """
         repository = self._archive.repository
         number = latest.number + 1 if latest else 1
-        if not self._archive.index.unread():
+        if not self._archive.index.unread_events():
             return number, latest.commit if latest else None
         while repository.resolve(f"refs/tags/{submission.tag(number)}") is not None:
             number += 1
@@ -309,10 +309,10 @@ class Capturer:
         """
         index = self._archive.index
         if group.submission_folder is not None:
-            return index.latest(group.submission())
+            return index.newest_version(group.submission())
         filing = group.submission().filing
         numbered = [s for s in index.submissions() if s.filing == filing and s.number is not None]
-        return index.latest(max(numbered, key=lambda s: s.number or 0)) if numbered else None
+        return index.newest_version(max(numbered, key=lambda s: s.number or 0)) if numbered else None
 
     def _is_sealed(self, submission: Submission) -> bool:
         """Return True if some version of the submission was submitted to the regulator."""

@@ -57,7 +57,7 @@ def write_bundle(archive: Archive, previous_commit: str | None, last_commit: str
     refs = {ref: oid for event in events for ref, oid in event.moved_refs.items()}
     head_commit = events[-1].commit
     prerequisites = [previous_commit] if previous_commit else []
-    if not archive.index.unread():
+    if not archive.index.unread_events():
         # No bundle holds a version whose event cannot be read. While there is one, the next version on its branch
         # has to bring the history along, so its parents must not be left out.
         prerequisites += _parents_of_first_commits(archive, events)

@@ -33,7 +33,7 @@ class Replica:
 
 def replica_settings(archive: Archive, config: Config) -> BucketSettings | None:
     """Return the settings of the replica, or None for an archive without a replica."""
-    details = archive.index.replica()
+    details = archive.index.current_replica()
     return None if details is None else settings_from_journal(details, config.replica)
 
 

@@ -75,7 +75,7 @@ def create_replica(archive: Archive, settings: BucketSettings, lock_timeout: flo
     with archive.writing(lock_timeout) as writer:
         writer.append(Draft("replica", details))
     # The objects recorded so far may be those of another bucket. The next sync lists this one.
-    sqlite.remove(state_path(archive.root))
+    sqlite.delete_database(state_path(archive.root))
     return proof
 
 

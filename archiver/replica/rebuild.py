@@ -155,7 +155,7 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
             archive=root,
             watch=Path(os.fsdecode(watched_folder)),
             layout=archive.index.layout,
-            retention_years=max(archive.index.promises().years.values(), default=3),
+            retention_years=max(archive.index.retention_promises().years.values(), default=3),
         )
     finally:
         archive.close()

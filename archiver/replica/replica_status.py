@@ -79,7 +79,7 @@ def read_replication_lag(archive: Archive) -> ReplicationLag:
 
     Creates no ``replica.db``. If it is missing or damaged, everything counts as not sent.
     """
-    if archive.index.replica() is None:
+    if archive.index.current_replica() is None:
         return ReplicationLag()
     state = ReplicaState(state_path(archive.root), read_only=True)
     try:

@@ -110,9 +110,9 @@ class Replicator:
         """
         index = self._archive.index
         # Read the head before the desired content: later events may name content that this sync does not send.
-        journal_head = index.head
+        journal_head = index.head_commit
         # An event of an unknown kind may be a hold. Until a later release understands it, nothing is released.
-        self._may_release = not index.unread()
+        self._may_release = not index.unread_events()
         now = clock.read().wall
         desired_content = desired_objects(index, policy, self._archive.compliance_time())
         if not self._state.is_complete():

@@ -120,10 +120,10 @@ def is_drill_due(archive: Archive, days: int) -> bool:
 
     Before the first drill, the days count from the creation of the archive.
     """
-    last_time = archive.index.last_drill() or archive.index.made_at
+    last_time = archive.index.last_drill_time() or archive.index.created_at
     age_seconds = (clock.read().wall - clock.parse(last_time)).total_seconds() if last_time else 0.0
     # The age is negative if the wall clock was set back. A drill is due then, because one too many does no harm.
-    return not 0 <= age_seconds < days * _DAY_SECONDS and archive.index.counts()[0] > 0
+    return not 0 <= age_seconds < days * _DAY_SECONDS and archive.index.version_count() > 0
 
 
 def _restore_samples(archive: Archive, scratch_folder: Path, max_files: int) -> DrillResult:

@@ -215,7 +215,7 @@ def check_holds_are_known(archive: Archive, action: str, lock_timeout: float) ->
 
 def _refuse_unknown_holds(archive: Archive) -> None:
     """Raise RetentionRefused, without journalling it, if a hold may be unknown."""
-    unread.refuse_unread_events(archive.index.unread())
+    unread.refuse_unread_events(archive.index.unread_events())
     if set_aside.databases(archive.root):
         raise RetentionRefused(
             "Nothing is disposed of while the repository is older than its databases: a hold may be lost. Nothing "
@@ -246,7 +246,7 @@ def _find_runnable_plan(archive: Archive, plan_id: str, policy: Policy) -> Dispo
     try:
         return find_plan(archive, plan_id)
     except NotFoundError:
-        version = archive.index.version(plan_id)
+        version = archive.index.find_version(plan_id)
         if version is not None and not decide(version, policy, archive.compliance_time()).disposable:
             raise _explain_refusal(archive, [version], policy) from None
         raise RetentionRefused(
@@ -327,7 +327,7 @@ def _check_unchanged(archive: Archive, disposal: Disposal, policy: Policy) -> Di
     Raises RetentionRefused if not: people approved the deletion of something else.
     """
     tags = read_plan(archive, disposal)["versions"]
-    versions = [version for tag in tags if (version := archive.index.version(str(tag))) is not None]
+    versions = [version for tag in tags if (version := archive.index.find_version(str(tag))) is not None]
     selection = select_disposable(archive.index, versions, policy, archive.compliance_time())
     if selection.sha256 == disposal.plan_sha256:
         return selection

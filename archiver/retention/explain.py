@@ -42,6 +42,6 @@ def explain_retention(
                 path=path_text,
             )
         if material.sha256:
-            holders = index.holding(material.sha256)
+            holders = index.versions_with_content(material.sha256)
             return RetentionExplanation(decide_content(holders, policy, now), tuple(holders))
     return RetentionExplanation(decide(version, policy, now), (version,))

@@ -238,7 +238,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
     reading = clock.read()
     compliance_time = archive.compliance_time()
     pending = snapshot.pending()
-    filings = list(register(archive.index.life()).values())
+    filings = list(register(archive.index.life_events()).values())
     replica = read_replica_status(archive, config)
     last_token, last_checkpoint = archive.index.last_token(), archive.index.last_checkpoint()
     report = HealthReport(
@@ -252,7 +252,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         pending=pending,
         pending_count=max(len(pending), int(snapshot.meta("pending_count") or 0)) if pending else 0,
         skipped=snapshot.skipped(),
-        versions=archive.index.counts()[0],
+        versions=archive.index.version_count(),
         submissions=len(archive.index.submissions()),
         changed_since_submitted=overview.changed_since_submitted(archive.index),
         doubtful=overview.doubtful_materials(archive.index),
@@ -264,7 +264,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         hooks_path=archive.repository.outer_hooks_path(),
         compliance_time=clock.stamp(compliance_time),
         lag_seconds=max(0, (reading.wall - compliance_time) // timedelta(seconds=1)),
-        lag=archive.index.lag().after_evidence(clock.evidence(compliance_time, reading)),
+        lag=archive.index.clock_lag().after_evidence(clock.evidence(compliance_time, reading)),
         last_token_time=last_token.time if last_token else None,
         last_checkpoint=last_checkpoint.time if last_checkpoint else None,
         space=_forecast_space(archive, reading.wall),
@@ -274,7 +274,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
         lost_versions=accepted_loss.lost_versions(archive),
         lost_records=accepted_loss.lost_records(archive),
         unsigned_since=snapshot.meta(UNSIGNED) or _unsigned_since_now(archive),
-        unread=archive.index.unread(),
+        unread=archive.index.unread_events(),
         problems=[],
     )
     report.problems.extend(find_problems(report, watch_state, config, reading.wall))
@@ -305,8 +305,8 @@ def _forecast_space(archive: Archive, now: datetime) -> DiskForecast:
     Raises OSError if the archive's folder cannot be read.
     """
     volume = os.statvfs(archive.root)
-    first_capture = archive.index.first_capture()
+    first_capture = archive.index.first_capture_time()
     start = growth_start(clock.parse(first_capture) if first_capture else None, now)
-    grown_bytes = archive.index.stored(clock.stamp(start)) if start else 0
+    grown_bytes = archive.index.new_content_bytes(clock.stamp(start)) if start else 0
     block_bytes = volume.f_frsize
     return forecast_disk(volume.f_bavail * block_bytes, volume.f_blocks * block_bytes, grown_bytes, start, now)

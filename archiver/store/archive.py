@@ -128,11 +128,11 @@ class Archive:
             self._notify(damage.message)
             return self._readable_index(index_path)
         self._index = (
-            index_files.open_writable(index_path, self._notify)
+            index_files.open_index_for_writing(index_path, self._notify)
             if is_writable
-            else index_files.open_foreign(index_path, self.journal)
+            else index_files.open_index_read_only(index_path, self.journal)
         )
-        if is_writable and self._index.head != self.repository.resolve(JOURNAL):
+        if is_writable and self._index.head_commit != self.repository.resolve(JOURNAL):
             try:
                 with self.writing(wait_seconds=5):
                     pass
@@ -149,13 +149,13 @@ class Archive:
         If the file is not usable, build an index in memory from the events up to the last whole one.  Raises
         JournalDamaged if no event is whole.
         """
-        index = index_files.open_usable(index_path)
+        index = index_files.open_usable_index(index_path)
         if index is not None:
             return index
         last_event = self.last_whole_event()
         if last_event is None:
             raise cast(JournalDamaged, self.journal_damage())
-        return index_files.build_in_memory(self.journal, last_event.commit)
+        return index_files.build_index_in_memory(self.journal, last_event.commit)
 
     def journal_damage(self) -> JournalDamaged | None:
         """Return the error for a journal whose ref is missing or unusable; None if events can be appended.
@@ -185,8 +185,8 @@ class Archive:
 
         Also returns None while another process writes, since the refs move one after the other.
         """
-        journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.point
-        if self.index.head != journal_tip:
+        journal_tip, index_point = self.repository.resolve(JOURNAL), self.index.journal_point
+        if self.index.head_commit != journal_tip:
             if journal_tip is None or index_point is None or self.has_event(index_point):
                 return None
             return LazyMessage.define(
@@ -212,7 +212,7 @@ class Archive:
         if self.journal_damage() is None:
             return compliance_clock(self.journal.head(), clock.read())
         # The newest event that the index knows is good enough: with a damaged journal nothing is disposed of.
-        evidence = self.index.lag().last
+        evidence = self.index.clock_lag().last
         reading = clock.read()
         return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
 
@@ -230,7 +230,7 @@ class Archive:
         The old index stays in place until the new one is complete.
         """
         index_path = self.root / "index.db"
-        index_files.rebuild(index_path, self.journal)
+        index_files.rebuild_index(index_path, self.journal)
         if self._index is None:
             self._index = Index(index_path)
         else:
@@ -244,16 +244,16 @@ class Archive:
         """
         index_path = self.root / "index.db"
         if self._index is None:
-            self._index = index_files.open_writable(index_path, self._notify)
-        elif self._index.is_replaced:
+            self._index = index_files.open_index_for_writing(index_path, self._notify)
+        elif self._index.is_file_replaced:
             self._index.reopen(at=index_path)
         index = self._index
-        if index.head == self.repository.resolve(JOURNAL):
+        if index.head_commit == self.repository.resolve(JOURNAL):
             return
-        if index.point is not None and not self.has_event(index.point):
+        if index.journal_point is not None and not self.has_event(index.journal_point):
             self._replace_index(index)
         else:
-            index.apply(self.journal.since_with_changes(index.head))
+            index.apply_events(self.journal.since_with_changes(index.head_commit))
 
     def _replace_index(self, index: Index) -> None:
         """Set aside an index of another history, and replace it by a new index of this journal.
@@ -264,7 +264,7 @@ class Archive:
         with tempfile.TemporaryDirectory(dir=self.spool) as scratch_folder:
             new_index = Index(Path(scratch_folder, "index.db"))
             try:
-                new_index.apply(self.journal.since_with_changes(None))
+                new_index.apply_events(self.journal.since_with_changes(None))
                 problem = journal_repair.compare_refs(self.repository.refs(), new_index).problem
             finally:
                 new_index.close()
@@ -272,7 +272,7 @@ class Archive:
                 raise self._damage_error(problem)
             index.close()
             aside_path = set_aside.set_aside(self.root, "index.db")
-            sqlite.replace(new_index.path, index_path)
+            sqlite.replace_database(new_index.path, index_path)
         index.reopen(at=index_path)
         self._notify(
             LazyMessage(

@@ -86,7 +86,7 @@ def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connectio
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        remove(path)
+        delete_database(path)
         return _open_with_schema(path, schema, version)
 
 
@@ -205,7 +205,7 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     return file_stat.st_dev, file_stat.st_ino
 
 
-def replace(new_path: Path, path: Path) -> None:
+def replace_database(new_path: Path, path: Path) -> None:
     """Replace the database ``path`` by ``new_path``, both of which are closed; raises OSError.
 
     ``new_path`` is moved.  The write-ahead log of the old database is removed first, because SQLite would apply it
@@ -216,7 +216,7 @@ def replace(new_path: Path, path: Path) -> None:
     os.rename(new_path, path)
 
 
-def remove(path: Path) -> None:
+def delete_database(path: Path) -> None:
     """Delete a derived database, which can be rebuilt, and its companion files, if they exist; raises OSError."""
     for suffix in ("", *_COMPANIONS):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -103,7 +103,7 @@ class Writer:
             event = self._event(stream, draft, refs, reading)
         old = dict.fromkeys(refs, ZERO) | {update.ref: update.old for update in recovered}
         self._move(event, old, [update for update in recovered if update.new == ZERO], guarded=not recovered)
-        archive.index.apply([(event, ())])
+        archive.index.apply_events([(event, ())])
         reached(Step.INDEX_UPDATED)
         return event
 
@@ -156,7 +156,7 @@ class Writer:
                 draft = Draft(tag, details, {CHANGES_FILE: lines})
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
-        archive.index.apply([(event, changes)])
+        archive.index.apply_events([(event, changes)])
         reached(Step.INDEX_UPDATED)
         return event
 

@@ -169,10 +169,10 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         with archive.writing(5) as writer:
             writer.append(Draft("f", HoldPlaced(name="n", reason="r", reported_by=None)))
         assert archive.compliance_time() >= before
-        assert [(each.seq, each.action) for each in archive.index.unread()] == [(seq, "")]
+        assert [(each.seq, each.action) for each in archive.index.unread_events()] == [(seq, "")]
         assert [hold.name for hold in archive.index.holds()] == ["n"]
         make_checkpoint(archive, 5)
-        register(archive.index.life())
+        register(archive.index.life_events())
         config = load(site.config)
         assert any(f"event {seq} cannot be read" in str(each) for each in report_health(archive, config).problems)
         found = {(each.code, each.object) for each in verify(archive.root, archive.repository).findings}
@@ -182,7 +182,7 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
             "a submission"
         )
         archive.reindex()
-        assert [each.seq for each in archive.index.unread()] == [seq]
+        assert [each.seq for each in archive.index.unread_events()] == [seq]
     finally:
         archive.close()
 

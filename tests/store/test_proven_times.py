@@ -54,7 +54,7 @@ def check(archive: Archive, history: list[str]) -> None:
                 anchors[each] = max(anchors[each], clock.parse(clock.stamp(proven)))
             waiting.clear()
             continue
-        latest = archive.index.latest(SUBMISSION)
+        latest = archive.index.newest_version(SUBMISSION)
         if what == "capture":
             with archive.writing(5) as writer:
                 parent = latest.commit if latest else None

@@ -240,7 +240,7 @@ def test_a_chain_of_renames_is_kept_apart(archive: Archive) -> None:
 
     assert paths(1) == {b"a\nb": "11" * 32, b"\xff%41": "22" * 32, b"c": "33" * 32, b"empty": None}
     assert paths(2) == paths(None) == {b"c": "11" * 32, b"d": "33" * 32, b"\xff%41": "22" * 32}
-    assert [v.tag for v in archive.index.holding("11" * 32)] != []
+    assert [v.tag for v in archive.index.versions_with_content("11" * 32)] != []
     before = [list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions()
     archive.reindex()
     assert before == ([list(archive.index.materials(submission, n)) for n in (1, 2)], archive.index.versions())
@@ -293,7 +293,7 @@ def test_two_processes_may_make_the_index_at_the_same_time(tmp_path: Path) -> No
         def make(path: Path = path, errors: list[BaseException] = errors) -> None:
             try:
                 index = Index(path)
-                index.counts()
+                index.version_count()
                 index.close()
             except BaseException as error:
                 errors.append(error)

@@ -224,7 +224,7 @@ class Soak:
         archive = self.site.open()
         for version in reversed(log):
             place = f"{version['filing']}/{version['submission']}"
-            known = archive.index.version(version["tag"])
+            known = archive.index.find_version(version["tag"])
             assert known is not None
             materials = archive.index.materials(known.submission, known.number)
             held.setdefault(place, []).append({text(m.path): m.sha256 for m in materials if m.sha256})

@@ -101,7 +101,9 @@ def _archived_path_sample(index: Index) -> Iterator[bytes]:
 
     These are all paths, or every n-th one if there are ``_MAX_SAMPLE_SIZE`` or more.
     """
-    newest_versions = [version for version in map(index.latest, open_submissions(index)) if version is not None]
+    newest_versions = [
+        version for version in map(index.newest_version, open_submissions(index)) if version is not None
+    ]
     step = sum(version.files for version in newest_versions) // _MAX_SAMPLE_SIZE + 1
     file_number = 0
     for version in newest_versions:

@@ -82,7 +82,7 @@ def lost_records(archive: Archive) -> list[set_aside.LostRecord]:
     """
     if not set_aside.databases(archive.root):
         return []
-    return set_aside.lost_records(archive.root, set(archive.index.records()))
+    return set_aside.lost_records(archive.root, set(archive.index.comparable_records()))
 
 
 def assess(archive: Archive) -> Loss:
@@ -102,7 +102,7 @@ def assess(archive: Archive) -> Loss:
     refs_by_tag = {event.object: event.refs for event in events if event.action == Action.CAPTURE}
     ref_repair = journal_repair.plan_ref_repair(journal_repair.readable_refs(repository), expected)
     index = archive.index
-    index_point = index.point
+    index_point = index.journal_point
     loss = Loss(
         last_event,
         problem,
@@ -130,9 +130,9 @@ def assess(archive: Archive) -> Loss:
             lost_by_tag.setdefault(tag, LostVersion(tag))
     loss.versions = [lost_by_tag[tag] for tag in sorted(lost_by_tag)]
     with closing(Index.in_memory()) as whole_index:
-        whole_index.apply(archive.journal.since_with_changes(None, last_event.commit))
-        journal_records = set(whole_index.records())
-    lost_records = {LostRecord(*record) for record in index.records() if record not in journal_records}
+        whole_index.apply_events(archive.journal.since_with_changes(None, last_event.commit))
+        journal_records = set(whole_index.comparable_records())
+    lost_records = {LostRecord(*record) for record in index.comparable_records() if record not in journal_records}
     loss.records = sorted(lost_records.union(set_aside.lost_records(archive.root, journal_records)))
     loss.newest_seq = max([loss.newest_seq, *set_aside.newest_events(archive.root)])
     return loss
@@ -227,4 +227,4 @@ def _drop_foreign_state(archive: Archive) -> None:
     path = archive.root / "state.db"
     point = sqlite.point_of(path)
     if point is not None and not archive.has_event(point):
-        sqlite.remove(path)
+        sqlite.delete_database(path)

@@ -136,10 +136,10 @@ def compare_refs(refs: Mapping[str, str], index: Index) -> RefDifferences:
     ``refs`` has the object id of each ref.  Returns no difference if the journal has an unreadable event, because
     that event may have made any ref.
     """
-    if index.unread():
+    if index.unread_events():
         return RefDifferences()
-    branches, point = index.branches(), index.point
-    expected = {f"refs/tags/{tag}": "" for tag in index.tags()} | branches
+    branches, point = index.branch_heads(), index.journal_point
+    expected = {f"refs/tags/{tag}": "" for tag in index.all_tags()} | branches
     unknown_refs = {ref for ref, oid in refs.items() if _is_unknown(ref, oid, expected, point.seq if point else 0)}
     return RefDifferences(tuple(sorted(expected.keys() - refs.keys())), tuple(sorted(unknown_refs)))
 

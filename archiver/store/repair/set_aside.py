@@ -15,7 +15,7 @@ from pathlib import Path
 
 from archiver.path_existence import is_there
 from archiver.store import sqlite
-from archiver.store.index.index_schema import RECORDS
+from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 
 FOLDER = "set-aside"
 
@@ -106,7 +106,11 @@ def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -
     for path in databases(root):
         # An unreadable database contributes none, as in lost_versions.
         with suppress(sqlite3.Error), closing(sqlite.connect_read_only(path)) as database:
-            lost.update(LostRecord(*row) for row in database.execute(RECORDS) if row not in journal_records)
+            lost.update(
+                LostRecord(*row)
+                for row in database.execute(COMPARABLE_RECORDS_QUERY)
+                if row not in journal_records
+            )
     return sorted(lost)
 
 
@@ -131,4 +135,4 @@ def _read_versions(path: Path) -> Iterator[tuple[str, str, str]]:
 def discard(root: Path) -> None:
     """Delete the databases set aside; the caller has journalled the loss that they prove.  Raises OSError."""
     for path in databases(root):
-        sqlite.remove(path)
+        sqlite.delete_database(path)
