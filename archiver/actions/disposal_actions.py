@@ -13,8 +13,8 @@ from archiver.actions.request_fields import Argument, Request, TextRule
 from archiver.errors import RetentionRefused
 from archiver.retention import disposal
 from archiver.store.resolve import find_version
-from archiver.verify.disposals import UNFINISHED
-from archiver.verify.whole_archive import verify
+from archiver.verify.disposals import UNCERTIFIED_DISPOSAL
+from archiver.verify.whole_archive import verify_archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +126,12 @@ def _check_archive_is_sound(context: ActionContext, plan_id: str) -> None:
 
     A damaged archive must be repaired first, while all of its content still exists. Raises RetentionRefused.
     """
-    report = verify(context.archive.root, context.archive.repository, 0.0)
+    report = verify_archive(context.archive.root, context.archive.repository, 0.0)
     findings = [
         finding
         for finding in report.findings
         # A054, the disposal was begun and not finished: the run that follows finishes it.
-        if (finding.code, finding.object) != (UNFINISHED, plan_id)
+        if (finding.code, finding.object) != (UNCERTIFIED_DISPOSAL, plan_id)
     ]
     if findings:
         refusal = RetentionRefused(

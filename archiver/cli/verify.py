@@ -41,7 +41,7 @@ def verify_command(
     StorageError if the archive cannot be opened; the findings of the checks without git are printed first.
     """
     from archiver.replica.connect import check_replica
-    from archiver.verify.whole_archive import verify
+    from archiver.verify.whole_archive import verify_archive
     from archiver.verify.witness import parse_witness
 
     witnesses = [parse_witness(line) for line in witness_lines]
@@ -52,7 +52,9 @@ def verify_command(
         _print_findings_without_git(session, as_json)
         raise
     sample_percent = 100.0 if sample is None else sample
-    report = verify(archive.root, archive.repository, sample_percent, witnesses, console.progress_display())
+    report = verify_archive(
+        archive.root, archive.repository, sample_percent, witnesses, console.progress_display()
+    )
     if with_replica or replica_sample is not None:
         check_replica(archive, session.config, session.retention_policy(archive), report, replica_sample or 0.0)
     _print_report(session, report, as_json)
@@ -79,23 +81,23 @@ def _print_findings_without_git(session: Session, as_json: bool) -> None:
 
     Prints nothing if there are none: the error from opening the archive states the reason.
     """
-    from archiver.verify.whole_archive import verify_without_git
+    from archiver.verify.whole_archive import verify_files_without_git
 
-    report = verify_without_git(session.config.archive)
+    report = verify_files_without_git(session.config.archive)
     if not report.is_clean:
         _print_report(session, report, as_json)
 
 
 def _print_report(session: Session, report: VerifyReport, as_json: bool) -> None:
     """Print the findings with their meaning, then how much was checked, then notes that are not findings."""
-    from archiver.verify.findings import TABLE
+    from archiver.verify.findings import MEANING_BY_CODE
 
     console = session.console
     if as_json:
         console.print_json(report.as_json())
     else:
         for finding in report.findings:
-            meaning = console.translate(TABLE[finding.code])
+            meaning = console.translate(MEANING_BY_CODE[finding.code])
             detail = f": {console.translate_readable(finding.detail)}" if finding.detail else ""
             console.print_line(f"{finding.code}  {finding.object}  {meaning}{detail}")
         console.info(

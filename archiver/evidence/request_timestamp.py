@@ -56,7 +56,7 @@ def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
     event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
-        proven_time = rfc3161.proven_time(token, event_data, pinned_roots(archive))
+        proven_time = rfc3161.verify_token(token, event_data, pinned_roots(archive))
     except ValueError as error:
         raise StorageError(
             "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "

@@ -19,7 +19,7 @@ from archiver.daemon.capture_loop import Daemon
 from archiver.errors import LazyMessage, message_from
 from archiver.store.archive import Archive
 from archiver.store.events.archive_events import ArchiveCreated
-from archiver.verify.whole_archive import verify
+from archiver.verify.whole_archive import verify_archive
 
 FOLDERS = ["f/s", "f/补正", "g/s", "f", ""]
 FILES = ["a", "b.txt", "d/c", "材料 1", "-x", ".gitignore", "n\nl", "空/深/x"]
@@ -56,7 +56,7 @@ class WatchedFolder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.capture()
-        report = verify(self.archive.root, self.archive.repository)
+        report = verify_archive(self.archive.root, self.archive.repository)
         assert report.is_clean, report.findings
         self.archive.reindex()
         for moment, expected in self.history:

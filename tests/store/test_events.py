@@ -24,7 +24,7 @@ from archiver.store.events.event_kinds import ACTIONS, Action
 from archiver.store.events.retention_events import HoldPlaced
 from archiver.store.git.repository import Repository
 from archiver.store.writer import Draft
-from archiver.verify.whole_archive import verify
+from archiver.verify.whole_archive import verify_archive
 from tests.support import forged
 from tests.support.site import CHECKOUT, Site
 
@@ -175,7 +175,7 @@ def test_an_event_that_cannot_be_read_keeps_its_place_and_stops_nothing(site: Si
         register(archive.index.life_events())
         config = load(site.config)
         assert any(f"event {seq} cannot be read" in str(each) for each in report_health(archive, config).problems)
-        found = {(each.code, each.object) for each in verify(archive.root, archive.repository).findings}
+        found = {(each.code, each.object) for each in verify_archive(archive.root, archive.repository).findings}
         # The chain, the clock and the checkpoint after it are whole.  A seal of nothing is found as well.
         assert {code for code, _ in found} <= {"A030", "A043", "A042"}, found
         assert any(where == f"event {seq}" for code, where in found if code == "A030") or name.startswith(

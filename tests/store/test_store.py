@@ -26,7 +26,7 @@ from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
 from archiver.store.journal import change_line, parse_change
 from archiver.store.writer import Draft, Totals
-from archiver.verify.sshsig import is_signed_by
+from archiver.verify.sshsig import has_valid_tag_signature
 
 CREATED = ArchiveCreated(watch="/w", layout="{filing}/{submission}", retention_years=3, timezone="Asia/Shanghai")
 
@@ -152,11 +152,13 @@ def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
     done = subprocess.run([*verify, "-n", "git", "-s", tmp_path / "sig"], input=message, capture_output=True)
     assert done.returncode == 0, done.stderr
     allowed = (tmp_path / "keys/allowed_signers").read_bytes()
-    assert is_signed_by(message + signature.encode(), allowed)
-    assert not is_signed_by(b"x" + message + signature.encode(), allowed)
-    assert not is_signed_by(message, allowed)
+    assert has_valid_tag_signature(message + signature.encode(), allowed)
+    assert not has_valid_tag_signature(b"x" + message + signature.encode(), allowed)
+    assert not has_valid_tag_signature(message, allowed)
     keys.create_keys(tmp_path / "other")
-    assert not is_signed_by(message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes())
+    assert not has_valid_tag_signature(
+        message + signature.encode(), (tmp_path / "other/allowed_signers").read_bytes()
+    )
 
 
 @pytest.mark.needs("processes")

@@ -19,7 +19,7 @@ from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
 from archiver.store.events.retention_events import DisposalApproved, DisposalBegun
 from archiver.store.writer import Draft
-from archiver.verify.whole_archive import verify
+from archiver.verify.whole_archive import verify_archive
 from tests.support.site import Site
 
 NUMBERS = {"A054", "A055", "A056", "A057", "A058"}
@@ -56,7 +56,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
         attachments = {name: io.BytesIO(data) for name, data in files.items()}
         certification = GivenDetails(Action.DISPOSE_CERTIFY, {"plan_sha256": sha256, "kept": []})
         _append(archive, Draft("D1", certification, attachments))
-    codes = {finding.code for finding in verify(archive.root, archive.repository).findings}
+    codes = {finding.code for finding in verify_archive(archive.root, archive.repository).findings}
     archive.close()
     return codes
 
