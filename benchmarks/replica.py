@@ -161,7 +161,7 @@ def nothing_to_do(folder: Path, server: Seaweed, count: int) -> None:
         (object_names.content_key(sha), ReplicatedObject("1", size, far, has_legal_hold=False))
         for sha, size in contents.items()
     )
-    state.mark_listed()
+    state.mark_bucket_listed()
     state.close()
     archive.close()
     run(f"{line} replica sync")

@@ -173,7 +173,7 @@ def _print_replica(session: Session, replica: ReplicaStatus | None) -> None:
     if replica is None:
         return
     console = session.console
-    if not replica.has_lock:
+    if not replica.uses_object_lock:
         console.info("Replica: {url}, WITHOUT a lock: whoever has its keys can delete it", url=replica.url)
     if replica.synced_at is None:
         console.info("Replica: {url}; nothing was sent yet", url=replica.url)

@@ -43,7 +43,7 @@ class ReplicatedObject:
     has_legal_hold: bool
 
 
-def state_path(archive_root: Path) -> Path:
+def replica_state_path(archive_root: Path) -> Path:
     """Return the path of the database in the archive at ``archive_root``."""
     return archive_root / "replica.db"
 
@@ -106,18 +106,18 @@ class ReplicaState:
                 "insert or replace into objects (key, version, size, until, held) values (?, ?, ?, ?, ?)", rows
             )
 
-    def forget_objects(self, keys: Iterable[str]) -> None:
+    def delete_object_records(self, keys: Iterable[str]) -> None:
         """Remove the records of objects that were deleted from the bucket. Unknown keys are ignored."""
         with self._database:
             self._database.executemany("delete from objects where key = ?", ((key,) for key in keys))
 
     # --- progress
 
-    def is_complete(self) -> bool:
+    def has_complete_records(self) -> bool:
         """Return True if all content of the bucket is recorded: it was listed, and no sync failed since."""
         return bool(self._read_meta(_LISTED)) and not self._read_meta(_UNFINISHED)
 
-    def mark_listed(self) -> None:
+    def mark_bucket_listed(self) -> None:
         """Record that the bucket was listed to its end, so all its content is recorded."""
         self._set_meta({_LISTED: "1"})
 

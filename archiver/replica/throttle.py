@@ -32,7 +32,7 @@ class Throttle:
         """Make every transfer raise TransferStopped at its next chunk, those begun later too. Return at once."""
         self._is_stopped = True
 
-    def wait_for(self, byte_count: int) -> None:
+    def wait_for_bandwidth(self, byte_count: int) -> None:
         """Wait until ``byte_count`` more bytes may pass. Raises TransferStopped after :meth:`stop`."""
         if self._is_stopped:
             raise TransferStopped
@@ -52,7 +52,7 @@ class Throttle:
         Raises TransferStopped after :meth:`stop`.
         """
         data = stream.read(byte_count)
-        self.wait_for(len(data))
+        self.wait_for_bandwidth(len(data))
         return data
 
 

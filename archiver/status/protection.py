@@ -48,7 +48,7 @@ def protection_level(archive: Archive, replica: ReplicaStatus | None) -> str:
     """
     if any(deviation.weakens for deviation in hooks.deviations(archive.repository_path)):
         return DETECT_ONLY
-    if replica is not None and replica.has_lock and replica.synced_at:
+    if replica is not None and replica.uses_object_lock and replica.synced_at:
         return _OFF_SITE_LOCK
     return _IMMUTABLE if _is_sample_immutable(archive) else _PERMISSIONS
 

@@ -313,6 +313,6 @@ def test_the_state_forgets_nothing_by_itself(tmp_path: Path) -> None:
     assert state.objects_below("objects/") == {"objects/a": ReplicatedObject("1", 5, until, has_legal_hold=True)}
     assert state.find_object("history/b") == ReplicatedObject("2", 6, None, has_legal_hold=False)
     assert state.find_object("objects/c") is None
-    state.forget_objects(["objects/a"])
+    state.delete_object_records(["objects/a"])
     assert state.objects_below("") == {"history/b": ReplicatedObject("2", 6, None, has_legal_hold=False)}
     state.close()
