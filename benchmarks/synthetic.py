@@ -22,7 +22,7 @@ from archiver import clock
 from archiver.model import Change, Op, Submission
 from archiver.store import names
 from archiver.store.archive import Archive
-from archiver.store.content.objects import pointer
+from archiver.store.content.objects import lfs_pointer
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.fast_import import IDENTITY
@@ -74,7 +74,7 @@ class Generator:
         tag = submission.tag(number)
         message = f"{tag}\n"
         tree = [(b".gitattributes", _ATTRIBUTES)] if parent is None else []
-        tree += [(b"materials/" + c.path, pointer(c.sha256 or "", c.size)) for c in changes]
+        tree += [(b"materials/" + c.path, lfs_pointer(c.sha256 or "", c.size)) for c in changes]
         commit = self._commit(submission.branch, message, seconds, parent, tree)
         head = f"object {commit}\ntype commit\ntag {tag}\ntagger {IDENTITY} {seconds} +0000\n\n{message}".encode()
         self._say(

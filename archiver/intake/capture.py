@@ -178,12 +178,12 @@ class Capturer:
             for batch in batches:
                 whole.add(batch.result())
             whole.staged = {path: self._marked(path, item) for path, item in whole.staged.items()}
-            self._archive.content.publish(whole.staged.values())
+            self._archive.content.publish_copies(whole.staged.values())
         except (ArchiverError, ReadingStopped):
             for batch in batches:
                 if not batch.cancel() and batch.exception() is None:
                     whole.add(batch.result())
-            self._archive.content.discard(whole.staged.values())
+            self._archive.content.discard_copies(whole.staged.values())
             raise
         return whole
 
@@ -322,7 +322,7 @@ class Capturer:
     def _check_content(self, changes: list[Change]) -> None:
         """Raise StorageError unless the content object of every change exists, as it did when it was published."""
         for change in changes:
-            if change.sha256 and change.size and not self._archive.content.has(change.sha256, change.size):
+            if change.sha256 and change.size and not self._archive.content.has_object(change.sha256, change.size):
                 raise StorageError(
                     "The content object {sha256} disappeared while its version was written. Nothing was "
                     "recorded and nothing archived was lost; the files are read again. Check the disk.",

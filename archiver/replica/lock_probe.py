@@ -61,8 +61,8 @@ class LockProof:
 def probe_lock(bucket: Bucket) -> LockProof:
     """Upload a probe, an object with a short lock, and try to break the lock in every known way.
 
-    Returns the outcome.     Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good bucket the probe stays,
-    as it cannot be deleted while its lock lasts.
+    Returns the outcome. Nothing is uploaded to a bucket that keeps no versions or has no object lock. In a good
+    bucket the probe stays, as it cannot be deleted while its lock lasts.
 
     Raises BucketProblem if the bucket cannot be used.
     """

@@ -201,7 +201,7 @@ def _absent_content_sizes(archive: Archive) -> dict[str, int]:
     needed_sha256s = needed_content(archive.index)
     intervals = overview.content_intervals(archive.index)
     needed_sizes = {sha256: size for _, sha256, size, _, _ in intervals if sha256 in needed_sha256s}
-    return {sha256: size for sha256, size in needed_sizes.items() if not archive.content.has(sha256, size)}
+    return {sha256: size for sha256, size in needed_sizes.items() if not archive.content.has_object(sha256, size)}
 
 
 def _download_content(

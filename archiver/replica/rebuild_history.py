@@ -52,7 +52,7 @@ def rebuild_history(bucket: Bucket, root: Path) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         check_filesystem(unfinished, root)
-        permissions.make_private(root)
+        permissions.restrict_to_owner(root)
         repository = Repository.begin(unfinished)
         try:
             repository.set_refs(_fetch_all_bundles(bucket, repository, root))

@@ -123,16 +123,15 @@ class S3Bucket(Bucket):
     def _upload_parts(self, key: str, stream: IO[bytes], creation_arguments: dict[str, Any]) -> dict[str, Any]:
         """Upload a large file in parts, one after the other, with a single part in memory.
 
-        ``creation_arguments`` are further arguments of the request that begins the upload. Returns the server's reply to
-        the request that completes it.
+        ``creation_arguments`` are further arguments of the request that begins the upload. Returns the server's
+        reply to the request that completes it.
 
         After any failure the upload is aborted. Otherwise its parts would stay and be charged for, and no listing
         shows them.
         """
-        upload_id = self._client.create_multipart_upload(**self._object_arguments(key), **creation_arguments)[
-            "UploadId"
-        ]
-        upload = {**self._object_arguments(key), "UploadId": upload_id}
+        object_arguments = self._object_arguments(key)
+        upload_id = self._client.create_multipart_upload(**object_arguments, **creation_arguments)["UploadId"]
+        upload = {**object_arguments, "UploadId": upload_id}
         try:
             parts: list[dict[str, Any]] = []
             while data := self._throttle.read_from(stream, _PART_BYTES):

@@ -182,7 +182,7 @@ def _copy_and_check(content: ContentStore, item: RestoreItem, file_fd: int) -> N
         return
     digest = hashlib.sha256()
     try:
-        for chunk in content.views(material.sha256 or ""):
+        for chunk in content.read_views(material.sha256 or ""):
             digest.update(chunk)
             unwritten = chunk
             while unwritten:

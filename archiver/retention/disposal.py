@@ -186,7 +186,7 @@ def _delete_and_certify(archive: Archive, writer: Writer, plan_id: str) -> Dispo
     all_needed = needed_content(archive.index)
     deleted_sizes = {sha256: size for sha256, size in plan["objects"] if sha256 not in all_needed}
     needed_objects = [sha256 for sha256, _ in plan["objects"] if sha256 in all_needed]
-    archive.content.destroy(deleted_sizes)
+    archive.content.destroy_objects(deleted_sizes)
     DocumentCache(archive.root).drop(deleted_sizes)
     certificate_files = build_certificate(archive, disposal, plan, needed_objects)
     byte_count = sum(deleted_sizes.values())

@@ -109,7 +109,7 @@ def reading_group(group_name: str) -> int | None:
     return grp.getgrnam(group_name).gr_gid if group_name else None
 
 
-def make_private(folder: Path) -> None:
+def restrict_to_owner(folder: Path) -> None:
     """Restrict a new folder to its owner and drop its access-control lists; raises OSError.
 
     To be called while the folder is empty: entries would already have inherited its lists.

@@ -39,4 +39,4 @@ def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]
         if matching_pattern(path, patterns):
             # An immutable object keeps its mode until ``archiver protect --off``.
             with suppress(OSError):
-                content.make_private(sha256)
+                content.restrict_to_owner(sha256)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from archiver import __version__, clock
 from archiver.model import Attachment, Change, Event, Op, Submission
 from archiver.store import keys, names
-from archiver.store.content.objects import pointer
+from archiver.store.content.objects import lfs_pointer
 from archiver.store.events import validation
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
@@ -233,7 +233,7 @@ def _tree_files(parent: str | None, changes: Sequence[Change]) -> Iterator[tuple
         yield b".gitattributes", _ATTRIBUTES
     for change in changes:
         if change.op in (Op.ADD, Op.MODIFY, Op.RENAME) and change.sha256 is not None:
-            yield _tree_name(change.path), pointer(change.sha256, change.size)
+            yield _tree_name(change.path), lfs_pointer(change.sha256, change.size)
 
 
 def _tree_name(path: bytes) -> bytes:

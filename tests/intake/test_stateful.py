@@ -144,7 +144,9 @@ class WatchedFolder(RuleBasedStateMachine):
                 if material.sha256 is not None:
                     prefix = version.submission.prefix
                     path = prefix + b"/" + material.path if prefix else material.path
-                    found[path] = b"".join(self.archive.content.chunks(material.sha256)) if material.size else b""
+                    found[path] = (
+                        b"".join(self.archive.content.read_chunks(material.sha256)) if material.size else b""
+                    )
         return found
 
 

@@ -80,9 +80,9 @@ def test_a_filesystem_that_cannot_hold_a_time_takes_the_bytes(
 
 INODES = """
 import archiver.store.content.source as source
-def of(status, given=source.StatData.of):
+def of(status, given=source.StatData.from_stat_result):
     return given(status)._replace(inode=status.st_ino + (1 << 64) - (1 << 32))
-source.StatData.of = of
+source.StatData.from_stat_result = of
 from archiver.cli.main import run
 run()
 """

@@ -18,7 +18,7 @@ from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
 from archiver.store.changes import MaterialPair, changes_between
-from archiver.store.content.objects import ContentStore, pointer
+from archiver.store.content.objects import ContentStore, lfs_pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
 from archiver.store.events.archive_events import ArchiveCreated
@@ -52,23 +52,23 @@ def opened(path: Path) -> FileSource:
 def test_stored_bytes_are_the_hashed_bytes(content: ContentStore, tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     (tmp_path / "f").write_bytes(data)
-    staged = content.stage(opened(tmp_path / "f"))
-    assert not content.has(staged.sha256, len(data))
-    content.publish([staged])
+    staged = content.stage_copy(opened(tmp_path / "f"))
+    assert not content.has_object(staged.sha256, len(data))
+    content.publish_copies([staged])
     path = content.path(staged.sha256)
     assert staged.sha256 == hashlib.sha256(data).hexdigest() == path.name
     assert path.read_bytes() == data
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
-    assert b"".join(content.chunks(staged.sha256)) == data
+    assert b"".join(content.read_chunks(staged.sha256)) == data
     assert list(content.spool.iterdir()) == []
 
 
 def test_the_same_content_is_stored_once(content: ContentStore, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"same")
-    one, two = (content.stage(opened(tmp_path / name)) for name in ("a", "b"))
-    content.publish([one, two])
-    content.publish([content.stage(opened(tmp_path / "a"))])
+    one, two = (content.stage_copy(opened(tmp_path / name)) for name in ("a", "b"))
+    content.publish_copies([one, two])
+    content.publish_copies([content.stage_copy(opened(tmp_path / "a"))])
     assert len([p for p in content.objects.rglob("*") if p.is_file()]) == 1
     assert list(content.spool.iterdir()) == []
 
@@ -87,7 +87,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
     thread.start()
     try:
         with pytest.raises(SourceChanged):
-            content.stage(opened(source))
+            content.stage_copy(opened(source))
     finally:
         stop.set()
         thread.join()
@@ -97,22 +97,22 @@ def test_a_file_that_changes_while_it_is_read_is_not_archived_torn(content: Cont
 def test_a_link_or_fifo_is_never_opened_as_a_file(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic links"):
-        content.stage(opened(tmp_path / "link"))
+        content.stage_copy(opened(tmp_path / "link"))
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(SourceChanged):
-        content.stage(opened(tmp_path / "fifo"))
+        content.stage_copy(opened(tmp_path / "fifo"))
 
 
 def test_reading_leaves_the_access_time_alone(content: ContentStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     os.utime(tmp_path / "f", ns=(1, 2))
-    content.stage(opened(tmp_path / "f"))
+    content.stage_copy(opened(tmp_path / "f"))
     assert (tmp_path / "f").stat().st_atime_ns == 1
 
 
 def test_pointers_are_those_of_git_lfs() -> None:
-    assert pointer("ab", 0) == b""
-    assert pointer("ab", 5) == b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
+    assert lfs_pointer("ab", 0) == b""
+    assert lfs_pointer("ab", 5) == b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
 
 
 @pytest.mark.needs("processes")

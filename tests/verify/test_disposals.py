@@ -47,7 +47,7 @@ def forge(site: Site, *, approvals: int = 2, needed: bool = False, **flaws: bool
         _append(archive, Draft("D1", DisposalApproved(plan_sha256=sha256, reason="r")))
     _append(archive, Draft("D1", DisposalBegun(plan_sha256=sha256, versions=["f/s/v1"])))
     if not flaws.get("present"):
-        archive.content.destroy(object_sizes)  # type: ignore[arg-type]
+        archive.content.destroy_objects(object_sizes)  # type: ignore[arg-type]
     if not flaws.get("uncertified"):
         begun = disposal.find_plan(archive, "D1")
         files = certificate.build_certificate(archive, begun, disposal.read_plan(archive, begun), [])

@@ -40,10 +40,13 @@ _TICK_NS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class StagedCopy:
-    """A copy of a file in the spool: hashed, but not durable and not archived yet."""
+    """A copy of a file in the spool, the archive's folder for unfinished files.
+
+    It is hashed, but not durable and not archived yet.
+    """
 
     sha256: str
-    #: The figures of the source when it was opened.
+    #: The stat data of the source when it was opened.
     stat_data: StatData
     #: None for an empty file, for which no object is stored.
     spool_path: str | None
@@ -56,8 +59,8 @@ class StagedCopy:
     is_private: bool = False
 
 
-def pointer(sha256: str, size: int) -> bytes:
-    """Return the text of the Git LFS pointer (specification v1) to a content object.
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """Return the Git LFS pointer (specification v1) to a content object: the small file that git has in its place.
 
     The pointer to an empty material is empty, because ``git lfs fsck`` refuses a pointer of size 0.
     """
@@ -88,7 +91,7 @@ class ContentStore:
         """Return the path of an object as a string: for thousands in a row, pathlib takes longer than the disk."""
         return f"{self._objects_root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
-    def has(self, sha256: str, size: int) -> bool:
+    def has_object(self, sha256: str, size: int) -> bool:
         """Return True if the object exists and has that size; its bytes are not read."""
         try:
             return os.stat(self._object_path(sha256)).st_size == size
@@ -98,23 +101,24 @@ class ContentStore:
 
     def is_intact(self, sha256: str, size: int) -> bool:
         """Read a whole object; return True if it has that size and its bytes have the SHA-256 of its name."""
-        if not self.has(sha256, size):
+        if not self.has_object(sha256, size):
             return False
         digest = hashlib.sha256()
         try:
             with open(self._object_path(sha256), "rb", buffering=0) as stream:
-                while count := stream.readinto(self._buffer_of_this_thread()):
-                    digest.update(self._buffer_of_this_thread()[:count])
+                while count := stream.readinto(self._read_buffer()):
+                    digest.update(self._read_buffer()[:count])
         except OSError:
             # An object that cannot be read is as bad as a missing one.
             return False
         return digest.hexdigest() == sha256
 
-    def stage(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
+    def stage_copy(self, source: Source, heartbeat: Callable[[], None] = lambda: None) -> StagedCopy:
         """Copy ``source`` into the spool, and hash the bytes that are written.
 
-        ``heartbeat`` is called before each chunk is written, and may raise to abandon the copy.  The caller passes
-        the result to :meth:`publish` or :meth:`discard`, and closes ``source``.
+        ``heartbeat`` is called before each chunk is written, to show that the copy makes progress, and may raise
+        to abandon it.  The caller passes the result to :meth:`publish_copies` or :meth:`discard_copies`, and
+        closes ``source``.
 
         Raises SourceChanged if the source changed during the copy, OSError if it cannot be read, StorageError if
         the archive's disk cannot be written.  Nothing is left in the spool then.
@@ -124,24 +128,24 @@ class ContentStore:
         if stat_data.size == 0:
             staged = StagedCopy(hashlib.sha256().hexdigest(), stat_data, None, is_racy)
         else:
-            staged = self._stage_copy(source, is_racy, heartbeat)
+            staged = self._stage_nonempty_copy(source, is_racy, heartbeat)
         try:
             if not source.is_unchanged():
                 raise SourceChanged
         except (SourceChanged, OSError):
-            self.discard([staged])
+            self.discard_copies([staged])
             raise
         return staged
 
-    def _stage_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
-        """Copy a source that is not empty into a new file of the spool; raises as :meth:`stage` does.
+    def _stage_nonempty_copy(self, source: Source, is_racy: bool, heartbeat: Callable[[], None]) -> StagedCopy:
+        """Copy a source that is not empty into a new file of the spool; raises as :meth:`stage_copy` does.
 
         Does not check whether the source is unchanged at the end.
         """
         try:
             descriptor, spool_path = tempfile.mkstemp(dir=self.spool)
         except OSError as error:
-            raise self._disk_problem(error) from error
+            raise self._disk_write_error(error) from error
         is_complete = False
         try:
             sha256 = self._copy_and_hash(source, descriptor, heartbeat)
@@ -170,31 +174,31 @@ class ContentStore:
                 raise SourceChanged
 
         try:
-            copier = self._copier_of_this_thread()
+            copier = self._thread_copier()
             copied_bytes = copier.copy(source.readinto, spool_descriptor, expected_size, [digest], check_progress)
             copier.wait()
         except WriteFailed as error:
-            raise self._disk_problem(error) from error
+            raise self._disk_write_error(error) from error
         if copied_bytes != expected_size:
             raise SourceChanged
         return digest.hexdigest()
 
-    def _copier_of_this_thread(self) -> Copier:
-        """Return the copier that the calling thread uses for all its copies."""
+    def _thread_copier(self) -> Copier:
+        """Return the calling thread's copier; the first call creates it."""
         if not hasattr(self._thread_local, "copier"):
             self._thread_local.copier = Copier()
         copier: Copier = self._thread_local.copier
         return copier
 
-    def _buffer_of_this_thread(self) -> memoryview:
-        """Return the buffer of CHUNK_BYTES that the calling thread uses for all its reads."""
+    def _read_buffer(self) -> memoryview:
+        """Return the calling thread's buffer of CHUNK_BYTES; the first call creates it."""
         if not hasattr(self._thread_local, "buffer"):
             self._thread_local.buffer = memoryview(bytearray(CHUNK_BYTES))
         buffer: memoryview = self._thread_local.buffer
         return buffer
 
-    def publish(self, copies: Iterable[StagedCopy]) -> None:
-        """Move every copy from the spool to the object with its SHA-256, and return when that is durable.
+    def publish_copies(self, copies: Iterable[StagedCopy]) -> None:
+        """Turn every copy in the spool into the content object with its SHA-256; return when that is durable.
 
         A copy of an existing object is deleted.  After a crash, an object either exists as a whole or not at all;
         its copy may stay in the spool until :meth:`clear_spool`.  Raises StorageError.
@@ -204,8 +208,8 @@ class ContentStore:
             if copy.spool_path is None:
                 continue
             if copy.is_private:
-                self._restrict_to_owner(copy)
-            if copy.sha256 in spool_paths or self.has(copy.sha256, copy.stat_data.size):
+                self._restrict_copy_to_owner(copy)
+            if copy.sha256 in spool_paths or self.has_object(copy.sha256, copy.stat_data.size):
                 os.unlink(copy.spool_path)
             else:
                 spool_paths[copy.sha256] = copy.spool_path
@@ -214,16 +218,16 @@ class ContentStore:
         try:
             self._publish_objects(spool_paths)
         except OSError as error:
-            raise self._disk_problem(error) from error
+            raise self._disk_write_error(error) from error
 
-    def _restrict_to_owner(self, copy: StagedCopy) -> None:
+    def _restrict_copy_to_owner(self, copy: StagedCopy) -> None:
         """Restrict a copy, and the object with the same bytes if there is one, to the archive's owner."""
         os.chmod(copy.spool_path or "", _OWNER_MODE)
         with suppress(OSError):
             # Usually there is no object yet.  One that exists may be that of a material that is not sensitive.
-            self.make_private(copy.sha256)
+            self.restrict_to_owner(copy.sha256)
 
-    def make_private(self, sha256: str) -> None:
+    def restrict_to_owner(self, sha256: str) -> None:
         """Let only the archive's owner read an object; raises OSError if it is missing or immutable."""
         os.chmod(self._object_path(sha256), _OWNER_MODE)
 
@@ -256,7 +260,7 @@ class ContentStore:
         for path in paths:
             sync_path(path)
 
-    def discard(self, copies: Iterable[StagedCopy]) -> None:
+    def discard_copies(self, copies: Iterable[StagedCopy]) -> None:
         """Delete the copies from the spool, because they will not be archived; ignores those that are gone."""
         for copy in copies:
             if copy.spool_path is not None:
@@ -271,7 +275,7 @@ class ContentStore:
         for leftover_path in self.spool.glob("tmp*"):
             leftover_path.unlink(missing_ok=True)
 
-    def destroy(self, digests: Iterable[str]) -> None:
+    def destroy_objects(self, sha256s: Iterable[str]) -> None:
         """Delete the objects with these SHA-256 values, durably.
 
         Only :mod:`archiver.retention.disposal` may call this: it checks that retention has ended.  A missing
@@ -280,8 +284,8 @@ class ContentStore:
         Raises StorageError for the first object that cannot be deleted, and OSError if the deletions cannot be
         made durable.
         """
-        folders = set()
-        for sha256 in digests:
+        changed_folders = set()
+        for sha256 in sha256s:
             path = self.path(sha256)
             allow_deletion(path)
             try:
@@ -296,29 +300,29 @@ class ContentStore:
                     reason=error.strerror,
                 ) from None
             reached(Step.CONTENT_DESTROYED)
-            folders.add(os.fspath(path.parent))
-        for folder in folders:
+            changed_folders.add(os.fspath(path.parent))
+        for folder in changed_folders:
             if is_folder(folder):
                 sync_path(folder)
 
-    def views(self, sha256: str) -> Iterator[memoryview]:
+    def read_views(self, sha256: str) -> Iterator[memoryview]:
         """Yield an object's bytes, chunk by chunk, as views of a buffer that the next chunk overwrites.
 
-        Faster than :meth:`chunks`.  A thread may read only one object at a time in this way.  Raises OSError when
-        the first chunk is requested, FileNotFoundError for a missing object.
+        Faster than :meth:`read_chunks`.  A thread may read only one object at a time in this way.  Raises OSError
+        when the first chunk is requested, FileNotFoundError for a missing object.
         """
-        buffer = self._buffer_of_this_thread()
+        buffer = self._read_buffer()
         with open(self.path(sha256), "rb", buffering=0) as stream:
             while count := stream.readinto(buffer):
                 yield buffer[:count]
 
-    def chunks(self, sha256: str) -> Iterator[bytes]:
+    def read_chunks(self, sha256: str) -> Iterator[bytes]:
         """Yield an object's bytes, chunk by chunk; raises OSError, FileNotFoundError for a missing object."""
         with open(self.path(sha256), "rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
 
-    def _disk_problem(self, error: OSError) -> StorageError:
+    def _disk_write_error(self, error: OSError) -> StorageError:
         """Return the error for a disk that cannot be written, with the reason that ``error`` gives."""
         return StorageError(
             "The archive's disk cannot be written at {path} ({reason}). Nothing archived was lost and the "
