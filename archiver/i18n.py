@@ -45,13 +45,13 @@ def translator(lang: str, *, is_readable: bool = False) -> Callable[[LazyMessage
         if isinstance(value, LazyMessage):
             return translate(value)
         if isinstance(value, bytes):
-            return names.screen(names.text(value))
+            return names.make_displayable(names.text(value))
         if isinstance(value, os.PathLike):
-            return names.screen(names.text(os.fsencode(value)))
+            return names.make_displayable(names.text(os.fsencode(value)))
         if isinstance(value, str) and is_readable:
-            return names.screen(value)
+            return names.make_displayable(value)
         if isinstance(value, str):
-            return names.screen(names.text(value.encode("utf-8", "surrogateescape")))
+            return names.make_displayable(names.text(value.encode("utf-8", "surrogateescape")))
         return value
 
     return translate

@@ -26,7 +26,7 @@ from archiver.store.content.objects import lfs_pointer
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.git.fast_import import IDENTITY
-from archiver.store.journal import canonical, change_line
+from archiver.store.journal import canonical_json, encode_change_line
 
 _ATTRIBUTES = b"materials/** filter=lfs diff=lfs merge=lfs -text\n"
 _EVERY = 10  # submissions a filing
@@ -80,7 +80,7 @@ class Generator:
         self._say(
             f"tag {tag}\nfrom {commit}\ntagger {IDENTITY} {seconds} +0000\ndata {len(message.encode())}\n{message}"
         )
-        listed = b"".join(map(change_line, changes))
+        listed = b"".join(map(encode_change_line, changes))
         document = {
             "seq": self.seq,
             "at": clock.stamp(self.now),
@@ -109,7 +109,7 @@ class Generator:
             ],
             "prev": self.prev,
         }
-        data = canonical(document)
+        data = canonical_json(document)
         attached = [(b"event.json", data), (b"changes.jsonl", listed)]
         text = f"{self.seq} capture {tag}\n"
         self.tip = self._commit("refs/heads/journal", text, seconds, self.tip, attached, fresh=True)

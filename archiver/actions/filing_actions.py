@@ -124,8 +124,8 @@ def _normalize_field(name: str, value: Any) -> Any:
     UsageError if a text is not UTF-8 or contains control characters.
     """
     if isinstance(value, list):
-        return [names.typed(item, name) if isinstance(item, str) else item for item in value]
-    return names.typed(value, name) if isinstance(value, str) else value
+        return [names.clean_typed_text(item, name) if isinstance(item, str) else item for item in value]
+    return names.clean_typed_text(value, name) if isinstance(value, str) else value
 
 
 @action("filing-end")

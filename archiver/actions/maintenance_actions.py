@@ -16,7 +16,7 @@ from archiver.store import maintenance, names
 from archiver.store.events import validation
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.evidence_events import ContentProtected, PackageExported, VersionsRestored
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 from archiver.store.writer import Draft
 
 #: Lower, and a restore of thousands of versions could not be journalled, because its note names each of them.
@@ -142,8 +142,8 @@ def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     details = dict(request.details)
     for member_name in _TYPED_DETAILS & details.keys():
         if isinstance(details[member_name], str):
-            details[member_name] = names.typed(details[member_name], member_name)
-    if len(canonical(details)) > _MAX_NOTE_BYTES:
+            details[member_name] = names.clean_typed_text(details[member_name], member_name)
+    if len(canonical_json(details)) > _MAX_NOTE_BYTES:
         raise UsageError(
             "A note for the journal is longer than {longest} bytes. Nothing was changed.",
             longest=_MAX_NOTE_BYTES,

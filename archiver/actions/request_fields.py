@@ -183,7 +183,7 @@ def normalize_texts(request: RequestType) -> RequestType:
             longest=_MAX_TEXT_LENGTH,
         )
     normalized: dict[str, Any] = {
-        field.attribute: names.typed(text, field.argument.name)
+        field.attribute: names.clean_typed_text(text, field.argument.name)
         for field, text in text_by_field.items()
         if field.argument.text_rule is TextRule.TYPED
     }

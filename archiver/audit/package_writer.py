@@ -29,7 +29,7 @@ from archiver.retention.policy import Policy, decide
 from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.git.repository import JOURNAL
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 
 #: Files of the folder ``resources`` that every package has.
 _RESOURCES = ("verify.py", "verify.bat", "README.txt")
@@ -107,7 +107,7 @@ class PackageWriter:
         for resource_name in _RESOURCES:
             resource_bytes = resources.files("archiver.audit").joinpath("resources", resource_name).read_bytes()
             self._bag_writer.add_tag_file(resource_name, resource_bytes)
-        self._bag_writer.add_tag_file("export.json", canonical(dict(export_json)))
+        self._bag_writer.add_tag_file("export.json", canonical_json(dict(export_json)))
         self._check_copies()
         self._finish_bag(len(versions), events[-1])
 
@@ -133,7 +133,7 @@ class PackageWriter:
         return report.render(version_lines, events, coverage_record, self.counts)
 
     def _add_json(self, payload_name: str, document: Any) -> None:
-        self._bag_writer.add_payload(payload_name, [canonical(document)])
+        self._bag_writer.add_payload(payload_name, [canonical_json(document)])
 
     def _finish_bag(self, version_count: int, newest_event: Event) -> None:
         """Finish the bag, whose identifier and date are those of the newest event."""
@@ -160,7 +160,7 @@ class PackageWriter:
             for material in self._archive.index.materials(version.submission, version.number)
         ]
         list_bytes = b"".join(
-            canonical(
+            canonical_json(
                 {
                     "path": line.path,
                     "sha256": line.sha256,

@@ -186,7 +186,7 @@ class PackageReport:
             "report.html.j2",
             local=lambda at: clock.parse(at).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             href=quote,
-            shown=lambda raw: names.screen(names.text(raw)),
+            shown=lambda raw: names.make_displayable(names.text(raw)),
             size=_format_size,
             chinese=self._presentation.to_chinese,
             called=code_names.word_for,

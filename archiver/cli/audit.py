@@ -91,11 +91,11 @@ def audit_command(
         from archiver.audit.report_model import Presentation
         from archiver.filings.expected_materials import EXPECTED
         from archiver.restore import restoration
-        from archiver.store.names import typed
+        from archiver.store.names import clean_typed_text
         from archiver.store.resolve import find_filing, find_submission
 
-        recipient = None if recipient is None else typed(recipient, "recipient")
-        reason = None if reason is None else typed(reason, "reason")
+        recipient = None if recipient is None else clean_typed_text(recipient, "recipient")
+        reason = None if reason is None else clean_typed_text(reason, "reason")
         archive = session.open_archive()
         restoration.check_target(Path(target), session.config.watch, session.config.archive)
         export_selection = ExportSelection(

@@ -212,7 +212,7 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
     if not is_plain_file(settings.archive / "archive.git" / "HEAD"):
         return False
     with closing(Archive(settings.archive)) as archive:
-        first_event = archive.journal.first()
+        first_event = archive.journal.first_event()
         layout = ""
         if first_event is not None and first_event.action == ArchiveCreated.action:
             layout = ArchiveCreated.from_details(first_event.details).layout

@@ -63,7 +63,7 @@ def _back_up_key(session: Session, target: str) -> None:
 
 @command("List the keys, oldest first; the last one signs.")
 def _list_keys(session: Session) -> None:
-    for signer_line in session.open_archive().signers().decode("ascii").splitlines():
+    for signer_line in session.open_archive().journalled_signers().decode("ascii").splitlines():
         session.console.print_line(signer_line)
 
 

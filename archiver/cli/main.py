@@ -274,5 +274,5 @@ def run() -> None:
     """Run the command line, and end the process with the exit code; never returns."""
     exit_code = main()
     # The work is done, so Ctrl-C during Python's shutdown must not change the exit code.
-    keyboard_interrupt.exit_at_once(exit_code)
+    keyboard_interrupt.exit_on_ctrl_c(exit_code)
     sys.exit(exit_code)

@@ -48,7 +48,7 @@ def run_command(session: Session, once: bool, settle_seconds: float | None, log_
     ``settle_seconds`` overrides the configured quiet period if it is not None.
     """
     # The imports take most of the first second.  Ctrl-C ends the process until then, because nothing has begun.
-    keyboard_interrupt.exit_at_once(keyboard_interrupt.EXIT_CODE)
+    keyboard_interrupt.exit_on_ctrl_c(keyboard_interrupt.EXIT_CODE)
     from archiver.daemon.log import Log
 
     # The kernel sends SIGIO to a process with leases on files, and by default that ends the process.
@@ -80,7 +80,7 @@ def _catch_up(session: Session, report: Reporter, settle_seconds: float | None) 
     from archiver.daemon.capture_loop import Daemon
     from archiver.daemon.signal_listener import SignalListener
 
-    keyboard_interrupt.raise_again()
+    keyboard_interrupt.restore_keyboard_interrupt()
     daemon = Daemon(session.open_archive(), session.config, report, settle_seconds, session.lock_timeout)
     try:
         with SignalListener({signal.SIGINT: daemon.stop, signal.SIGTERM: daemon.stop}):
@@ -120,7 +120,7 @@ def _is_kept_complete(session: Session, report: Reporter) -> bool:
 
     archive = session.open_archive()
     deadline = clock.monotonic() + session.lock_timeout
-    while holder := lock.describe_holder(archive.root / "daemon.lock"):
+    while holder := lock.describe_lock_holder(archive.root / "daemon.lock"):
         scan_result = scan_beside_daemon(archive, session.config)
         unreadable_paths = [skipped_path for skipped_path in scan_result.skipped if is_unreadable(skipped_path)]
         if not scan_result.changed and unreadable_paths:

@@ -272,7 +272,7 @@ def command(help_text: str) -> Callable[[Callable[..., Any]], click.Command]:
             session = context.ensure_object(Session)
             with closing(session):
                 # From here on there may be work to undo, so Ctrl-C has to raise KeyboardInterrupt.
-                keyboard_interrupt.raise_again()
+                keyboard_interrupt.restore_keyboard_interrupt()
                 return function(session, *args, **kwargs)
 
         return click.command(cls=localized.LocalizedCommand, help=help_text)(global_options(run_with_session))

@@ -36,7 +36,7 @@ from archiver.retention.policy import new_promises, policy_in_force
 from archiver.store import lock
 from archiver.store.archive import Archive
 from archiver.store.git import hooks
-from archiver.store.sqlite import is_damage
+from archiver.store.sqlite import is_damage_error
 from archiver.store.writer import Draft
 
 #: The shortest pause between two turns. Shorter, and a file that is about to settle costs processor time.
@@ -78,7 +78,7 @@ class Daemon:
         self._heartbeat = heartbeat
         self._stopping = threading.Event()
         #: Device and inode of the repository, to notice that another one has taken its place.
-        self._archive_identity = archive.identity()
+        self._archive_identity = archive.repository_identity()
         self._snapshot = open_snapshot(archive, lock_timeout)
         self._failures = FailureState(archive, self._snapshot, self._stopping)
         self._folder = WatchedFolder(config, self._snapshot, archive.root / "canary", report, self._append)
@@ -130,7 +130,7 @@ class Daemon:
         to be opened again.  Raises ArchiverError, OSError or sqlite3.Error if the start fails; later failures are
         reported, and the daemon tries again.
         """
-        with lock.hold(self._archive.root / "daemon.lock", 0):
+        with lock.hold_lock(self._archive.root / "daemon.lock", 0):
             self._prepare()
             ready()
             try:
@@ -151,7 +151,7 @@ class Daemon:
         Raises Busy if a daemon runs, StorageError if the watched folder is missing or the repository was restored
         to another state meanwhile, and ArchiverError, OSError or sqlite3.Error for other failures.
         """
-        with lock.hold(self._archive.root / "daemon.lock", 0):
+        with lock.hold_lock(self._archive.root / "daemon.lock", 0):
             self._prepare()
             try:
                 if not self._folder.is_present():
@@ -241,7 +241,7 @@ class Daemon:
 
         Raises ArchiveGone, FolderRemounted, HistoryReplaced or ReadingStopped, which end the run.
         """
-        if self._archive.identity() != self._archive_identity:
+        if self._archive.repository_identity() != self._archive_identity:
             raise ArchiveGone
         try:
             self._work()
@@ -299,7 +299,7 @@ class Daemon:
 
         Raises HistoryReplaced if ``state.db`` belongs to another state of the repository.
         """
-        self._archive.put_settings_back(self._lock_timeout)
+        self._archive.restore_missing_settings(self._lock_timeout)
         if self._snapshot.is_replaced or is_foreign(self._archive, self._snapshot):
             raise HistoryReplaced
         # Only a regular scan shows whether events are missing: any other is due because they are, or at the start.
@@ -329,7 +329,7 @@ class Daemon:
         except ArchiverError as error:
             self._report(error.message, problem=problem_code)
         except Exception as error:
-            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            if isinstance(error, sqlite3.DatabaseError) and is_damage_error(error):
                 raise
             report_system_error(self._report, error, self._archive.root, problem=problem_code)
 
@@ -347,7 +347,7 @@ class Daemon:
 
         Raises ArchiverError, OSError or sqlite3.Error if the index cannot be rebuilt.
         """
-        if not is_damage(error):
+        if not is_damage_error(error):
             report_system_error(self._report, error, self._archive.root, problem="storage")
             self._pause(error)
             return

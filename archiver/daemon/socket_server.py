@@ -57,9 +57,9 @@ def grant_group_access(config: Config, report: Reporter) -> None:
     archiving goes on with the old permissions.
     """
     try:
-        group_id = permissions.reading_group(config.read_group)
-        if not permissions.has_access(config.archive, group_id):
-            changed_count = permissions.grant_access(config.archive, group_id)
+        group_id = permissions.reading_group_id(config.read_group)
+        if not permissions.has_expected_access(config.archive, group_id):
+            changed_count = permissions.set_access_for_group(config.archive, group_id)
             report(
                 LazyMessage.define(
                     "The permissions of {count} files and folders in {path} were set: only its owner writes "

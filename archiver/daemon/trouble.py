@@ -50,7 +50,7 @@ def read_last_problem(snapshot: Snapshot) -> LastProblem | None:
     document = protocol.decode_value(json.loads(stored_json))
     if "message" not in document:
         # An earlier release stored the template and the fields of the message, and no code.
-        return LastProblem(document["at"], "", LazyMessage.revive(document["template"], document["fields"]))
+        return LastProblem(document["at"], "", LazyMessage.from_parts(document["template"], document["fields"]))
     return LastProblem(document["at"], document["code"], document["message"])
 
 
@@ -120,9 +120,9 @@ class FailureState:
         The alarm stays as it is if the archive is only busy: another writer will finish, so nobody has to act.
         """
         if error is not None and not _is_busy(error):
-            self._alarm.show()
+            self._alarm.raise_flag()
         elif error is None:
-            self._alarm.hide()
+            self._alarm.lower_flag()
 
     def reset_pause(self) -> None:
         """Note a turn without a failure, so that the pause after the next failure is the shortest again."""

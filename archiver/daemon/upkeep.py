@@ -22,7 +22,7 @@ def apply_sensitive_patterns(archive: Archive, config: Config, snapshot: Snapsho
     """
     encoded_patterns = json.dumps(config.sensitive)
     if encoded_patterns != (snapshot.meta("sensitive") or "[]"):
-        sensitive.hide_archived(archive.index, archive.content, config.sensitive)
+        sensitive.withdraw_group_access(archive.index, archive.content, config.sensitive)
         snapshot.set_meta("sensitive", encoded_patterns)
 
 

@@ -29,12 +29,12 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
     """
     if not reason.strip():
         raise UsageError("A reason is needed, for whoever reads this in three years. Nothing was changed.")
-    reason = names.typed(reason, "reason")
+    reason = names.clean_typed_text(reason, "reason")
     with archive.writing(lock_timeout) as writer:
         head = archive.journal.head()
         if head is None:
             raise StorageError("The journal is missing. Nothing was changed. Run archiver verify.")
-        allowed_signers = keys.prepare_next_key(archive.keys, archive.signers())
+        allowed_signers = keys.prepare_next_key(archive.keys_folder, archive.journalled_signers())
         tag_name = f"{CHECKPOINTS}/key-{head.seq + 1}"
         # The new key is the last line of the file. Every earlier key stays listed for its old signatures.
         public_key = allowed_signers.splitlines()[-1].decode("ascii")
@@ -47,7 +47,7 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
         tag_message = f"the next key is\n\n{public_key}\n"
         event = writer.append(draft, None if is_old_key_lost else (tag_name, head.commit, tag_message))
         # A crash here leaves a journal that names a key which is not installed yet. Recovery installs it.
-        keys.install_next_key(archive.keys, allowed_signers)
+        keys.install_next_key(archive.keys_folder, allowed_signers)
     return event
 
 
@@ -58,7 +58,7 @@ def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     be written, Busy if the lock is still held.  After Busy the copy exists, although it is not journalled.
     """
     try:
-        keys.copy_keys(archive.keys, target)
+        keys.copy_keys(archive.keys_folder, target)
     except OSError as error:
         raise StorageError(
             "The key cannot be copied to {path} ({reason}). Nothing was changed. Choose a new folder.",

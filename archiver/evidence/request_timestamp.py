@@ -34,10 +34,10 @@ def pinned_roots(archive: Archive) -> bytes:
 
     They are an attachment of the first event, so that nobody can replace them later.
     """
-    first_event = archive.journal.first()
+    first_event = archive.journal.first_event()
     if first_event is None or all(attachment.name != ROOTS_FILE for attachment in first_event.attachments):
         return b""
-    return archive.journal.attachment(first_event, ROOTS_FILE)
+    return archive.journal.read_attachment(first_event, ROOTS_FILE)
 
 
 def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:

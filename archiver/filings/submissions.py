@@ -16,7 +16,7 @@ from archiver.store import names
 from archiver.store.archive import Archive
 from archiver.store.events.attached_files import RECEIPT
 from archiver.store.events.filing_events import VersionSubmitted
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 from archiver.store.writer import Draft
 
 
@@ -174,7 +174,9 @@ def hash_manifest(materials: Iterable[Material], with_sm3: bool) -> ManifestDige
     sha256_digest = hashlib.sha256()
     sm3_digest = hashlib.new("sm3") if with_sm3 else None
     for material in sorted(materials, key=lambda material: material.path):
-        line = canonical({"path": names.text(material.path), "sha256": material.sha256, "size": material.size})
+        line = canonical_json(
+            {"path": names.text(material.path), "sha256": material.sha256, "size": material.size}
+        )
         sha256_digest.update(line)
         if sm3_digest is not None:
             sm3_digest.update(line)

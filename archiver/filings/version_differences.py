@@ -11,7 +11,7 @@ from archiver.documents.reader import DocumentReader, line_differences
 from archiver.errors import LazyMessage
 from archiver.model import Change, Op, Version
 from archiver.store import names
-from archiver.store.changes import MaterialPair, changes_between
+from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore
 from archiver.store.index.queries import Index
 
@@ -72,5 +72,5 @@ def compare_versions(index: Index, old: Version, new: Version) -> list[Change]:
     old_materials = {material.path: material for material in index.materials(old.submission, old.number)}
     new_materials = {material.path: material for material in index.materials(new.submission, new.number)}
     paths = sorted(old_materials.keys() | new_materials.keys())
-    changes = changes_between(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
+    changes = compute_changes(MaterialPair(old_materials.get(path), new_materials.get(path)) for path in paths)
     return sorted(changes, key=lambda change: change.path)

@@ -25,7 +25,7 @@ from archiver.model import Change, JournalPoint, Material, Op, Submission, Versi
 from archiver.store.archive import Archive
 from archiver.store.content.objects import StagedCopy
 from archiver.store.content.source import StatData
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.sensitive import matching_pattern
 from archiver.store.writer import Totals, Writer
 from archiver.workers import WorkerProblem
@@ -148,7 +148,7 @@ class Capturer:
         outcome.fresh = [path for path, item in read.staged.items() if item.is_racy]
         self._remember(attempt.group, settled | dict.fromkeys(outcome.fresh, StatData.unknown()), outcome)
         self._snapshot.note_unreadable(outcome.unreadable)
-        reached(Step.SNAPSHOT_SAVED)
+        announce_step(Step.SNAPSHOT_SAVED)
         outcome.done = [*settled, *(item.path for item in outcome.unreadable)]
         return outcome
 

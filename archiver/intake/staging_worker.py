@@ -92,7 +92,7 @@ def _decode_outcome(answer: Any) -> StagingResult | StorageError:
     """
     if "template" in answer:
         fields = {key: _decode_field(value) for key, value in answer["fields"].items()}
-        return StorageError(LazyMessage.revive(expect_text(answer["template"]), fields))
+        return StorageError(LazyMessage.from_parts(expect_text(answer["template"]), fields))
     return StagingResult(
         dict(map(_decode_staged, answer["staged"])),
         list(map(text_to_name, answer["unstable"])),

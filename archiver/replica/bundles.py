@@ -76,7 +76,7 @@ def _read_events(archive: Archive, previous_commit: str | None, last_commit: str
 
     Events recorded after ``last_commit`` are left out: they may name content that was not uploaded yet.
     """
-    for event in archive.journal.since(previous_commit):
+    for event in archive.journal.events_since(previous_commit):
         yield _BundledEvent(event.seq, event.commit, event.refs)
         if event.commit == last_commit:
             return

@@ -166,7 +166,7 @@ def _record_of_version(version: ObjectVersion, info: ObjectInfo) -> ReplicatedOb
 def _is_in_journal(archive: Archive, span: EventSpan) -> bool:
     """Return True if the last event of ``span`` is in the archive's journal, with the same number."""
     try:
-        return archive.journal.event(span.head_commit).seq == span.last_seq
+        return archive.journal.read_event(span.head_commit).seq == span.last_seq
     except StorageError:
         # The archive has no such commit, so the bundle belongs to another archive.
         return False

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from archiver import clock
-from archiver.store.sqlite import open_or_empty, open_or_recreate
+from archiver.store.sqlite import open_or_recreate, open_read_only_or_empty
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -63,7 +63,9 @@ class ReplicaState:
         Raises sqlite3.Error for any other failure.
         """
         self._database = (
-            open_or_empty(path, _SCHEMA) if read_only else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
+            open_read_only_or_empty(path, _SCHEMA)
+            if read_only
+            else open_or_recreate(path, _SCHEMA, _SCHEMA_VERSION)
         )
 
     def close(self) -> None:

@@ -114,9 +114,9 @@ def rebuild_archive(
         try:
             with archive.writing(_LOCK_TIMEOUT):
                 archive.reindex()
-            allowed_signers = archive.keys / "allowed_signers"
+            allowed_signers = archive.keys_folder / "allowed_signers"
             if not is_there(allowed_signers):
-                allowed_signers.write_bytes(archive.signers())
+                allowed_signers.write_bytes(archive.journalled_signers())
             newest_event = archive.journal.head()
             result = RebuildResult(newest_event.seq if newest_event else 0)
             if not only_history:
@@ -146,7 +146,7 @@ def _config_of_archive(root: Path, config_path: Path) -> Config:
     """
     archive = Archive(root)
     try:
-        first_event = archive.journal.first()
+        first_event = archive.journal.first_event()
         watched_folder = (
             names.raw(ArchiveCreated.from_details(first_event.details).watch or "") if first_event else b""
         )
@@ -190,7 +190,7 @@ def _create_folders(root: Path, key_folder: Path | None) -> None:
                 reason=error.strerror,
             ) from None
         (root / "keys" / "signing_key").chmod(0o600)
-    permissions.grant_access(root, None)
+    permissions.set_access_for_group(root, None)
 
 
 # --- content

@@ -99,7 +99,7 @@ class Replicator:
         belongs to another archive, SecondWriter if somebody else writes bundles below the prefix, BucketProblem
         for other failures of the bucket, and TransferStopped if the service ends.
         """
-        with lock.hold(self._archive.root / "replica.lock", lock_timeout):
+        with lock.hold_lock(self._archive.root / "replica.lock", lock_timeout):
             return self._sync_under_lock(policy)
 
     def _sync_under_lock(self, policy: Policy) -> SyncResult:
@@ -276,7 +276,7 @@ class Replicator:
 
         ``newest_span`` is the span of events of the newest bundle, None without bundles.
         """
-        return newest_span is None or self._archive.journal.event(journal_head).seq > newest_span.last_seq
+        return newest_span is None or self._archive.journal.read_event(journal_head).seq > newest_span.last_seq
 
     def _upload_bundle(
         self, newest_span: EventSpan | None, journal_head: str, desired: DesiredObject, now: datetime

@@ -35,7 +35,7 @@ from archiver.store.events.retention_events import (
     DisposalCertified,
     DisposalPlanned,
 )
-from archiver.store.names import screen
+from archiver.store.names import make_displayable
 from archiver.store.repair import set_aside
 from archiver.store.writer import Draft, Writer
 
@@ -261,8 +261,8 @@ def read_plan(archive: Archive, disposal: Disposal) -> dict[str, Any]:
 
     Raises StorageError if the event or its attachment is damaged.
     """
-    event = archive.journal.event(disposal.commit)
-    document: dict[str, Any] = json.loads(archive.journal.attachment(event, PLAN_FILE))
+    event = archive.journal.read_event(disposal.commit)
+    document: dict[str, Any] = json.loads(archive.journal.read_attachment(event, PLAN_FILE))
     return document
 
 
@@ -351,7 +351,7 @@ def journal_refusal(archive: Archive, action: str, refusal: ArchiverError, lock_
     """
     try:
         with archive.writing(lock_timeout) as writer:
-            writer.append(Draft(action, ActRefused(reason=screen(str(refusal)))))
+            writer.append(Draft(action, ActRefused(reason=make_displayable(str(refusal)))))
     except ArchiverError:
         # A reader without write access must see the refusal, and not the error about the journal.
         return

@@ -90,8 +90,8 @@ def _permission_problems(health: HealthReport, config: Config) -> Iterator[LazyM
     Yields nothing if the caller cannot find out.
     """
     try:
-        reading_group = permissions.reading_group(config.read_group)
-        too_open = list(permissions.too_open_entries(health.archive, reading_group))
+        reading_group = permissions.reading_group_id(config.read_group)
+        too_open = list(permissions.find_too_open_entries(health.archive, reading_group))
     except (OSError, KeyError):
         # Either the group in the settings does not exist, which the daemon reports at its start, or the caller is
         # not allowed to look into the archive.

@@ -231,7 +231,7 @@ def _collect_report(archive: Archive, config: Config, snapshot: Snapshot) -> Hea
 
     Raises as :func:`report_health` does.
     """
-    daemon = lock.describe_holder(archive.root / "daemon.lock")
+    daemon = lock.describe_lock_holder(archive.root / "daemon.lock")
     watch_state = snapshot.meta("watching") if daemon else ""
     if not daemon and not is_folder(config.watch):
         watch_state = MISSING
@@ -288,7 +288,7 @@ def _unsigned_since_now(archive: Archive) -> str:
     empty.
     """
     can_see_keys = os.geteuid() in (0, os.stat(archive.root).st_uid)
-    if can_see_keys and not is_there(archive.keys / "signing_key"):
+    if can_see_keys and not is_there(archive.keys_folder / "signing_key"):
         return clock.stamp(clock.read().wall)
     return ""
 

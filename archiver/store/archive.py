@@ -24,7 +24,7 @@ from archiver.store.git import hooks, interrupted_write, restore_settings
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index import index_files
 from archiver.store.index.queries import Index
-from archiver.store.journal import Journal, compliance_clock
+from archiver.store.journal import Journal, compute_compliance_time
 from archiver.store.repair import journal_repair, set_aside
 from archiver.store.writer import Draft, Writer
 
@@ -56,7 +56,7 @@ class Archive:
         self.root = root
         self.actor = actor or users.current_user()
         self.repository_path = root / "archive.git"
-        self.keys = root / "keys"
+        self.keys_folder = root / "keys"
         self.spool = root / "spool"
         if not is_plain_file(self.repository_path / "HEAD"):
             raise ConfigError(
@@ -168,7 +168,7 @@ class Archive:
             if os.stat(self.root).st_uid != os.geteuid() or not hooks.deviations(self.repository_path):
                 raise
             # With an empty HEAD, for example, git recognizes no repository: restore the settings, then try again.
-            self.put_settings_back(wait_seconds=5)
+            self.restore_missing_settings(wait_seconds=5)
             problem = journal_repair.ref_problem(self.repository)
         return None if problem is None else self._damage_error(problem)
 
@@ -177,7 +177,8 @@ class Archive:
 
         Slow: reads every commit.
         """
-        points = [sqlite.point_of(self.root / database_name) for database_name in ("index.db", "state.db")]
+        database_paths = (self.root / "index.db", self.root / "state.db")
+        points = [sqlite.read_journal_point_of_file(path) for path in database_paths]
         return journal_repair.last_whole_event(self.repository, points)
 
     def ref_problem(self) -> LazyMessage | None:
@@ -210,19 +211,19 @@ class Archive:
     def compliance_time(self) -> datetime:
         """Return the present time of the compliance clock, the only clock by which retention is decided."""
         if self.journal_damage() is None:
-            return compliance_clock(self.journal.head(), clock.read())
+            return compute_compliance_time(self.journal.head(), clock.read())
         # The newest event that the index knows is good enough: with a damaged journal nothing is disposed of.
         evidence = self.index.clock_lag().last
-        reading = clock.read()
-        return reading.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), reading)
+        now = clock.read()
+        return now.wall if evidence is None else clock.advance(*clock.from_evidence(evidence), now)
 
-    def signers(self) -> bytes:
+    def journalled_signers(self) -> bytes:
         """Return the text of the newest journalled ``allowed_signers``; raises StorageError if it is damaged."""
-        return self.journal.attachment(self.journal.event(self.index.key_commit), SIGNERS_FILE)
+        return self.journal.read_attachment(self.journal.read_event(self.index.key_commit), SIGNERS_FILE)
 
     def has_event(self, point: JournalPoint) -> bool:
         """Return True if ``point``, the newest event that a database includes, is an event of this journal."""
-        return self.journal.contains(point)
+        return self.journal.has_event(point)
 
     def reindex(self) -> None:
         """Rebuild ``index.db`` from the journal; the caller holds the writer's lock.
@@ -236,8 +237,8 @@ class Archive:
         else:
             self._index.reopen(at=index_path)
 
-    def catch_up(self) -> None:
-        """Apply the events that the index does not include yet; the caller holds the writer's lock.
+    def update_index(self) -> None:
+        """Apply the events that the index does not include yet.  The caller holds the writer's lock.
 
         An index of another history is set aside and replaced.  Raises JournalDamaged if refs show that not the
         index but the journal was replaced, by an older one.
@@ -253,7 +254,7 @@ class Archive:
         if index.journal_point is not None and not self.has_event(index.journal_point):
             self._replace_index(index)
         else:
-            index.apply_events(self.journal.since_with_changes(index.head_commit))
+            index.apply_events(self.journal.events_with_changes_since(index.head_commit))
 
     def _replace_index(self, index: Index) -> None:
         """Set aside an index of another history, and replace it by a new index of this journal.
@@ -264,7 +265,7 @@ class Archive:
         with tempfile.TemporaryDirectory(dir=self.spool) as scratch_folder:
             new_index = Index(Path(scratch_folder, "index.db"))
             try:
-                new_index.apply_events(self.journal.since_with_changes(None))
+                new_index.apply_events(self.journal.events_with_changes_since(None))
                 problem = journal_repair.compare_refs(self.repository.refs(), new_index).problem
             finally:
                 new_index.close()
@@ -298,16 +299,16 @@ class Archive:
                 moved_refs = interrupted_write.recover(self.repository, self.journal.head())
                 if moved_refs:
                     self._notify(LazyMessage("Finished after a crash: {refs}.", refs=", ".join(moved_refs)))
-            self.catch_up()
+            self.update_index()
             if not was_clean or not self._are_refs_compared:
                 self._compare_refs()
             if not was_clean and self.index.key_commit:
-                keys.install_next_key(self.keys, self.signers())
+                keys.install_next_key(self.keys_folder, self.journalled_signers())
             writer = Writer(self)
             self._journal_restored_settings(writer)
             yield writer
 
-    def put_settings_back(self, wait_seconds: float) -> None:
+    def restore_missing_settings(self, wait_seconds: float) -> None:
         """Restore missing settings and hooks, and those of an earlier release; raises as :meth:`writing` does."""
         if hooks.deviations(self.repository_path):
             with self.writing(wait_seconds):
@@ -322,7 +323,7 @@ class Archive:
         restore_settings.forget(self.root)
 
     @contextmanager
-    def repairing(self, wait_seconds: float) -> Iterator[Writer]:
+    def writing_for_repair(self, wait_seconds: float) -> Iterator[Writer]:
         """Hold the writer's lock during the block although the journal may be damaged; yield the writer.
 
         Only for ``archiver reindex --accept``: nothing is checked first.  Raises Busy or StorageError.
@@ -338,7 +339,7 @@ class Archive:
     def _write_lock(self, wait_seconds: float) -> Iterator[bool]:
         """Hold the lock, with umask and settings for writing; yield True if the last holder ended cleanly."""
         self.check_owner()
-        with permissions.archive_umask(self.root), lock.hold(self.root / "lock", wait_seconds) as was_clean:
+        with permissions.archive_umask(self.root), lock.hold_lock(self.root / "lock", wait_seconds) as was_clean:
             restore_settings.put_back(self.root, foreign=self._restores_settings)
             yield was_clean
 
@@ -349,7 +350,7 @@ class Archive:
             raise self._damage_error(problem)
         self._are_refs_compared = True
 
-    def identity(self) -> tuple[int, int] | None:
+    def repository_identity(self) -> tuple[int, int] | None:
         """Return device and inode of the repository, by which a replaced one is recognized; None if missing."""
         return sqlite.file_identity(self.repository_path)
 

@@ -30,7 +30,7 @@ def matching_pattern(path: bytes, patterns: Sequence[str]) -> str:
     return ""
 
 
-def hide_archived(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
+def withdraw_group_access(index: Index, content: ContentStore, patterns: tuple[str, ...]) -> None:
     """Withdraw the reading group's access to the content of every archived material that matches ``patterns``.
 
     This is for content that was archived before the patterns were set.  Content that cannot be changed is skipped.

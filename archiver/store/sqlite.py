@@ -27,7 +27,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
     The caller closes the connection.  Raises sqlite3.Error.
     """
-    _make_file(path)
+    _create_database_file(path)
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
     with close_on_error(database):
         deadline = clock.monotonic() + _BUSY_SECONDS
@@ -58,7 +58,7 @@ def close_on_error(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _make_file(path: Path) -> None:
+def _create_database_file(path: Path) -> None:
     """Create an empty file for a new database, with the mode that its folder allows.
 
     The process's umask is ignored.  SQLite gives its companion files the same mode.  Does nothing if the file
@@ -84,7 +84,7 @@ def open_or_recreate(path: Path, schema: str, version: int) -> sqlite3.Connectio
     try:
         return _open_with_schema(path, schema, version)
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if not is_damage_error(error):
             raise
         delete_database(path)
         return _open_with_schema(path, schema, version)
@@ -103,7 +103,7 @@ def _open_with_schema(path: Path, schema: str, version: int) -> sqlite3.Connecti
     return database
 
 
-def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
+def open_read_only_or_empty(path: Path, schema: str) -> sqlite3.Connection:
     """Open a derived database for reading only; the caller closes it.
 
     If the database is missing, damaged, or just being made by another process, return an empty one in memory with
@@ -117,7 +117,7 @@ def open_or_empty(path: Path, schema: str) -> sqlite3.Connection:
             return database
         except sqlite3.DatabaseError as error:
             # A damaged database is left alone here: a process that may write replaces it.
-            if not is_damage(error):
+            if not is_damage_error(error):
                 raise
     empty_database = sqlite3.connect(":memory:")
     empty_database.executescript(schema)
@@ -137,7 +137,7 @@ def create_schema(database: sqlite3.Connection, schema: str, version: int) -> No
             database.execute(f"pragma user_version = {version}")
 
 
-def stored_integer(value: int) -> int | bytes:
+def to_stored_integer(value: int) -> int | bytes:
     """Return ``value`` in the form in which it is stored: as it is, or as decimal digits if SQLite cannot hold it.
 
     SQLite's integers have 64 bits with a sign.  Unsigned inode numbers can exceed them, and so can times past the
@@ -147,19 +147,19 @@ def stored_integer(value: int) -> int | bytes:
     return value if -(1 << 63) <= value < 1 << 63 else b"%d" % value
 
 
-def read_integer(stored: int | bytes) -> int:
-    """Return the integer that :func:`stored_integer` turned into ``stored``."""
+def from_stored_integer(stored: int | bytes) -> int:
+    """Return the integer that :func:`to_stored_integer` turned into ``stored``."""
     return int(stored)
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage_error(error: sqlite3.DatabaseError) -> bool:
     """Return True if the error shows that the file itself is bad; False for a lock, a read-only or a full disk."""
     # To SQLite, a missing table or column ("no such table") is an operational error; to us it is damage.
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
-def read_point(database: sqlite3.Connection) -> JournalPoint | None:
-    """Return the newest event that a database includes, from its table ``meta``; None if it includes none.
+def read_journal_point(database: sqlite3.Connection) -> JournalPoint | None:
+    """Return the newest journal event that a database includes, from its table ``meta``; None if it includes none.
 
     Raises sqlite3.Error, for example without that table, and ValueError for a number that is none.
     """
@@ -171,20 +171,20 @@ def read_point(database: sqlite3.Connection) -> JournalPoint | None:
     return JournalPoint(fields["archive"], int(fields["seq"]), fields["digest"], fields["head"])
 
 
-def point_of(database_path: Path) -> JournalPoint | None:
+def read_journal_point_of_file(database_path: Path) -> JournalPoint | None:
     """Return the newest event that the database file includes; None if there is none or the file is unusable.
 
     Opens the file only during the call, and writes nothing.
     """
     try:
         with closing(connect_read_only(database_path)) as database:
-            return read_point(database)
+            return read_journal_point(database)
     except (sqlite3.Error, ValueError, OSError):
         # A derived database without a point proves nothing about the journal, and is rebuilt.
         return None
 
 
-def write_point(database: sqlite3.Connection, point: JournalPoint) -> None:
+def write_journal_point(database: sqlite3.Connection, point: JournalPoint) -> None:
     """Record ``point`` as the newest event that a database includes; the caller commits."""
     meta_rows = (
         ("archive", point.archive_id),

@@ -18,15 +18,15 @@ from archiver.store.events import validation
 from archiver.store.events.attached_files import CHANGES_FILE
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.events.event_details import WritableDetails
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.git.fast_import import IDENTITY, FastImport
 from archiver.store.git.repository import JOURNAL, ZERO, RefUpdate
 from archiver.store.journal import (
     EVENT_FILE,
-    GENESIS,
-    canonical,
-    change_line,
-    compliance_clock,
+    GENESIS_DIGEST,
+    canonical_json,
+    compute_compliance_time,
+    encode_change_line,
 )
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class Writer:
             if signed_tag is not None:
                 name, commit, message = signed_tag
                 body = _tag_body(name, commit, message, int(reading.wall.timestamp()))
-                body += keys.sign(archive.keys, body).encode("ascii")
+                body += keys.sign_message(archive.keys_folder, body).encode("ascii")
                 refs[f"refs/tags/{name}"] = archive.repository.write_tag(body)
             event = self._event(stream, draft, refs, reading)
         old = dict.fromkeys(refs, ZERO) | {update.ref: update.old for update in recovered}
         self._move(event, old, [update for update in recovered if update.new == ZERO], guarded=not recovered)
         archive.index.apply_events([(event, ())])
-        reached(Step.INDEX_UPDATED)
+        announce_step(Step.INDEX_UPDATED)
         return event
 
     def write_version(
@@ -144,7 +144,7 @@ class Writer:
             deleted=totals.deleted,
         )
         with tempfile.TemporaryFile(dir=archive.spool) as lines:
-            lines.writelines(change_line(change) for change in changes)
+            lines.writelines(encode_change_line(change) for change in changes)
             with archive.repository.importing() as stream:
                 tree = _tree_files(parent, changes) if whole is None else _tree_files(None, whole)
                 commit = stream.commit(message, seconds, parent, tree, fresh=whole is not None)
@@ -157,7 +157,7 @@ class Writer:
                 event = self._event(stream, draft, refs, reading)
         self._move(event, {submission.branch: parent or ZERO, f"refs/tags/{tag}": ZERO})
         archive.index.apply_events([(event, changes)])
-        reached(Step.INDEX_UPDATED)
+        announce_step(Step.INDEX_UPDATED)
         return event
 
     def _event(self, stream: FastImport, draft: Draft, refs: dict[str, str], reading: clock.Reading) -> Event:
@@ -166,7 +166,7 @@ class Writer:
         ``refs`` are the refs that the event moves, with their new object ids, and ``reading`` is the present time.
         """
         newest = self._archive.journal.head()
-        now = compliance_clock(newest, reading)
+        now = compute_compliance_time(newest, reading)
         attachments = {name: _measured(name, file) for name, file in draft.attachments.items()}
         document: dict[str, Any] = {
             "seq": 1 if newest is None else newest.seq + 1,
@@ -184,9 +184,9 @@ class Writer:
             "attachments": [
                 {"name": item.name, "sha256": item.sha256, "size": item.size} for item in attachments.values()
             ],
-            "prev": GENESIS if newest is None else newest.sha256,
+            "prev": GENESIS_DIGEST if newest is None else newest.sha256,
         }
-        data = canonical(document)
+        data = canonical_json(document)
         # An event that cannot be read back could never be removed from the journal.
         validation.parse(data)
         commit = stream.commit(

@@ -210,7 +210,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
         site.write("推荐/首次/材料", f"{number}")
         site.catch_up()
     archive = site.open()
-    events = list(archive.journal.since(None))
+    events = list(archive.journal.events_since(None))
     middle = next(event for event in events if event.object == "推荐/首次/v1")
     fresh = Repository.begin(tmp_path / "fresh.git")
     with write_bundle(archive, None, middle.commit) as (span, path, _):
@@ -229,7 +229,7 @@ def test_history_goes_no_further_than_the_content_that_was_sent(site: Site, tmp_
 
 
 def test_two_at_once_wait_for_each_other(replicated: Site, server: Server, url: str) -> None:
-    with lock.hold(replicated.archive / "replica.lock", 0):
+    with lock.hold_lock(replicated.archive / "replica.lock", 0):
         assert "busy" in replicated.run("--wait", "0.2", "replica", "sync", code=6).stderr
     for number in range(20):
         replicated.write(f"推荐/首次/{number}", os.urandom(50_000))

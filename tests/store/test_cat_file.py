@@ -51,7 +51,7 @@ def test_events_before_a_damaged_one_are_in_the_index(site: Site) -> None:
     archive = site.open()
     commits = list(archive.repository.history("refs/heads/journal"))
     assert len(archive.index.versions()) == 3
-    events = archive.journal.since_with_changes(None)
+    events = archive.journal.events_with_changes_since(None)
 
     def broken() -> object:
         for count, pair in enumerate(events):

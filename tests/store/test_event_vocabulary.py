@@ -20,7 +20,7 @@ from archiver.store.events.event_kinds import ACTIONS, UNREADABLE, Action
 from archiver.store.events.filing_events import FilingUpdated
 from archiver.store.events.validation import check_values
 from archiver.store.events.vocabulary import DETAILS_BY_ACTION
-from archiver.store.journal import canonical
+from archiver.store.journal import canonical_json
 from tests.support import journal_page
 from tests.support.site import CHECKOUT
 
@@ -205,7 +205,7 @@ def test_what_is_written_is_read_back(details_class: type[EventDetails]) -> None
             event = dataclasses.replace(event, portal_text=None)
         details = event.to_details()
         check_values(details)
-        back = details_class.from_details(json.loads(canonical(details)))
+        back = details_class.from_details(json.loads(canonical_json(details)))
         assert back == event
         assert back.to_details() == details
 

@@ -14,7 +14,7 @@ import pytest
 
 from archiver.intake.snapshot import FOLDER, Snapshot
 from archiver.store.content.source import StatData
-from archiver.store.sqlite import read_integer, stored_integer
+from archiver.store.sqlite import from_stored_integer, to_stored_integer
 from tests.support.site import Site, tree
 
 SECOND = 10**9
@@ -30,7 +30,7 @@ def test_every_integer_comes_back(tmp_path: Path, value: int) -> None:
         snapshot.record(states)
         assert snapshot.folder_entries(b"f") == {b"a": states[b"f/a"], b"b": FOLDER}
         assert snapshot.archived_state(b"f/a") == states[b"f/a"]
-    assert read_integer(stored_integer(value)) == value
+    assert from_stored_integer(to_stored_integer(value)) == value
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from archiver.errors import Busy, StorageError
 from archiver.model import Change, Material, Op, Submission
 from archiver.store import keys, lock
 from archiver.store.archive import Archive
-from archiver.store.changes import MaterialPair, changes_between
+from archiver.store.changes import MaterialPair, compute_changes
 from archiver.store.content.objects import ContentStore, lfs_pointer
 from archiver.store.content.root_folder import RootFolder
 from archiver.store.content.source import FileSource, SourceChanged
 from archiver.store.events.archive_events import ArchiveCreated
 from archiver.store.events.event_details import GivenDetails
 from archiver.store.events.event_kinds import Action
-from archiver.store.journal import change_line, parse_change
+from archiver.store.journal import encode_change_line, parse_change_line
 from archiver.store.writer import Draft, Totals
 from archiver.verify.sshsig import has_valid_tag_signature
 
@@ -118,27 +118,27 @@ def test_pointers_are_those_of_git_lfs() -> None:
 @pytest.mark.needs("processes")
 def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
     code = "import sys,time\nfrom pathlib import Path\nfrom archiver.store import lock\n"
-    code += "with lock.hold(Path(sys.argv[1]), 0): print('held', flush=True); time.sleep(60)"
+    code += "with lock.hold_lock(Path(sys.argv[1]), 0): print('held', flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(Busy, match=str(other.pid)), lock.hold(tmp_path / "lock", 0.1):
+    with pytest.raises(Busy, match=str(other.pid)), lock.hold_lock(tmp_path / "lock", 0.1):
         pass
-    assert str(other.pid) in (lock.describe_holder(tmp_path / "lock") or "")
+    assert str(other.pid) in (lock.describe_lock_holder(tmp_path / "lock") or "")
     other.kill()
     other.wait()
     other.stdout.close()
-    with lock.hold(tmp_path / "lock", 0) as clean:
+    with lock.hold_lock(tmp_path / "lock", 0) as clean:
         assert not clean, "a holder that was killed did not end cleanly"
-    with lock.hold(tmp_path / "lock", 0) as clean:
+    with lock.hold_lock(tmp_path / "lock", 0) as clean:
         assert clean
-    assert lock.describe_holder(tmp_path / "lock") is None
+    assert lock.describe_lock_holder(tmp_path / "lock") is None
 
 
 def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), lock.hold(tmp_path / "lock", 0):
+    with pytest.raises(ZeroDivisionError), lock.hold_lock(tmp_path / "lock", 0):
         raise ZeroDivisionError
-    with lock.hold(tmp_path / "lock", 0) as clean:
+    with lock.hold_lock(tmp_path / "lock", 0) as clean:
         assert not clean
 
 
@@ -146,7 +146,7 @@ def test_an_error_inside_leaves_the_lock_unclean(tmp_path: Path) -> None:
 def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
     keys.create_keys(tmp_path / "keys")
     message = "密封 v1\n".encode()
-    signature = keys.sign(tmp_path / "keys", message)
+    signature = keys.sign_message(tmp_path / "keys", message)
     (tmp_path / "sig").write_text(signature)
     verify = ["ssh-keygen", "-Y", "verify", "-f", tmp_path / "keys/allowed_signers", "-I", keys.PRINCIPAL]
     done = subprocess.run([*verify, "-n", "git", "-s", tmp_path / "sig"], input=message, capture_output=True)
@@ -163,15 +163,15 @@ def test_stock_openssh_accepts_our_signatures(tmp_path: Path) -> None:
 
 @pytest.mark.needs("processes")
 def test_the_private_key_is_for_its_owner_alone(archive: Archive) -> None:
-    assert stat.S_IMODE((archive.keys / "signing_key").stat().st_mode) == 0o600
-    assert stat.S_IMODE(archive.keys.stat().st_mode) == 0o700
+    assert stat.S_IMODE((archive.keys_folder / "signing_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(archive.keys_folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.needs("processes")
 def test_a_missing_key_is_a_clear_error(archive: Archive) -> None:
-    (archive.keys / "signing_key").unlink()
+    (archive.keys_folder / "signing_key").unlink()
     with pytest.raises(StorageError, match="signing key"):
-        keys.sign(archive.keys, b"x")
+        keys.sign_message(archive.keys_folder, b"x")
 
 
 @pytest.mark.needs("processes")
@@ -179,7 +179,7 @@ def test_the_journal_is_a_chain_of_sha256(archive: Archive) -> None:
     with archive.writing(0) as writer:
         for number in range(3):
             writer.append(Draft(f"n{number}", GivenDetails(Action.TICK, {"z": "中", "a": 1})))
-    events = list(archive.journal.since(None))
+    events = list(archive.journal.events_since(None))
     assert [event.seq for event in events] == [1, 2, 3, 4]
     assert events[0].prev == "0" * 64
     for before, after in zip(events, events[1:], strict=False):
@@ -210,7 +210,7 @@ CHANGES = [
     "change", [*CHANGES, Change(Op.RENAME, b"n", "11" * 32, 3, 5, b"o"), Change(Op.DELETE, b"d")]
 )
 def test_change_lines_come_back(change: Change) -> None:
-    again = parse_change(change_line(change))
+    again = parse_change_line(encode_change_line(change))
     assert (again.op, again.path, again.sha256, again.source) == (
         change.op,
         change.path,
@@ -274,7 +274,7 @@ def test_changes_between_two_states() -> None:
         MaterialPair(_m(b"was-dir", None), _m(b"was-dir", "7")),
         MaterialPair(None, None),
     ]
-    assert {(c.op, c.path, c.source) for c in changes_between(pairs)} == {
+    assert {(c.op, c.path, c.source) for c in compute_changes(pairs)} == {
         (Op.RENAME, b"new", b"old"),
         (Op.DELETE, b"gone", None),
         (Op.MODIFY, b"mod", None),

@@ -20,9 +20,9 @@ from archiver.errors import StorageError
 from archiver.path_existence import is_folder
 from archiver.store.content.copier import Copier, WriteFailed
 from archiver.store.content.source import Source, SourceChanged, StatData
-from archiver.store.failpoints import Step, reached
+from archiver.store.failpoints import Step, announce_step
 from archiver.store.fsync import sync_filesystem, sync_path
-from archiver.store.permissions import allow_deletion
+from archiver.store.permissions import clear_immutable_flag
 
 #: How much is read at once.  Smaller chunks cost more system calls; larger ones save no time, and each thread that
 #: reads would occupy more memory.
@@ -155,7 +155,7 @@ class ContentStore:
             os.close(descriptor)
             if not is_complete:
                 os.unlink(spool_path)
-        reached(Step.CONTENT_STAGED)
+        announce_step(Step.CONTENT_STAGED)
         return StagedCopy(sha256, source.stat_data, spool_path, is_racy)
 
     def _copy_and_hash(self, source: Source, spool_descriptor: int, heartbeat: Callable[[], None]) -> str:
@@ -238,7 +238,7 @@ class ContentStore:
         """
         # Bytes become durable before names: otherwise a power cut could leave an object with missing bytes.
         self._sync_paths(list(spool_paths.values()))
-        reached(Step.CONTENT_SYNCED)
+        announce_step(Step.CONTENT_SYNCED)
         changed_folders = {self._objects_root}
         for sha256, spool_path in spool_paths.items():
             object_path = self._object_path(sha256)
@@ -248,9 +248,9 @@ class ContentStore:
                 os.makedirs(inner_folder, exist_ok=True)
                 changed_folders |= {inner_folder, os.path.dirname(inner_folder)}
             os.rename(spool_path, object_path)
-        reached(Step.CONTENT_NAMED)
+        announce_step(Step.CONTENT_NAMED)
         self._sync_paths(list(changed_folders))
-        reached(Step.CONTENT_DURABLE)
+        announce_step(Step.CONTENT_DURABLE)
 
     def _sync_paths(self, paths: list[str]) -> None:
         """Make files or folders of the archive durable, in the way that is faster for so many; raises OSError."""
@@ -287,7 +287,7 @@ class ContentStore:
         changed_folders = set()
         for sha256 in sha256s:
             path = self.path(sha256)
-            allow_deletion(path)
+            clear_immutable_flag(path)
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -299,7 +299,7 @@ class ContentStore:
                     path=path,
                     reason=error.strerror,
                 ) from None
-            reached(Step.CONTENT_DESTROYED)
+            announce_step(Step.CONTENT_DESTROYED)
             changed_folders.add(os.fspath(path.parent))
         for folder in changed_folders:
             if is_folder(folder):

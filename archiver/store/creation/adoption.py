@@ -43,7 +43,7 @@ def is_adopted(root: Path, adopted: ArchiveAdopted) -> bool:
     if new_archive.is_unfinished(root) or not all(is_there(root / name) for name in ("index.db", "lock", "spool")):
         return False
     with closing(Archive(root)) as archive:
-        return any(_journals_adoption(event, adopted) for event in archive.journal.since(None))
+        return any(_journals_adoption(event, adopted) for event in archive.journal.events_since(None))
 
 
 def _adopt_clone(root: Path, adopted: ArchiveAdopted) -> Archive:
@@ -94,7 +94,7 @@ def _prepare_clone(root: Path) -> None:
     Repository(repository_path).arm()
     _make_read_only(repository_path / "lfs" / "objects")
     shutil.rmtree(repository_path / "lfs" / "tmp", ignore_errors=True)
-    permissions.grant_access(root, None)
+    permissions.set_access_for_group(root, None)
     (root / "spool").mkdir(exist_ok=True)
 
 

@@ -9,7 +9,7 @@ from archiver.model import Change, Event, Op
 from archiver.store import names
 from archiver.store.events.capture_events import VersionCaptured
 from archiver.store.index.version_rows import find_submission_row
-from archiver.store.sqlite import stored_integer
+from archiver.store.sqlite import to_stored_integer
 
 #: Inserts a version. The row id is assigned by SQLite.
 _INSERT_VERSION = """
@@ -105,7 +105,7 @@ def _apply_changes(
                 change.path,
                 change.sha256,
                 change.size,
-                stored_integer(change.mtime_ns),
+                to_stored_integer(change.mtime_ns),
                 version_number,
                 change.health,
             )

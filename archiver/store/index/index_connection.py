@@ -17,7 +17,7 @@ from archiver.store.sqlite import (
     connect_read_only,
     create_schema,
     file_identity,
-    is_damage,
+    is_damage_error,
 )
 
 #: Events in one transaction. Fewer would cost more syncs; more would make the write-ahead log longer.
@@ -51,7 +51,7 @@ class IndexConnection:
             with close_on_error(database):
                 _prepare_schema(database, self._read_only)
         except sqlite3.DatabaseError as error:
-            if is_damage(error):
+            if is_damage_error(error):
                 raise IndexDamaged(str(error)) from error
             raise
         self._file_identity = file_identity(self.path)

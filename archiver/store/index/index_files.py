@@ -48,7 +48,7 @@ def open_index_read_only(path: Path, journal: Journal) -> Index:
         return Index(path, read_only=True)
     except IndexUnfinished:
         index = Index.in_memory()
-        index.apply_events(journal.since_with_changes(None))
+        index.apply_events(journal.events_with_changes_since(None))
         return index
     except IndexDamaged as damaged:
         raise StorageError(
@@ -78,7 +78,7 @@ def open_usable_index(path: Path) -> Index | None:
 def build_index_in_memory(journal: Journal, tip: str) -> Index:
     """Return a new index in memory with the events up to the journal commit ``tip``.  The caller closes it."""
     index = Index.in_memory()
-    index.apply_events(journal.since_with_changes(None, tip))
+    index.apply_events(journal.events_with_changes_since(None, tip))
     return index
 
 
@@ -92,7 +92,7 @@ def rebuild_index(path: Path, journal: Journal) -> None:
     sqlite.delete_database(unfinished_path)
     new_index = Index(unfinished_path)
     try:
-        new_index.apply_events(journal.since_with_changes(None))
+        new_index.apply_events(journal.events_with_changes_since(None))
     except BaseException:
         new_index.close()
         sqlite.delete_database(unfinished_path)

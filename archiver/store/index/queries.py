@@ -26,7 +26,7 @@ from archiver.store.events.archive_events import ReplicaCreated
 from archiver.store.index.index_connection import IndexConnection
 from archiver.store.index.index_schema import COMPARABLE_RECORDS_QUERY
 from archiver.store.index.version_rows import build_material, find_submission_row, proven_time_sql, select_versions
-from archiver.store.sqlite import read_point
+from archiver.store.sqlite import read_journal_point
 
 #: The columns of :class:`archiver.model.Hold`, in the order of its fields.
 _HOLD_COLUMNS = 'name, object, reason, "by", user, placed, lifted, lift_reason'
@@ -53,7 +53,7 @@ class Index(IndexConnection):
     @property
     def journal_point(self) -> JournalPoint | None:
         """The newest event in the index, as it is compared with the journal; None for an empty index."""
-        return read_point(self._db)
+        return read_journal_point(self._db)
 
     @property
     def archive_id(self) -> str:

@@ -21,7 +21,7 @@ from archiver.path_existence import is_folder, is_there
 from archiver.store.git import packed_refs
 from archiver.store.git.repository import JOURNAL, Repository
 from archiver.store.index.queries import Index
-from archiver.store.journal import EVENT_FILE, GENESIS
+from archiver.store.journal import EVENT_FILE, GENESIS_DIGEST
 from archiver.store.repair import set_aside
 
 #: The forms of the tags that this program makes.  A tag of another form was made by hand: ``verify`` reports it,
@@ -215,7 +215,7 @@ def _read_whole_events(repository: Repository) -> dict[str, tuple[WholeEvent, st
     whole_events: dict[str, tuple[WholeEvent, str | None, dict[str, str]]] = {}
     # Follow children from the first event on: every commit that is reached has a whole past.  Each entry is a
     # commit, the number that its event must have, and the digest that its event must name as the preceding one.
-    pending_commits = [(commit, 1, GENESIS) for commit in children_by_parent.get(None, ())]
+    pending_commits = [(commit, 1, GENESIS_DIGEST) for commit in children_by_parent.get(None, ())]
     while pending_commits:
         commit, seq, previous_digest = pending_commits.pop()
         parent, data = events_by_commit[commit]

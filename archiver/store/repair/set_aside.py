@@ -116,7 +116,7 @@ def lost_records(root: Path, journal_records: Container[tuple[str, str, str]]) -
 
 def newest_events(root: Path) -> list[int]:
     """Return the number of the newest event in each database set aside, as far as they can be read."""
-    points = [sqlite.point_of(path) for path in databases(root)]
+    points = [sqlite.read_journal_point_of_file(path) for path in databases(root)]
     return [point.seq for point in points if point is not None]
 
 
