@@ -138,7 +138,7 @@ def record_note(context: ActionContext, request: RecordNote) -> dict[str, Any]:
     """
     if request.action not in _NOTED_ACTIONS:
         raise unknown_action_error(request.action)
-    validation.check_values(request.details)
+    validation.check_new_details(request.details)
     details = dict(request.details)
     for member_name in _TYPED_DETAILS & details.keys():
         if isinstance(details[member_name], str):

@@ -216,7 +216,7 @@ def _is_created(settings: Config, beginning: Beginning, roots: Mapping[str, byte
         layout = ""
         if first_event is not None and first_event.action == ArchiveCreated.action:
             layout = ArchiveCreated.from_details(first_event.details).layout
-        pinned_roots = request_timestamp.pinned_roots(archive)
+        pinned_roots = request_timestamp.authority_certificates(archive)
     if layout != settings.layout or pinned_roots != b"".join(roots.values()):
         raise UsageError(
             "The archive at {path} is already there, and was made with another {key}. Nothing was made. Say the "

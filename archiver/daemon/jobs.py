@@ -110,7 +110,7 @@ class JobRunner:
         return bool(self._config.timestamp_url) and request_timestamp.is_token_due(archive)
 
     def _request_timestamp(self, archive: Archive) -> None:
-        request_timestamp.journal_token(archive, self._config.timestamp_url, self._lock_timeout)
+        request_timestamp.request_and_journal_token(archive, self._config.timestamp_url, self._lock_timeout)
 
     # --- changes that the law may ask about
 

@@ -14,7 +14,7 @@ from archiver.store.events.attached_files import SIGNERS_FILE
 from archiver.store.writer import Draft
 
 
-def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
+def replace_signing_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_timeout: float) -> Event:
     """Replace the signing key with a new one, and return the journalled event.  Old signatures stay valid.
 
     The old key endorses the new one: it signs a tag that contains the new public key.  With ``is_old_key_lost``
@@ -51,7 +51,7 @@ def change_key(archive: Archive, reason: str, *, is_old_key_lost: bool, lock_tim
     return event
 
 
-def back_up_key(archive: Archive, target: Path, lock_timeout: float) -> None:
+def back_up_signing_key(archive: Archive, target: Path, lock_timeout: float) -> None:
     """Copy the signing key to the new folder ``target``, and journal that a copy exists.
 
     Waits ``lock_timeout`` seconds for the archive's lock.  Raises StorageError if the copy or the archive cannot

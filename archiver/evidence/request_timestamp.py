@@ -26,11 +26,11 @@ def is_token_due(archive: Archive) -> bool:
     checkpoint_seq, _ = last_checkpoint
     if last_token is not None and last_token[0] >= checkpoint_seq:
         return False
-    return bool(pinned_roots(archive))
+    return bool(authority_certificates(archive))
 
 
-def pinned_roots(archive: Archive) -> bytes:
-    """Return the certificates (PEM) of the archive's time-stamp authority; empty if it has no authority.
+def authority_certificates(archive: Archive) -> bytes:
+    """Return the pinned certificates (PEM) of the archive's time-stamp authority; empty if it has no authority.
 
     They are an attachment of the first event, so that nobody can replace them later.
     """
@@ -40,8 +40,8 @@ def pinned_roots(archive: Archive) -> bytes:
     return archive.journal.read_attachment(first_event, ROOTS_FILE)
 
 
-def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
-    """Request a token over the newest event from the authority at ``url``, and journal the token.
+def request_and_journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
+    """Request a time-stamp token over the newest event from the authority at ``url``, and journal the token.
 
     The compliance clock advances to the time of the token, if that is later.
 
@@ -56,7 +56,7 @@ def journal_token(archive: Archive, url: str, lock_timeout: float) -> Event:
     event_data = archive.repository.read(f"{head.commit}:{EVENT_FILE}")
     token = rfc3161.request_token(url, event_data)
     try:
-        proven_time = rfc3161.verify_token(token, event_data, pinned_roots(archive))
+        proven_time = rfc3161.verify_token(token, event_data, authority_certificates(archive))
     except ValueError as error:
         raise StorageError(
             "The token of {url} cannot be trusted ({reason}). It was not taken in, and nothing was lost. The "

@@ -61,7 +61,7 @@ def encode_change_line(change: Change) -> bytes:
 
 def parse_change_line(line: bytes) -> Change:
     """Decode a line of ``changes.jsonl``; raises ValueError, KeyError or TypeError if it is not a change."""
-    fields = validation.load(line)
+    fields = validation.load_json_object(line)
     old_path = fields.get("from")
     return Change(
         op=Op(fields["op"]),
@@ -76,7 +76,7 @@ def parse_change_line(line: bytes) -> Change:
 
 def parse_event(data: bytes, commit: str) -> Event:
     """Decode the event that ``commit`` holds from its ``event.json``; raises ValueError if it is not an event."""
-    fields = validation.parse(data)
+    fields = validation.parse_event_document(data)
     return Event(
         seq=fields["seq"],
         at=fields["at"],
@@ -101,7 +101,7 @@ def _make_stand_in_event(data: bytes, commit: str, previous: Event | None) -> Ev
     ``previous`` None, it is the first event, and its clocks show 1970.
     """
     try:
-        refs = validation.refs_of(validation.load(data))
+        refs = validation.read_moved_refs(validation.load_json_object(data))
     except ValueError:
         # The bytes are not even JSON, so that the refs that the event moved are unknown.
         refs = {}

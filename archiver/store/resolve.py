@@ -63,7 +63,7 @@ def find_filing(archive: Archive, name: str) -> str:
     )
 
 
-def find_object(archive: Archive, name: str) -> str:
+def find_named_object(archive: Archive, name: str) -> str:
     """Return the name of a filing, submission or version that a person typed, in the spelling of refs.
 
     The number of slashes tells them apart: FILING, FILING/SUBMISSION or FILING/SUBMISSION/vN.  Raises

@@ -88,7 +88,7 @@ class Writer:
         Raises UsageError for an event that could not be read back, and writes nothing then; StorageError if the
         key cannot sign or git fails.
         """
-        validation.check_new(
+        validation.check_new_event(
             draft.details.action, draft.object, draft.details.to_details(), draft.attachments.keys()
         )
         archive = self._archive
@@ -188,7 +188,7 @@ class Writer:
         }
         data = canonical_json(document)
         # An event that cannot be read back could never be removed from the journal.
-        validation.parse(data)
+        validation.parse_event_document(data)
         commit = stream.commit(
             f"{document['seq']} {document['action']} {draft.object}\n",
             int(reading.wall.timestamp()),

@@ -101,8 +101,10 @@ def _read_refs_between_writes(repository: Repository, report: VerifyReport) -> d
         ref_report = VerifyReport()
         refs = read_refs(repository.path, ref_report)
         try:
-            newest_event = validation.load(repository.read(f"{refs[JOURNAL]}:event.json"))
-            is_write_complete = all(refs.get(ref) == oid for ref, oid in validation.refs_of(newest_event).items())
+            newest_event = validation.load_json_object(repository.read(f"{refs[JOURNAL]}:event.json"))
+            is_write_complete = all(
+                refs.get(ref) == oid for ref, oid in validation.read_moved_refs(newest_event).items()
+            )
         except (KeyError, ValueError):
             # There is no journal, or its newest event cannot be read. Waiting would not help.
             is_write_complete = True
@@ -151,7 +153,7 @@ def _collect_forward_references(repository: Repository, commits: Sequence[str]) 
     submitted_tags, planned_content = set(), set()
     for commit in commits:
         try:
-            event = validation.parse(repository.read(f"{commit}:event.json"))
+            event = validation.parse_event_document(repository.read(f"{commit}:event.json"))
             if event["action"] == Action.SUBMIT:
                 submitted_tags.add(VersionSubmitted.from_details(event["details"]).version)
             elif event["action"] == Action.DISPOSE_PLAN:
@@ -209,11 +211,11 @@ def _parse_event(data: bytes, state: JournalState) -> dict[str, Any]:
     Even then, the refs that the event names are added to ``state``, as far as they can be read. Otherwise each of
     them would be reported as unknown, too.
     """
-    event = validation.load(data)
+    event = validation.load_json_object(data)
     try:
-        validation.check(event)
+        validation.check_event_document(event)
     except ValueError:
-        state.expected_refs |= validation.refs_of(event)
+        state.expected_refs |= validation.read_moved_refs(event)
         raise
     return event
 
